@@ -1,0 +1,1 @@
+"""What every part of Forewarn speaks of: the domain, the ports, the settings and the errors. Pure."""

@@ -1,0 +1,359 @@
+"""The vocabulary: series, events, incidents, bands, forecasts, risks, signals.
+
+Every class is frozen and checks its bounds when built, so a value that exists is a value that makes sense.
+Times are zone-aware UTC; durations and steps are in seconds and say so (`step_s`).
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from core.errors import InputError
+
+DEFAULT_STEP_S = 300
+#: Between the parts that an id is made of: ASCII's own unit separator.
+SEPARATOR = "\x1f"
+
+
+class Kind(StrEnum):
+    """How the values of a series are to be read."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    RATIO = "ratio"
+
+
+class Role(StrEnum):
+    """What a series says about its service: the four golden signals, and capacity."""
+
+    LATENCY = "latency"
+    ERRORS = "errors"
+    TRAFFIC = "traffic"
+    SATURATION = "saturation"
+    CAPACITY = "capacity"
+
+
+class EventKind(StrEnum):
+    """Planned things that change what is normal."""
+
+    DEPLOY = "deploy"
+    CONFIG_CHANGE = "config_change"
+    MAINTENANCE = "maintenance"
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class SignalKind(StrEnum):
+    """What a signal speaks of; all but `ANOMALY` and `MISSING` speak of the future."""
+
+    ANOMALY = "anomaly"
+    MISSING = "missing"
+    BREACH = "breach"
+    FAILURE_RISK = "failure_risk"
+
+
+class Shape(StrEnum):
+    """The course of an anomaly, from its start to its end."""
+
+    POINT_SPIKE = "point_spike"
+    LEVEL_SHIFT = "level_shift"
+    SLOW_DRIFT = "slow_drift"
+    VARIANCE_CHANGE = "variance_change"
+    STUCK = "stuck"
+    MISSING = "missing"
+
+
+def require_utc(moment: datetime, name: str) -> None:
+    """Raises InputError unless `moment` is zone-aware and in UTC."""
+    if moment.utcoffset() != timedelta(0):
+        raise InputError(f"{name} must be a UTC time with a zone, got {moment!r}")
+
+
+def require_plain_text(text: str, name: str) -> None:
+    """Raises InputError if `text` cannot be kept: PostgreSQL takes no NUL, UTF-8 no half of a surrogate pair,
+    and our ids are made with a separator."""
+    if "\0" in text or SEPARATOR in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError(
+            f"{name} must not contain NUL, the unit separator or half a surrogate pair, got {text!r}"
+        )
+
+
+def require_unit_interval(value: float | None, name: str) -> None:
+    """Raises InputError unless `value` is null or in [0, 1]."""
+    if value is not None and not 0.0 <= value <= 1.0:
+        raise InputError(f"{name} must be between 0 and 1, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One metric of one service of one tenant.
+
+    Attributes:
+        labels: further dimensions, such as an instance or a mount point.
+        limit: the physical end (bytes of a disk, connections of a pool), in the unit of the values.
+        slo_threshold: the value at which users notice, in the unit of the values.
+        step_s: expected seconds between samples.
+    """
+
+    tenant: str
+    service: str
+    metric: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    unit: str = ""
+    kind: Kind = Kind.GAUGE
+    role: Role = Role.SATURATION
+    limit: float | None = None
+    slo_threshold: float | None = None
+    step_s: int = DEFAULT_STEP_S
+
+    def __post_init__(self) -> None:
+        for name in ("tenant", "service", "metric"):
+            require_plain_text(getattr(self, name), name)
+            if not getattr(self, name):
+                raise InputError(f"a series needs a {name}")
+        for key, value in self.labels.items():
+            require_plain_text(key, "a label's name")
+            require_plain_text(value, f"label {key}")
+        if self.step_s <= 0:
+            raise InputError(f"step_s must be positive, got {self.step_s}")
+        for name in ("limit", "slo_threshold"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"{name} must be finite, got {value}")
+
+    @property
+    def series_id(self) -> int:
+        """A stable 63-bit id of tenant, service, metric and labels: the same on every machine and run."""
+        parts = [self.tenant, self.service, self.metric]
+        parts += [f"{key}={value}" for key, value in sorted(self.labels.items())]
+        digest = hashlib.blake2b(SEPARATOR.join(parts).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 1
+
+    @property
+    def name(self) -> str:
+        """The series as people write it: `checkout/disk_used_bytes{mount=/data}`."""
+        labels = ",".join(f"{key}={value}" for key, value in sorted(self.labels.items()))
+        return f"{self.service}/{self.metric}" + (f"{{{labels}}}" if labels else "")
+
+    @property
+    def threshold(self) -> float | None:
+        """The value not to be crossed: what users notice first, else the physical end."""
+        return self.limit if self.slo_threshold is None else self.slo_threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A deploy, a config change or a maintenance window. `service` "*" means all services."""
+
+    tenant: str
+    service: str
+    kind: EventKind
+    at: datetime
+    until: datetime | None = None
+    title: str = ""
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        require_utc(self.at, "at")
+        if self.until is not None:
+            require_utc(self.until, "until")
+            if self.until < self.at:
+                raise InputError(f"an event cannot end ({self.until}) before it starts ({self.at})")
+
+    @property
+    def event_id(self) -> str:
+        """Stable, so that a webhook sent twice makes one event."""
+        return stable_id(self.tenant, self.service, self.kind, self.at.isoformat(), self.title, self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Something that broke. `start` is when users noticed; `end` is null while it lasts."""
+
+    tenant: str
+    service: str
+    type: str
+    severity: Severity
+    start: datetime
+    end: datetime | None = None
+
+    def __post_init__(self) -> None:
+        require_utc(self.start, "start")
+        if self.end is not None:
+            require_utc(self.end, "end")
+            if self.end < self.start:
+                raise InputError(f"an incident cannot end ({self.end}) before it starts ({self.start})")
+
+    @property
+    def incident_id(self) -> str:
+        """Stable, so that the same incident told twice is one."""
+        return stable_id(self.tenant, self.service, self.type, self.start.isoformat())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRef:
+    """What answered: enough to find the run, its code, its data window and its features."""
+
+    name: str
+    version: int
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """Where a value is expected: `level` of the probability lies between `lower` and `upper`."""
+
+    expected: float
+    lower: float
+    upper: float
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not self.lower <= self.upper:
+            raise InputError(f"a band's lower edge ({self.lower}) is above its upper edge ({self.upper})")
+        require_unit_interval(self.level, "level")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeRange:
+    """When something is expected: P10, P50 and P90 of the time, given that it happens within the horizon."""
+
+    p10: datetime
+    p50: datetime
+    p90: datetime
+
+    def __post_init__(self) -> None:
+        for name in ("p10", "p50", "p90"):
+            require_utc(getattr(self, name), name)
+        if not self.p10 <= self.p50 <= self.p90:
+            raise InputError(f"a time range must be ordered, got {self.p10}, {self.p50}, {self.p90}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """That a series will cross its threshold: how likely, and when."""
+
+    threshold: float
+    probability: float
+    horizon_s: int
+    when: TimeRange | None
+
+    def __post_init__(self) -> None:
+        require_unit_interval(self.probability, "probability")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """One reason for a risk or a finding; the shares of all factors add up to the model's output."""
+
+    name: str
+    value: float | None
+    contribution: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureRisk:
+    """That a service will fail: for each horizon in seconds a probability that never falls with it."""
+
+    probability_by_horizon_s: Mapping[int, float]
+    when: TimeRange | None
+    likely_type: str | None
+    factors: tuple[Factor, ...] = ()
+
+    def __post_init__(self) -> None:
+        previous = 0.0
+        for horizon_s, probability in sorted(self.probability_by_horizon_s.items()):
+            require_unit_interval(probability, f"probability within {horizon_s} s")
+            if probability < previous:
+                raise InputError("a failure probability must not fall as the horizon grows")
+            previous = probability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult:
+    """Whether a finding may become an alert, by one of the three gates, and why."""
+
+    gate: str
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorView:
+    """What one detector thought of the peak; null where it could not score."""
+
+    detector: str
+    score: float | None
+    p_value: float | None
+
+    def __post_init__(self) -> None:
+        require_unit_interval(self.score, "score")
+        require_unit_interval(self.p_value, "p_value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One finding, as evidence: what, where, when, how sure, why, and by which model.
+
+    A signal whose gates did not all hold is kept and never sent; `stopped_by` names the first gate
+    that stopped it. `signal_id` is stable: the same trouble scored twice is the same signal.
+    """
+
+    signal_id: str
+    tenant: str
+    kind: SignalKind
+    service: str
+    started_at: datetime
+    summary: str
+    severity: Severity
+    metric: str | None = None
+    series_id: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    unit: str = ""
+    ended_at: datetime | None = None
+    peak_at: datetime | None = None
+    shape: Shape | None = None
+    value: float | None = None
+    band: Band | None = None
+    deviation_sigma: float | None = None
+    score: float | None = None
+    p_value: float | None = None
+    gates: tuple[GateResult, ...] = ()
+    detectors: tuple[DetectorView, ...] = ()
+    breach: Breach | None = None
+    risk: FailureRisk | None = None
+    factors: tuple[Factor, ...] = ()
+    nearby_events: tuple[Event, ...] = ()
+    model: ModelRef | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_utc(self.started_at, "started_at")
+        require_unit_interval(self.score, "score")
+        require_unit_interval(self.p_value, "p_value")
+
+    @property
+    def stopped_by(self) -> str | None:
+        return next((gate.gate for gate in self.gates if not gate.passed), None)
+
+
+def stable_id(*parts: str) -> str:
+    """32 hexadecimal digits that depend on nothing but the parts (blake2b, 128 bits)."""
+    return hashlib.blake2b(SEPARATOR.join(parts).encode(), digest_size=16).hexdigest()
+
+
+def service_id(tenant: str, service: str) -> str:
+    """The join key of a service in the feature store.
+
+    >>> service_id("acme", "checkout")
+    'acme/checkout'
+    """
+    return f"{tenant}/{service}"

@@ -1,0 +1,58 @@
+"""The exception tree: one class per failure that a caller can tell apart.
+
+ForewarnError
+├── InputError                  the caller sent something wrong (HTTP 4xx, exit code 2)
+│   ├── InvalidFrameError       a frame lacks a column or has a wrong dtype
+│   ├── UnknownSeriesError      no such series for this tenant
+│   └── NotFoundError           no such signal, model, version, ...
+├── AuthenticationError         no key, or a wrong one
+├── ConfigurationError          a setting is missing or contradicts another
+├── InsufficientDataError       too little history to answer honestly
+├── LeakageError                a training set holds something from its own future
+├── ModelUnavailableError       nothing is registered under that alias yet
+└── UnavailableError            a server that we depend on does not answer
+"""
+
+
+class ForewarnError(Exception):
+    """Base of all errors that Forewarn raises on purpose; the text is one clear sentence."""
+
+
+class InputError(ForewarnError):
+    """The caller sent something wrong; the text names what, and what to do."""
+
+
+class InvalidFrameError(InputError):
+    """A frame lacks a column or has a wrong dtype."""
+
+
+class UnknownSeriesError(InputError):
+    """No such series for this tenant."""
+
+
+class NotFoundError(InputError):
+    """The thing that was asked for by name does not exist for this tenant."""
+
+
+class AuthenticationError(ForewarnError):
+    """No API key was given, or one that is not valid."""
+
+
+class ConfigurationError(ForewarnError):
+    """A setting is missing or contradicts another."""
+
+
+class InsufficientDataError(ForewarnError):
+    """Too little history to answer honestly."""
+
+
+class LeakageError(ForewarnError):
+    """A training set holds something from its own future."""
+
+
+class ModelUnavailableError(ForewarnError):
+    """Nothing is registered under that name and alias yet."""
+
+
+class UnavailableError(ForewarnError):
+    """A server that we depend on does not answer."""

@@ -1,0 +1,104 @@
+"""Durations, ranges of time and values as people say them. Pure: the present is an argument."""
+
+import math
+from datetime import datetime
+
+from core.domain import TimeRange
+
+MINUTE_S = 60
+HOUR_S = 3_600
+DAY_S = 86_400
+
+#: Above an hour nobody acts on single minutes, and no forecast knows them.
+_HOUR_ROUNDING_S = 600
+#: Above this, hours say nothing: 21 d, and not 21 d 4 h.
+_DAYS_ONLY_S = 14 * DAY_S
+
+_BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def format_duration(seconds: float) -> str:
+    """At most two units, rounded to what a person acts on; a negative duration reads as nothing left.
+
+    >>> [format_duration(s) for s in (0, 42, 750, 4 * 3600 + 612, 26 * 3600, 30 * 86400)]
+    ['0 s', '42 s', '12 min', '4 h 10 min', '1 d 2 h', '30 d']
+    """
+    left = max(0.0, seconds)
+    if round(left) < MINUTE_S:
+        return f"{round(left)} s"
+    if round(left / MINUTE_S) < HOUR_S // MINUTE_S:
+        return f"{round(left / MINUTE_S)} min"
+    rounded = round(left / _HOUR_ROUNDING_S) * _HOUR_ROUNDING_S
+    if rounded < DAY_S:
+        return _two(rounded // HOUR_S, "h", rounded % HOUR_S // MINUTE_S, "min")
+    if left < _DAYS_ONLY_S:
+        hours = round(left / HOUR_S)
+        return _two(hours // 24, "d", hours % 24, "h")
+    return f"{round(left / DAY_S)} d"
+
+
+def format_range(low_s: float, high_s: float) -> str:
+    """Two durations as a range, or one where they read alike.
+
+    >>> format_range(3 * 3600, 6 * 3600)
+    'between 3 h and 6 h'
+    >>> format_range(3601, 3700)
+    'about 1 h'
+    """
+    low, high = format_duration(low_s), format_duration(high_s)
+    return f"about {low}" if low == high else f"between {low} and {high}"
+
+
+def format_when(when: TimeRange, now: datetime) -> str:
+    """The middle and the range of a time still to come, seen from `now`.
+
+    `in 4 h 10 min, between 3 h and 6 h`; `in 40 min, within 2 h at the latest` when the early end has
+    passed; `any moment, within 20 min at the latest` when the middle has; `now` when all of it has.
+    """
+    p10, p50, p90 = ((moment - now).total_seconds() for moment in (when.p10, when.p50, when.p90))
+    if p90 <= 0:
+        return "now"
+    if p50 <= 0:
+        return f"any moment, within {format_duration(p90)} at the latest"
+    if p10 <= 0:
+        return f"in {format_duration(p50)}, within {format_duration(p90)} at the latest"
+    return f"in {format_duration(p50)}, {format_range(p10, p90)}"
+
+
+def format_value(value: float, unit: str = "") -> str:
+    """A value in its unit with three significant digits; bytes, seconds and ratios as people read them.
+
+    >>> [format_value(0.934, "ratio"), format_value(0.2412, "seconds"), format_value(7.3e10, "bytes")]
+    ['93.4 %', '241 ms', '68 GiB']
+    >>> [format_value(1234.5, "requests/s"), format_value(42.0), format_value(88.21, "%")]
+    ['1234 requests/s', '42', '88.2 %']
+    """
+    if not math.isfinite(value):
+        return str(value)
+    match unit.lower():
+        case "ratio":
+            return f"{_digits(value * 100)} %"
+        case "s" | "seconds" if abs(value) < 1:
+            return f"{_digits(value * 1000)} ms"
+        case "s" | "seconds" if abs(value) < 2 * MINUTE_S:
+            return f"{_digits(value)} s"
+        case "s" | "seconds":
+            return ("-" if value < 0 else "") + format_duration(abs(value))
+        case "bytes" | "byte" | "b":
+            power = min(int(math.log(max(abs(value), 1), 1024)), len(_BYTE_UNITS) - 1)
+            return f"{_digits(value / 1024**power)} {_BYTE_UNITS[power]}"
+        case "":
+            return _digits(value)
+        case _:
+            return f"{_digits(value)} {unit}"
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, never in exponents below a million and never fewer than the whole part."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{float(f'{value:.3g}'):g}"
+
+
+def _two(big: int, big_unit: str, small: int, small_unit: str) -> str:
+    return f"{big} {big_unit}" + (f" {small} {small_unit}" if small else "")

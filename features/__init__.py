@@ -1,0 +1,1 @@
+"""Features: pure functions of metrics, defined once for training and for serving."""

@@ -1,0 +1,174 @@
+"""Samples on a regular grid: for each service a wide frame with one column a slot, as features want it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, service_id
+from core.frames import SAMPLES, TIME, require_frame
+from features.slots import SLOTS, dependencies, scale_of, slot_of
+
+#: What is felt of the services that this one calls: the worst of them.
+UPSTREAM = ("upstream_errors", "upstream_latency", "upstream_saturation")
+#: Ages of events count up to two weeks.
+AGE_CAP_H = 336.0
+#: A series without limit and SLO is told as a multiple of its mean over the last day, null until it has one.
+NORMAL_DAYS = 1
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FleetGrid:
+    """The fleet's shares of limits and SLOs, step by step.
+
+    Attributes:
+        shares: float64 (services, slots, steps): value / limit or SLO, or value / its recent mean where there
+            is neither; NaN = missing. Several series of one slot count by the highest share.
+        start: time of step 0.
+    """
+
+    tenant: str
+    services: tuple[str, ...]
+    shares: Floats
+    start: datetime
+    step_s: int
+    depends_on: Mapping[str, tuple[str, ...]]
+    events: tuple[Event, ...]
+
+    def wide(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """(service_id, frame): `ts`, a column for each slot, those of `UPSTREAM`, and the events' ages.
+
+        A value of step k is known at the time of step k; nothing later is in its row.
+        """
+        steps = self.shares.shape[2]
+        times = (
+            pl.datetime_range(
+                self.start,
+                self.start + timedelta(seconds=self.step_s * (steps - 1)),
+                timedelta(seconds=self.step_s),
+                time_unit="us",
+                eager=True,
+            )
+            .cast(TIME)
+            .alias("ts")
+        )
+        seconds = int(self.start.timestamp()) + np.arange(steps, dtype=np.int64) * self.step_s
+        rows = {service: row for row, service in enumerate(self.services)}
+        for row, service in enumerate(self.services):
+            columns = {slot: self.shares[row, index] for index, slot in enumerate(SLOTS)}
+            upstream = [rows[name] for name in self.depends_on.get(service, ()) if name in rows]
+            columns |= _upstream(self.shares, upstream)
+            mine = [event for event in self.events if event.service in (service, "*")]
+            columns |= _event_ages(mine, seconds)
+            frame = pl.DataFrame([times, *(pl.Series(name, values) for name, values in columns.items())])
+            yield service_id(self.tenant, service), frame.with_columns(pl.exclude("ts").fill_nan(None))
+
+
+def fleet_grid(
+    samples: pl.DataFrame,
+    series: Sequence[Series],
+    events: Sequence[Event],
+    *,
+    start: datetime,
+    end: datetime,
+    step_s: int = DEFAULT_STEP_S,
+    depends_on: Mapping[str, tuple[str, ...]] | None = None,
+) -> FleetGrid:
+    """The grid from `start` to `end`, both included; of several samples in a step the last counts.
+
+    Args:
+        samples: `core.frames.SAMPLES`; those of other series or times are left aside.
+        series: of one tenant.
+        depends_on: service -> services it calls; by default as the series' labels say.
+    Raises:
+        InvalidFrameError: `samples` is not such a frame.
+    """
+    frame = require_frame(samples, SAMPLES, "samples").filter(
+        pl.col("value").is_finite() & pl.col("ts").is_between(start, end)
+    )
+    if not frame.get_column("series_id").is_sorted():
+        frame = frame.sort("series_id", "ts")
+    services = tuple(sorted({one.service for one in series}))
+    rows = {service: row for row, service in enumerate(services)}
+    steps = int((end - start).total_seconds() // step_s) + 1
+    shares = np.full((len(services), len(SLOTS), steps), np.nan)
+    ids = frame.get_column("series_id").to_numpy()
+    index = (frame.get_column("ts").to_physical().to_numpy() - _micros(start)) // (step_s * 1_000_000)
+    values = frame.get_column("value").to_numpy()
+    for one in series:
+        slot = slot_of(one)
+        first, last = np.searchsorted(ids, [one.series_id, one.series_id + 1])
+        if slot is None or first == last:
+            continue
+        target = shares[rows[one.service], SLOTS.index(slot)]
+        mine = np.full(steps, np.nan)
+        mine[index[first:last]] = values[first:last]
+        scale = scale_of(one) if slot != "traffic" else None
+        mine = mine / scale if scale is not None else _relative(mine, 86400 // step_s * NORMAL_DAYS)
+        np.fmax(target, mine, out=target)
+    return FleetGrid(
+        tenant=series[0].tenant if series else "",
+        services=services,
+        shares=shares,
+        start=start,
+        step_s=step_s,
+        depends_on=dependencies(series) if depends_on is None else depends_on,
+        events=tuple(events),
+    )
+
+
+def _relative(values: Floats, steps: int) -> Floats:
+    usual = pl.Series(values).fill_nan(None).rolling_mean(steps, min_samples=12).to_numpy()
+    out = np.full_like(values, np.nan)
+    np.divide(values, usual, out=out, where=usual > 0)
+    return out
+
+
+def _upstream(shares: Floats, rows: list[int]) -> dict[str, Floats]:
+    def worst(*slots: str) -> Floats:
+        picked = shares[np.ix_(rows, [SLOTS.index(slot) for slot in slots])]
+        return np.asarray(np.fmax.reduce(picked.reshape(-1, shares.shape[2]), axis=0, initial=np.nan))
+
+    return {
+        "upstream_errors": worst("errors"),
+        "upstream_latency": worst("latency"),
+        "upstream_saturation": worst("memory", "disk", "connections", "queue"),
+    }
+
+
+def _event_ages(events: Sequence[Event], seconds: NDArray[np.int64]) -> dict[str, Floats]:
+    """Hours since the last event of each kind and how many in a day; an event counts once it has happened."""
+    columns: dict[str, Floats] = {}
+    for kind, name in ((EventKind.DEPLOY, "deploy"), (EventKind.CONFIG_CHANGE, "config")):
+        at = np.sort(np.array([e.at.timestamp() for e in events if e.kind is kind], dtype=np.float64))
+        columns[f"hours_since_{name}"] = _age_h(at, seconds)
+        columns[f"{name}s_24h"] = (
+            np.searchsorted(at, seconds, side="right") - np.searchsorted(at, seconds - 86400, side="right")
+        ).astype(np.float64)
+    windows = [event for event in events if event.kind is EventKind.MAINTENANCE]
+    inside = np.zeros(len(seconds))
+    ends = []
+    for window in windows:
+        until = (window.until or window.at).timestamp()
+        inside[(seconds >= window.at.timestamp()) & (seconds < until)] = 1.0
+        ends.append(until)
+    columns["in_maintenance"] = inside
+    columns["hours_since_maintenance"] = _age_h(np.sort(np.array(ends, dtype=np.float64)), seconds)
+    return columns
+
+
+def _age_h(at: Floats, seconds: NDArray[np.int64]) -> Floats:
+    if not len(at):
+        return np.full(len(seconds), AGE_CAP_H)
+    last = np.searchsorted(at, seconds, side="right") - 1
+    age = np.where(last >= 0, (seconds - at[np.maximum(last, 0)]) / 3600, AGE_CAP_H)
+    return np.asarray(np.minimum(age, AGE_CAP_H))
+
+
+def _micros(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000)

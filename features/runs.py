@@ -1,0 +1,109 @@
+"""Features of machines that run to failure: sensors freed from the operating condition, then levels and slopes.
+
+The rules hold for any fleet of runs; they do not know which data set they see.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from features import windows
+
+Floats = NDArray[np.float64]
+
+#: At most so many operating conditions are told apart.
+MOST_CONDITIONS = 12
+#: Conditions are real when they leave under 1 % of the settings' variance; settings that merely jitter never do.
+UNEXPLAINED = 0.01
+#: Windows, in cycles.
+SHORT, MIDDLE, LONG = 5, 15, 40
+#: The first cycles of a unit, which tell how it was when it was new.
+NEW = 15
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Operating conditions, and what each sensor usually shows in each.
+
+    Attributes:
+        centers: (conditions, settings), in standardised settings.
+        shift, scale: of the settings.
+        mean, std: (conditions, sensors).
+        kept: sensors that vary within conditions; the others say nothing.
+    """
+
+    centers: Floats
+    shift: Floats
+    scale: Floats
+    mean: Floats
+    std: Floats
+    kept: NDArray[np.bool_]
+
+    def assign(self, settings: Floats) -> NDArray[np.int64]:
+        """The condition of each row."""
+        points = (settings - self.shift) / self.scale
+        distance = ((points[:, None, :] - self.centers[None]) ** 2).sum(axis=2)
+        return np.asarray(distance.argmin(axis=1))
+
+    def normalised(self, settings: Floats, sensors: Floats) -> Floats:
+        """Sensors in standard deviations from their mean in the same condition, (rows, kept sensors)."""
+        at = self.assign(settings)
+        return np.asarray(((sensors - self.mean[at]) / self.std[at])[:, self.kept])
+
+
+def fit_conditions(settings: Floats, sensors: Floats, seed: int) -> Conditions:
+    """Find the operating conditions from the settings alone; one where they only jitter."""
+    shift = settings.mean(axis=0)
+    spread = settings.std(axis=0)
+    scale = np.where(spread > 0, spread, 1.0)
+    points = (settings - shift) / scale
+    total = float((points**2).sum())
+    centers = np.zeros((1, settings.shape[1]))
+    different = len(np.unique(points, axis=0))
+    for count in range(2, min(MOST_CONDITIONS, different) + 1):
+        found = KMeans(count, n_init=4, random_state=seed).fit(points)
+        if found.inertia_ < UNEXPLAINED * total:
+            centers = np.asarray(found.cluster_centers_, dtype=np.float64)
+            break
+    draft = Conditions(centers, shift, scale, np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+    at = draft.assign(settings)
+    mean = np.stack([sensors[at == one].mean(axis=0) for one in range(len(centers))])
+    std = np.stack([sensors[at == one].std(axis=0) for one in range(len(centers))])
+    # A sensor that stands still in some condition carries nothing there; one that always does carries nothing.
+    floor = 1e-6 * np.maximum(np.abs(mean), 1.0)
+    kept = (std > floor).any(axis=0)
+    return Conditions(centers, shift, scale, mean, np.where(std > floor, std, np.inf), kept)
+
+
+def run_features(
+    units: NDArray[np.int64], cycles: Floats, sensors: Floats
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Features of each cycle from that and earlier cycles of the same unit.
+
+    Args:
+        units: of each row; rows are by unit, then cycle.
+        sensors: (rows, sensors), normalised.
+    Returns:
+        (rows, features) and their names; NaN where there is too little history.
+    """
+    columns = [f"s{index}" for index in range(sensors.shape[1])]
+    frame = pl.DataFrame(sensors, schema=columns).with_columns(unit=pl.Series(units), cycle=pl.Series(cycles))
+    expressions: dict[str, pl.Expr] = {"cycle": pl.col("cycle")}
+    for name in columns:
+        sensor = pl.col(name)
+        level = windows.mean(sensor, MIDDLE)
+        new = pl.when(pl.int_range(pl.len()) < NEW).then(sensor).cum_sum().forward_fill() / pl.min_horizontal(
+            pl.int_range(1, pl.len() + 1), NEW
+        )
+        expressions[f"{name}_level_short"] = windows.mean(sensor, SHORT)
+        expressions[f"{name}_level"] = level
+        expressions[f"{name}_level_long"] = windows.mean(sensor, LONG)
+        expressions[f"{name}_slope"] = windows.slope_per_h(sensor, MIDDLE, 1.0)
+        expressions[f"{name}_slope_long"] = windows.slope_per_h(sensor, LONG, 1.0)
+        expressions[f"{name}_since_new"] = level - new
+        expressions[f"{name}_spread"] = windows.spread(sensor, MIDDLE)
+    table = frame.select(expression.over("unit").alias(name) for name, expression in expressions.items())
+    return table.to_numpy().astype(np.float32), tuple(expressions)

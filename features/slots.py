@@ -1,0 +1,48 @@
+"""Which of a service's series plays which part: the eight slots that failure features speak of."""
+
+from collections.abc import Iterable, Mapping
+
+from core.domain import Role, Series
+
+#: The parts, in the order of the columns.
+SLOTS = ("cpu", "memory", "disk", "latency", "errors", "traffic", "connections", "queue")
+
+#: Words in a metric's name that tell its slot, in order; the first that fits counts.
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "cpu": ("cpu", "processor"),
+    "memory": ("memory", "mem_", "heap", "rss"),
+    "disk": ("disk", "filesystem", "volume", "storage"),
+    "connections": ("connection", "conns", "pool"),
+    "queue": ("queue", "backlog", "lag", "pending"),
+    "latency": ("latency", "duration", "response_time"),
+    "errors": ("error", "failed", "5xx"),
+    "traffic": ("request", "rps", "throughput", "traffic"),
+}
+BY_ROLE: Mapping[Role, str] = {Role.LATENCY: "latency", Role.ERRORS: "errors", Role.TRAFFIC: "traffic"}
+
+
+def slot_of(series: Series) -> str | None:
+    """The slot of a series by its metric's name, else by its role; null where it plays none.
+
+    >>> slot_of(Series(tenant="t", service="a", metric="db_connections"))
+    'connections'
+    """
+    metric = series.metric.lower()
+    for slot, words in WORDS.items():
+        if any(word in metric for word in words):
+            return slot
+    return BY_ROLE.get(series.role)
+
+
+def scale_of(series: Series) -> float | None:
+    """What the values are divided by to give a share: the SLO or the limit; null where there is neither."""
+    return series.threshold if series.threshold and series.threshold > 0 else None
+
+
+def dependencies(series: Iterable[Series]) -> dict[str, tuple[str, ...]]:
+    """Service -> the services it calls, from the label `depends_on` ("a,b") of any of its series."""
+    found: dict[str, set[str]] = {}
+    for one in series:
+        names = {name.strip() for name in one.labels.get("depends_on", "").split(",")} - {""}
+        found.setdefault(one.service, set()).update(names)
+    return {service: tuple(sorted(names)) for service, names in found.items()}

@@ -1,0 +1,1 @@
+"""Order, schedule, retries and progress; and the `forewarn` command."""

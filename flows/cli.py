@@ -1,0 +1,62 @@
+"""The `forewarn` command: assembles the groups and turns our own errors into one sentence and an exit code."""
+
+import sys
+
+import typer
+
+from core.errors import ForewarnError, InputError
+from flows.commands import (
+    bench,
+    database,
+    demo,
+    finding,
+    ingesting,
+    keys,
+    learning,
+    scheduling,
+    serve,
+    status,
+)
+from flows.commands.console import err
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+
+app = typer.Typer(
+    name="forewarn",
+    help="Learn what is normal for every infrastructure metric, and say hours ahead what is about to break.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.add_typer(database.app, name="db")
+app.add_typer(ingesting.app, name="ingest")
+app.add_typer(learning.features_app, name="features")
+app.command("baseline")(learning.baseline)
+app.add_typer(learning.train_app, name="train")
+app.command("evaluate")(learning.evaluate)
+app.command("promote")(learning.promote)
+app.command("score")(finding.score)
+app.command("forecast")(finding.forecast)
+app.command("predict")(finding.predict)
+app.add_typer(finding.signals_app, name="signals")
+app.add_typer(finding.hypotheses_app, name="hypotheses")
+app.command("serve")(serve.serve)
+app.add_typer(scheduling.app, name="flows")
+app.add_typer(keys.app, name="keys")
+app.command("status")(status.status)
+app.add_typer(bench.app, name="bench")
+
+
+def main() -> None:
+    """Entry point of the `forewarn` script."""
+    try:
+        app()
+    except ForewarnError as error:
+        err.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        sys.exit(EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

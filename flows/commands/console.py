@@ -1,0 +1,101 @@
+"""How commands speak: results on standard output, progress on standard error, one sentence for an error."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from pydantic_core import to_jsonable_python
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from core.settings import Settings
+from pipelines.progress import Progress as Listener
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for a program to read.")]
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", help="Whose data; default FOREWARN_TENANT.", show_default=False)
+]
+AtOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--at",
+        formats=["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d"],
+        help="Work as if it were this moment (UTC); default now.",
+        show_default=False,
+    ),
+]
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """A moment of the command line, whose times are UTC unless they say otherwise."""
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def settings_for(tenant: str | None) -> Settings:
+    """The settings, with the tenant of the command line if one was given."""
+    settings = Settings()
+    return settings if tenant is None else settings.model_copy(update={"tenant": tenant})
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(
+        json.dumps(to_jsonable_python(value, by_alias=True, inf_nan_mode="null"), indent=2) + "\n"
+    )
+
+
+def show(report: Any, *, as_json: bool, title: str = "") -> None:
+    """Print a report: as JSON, or as a two-column table of its fields."""
+    if as_json:
+        print_json(report)
+        return
+    table = Table(title=title or None, show_header=False, box=None, padding=(0, 2, 0, 0))
+    fields = dataclasses.asdict(report) if dataclasses.is_dataclass(report) else report  # type: ignore[arg-type]  # an instance
+    for name, value in _flattened(fields):
+        table.add_row(name.replace("_", " "), value)
+    out.print(table)
+
+
+def _flattened(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flattened(value, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", _cell(value)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M UTC")
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if value is None or value in ({}, (), []):
+        return "-"
+    return str(value)
+
+
+@contextmanager
+def progress_bars(*, quiet: bool = False) -> Iterator[Listener]:
+    """A listener that draws one bar a step on standard error, wherever a person watches."""
+    columns = (SpinnerColumn(), TextColumn("{task.description:<34}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, disable=quiet, transient=False) as bars:
+        known: dict[str, TaskID] = {}
+
+        def listen(step: str, done: int, total: int) -> None:
+            if step not in known:
+                known[step] = bars.add_task(step, total=total)
+            bars.update(known[step], completed=done, total=total)
+
+        yield listen

@@ -1,0 +1,88 @@
+"""`forewarn demo`: everything once, on a simulated fleet, and what an SRE wants to see."""
+
+import time
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from flows.commands.console import err, out, progress_bars
+
+if TYPE_CHECKING:
+    from core.hypotheses import Judgement
+    from flows.demo import DemoResult
+
+
+def demo(
+    leave: Annotated[
+        bool, typer.Option("--exit", help="Check that the service answers, stop everything and exit.")
+    ] = False,
+) -> None:
+    """Simulate a fleet, run the main job on it, serve it, and show the predictive alerts."""
+    from flows.demo import SERVICES, check_service, demo_settings, running_demo
+
+    started = time.monotonic()
+    settings = demo_settings()
+    err.print(
+        f"Simulating {SERVICES} services and running the main job on them; logs in {settings.data_dir}/logs"
+    )
+    with ExitStack() as servers:
+        with progress_bars() as listen:
+            result = servers.enter_context(running_demo(settings, listen))
+        _print(result)
+        err.print(f"done in {time.monotonic() - started:.0f} s")
+        if leave:
+            check_service(result)
+            out.print("The service answers. Stopping everything.")
+            return
+        out.print("Running until Ctrl-C.")
+        with suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+        err.print("stopping")
+
+
+def _print(result: "DemoResult") -> None:
+    from models.wording import describe
+
+    out.print(f"\n[bold]Predictive alerts[/] at {result.now:%Y-%m-%d %H:%M} UTC")
+    for alert in result.alerts[:10]:
+        out.print(f"  [bold]{describe(alert, result.now)}[/]", soft_wrap=True)
+        for factor in alert.factors[:2]:
+            out.print(f"      {factor.text}", soft_wrap=True)
+    if not result.alerts:
+        out.print("  none: nothing is about to break")
+    if result.anomalies:
+        out.print("\n[bold]Going on now[/]")
+        for anomaly in result.anomalies[:5]:
+            out.print(f"  {describe(anomaly, result.now)}", soft_wrap=True)
+    if result.judgement is not None:
+        _print_judgement(result.judgement)
+    out.print("\n[bold]Where to look[/]")
+    for name, place in result.places.items():
+        out.print(f"  {name:<10} {place}")
+    out.print(f"  API key    {result.key}")
+    out.print(
+        "  commands   FOREWARN_TENANT=demo FOREWARN_DATA_DIR=data/demo FOREWARN_MLRUNS_DIR=mlruns/demo "
+        ".venv/bin/forewarn signals list",
+        soft_wrap=True,
+    )
+
+
+def _print_judgement(judgement: "Judgement") -> None:
+    top = judgement.top
+    if top is None:
+        return
+    out.print(f"\n[bold]Top hypothesis[/]  {top.hypothesis.statement}")
+    out.print(f"  confidence {top.confidence:.2f} ({top.low:.2f} to {top.high:.2f}); {judgement.reason}")
+    table = Table("factor", "weight", "value", "adds", "why", box=None, padding=(0, 2, 0, 2))
+    for factor in top.factors:
+        table.add_row(
+            factor.factor,
+            f"{factor.weight:.2f}",
+            f"{factor.value:.2f}",
+            f"{factor.contribution:.3f}",
+            factor.reason,
+        )
+    out.print(table)

@@ -1,0 +1,142 @@
+"""`forewarn score | forecast | predict | signals | hypotheses`: from models to what an SRE is told."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from core.domain import Signal, SignalKind
+from core.errors import InputError
+from flows.commands.console import AsJson, AtOption, TenantOption, out, print_json, settings_for, show, utc
+from flows.commands.learning import run_step
+
+signals_app = typer.Typer(help="What was found.", no_args_is_help=True)
+hypotheses_app = typer.Typer(help="What is behind it.", no_args_is_help=True)
+
+
+def score(
+    since_h: Annotated[
+        float | None, typer.Option(help="Score the last so many hours again; default: what is new.", min=0)
+    ] = None,
+    tenant: TenantOption = None,
+    at: AtOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score what is new against the champion detector, and keep what it finds as signals."""
+    from pipelines.score import score as run
+
+    start = None
+    if since_h is not None:
+        start = (utc(at) or datetime.now(UTC)) - timedelta(hours=since_h)
+    run_step(run, tenant=tenant, at=at, as_json=as_json, start=start)
+
+
+def forecast(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
+    """Forecast every series and say which will cross its threshold, and when."""
+    from pipelines.forecast import forecast as run
+
+    run_step(run, tenant=tenant, at=at, as_json=as_json)
+
+
+def predict(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
+    """Say for every service how likely it is to fail, when, and why."""
+    from pipelines.predict import predict_failure
+
+    run_step(predict_failure, tenant=tenant, at=at, as_json=as_json)
+
+
+@signals_app.command("list")
+def list_signals(
+    kind: Annotated[SignalKind | None, typer.Option(help="Only this kind.")] = None,
+    service: Annotated[str | None, typer.Option(help="Only this service.")] = None,
+    since_h: Annotated[float, typer.Option(help="Only those of the last so many hours.", min=0)] = 24.0,
+    stopped: Annotated[bool, typer.Option("--stopped", help="Those that a gate stopped instead.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    tenant: TenantOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """List signals, newest first."""
+    from pipelines.wiring import open_platform
+
+    with open_platform(settings_for(tenant)) as platform:
+        since = platform.clock.now() - timedelta(hours=since_h)
+        found = platform.store.signals.find(
+            kind=kind, service=service, since=since, stopped=stopped, limit=limit
+        )
+    if as_json:
+        print_json(found)
+    elif not found:
+        out.print(f"no signals in the last {since_h:g} h")
+    else:
+        out.print(signal_table(found))
+
+
+def signal_table(found: list[Signal]) -> Table:
+    """Signals as a person reads them."""
+    table = Table("started (UTC)", "severity", "kind", "what", "id", box=None, padding=(0, 2, 0, 0))
+    for signal in found:
+        table.add_row(
+            f"{signal.started_at:%m-%d %H:%M}",
+            signal.severity,
+            signal.kind,
+            signal.summary + (f" [dim](stopped: {signal.stopped_by})[/]" if signal.stopped_by else ""),
+            f"[dim]{signal.signal_id[:12]}[/]",
+        )
+    return table
+
+
+@signals_app.command("show")
+def show_signal(
+    signal_id: Annotated[str, typer.Argument(help="The id, or its beginning if that is enough.")],
+    tenant: TenantOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything that is known of one signal."""
+    from pipelines.wiring import open_platform
+
+    with open_platform(settings_for(tenant)) as platform:
+        signal = platform.store.signals.get(signal_id)
+    show(signal, as_json=as_json, title=signal.summary)
+
+
+@signals_app.command("send")
+def send_signals(tenant: TenantOption = None, as_json: AsJson = False) -> None:
+    """Deliver to the configured receivers what they have not had yet."""
+    from pipelines.emit import emit
+
+    run_step(emit, tenant=tenant, at=None, as_json=as_json)
+
+
+@signals_app.command("mark")
+def mark_signal(
+    signal_id: Annotated[str, typer.Argument(help="The id of the signal.")],
+    verdict: Annotated[str, typer.Argument(help="true or false: was it real trouble?")],
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+    tenant: TenantOption = None,
+) -> None:
+    """Tell whether a signal was true; models and hypotheses learn from it."""
+    from core.hypotheses import Feedback
+    from pipelines.wiring import open_platform
+
+    if verdict not in ("true", "false"):
+        raise InputError(f"a verdict is true or false, got {verdict!r}")
+    with open_platform(settings_for(tenant)) as platform:
+        signal = platform.store.signals.get(signal_id)
+        said = Feedback(
+            tenant=platform.tenant,
+            subject_id=signal.signal_id,
+            accepted=verdict == "true",
+            at=platform.clock.now(),
+            note=note,
+        )
+        platform.store.feedback.add([said])
+    out.print(f"marked {verdict}: {signal.summary}")
+
+
+@hypotheses_app.command("score")
+def score_hypotheses(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
+    """Weigh what could be behind the open signals, deterministically, with the breakdown."""
+    from pipelines.hypotheses import score_hypotheses as run
+
+    run_step(run, tenant=tenant, at=at, as_json=as_json)

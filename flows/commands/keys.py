@@ -1,0 +1,48 @@
+"""`forewarn keys`: the API keys of a tenant."""
+
+from typing import Annotated
+
+import typer
+
+from flows.commands.console import AsJson, TenantOption, print_json, settings_for
+
+app = typer.Typer(help="API keys; each belongs to one tenant and is shown once.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    note: Annotated[str, typer.Option(help="Who or what will use it.")] = "",
+    tenant: TenantOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it; only its hash is kept, so it cannot be shown again."""
+    from pipelines.access import create_key
+
+    key = create_key(settings_for(tenant), note)
+    if as_json:
+        print_json({"key": key})
+    else:
+        typer.echo(key)
+
+
+@app.command("list")
+def list_keys(tenant: TenantOption = None, as_json: AsJson = False) -> None:
+    """The tenant's keys, without their secrets."""
+    from pipelines.access import list_keys as listed
+
+    rows = listed(settings_for(tenant))
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        state = "revoked" if row.revoked_at else "active"
+        typer.echo(f"{row.key_id}  {state:<8}{row.created_at:%Y-%m-%d %H:%M}  {row.note}")
+
+
+@app.command()
+def revoke(key_id: str, tenant: TenantOption = None) -> None:
+    """End a key at once."""
+    from pipelines.access import revoke_key
+
+    revoke_key(settings_for(tenant), key_id)
+    typer.echo(f"revoked {key_id}")

@@ -1,0 +1,220 @@
+"""The demo: a simulated fleet, the main job on it, the service, and what an SRE wants to see.
+
+It keeps its state in folders of its own (`<data>/demo`, `<mlruns>/demo`), made afresh by each run, so that it
+never touches what a user has.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx
+
+from core.domain import Signal, SignalKind
+from core.errors import UnavailableError
+from core.hypotheses import Judgement
+from core.ports import FixedClock
+from core.settings import Settings
+from flows.environment import prepare_prefect
+from flows.processes import ServerProcess, free_port, start_server
+from pipelines.access import create_key
+from pipelines.database import down
+from pipelines.progress import Progress, silent
+
+TENANT = "demo"
+SERVICES = 20
+DAYS = 45
+#: Prefect makes its own tables on the first start, and the machine has other work at that time.
+SERVER_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoResult:
+    """What there is to show.
+
+    Attributes:
+        alerts: predictive signals that passed the gates, the most urgent first.
+        anomalies: open anomalies that passed the gates.
+        judgement: the likeliest explanation of the worst trouble; null if nothing is wrong.
+        places: name -> address.
+    """
+
+    now: datetime
+    samples: int
+    services: int
+    alerts: tuple[Signal, ...]
+    anomalies: tuple[Signal, ...]
+    judgement: Judgement | None
+    places: dict[str, str]
+    key: str
+
+
+def demo_settings() -> Settings:
+    """The user's settings with the demo's own folders and free ports, also put into the environment.
+
+    The flows build their settings from the environment, as they would in a worker on another machine.
+    """
+    base = Settings()
+    changes = {
+        "FOREWARN_TENANT": TENANT,
+        "FOREWARN_DATA_DIR": str(base.data_dir / "demo"),
+        "FOREWARN_MLRUNS_DIR": str(base.mlruns_dir / "demo"),
+        "FOREWARN_SERVE_PORT": str(free_port(base.serve_port)),
+    }
+    os.environ.update(changes)
+    return Settings()
+
+
+def clear(settings: Settings) -> None:
+    """Stop what an earlier demo left and remove its folders; a user's own database is left alone."""
+    if settings.database_url is None:
+        down(settings)
+    for folder in (settings.data_dir, settings.mlruns_dir):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+
+
+@contextmanager
+def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[DemoResult]:
+    """Do everything, and keep all servers up for as long as the block lasts."""
+    clear(settings)
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    with ExitStack() as servers:
+        if settings.database_url is None:
+            servers.callback(down, settings)
+        prefect, mlflow = _start_consoles(settings, servers)
+        samples = _simulate(settings, now, progress)
+        prefect.wait_until_ready("/api/health", SERVER_TIMEOUT_S)
+        judgements = _main_job(now, progress)
+        progress("start the service", 0, 1)
+        service = _serve(settings, servers)
+        mlflow.wait_until_ready("/health", SERVER_TIMEOUT_S)
+        progress("start the service", 1, 1)
+        alerts, anomalies = _findings(settings, now)
+        yield DemoResult(
+            now=now,
+            samples=samples,
+            services=SERVICES,
+            alerts=alerts,
+            anomalies=anomalies,
+            judgement=judgements[0] if judgements else None,
+            places={
+                "service": service,
+                "API docs": f"{service}/docs",
+                "MLflow": mlflow.url,
+                "Prefect": prefect.url,
+            },
+            key=create_key(settings, "demo"),
+        )
+
+
+def _start_consoles(settings: Settings, servers: ExitStack) -> tuple[ServerProcess, ServerProcess]:
+    """Prefect's server and MLflow's, started first, for they need seconds that the simulation can use."""
+    logs = settings.data_dir / "logs"
+    prefect_port, mlflow_port = free_port(4200), free_port(5000)
+    prefect_url = f"http://127.0.0.1:{prefect_port}"
+    prepare_prefect(settings, api_url=f"{prefect_url}/api")
+    prefect = start_server(
+        "Prefect",
+        [
+            sys.executable,
+            "-m",
+            "prefect",
+            "server",
+            "start",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(prefect_port),
+        ],
+        url=prefect_url,
+        log=logs / "prefect.log",
+    )
+    servers.callback(prefect.stop)
+    mlflow_url = f"http://127.0.0.1:{mlflow_port}"
+    database = f"sqlite:///{(settings.mlruns_dir / 'mlflow.db').resolve()}"
+    mlflow = start_server(
+        "MLflow",
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port)),
+            *("--backend-store-uri", database, "--workers", "1"),
+        ],
+        url=mlflow_url,
+        log=logs / "mlflow.log",
+    )
+    servers.callback(mlflow.stop)
+    return prefect, mlflow
+
+
+def _simulate(settings: Settings, now: datetime, progress: Progress) -> int:
+    from pipelines.ingest import ingest
+    from pipelines.sources.simulated import SimulatedFleet
+    from pipelines.wiring import open_platform
+
+    fleet = SimulatedFleet(SERVICES, DAYS, seed=settings.seed, end=now, tenant=TENANT)
+    with open_platform(settings, clock=FixedClock(now)) as platform:
+        return ingest(platform, fleet, progress=progress).inserted
+
+
+def _main_job(now: datetime, progress: Progress) -> tuple[Judgement, ...]:
+    from flows.listening import listening
+    from flows.main_job import main_job
+
+    with listening(progress):
+        reports = main_job(tenant=TENANT, at=now)
+    found: tuple[Judgement, ...] = reports["hypotheses"].judgements
+    return found
+
+
+def _serve(settings: Settings, servers: ExitStack) -> str:
+    service = start_server(
+        "the service",
+        [sys.executable, "-m", "serving.run"],
+        url=settings.service_url,
+        log=settings.data_dir / "logs" / "service.log",
+    )
+    servers.callback(service.stop)
+    service.wait_until_ready("/readyz", SERVER_TIMEOUT_S)
+    return settings.service_url
+
+
+def _findings(settings: Settings, now: datetime) -> tuple[tuple[Signal, ...], tuple[Signal, ...]]:
+    from pipelines.wiring import open_platform
+
+    with open_platform(settings, clock=FixedClock(now)) as platform:
+        found = platform.store.signals.find(stopped=False, limit=1000)
+    still_open = [signal for signal in found if signal.ended_at is None]
+    predictive = [s for s in still_open if s.kind in (SignalKind.BREACH, SignalKind.FAILURE_RISK)]
+    return (
+        tuple(sorted(predictive, key=_urgency)),
+        tuple(signal for signal in still_open if signal.kind is SignalKind.ANOMALY),
+    )
+
+
+def _urgency(signal: Signal) -> tuple[bool, datetime]:
+    when = (signal.breach and signal.breach.when) or (signal.risk and signal.risk.when)
+    return (not when, when.p50 if when else signal.started_at)
+
+
+def check_service(result: DemoResult) -> None:
+    """Ask the running service as a client would.
+
+    Raises:
+        UnavailableError: it does not answer, or not as it should.
+    """
+    url = result.places["service"]
+    headers = {"Authorization": f"Bearer {result.key}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+        for path in ("/livez", "/readyz", "/signals"):
+            answer = client.get(path)
+            if answer.status_code != httpx.codes.OK:
+                raise UnavailableError(
+                    f"the service answered {path} with {answer.status_code}: {answer.text[:200]}"
+                )
+        refused = client.get("/signals", headers={"Authorization": "Bearer wrong"})
+        if refused.status_code != httpx.codes.UNAUTHORIZED:
+            raise UnavailableError(f"the service let a wrong key in ({refused.status_code})")

@@ -1,0 +1,84 @@
+"""Each pipeline step as a Prefect task; a task opens the platform, runs one plain function, retries what may pass."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from prefect import Task, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from core.errors import InsufficientDataError, ModelUnavailableError, UnavailableError
+from core.ports import FixedClock
+from flows.listening import current_listener
+from pipelines import baseline, emit, evaluate, features, forecast, hypotheses, predict, promote, score
+from pipelines.keep import apply_retention
+from pipelines.pull import pull
+from pipelines.train import detectors, failure, forecasters
+from pipelines.wiring import open_platform
+
+R = TypeVar("R")
+
+#: Seconds before the first and the second retry: a restart of a server, then a fail-over.
+RETRY_DELAYS_S = [2.0, 20.0]
+
+
+def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
+    """Only a server that does not answer is worth another try; bad input stays bad."""
+    return isinstance(state.data, UnavailableError)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A step that had nothing to work with yet, and why."""
+
+    reason: str
+
+
+def step(function: Callable[..., R], *, optional: bool = False) -> Task[..., R | Skipped]:
+    """The task of a pipeline function.
+
+    It takes a tenant and the moment to work for in place of the platform, so that any worker on any machine can
+    run it; other arguments go to the function.
+
+    Args:
+        optional: too little data, or no model yet, skips the step instead of failing the flow: a young
+            installation without incidents has no failure model, and everything else works.
+    """
+
+    @task(
+        name=function.__name__,
+        description=(function.__doc__ or "").partition("\n")[0],
+        retries=len(RETRY_DELAYS_S),
+        retry_delay_seconds=RETRY_DELAYS_S,
+        retry_condition_fn=_may_pass,
+        cache_policy=NO_CACHE,
+    )
+    def run(tenant: str, at: datetime, **arguments: Any) -> R | Skipped:
+        with open_platform(tenant=tenant, clock=FixedClock(at)) as platform:
+            try:
+                return function(platform, progress=current_listener(), **arguments)
+            except (InsufficientDataError, ModelUnavailableError) as error:
+                if not optional:
+                    raise
+                get_run_logger().warning("%s is skipped: %s", function.__name__, error)
+                return Skipped(str(error))
+
+    return run
+
+
+pull_metrics = step(pull)
+build_features = step(features.build_features)
+materialize_features = step(features.materialize)
+build_baselines = step(baseline.build_baselines)
+train_detectors = step(detectors.train_detectors)
+train_forecasters = step(forecasters.train_forecasters, optional=True)
+train_failure = step(failure.train_failure, optional=True)
+evaluate_models = step(evaluate.evaluate)
+promote_models = step(promote.promote)
+score_samples = step(score.score)
+forecast_series = step(forecast.forecast, optional=True)
+predict_failures = step(predict.predict_failure, optional=True)
+weigh_hypotheses = step(hypotheses.score_hypotheses)
+emit_signals = step(emit.emit)
+drop_expired = step(apply_retention)

@@ -1,0 +1,1 @@
+"""Models: baselines, detectors, forecasters, failure risk, hypotheses. Pure: no I/O, no clock."""

@@ -1,0 +1,293 @@
+"""What is normal for every series: level, trend, season of the day and the week, and how far values stray.
+
+A value is expected at `level + slope * time + daily[slot of the day] + weekly[hour of the week]`. Every
+part is
+a median, so anomalies in the history hardly move it. The band is made of the quantiles of how far values were
+from what the *day before* would have expected of them, scaled by the hour of the day: nothing is Gaussian by
+assumption, and a level that wanders widens the band by itself. All series are computed at once.
+
+References:
+    Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., ch. 3 (decomposition).
+    Cleveland et al. (1990), STL (the usual decomposition, which this one is measured against).
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+
+import numba
+import numpy as np
+
+from models.changepoints import Shift, find_shifts, hourly_medians
+from models.grid import DAY_S, WEEK_S, BoolArray, FloatArray, Grid, IntArray, slot_of
+from models.robust import mad_sigma, quantile_of_sorted, sorted_rows
+from models.seasons import WEEKLY, by_days, daily_profile, day_levels, weekly_profile
+
+PERCENTILES = (0.01, 0.05, 0.25, 0.50, 0.75, 0.95, 0.99)
+#: Where the distribution of the normalised residuals is kept; bands interpolate between.
+QUANTILES = np.array(
+    [
+        0.0005,
+        0.0025,
+        0.005,
+        0.01,
+        0.025,
+        0.05,
+        0.1,
+        0.25,
+        0.5,
+        0.75,
+        0.9,
+        0.95,
+        0.975,
+        0.99,
+        0.995,
+        0.9975,
+        0.9995,
+    ]
+)
+CHUNK = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Baselines:
+    """The baselines of n series that share a slot length.
+
+    Attributes:
+        series_ids: int64 (n).
+        slot_s: seconds per slot of the day.
+        end_s: epoch second up to which was learned; `level` holds there.
+        count: values learned from, int64 (n); `days`: their span with data, in days.
+        mean, std: float64 (n), of the values as they came; percentiles: (n, 7), see `PERCENTILES`.
+        seasonality: int64 (n), index into `SEASONALITY`.
+        level: float64 (n), NaN where nothing is known; slope: per day.
+        daily: (n, slots of a day); weekly: (n, 168), what the hour of the week adds.
+        scale: (n, 24), spread of the residuals by hour of the day, > 0.
+        quantiles: (n, 17), of the residuals in units of `scale`, at `QUANTILES`.
+    """
+
+    series_ids: IntArray
+    slot_s: int
+    end_s: int
+    count: IntArray
+    days: FloatArray
+    mean: FloatArray
+    std: FloatArray
+    percentiles: FloatArray
+    seasonality: IntArray
+    level: FloatArray
+    slope: FloatArray
+    daily: FloatArray
+    weekly: FloatArray
+    scale: FloatArray
+    quantiles: FloatArray
+
+    def season(self, row: int, times_s: IntArray) -> FloatArray:
+        """The seasonal part at each moment, float64, without level and trend."""
+        daily: FloatArray = self.daily[row, slot_of(times_s, self.slot_s, DAY_S)]
+        weekly: FloatArray = self.weekly[row, slot_of(times_s, 3600, WEEK_S)]
+        return daily + weekly
+
+    def expected(self, row: int, times_s: IntArray) -> FloatArray:
+        """What is expected at each moment, float64."""
+        drift = self.slope[row] * np.clip((times_s - self.end_s) / DAY_S, -1.0, 7.0)
+        expected: FloatArray = self.level[row] + drift + self.season(row, times_s)
+        return expected
+
+    def scale_at(self, row: int, times_s: IntArray) -> FloatArray:
+        """The spread of the residuals at each moment, float64, > 0."""
+        scale: FloatArray = self.scale[row, slot_of(times_s, 3600, DAY_S)]
+        return scale
+
+    def band(self, row: int, times_s: IntArray, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper edge at each moment; `level` of the probability lies between them."""
+        return self.edges(row, self.expected(row, times_s), self.scale_at(row, times_s), level)
+
+    def edges(
+        self, row: int, expected: FloatArray, scale: FloatArray, level: float = 0.95
+    ) -> tuple[FloatArray, FloatArray]:
+        """The band around any expectation."""
+        low, high = np.interp([(1 - level) / 2, (1 + level) / 2], QUANTILES, self.quantiles[row])
+        return expected + min(low, 0.0) * scale, expected + max(high, 0.0) * scale
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Plain arrays, for `np.savez`."""
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Baselines":
+        """The inverse of `to_arrays`."""
+        values = {field.name: arrays[field.name] for field in fields(cls)}
+        return cls(**{**values, "slot_s": int(values["slot_s"]), "end_s": int(values["end_s"])})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Baselines, and the lasting shifts found on the way (one tuple per series)."""
+
+    baselines: Baselines
+    shifts: tuple[tuple[Shift, ...], ...]
+
+
+def fit_baselines(
+    grid: Grid,
+    *,
+    excluded: BoolArray | None = None,
+    deploys_s: Mapping[int, Sequence[int]] | None = None,
+    threads: int = 2,
+) -> Fitted:
+    """Learn what is normal for every series of a grid.
+
+    Args:
+        grid: the history, usually 30 days.
+        excluded: True where nothing may be learned (maintenance, incidents, confirmed anomalies).
+        deploys_s: series id -> epoch seconds of its service's deploys.
+        threads: chunks of series at once; sorting, which takes most of the time, runs side by side.
+    """
+
+    def fit(at: int) -> tuple[Baselines, list[tuple[Shift, ...]]]:
+        rows = slice(at, at + CHUNK)
+        values = grid.values[rows]
+        if excluded is not None:
+            values = np.where(excluded[rows], np.nan, values)
+        return _fit_chunk(Grid(grid.series_ids[rows], grid.start_s, grid.step_s, values), deploys_s or {})
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(fit, range(0, len(grid.series_ids), CHUNK)))
+    return Fitted(
+        concatenate([part for part, _ in parts]), tuple(shifts for _, found in parts for shifts in found)
+    )
+
+
+def concatenate(parts: Sequence[Baselines]) -> Baselines:
+    """One table of several that share slot and end."""
+    joined = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Baselines)
+        if field.name not in ("slot_s", "end_s")
+    }
+    return Baselines(slot_s=parts[0].slot_s, end_s=parts[0].end_s, **joined)
+
+
+def _fit_chunk(
+    grid: Grid, deploys_s: Mapping[int, Sequence[int]]
+) -> tuple[Baselines, list[tuple[Shift, ...]]]:
+    ordered, count = sorted_rows(grid.values)
+    percentiles = np.stack([quantile_of_sorted(ordered, count, q) for q in PERCENTILES], axis=1)
+    safe = np.maximum(count, 1)
+    mean = np.where(count > 0, np.nansum(grid.values, axis=1) / safe, np.nan)
+    std = np.sqrt(np.nansum((grid.values - mean[:, None]) ** 2, axis=1) / safe)
+
+    blocks, first_day_s, slot_s = by_days(grid)  # (n, days, slots)
+    days = (count > 0) * np.isfinite(blocks).any(axis=2).sum(axis=1).astype(np.float64)
+    days = np.minimum(days, count * grid.step_s / DAY_S + 1e-9) if grid.step_s <= slot_s else days
+
+    daily, seasonality = daily_profile(blocks, days)
+    flat = blocks - daily[:, None, :]
+    day_level = day_levels(flat)
+    weekly, has_week = weekly_profile(flat - day_level[:, :, None], day_level, first_day_s, slot_s, days)
+    seasonality = np.where(has_week, WEEKLY, seasonality)
+    columns_s = first_day_s + slot_s * np.arange(flat.shape[1] * flat.shape[2], dtype=np.int64)
+    flat = flat.reshape(flat.shape[0], -1) - weekly[:, slot_of(columns_s, 3600, WEEK_S)]
+    end_s = grid.start_s + grid.step_s * grid.values.shape[1]
+
+    hourly, hour0_s = hourly_medians(flat, first_day_s, slot_s)
+    hour_s = max(slot_s, 3600)
+    shifts = [
+        tuple(find_shifts(hourly[row], hour0_s, deploys_s=deploys_s.get(int(key), ())))
+        if hour_s == 3600
+        else ()
+        for row, key in enumerate(grid.series_ids)
+    ]
+    level, slope = _level_and_slope(hourly, hour0_s, hour_s, shifts, end_s)
+    scale, quantiles = _residuals(flat.reshape(blocks.shape), columns_s, days, percentiles)
+    return (
+        Baselines(
+            series_ids=grid.series_ids, slot_s=slot_s, end_s=end_s, count=count, days=days, mean=mean,
+            std=std, percentiles=percentiles, seasonality=seasonality, level=level, slope=slope, daily=daily,
+            weekly=weekly, scale=scale, quantiles=quantiles,
+        ),
+        shifts,
+    )  # fmt: skip
+
+
+def _level_and_slope(
+    hourly: FloatArray, hour0_s: int, hour_s: int, shifts: list[tuple[Shift, ...]], end_s: int
+) -> tuple[FloatArray, FloatArray]:
+    """The level at the end, from the last day since the last shift, and the slope per day since then."""
+    n, width = hourly.shape
+    level, slope = np.full(n, np.nan), np.zeros(n)
+    per_day = DAY_S // hour_s
+    hours = np.arange(width)
+    for row in range(n):
+        since = (shifts[row][-1].at_s - hour0_s) // hour_s if shifts[row] else 0
+        known = hours[since:][np.isfinite(hourly[row, since:])]
+        if known.size == 0:
+            known = hours[np.isfinite(hourly[row])]
+            if known.size == 0:
+                continue
+        recent = known[known > known[-1] - per_day]
+        level[row] = np.median(hourly[row, recent])
+        if known.size >= 3 * per_day:
+            slope[row] = _robust_slope(known / per_day, hourly[row, known])
+            middle_s = hour0_s + hour_s * (float(np.median(recent)) + 0.5)
+            level[row] += slope[row] * (end_s - middle_s) / DAY_S
+    return level, slope
+
+
+@numba.njit(cache=True, nogil=True)
+def _robust_slope(day: FloatArray, values: FloatArray) -> float:
+    """Slope per day of a line through medians, 0 unless the course is plainly a line.
+
+    References:
+        Sen (1968), Estimates of the regression coefficient based on Kendall's tau, JASA 63.
+    """
+    pieces = min(30, day.size // 12)
+    x, y = np.empty(pieces), np.empty(pieces)
+    for k in range(pieces):
+        first, end = k * day.size // pieces, (k + 1) * day.size // pieces
+        x[k], y[k] = np.median(day[first:end]), np.median(values[first:end])
+    slopes = np.empty(pieces * (pieces - 1) // 2)
+    at = 0
+    for i in range(pieces):
+        for j in range(i + 1, pieces):
+            slopes[at] = (y[j] - y[i]) / (x[j] - x[i])
+            at += 1
+    slope = np.median(slopes)
+    same_sign = np.mean((np.sign(slopes) == np.sign(slope)).astype(np.float64))
+    residual = values - slope * day
+    spread = np.median(np.abs(residual - np.median(residual)))
+    if same_sign > 0.9 and abs(slope) * (day[-1] - day[0]) > 4.0 * spread:
+        return float(slope)
+    return 0.0
+
+
+def _residuals(
+    flat: FloatArray, columns_s: IntArray, days: FloatArray, percentiles: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Spread by hour of the day, and quantiles in its units, of the values against the day before's level."""
+    n = flat.shape[0]
+    level = day_levels(flat)
+    before = np.concatenate([level[:, :1], level[:, :-1]], axis=1)
+    residual = flat - before[:, :, None]
+    overall = mad_sigma(residual.reshape(n, -1), center=np.zeros(n))
+    # Mostly constant series have no spread by the middle of it; their rare values have.
+    wide = (percentiles[:, -1] - percentiles[:, 0]) / 4.65
+    overall = np.where(overall > 0, overall, wide)
+    overall = np.where(overall > 0, overall, 1e-3 * np.abs(percentiles[:, 3]) + 1e-9)
+    overall = np.where(np.isfinite(overall), overall, 1.0)
+    hours = slot_of(columns_s, 3600, DAY_S)
+    scale = np.repeat(overall[:, None], 24, axis=1)
+    spread_out = residual.reshape(n, -1)
+    for hour in np.unique(hours):
+        here = spread_out[:, hours == hour]
+        # Shrunk toward the whole: an hour has a 24th of the data, and a quiet hour must not cry wolf.
+        own = np.nan_to_num(mad_sigma(here, center=np.zeros(n)))
+        weight = np.clip(days / 14.0, 0.0, 0.8)
+        scale[:, hour] = np.sqrt(weight * own**2 + (1 - weight) * overall**2)
+    scale = np.maximum(scale, 0.2 * overall[:, None])
+    ordered, counts = sorted_rows(spread_out / scale[:, hours])
+    quantiles = np.stack([quantile_of_sorted(ordered, counts, q) for q in QUANTILES], axis=1)
+    # Little history: as wide as it must be. A quantile learned from d days is uncertain like 1/sqrt(d).
+    widen = 1.0 + 1.0 / np.sqrt(np.maximum(days, 1 / 24))
+    return scale, np.where(np.isfinite(quantiles), quantiles, 0.0) * widen[:, None]

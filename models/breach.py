@@ -1,0 +1,225 @@
+"""Time to breach: when simulated courses cross a threshold, and how many of them do.
+
+A course is drawn from one of two regimes. In the usual one the series goes on as its forecaster says, with
+the errors that it really makes. In the fill regime it goes on growing as it has for the last hours, at an
+uneven pace, until something resets it. How much each regime weighs follows from how rare such growth is in
+the series' own past.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain import Breach, TimeRange
+from models.forecasters.protocols import FloatArray
+
+#: Robust spread of a normal distribution: 1 / Phi^-1(3/4), Rousseeuw and Croux (1993).
+MAD_TO_SIGMA = 1.4826
+#: A fall is a reset where it takes back this share of the range of the series.
+RESET_SHARE = 0.25
+#: Growth is measured over these spans; each has a say by how much it stands out.
+SPANS_H = (1, 2, 3, 6, 12)
+#: Growth that stands out by so many usual spreads begins to be believed, and is believed.
+NOTICED, BELIEVED = 2.0, 5.0
+#: The last hour must still show this share of the growth, or it was a step and is over.
+STILL = 0.5
+#: Spread of the pace of a fill from hour to hour, and of what is known of it, both of the logarithm.
+PACE_SPREAD, KNOWN_SPREAD = 0.5, 0.2
+#: Hours over which the pace stays alike.
+PACE_H = 2.0
+#: Share of fills that stop by themselves in an hour: four in ten over the ten hours that a fill takes.
+STOP_PER_HOUR = 0.05
+#: Growth that hardly differs from a straight line is still not known better than this share of its spread.
+LEAST_SPREAD = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """How a series grows now, and how unusual that is.
+
+    Attributes:
+        per_hour: units an hour over the span that stands out most, signed.
+        span_s: that span.
+        usual_per_hour: the median growth over spans of that length in the past.
+        weight: how far it is believed to go on, 0 to 1.
+        paces: units an hour over each span, and the say of each; they add up to 1 unless none has one.
+    """
+
+    per_hour: float
+    span_s: int
+    usual_per_hour: float
+    weight: float
+    paces: tuple[float, ...] = ()
+    says: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sawtooth:
+    """That a series is reset again and again, such as by log rotation.
+
+    Attributes:
+        tops: values just before the resets.
+        drops: how far each reset took it down, positive.
+        gap_steps: median steps between two resets.
+    """
+
+    tops: FloatArray
+    drops: FloatArray
+    gap_steps: float
+
+
+def find_resets(values: FloatArray, *, least: int = 3) -> Sawtooth | None:
+    """The resets of a sawtooth: falls in a step or two that take back most of a climb.
+
+    Args:
+        values: the past on an even grid, without NaN.
+        least: how many resets make a habit.
+    Returns:
+        null where the series has no such habit.
+    """
+    if len(values) < 8:
+        return None
+    # A reset inside a step spreads over two of them once values are averaged.
+    moves = values[2:] - values[:-2]
+    spread = float(np.percentile(values, 98) - np.percentile(values, 2))
+    typical = float(np.median(np.abs(np.diff(values))))
+    if spread <= 0:
+        return None
+    least_fall = max(RESET_SHARE * spread, 6 * typical)
+    falls = _peaks(-moves, least_fall)
+    # Between resets a sawtooth climbs; a series that rises as it falls is only noisy.
+    if len(falls) < least or len(_peaks(moves, least_fall)) > len(falls) // 2:
+        return None
+    gaps = np.diff(falls)
+    return Sawtooth(tops=values[falls], drops=-moves[falls], gap_steps=float(np.median(gaps)))
+
+
+def _peaks(moves: FloatArray, least: float) -> NDArray[np.intp]:
+    """Where moves of at least that size are largest among their neighbours."""
+    beside = np.maximum(np.append(moves[1:], -np.inf), np.insert(moves[:-1], 0, -np.inf))
+    return np.flatnonzero((moves >= least) & (moves >= beside))
+
+
+def measure_growth(
+    values: FloatArray, usual: FloatArray, step_s: int, *, level: float, an_hour_ago: float
+) -> Growth:
+    """The growth that stands out from what the series usually does.
+
+    Args:
+        values: the past on an even grid, without NaN, newest last.
+        usual: what was expected at each of them by season alone; the same length.
+        level, an_hour_ago: the value now and then, finer than the grid.
+    """
+    away = values - usual
+    steps_an_hour = max(1, 3_600 // step_s)
+    newest = level - usual[-1]
+    last_hour = level - an_hour_ago
+    found: list[tuple[float, float, float]] = []
+    for span_h in SPANS_H:
+        span = span_h * steps_an_hour
+        if len(away) < 4 * span + 2:
+            break
+        slopes = (away[span:] - away[:-span]) / span_h
+        past = slopes[:-span]
+        middle = float(np.median(past))
+        spread = MAD_TO_SIGMA * float(np.median(np.abs(past - middle)))
+        low, high = np.percentile(past, [16, 84])
+        spread = max(spread, LEAST_SPREAD * float(high - low) / 2, 1e-12)
+        # The mean of the last step lies half a step back, the newest value does not.
+        now = (newest - away[-1 - span]) / (span_h + step_s / 7_200)
+        stands_out = (abs(now - middle) / spread - NOTICED) / (BELIEVED - NOTICED)
+        goes_on = last_hour / (STILL * now) if now else 0.0
+        found.append((now, middle, float(np.clip(stands_out, 0, 1) * np.clip(goes_on, 0, 1))))
+    if not found or max(weight for _, _, weight in found) == 0:
+        return Growth(per_hour=0.0, span_s=3_600, usual_per_hour=0.0, weight=0.0)
+    best = max(range(len(found)), key=lambda index: (found[index][2], index))
+    upward = found[best][0] > 0
+    says = [weight if (now > 0) == upward else 0.0 for now, _, weight in found]
+    return Growth(
+        per_hour=found[best][0],
+        span_s=SPANS_H[best] * 3_600,
+        usual_per_hour=found[best][1],
+        weight=found[best][2],
+        paces=tuple(now for now, _, _ in found),
+        says=tuple(say / sum(says) for say in says),
+    )
+
+
+def fill_paths(
+    level: float,
+    growth: Growth,
+    horizon_steps: int,
+    step_s: int,
+    count: int,
+    rng: np.random.Generator,
+    sawtooth: Sawtooth | None = None,
+) -> FloatArray:
+    """Courses on which the present growth goes on: uneven, stopping at times, reset where that is the habit.
+
+    Returns:
+        (count, horizon_steps).
+    """
+    hours = step_s / 3_600
+    pace = np.empty((count, horizon_steps))
+    keep = np.exp(-hours / PACE_H)
+    state = rng.normal(0.0, PACE_SPREAD, count)
+    for step in range(horizon_steps):
+        state = keep * state + np.sqrt(1 - keep**2) * rng.normal(0.0, PACE_SPREAD, count)
+        pace[:, step] = np.exp(state - PACE_SPREAD**2 / 2)
+    base = rng.choice(np.array(growth.paces), count, p=np.array(growth.says))
+    base = base * np.exp(rng.normal(0.0, KNOWN_SPREAD, count))
+    stops = rng.exponential(1.0 / STOP_PER_HOUR, count)
+    clock = hours * np.arange(1, horizon_steps + 1)
+    moves = base[:, None] * hours * pace * (clock[None, :] <= stops[:, None])
+    if sawtooth is not None:
+        moves -= _resets(sawtooth, count, horizon_steps, rng)
+    return np.asarray(level + np.cumsum(moves, axis=1), dtype=np.float64)
+
+
+def _resets(sawtooth: Sawtooth, count: int, horizon_steps: int, rng: np.random.Generator) -> FloatArray:
+    """How far each course falls in each step: resets go on at their own times, whatever fills the rest."""
+    due = rng.random((count, horizon_steps)) < 1.0 / max(sawtooth.gap_steps, 1.0)
+    return np.asarray(np.where(due, rng.choice(sawtooth.drops, (count, horizon_steps)), 0.0))
+
+
+def breach_of(
+    paths: FloatArray, *, level: float, threshold: float, upward: bool, at: datetime, step_s: int
+) -> Breach:
+    """The share of the courses that cross, and when those do.
+
+    Args:
+        paths: (count, h); the first step ends `step_s` after `at`.
+        level: the value now; a crossing inside a step is placed by a straight line.
+        upward: true where too much is the trouble, false where too little is.
+    """
+    sign = 1.0 if upward else -1.0
+    course = sign * np.concatenate([np.full((len(paths), 1), level), paths], axis=1)
+    edge = sign * threshold
+    horizon_s = paths.shape[1] * step_s
+    over = course >= edge
+    crosses = over.any(axis=1)
+    share = float(np.mean(crosses))
+    if not crosses.any():
+        return Breach(threshold=threshold, probability=0.0, horizon_s=horizon_s, when=None)
+    first = np.argmax(over[crosses], axis=1)
+    rows = np.arange(len(first))
+    before = course[crosses][rows, np.maximum(first - 1, 0)]
+    after = course[crosses][rows, first]
+    part = np.divide(edge - before, after - before, out=np.ones_like(after), where=after > before)
+    seconds = np.where(first == 0, 0.0, (first - 1 + np.clip(part, 0.0, 1.0)) * step_s)
+    p10, p50, p90 = (at + timedelta(seconds=round(float(s))) for s in np.percentile(seconds, [10, 50, 90]))
+    return Breach(
+        threshold=threshold, probability=share, horizon_s=horizon_s, when=TimeRange(p10=p10, p50=p50, p90=p90)
+    )
+
+
+def within(
+    breach_paths: FloatArray, threshold: float, upward: bool, horizons: Sequence[int]
+) -> dict[int, float]:
+    """Probability of a breach within each number of steps; never falls with it."""
+    over = breach_paths >= threshold if upward else breach_paths <= threshold
+    crossed = np.maximum.accumulate(over, axis=1).mean(axis=0)
+    return {steps: float(crossed[min(steps, breach_paths.shape[1]) - 1]) for steps in horizons}

@@ -1,0 +1,87 @@
+"""From probabilities to alarms: hysteresis, the threshold that the budget sets, and the lead that alarms give."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models.failure.calibration import Floats
+
+#: An alarm that rose over the threshold ends when the risk has fallen under this share of it.
+RELEASE_SHARE = 0.6
+#: Thresholds are not set lower than this: an alarm that is mostly wrong helps nobody, whatever the budget.
+LOWEST, HIGHEST, STEPS = 0.3, 0.95, 27
+
+
+def alarm_runs(probabilities: Floats, threshold: float) -> NDArray[np.int64]:
+    """The number of the alarm at each moment of one service, in time order; -1 where there is none.
+
+    >>> alarm_runs(np.array([0.1, 0.6, 0.4, 0.2, 0.7]), 0.5).tolist()
+    [-1, 0, 0, -1, 1]
+    """
+    runs = np.full(len(probabilities), -1)
+    current, count = -1, 0
+    for index, probability in enumerate(probabilities.tolist()):
+        if current < 0 and probability >= threshold:
+            current, count = count, count + 1
+        elif current >= 0 and probability < RELEASE_SHARE * threshold:
+            current = -1
+        runs[index] = current
+    return runs
+
+
+def budget_threshold(frame: pl.DataFrame, probabilities: Floats, happened: Floats, per_week: float) -> float:
+    """The lowest threshold whose false alarms stay within the budget.
+
+    Args:
+        frame: `service_id` and `ts` of each probability.
+        happened: 1 where the failure came within the horizon; an alarm with none such is false.
+        per_week: bearable false alarms a week over all services.
+    """
+    table = frame.select("service_id", "ts").with_columns(p=pl.Series(probabilities), y=pl.Series(happened))
+    services = [group.sort("ts") for _, group in table.group_by("service_id", maintain_order=True)]
+    seconds = table.get_column("ts").dt.epoch("s").to_numpy()
+    weeks = max(float(seconds.max() - seconds.min()) / (7 * 86_400), 1e-9)
+    for threshold in np.linspace(LOWEST, HIGHEST, STEPS).tolist():
+        false = 0
+        for group in services:
+            runs = alarm_runs(group["p"].to_numpy(), threshold)
+            inside = runs >= 0
+            if inside.any():
+                hits = np.bincount(runs[inside], weights=np.nan_to_num(group["y"].to_numpy()[inside]))
+                false += int((hits == 0).sum())
+        if false / weeks <= per_week:
+            return float(threshold)
+    return HIGHEST
+
+
+def leads_h(
+    frame: pl.DataFrame, probabilities: Floats, threshold: float, longest_h: float = 24.0
+) -> pl.DataFrame:
+    """For each failure that an alarm announced, how many hours before.
+
+    Args:
+        frame: `service_id`, `ts`, `failure_in_s`, `next_type` of each probability.
+    Returns:
+        One row a failure that follows any moment: service_id, next_type, lead_h (null: no alarm was on at the last
+        moment before it, or in the `longest_h` before).
+    """
+    rows = []
+    table = frame.select("service_id", "ts", "failure_in_s", "next_type").with_columns(
+        p=pl.Series(probabilities)
+    )
+    for _, group in table.sort("ts").group_by("service_id", maintain_order=True):
+        runs = alarm_runs(group["p"].to_numpy(), threshold)
+        at = group["ts"].dt.epoch("s").to_numpy() + group["failure_in_s"].fill_null(np.nan).to_numpy()
+        for failure in np.unique(at[~np.isnan(at)]):
+            before = np.flatnonzero((at == failure) & (group["failure_in_s"].to_numpy() <= longest_h * 3600))
+            if not len(before):
+                continue
+            run = runs[before[-1]]
+            lead = None
+            if run >= 0:
+                first = before[runs[before] == run][0]
+                lead = float(group["failure_in_s"][int(first)]) / 3600
+            rows.append((group["service_id"][0], group["next_type"][int(before[-1])], lead))
+    return pl.DataFrame(
+        rows, schema={"service_id": pl.String, "next_type": pl.String, "lead_h": pl.Float64}, orient="row"
+    )

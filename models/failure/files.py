@@ -1,0 +1,96 @@
+"""A failure bundle as named files: JSON for what people read, NPZ for curves, UBJSON for trees. No pickle."""
+
+import io
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import xgboost as xgb
+
+from models.failure.bundle import FailureBundle
+from models.failure.calibration import Calibrator
+from models.failure.remaining import RemainingTime
+
+META, CURVES, TYPES = "meta.json", "curves.npz", "types.ubj"
+
+
+def to_files(bundle: FailureBundle) -> dict[str, bytes]:
+    """Named files that `from_files` makes the same bundle of."""
+    remaining = bundle.remaining
+    meta = {
+        "names": bundle.names,
+        "horizons_s": bundle.horizons_s,
+        "base": bundle.base,
+        "alert_horizon_s": bundle.alert_horizon_s,
+        "alert_threshold": bundle.alert_threshold,
+        "type_names": bundle.type_names,
+        "trust": bundle.trust,
+        "failures": bundle.failures,
+        "notes": bundle.notes,
+        "reliability": {str(horizon): rows for horizon, rows in bundle.reliability.items()},
+        "learned": len(bundle.boosters),
+        "remaining": {"cap": remaining.cap, "boosters": len(remaining.boosters)} if remaining else None,
+    }
+    curves = {}
+    for index, calibrator in enumerate(bundle.calibrators):
+        curves[f"margins_{index}"] = calibrator.margins
+        curves[f"probabilities_{index}"] = calibrator.probabilities
+    files = {META: json.dumps(meta, indent=1).encode()}
+    for index, booster in enumerate(bundle.boosters):
+        files[f"horizon_{index}.ubj"] = _raw(booster)
+    if remaining is not None:
+        curves |= {"remaining_knots": remaining.knots, "remaining_ranges": remaining.ranges}
+        for index, booster in enumerate(remaining.boosters):
+            files[f"remaining_{index}.ubj"] = _raw(booster)
+    if bundle.types is not None:
+        files[TYPES] = _raw(bundle.types)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **curves)
+    return files | {CURVES: buffer.getvalue()}
+
+
+def from_files(files: Mapping[str, bytes]) -> FailureBundle:
+    """The bundle that `to_files` was called on."""
+    meta = json.loads(files[META])
+    with np.load(io.BytesIO(files[CURVES]), allow_pickle=False) as loaded:
+        curves = dict(loaded)
+    kept = meta["remaining"]
+    return FailureBundle(
+        names=tuple(meta["names"]),
+        horizons_s=tuple(meta["horizons_s"]),
+        base=tuple(meta["base"]),
+        alert_horizon_s=meta["alert_horizon_s"],
+        boosters=tuple(_booster(files[f"horizon_{index}.ubj"]) for index in range(meta["learned"])),
+        calibrators=tuple(
+            Calibrator(curves[f"margins_{index}"], curves[f"probabilities_{index}"])
+            for index in range(meta["learned"])
+        ),
+        remaining=RemainingTime(
+            boosters=tuple(_booster(files[f"remaining_{index}.ubj"]) for index in range(kept["boosters"])),
+            cap=kept["cap"],
+            knots=curves["remaining_knots"],
+            ranges=curves["remaining_ranges"],
+        )
+        if kept
+        else None,
+        types=_booster(files[TYPES]) if TYPES in files else None,
+        type_names=tuple(meta["type_names"]),
+        alert_threshold=meta["alert_threshold"],
+        trust=meta["trust"],
+        failures=meta["failures"],
+        notes=tuple(meta["notes"]),
+        reliability={
+            int(horizon): tuple((a, b, c) for a, b, c in rows)
+            for horizon, rows in meta["reliability"].items()
+        },
+    )
+
+
+def _raw(booster: xgb.Booster) -> bytes:
+    return bytes(booster.save_raw("ubj"))
+
+
+def _booster(raw: bytes) -> xgb.Booster:
+    booster = xgb.Booster({"nthread": 1})
+    booster.load_model(bytearray(raw))
+    return booster

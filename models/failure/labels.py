@@ -1,0 +1,100 @@
+"""What a moment was followed by: time to the next failure, and what must not be learned from.
+
+A moment inside an incident, or so soon after one that the service still recovers, is no example of anything. What
+lies beyond the end of the data is unknown, not "no failure".
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core.domain import Incident, service_id
+from core.frames import TIME
+
+#: Horizons of the probabilities, in seconds: 1, 3, 6, 12 and 24 h.
+HORIZONS_S: tuple[int, ...] = (3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
+#: After an incident ends, caches are cold and backlogs drain: an hour is left out of what is learned.
+RECOVERY_S = 3600
+
+INCIDENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "service_id": pl.String,
+    "type": pl.String,
+    "severity": pl.String,
+    "start": TIME,
+    "end": TIME,
+}
+
+#: An incident without an end still lasts at the end of the data.
+_FOREVER = timedelta(days=3650)
+
+Floats = NDArray[np.float64]
+
+
+def incident_frame(incidents: Sequence[Incident]) -> pl.DataFrame:
+    """Incidents by service and start, columns `INCIDENTS`; `end` is null while one lasts."""
+    return pl.DataFrame(
+        [(service_id(i.tenant, i.service), i.type, i.severity.value, i.start, i.end) for i in incidents],
+        schema=INCIDENTS,
+        orient="row",
+    ).sort("service_id", "start")
+
+
+def label(
+    moments: pl.DataFrame,
+    incidents: pl.DataFrame,
+    *,
+    known_until: datetime,
+    recovery_s: int = RECOVERY_S,
+) -> pl.DataFrame:
+    """Adds to each moment what came next.
+
+    Args:
+        moments: with `service_id` and `ts`.
+        incidents: `incident_frame`; those that start after `known_until` are not looked at.
+        known_until: the end of what is known; nothing is said about later times.
+    Returns:
+        `moments`, in its order, with `usable` (false inside an incident and `recovery_s` after), `failure_in_s`
+        (to the start of the next failure; null: none known), `next_type`, `next_severity`, and `known_s` (how
+        far ahead is known).
+    """
+    known = incidents.filter(pl.col("start") <= known_until)
+    ends = known.select(
+        "service_id",
+        began=pl.col("start"),
+        over=pl.col("end").fill_null(known_until + _FOREVER) + pl.duration(seconds=recovery_s),
+    ).sort("service_id", "began")
+    # An earlier incident may last longer than a later one: what counts is the latest end so far.
+    ends = ends.with_columns(pl.col("over").cum_max().over("service_id"))
+    following = known.select("service_id", fails_at="start", next_type="type", next_severity="severity").sort(
+        "service_id", "fails_at"
+    )
+    rows = moments.with_row_index("_row").sort("service_id", "ts")
+    joined = rows.join_asof(
+        ends, left_on="ts", right_on="began", by="service_id", strategy="backward", check_sortedness=False
+    ).join_asof(
+        following,
+        left_on="ts",
+        right_on="fails_at",
+        by="service_id",
+        strategy="forward",
+        allow_exact_matches=False,
+        check_sortedness=False,
+    )
+    return (
+        joined.with_columns(
+            usable=(pl.col("over").is_null() | (pl.col("ts") >= pl.col("over"))),
+            failure_in_s=(pl.col("fails_at") - pl.col("ts")).dt.total_seconds().cast(pl.Float64),
+            known_s=(pl.lit(known_until).cast(TIME) - pl.col("ts")).dt.total_seconds().cast(pl.Float64),
+        )
+        .sort("_row")
+        .drop("_row", "began", "over", "fails_at")
+    )
+
+
+def within(failure_in_s: Floats, known_s: Floats, horizon_s: float) -> Floats:
+    """1 where it fails within the horizon, 0 where it surely does not, NaN where the data ends before."""
+    fails = failure_in_s <= horizon_s
+    return np.where(fails, 1.0, np.where(known_s >= horizon_s, 0.0, np.nan))

@@ -1,0 +1,39 @@
+"""What every failure model is held against: a logistic regression, and a rule on one level."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from models.failure.learning import Floats
+
+Scorer = Callable[[NDArray[np.float32]], Floats]
+
+
+def fit_logistic(x: NDArray[np.float32], y: Floats, seed: int = 0) -> Scorer:
+    """Logistic regression on the same features, unknown values as the median; answers probabilities."""
+    known = ~np.isnan(y)
+    model = make_pipeline(
+        SimpleImputer(strategy="median", keep_empty_features=True),
+        StandardScaler(),
+        LogisticRegression(C=0.1, max_iter=500, random_state=seed),
+    )
+    model.fit(x[known], y[known])
+    return lambda rows: np.asarray(model.predict_proba(rows)[:, 1], dtype=np.float64)
+
+
+def fit_rule(x: NDArray[np.float32], y: Floats, columns: list[int]) -> Scorer:
+    """The threshold that people set: one level, up or down, the one of `columns` that ranks the past best."""
+    known = ~np.isnan(y)
+    best, column, sign = -1.0, columns[0], 1.0
+    for candidate in columns:
+        values = np.nan_to_num(x[known, candidate].astype(np.float64))
+        ranks = np.argsort(np.argsort(values)) / max(len(values) - 1, 1)
+        apart = float(ranks[y[known] > 0].mean() - ranks[y[known] == 0].mean())
+        if abs(apart) > best:
+            best, column, sign = abs(apart), candidate, 1.0 if apart >= 0 else -1.0
+    return lambda rows: np.asarray(sign * np.nan_to_num(rows[:, column].astype(np.float64)))

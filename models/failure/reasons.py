@@ -1,0 +1,217 @@
+"""Contributions of features in words with numbers: "memory grows 2.1 % of its limit an hour over 6 h"."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain import Factor
+
+#: "Not on its way to the limit" and "never", as the features have them (`features.windows`, `features.grid`).
+HOURS_CAP, AGE_CAP_H = 48.0, 336.0
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What a feature's name says: of what, which family, and how far back in hours."""
+
+    name: str
+    slot: str
+    family: str
+    window_h: float = 0.0
+
+
+#: Names are read, not looked up: models know nothing of the package that makes features.
+_OF_SLOT = re.compile(
+    r"(?P<slot>[a-z]+)_(?P<family>level|slope|hours_to_limit|acceleration|spread|deviation|times_usual|above_ceiling|rise)"
+    r"(_slope)?(_(?P<window>\d+)(?P<unit>[mh]))?"
+)
+_OTHERS: Mapping[str, tuple[str, str]] = {
+    r"soonest_limit_\d+h": ("saturation", "hours_to_limit"),
+    "highest_saturation": ("saturation", "level"),
+    r"upstream_[a-z]+_15m": ("upstream", "level"),
+    r"upstream_[a-z]+_rise_1h": ("upstream", "rise"),
+    r"hours_since_(deploy|config|maintenance)": ("events", "age"),
+    "(deploys|configs)_24h": ("events", "count"),
+    "in_maintenance": ("events", "flag"),
+    "missing_share_1h": ("events", "missing"),
+    "hour_of_day": ("calendar", "hour"),
+    "day_of_week": ("calendar", "weekday"),
+}
+
+
+@cache
+def _read(name: str) -> Feature | None:
+    window = re.search(r"_(\d+)([mh])$", name)
+    window_h = int(window[1]) / (60 if window[2] == "m" else 1) if window else 0.0
+    for pattern, (slot, family) in _OTHERS.items():
+        if re.fullmatch(pattern, name):
+            return Feature(name, slot, family, window_h)
+    found = _OF_SLOT.fullmatch(name)
+    if found is None or found["slot"] not in NOUNS:
+        return None
+    return Feature(name, found["slot"], found["family"], window_h)
+
+
+#: How a slot is called in a sentence.
+NOUNS: Mapping[str, str] = {
+    "cpu": "CPU",
+    "memory": "memory",
+    "disk": "disk",
+    "latency": "p99 latency",
+    "errors": "error ratio",
+    "traffic": "traffic",
+    "connections": "connections",
+    "queue": "queue",
+    "tightest": "the resource that will be full first",
+    "saturation": "the fullest resource",
+    "upstream": "a service it depends on",
+}
+#: What the share of 1 is.
+WHOLE: Mapping[str, str] = {
+    "latency": "its SLO",
+    "errors": "its SLO",
+    "queue": "its SLO",
+    "traffic": "its mean",
+}
+REST = "other"
+BASE = "base rate"
+
+
+def factors_of(
+    names: Sequence[str],
+    values: NDArray[np.float64],
+    contributions: NDArray[np.float64],
+    bias: float,
+    top: int = 5,
+) -> tuple[Factor, ...]:
+    """The strongest features, then what the others add, then where everybody starts; together the margin.
+
+    Args:
+        values: of the features, NaN = missing; length f.
+        contributions: SHAP values in log-odds, length f.
+        bias: the margin of a moment of which nothing is known.
+        top: how many features are told by name.
+    """
+    order = np.argsort(-np.abs(contributions), kind="stable")[:top]
+    named = [
+        Factor(
+            name=names[i],
+            value=None if math.isnan(values[i]) else float(values[i]),
+            contribution=float(contributions[i]),
+            text=f"{tell(names[i], float(values[i]))} ({contributions[i]:+.2f})",
+        )
+        for i in order
+        if contributions[i] != 0.0
+    ]
+    rest = float(contributions.sum() - sum(factor.contribution for factor in named))
+    return (
+        *named,
+        Factor(name=REST, value=None, contribution=rest, text=f"all other features ({rest:+.2f})"),
+        Factor(name=BASE, value=None, contribution=bias, text=f"base rate ({bias:+.2f})"),
+    )
+
+
+def tell(name: str, value: float) -> str:
+    """One feature's value as a clause.
+
+    >>> tell("memory_slope_6h", 0.021)
+    'memory grows 2.1 % of its limit an hour over 6 h'
+    >>> tell("disk_hours_to_limit_3h", 4.25)
+    'disk at its limit in 4.2 h at the pace of the last 3 h'
+    """
+    feature = _read(name)
+    if feature is None:
+        return f"{name} is {value:.3g}"
+    if math.isnan(value):
+        return f"{name} is not known"
+    return _CLAUSES[feature.family](feature, value)
+
+
+def _noun(feature: Feature) -> str:
+    return NOUNS.get(feature.slot, feature.slot)
+
+
+def _whole(feature: Feature) -> str:
+    return WHOLE.get(feature.slot, "its limit")
+
+
+def _span(hours: float) -> str:
+    if hours < 1:
+        return f"{hours * 60:.0f} min"
+    return f"{hours:g} h" if hours < 48 else f"{hours / 24:g} days"
+
+
+def _level(feature: Feature, value: float) -> str:
+    if feature.slot == "upstream":
+        return f"{feature.name.removesuffix('_15m').replace('_', ' ')} at {100 * value:.0f} %"
+    return f"{_noun(feature)} at {100 * value:.0f} % of {_whole(feature)}"
+
+
+def _slope(feature: Feature, value: float) -> str:
+    verb = "grows" if value >= 0 else "falls"
+    pace = f"{100 * abs(value):.1f} % of {_whole(feature)} an hour"
+    return f"{_noun(feature)} {verb} {pace} over {_span(feature.window_h)}"
+
+
+def _hours_to_limit(feature: Feature, value: float) -> str:
+    pace = f"at the pace of the last {_span(feature.window_h)}"
+    if value >= HOURS_CAP:
+        return f"{_noun(feature)} not on its way to {_whole(feature)} {pace}"
+    return f"{_noun(feature)} at {_whole(feature)} in {value:.1f} h {pace}"
+
+
+def _acceleration(feature: Feature, value: float) -> str:
+    how = "speeds up" if value >= 0 else "slows down"
+    return f"{_noun(feature)} {how} by {100 * abs(value):.2f} % of {_whole(feature)} an hour each hour"
+
+
+def _deviation(feature: Feature, value: float) -> str:
+    side = "above" if value >= 0 else "below"
+    return f"{_noun(feature)} {abs(value):.1f} sigma {side} its usual at this time of day"
+
+
+def _rise(feature: Feature, value: float) -> str:
+    return f"{_noun(feature)} {100 * value:.0f} % of {_whole(feature)} above its lowest of {_span(feature.window_h)}"
+
+
+def _above_ceiling(feature: Feature, value: float) -> str:
+    side = "above" if value >= 0 else "below"
+    return f"{_noun(feature)} {100 * abs(value):.0f} % of {_whole(feature)} {side} its highest of the week"
+
+
+def _age(feature: Feature, value: float) -> str:
+    what = {
+        "deploy": "last deploy",
+        "config": "last config change",
+        "maintenance": "last maintenance",
+    }[feature.name.removeprefix("hours_since_")]
+    return f"no {what.removeprefix('last ')} known" if value >= AGE_CAP_H else f"{what} {value:.1f} h ago"
+
+
+_CLAUSES: Mapping[str, Callable[[Feature, float], str]] = {
+    "level": _level,
+    "slope": _slope,
+    "hours_to_limit": _hours_to_limit,
+    "acceleration": _acceleration,
+    "spread": lambda f, v: f"{_noun(f)} varies by {100 * v:.1f} % of {_whole(f)} within {_span(f.window_h)}",
+    "deviation": _deviation,
+    "times_usual": lambda f, v: (
+        f"{_noun(f)} changes {abs(v):.1f} times as fast as usual" + (" (falling)" if v < 0 else "")
+    ),
+    "above_ceiling": _above_ceiling,
+    "rise": _rise,
+    "age": _age,
+    "count": lambda f, v: f"{v:.0f} {'deploys' if f.name.startswith('deploy') else 'config changes'} in 24 h",
+    "flag": lambda f, v: "in maintenance" if v > 0 else "not in maintenance",
+    "missing": lambda f, v: f"{100 * v:.0f} % of the samples of the last hour missing",
+    "hour": lambda f, v: f"time of day {int(v):02d}:{round(v % 1 * 60):02d} UTC",
+    "weekday": lambda f, v: (
+        "day of week "
+        + ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")[int(v) - 1]
+    ),
+}

@@ -1,0 +1,279 @@
+"""From scored values to signals: one for each episode, and one for each series that fell silent."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from core.domain import (
+    Band,
+    Event,
+    EventKind,
+    Factor,
+    GateResult,
+    ModelRef,
+    Role,
+    Series,
+    Severity,
+    Shape,
+    Signal,
+    SignalKind,
+    stable_id,
+)
+from core.wording import format_duration, format_value
+from models.detection import DetectorBundle
+from models.episodes import Episode, find_episodes
+from models.gates import clear_baseline
+from models.grid import as_utc
+from models.series_model import COMBINED, NAMES, SeriesModel, detector_views
+
+#: So many steps without a value are a finding, and never less than this time.
+MISSING_STEPS = 3
+MISSING_S = 600
+#: What a maintenance window disturbs begins a little early and ends a little late.
+MAINTENANCE_SLACK = timedelta(minutes=30)
+#: What begins so soon after a deploy is its own disturbance, and counts as brief for so long.
+JUST_DEPLOYED = timedelta(minutes=30)
+AFTER_DEPLOY = timedelta(hours=1)
+#: Traffic so far above what is expected explains that other metrics rise, as long as they hold.
+BUSY_SIGMA = 4.0
+#: A maintenance without an end is taken to last so long.
+MAINTENANCE_LASTS = timedelta(hours=1)
+
+#: A finding names so many metrics at most, and none with a smaller share than this.
+MOST_FACTORS, LEAST_SHARE = 5, 0.05
+
+SHAPE_WORDS = {
+    Shape.POINT_SPIKE: "spike",
+    Shape.LEVEL_SHIFT: "shift of level",
+    Shape.SLOW_DRIFT: "slow drift",
+    Shape.VARIANCE_CHANGE: "change of spread",
+    Shape.STUCK: "stuck value",
+    Shape.MISSING: "missing",
+}
+
+
+def anomaly_signals(
+    bundle: DetectorBundle,
+    scored: pl.DataFrame,
+    model: ModelRef | None,
+    *,
+    since: datetime,
+    events: Sequence[Event] = (),
+) -> list[Signal]:
+    """One signal for each episode that lasts beyond `since`, whether or not its gates hold.
+
+    Args:
+        scored: what `DetectorBundle.score` returned.
+        events: maintenance windows among them explain what happens in them.
+    """
+    signals: list[Signal] = []
+    service_of = {key: one.series.service for key, one in bundle.models.items()}
+    by_service = {
+        str(service): frame
+        for (service,), frame in scored.with_columns(
+            service=pl.col("series_id").replace_strict(service_of, return_dtype=pl.String)
+        ).group_by("service")
+    }
+    for (key,), mine in scored.group_by("series_id", maintain_order=True):
+        one = bundle.models[int(key)]
+        anomalous = mine["is_anomaly"].to_numpy()
+        if not anomalous.any():
+            continue
+        times_s = mine["ts"].dt.epoch("s").to_numpy()
+        episodes = find_episodes(
+            times_s,
+            mine["surprise"].to_numpy(),
+            anomalous,
+            mine["deviation_sigma"].to_numpy(),
+            one.series.step_s,
+        )
+        signals += [
+            replace(
+                _signal(bundle, one, mine, by_service[one.series.service], episode, model, events),
+                factors=factors_at(bundle, by_service[one.series.service], mine["ts"][episode.peak]),
+            )
+            for episode in episodes
+            if times_s[episode.last] >= since.timestamp()
+        ]
+    return sorted(signals, key=lambda signal: (signal.started_at, signal.signal_id))
+
+
+def factors_at(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> tuple[Factor, ...]:
+    """Which metrics of a service the deviation at one moment lies in, the most deviating first.
+
+    Args:
+        scored: of one service, as `DetectorBundle.score` returned.
+    Returns:
+        At most five; contributions are shares of the sum of squared deviations of all its metrics, at least 5 %.
+    """
+    now = scored.filter((pl.col("ts") == ts) & pl.col("deviation_sigma").is_not_null())
+    squares = now["deviation_sigma"].to_numpy() ** 2
+    total = float(squares.sum())
+    factors = []
+    for at in np.argsort(-squares, kind="stable")[:MOST_FACTORS]:
+        share = float(squares[at]) / total if total > 0 else 0.0
+        if share < LEAST_SHARE:
+            break
+        series, sigma = (
+            bundle.models[int(now["series_id"][int(at)])].series,
+            float(now["deviation_sigma"][int(at)]),
+        )
+        side = "above" if sigma > 0 else "below"
+        value = float(now["value"][int(at)])
+        text = f"{series.metric} {format_value(value, series.unit)}, {abs(sigma):.1f} sigma {side} what is expected"
+        factors.append(Factor(name=series.name, value=value, contribution=share, text=text))
+    return tuple(factors)
+
+
+def _planned(service: str, start: datetime, end: datetime, events: Sequence[Event]) -> bool:
+    """Whether all of a span lies in a maintenance window, or in its echo."""
+    return any(
+        event.kind is EventKind.MAINTENANCE
+        and event.service in (service, "*")
+        and event.at - MAINTENANCE_SLACK <= start
+        and end <= (event.until or event.at + MAINTENANCE_LASTS) + MAINTENANCE_SLACK
+        for event in events
+    )
+
+
+def _just_deployed(service: str, start: datetime, events: Sequence[Event]) -> bool:
+    return any(
+        event.kind is EventKind.DEPLOY
+        and event.service in (service, "*")
+        and timedelta(0) <= start - event.at <= JUST_DEPLOYED
+        for event in events
+    )
+
+
+def traffic_sigma(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> float:
+    """How far above what is expected the traffic of a service was at a moment, in sigma; 0 if it has none."""
+    traffic = [key for key, one in bundle.models.items() if one.series.role is Role.TRAFFIC]
+    now = scored.filter((pl.col("ts") == ts) & pl.col("series_id").is_in(traffic))["deviation_sigma"].max()
+    return float(now) if isinstance(now, float) else 0.0
+
+
+def _excuse(
+    series: Series, start: datetime, lasted_s: float, shape: Shape, events: Sequence[Event], traffic: float
+) -> str:
+    """Why a deviation that stays short of its threshold need wake nobody, or nothing."""
+    if shape is Shape.POINT_SPIKE:
+        return "over within minutes"
+    if lasted_s <= AFTER_DEPLOY.total_seconds() and _just_deployed(series.service, start, events):
+        return "just after a deploy"
+    if traffic >= BUSY_SIGMA and series.role is not Role.TRAFFIC:
+        return f"in step with traffic that is {traffic:.1f} sigma above what is expected"
+    return ""
+
+
+def _signal(
+    bundle: DetectorBundle, one: SeriesModel, scored: pl.DataFrame, service: pl.DataFrame, episode: Episode,
+    model: ModelRef | None, events: Sequence[Event],
+) -> Signal:  # fmt: skip
+    series = one.series
+    first, peak, last = (scored.row(i, named=True) for i in (episode.first, episode.peak, episode.last))
+    value, expected, sigma = peak["value"], peak["expected"], peak["deviation_sigma"]
+    lasted = (last["ts"] - first["ts"]).total_seconds()
+    gates = one.gates(
+        value,
+        expected,
+        planned=_planned(series.service, first["ts"], peak["ts"], events),
+        excuse=_excuse(
+            series, first["ts"], lasted, episode.shape, events, traffic_sigma(bundle, service, peak["ts"])
+        ),
+    )
+    threshold = series.threshold
+    crossed = threshold is not None and (value >= threshold if threshold >= expected else value <= threshold)
+    side = "above" if sigma > 0 else "below"
+    summary = (
+        f"{series.name}: {SHAPE_WORDS[episode.shape]} to {format_value(value, series.unit)}, "
+        f"{abs(sigma):.1f} sigma {side} the expected {format_value(expected, series.unit)}"
+        + (f", for {format_duration(lasted)}" if lasted > 0 else "")
+    )
+    surprises = {name: -np.log10(peak[name]) for name in NAMES if peak[name] is not None}
+    return Signal(
+        signal_id=stable_id(
+            series.tenant, SignalKind.ANOMALY, str(series.series_id), first["ts"].isoformat()
+        ),
+        tenant=series.tenant,
+        kind=SignalKind.ANOMALY,
+        service=series.service,
+        started_at=first["ts"],
+        ended_at=None if episode.open else last["ts"],
+        peak_at=peak["ts"],
+        summary=summary,
+        severity=severity(gates, crossed=crossed),
+        metric=series.metric,
+        series_id=series.series_id,
+        labels=series.labels,
+        unit=series.unit,
+        shape=episode.shape,
+        value=value,
+        band=Band(expected=expected, lower=peak["lower"], upper=peak["upper"]),
+        deviation_sigma=sigma,
+        score=peak["score"],
+        p_value=peak["p_value"],
+        gates=gates,
+        detectors=detector_views({**surprises, COMBINED: peak["surprise"]}),
+        model=model,
+    )
+
+
+def severity(gates: tuple[GateResult, ...], *, crossed: bool) -> Severity:
+    """Critical past the threshold, a warning before it, information where a gate stopped it."""
+    if not all(gate.passed for gate in gates):
+        return Severity.INFO
+    return Severity.CRITICAL if crossed else Severity.WARNING
+
+
+def missing_signals(
+    bundle: DetectorBundle, samples: pl.DataFrame, model: ModelRef | None, *, start: datetime, end: datetime
+) -> list[Signal]:
+    """One signal for each span without values that reaches into [start, end); open while it lasts.
+
+    Args:
+        samples: from well before `start`, so that the last value before a gap is among them.
+    """
+    signals = []
+    present = samples.filter(pl.col("value").is_not_null()).sort("series_id", "ts")
+    for (key,), mine in present.group_by("series_id", maintain_order=True):
+        one = bundle.models.get(int(key))
+        if one is None:
+            continue
+        step_s = one.series.step_s
+        longest = max(MISSING_STEPS * step_s, MISSING_S)
+        seconds = np.append(mine["ts"].dt.epoch("s").to_numpy(), int(end.timestamp()))
+        for i in np.flatnonzero(np.diff(seconds) > longest):
+            still_gone = i == seconds.size - 2
+            back = as_utc(seconds[i + 1])
+            if back >= start:
+                signals.append(_missing(one, as_utc(seconds[i]), None if still_gone else back, end, model))
+    return signals
+
+
+def _missing(
+    one: SeriesModel, last_seen: datetime, back: datetime | None, end: datetime, model: ModelRef | None
+) -> Signal:
+    series = one.series
+    started = last_seen + timedelta(seconds=series.step_s)
+    gates = (clear_baseline(float(one.baselines.days[one.row])),)
+    lasted = format_duration(((back or end) - started).total_seconds())
+    return Signal(
+        signal_id=stable_id(series.tenant, SignalKind.MISSING, str(series.series_id), started.isoformat()),
+        tenant=series.tenant,
+        kind=SignalKind.MISSING,
+        service=series.service,
+        started_at=started,
+        ended_at=back,
+        summary=f"{series.name}: no values for {lasted}" + ("" if back else ", and still none"),
+        severity=severity(gates, crossed=False),
+        metric=series.metric,
+        series_id=series.series_id,
+        labels=series.labels,
+        unit=series.unit,
+        shape=Shape.MISSING,
+        gates=gates,
+        model=model,
+    )

@@ -1,0 +1,321 @@
+"""The forecasters of a whole fleet as one bundle of named files: one version in the registry, no pickle.
+
+Kept per series: the choice, the error model and the newest history, so that a bundle answers alone. The
+fast models are fitted when asked, in milliseconds; Prophet's fitted state is kept as JSON.
+"""
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from core.domain import Series
+from core.errors import UnknownSeriesError
+from core.frames import SAMPLES, TIME, require_frame
+from models.forecasters.catalog import CATALOG
+from models.forecasters.combination import combine
+from models.forecasters.conformal import LEVELS, ErrorModel, unrest
+from models.forecasters.global_trees import GlobalTrees
+from models.forecasters.history import bounds_of, on_grid
+from models.forecasters.pool import POOL
+from models.forecasters.prepared import make_ready
+from models.forecasters.prophet import FittedProphet
+from models.forecasters.protocols import FloatArray, History
+from models.forecasters.selection import Choice
+
+FORMAT = 1
+#: Long form of forecasts.
+FORECASTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "series_id": pl.Int64,
+    "ts": TIME,
+    **dict.fromkeys(("yhat", "lo_80", "hi_80", "lo_95", "hi_95"), pl.Float64),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One series' forecast.
+
+    Attributes:
+        made_at: the first forecast is for this moment; each next one `step_s` later.
+        yhat: the median, length h.
+        lower, upper: level -> edge, each of length h; wider levels enclose narrower ones.
+    """
+
+    series_id: int
+    made_at: datetime
+    step_s: int
+    yhat: FloatArray
+    lower: Mapping[float, FloatArray]
+    upper: Mapping[float, FloatArray]
+    models: Mapping[str, float]
+    errors: ErrorModel
+
+    def times(self) -> list[datetime]:
+        return [self.made_at + timedelta(seconds=self.step_s * step) for step in range(len(self.yhat))]
+
+    def frame(self) -> pl.DataFrame:
+        """As rows of `FORECASTS`; needs the levels 0.8 and 0.95."""
+        return pl.DataFrame(
+            {
+                "series_id": np.full(len(self.yhat), self.series_id, dtype=np.int64),
+                "ts": self.times(),
+                "yhat": self.yhat,
+                "lo_80": self.lower[0.8],
+                "hi_80": self.upper[0.8],
+                "lo_95": self.lower[0.95],
+                "hi_95": self.upper[0.95],
+            },
+            schema=dict(FORECASTS),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the bundle holds of one series."""
+
+    series: Series
+    history: History
+    choice: Choice
+    prophet: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForecasterBundle:
+    """All series of a tenant.
+
+    Args:
+        entries: series_id -> what is known of it.
+        seed: of the simulated paths.
+        trees: the model that learned from all series, where some series uses it.
+    """
+
+    entries: Mapping[int, Entry]
+    seed: int = 1
+    horizon_steps: int = 24
+    trees: GlobalTrees | None = None
+    _cache: dict[int, FittedProphet] = field(default_factory=dict, repr=False, compare=False)
+
+    def forecast(
+        self,
+        series_id: int,
+        recent: pl.DataFrame | None = None,
+        horizon_steps: int | None = None,
+        levels: Sequence[float] = LEVELS,
+        *,
+        at: datetime | None = None,
+    ) -> Prediction:
+        """Forecast one series from its newest values.
+
+        Args:
+            recent: `core.frames.SAMPLES` since the bundle was made; null: go on from what it holds.
+            at: the present, for which the first forecast is; null: where the history ends.
+        Raises:
+            UnknownSeriesError: the bundle does not hold that series.
+        """
+        entry = self.entry(series_id)
+        history = self.present(entry, recent, at)
+        yhat = self._median(series_id, entry, history, horizon_steps or self.horizon_steps)
+        errors = self._errors(entry, history)
+        edges = {level: errors.interval(yhat, level, history.bounds) for level in levels}
+        return Prediction(
+            series_id=series_id,
+            made_at=history.end,
+            step_s=history.step_s,
+            yhat=yhat,
+            lower={level: low for level, (low, _) in edges.items()},
+            upper={level: high for level, (_, high) in edges.items()},
+            models=entry.choice.weights,
+            errors=errors,
+        )
+
+    def paths(self, prediction: Prediction, count: int = 500) -> FloatArray:
+        """Simulated courses around a prediction, (count, h); the same for the same bundle and moment."""
+        entry = self.entry(prediction.series_id)
+        seed = [self.seed, prediction.series_id % 2**32, int(prediction.made_at.timestamp())]
+        rng = np.random.default_rng(seed)
+        return prediction.errors.paths(prediction.yhat, count, entry.history.bounds, rng)
+
+    def entry(self, series_id: int) -> Entry:
+        if series_id not in self.entries:
+            raise UnknownSeriesError(f"no forecaster was trained for series {series_id}")
+        return self.entries[series_id]
+
+    def present(self, entry: Entry, recent: pl.DataFrame | None, at: datetime | None) -> History:
+        """The kept history, moved on to `at` with the recent samples.
+
+        The grid is kept, so `at` is rounded down to it only if it lies between two of its points.
+        """
+        history = entry.history
+        moment = history.end if at is None else at
+        if recent is None and at is None:
+            return history
+        if recent is not None and at is None and recent.height:
+            newest = recent.get_column("ts").max()
+            assert isinstance(newest, datetime)  # noqa: S101 - SAMPLES has a time column
+            moment = max(moment, newest + timedelta(seconds=entry.series.step_s))
+        fresh = int((moment - history.end).total_seconds() // history.step_s)
+        if fresh <= 0:
+            return history
+        added = np.full(fresh, np.nan)
+        if recent is not None:
+            mine = recent.filter(pl.col("series_id") == entry.series.series_id)
+            end = history.end + timedelta(seconds=history.step_s * fresh)
+            added = on_grid(mine, step_s=history.step_s, end=end, steps=fresh).get(
+                entry.series.series_id, added
+            )
+        return replace(history, values=np.concatenate([history.values, added]))
+
+    def _errors(self, entry: Entry, history: History) -> ErrorModel:
+        season = history.seasons[0] if history.seasons else 1
+        return entry.choice.errors.at_unrest(unrest(history.values, season))
+
+    def _median(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
+        yhat: dict[str, FloatArray] = {}
+        ready = make_ready(history)
+        for name in entry.choice.weights:
+            if name in POOL:
+                yhat[name] = ready.path(POOL[name], horizon_steps)
+            elif name == "prophet" and entry.prophet is not None:
+                yhat[name] = self._prophet(series_id, entry, history, horizon_steps)
+            elif self.trees is not None and name == self.trees.name:
+                yhat[name] = self.trees.fit(history).predict(horizon_steps)
+            else:
+                yhat[name] = CATALOG[name].fit(history).predict(horizon_steps)
+        return combine(yhat, entry.choice.weights)
+
+    def _prophet(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
+        """The kept Prophet, moved by how wrong it was in the hours since it was fitted."""
+        if series_id not in self._cache and entry.prophet is not None:
+            self._cache[series_id] = FittedProphet.from_json(entry.prophet)
+        since = len(history) - len(entry.history)
+        path = self._cache[series_id].predict(since + horizon_steps)
+        if since:
+            wrong = history.values[-since:] - path[:since]
+            if np.isfinite(wrong).any():
+                path = path + float(np.nanmedian(wrong[-6:]) if np.isfinite(wrong[-6:]).any() else 0.0)
+        return history.bounds.clip(path[since:])
+
+    def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Forecast the series that `frame` has samples of.
+
+        Args:
+            frame: `core.frames.SAMPLES`, the newest samples.
+        Returns:
+            series_id, ts, yhat, lo_80, hi_80, lo_95, hi_95.
+        """
+        samples = require_frame(frame, SAMPLES, "samples")
+        ids = samples.get_column("series_id").unique().sort().to_list()
+        known = [series_id for series_id in ids if series_id in self.entries]
+        parts = [self.forecast(key, samples.filter(pl.col("series_id") == key)).frame() for key in known]
+        return pl.concat(parts) if parts else pl.DataFrame(schema=dict(FORECASTS))
+
+    def to_files(self) -> dict[str, bytes]:
+        """`bundle.json`, `arrays.npz`, `prophet.json` and, where some series uses them, `trees.ubj`."""
+        arrays: dict[str, Any] = {}
+        records: dict[str, Any] = {}
+        for series_id, entry in sorted(self.entries.items()):
+            records[str(series_id)] = _record(entry)
+            arrays[f"{series_id}.values"] = entry.history.values
+            arrays[f"{series_id}.scale"] = entry.choice.errors.scale
+            arrays[f"{series_id}.quantiles"] = entry.choice.errors.quantiles
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        head = {"format": FORMAT, "seed": self.seed, "horizon_steps": self.horizon_steps, "series": records}
+        prophets = {str(key): entry.prophet for key, entry in sorted(self.entries.items()) if entry.prophet}
+        trees = {} if self.trees is None else {"trees.ubj": self.trees.to_bytes()}
+        return {
+            **trees,
+            "bundle.json": json.dumps(head, sort_keys=True).encode(),
+            "arrays.npz": buffer.getvalue(),
+            "prophet.json": json.dumps(prophets, sort_keys=True).encode(),
+        }
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> "ForecasterBundle":
+        """The bundle that `to_files` wrote; forecasts are the same to the last bit."""
+        head = json.loads(files["bundle.json"])
+        prophets = json.loads(files.get("prophet.json", b"{}"))
+        with np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False) as arrays:
+            entries = {
+                int(key): _entry(
+                    record, {part: arrays[f"{key}.{part}"] for part in _PARTS}, prophets.get(key)
+                )
+                for key, record in head["series"].items()
+            }
+        return cls(
+            entries=entries,
+            seed=head["seed"],
+            horizon_steps=head["horizon_steps"],
+            trees=GlobalTrees.from_bytes(files["trees.ubj"]) if "trees.ubj" in files else None,
+        )
+
+
+_PARTS = ("values", "scale", "quantiles")
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    series, history, choice = entry.series, entry.history, entry.choice
+    return {
+        "series": {
+            "tenant": series.tenant,
+            "service": series.service,
+            "metric": series.metric,
+            "labels": dict(series.labels),
+            "unit": series.unit,
+            "kind": series.kind.value,
+            "role": series.role.value,
+            "limit": series.limit,
+            "slo_threshold": series.slo_threshold,
+            "step_s": series.step_s,
+        },
+        "start": history.start.isoformat(),
+        "step_s": history.step_s,
+        "seasons": list(history.seasons),
+        "weights": dict(choice.weights),
+        "mae": dict(choice.mae),
+        "combined_mae": choice.combined_mae,
+        "coverage": {str(level): share for level, share in choice.coverage.items()},
+        "rho": choice.errors.rho,
+        "calm": choice.errors.calm if math.isfinite(choice.errors.calm) else None,
+        "width": {str(level): width for level, width in choice.width.items()},
+        "reason": choice.reason,
+    }
+
+
+def _entry(record: Mapping[str, Any], arrays: Mapping[str, FloatArray], prophet: str | None) -> Entry:
+    from core.domain import Kind, Role
+
+    told = dict(record["series"])
+    series = Series(**{**told, "kind": Kind(told["kind"]), "role": Role(told["role"])})
+    return Entry(
+        series=series,
+        history=History(
+            values=arrays["values"],
+            start=datetime.fromisoformat(record["start"]),
+            step_s=record["step_s"],
+            seasons=tuple(record["seasons"]),
+            bounds=bounds_of(series),
+        ),
+        choice=Choice(
+            weights=record["weights"],
+            errors=ErrorModel(
+                scale=arrays["scale"],
+                quantiles=arrays["quantiles"],
+                rho=record["rho"],
+                calm=float("nan") if record["calm"] is None else record["calm"],
+            ),
+            mae=record["mae"],
+            combined_mae=record["combined_mae"],
+            coverage={float(level): share for level, share in record["coverage"].items()},
+            width={float(level): width for level, width in record["width"].items()},
+            reason=record["reason"],
+        ),
+        prophet=prophet,
+    )

@@ -1,0 +1,119 @@
+"""The forecasting contract: a history goes in, a fitted object comes out, and only that one can forecast."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain import require_utc
+from core.errors import InputError
+
+FloatArray = NDArray[np.float64]
+
+#: (values without NaN, usable seasons, horizon_steps) -> the median of what comes: a model that is a function.
+Course = Callable[[FloatArray, tuple[int, ...], int], FloatArray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Where the values of a series can lie at all; null = no bound on that side."""
+
+    lower: float | None = None
+    upper: float | None = None
+
+    def clip(self, values: FloatArray) -> FloatArray:
+        """`values` moved into the bounds; the same shape."""
+        if self.lower is None and self.upper is None:
+            return values
+        return np.clip(values, self.lower, self.upper)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """One series on an even grid, up to the present.
+
+    Attributes:
+        values: float64, length n; NaN = missing. The last one is the newest.
+        start: time of the first value.
+        step_s: seconds between values.
+        seasons: lengths of the seasons in steps, ascending, such as (24, 168) for hourly values.
+        bounds: a ratio lies in [0, 1], a count is not below 0.
+        deploys: when what is normal may have changed.
+    """
+
+    values: FloatArray
+    start: datetime
+    step_s: int
+    seasons: tuple[int, ...] = ()
+    bounds: Bounds = field(default_factory=Bounds)
+    deploys: tuple[datetime, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_utc(self.start, "start")
+        if self.values.ndim != 1:
+            raise InputError(f"a history has one dimension, got shape {self.values.shape}")
+        if self.step_s <= 0:
+            raise InputError(f"step_s must be positive, got {self.step_s}")
+        if list(self.seasons) != sorted(set(self.seasons)) or any(season < 2 for season in self.seasons):
+            raise InputError(f"seasons must ascend and be at least 2 steps, got {self.seasons}")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def end(self) -> datetime:
+        """When the next value is due: the time of the first forecast."""
+        return self.start + timedelta(seconds=self.step_s * len(self.values))
+
+    @property
+    def usable_seasons(self) -> tuple[int, ...]:
+        """The seasons that the history shows at least twice."""
+        return tuple(season for season in self.seasons if 2 * season <= len(self.values))
+
+    def until(self, steps: int) -> "History":
+        """What was known after the first `steps` values: the past of a backtest, nothing later."""
+        return History(
+            values=self.values[:steps],
+            start=self.start,
+            step_s=self.step_s,
+            seasons=self.seasons,
+            bounds=self.bounds,
+            deploys=tuple(
+                at for at in self.deploys if at < self.start + timedelta(seconds=self.step_s * steps)
+            ),
+        )
+
+
+class FittedForecaster(Protocol):
+    def predict(self, horizon_steps: int) -> FloatArray:
+        """The median of what comes.
+
+        Args:
+            horizon_steps: how far, at least 1.
+        Returns:
+            float64, length `horizon_steps`, finite, within the bounds of the history; the first value
+            is for `history.end`.
+        """
+        ...
+
+
+class Forecaster(Protocol):
+    @property
+    def name(self) -> str:
+        """The name in the catalogue, in records and in reports."""
+        ...
+
+    def fit(self, history: History) -> FittedForecaster:
+        """Learn from one history, which is left as it was. The same input gives the same result.
+
+        Raises:
+            InsufficientDataError: fewer than `MIN_POINTS` values are there.
+        """
+        ...
+
+
+#: Two values make a level and a spread; below that nothing honest can be said.
+MIN_POINTS = 2

@@ -1,0 +1,130 @@
+"""What a series' future holds against its threshold: courses drawn, crossings counted, the case named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from core.domain import Breach, Series
+from models.breach import Growth, Sawtooth, breach_of, fill_paths, find_resets, measure_growth, within
+from models.forecasters.history import prepare
+from models.forecasters.protocols import FloatArray, History
+
+#: A disk or a pool fails a little before its physical end: reserved blocks, kept-back connections.
+FULL_AT = 0.98
+#: Words in a metric's name that make too little the trouble.
+_LESS_IS_WORSE = ("free", "available", "availability", "remaining", "success", "idle", "headroom")
+PATHS = 400
+HORIZONS_H = (3, 6, 12, 24)
+
+
+class Case(StrEnum):
+    """Why a series does or does not breach, as a person would call it."""
+
+    OVER = "over"
+    FILL = "fill"
+    SAWTOOTH = "sawtooth"
+    SEASONAL = "seasonal"
+    CLEAR = "clear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """One series against its threshold.
+
+    Attributes:
+        breach: over the whole horizon.
+        by_horizon_h: probability within each number of hours; never falls.
+        paths: (count, h), for the fan of the plot.
+    """
+
+    case: Case
+    breach: Breach
+    by_horizon_h: Mapping[int, float]
+    growth: Growth
+    sawtooth: Sawtooth | None
+    level: float
+    paths: FloatArray
+
+
+def threshold_of(series: Series) -> float | None:
+    """The value that counts as a breach: the SLO, else a little before the physical end."""
+    if series.slo_threshold is not None or series.limit is None:
+        return series.slo_threshold
+    return FULL_AT * series.limit
+
+
+def is_upward(series: Series) -> bool:
+    """True where too much is the trouble; false for what is free, available or successful."""
+    return not any(word in series.metric.lower().split("_") for word in _LESS_IS_WORSE)
+
+
+def look_ahead(
+    series: Series,
+    history: History,
+    usual_paths: FloatArray,
+    *,
+    level: float,
+    an_hour_ago: float,
+    rng: np.random.Generator,
+) -> Outlook | None:
+    """Probability and time of a breach; null where the series has no threshold.
+
+    Args:
+        history: up to now.
+        usual_paths: (count, h), how the forecaster thinks it goes on.
+        level, an_hour_ago: the value now and then, finer than the grid.
+    """
+    threshold = threshold_of(series)
+    if threshold is None:
+        return None
+    upward = is_upward(series)
+    values = prepare(history)
+    sawtooth = find_resets(values if upward else -values)
+    usual, ahead = _usual(values, history, usual_paths.shape[1])
+    growth = measure_growth(values, usual, history.step_s, level=level, an_hour_ago=an_hour_ago)
+    count, steps = usual_paths.shape
+    paths = usual_paths.copy()
+    towards = growth.per_hour > 0 if upward else growth.per_hour < 0
+    filling = round(growth.weight * count) if towards else 0
+    if filling:
+        fills = fill_paths(level, growth, steps, history.step_s, filling, rng, sawtooth if upward else None)
+        paths[:filling] = fills + (ahead - usual[-1])
+    paths = history.bounds.clip(paths)
+    breach = breach_of(
+        paths, level=level, threshold=threshold, upward=upward, at=history.end, step_s=history.step_s
+    )
+    steps_of = {hours: max(1, hours * 3_600 // history.step_s) for hours in HORIZONS_H}
+    shares = within(paths, threshold, upward, list(steps_of.values()))
+    over = level >= threshold if upward else level <= threshold
+    return Outlook(
+        case=_name(over, filling > count // 4, sawtooth, breach),
+        breach=breach,
+        by_horizon_h={hours: shares[count_] for hours, count_ in steps_of.items()},
+        growth=growth,
+        sawtooth=sawtooth,
+        level=level,
+        paths=paths,
+    )
+
+
+def _name(over: bool, filling: bool, sawtooth: Sawtooth | None, breach: Breach) -> Case:
+    if over:
+        return Case.OVER
+    if filling:
+        return Case.FILL
+    if sawtooth is not None:
+        return Case.SAWTOOTH
+    return Case.SEASONAL if breach.probability >= 0.1 else Case.CLEAR
+
+
+def _usual(values: FloatArray, history: History, horizon_steps: int) -> tuple[FloatArray, FloatArray]:
+    """The median course by season, over the past and ahead: growth is measured against it."""
+    if not history.usable_seasons:
+        middle = float(np.median(values))
+        return np.full(len(values), middle), np.full(horizon_steps, middle)
+    n, season = len(values), history.usable_seasons[0]
+    whole = n // season * season
+    by_phase = np.median(values[n - whole :].reshape(-1, season), axis=0)
+    return by_phase[(np.arange(n) - n) % season], np.resize(by_phase, horizon_steps)

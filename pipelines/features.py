@@ -1,0 +1,139 @@
+"""Build the failure features from the samples, keep them, and bring the newest online."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from core.domain import DEFAULT_STEP_S, Event, Series, service_id
+from core.errors import InsufficientDataError
+from features.catalog import FEATURE_NAMES, LOOKBACK_H, check_ranges, service_features
+from features.grid import AGE_CAP_H, fleet_grid
+from features.slots import slot_of
+from pipelines.progress import Progress, silent
+from pipelines.service_graph import Edges, service_graph
+
+if TYPE_CHECKING:
+    from pipelines.wiring import Platform
+
+#: History is kept at this cadence: neighbouring moments of a slow precursor teach little more than one of them.
+EVERY_S = 1800
+#: How far back features are built when nobody says where to start.
+HISTORY = timedelta(days=60)
+#: Samples may come in so late and still count.
+LATE = timedelta(days=1)
+#: Services whose samples are in memory at once.
+CHUNK = 100
+#: Online answers older than the view's TTL are stale, so only this much is brought online.
+FRESH = timedelta(minutes=15)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureReport:
+    """What was built: rows of features, for how many services, over which span."""
+
+    start: datetime
+    end: datetime
+    services: int
+    rows: int
+
+
+def build_features(
+    platform: "Platform",
+    *,
+    at: datetime | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    progress: Progress = silent,
+) -> FeatureReport:
+    """Features of every service from `start` to `end`: each half hour, and the newest moment itself.
+
+    Args:
+        at: the present, another word for `end`; by default now, or the end of the data where it is older.
+        start: by default a day before what is built already ends; at first 60 days before the end.
+    Raises:
+        InsufficientDataError: there are no samples.
+    """
+    begin, now = _span(platform, start, end or at)
+    series = [one for one in platform.store.series.find() if slot_of(one) is not None]
+    services = sorted({one.service for one in series})
+    rows = done = 0
+    for chunk in (services[first : first + CHUNK] for first in range(0, len(services), CHUNK)):
+        for _, frame in _chunk_features(platform, series, chunk, begin, now):
+            rows += platform.store.features.write(frame)
+            done += 1
+            progress("features", done, len(services))
+    return FeatureReport(start=begin, end=now, services=len(services), rows=rows)
+
+
+def materialize(platform: "Platform", *, at: datetime | None = None, progress: Progress = silent) -> int:
+    """Bring the newest features online; returns for how many services."""
+    progress("online features", 0, 1)
+    _, now = _span(platform, None, at)
+    services = platform.features.materialize(now - FRESH, now)
+    progress("online features", 1, 1)
+    return services
+
+
+def newest_moment(platform: "Platform", at: datetime | None = None) -> datetime:
+    """The last step of the grid for which there can be features.
+
+    Raises:
+        InsufficientDataError: there are no samples.
+    """
+    return _span(platform, None, at)[1]
+
+
+def _span(platform: "Platform", start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
+    """The span on the grid: (first, last step)."""
+    span = platform.store.samples.span()
+    if span is None:
+        raise InsufficientDataError("there are no samples yet; ingest some first")
+    now = _floor(min(end or platform.clock.now(), span[1]))
+    newest = platform.store.features.newest()
+    # What is built stays: the samples behind its oldest rows may be gone by now, and it cannot be built so well again.
+    usual = now - HISTORY if newest is None else min(newest, now) - LATE
+    begin = max(start or usual, span[0])
+    return _floor(min(begin, now)), now
+
+
+def _chunk_features(
+    platform: "Platform", series: Sequence[Series], services: Sequence[str], begin: datetime, now: datetime
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The features of some services; what they depend on is read with them."""
+    graph = _callees(service_graph(platform.settings.service_graph, series))
+    needed = set(services) | {name for service in services for name in graph.get(service, ())}
+    picked = [one for one in series if one.service in needed]
+    first = begin - timedelta(hours=LOOKBACK_H)
+    samples = platform.store.samples.read(
+        first, now + timedelta(seconds=1), [one.series_id for one in picked]
+    )
+    # Ages of events reach further back than windows of samples.
+    since = begin - timedelta(hours=AGE_CAP_H)
+    events: list[Event] = [
+        e for e in platform.store.events.between(since, now + timedelta(seconds=1)) if e.at <= now
+    ]
+    grid = fleet_grid(samples, picked, events, start=first, end=now, depends_on=graph)
+    wanted = {service_id(platform.tenant, service) for service in services}
+    keep = (pl.col("ts") >= begin) & ((pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == now))
+    for identity, wide in grid.wide():
+        if identity not in wanted:
+            continue
+        frame = service_features(wide).filter(keep)
+        check_ranges(frame)
+        yield identity, frame.select(pl.lit(identity).alias("service_id"), "ts", *FEATURE_NAMES)
+
+
+def _callees(edges: Edges) -> dict[str, tuple[str, ...]]:
+    graph: dict[str, tuple[str, ...]] = {}
+    for caller, callee in edges:
+        graph[caller] = (*graph.get(caller, ()), callee)
+    return graph
+
+
+def _floor(moment: datetime) -> datetime:
+    step = timedelta(seconds=DEFAULT_STEP_S)
+    return _EPOCH + (moment - _EPOCH) // step * step

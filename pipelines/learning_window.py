@@ -1,0 +1,71 @@
+"""What the nightly steps learn from: a window of history, and what to leave out of it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from core.domain import Event, EventKind, Series
+from core.errors import InsufficientDataError
+from core.frames import EXCLUSIONS
+from models.findings import MAINTENANCE_LASTS
+
+if TYPE_CHECKING:
+    from pipelines.wiring import Platform
+
+WINDOW = timedelta(days=30)
+#: What leads up to an incident is not normal either, and its echo lasts a while after the end.
+BEFORE_INCIDENT = timedelta(hours=12)
+AFTER_INCIDENT = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningWindow:
+    """History up to `end`, with the spans that nothing may be learned from."""
+
+    start: datetime
+    end: datetime
+    series: tuple[Series, ...]
+    samples: pl.DataFrame
+    exclusions: pl.DataFrame
+    events: tuple[Event, ...]
+
+
+def read_window(platform: "Platform", *, at: datetime | None = None) -> LearningWindow:
+    """The 30 days before `at`; by default before now, or before the end of the data where it is older.
+
+    Raises:
+        InsufficientDataError: there are no samples at all.
+    """
+    span = platform.store.samples.span()
+    if span is None:
+        raise InsufficientDataError("there are no samples yet; ingest some first")
+    end = at or min(platform.clock.now(), span[1] + timedelta(seconds=1))
+    start = end - WINDOW
+    return LearningWindow(
+        start=start,
+        end=end,
+        series=tuple(platform.store.series.find()),
+        samples=platform.store.samples.read(start, end),
+        exclusions=read_exclusions(platform, start, end),
+        events=tuple(platform.store.events.between(start, end)),
+    )
+
+
+def read_exclusions(platform: "Platform", start: datetime, end: datetime) -> pl.DataFrame:
+    """Maintenance windows and incidents that touch the span, as `core.frames.EXCLUSIONS`.
+
+    Only what was known at `end` counts: an incident that began later leaves its run-up in.
+    """
+    rows = [
+        (event.service, event.at, event.until or event.at + MAINTENANCE_LASTS)
+        for event in platform.store.events.between(start, end)
+        if event.kind is EventKind.MAINTENANCE
+    ]
+    rows += [
+        (incident.service, incident.start - BEFORE_INCIDENT, (incident.end or end) + AFTER_INCIDENT)
+        for incident in platform.store.incidents.between(start, end)
+        if incident.start < end
+    ]
+    return pl.DataFrame(rows, schema=dict(EXCLUSIONS), orient="row")

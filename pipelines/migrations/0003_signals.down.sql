@@ -1,0 +1,2 @@
+DROP TABLE api_keys, transitions, verdicts, feedback, deliveries, signals;
+DROP FUNCTION refuse_rewriting();

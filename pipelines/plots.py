@@ -1,0 +1,95 @@
+"""A breach as a picture: history, band, fan, limit, and the range on the time axis. Needs matplotlib.
+
+Matplotlib is imported when a plot is drawn: serving and the flows do without it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.domain import Series
+from core.errors import ConfigurationError
+from core.wording import format_value, format_when
+from models.breach_text import what_happens
+from models.capacity import Capacity
+from models.forecasters.bundle import Prediction
+from models.forecasters.protocols import FloatArray, History
+from models.outlook import Outlook, threshold_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN_DAYS = 3
+INK, BAND, FAN, LIMIT = "#1f2933", "#9fb3c8", "#d9822b", "#c23030"
+
+
+def _figure() -> "Figure":
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigurationError("plots need matplotlib: pip install matplotlib") from None
+    # Without pyplot: no window, no global state, safe in any thread.
+    return Figure(figsize=(9, 4), layout="constrained")
+
+
+def _days(moments: Sequence[datetime]) -> FloatArray:
+    """Times in Matplotlib's own unit, days since 1970."""
+    return np.array([moment.timestamp() / 86_400 for moment in moments])
+
+
+def plot_breach(series: Series, history: History, prediction: Prediction, outlook: Outlook) -> "Figure":
+    """History, forecast band, the fan of simulated courses, the limit, and when it is reached."""
+    figure = _figure()
+    axes = figure.add_subplot()
+    shown = min(len(history), SHOWN_DAYS * 86_400 // history.step_s)
+    past = _days([history.end - timedelta(seconds=history.step_s * back) for back in range(shown, 0, -1)])
+    ahead = _days(prediction.times())
+    axes.plot(past, history.values[-shown:], color=INK, linewidth=1.2, label="measured")
+    axes.plot(ahead, prediction.yhat, color=INK, linewidth=1.2, linestyle="--", label="forecast")
+    axes.fill_between(
+        ahead, prediction.lower[0.95], prediction.upper[0.95], color=BAND, alpha=0.35, label="95 %"
+    )
+    axes.fill_between(
+        ahead, prediction.lower[0.8], prediction.upper[0.8], color=BAND, alpha=0.6, label="80 %"
+    )
+    fan = np.percentile(outlook.paths, [10, 50, 90], axis=0)
+    axes.plot(ahead, fan[1], color=FAN, linewidth=1.5, label="course, P50")
+    axes.fill_between(ahead, fan[0], fan[2], color=FAN, alpha=0.25, label="courses, P10 to P90")
+    threshold = threshold_of(series)
+    if threshold is not None:
+        axes.axhline(threshold, color=LIMIT, linewidth=1.2, label=format_value(threshold, series.unit))
+    if outlook.breach.when is not None:
+        when = outlook.breach.when
+        early, middle, late = (float(day) for day in _days([when.p10, when.p50, when.p90]))
+        axes.axvspan(early, late, ymax=0.04, color=LIMIT, alpha=0.6)
+        axes.axvline(middle, color=LIMIT, linewidth=0.8, linestyle=":")
+        axes.set_title(f"{what_happens(series)} {format_when(when, history.end)}", loc="left", fontsize=10)
+    axes.xaxis_date()
+    axes.set_ylabel(series.unit)
+    axes.legend(loc="upper left", fontsize=7, ncols=2)
+    return figure
+
+
+def plot_capacity(found: Capacity, *, at: datetime) -> "Figure":
+    """The fan of one resource up to 90 days ahead, and its threshold."""
+    figure = _figure()
+    axes = figure.add_subplot()
+    days = _days([at + timedelta(days=day) for day in range(1, len(found.fan) + 1)])
+    axes.fill_between(days, found.fan[:, 0], found.fan[:, 2], color=FAN, alpha=0.25, label="P10 to P90")
+    axes.plot(days, found.fan[:, 1], color=FAN, label="P50")
+    axes.axhline(found.breach.threshold, color=LIMIT, label="threshold")
+    axes.set_title(found.series.name, loc="left", fontsize=10)
+    axes.xaxis_date()
+    axes.set_ylabel(found.series.unit)
+    axes.legend(loc="upper left", fontsize=7)
+    return figure
+
+
+def save(figure: "Figure", path: Path) -> Path:
+    """Write a plot; the suffix decides the format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return path

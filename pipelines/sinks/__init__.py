@@ -1,0 +1,1 @@
+"""Where signals go; each is a `core.ports.SignalSink`."""

@@ -1,0 +1,88 @@
+"""Alerts into Alertmanager, by its v2 API.
+
+An alert is known by its labels, so they hold only what does not change while a trouble lasts. The one
+exception is `severity`, by which everybody routes: when it is raised, the alert under the lower ones is ended
+in the same post.
+
+References:
+    https://prometheus.io/docs/alerting/latest/alerts_api/
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from core.domain import Severity, Signal, SignalKind
+from core.ports import Clock
+from models.wording import describe
+from pipelines.sinks.alerts import Links, reasons
+from pipelines.sinks.posting import Receiver
+
+#: Alertmanager ends what it is not told again. The rarest schedule is nightly: a day, and two hours of grace.
+HOLD = timedelta(hours=26)
+
+_ALERT_NAMES = {
+    SignalKind.ANOMALY: "ForewarnAnomaly",
+    SignalKind.MISSING: "ForewarnMissing",
+    SignalKind.BREACH: "ForewarnBreach",
+    SignalKind.FAILURE_RISK: "ForewarnFailureRisk",
+}
+_SEVERITIES = list(Severity)
+
+
+class AlertmanagerSink:
+    """Implements `AlertSink`. Posting the same alert twice updates it."""
+
+    name = "alertmanager"
+
+    def __init__(self, url: str, links: Links, clock: Clock) -> None:
+        self._receiver = Receiver(self.name, url.rstrip("/") + "/api/v2/alerts")
+        self._links = links
+        self._clock = clock
+
+    def send(self, signals: Sequence[Signal]) -> None:
+        if not signals:
+            return
+        now = self._clock.now()
+        alerts = [alert for signal in signals for alert in self._alerts(signal, now)]
+        self._receiver.post(json.dumps(alerts).encode(), {"Content-Type": "application/json"})
+
+    def keep_alive(self, signals: Sequence[Signal]) -> None:
+        self.send(signals)
+
+    def _alerts(self, signal: Signal, now: datetime) -> list[dict[str, object]]:
+        lower = _SEVERITIES[: _SEVERITIES.index(signal.severity)]
+        # ended where it began: in the past by anybody's clock, Alertmanager's too
+        ended = [self._alert(signal, severity, signal.started_at, now) for severity in lower]
+        return [self._alert(signal, signal.severity, signal.ended_at or now + HOLD, now), *ended]
+
+    def _alert(
+        self, signal: Signal, severity: Severity, ends_at: datetime, now: datetime
+    ) -> dict[str, object]:
+        return {
+            "labels": labels(signal, severity),
+            "annotations": {
+                name: text
+                for name, text in (
+                    ("summary", describe(signal, now)),
+                    ("description", "\n".join(reasons(signal))),
+                    ("runbook_url", self._links.runbook(signal)),
+                )
+                if text
+            },
+            "startsAt": min(signal.started_at, ends_at).isoformat(),
+            "endsAt": ends_at.isoformat(),
+            "generatorURL": self._links.signal(signal),
+        }
+
+
+def labels(signal: Signal, severity: Severity | None = None) -> dict[str, str]:
+    """What identifies the alert."""
+    named = {
+        "alertname": _ALERT_NAMES[signal.kind],
+        "tenant": signal.tenant,
+        "service": signal.service,
+        "severity": str(severity or signal.severity),
+        "signal_id": signal.signal_id,
+    }
+    return named | ({"metric": signal.metric} if signal.metric else {})

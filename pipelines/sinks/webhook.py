@@ -1,0 +1,68 @@
+"""Signals as CloudEvents 1.0, in structured JSON, signed.
+
+One signal is posted as `application/cloudevents+json`, several as `application/cloudevents-batch+json`.
+`source` + `id` are the same for every delivery of the same news, so that a receiver can drop repeats: the id
+is the signal's, and once the trouble is over the signal's with `-ended`.
+
+With a secret, `X-Forewarn-Signature` is `sha256=` and the hexadecimal HMAC-SHA256 of the body.
+
+References:
+    CloudEvents 1.0.2, JSON Event Format 1.0.2, HTTP Protocol Binding 1.0.2.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+
+from pydantic import SecretStr, TypeAdapter
+
+from core.domain import Signal
+from pipelines.sinks.posting import Receiver
+
+SIGNATURE_HEADER = "X-Forewarn-Signature"
+_SIGNAL = TypeAdapter(Signal)
+
+
+class WebhookSink:
+    """Implements `core.ports.SignalSink` for machines: every signal as it is, none folded into another."""
+
+    name = "webhook"
+
+    def __init__(self, url: str, secret: SecretStr | None = None) -> None:
+        self._receiver = Receiver(self.name, url)
+        self._secret = secret
+
+    def send(self, signals: Sequence[Signal]) -> None:
+        if not signals:
+            return
+        events = [cloud_event(signal) for signal in signals]
+        if len(events) == 1:
+            payload, media_type = json.dumps(events[0]), "application/cloudevents+json"
+        else:
+            payload, media_type = json.dumps(events), "application/cloudevents-batch+json"
+        body = payload.encode()
+        headers = {"Content-Type": f"{media_type}; charset=UTF-8"}
+        if self._secret is not None:
+            headers[SIGNATURE_HEADER] = sign(body, self._secret)
+        self._receiver.post(body, headers)
+
+
+def cloud_event(signal: Signal) -> dict[str, object]:
+    """The signal in its envelope; `data` is the whole signal."""
+    ended = signal.ended_at is not None
+    return {
+        "specversion": "1.0",
+        "id": signal.signal_id + ("-ended" if ended else ""),
+        "source": f"/forewarn/{signal.tenant}",
+        "type": f"io.forewarn.{signal.kind}." + ("ended" if ended else "raised"),
+        "subject": signal.service + (f"/{signal.metric}" if signal.metric else ""),
+        "time": (signal.ended_at or signal.started_at).isoformat(),
+        "datacontenttype": "application/json",
+        "data": _SIGNAL.dump_python(signal, mode="json"),
+    }
+
+
+def sign(body: bytes, secret: SecretStr) -> str:
+    """What `X-Forewarn-Signature` must be for this body; compare with `hmac.compare_digest`."""
+    return "sha256=" + hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()

@@ -1,0 +1,273 @@
+"""Prometheus by its query API: what it knows, on a fixed step, from where the last pull ended.
+
+Values are asked for at whole multiples of the step, so that any two pulls ask for the same times and a value
+is never stored twice. Counters come as rates per second, computed by Prometheus itself (`rate`), which knows
+of resets. NaN is Prometheus's word for "nothing measured" and is left out; buckets of histograms are as well.
+
+References:
+    https://prometheus.io/docs/prometheus/latest/querying/api/
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+
+from core.domain import DEFAULT_STEP_S, Kind, Series
+from core.errors import InputError
+from core.frames import SAMPLES, TIME
+from core.ports import Batch, Clock
+from core.settings import Settings
+from pipelines.sources.metric_words import guess_metric
+from pipelines.sources.prometheus_api import PrometheusApi, TooManySamplesError
+
+#: Prometheus refuses a range query of more than 11,000 points a series; a day is asked for at most.
+MAX_POINTS = 10_000
+MAX_CHUNK_S = 86_400
+#: The newest scrapes may still be on their way in.
+LAG_S = 30
+#: A rate needs two scrapes in its window; four allow for one that failed and for jitter.
+SCRAPES_IN_RATE = 4
+ASSUMED_SCRAPE_S = 15.0
+BATCH_ROWS = 250_000
+
+DEFAULT_MATCH = ('{__name__!=""}',)
+#: The label that names the service, the first one that a series has (OpenTelemetry's names first).
+SERVICE_LABELS = ("service_name", "service", "app_kubernetes_io_name", "app", "job", "instance")
+
+
+@dataclass(frozen=True, slots=True)
+class _Metric:
+    name: str
+    counter: bool
+
+
+class PrometheusSource:
+    """Everything that some selectors match (`core.ports.MetricSource`).
+
+    Args:
+        match: series selectors, such as `{job="node"}`.
+        since: how far back the first pull goes.
+        step_s: seconds between values.
+        service_labels: which label names the service; the first that a series has.
+    """
+
+    def __init__(
+        self,
+        api: PrometheusApi,
+        *,
+        tenant: str,
+        clock: Clock,
+        match: Sequence[str] = DEFAULT_MATCH,
+        since: timedelta = timedelta(days=1),
+        step_s: int = DEFAULT_STEP_S,
+        service_labels: Sequence[str] = SERVICE_LABELS,
+    ) -> None:
+        if step_s <= 0:
+            raise InputError(f"step_s must be positive, got {step_s}")
+        self._api = api
+        self._tenant = tenant
+        self._clock = clock
+        self._match = tuple(match)
+        self._since = since
+        self._step_s = step_s
+        self._service_labels = tuple(service_labels)
+
+    @property
+    def name(self) -> str:
+        """Another selection or step is another source: it has been read up to another time."""
+        return f"prometheus:{self._api.place} {' '.join(self._match)} every {self._step_s} s"
+
+    def batches(self, cursor: str | None) -> Iterator[Batch]:
+        """All values after `cursor`, the time of the last ones read, in the order of time.
+
+        Raises:
+            InputError: Prometheus does not understand a selector, or does not let us in.
+            UnavailableError: it does not answer.
+        """
+        now_s = self._clock.now().timestamp()
+        step_s = self._step_s
+        last = int((now_s - LAG_S) // step_s) * step_s
+        if cursor is None:
+            start = -int(-(now_s - self._since.total_seconds()) // step_s) * step_s
+        else:
+            start = int(cursor) + step_s
+        chunk_s = max(1, min(MAX_POINTS, MAX_CHUNK_S // step_s)) * step_s
+        with self._api.connected():
+            window_s = self._rate_window_s()
+            while start <= last:
+                end = min(start + chunk_s - step_s, last)
+                yield from self._span(start, end, window_s)
+                start = end + step_s
+
+    def _span(self, start: int, end: int, window_s: int) -> Iterator[Batch]:
+        """The values of one chunk of time; only the last batch moves the cursor, for only then all is there."""
+        series: list[Series] = []
+        frames = [pl.DataFrame(schema=SAMPLES)]
+        rows = 0
+        for metric in self._metrics(start, end):
+            for selector in self._match:
+                query = _select(metric.name, selector)
+                if metric.counter:
+                    query = f"rate({query}[{window_s}s])"
+                for labels, times, values in self._range(query, start, end):
+                    found = self._series(metric, labels)
+                    frame = _frame(found.series_id, times, values)
+                    if not frame.is_empty():
+                        series.append(found)
+                        frames.append(frame)
+                        rows += frame.height
+            if rows >= BATCH_ROWS:
+                yield Batch(series=series, samples=pl.concat(frames))
+                series, frames, rows = [], [pl.DataFrame(schema=SAMPLES)], 0
+        yield Batch(series=series, samples=pl.concat(frames), cursor=str(end))
+
+    def _metrics(self, start: int, end: int) -> list[_Metric]:
+        types = self._api.types()
+        names = self._api.names(self._match, start, end)
+        found = [_Metric(name, is_counter(name, types)) for name in sorted(names)]
+        return [metric for metric in found if not _is_bucket(metric.name, types)]
+
+    def _range(
+        self, query: str, start: int, end: int
+    ) -> Iterator[tuple[Mapping[str, str], list[float], list[str]]]:
+        """A range query, halved in time for as long as it is too much for Prometheus."""
+        try:
+            answer = self._api.query_range(query, start, end, self._step_s)
+        except TooManySamplesError as error:
+            points = (end - start) // self._step_s + 1
+            if points < 2:
+                raise InputError(f"{query} is too much for Prometheus at one single time") from error
+            middle = start + (points // 2) * self._step_s
+            yield from self._range(query, start, middle - self._step_s)
+            yield from self._range(query, middle, end)
+            return
+        for item in answer:
+            times, values = zip(*item["values"], strict=True)
+            yield item["metric"], list(times), list(values)
+
+    def _series(self, metric: _Metric, labels: Mapping[str, str]) -> Series:
+        return series_of_labels(
+            self._tenant,
+            metric.name,
+            labels,
+            counter=metric.counter,
+            step_s=self._step_s,
+            named_by=self._service_labels,
+        )
+
+    def _rate_window_s(self) -> int:
+        scrape_s = self._api.longest_scrape_interval_s() or ASSUMED_SCRAPE_S
+        return max(self._step_s, int(-(-scrape_s * SCRAPES_IN_RATE // 1)))
+
+
+def configured_prometheus(
+    settings: Settings,
+    tenant: str,
+    clock: Clock,
+    *,
+    url: str | None = None,
+    match: Sequence[str] | None = None,
+    since: timedelta | None = None,
+) -> PrometheusSource | None:
+    """The Prometheus of the settings, or of `url`; null where neither names one."""
+    url = url or settings.prometheus_url
+    if url is None:
+        return None
+    api = PrometheusApi(
+        url,
+        bearer_token=settings.prometheus_bearer_token,
+        username=settings.prometheus_username,
+        password=settings.prometheus_password,
+    )
+    return PrometheusSource(
+        api,
+        tenant=tenant,
+        clock=clock,
+        match=match or settings.prometheus_match or DEFAULT_MATCH,
+        since=since or timedelta(hours=settings.prometheus_since_h),
+        step_s=settings.prometheus_step_s,
+        service_labels=settings.prometheus_service_labels or SERVICE_LABELS,
+    )
+
+
+def series_of_labels(
+    tenant: str,
+    metric: str,
+    labels: Mapping[str, str],
+    *,
+    counter: bool,
+    step_s: int,
+    named_by: Sequence[str] = SERVICE_LABELS,
+) -> Series:
+    """The series that Prometheus knows by these labels; counters are kept as rates per second.
+
+    Args:
+        named_by: labels that may name the service; the first that the series has does, and is no label of it.
+    """
+    named = next((name for name in named_by if labels.get(name)), None)
+    guess = guess_metric(metric)
+    rate_unit = f"{guess.unit}/s" if guess.unit else "1/s"
+    return Series(
+        tenant=tenant,
+        service=labels[named] if named is not None else "unknown",
+        metric=metric,
+        labels={key: value for key, value in labels.items() if key not in {"__name__", named}},
+        unit=rate_unit if counter else guess.unit,
+        kind=Kind.COUNTER if counter else guess.kind if guess.kind is Kind.RATIO else Kind.GAUGE,
+        role=guess.role,
+        step_s=step_s,
+    )
+
+
+def _select(name: str, selector: str) -> str:
+    """The series of one metric that a selector matches.
+
+    >>> _select("up", '{job="node"}')
+    '{__name__="up",job="node"}'
+    >>> _select("up", 'up{job="node"}')
+    '{__name__="up",__name__="up",job="node"}'
+    """
+    metric, brace, rest = selector.strip().partition("{")
+    matchers = rest.removesuffix("}").strip().removesuffix(",") if brace else ""
+    parts = [f"__name__={json.dumps(name)}"]
+    if metric.strip():
+        parts.append(f"__name__={json.dumps(metric.strip())}")
+    return "{" + ",".join([*parts, *([matchers] if matchers else [])]) + "}"
+
+
+def _base(name: str) -> str:
+    return name.removesuffix("_sum").removesuffix("_count").removesuffix("_bucket")
+
+
+def is_counter(name: str, types: Mapping[str, str]) -> bool:
+    """By Prometheus's own metadata; sums and counts of histograms and summaries count up as well."""
+    told = types.get(name, "unknown")
+    if told in {"histogram", "summary"}:
+        return False
+    if told != "unknown":
+        return told == "counter"
+    if name.endswith(("_sum", "_count", "_bucket")) and types.get(_base(name)) in {"histogram", "summary"}:
+        return True
+    # before OpenMetrics, metadata name a counter with its suffix; after it, without
+    return name.endswith("_total") or types.get(name.removesuffix("_total")) == "counter"
+
+
+def _is_bucket(name: str, types: Mapping[str, str]) -> bool:
+    return name.endswith("_bucket") and types.get(_base(name), "histogram") == "histogram"
+
+
+def _frame(series_id: int, times: Sequence[float], values: Sequence[str]) -> pl.DataFrame:
+    """`SAMPLES` of one series, without NaN; Prometheus writes values as text and times in seconds."""
+    micros = np.round(np.asarray(times, dtype=np.float64) * 1e6).astype(np.int64)
+    frame = pl.DataFrame(
+        {
+            "series_id": pl.Series(np.full(len(micros), series_id), dtype=pl.Int64),
+            "ts": pl.Series(micros).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(TIME),
+            "value": pl.Series([float(value) for value in values], dtype=pl.Float64),
+        }
+    )
+    return frame.filter(~pl.col("value").is_nan())

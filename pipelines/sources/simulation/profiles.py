@@ -1,0 +1,139 @@
+"""Who is in the fleet: each service's size, limits, habits and the services it depends on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.domain import Kind, Role, Series
+
+#: Names of the first services; later ones are numbered.
+NAMES = (
+    "checkout", "payments", "cart", "search", "catalog", "inventory", "orders", "shipping", "accounts",
+    "login", "pricing", "promotions", "reviews", "recommendations", "notifications", "media", "gateway",
+    "billing", "reports", "warehouse",
+)  # fmt: skip
+
+GIB = 2.0**30
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one service is like; fractions are of the limit unless the unit says otherwise.
+
+    Attributes:
+        depends_on: services that this one calls; a failure there is felt here.
+        incident_gap_days: mean calm time between two troubles.
+        cause_weights: how likely each slow cause is here, in the order of `plan.SLOW_CAUSES`.
+        rotation_h, rotation_share: period and height of the disk's sawtooth (log rotation).
+        memory_saw_share: height of a benign sawtooth of memory, reset by deploys and every few days.
+    """
+
+    index: int
+    name: str
+    depends_on: tuple[str, ...]
+    incident_gap_days: float
+    cause_weights: tuple[float, ...]
+    rps: float
+    day_swing: float
+    peak_hour: float
+    weekend_factor: float
+    cpu: float
+    memory_limit: float
+    memory: float
+    memory_saw_share: float
+    disk_limit: float
+    disk: float
+    rotation_h: float
+    rotation_share: float
+    latency_s: float
+    latency_slo_s: float
+    error_ratio: float
+    error_slo: float
+    connection_limit: float
+    connections: float
+    queue: float
+    queue_slo: float
+    noise: float
+
+    def series(self, tenant: str, step_s: int) -> list[Series]:
+        """The eight metrics, with their limits and SLOs; `depends_on` is told by a label on the traffic."""
+        edges = {"depends_on": ",".join(self.depends_on)} if self.depends_on else {}
+
+        def one(
+            metric: str,
+            unit: str,
+            role: Role,
+            *,
+            kind: Kind = Kind.GAUGE,
+            limit: float | None = None,
+            slo: float | None = None,
+            labels: dict[str, str] | None = None,
+        ) -> Series:
+            return Series(
+                tenant=tenant,
+                service=self.name,
+                metric=metric,
+                labels=labels or {},
+                unit=unit,
+                kind=kind,
+                role=role,
+                limit=limit,
+                slo_threshold=slo,
+                step_s=step_s,
+            )
+
+        return [
+            one("cpu_utilization", "ratio", Role.SATURATION, kind=Kind.RATIO, limit=1.0),
+            one("memory_used_bytes", "bytes", Role.CAPACITY, limit=self.memory_limit),
+            one("disk_used_bytes", "bytes", Role.CAPACITY, limit=self.disk_limit),
+            one("latency_p99_seconds", "seconds", Role.LATENCY, slo=self.latency_slo_s),
+            one("error_ratio", "ratio", Role.ERRORS, kind=Kind.RATIO, slo=self.error_slo),
+            one("requests_per_second", "requests/s", Role.TRAFFIC, labels=edges),
+            one("db_connections", "connections", Role.CAPACITY, limit=self.connection_limit),
+            one("queue_depth", "messages", Role.SATURATION, limit=2 * self.queue_slo, slo=self.queue_slo),
+        ]
+
+
+def draw_profiles(services: int, seed: int) -> list[Profile]:
+    """`services` different services; the first n are the same however many are drawn."""
+    profiles: list[Profile] = []
+    for index in range(services):
+        rng = np.random.default_rng([seed, 1, index])
+        name = NAMES[index] if index < len(NAMES) else f"service-{index + 1:03d}"
+        earlier = [profile.name for profile in profiles[-12:]]
+        degree = min(len(earlier), int(rng.choice([0, 1, 2, 3], p=[0.2, 0.4, 0.3, 0.1])))
+        latency = float(10 ** rng.uniform(-1.7, -0.2))
+        queue = float(10 ** rng.uniform(0.7, 2.5))
+        profiles.append(
+            Profile(
+                index=index,
+                name=name,
+                depends_on=tuple(sorted(rng.choice(earlier, degree, replace=False).tolist()))
+                if degree
+                else (),
+                incident_gap_days=float(rng.uniform(2.5, 6.0)),
+                cause_weights=tuple(rng.dirichlet(np.full(5, 2.0)).tolist()),
+                rps=float(10 ** rng.uniform(0.7, 3.3)),
+                day_swing=float(rng.uniform(0.15, 0.6)),
+                peak_hour=float(rng.uniform(9.0, 20.0)),
+                weekend_factor=float(rng.uniform(0.6, 1.15)),
+                cpu=float(rng.uniform(0.15, 0.5)),
+                memory_limit=GIB * float(rng.choice([1, 2, 4, 8, 16, 32])),
+                memory=float(rng.uniform(0.35, 0.68)),
+                memory_saw_share=float(rng.choice([0.0, 0.0, 0.06, 0.14])),
+                disk_limit=GIB * float(rng.choice([20, 50, 100, 250, 500])),
+                disk=float(rng.uniform(0.3, 0.72)),
+                rotation_h=float(rng.choice([6.0, 12.0, 24.0, 48.0])),
+                rotation_share=float(rng.uniform(0.01, 0.16)),
+                latency_s=latency,
+                latency_slo_s=latency * float(rng.uniform(2.0, 4.0)),
+                error_ratio=float(10 ** rng.uniform(-3.6, -2.4)),
+                error_slo=float(rng.choice([0.02, 0.03, 0.05])),
+                connection_limit=float(rng.choice([20, 50, 100, 200, 400])),
+                connections=float(rng.uniform(0.25, 0.6)),
+                queue=queue,
+                queue_slo=float(round(queue * rng.uniform(15.0, 60.0))),
+                noise=float(rng.uniform(0.5, 1.5)),
+            )
+        )
+    return profiles

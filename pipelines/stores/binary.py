@@ -1,0 +1,163 @@
+"""PostgreSQL's binary COPY and array formats, written and read as whole NumPy arrays instead of row by row.
+
+References:
+    https://www.postgresql.org/docs/current/sql-copy.html (Binary Format)
+    array_recv in src/backend/utils/adt/arrayfuncs.c
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import psycopg
+from psycopg import pq
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper, Loader
+
+from core.frames import Schema
+
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_TRAILER = b"\xff\xff"
+#: Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL counts from.
+EPOCH_US = 946_684_800_000_000
+FLOAT8_OID = 701
+FLOAT8_ARRAY_OID = 1022
+INT8_ARRAY_OID = 1016
+TIMESTAMPTZ_ARRAY_OID = 1185
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_SAMPLE_ROW = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("id_bytes", ">i4"),
+        ("series_id", ">i8"),
+        ("ts_bytes", ">i4"),
+        ("ts", ">i8"),
+        ("value_bytes", ">i4"),
+        ("value", ">f8"),
+    ]
+)
+_ARRAY_HEADER = np.dtype(
+    [("dimensions", ">i4"), ("nulls", ">i4"), ("oid", ">i4"), ("length", ">i4"), ("start", ">i4")]
+)
+_FLOAT_ELEMENT = np.dtype([("bytes", ">i4"), ("value", ">f8")])
+_INT_ELEMENT = np.dtype([("bytes", ">i4"), ("value", ">i8")])
+
+
+def sample_rows(series_id: Ints, ts_us: Ints, value: Floats) -> bytes:
+    """COPY rows of (bigint, timestamptz, double precision), without header and trailer.
+
+    Args:
+        ts_us: microseconds since 1970; `value` holds no NaN.
+    """
+    rows = np.empty(len(value), dtype=_SAMPLE_ROW)
+    rows["fields"] = 3
+    for name in ("id_bytes", "ts_bytes", "value_bytes"):
+        rows[name] = 8
+    rows["series_id"] = series_id
+    rows["ts"] = ts_us - EPOCH_US
+    rows["value"] = value
+    return rows.tobytes()
+
+
+class FloatArray:
+    """A double precision[] on its way out: missing is NaN, so that all elements have one width."""
+
+    def __init__(self, values: Floats) -> None:
+        self.values = values
+
+
+class FloatArrayDumper(Dumper):
+    format = pq.Format.BINARY
+    oid = FLOAT8_ARRAY_OID
+
+    def dump(self, obj: FloatArray) -> bytes:
+        elements = np.empty(len(obj.values), dtype=_FLOAT_ELEMENT)
+        elements["bytes"] = 8
+        elements["value"] = obj.values
+        return _array_header(FLOAT8_OID, len(elements)) + elements.tobytes()
+
+
+def _array_header(oid: int, length: int) -> bytes:
+    if length == 0:
+        return np.array([0, 0, oid], dtype=">i4").tobytes()
+    return np.array([1, 0, oid, length, 1], dtype=">i4").tobytes()
+
+
+class FloatArrayLoader(Loader):
+    """double precision[] as a NumPy array."""
+
+    format = pq.Format.BINARY
+
+    def load(self, data: Buffer) -> Floats:
+        return _elements(data, _FLOAT_ELEMENT).astype(np.float64)
+
+
+class IntArrayLoader(Loader):
+    """bigint[] as a NumPy array."""
+
+    format = pq.Format.BINARY
+
+    def load(self, data: Buffer) -> Ints:
+        return _elements(data, _INT_ELEMENT).astype(np.int64)
+
+
+class TimeArrayLoader(Loader):
+    """timestamptz[] as microseconds since 1970."""
+
+    format = pq.Format.BINARY
+
+    def load(self, data: Buffer) -> Ints:
+        return _elements(data, _INT_ELEMENT).astype(np.int64) + EPOCH_US
+
+
+def _elements(data: Buffer, dtype: np.dtype[np.void]) -> npt.NDArray[np.generic]:
+    if len(data) <= 12:  # no dimension: an empty array
+        return np.empty(0, dtype=dtype)["value"]
+    return np.frombuffer(data, dtype=dtype, offset=_ARRAY_HEADER.itemsize)["value"]
+
+
+def read_arrays(cursor: psycopg.Cursor[object]) -> None:
+    """From now on this cursor gives arrays of floats, of integers and of times as NumPy arrays."""
+    cursor.adapters.register_loader(FLOAT8_ARRAY_OID, FloatArrayLoader)
+    cursor.adapters.register_loader(INT8_ARRAY_OID, IntArrayLoader)
+    cursor.adapters.register_loader(TIMESTAMPTZ_ARRAY_OID, TimeArrayLoader)
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970, exactly."""
+    delta = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def frame_of_arrays(rows: Sequence[tuple[Any, ...]], schema: Schema) -> pl.DataFrame:
+    """A long frame from one row a series, (id, times, further columns...), each but the id an array.
+
+    Args:
+        rows: in any order, and the arrays of a row in any order of time.
+        schema: series_id, ts and the further columns.
+    Returns:
+        That frame, by series_id, ts.
+    """
+    if not rows:
+        return pl.DataFrame(schema=schema)
+    ordered = [_in_order_of_time(row) for row in sorted(rows, key=lambda row: int(row[0]))]
+    lengths = [len(row[1]) for row in ordered]
+    columns: list[npt.NDArray[Any]] = [np.repeat([row[0] for row in ordered], lengths)]
+    columns += [np.concatenate([row[n] for row in ordered]) for n in range(1, len(schema))]
+    # an integer becomes a time by its bits: both count microseconds since 1970
+    pairs = zip(schema.items(), columns, strict=True)
+    return pl.DataFrame([pl.Series(name, column).cast(dtype) for (name, dtype), column in pairs])
+
+
+def _in_order_of_time(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    times = row[1]
+    if len(times) < 2 or bool(np.all(times[1:] > times[:-1])):
+        return row
+    order = np.argsort(times, kind="stable")
+    return (row[0], *(one[order] for one in row[1:]))

@@ -1,0 +1,122 @@
+"""Deploys, config changes and maintenance; and the incidents that people noticed."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from psycopg.rows import DictRow
+
+from core.domain import Event, EventKind, Incident, Severity
+from core.errors import InputError
+from pipelines.stores.session import Session, utc, utc_or_none
+
+
+class Events:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, events: Iterable[Event]) -> int:
+        """Keep events; returns how many were new (a longer window of a known one is taken over, and not new).
+
+        Raises:
+            InputError: an event belongs to another tenant.
+        """
+        new = 0
+        for event in {event.event_id: event for event in events}.values():
+            _require_tenant(event, self._session)
+            rows = self._session.rows(
+                "INSERT INTO events (tenant, event_id, service, kind, at, until, title, version) VALUES"
+                " (%(tenant)s, %(id)s, %(service)s, %(kind)s, %(at)s, %(until)s, %(title)s, %(version)s)"
+                " ON CONFLICT (tenant, event_id) DO UPDATE SET until = coalesce(excluded.until, events.until)"
+                " RETURNING xmax = 0 AS inserted",
+                {
+                    "id": event.event_id,
+                    "service": event.service,
+                    "kind": event.kind,
+                    "at": event.at,
+                    "until": event.until,
+                    "title": event.title,
+                    "version": event.version,
+                },
+            )
+            new += bool(rows[0]["inserted"])
+        return new
+
+    def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Event]:
+        """Events that touch [start, end), those of all services ("*") included, by time.
+
+        A window belongs when it overlaps; an event without an end when it starts inside.
+        """
+        rows = self._session.rows(
+            "SELECT tenant, service, kind, at, until, title, version FROM events"
+            " WHERE tenant = %(tenant)s AND at < %(end)s"
+            " AND (at >= %(start)s OR until > %(start)s)"
+            " AND (%(service)s::text IS NULL OR service IN (%(service)s, '*'))"
+            " ORDER BY at, event_id",
+            {"start": start, "end": end, "service": service},
+        )
+        return [_event(row) for row in rows]
+
+
+class Incidents:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, incidents: Iterable[Incident]) -> int:
+        """Keep incidents; returns how many were new. A known one takes over the end and the severity given.
+
+        Raises:
+            InputError: an incident belongs to another tenant.
+        """
+        new = 0
+        for incident in {incident.incident_id: incident for incident in incidents}.values():
+            _require_tenant(incident, self._session)
+            rows = self._session.rows(
+                "INSERT INTO incidents (tenant, incident_id, service, type, severity, start_at, end_at)"
+                " VALUES (%(tenant)s, %(id)s, %(service)s, %(type)s, %(severity)s, %(start)s, %(end)s)"
+                " ON CONFLICT (tenant, incident_id) DO UPDATE SET severity = excluded.severity,"
+                " end_at = coalesce(excluded.end_at, incidents.end_at) RETURNING xmax = 0 AS inserted",
+                {
+                    "id": incident.incident_id,
+                    "service": incident.service,
+                    "type": incident.type,
+                    "severity": incident.severity,
+                    "start": incident.start,
+                    "end": incident.end,
+                },
+            )
+            new += bool(rows[0]["inserted"])
+        return new
+
+    def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
+        """Incidents that overlap [start, end), by start; one without an end lasts until further notice."""
+        rows = self._session.rows(
+            "SELECT tenant, service, type, severity, start_at, end_at FROM incidents"
+            " WHERE tenant = %(tenant)s AND start_at < %(end)s"
+            " AND (end_at IS NULL OR end_at > %(start)s OR start_at >= %(start)s)"
+            " AND (%(service)s::text IS NULL OR service = %(service)s)"
+            " ORDER BY start_at, incident_id",
+            {"start": start, "end": end, "service": service},
+        )
+        return [_incident(row) for row in rows]
+
+
+def _require_tenant(item: Event | Incident, session: Session) -> None:
+    if item.tenant != session.tenant:
+        raise InputError(f"{type(item).__name__.lower()} of {item.service} belongs to another tenant")
+
+
+def _event(row: DictRow) -> Event:
+    return Event(
+        **{**row, "kind": EventKind(row["kind"]), "at": utc(row["at"]), "until": utc_or_none(row["until"])}
+    )
+
+
+def _incident(row: DictRow) -> Incident:
+    return Incident(
+        tenant=row["tenant"],
+        service=row["service"],
+        type=row["type"],
+        severity=Severity(row["severity"]),
+        start=utc(row["start_at"]),
+        end=utc_or_none(row["end_at"]),
+    )

@@ -1,0 +1,218 @@
+"""Feast as the feature store: offline in the table `service_features`, online in PostgreSQL or Redis.
+
+`import feast` takes seconds, so it happens at the first use and only in a process that uses it.
+"""
+
+import contextlib
+import io
+import threading
+import warnings
+import weakref
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import urlsplit
+
+import polars as pl
+import yaml
+from psycopg.conninfo import conninfo_to_dict
+
+import features.feast_repo as feast_repo
+from core.errors import InputError, InvalidFrameError
+from core.frames import TIME
+from core.settings import Settings
+from features.catalog import FEATURE_NAMES
+
+VIEW = "service_features"
+#: Entity rows a point-in-time query takes at once; its cost grows faster than their number.
+CHUNK_ROWS = 20_000
+
+
+class FeastFeatureStore:
+    """One tenant's view of the feature store (`core.ports.FeatureStore`).
+
+    Args:
+        settings: `data_dir` keeps Feast's definitions (made when they are missing or older than the catalog);
+            `redis_url`, where set, keeps the online features.
+        dsn: PostgreSQL that holds `service_features`, and the online features otherwise.
+        tenant: only services of this tenant can be asked for.
+    """
+
+    def __init__(self, settings: Settings, dsn: str, tenant: str) -> None:
+        self._dsn, self._tenant = dsn, tenant
+        self._registry = settings.data_dir / "feast" / "registry.db"
+        self._redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+        self._opened: Any = None
+        self._lock = threading.Lock()
+
+    def materialize(self, start: datetime, end: datetime) -> int:
+        store = self._store()
+        # Feast prints its progress; ours is told by the pipeline.
+        with _quiet(), contextlib.redirect_stdout(io.StringIO()):
+            store.materialize(start_date=start, end_date=end, feature_views=[VIEW])
+        return self._count(start, end)
+
+    def training_frame(self, entities: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
+        self._require_mine(entities.get_column("service_id").to_list())
+        _require_known(features)
+        chunks = [
+            self._historical(entities.slice(offset, CHUNK_ROWS), features)
+            for offset in range(0, max(entities.height, 1), CHUNK_ROWS)
+        ]
+        # Feast gives the rows in an order of its own, and drops nothing: the caller's order comes back by the join.
+        found = pl.concat(chunks).unique(["service_id", "ts"], keep="last")
+        return entities.join(found, on=["service_id", "ts"], how="left", maintain_order="left")
+
+    def online(self, service_ids: Sequence[str], features: Sequence[str]) -> pl.DataFrame:
+        self._require_mine(service_ids)
+        _require_known(features)
+        schema: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(features, pl.Float64)
+        schema = {"service_id": pl.String(), "ts": TIME, **schema}
+        if not service_ids:
+            return pl.DataFrame(schema=schema)
+        store = self._store()
+        with _quiet():
+            answer = store.get_online_features(
+                features=[f"{VIEW}:{name}" for name in features],
+                entity_rows=[{"service_id": service} for service in service_ids],
+            )
+        values = answer.to_dict(include_event_timestamps=True)
+        seconds = values[f"{features[0]}__ts"]
+        return pl.DataFrame(
+            {
+                "service_id": list(service_ids),
+                "ts": [datetime.fromtimestamp(at, UTC) if at else None for at in seconds],
+                **{name: values[name] for name in features},
+            },
+            schema=schema,
+        )
+
+    def _historical(self, entities: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
+        # A column by another name: Feast takes the entity's own time for the feature's one otherwise.
+        wanted = entities.select("service_id", event_timestamp="ts").unique(maintain_order=True).to_pandas()
+        with _quiet():
+            job = self._store().get_historical_features(
+                entity_df=wanted, features=[f"{VIEW}:{name}" for name in features]
+            )
+            table = job.to_arrow()
+        frame = pl.from_arrow(table)
+        if not isinstance(frame, pl.DataFrame):
+            raise InvalidFrameError("the feature store gave no table")
+        time = pl.col("event_timestamp")
+        if frame.schema["event_timestamp"] == pl.Datetime("us") or not getattr(
+            frame.schema["event_timestamp"], "time_zone", None
+        ):
+            time = time.dt.replace_time_zone("UTC")
+        return frame.select(
+            "service_id", time.cast(TIME).alias("ts"), *(pl.col(name).cast(pl.Float64) for name in features)
+        )
+
+    def _require_mine(self, service_ids: Sequence[str]) -> None:
+        alien = next((one for one in service_ids if not one.startswith(f"{self._tenant}/")), None)
+        if alien is not None:
+            raise InputError(f"service_id must begin with {self._tenant + '/'!r}, got {alien!r}")
+
+    def _count(self, start: datetime, end: datetime) -> int:
+        import psycopg
+
+        with psycopg.connect(self._dsn) as connection:
+            row = connection.execute(
+                "SELECT count(DISTINCT service_id) FROM service_features"
+                " WHERE ts BETWEEN %s AND %s AND starts_with(service_id, %s)",
+                (start, end, f"{self._tenant}/"),
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+    def _store(self) -> Any:
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+                # Feast keeps a connection for online reads and never closes it.
+                weakref.finalize(self, _close_online, self._opened)
+            return self._opened
+
+    def _open(self) -> Any:
+        with _quiet():
+            from feast import FeatureStore
+            from feast.repo_config import RepoConfig
+
+            from features.feast_repo import views
+
+            self._registry.parent.mkdir(parents=True, exist_ok=True)
+            store = FeatureStore(config=RepoConfig(**self._config()))
+            known = (
+                {view.name: view for view in store.list_feature_views()} if self._registry.exists() else {}
+            )
+            names = {field.name for field in known[VIEW].schema} if VIEW in known else set()
+            if not names.issuperset(FEATURE_NAMES):
+                store.apply([views.service, views.service_features])
+        return store
+
+    def _config(self) -> dict[str, Any]:
+        """`feature_store.yaml` with this connection in it."""
+        parts = conninfo_to_dict(self._dsn)
+        text = (Path(next(iter(feast_repo.__path__))) / "feature_store.yaml").read_text()
+        options = str(parts.get("options", ""))
+        values = {
+            "FOREWARN_FEAST_REGISTRY": str(self._registry.resolve()),
+            "FOREWARN_FEAST_HOST": str(parts.get("host", "127.0.0.1")),
+            "FOREWARN_FEAST_PORT": str(parts.get("port", 5432)),
+            "FOREWARN_FEAST_DATABASE": str(parts.get("dbname", "postgres")),
+            "FOREWARN_FEAST_SCHEMA": _search_path(options),
+            "FOREWARN_FEAST_USER": str(parts.get("user", "postgres")),
+            "FOREWARN_FEAST_PASSWORD": str(parts.get("password", "")),
+            "FOREWARN_FEAST_SSLMODE": str(parts.get("sslmode", "prefer")),
+        }
+        raw = yaml.safe_load(text)
+        config = {key: _fill(value, values) for key, value in raw.items()}
+        if self._redis_url:
+            config["online_store"] = {"type": "redis", "connection_string": _redis(self._redis_url)}
+        return config
+
+
+def _fill(value: Any, values: dict[str, str]) -> Any:
+    """Fills the leaves, after parsing: a password with a colon in it cannot break the YAML."""
+    if isinstance(value, dict):
+        return {key: _fill(inner, values) for key, inner in value.items()}
+    if isinstance(value, str) and value.startswith("${"):
+        filled = Template(value).substitute(values)
+        return int(filled) if value == "${FOREWARN_FEAST_PORT}" else filled
+    return value
+
+
+def _search_path(options: str) -> str:
+    """The first schema of `-c search_path=a,b` among libpq options, else public."""
+    _, found, rest = options.partition("search_path=")
+    return rest.split()[0].split(",")[0].strip('"') if found else "public"
+
+
+def _redis(url: str) -> str:
+    """`redis://:secret@host:6379/2` as Feast writes it: `host:6379,password=secret,db=2`."""
+    parts = urlsplit(url)
+    words = [f"{parts.hostname or 'localhost'}:{parts.port or 6379}"]
+    if parts.password:
+        words.append(f"password={parts.password}")
+    if parts.path.strip("/"):
+        words.append(f"db={parts.path.strip('/')}")
+    if parts.scheme == "rediss":
+        words.append("ssl=true")
+    return ",".join(words)
+
+
+def _close_online(store: Any) -> None:
+    connection = getattr(store._get_provider().online_store, "_conn", None)
+    if connection is not None:
+        connection.close()
+
+
+def _require_known(names: Sequence[str]) -> None:
+    unknown = set(names) - set(FEATURE_NAMES)
+    if unknown:
+        raise InputError(f"no such feature: {', '.join(sorted(unknown))}")
+
+
+def _quiet() -> warnings.catch_warnings:
+    """Feast and what it imports warn of their own deprecations; ours stay errors."""
+    return warnings.catch_warnings(action="ignore")

@@ -1,0 +1,96 @@
+"""What is expected next, with its intervals; the newest of each series answers."""
+
+from datetime import datetime
+
+import polars as pl
+
+from core.domain import ModelRef
+from core.errors import InputError, UnknownSeriesError
+from core.frames import TIME, Schema, require_frame
+from pipelines.stores.session import Session
+
+FORECAST: Schema = {
+    "series_id": pl.Int64,
+    "ts": TIME,
+    "yhat": pl.Float64,
+    "lo_80": pl.Float64,
+    "hi_80": pl.Float64,
+    "lo_95": pl.Float64,
+    "hi_95": pl.Float64,
+}
+#: What comes back also says when and by which model it was made.
+STORED_FORECAST: Schema = {
+    **FORECAST,
+    "made_at": TIME,
+    "model_name": pl.String,
+    "model_version": pl.Int32,
+    "run_id": pl.String,
+}
+
+
+class Forecasts:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def publish(self, frame: pl.DataFrame, *, made_at: datetime, model: ModelRef | None) -> int:
+        """Store the forecasts of some series, whole or not at all; the same `made_at` again replaces them.
+
+        Args:
+            frame: `FORECAST`; `yhat` is never null.
+        Returns:
+            How many series were forecast.
+        Raises:
+            InvalidFrameError: a column lacks or has another dtype.
+            InputError: a `yhat` is missing.
+            UnknownSeriesError: a series is not registered for this tenant.
+        """
+        frame = require_frame(frame, FORECAST, "forecasts")
+        if frame["yhat"].null_count():
+            raise InputError("a forecast needs a yhat in every row")
+        ids = frame["series_id"].unique().sort().to_list()
+        tenant = self._session.tenant
+        reference = (None, None, None) if model is None else (model.name, model.version, model.run_id)
+        with self._session.atomically(), self._session.connection() as connection:
+            known = connection.execute(
+                "SELECT count(*) FROM series WHERE tenant = %s AND series_id = ANY(%s::bigint[])",
+                [tenant, ids],
+            ).fetchone()
+            if known is None or known[0] != len(ids):
+                raise UnknownSeriesError(f"not all of the {len(ids)} series are registered for this tenant")
+            connection.execute(
+                "DELETE FROM forecasts WHERE tenant = %s AND made_at = %s AND series_id = ANY(%s::bigint[])",
+                [tenant, made_at, ids],
+            )
+            columns = ", ".join(STORED_FORECAST)
+            statement = f"COPY forecasts (tenant, {columns}) FROM STDIN (FORMAT BINARY)"
+            with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                copy.set_types(
+                    ["text", "int8", "timestamptz", *["float8"] * 5, "timestamptz", "text", "int4", "text"]
+                )
+                for row in frame.iter_rows():
+                    copy.write_row((tenant, *row, made_at, *reference))
+        return len(ids)
+
+    def latest(self, series_id: int) -> pl.DataFrame | None:
+        """The newest forecast of a series (`STORED_FORECAST`, by ts); null when there is none."""
+        frame = self._read([series_id])
+        return None if frame.is_empty() else frame
+
+    def latest_all(self) -> pl.DataFrame:
+        """The newest forecast of each series: `STORED_FORECAST`, by series_id, ts."""
+        return self._read(None)
+
+    def _read(self, series_ids: list[int] | None) -> pl.DataFrame:
+        columns = ", ".join(f"f.{name}" for name in STORED_FORECAST)
+        query = (
+            f"SELECT {columns} FROM series s CROSS JOIN LATERAL"
+            " (SELECT max(made_at) AS made_at FROM forecasts"
+            "  WHERE tenant = s.tenant AND series_id = s.series_id) newest"
+            " JOIN forecasts f ON f.tenant = s.tenant AND f.series_id = s.series_id"
+            " AND f.made_at = newest.made_at"
+            " WHERE s.tenant = %(tenant)s AND (%(ids)s::bigint[] IS NULL OR s.series_id = ANY(%(ids)s))"
+            " ORDER BY f.series_id, f.ts"
+        )
+        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+            cursor.execute(query, {"tenant": self._session.tenant, "ids": series_ids})
+            return pl.DataFrame(cursor.fetchall(), schema=STORED_FORECAST, orient="row")

@@ -1,0 +1,99 @@
+"""API keys: each opens one tenant. Only a hash is kept; the key itself is shown once."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import dict_row
+
+from core.errors import NotFoundError
+from pipelines.stores.session import Pool, require_tenant, utc, utc_or_none
+
+_KEY = re.compile(r"fw_([0-9a-f]{12})_([0-9a-f]{48})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """What may be told about a key; `key_id` is its middle part."""
+
+    key_id: str
+    tenant: str
+    note: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class KeyRing:
+    """The keys of all tenants: whoever asks is not known to belong to one yet."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def create(self, tenant: str, note: str = "") -> str:
+        """Make a key for a tenant.
+
+        Returns:
+            The key, `fw_<id>_<secret>`: it cannot be had again.
+        Raises:
+            InputError: that cannot be the name of a tenant.
+        """
+        require_tenant(tenant)
+        key_id = secrets.token_hex(6)
+        key = f"fw_{key_id}_{secrets.token_hex(24)}"
+        with self._pool.connection() as connection:
+            connection.execute(
+                "INSERT INTO api_keys (key_id, tenant, note, digest) VALUES (%s, %s, %s, %s)",
+                [key_id, tenant, note, _digest(key)],
+            )
+        return key
+
+    def resolve(self, key: str) -> str | None:
+        """The tenant that a key opens; null when it opens none. Compares in constant time."""
+        match = _KEY.fullmatch(key)
+        if match is None:
+            return None
+        with self._pool.connection() as connection:
+            row = connection.execute(
+                "SELECT tenant, digest FROM api_keys WHERE key_id = %s AND revoked_at IS NULL", [match[1]]
+            ).fetchone()
+        if row is None or not hmac.compare_digest(bytes(row[1]), _digest(key)):
+            return None
+        return str(row[0])
+
+    def revoke(self, key_id: str, tenant: str) -> None:
+        """Close a tenant's key for good; again is no error.
+
+        Raises:
+            NotFoundError: the tenant has no such key.
+        """
+        with self._pool.connection() as connection:
+            touched = connection.execute(
+                "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now())"
+                " WHERE key_id = %s AND tenant = %s",
+                [key_id, tenant],
+            ).rowcount
+        if not touched:
+            raise NotFoundError(f"there is no API key {key_id!r}")
+
+    def list(self, tenant: str) -> list[ApiKey]:
+        """The keys of a tenant, revoked ones too, newest first."""
+        with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(
+                "SELECT key_id, tenant, note, created_at, revoked_at FROM api_keys WHERE tenant = %s"
+                " ORDER BY created_at DESC, key_id",
+                [tenant],
+            ).fetchall()
+        return [
+            ApiKey(
+                **{**row, "created_at": utc(row["created_at"]), "revoked_at": utc_or_none(row["revoked_at"])}
+            )
+            for row in rows
+        ]
+
+
+def _digest(key: str) -> bytes:
+    # a fast hash is enough: 192 random bits cannot be guessed, unlike a password
+    return hashlib.sha256(key.encode()).digest()

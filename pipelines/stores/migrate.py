@@ -1,0 +1,140 @@
+"""Bring a database to the newest schema: numbered SQL files, in order, each once, in its own transaction.
+
+Plain tables come first (`migrations/*.sql`); where TimescaleDB can be used, `migrations/timescale/*.sql`
+turn them into hypertables with policies. Each is kept with a checksum, so that an edited file is noticed.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+
+import psycopg
+from psycopg import sql
+
+from core.errors import ConfigurationError, UnavailableError
+from core.settings import Settings
+from pipelines.stores.timescale import set_retention_policies, timescale_in_use, timescale_usable
+
+#: Any number, as long as nobody else on the database uses it: held while migrating.
+ADVISORY_LOCK = 0x666F7265
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationStatus:
+    """One migration; `applied` tells whether the database has it."""
+
+    name: str
+    applied: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Migration:
+    name: str
+    up: str
+    down: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.up.encode()).hexdigest()
+
+
+def migrate(dsn: str, settings: Settings | None = None) -> list[str]:
+    """Apply what is missing.
+
+    Args:
+        settings: how long things are kept, told to a database that sees to it itself; null: as it was.
+    Returns:
+        The names of the migrations applied now, in order.
+    Raises:
+        ConfigurationError: a migration that was applied has been edited since.
+        UnavailableError: the database does not answer.
+    """
+    done = []
+    with _locked(dsn) as connection:
+        applied = _applied(connection)
+        for migration in _wanted(connection, create=True):
+            if migration.name in applied:
+                if applied[migration.name] != migration.checksum:
+                    raise ConfigurationError(
+                        f"migration {migration.name} was changed after it was applied; add a new one instead"
+                    )
+                continue
+            with connection.transaction():
+                _run(connection, migration.up)
+                connection.execute(
+                    "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)",
+                    [migration.name, migration.checksum],
+                )
+            done.append(migration.name)
+        if settings is not None and timescale_in_use(connection):
+            set_retention_policies(connection, settings)
+    return done
+
+
+def status(dsn: str) -> list[MigrationStatus]:
+    """Every migration that this database should have, in order."""
+    with _locked(dsn) as connection:
+        applied = _applied(connection)
+        return [MigrationStatus(name=m.name, applied=m.name in applied) for m in _wanted(connection)]
+
+
+def down(dsn: str, steps: int = 1) -> list[str]:
+    """Undo the last `steps` migrations, newest first. For development: it deletes what the tables held."""
+    undone = []
+    with _locked(dsn) as connection:
+        applied = _applied(connection)
+        for migration in [m for m in reversed(_wanted(connection)) if m.name in applied][:steps]:
+            with connection.transaction():
+                _run(connection, migration.down)
+                connection.execute("DELETE FROM schema_migrations WHERE name = %s", [migration.name])
+            undone.append(migration.name)
+    return undone
+
+
+@contextmanager
+def _locked(dsn: str) -> Iterator[Connection]:
+    """A connection that no other migration runs beside."""
+    try:
+        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10)
+    except psycopg.OperationalError as error:
+        raise UnavailableError(f"the database does not answer: {error}") from error
+    with connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations ("
+            "name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        yield connection
+
+
+def _applied(connection: Connection) -> dict[str, str]:
+    rows = connection.execute("SELECT name, checksum FROM schema_migrations").fetchall()
+    return {str(name): str(checksum) for name, checksum in rows}
+
+
+def _wanted(connection: Connection, *, create: bool = False) -> list[_Migration]:
+    """The plain set and, where TimescaleDB can be used, its own."""
+    return _read("") + (_read("timescale/") if timescale_usable(connection, create=create) else [])
+
+
+def _read(folder: str) -> list[_Migration]:
+    place = files("pipelines.migrations").joinpath(folder)
+    texts = {file.name: file.read_text() for file in place.iterdir() if file.name.endswith(".sql")}
+    names = sorted(name for name in texts if not name.endswith(".down.sql"))
+    return [
+        _Migration(
+            name=folder + name.removesuffix(".sql"),
+            up=texts[name],
+            down=texts[name.removesuffix(".sql") + ".down.sql"],
+        )
+        for name in names
+    ]
+
+
+def _run(connection: Connection, script: str) -> None:
+    """Several statements at once: the simple protocol, so no parameters."""
+    connection.execute(sql.SQL(script))

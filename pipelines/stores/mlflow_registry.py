@@ -1,0 +1,216 @@
+"""The model registry: MLflow, with every name bound to one tenant.
+
+A model is a bundle of named files (JSON, NumPy arrays without objects, XGBoost's own format). It is logged
+as an MLflow model from code, so that MLflow's own tools can serve it and no pickle is written or read.
+Versions are told apart by content: registering the same bundle for the same window again, as a nightly run
+that was killed and started again does, gives the version that is already there.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.domain import ModelRef
+from core.errors import ModelUnavailableError, UnavailableError
+from core.ports import Training
+from core.settings import Settings
+from pipelines.stores.code_version import code_version
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KIND_FILE = "kind.json"
+_DIGEST_TAG = "forewarn.digest"
+_BUNDLE_FOLDER = "bundle"
+#: What a server of a version needs beside this project; never inferred, which costs seconds a model.
+_REQUIREMENTS = ("numpy", "polars", "xgboost-cpu")
+
+
+class MlflowRegistry:
+    """One tenant's models in MLflow; the first use imports MLflow, which takes seconds."""
+
+    def __init__(self, settings: Settings, tenant: str) -> None:
+        self._settings = settings
+        self._tenant = tenant
+
+    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
+        """Log a bundle as the next version of the tenant's `kind`, alias `challenger`.
+
+        Raises:
+            UnavailableError: the tracking server does not answer; nothing is registered.
+        """
+        import mlflow
+
+        name = self._name(kind)
+        digest = _digest(files, training)
+        with _translated_errors():
+            known = self._with_digest(name, digest)
+            if known is not None:
+                return known
+            self._client.set_experiment_tag(self._experiment_id(kind), "forewarn.kind", kind)
+            with mlflow.start_run(experiment_id=self._experiment_id(kind), run_name=kind) as run:
+                mlflow.log_params(
+                    {
+                        **training.params,
+                        "seed": training.seed,
+                        "window_start": training.window_start.isoformat(),
+                        "window_end": training.window_end.isoformat(),
+                    }
+                )
+                mlflow.log_metrics(dict(training.metrics))
+                mlflow.set_tags(
+                    {**training.tags, "forewarn.tenant": self._tenant, "forewarn.code": code_version()}
+                )
+                logged = self._log_bundle(kind, files)
+                number = self._create_version(name, logged.model_uri, run.info.run_id, digest)
+            ref = ModelRef(name=name, version=number, run_id=run.info.run_id)
+            self.promote(ref, "challenger")
+            return ref
+
+    def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
+        """The version behind an alias, or null; cheap enough to ask every second."""
+        from mlflow.exceptions import MlflowException
+
+        name = self._name(kind)
+        with _translated_errors():
+            try:
+                found = self._client.get_model_version_by_alias(name, alias)
+            except MlflowException as error:
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    return None
+                raise
+        return ModelRef(name=name, version=int(found.version), run_id=found.run_id or "")
+
+    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+        """The bundle behind an alias.
+
+        Raises:
+            ModelUnavailableError: nothing has that alias yet.
+            UnavailableError: the tracking server does not answer.
+        """
+        import mlflow
+
+        ref = self.resolve(kind, alias)
+        if ref is None:
+            raise ModelUnavailableError(
+                f"no {alias} of kind {kind!r} is registered for tenant {self._tenant!r}; "
+                "train and promote one first"
+            )
+        with _translated_errors(), tempfile.TemporaryDirectory() as scratch:
+            # Touching the client points MLflow at the tenant's tracking server.
+            source = self._client.get_model_version_download_uri(ref.name, str(ref.version))
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=scratch))
+            bundle = folder / "artifacts" / _BUNDLE_FOLDER
+            return ref, {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != KIND_FILE}
+
+    def metrics(self, ref: ModelRef) -> Mapping[str, float]:
+        """What was measured when that version was trained."""
+        with _translated_errors():
+            return dict(self._client.get_run(ref.run_id).data.metrics)
+
+    def promote(self, ref: ModelRef, alias: str = "champion") -> None:
+        """Point an alias at a version of this tenant.
+
+        Raises:
+            ModelUnavailableError: the version belongs to another tenant, or does not exist.
+        """
+        if not ref.name.startswith(f"{self._tenant}."):
+            raise ModelUnavailableError(f"{ref.name!r} is not a model of tenant {self._tenant!r}")
+        with _translated_errors():
+            self._client.set_registered_model_alias(ref.name, alias, str(ref.version))
+
+    def _name(self, kind: str) -> str:
+        return f"{self._tenant}.{kind}"
+
+    @cached_property
+    def _client(self) -> "MlflowClient":
+        import mlflow
+
+        uri = self._settings.mlflow_tracking_uri
+        if uri is None:
+            folder = self._settings.mlruns_dir.resolve()
+            folder.mkdir(parents=True, exist_ok=True)
+            target = f"sqlite:///{folder / 'mlflow.db'}"
+        else:
+            target = uri.get_secret_value()
+        # MLflow tells of migrations, of every version and of missing signatures; what matters is in our reports.
+        for noisy in ("mlflow", "alembic"):
+            logging.getLogger(noisy).setLevel(logging.ERROR)
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        mlflow.set_tracking_uri(target)
+        mlflow.set_registry_uri(target)
+        return mlflow.MlflowClient(tracking_uri=target, registry_uri=target)
+
+    def _experiment_id(self, kind: str) -> str:
+        name = self._name(kind)
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = None
+        if self._settings.mlflow_tracking_uri is None:
+            location = (self._settings.mlruns_dir.resolve() / "artifacts" / name).as_uri()
+        return str(self._client.create_experiment(name, artifact_location=location))
+
+    def _with_digest(self, name: str, digest: str) -> ModelRef | None:
+        found = self._client.search_model_versions(f"name = '{name}' and tag.`{_DIGEST_TAG}` = '{digest}'")
+        return next((ModelRef(name=name, version=int(v.version), run_id=v.run_id or "") for v in found), None)
+
+    def _log_bundle(self, kind: str, files: Mapping[str, bytes]) -> Any:
+        import mlflow
+
+        with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+            # MLflow asks for a signature, and for type hints on predict; the bundle validates its own input.
+            warnings.simplefilter("ignore")
+            folder = Path(scratch) / _BUNDLE_FOLDER
+            folder.mkdir()
+            (folder / KIND_FILE).write_text(json.dumps({"kind": kind}))
+            for file_name, content in files.items():
+                (folder / file_name).write_bytes(content)
+            return mlflow.pyfunc.log_model(
+                name=kind,
+                python_model=str(Path(__file__).with_name("mlflow_model.py")),
+                artifacts={_BUNDLE_FOLDER: str(folder)},
+                pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+            )
+
+    def _create_version(self, name: str, source: str, run_id: str, digest: str) -> int:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = self._client.create_model_version(name, source, run_id, tags={_DIGEST_TAG: digest})
+        return int(made.version)
+
+
+def _digest(files: Mapping[str, bytes], training: Training) -> str:
+    """Content of the bundle and the window that it was learned from."""
+    digest = hashlib.sha256(f"{training.window_start}{training.window_end}{training.seed}".encode())
+    for name in sorted(files):
+        digest.update(name.encode() + b"\x00" + hashlib.sha256(files[name]).digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """A tracking server that is down speaks through many classes; callers see one."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise UnavailableError(f"the MLflow database does not answer: {type(error).__name__}") from error
+    except MlflowException as error:
+        raise UnavailableError(f"MLflow refused: {error.message.splitlines()[0]}") from error

@@ -1,0 +1,76 @@
+"""Nothing is kept for ever: raw samples, then rollups, then all."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from psycopg import sql
+
+from core.settings import Settings
+from pipelines.stores.rollups import Rollups
+from pipelines.stores.samples import Samples
+from pipelines.stores.session import Session
+from pipelines.stores.timescale import timescale_in_use
+
+#: Table -> the column that tells its age. The log of transitions is evidence and stays.
+_BY_ALL = {
+    "events": "coalesce(until, at)",
+    "incidents": "end_at",
+    "dead_letters": "seen_at",
+    "signals": "coalesce(ended_at, started_at)",
+    "feedback": "at",
+    "verdicts": "made_at",
+}
+
+
+class Retention:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def apply(self, settings: Settings, now: datetime) -> Mapping[str, int]:
+        """Delete what is older than the settings keep, after summing up what goes.
+
+        Age counts back from the newest sample when that is older than `now`, so that a history that was
+        imported for study is not gone by the next morning. Cuts fall on whole days (UTC), so that no
+        rollup is left half. With TimescaleDB whole chunks go, by policies that count from the wall clock.
+
+        Returns:
+            Table -> rows deleted; only tables that lost some.
+        """
+        samples = Samples(self._session)
+        span = samples.span()
+        if span is not None:
+            now = min(now, span[1])
+        today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        raw = today - timedelta(days=settings.retention_raw_days)
+        rollup = today - timedelta(days=settings.retention_rollup_days)
+        everything = today - timedelta(days=settings.retention_all_days)
+        if span is not None and span[0] < raw:
+            Rollups(self._session).refresh(span[0], raw)
+        gone: dict[str, int] = {}
+        with self._session.atomically():
+            with self._session.connection() as connection:
+                in_use = timescale_in_use(connection)
+            if not in_use:  # there, policies drop whole chunks, which costs nothing
+                gone["samples"] = self._delete_of_series("samples", raw)
+                gone["rollups_5m"] = self._delete_of_series("rollups_5m", rollup)
+                gone["rollups_1h"] = self._delete_of_series("rollups_1h", rollup)
+            gone["service_features"] = self._delete("service_features", "ts", rollup)
+            gone["forecasts"] = self._delete("forecasts", "made_at", rollup)
+            for table, column in _BY_ALL.items():
+                gone[table] = self._delete(table, column, everything)
+        return {table: count for table, count in gone.items() if count}
+
+    def _delete_of_series(self, table: str, before: datetime) -> int:
+        return self._session.execute(
+            sql.SQL(
+                "DELETE FROM {} WHERE ts < %(before)s"
+                " AND series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s)"
+            ).format(sql.Identifier(table)),
+            {"before": before},
+        )
+
+    def _delete(self, table: str, age: str, before: datetime) -> int:
+        return self._session.execute(
+            f"DELETE FROM {table} WHERE tenant = %(tenant)s AND {age} < %(before)s",
+            {"before": before},
+        )

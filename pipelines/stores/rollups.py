@@ -1,0 +1,102 @@
+"""Samples summed up by 5 minutes and by hour: what is left once raw samples are gone."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+import polars as pl
+from psycopg import sql
+
+from core.frames import TIME, Schema
+from pipelines.stores.binary import frame_of_arrays, read_arrays
+from pipelines.stores.session import Session, utc
+from pipelines.stores.timescale import timescale_in_use
+
+Width = Literal["5m", "1h"]
+
+ROLLUP: Schema = {
+    "series_id": pl.Int64,
+    "ts": TIME,
+    "n": pl.Int64,
+    "mean": pl.Float64,
+    "min": pl.Float64,
+    "max": pl.Float64,
+}
+_WIDTH_S: dict[Width, int] = {"5m": 300, "1h": 3600}
+
+
+class Rollups:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def refresh(self, start: datetime, end: datetime) -> None:
+        """Sum up anew every bucket that touches [start, end); where samples are gone, rollups stay."""
+        for width, width_s in _WIDTH_S.items():
+            first = _floor(start, width_s)
+            last = _floor(end, width_s) + width_s
+            with self._session.connection() as connection:
+                in_use = timescale_in_use(connection)
+            if in_use:
+                self._refresh_aggregate(width, first, last)
+            else:
+                self._refresh_table(width, width_s, first, last)
+
+    def read(
+        self, width: Width, start: datetime, end: datetime, series_ids: Sequence[int] | None = None
+    ) -> pl.DataFrame:
+        """The buckets that start in [start, end): series_id, ts, n, mean, min, max; by series_id, ts."""
+        query = sql.SQL(
+            "SELECT series_id, array_agg(ts), array_agg(n), array_agg(mean), array_agg(min), array_agg(max)"
+            " FROM {table} WHERE series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s"
+            "  AND (%(ids)s::bigint[] IS NULL OR series_id = ANY(%(ids)s)))"
+            " AND ts >= %(start)s AND ts < %(end)s GROUP BY series_id"
+        ).format(table=_table(width))
+        ids = None if series_ids is None else list(series_ids)
+        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+            parameters = {"tenant": self._session.tenant, "ids": ids, "start": start, "end": end}
+            read_arrays(cursor)
+            rows = cursor.execute(query, parameters).fetchall()
+        return frame_of_arrays(rows, ROLLUP)
+
+    def _refresh_table(self, width: Width, width_s: int, first: float, last: float) -> None:
+        query = sql.SQL(
+            "INSERT INTO {table} AS r (series_id, ts, n, mean, min, max)"
+            " SELECT series_id, date_bin(make_interval(secs => %(width_s)s), ts, 'epoch') AS bucket,"
+            " count(*), avg(value), min(value), max(value) FROM samples"
+            " WHERE series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s)"
+            " AND ts >= to_timestamp(%(first)s) AND ts < to_timestamp(%(last)s)"
+            " GROUP BY series_id, bucket ORDER BY series_id, bucket"
+            " ON CONFLICT (series_id, ts) DO UPDATE SET (n, mean, min, max) ="
+            " (excluded.n, excluded.mean, excluded.min, excluded.max)"
+            " WHERE (r.n, r.mean, r.min, r.max) IS DISTINCT FROM"
+            " (excluded.n, excluded.mean, excluded.min, excluded.max)"
+        ).format(table=_table(width))
+        self._session.execute(query, {"width_s": width_s, "first": first, "last": last})
+
+    def _refresh_aggregate(self, width: Width, first: float, last: float) -> None:
+        """A continuous aggregate is refreshed outside of any transaction, and only where samples are."""
+        with self._session.pool.connection() as connection:
+            row = connection.execute("SELECT min(ts) FROM samples").fetchone()
+            if row is None or row[0] is None:
+                return
+            # whole chunks are dropped, never part of a bucket, so the oldest bucket is complete
+            first = max(first, _floor(utc(row[0]), _WIDTH_S[width]))
+            if first >= last:
+                return
+            connection.commit()
+            connection.autocommit = True
+            try:
+                connection.execute(
+                    "CALL refresh_continuous_aggregate(%s::regclass, to_timestamp(%s), to_timestamp(%s))",
+                    [f"rollups_{width}", first, last],
+                )
+            finally:
+                connection.autocommit = False
+
+
+def _table(width: Width) -> sql.Identifier:
+    return sql.Identifier(f"rollups_{width}")
+
+
+def _floor(moment: datetime, width_s: int) -> float:
+    return moment.timestamp() // width_s * width_s

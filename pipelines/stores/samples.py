@@ -1,0 +1,208 @@
+"""The values: written as one binary COPY, read back as arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+import psycopg
+
+from core.errors import InputError, UnknownSeriesError
+from core.frames import SAMPLES, require_frame
+from pipelines.stores.binary import (
+    COPY_HEADER,
+    COPY_TRAILER,
+    Floats,
+    Ints,
+    frame_of_arrays,
+    read_arrays,
+    sample_rows,
+)
+from pipelines.stores.session import Connection, Session, utc
+
+#: Rows in one COPY message: enough that the call is free, few enough to stay in the processor's cache.
+COPY_CHUNK_ROWS = 16_384
+
+_CONFLICTS = {**SAMPLES, "stored": pl.Float64}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteResult:
+    """What became of the rows of one write.
+
+    Attributes:
+        duplicates: rows that were there already, with the same value.
+        conflicts: rows whose time has another value already, which stays: series_id, ts, value, stored.
+    """
+
+    inserted: int
+    duplicates: int
+    conflicts: pl.DataFrame
+
+
+class Samples:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def write(self, frame: pl.DataFrame) -> WriteResult:
+        """Store samples; a time that a series has a value for already keeps it.
+
+        Args:
+            frame: `SAMPLES`, in any order, without null, NaN or infinite values.
+        Raises:
+            InvalidFrameError: the frame is not `SAMPLES`.
+            InputError: a value is missing or not finite.
+            UnknownSeriesError: a series is not registered for this tenant.
+        """
+        frame = require_frame(frame, SAMPLES, "samples")
+        if frame.is_empty():
+            return WriteResult(inserted=0, duplicates=0, conflicts=pl.DataFrame(schema=_CONFLICTS))
+        if frame.null_count().sum_horizontal().item() or not frame["value"].is_finite().all():
+            raise InputError("samples must have a series, a time and a finite value in every row")
+        total = frame.height
+        frame, clashes = _first_of_each(frame)
+        with self._session.atomically(), self._session.connection() as connection:
+            ranges = self._ranges(connection, frame)
+            occupied = _occupied(connection, ranges)
+            if occupied.is_empty():
+                fresh, other = frame, frame.clear()
+            else:
+                hit = pl.col("series_id").is_in(occupied.implode())
+                fresh, other = frame.filter(~hit), frame.filter(hit)
+            if not _copy_unless_taken(connection, fresh):
+                fresh, other = fresh.clear(), frame
+            inserted = fresh.height
+            if not other.is_empty():
+                new, conflicts = _merge(connection, other)
+                inserted += new
+                clashes = pl.concat([clashes, conflicts])
+        return WriteResult(inserted=inserted, duplicates=total - inserted - clashes.height, conflicts=clashes)
+
+    def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
+        """The samples of [start, end), of all series or of those given: `SAMPLES`, by series_id, ts."""
+        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+            read_arrays(cursor)
+            # One row a series: the values travel as arrays, not as millions of rows.
+            cursor.execute(
+                "SELECT series_id, array_agg(ts), array_agg(value) FROM samples"
+                " WHERE series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s"
+                "  AND (%(ids)s::bigint[] IS NULL OR series_id = ANY(%(ids)s)))"
+                " AND ts >= %(start)s AND ts < %(end)s GROUP BY series_id",
+                {
+                    "tenant": self._session.tenant,
+                    "ids": None if series_ids is None else list(series_ids),
+                    "start": start,
+                    "end": end,
+                },
+            )
+            rows = cursor.fetchall()
+        return frame_of_arrays(rows, SAMPLES)
+
+    def latest(self) -> pl.DataFrame:
+        """The newest sample of each series that has one: `SAMPLES`."""
+        rows = self._session.rows(
+            "SELECT s.series_id, l.ts, l.value FROM series s CROSS JOIN LATERAL ("
+            " SELECT ts, value FROM samples WHERE series_id = s.series_id ORDER BY ts DESC LIMIT 1) l"
+            " WHERE s.tenant = %(tenant)s ORDER BY s.series_id",
+            {},
+        )
+        return pl.DataFrame(rows, schema=SAMPLES)
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        """The times of the tenant's first and last sample; null when there is none."""
+        rows = self._session.rows(
+            "SELECT min(l.first) AS first, max(l.last) AS last FROM series s CROSS JOIN LATERAL ("
+            " SELECT (SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts LIMIT 1) AS first,"
+            " (SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts DESC LIMIT 1) AS last) l"
+            " WHERE s.tenant = %(tenant)s",
+            {},
+        )
+        first, last = rows[0]["first"], rows[0]["last"]
+        return None if first is None else (utc(first), utc(last))
+
+    def _ranges(self, connection: Connection, frame: pl.DataFrame) -> pl.DataFrame:
+        """First and last time of each series of the frame, once all are known to be this tenant's."""
+        ranges = frame.group_by("series_id").agg(first=pl.col("ts").min(), last=pl.col("ts").max())
+        ids = ranges["series_id"].to_list()
+        known = connection.execute(
+            "SELECT count(*) FROM series WHERE tenant = %s AND series_id = ANY(%s::bigint[])",
+            [self._session.tenant, ids],
+        ).fetchone()
+        if known is None or known[0] != len(ids):
+            raise UnknownSeriesError(f"not all of the {len(ids)} series are registered for this tenant")
+        return ranges
+
+
+def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Sorted, one row for each series and time (the first given), and the rows that contradict it."""
+    ids, times = frame["series_id"].to_numpy(), frame["ts"].to_physical().to_numpy()
+    if not _strictly_ordered(ids, times):
+        frame = frame.sort("series_id", "ts", maintain_order=True)
+        ids, times = frame["series_id"].to_numpy(), frame["ts"].to_physical().to_numpy()
+    again = np.zeros(len(ids), dtype=bool)
+    again[1:] = (ids[1:] == ids[:-1]) & (times[1:] == times[:-1])
+    if not again.any():
+        return frame, pl.DataFrame(schema=_CONFLICTS)
+    first = pl.Series(~again)
+    stored = pl.when(first).then(pl.col("value")).forward_fill()
+    repeated = frame.with_columns(stored=stored).filter(~first)
+    return frame.filter(first), repeated.filter(pl.col("value") != pl.col("stored"))
+
+
+def _strictly_ordered(ids: Ints, times: Ints) -> bool:
+    same = ids[1:] == ids[:-1]
+    return bool(np.all((ids[1:] > ids[:-1]) | (same & (times[1:] > times[:-1]))))
+
+
+def _occupied(connection: Connection, ranges: pl.DataFrame) -> pl.Series:
+    """Ids of the series that have a stored sample within their range: one index probe each."""
+    rows = connection.execute(
+        "SELECT r.id FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS r (id, first, last)"
+        " WHERE EXISTS (SELECT FROM samples s WHERE s.series_id = r.id AND s.ts BETWEEN r.first AND r.last)",
+        [ranges["series_id"].to_list(), ranges["first"].to_list(), ranges["last"].to_list()],
+    ).fetchall()
+    return pl.Series("series_id", [row[0] for row in rows], dtype=pl.Int64)
+
+
+def _copy_unless_taken(connection: Connection, frame: pl.DataFrame) -> bool:
+    """COPY straight into the table; false, with nothing written, when another writer was there meanwhile."""
+    if frame.is_empty():
+        return True
+    try:
+        with connection.transaction():
+            _copy(connection, "COPY samples (series_id, ts, value) FROM STDIN (FORMAT BINARY)", frame)
+    except psycopg.errors.UniqueViolation:
+        return False
+    return True
+
+
+def _copy(connection: Connection, statement: str, frame: pl.DataFrame) -> None:
+    ids: Ints = frame["series_id"].to_numpy()
+    times: Ints = frame["ts"].to_physical().to_numpy()
+    values: Floats = frame["value"].to_numpy()
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(COPY_HEADER)
+        for at in range(0, len(ids), COPY_CHUNK_ROWS):
+            part = slice(at, at + COPY_CHUNK_ROWS)
+            copy.write(sample_rows(ids[part], times[part], values[part]))
+        copy.write(COPY_TRAILER)
+
+
+def _merge(connection: Connection, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
+    """Insert what is not there yet; returns how many, and the rows that contradict what is there."""
+    connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS incoming_samples"
+        " (series_id bigint, ts timestamptz, value double precision) ON COMMIT DELETE ROWS"
+    )
+    connection.execute("TRUNCATE incoming_samples")
+    _copy(connection, "COPY incoming_samples FROM STDIN (FORMAT BINARY)", frame)
+    connection.execute("ANALYZE incoming_samples")
+    inserted = connection.execute(
+        "INSERT INTO samples SELECT * FROM incoming_samples ORDER BY series_id, ts ON CONFLICT DO NOTHING"
+    ).rowcount
+    conflicts = connection.execute(
+        "SELECT i.series_id, i.ts, i.value, s.value FROM incoming_samples i"
+        " JOIN samples s USING (series_id, ts) WHERE i.value <> s.value ORDER BY i.series_id, i.ts"
+    ).fetchall()
+    return inserted, pl.DataFrame(conflicts, schema=_CONFLICTS, orient="row")

@@ -1,0 +1,101 @@
+"""What is measured: the series of a tenant."""
+
+from collections.abc import Iterable, Sequence
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from core.domain import Kind, Role, Series
+from core.errors import InputError, UnknownSeriesError
+from pipelines.stores.session import Session
+
+_COLUMNS = "tenant, service, metric, labels, unit, kind, role, limit_value, slo_threshold, step_s"
+
+
+class SeriesStore:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def register(self, series: Iterable[Series]) -> None:
+        """Make series known, or bring what is said of them up to date.
+
+        Raises:
+            InputError: a series belongs to another tenant.
+        """
+        rows = {item.series_id: item for item in series}
+        for item in rows.values():
+            if item.tenant != self._session.tenant:
+                raise InputError(f"series {item.name} belongs to another tenant")
+        if not rows:
+            return
+        with self._session.connection() as connection, connection.cursor() as cursor:
+            cursor.executemany(
+                f"INSERT INTO series (series_id, {_COLUMNS})"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+                " ON CONFLICT (series_id) DO UPDATE SET"
+                " (unit, kind, role, limit_value, slo_threshold, step_s) = (excluded.unit, excluded.kind,"
+                " excluded.role, excluded.limit_value, excluded.slo_threshold, excluded.step_s)"
+                " WHERE series.tenant = excluded.tenant",
+                # sorted, so that two writers lock the rows in the same order
+                [_to_row(series_id, item) for series_id, item in sorted(rows.items())],
+            )
+
+    def find(
+        self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
+    ) -> list[Series]:
+        """All series with that service, metric and role (null: any), by name."""
+        rows = self._session.rows(
+            f"SELECT {_COLUMNS} FROM series WHERE tenant = %(tenant)s"
+            " AND (%(service)s::text IS NULL OR service = %(service)s)"
+            " AND (%(metric)s::text IS NULL OR metric = %(metric)s)"
+            " AND (%(role)s::text IS NULL OR role = %(role)s)"
+            " ORDER BY service, metric, labels, series_id",
+            {"service": service, "metric": metric, "role": role},
+        )
+        return [_from_row(row) for row in rows]
+
+    def get(self, series_id: int) -> Series:
+        """One series.
+
+        Raises:
+            UnknownSeriesError: this tenant has none with that id.
+        """
+        rows = self._session.rows(
+            f"SELECT {_COLUMNS} FROM series WHERE tenant = %(tenant)s AND series_id = %(series_id)s",
+            {"series_id": series_id},
+        )
+        if not rows:
+            raise UnknownSeriesError(f"there is no series {series_id}")
+        return _from_row(rows[0])
+
+    def known(self, series_ids: Sequence[int]) -> set[int]:
+        """Those of the ids that are series of this tenant."""
+        rows = self._session.rows(
+            "SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = ANY(%(ids)s::bigint[])",
+            {"ids": list(series_ids)},
+        )
+        return {row["series_id"] for row in rows}
+
+
+def _to_row(series_id: int, item: Series) -> tuple[object, ...]:
+    return (
+        series_id,
+        item.tenant,
+        item.service,
+        item.metric,
+        Jsonb(dict(item.labels)),
+        item.unit,
+        item.kind,
+        item.role,
+        item.limit,
+        item.slo_threshold,
+        item.step_s,
+    )
+
+
+def _from_row(row: DictRow) -> Series:
+    fields = dict(row)
+    fields["kind"] = Kind(fields["kind"])
+    fields["role"] = Role(fields["role"])
+    fields["limit"] = fields.pop("limit_value")
+    return Series(**fields)

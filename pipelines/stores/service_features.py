@@ -1,0 +1,113 @@
+"""Features by service and time, in the table that Feast reads."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+from psycopg import sql
+
+from core.errors import InputError, InvalidFrameError
+from core.frames import TIME, Schema, require_frame
+from pipelines.stores.session import Session, utc_or_none
+
+_KEYS: Schema = {"service_id": pl.String, "ts": TIME}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class Features:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def ensure_columns(self, names: Sequence[str]) -> None:
+        """Make a double precision column for each feature that has none yet.
+
+        Raises:
+            InputError: a name is not lower case letters, digits and underscores.
+        """
+        for name in names:
+            if not _NAME.fullmatch(name) or name in {"tenant", "created", *_KEYS}:
+                raise InputError(f"{name!r} cannot be the name of a feature")
+        missing = [name for name in names if name not in self._columns()]
+        for name in missing:
+            self._session.execute(
+                sql.SQL("ALTER TABLE service_features ADD COLUMN IF NOT EXISTS {} double precision").format(
+                    sql.Identifier(name)
+                ),
+                {},
+            )
+
+    def write(self, frame: pl.DataFrame) -> int:
+        """Store features; the same service and time again replaces them. Returns how many rows were stored.
+
+        Args:
+            frame: service_id (`<tenant>/<service>`), ts, and one Float64 column a feature.
+
+        Raises:
+            InvalidFrameError: a key lacks, or a column is not Float64.
+            InputError: a service_id does not start with the tenant.
+        """
+        keys = require_frame(frame, _KEYS, "features")
+        names = [name for name in frame.columns if name not in _KEYS]
+        prefix = f"{self._session.tenant}/"
+        if not keys["service_id"].str.starts_with(prefix).all():
+            raise InputError(f"every service_id must start with {prefix!r}, the tenant that it belongs to")
+        for name in names:
+            if frame.schema[name] != pl.Float64:
+                raise InvalidFrameError(f"features column {name!r} must be Float64, got {frame.schema[name]}")
+        self.ensure_columns(names)
+        if frame.is_empty():
+            return 0
+        rows = frame.select(*keys.columns, *names).unique(
+            ["service_id", "ts"], keep="last", maintain_order=True
+        )
+        columns = sql.SQL(", ").join(map(sql.Identifier, rows.columns))
+        updates = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in ["created", *names]]
+        with self._session.atomically(), self._session.connection() as connection:
+            connection.execute(
+                "CREATE TEMP TABLE IF NOT EXISTS incoming_features (LIKE service_features INCLUDING DEFAULTS)"
+                " ON COMMIT DROP"
+            )
+            connection.execute("TRUNCATE incoming_features")
+            with connection.cursor() as cursor:
+                statement = sql.SQL("COPY incoming_features (tenant, {}) FROM STDIN (FORMAT BINARY)")
+                with cursor.copy(statement.format(columns)) as copy:
+                    copy.set_types(["text", "text", "timestamptz", *["float8"] * len(names)])
+                    for row in rows.iter_rows():
+                        copy.write_row((self._session.tenant, *row))
+            written = connection.execute(
+                sql.SQL(
+                    "INSERT INTO service_features (tenant, created, {columns})"
+                    " SELECT tenant, now(), {columns} FROM incoming_features"
+                    " ON CONFLICT (tenant, service_id, ts) DO UPDATE SET {updates}"
+                ).format(columns=columns, updates=sql.SQL(", ").join(updates))
+            )
+            return written.rowcount
+
+    def newest(self) -> datetime | None:
+        """The time of the newest features; null before the first."""
+        rows = self._session.rows("SELECT max(ts) AS ts FROM service_features WHERE tenant = %(tenant)s", {})
+        return utc_or_none(rows[0]["ts"])
+
+    def read(self, start: datetime, end: datetime) -> pl.DataFrame:
+        """Features of [start, end): service_id, ts and every feature column, by service_id, ts."""
+        names = self._columns()
+        columns = sql.SQL(", ").join(map(sql.Identifier, [*_KEYS, *names]))
+        query = sql.SQL(
+            "SELECT {} FROM service_features WHERE tenant = %(tenant)s AND ts >= %(start)s AND ts < %(end)s"
+            " ORDER BY service_id, ts"
+        ).format(columns)
+        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+            parameters = {"tenant": self._session.tenant, "start": start, "end": end}
+            rows = cursor.execute(query, parameters).fetchall()
+        return pl.DataFrame(rows, schema={**_KEYS, **dict.fromkeys(names, pl.Float64)}, orient="row")
+
+    def _columns(self) -> list[str]:
+        """The feature columns that the table has, in the order in which they were added."""
+        rows = self._session.rows(
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'service_features'::regclass"
+            " AND attnum > 0 AND NOT attisdropped"
+            " AND attname NOT IN ('tenant', 'service_id', 'ts', 'created') ORDER BY attnum",
+            {},
+        )
+        return [row["attname"] for row in rows]

@@ -1,0 +1,108 @@
+"""A tenant's way to the database: which connection, whose rows, and what belongs to one transaction."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import DictRow, TupleRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from core.errors import InputError, UnavailableError
+
+Connection = psycopg.Connection[TupleRow]
+Pool = ConnectionPool[Connection]
+Statement = str | sql.SQL | sql.Composed
+
+_TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+
+
+def open_pool(dsn: str, *, max_size: int = 8) -> Pool:
+    """A pool whose connections speak UTC; close it, or use it as a context manager.
+
+    Raises:
+        UnavailableError: the database does not answer within ten seconds.
+    """
+    pool: Pool = ConnectionPool(
+        dsn,
+        min_size=1,
+        max_size=max_size,
+        open=False,
+        check=ConnectionPool.check_connection,
+        kwargs={"options": "-c timezone=UTC", "connect_timeout": 10, "application_name": "forewarn"},
+    )
+    try:
+        pool.open(wait=True, timeout=10)
+    except PoolTimeout as error:
+        pool.close()
+        raise UnavailableError("the database does not answer") from error
+    return pool
+
+
+def require_tenant(tenant: str) -> None:
+    """Raises InputError unless that can be a tenant: a "/" would let one tenant's names hold another's."""
+    if not _TENANT.fullmatch(tenant):
+        raise InputError(
+            f"a tenant is 1 to 64 letters, digits, dots, hyphens and underscores, got {tenant!r}"
+        )
+
+
+class Session:
+    """Lends connections; inside `atomically` a thread always gets the same one, in one transaction."""
+
+    def __init__(self, pool: Pool, tenant: str) -> None:
+        require_tenant(tenant)
+        self.tenant = tenant
+        self.pool = pool
+        self._bound = threading.local()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """The connection of the running transaction, else one of its own that commits at the end.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        bound: Connection | None = getattr(self._bound, "connection", None)
+        if bound is not None:
+            yield bound
+            return
+        try:
+            with self.pool.connection() as connection:
+                yield connection
+        except (PoolTimeout, psycopg.errors.AdminShutdown, psycopg.errors.CannotConnectNow) as error:
+            raise UnavailableError("the database does not answer") from error
+
+    @contextmanager
+    def atomically(self) -> Iterator[None]:
+        """All that is written inside is there together, or not at all. Inside another one: a savepoint."""
+        with self.connection() as connection, connection.transaction():
+            outer = getattr(self._bound, "connection", None)
+            self._bound.connection = connection
+            try:
+                yield
+            finally:
+                self._bound.connection = outer
+
+    def rows(self, query: Statement, parameters: dict[str, Any]) -> list[DictRow]:
+        """All rows of a query; `tenant` is always among the parameters."""
+        with self.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, {"tenant": self.tenant, **parameters}).fetchall()
+
+    def execute(self, query: Statement, parameters: dict[str, Any]) -> int:
+        """How many rows a statement touched; `tenant` is always among the parameters."""
+        with self.connection() as connection:
+            return connection.execute(query, {"tenant": self.tenant, **parameters}).rowcount
+
+
+def utc(moment: datetime) -> datetime:
+    """The same moment, in the one zone that the domain knows."""
+    return moment.astimezone(UTC)
+
+
+def utc_or_none(moment: datetime | None) -> datetime | None:
+    return None if moment is None else utc(moment)

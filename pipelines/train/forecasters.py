@@ -1,0 +1,225 @@
+"""Train the forecasters: choose by backtests what forecasts each series, and register them as one bundle."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.domain import EventKind, Role, Series
+from core.errors import InsufficientDataError
+from core.ports import Training
+from models.forecasters.bundle import Entry, ForecasterBundle
+from models.forecasters.global_trees import GlobalTrees, learn
+from models.forecasters.history import histories
+from models.forecasters.prophet import ProphetForecaster
+from models.forecasters.protocols import History
+from models.forecasters.selection import Candidate, Choice, Plan, select, shares_of
+from pipelines.learning_window import read_exclusions
+from pipelines.parallel import chunked, map_chunks
+from pipelines.present import present
+from pipelines.progress import Progress, silent
+from pipelines.train.report import TrainReport
+
+if TYPE_CHECKING:
+    from pipelines.wiring import Platform
+
+HOUR_S = 3_600
+#: Six weeks show a weekly season often enough, and a change of habits is forgotten after them.
+WINDOW_DAYS = 42
+#: Series are read, fitted and forgotten in parts of this size, so memory does not grow with the fleet.
+CHUNK = 100
+#: A spawned process needs seconds for its imports: below this many series it does not pay.
+WORTH_PROCESSES = 500
+#: Prophet is tried on this share of the series and the common trees on that: those with most left to gain.
+PROPHET_SHARE, TREES_SHARE = 0.03, 0.25
+#: The common trees need a fleet, learn from so many series of it, and nothing of the last days, on which they
+#: are tried.
+TREES_FROM, TREES_LEARN_FROM, TREES_KEEP_BACK_STEPS = 20, 60, 6 * 24
+#: Past moments that a nightly run looks back to; a bench affords more.
+ORIGINS = 12
+
+_FORECAST_ROLES = (Role.CAPACITY, Role.TRAFFIC, Role.ERRORS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One series for a worker process."""
+
+    series_id: int
+    series: Series
+    history: History
+    plan: Plan
+    candidates: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    series_id: int
+    entry: Entry | None
+    reason: str = ""
+
+
+def wanted(series: Series) -> bool:
+    """Capacity, traffic and errors, and whatever has a threshold that could be crossed."""
+    return series.role in _FORECAST_ROLES or series.threshold is not None
+
+
+def train_forecasters(
+    platform: "Platform", *, at: datetime | None = None, progress: Progress = silent
+) -> TrainReport:
+    """Fit, weigh and register the forecasters of all series worth forecasting.
+
+    Args:
+        at: the present; nothing at or after it is read.
+    """
+    now = present(platform, at)
+    start = now - timedelta(days=WINDOW_DAYS)
+    series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
+    exclusions, deploys = _calendar(platform, start, now)
+    plan = Plan(origins=ORIGINS)
+    done: list[Done] = []
+    ids = sorted(series)
+    workers = platform.settings.workers if len(ids) >= WORTH_PROCESSES else 1
+    for part in chunked(ids, CHUNK * workers):
+        samples = platform.store.samples.read(start, now, part)
+        found = histories(
+            samples,
+            series,
+            step_s=HOUR_S,
+            end=now,
+            steps=WINDOW_DAYS * 24,
+            exclusions=exclusions,
+            deploys=deploys,
+        )
+        jobs = [
+            Job(series_id=series_id, series=series[series_id], history=history, plan=plan)
+            for series_id, history in sorted(found.items())
+        ]
+        for result in map_chunks(
+            fit_chunk, chunked(jobs, CHUNK), workers=workers, compute=platform.settings.compute
+        ):
+            done += result
+            progress("forecasters", len(done), len(ids))
+        done += [
+            Done(series_id=series_id, entry=None, reason="no samples in the window")
+            for series_id in part
+            if series_id not in found
+        ]
+    done, trees = _with_candidates(done, plan, platform.settings.seed, progress)
+    bundle = ForecasterBundle(
+        {one.series_id: one.entry for one in done if one.entry is not None},
+        seed=platform.settings.seed,
+        trees=trees,
+    )
+    metrics = summary(bundle)
+    training = Training(
+        window_start=start,
+        window_end=now,
+        seed=platform.settings.seed,
+        metrics=metrics,
+        params={"step_s": HOUR_S},
+    )
+    model = platform.registry.register("forecaster", bundle.to_files(), training)
+    skipped = {series[one.series_id].name: one.reason for one in done if one.entry is None}
+    return TrainReport(model=model, trained=len(bundle.entries), skipped=skipped, metrics=metrics)
+
+
+def fit_chunk(jobs: Sequence[Job]) -> list[Done]:
+    """What a worker process does: choose for each series; a series that cannot be fitted says why."""
+    return [_fit(job) for job in jobs]
+
+
+def _fit(job: Job) -> Done:
+    try:
+        choice = select(job.history, job.plan, job.candidates)
+        prophet = None
+        if "prophet" in choice.weights:
+            prophet = ProphetForecaster().fit(job.history).to_json()
+    except InsufficientDataError as error:
+        return Done(series_id=job.series_id, entry=None, reason=str(error))
+    entry = Entry(series=job.series, history=job.history, choice=choice, prophet=prophet)
+    return Done(series_id=job.series_id, entry=entry)
+
+
+def _with_candidates(
+    done: Sequence[Done], plan: Plan, seed: int, progress: Progress
+) -> tuple[list[Done], GlobalTrees | None]:
+    """Try the common trees on every series, and Prophet where the pool leaves most to gain."""
+    by_id = {one.series_id: one for one in done}
+    entries = {one.series_id: one.entry for one in done if one.entry is not None and one.entry.choice.mae}
+    trees = _learn_trees(list(entries.values()), plan, seed)
+    left = {
+        key: min(entry.choice.mae.values()) / spread
+        for key, entry in entries.items()
+        if (spread := float(np.nanstd(entry.history.values))) > 0
+    }
+    worst = sorted(left, key=lambda key: (-left[key], key))
+    prophets = set(worst[: round(PROPHET_SHARE * len(worst))])
+    tried = prophets | (set(worst[: round(TREES_SHARE * len(worst))]) if trees else set())
+    for number, key in enumerate(sorted(tried), start=1):
+        entry = entries[key]
+        candidates = [Candidate(forecaster=ProphetForecaster())] if key in prophets else []
+        if trees is not None:
+            since = len(entry.history) - TREES_KEEP_BACK_STEPS
+            candidates.append(Candidate(forecaster=trees, since=since))
+        job = Job(
+            series_id=key, series=entry.series, history=entry.history, plan=plan, candidates=tuple(candidates)
+        )
+        by_id[key] = _fit(job)
+        progress("models that must earn their cost", number, len(tried))
+    used = any(
+        one.entry is not None and trees is not None and trees.name in one.entry.choice.weights
+        for one in by_id.values()
+    )
+    return [by_id[key] for key in sorted(by_id)], trees if used else None
+
+
+def _learn_trees(entries: Sequence[Entry], plan: Plan, seed: int) -> GlobalTrees | None:
+    """The common trees, on what lies before the moments at which they are tried; null for a few series."""
+    if len(entries) < TREES_FROM:
+        return None
+    chosen = entries[:: max(1, len(entries) // TREES_LEARN_FROM)]
+    pasts = [entry.history.until(max(0, len(entry.history) - TREES_KEEP_BACK_STEPS)) for entry in chosen]
+    try:
+        return learn([past for past in pasts if len(past)], plan.horizon_steps, seed=seed)
+    except InsufficientDataError:
+        return None
+
+
+def summary(bundle: ForecasterBundle) -> dict[str, float]:
+    """What was measured over the fleet, in the backtests, and who forecasts.
+
+    Returns:
+        `relative_error`: mean absolute error of the combination by that of seasonal naive, median over the
+        series; `coverage_80` and `coverage_95`: shares inside the intervals, mean over the series.
+    """
+    choices: list[Choice] = [entry.choice for entry in bundle.entries.values()]
+    found = {"series": float(len(choices))}
+    errors = [
+        choice.combined_mae / naive
+        for choice in choices
+        if choice.combined_mae is not None and (naive := choice.mae.get("seasonal_naive", 0.0)) > 0
+    ]
+    if errors:
+        found["relative_error"] = float(np.median(errors))
+    for level, name in ((0.8, "coverage_80"), (0.95, "coverage_95")):
+        shares = [choice.coverage[level] for choice in choices if level in choice.coverage]
+        if shares:
+            found[name] = float(np.mean(shares))
+    return found | {f"share_{name}": share for name, share in shares_of(choices).items()}
+
+
+def _calendar(
+    platform: "Platform", start: datetime, end: datetime
+) -> tuple[dict[str, list[tuple[datetime, datetime]]], dict[str, list[datetime]]]:
+    """Spans that nothing is learned from, and deploys; both by service."""
+    exclusions: dict[str, list[tuple[datetime, datetime]]] = {}
+    for service, begin, stop in read_exclusions(platform, start, end).iter_rows():
+        exclusions.setdefault(service, []).append((begin, stop))
+    deploys: dict[str, list[datetime]] = {}
+    for event in platform.store.events.between(start, end):
+        if event.kind is EventKind.DEPLOY:
+            deploys.setdefault(event.service, []).append(event.at)
+    return exclusions, deploys

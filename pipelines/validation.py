@@ -1,0 +1,96 @@
+"""Which samples may be kept; every other one is refused with a reason that names the column and the value."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from core.domain import Kind, Series
+from core.frames import SAMPLES, require_frame
+
+#: Clocks of different machines differ; more than this is not a clock but a mistake.
+FUTURE_TOLERANCE_S = 600
+#: Before this nobody kept metrics: seconds that were milliseconds, or a zero.
+OLDEST = datetime(1990, 1, 1, tzinfo=UTC)
+#: A ratio that was computed may miss 0 or 1 by rounding.
+RATIO_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """`accepted` is `SAMPLES`; `rejected` has columns `row` (JSON text) and `reason`."""
+
+    accepted: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+def validate_samples(samples: pl.DataFrame, series: Mapping[int, Series], now: datetime) -> Validated:
+    """Part samples into those that make sense and those that do not.
+
+    Age alone is no reason: a history from years ago may be imported; retention decides what stays.
+
+    Args:
+        samples: `SAMPLES`, in any order.
+        series: all that may be spoken of, by id.
+    Raises:
+        InvalidFrameError: the frame is not `SAMPLES`.
+    """
+    frame = require_frame(samples, SAMPLES, "samples")
+    reason = _reason(series, now)
+    judged = frame.with_columns(reason=reason)
+    bad = judged.filter(pl.col("reason").is_not_null())
+    if bad.is_empty():
+        return Validated(frame, pl.DataFrame(schema={"row": pl.String, "reason": pl.String}))
+    return Validated(judged.filter(pl.col("reason").is_null()).select(*SAMPLES), rejected_rows(bad, series))
+
+
+def rejected_rows(bad: pl.DataFrame, series: Mapping[int, Series]) -> pl.DataFrame:
+    """Samples with a `reason`, as dead letters: the series by name, the time in ISO, the value as it was."""
+    rows = [
+        json.dumps(
+            {
+                "series": series[series_id].name if series_id in series else series_id,
+                "ts": None if ts is None else ts.isoformat(),
+                "value": value if value is None or abs(value) < float("inf") else str(value),
+            }
+        )
+        for series_id, ts, value in bad.select(*SAMPLES).iter_rows()
+    ]
+    return pl.DataFrame(
+        {"row": rows, "reason": bad["reason"]}, schema={"row": pl.String, "reason": pl.String}
+    )
+
+
+def _reason(series: Mapping[int, Series], now: datetime) -> pl.Expr:
+    """The first thing wrong with a row, null when there is nothing."""
+    series_id, ts, value = pl.col("series_id"), pl.col("ts"), pl.col("value")
+    ratios = [key for key, item in series.items() if item.kind is Kind.RATIO]
+    counters = [key for key, item in series.items() if item.kind is Kind.COUNTER]
+    latest = now + timedelta(seconds=FUTURE_TOLERANCE_S)
+    in_ratio = value.is_between(-RATIO_TOLERANCE, 1 + RATIO_TOLERANCE)
+    shown = pl.format("value {}", value)
+    return (
+        pl.when(series_id.is_null())
+        .then(pl.lit("series_id is missing"))
+        .when(~series_id.is_in(list(series)))
+        .then(pl.format("series_id {} is not a known series", series_id))
+        .when(ts.is_null())
+        .then(pl.lit("ts is missing or not a time"))
+        .when(ts > latest)
+        .then(pl.format("ts {} is in the future", ts.dt.to_string("iso:strict")))
+        .when(ts < OLDEST)
+        .then(
+            pl.format("ts {} is before 1990: is the unit of the epoch right?", ts.dt.to_string("iso:strict"))
+        )
+        .when(value.is_null())
+        .then(pl.lit("value is missing"))
+        .when(~value.is_finite())
+        .then(pl.format("value {} is not a finite number", value))
+        .when(series_id.is_in(ratios) & ~in_ratio)
+        .then(pl.concat_str(shown, pl.lit(" is outside 0 to 1, the range of a ratio")))
+        .when(series_id.is_in(counters) & (value < 0))
+        .then(pl.concat_str(shown, pl.lit(" is below 0, and a counter never falls")))
+        .otherwise(None)
+    )

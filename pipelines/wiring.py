@@ -1,0 +1,106 @@
+"""Builds the adapters from the settings; nothing else does."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from core.errors import UnavailableError
+from core.ports import Clock, FeatureStore, ModelRegistry, SignalSink, SystemClock
+from core.settings import Settings
+from pipelines.database import ready_dsn
+from pipelines.privacy import silence_telemetry
+from pipelines.sinks.configured import configured_sinks
+from pipelines.stores.feast_store import FeastFeatureStore
+from pipelines.stores.keys import KeyRing
+from pipelines.stores.mlflow_registry import MlflowRegistry
+from pipelines.stores.session import Pool, open_pool
+from pipelines.stores.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """Everything that a pipeline step may touch, bound to one tenant."""
+
+    settings: Settings
+    tenant: str
+    store: Store
+    registry: ModelRegistry
+    features: FeatureStore
+    sinks: tuple[SignalSink, ...]
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenancy:
+    """The platforms of all tenants over one pool of connections: what a service that answers for many needs."""
+
+    settings: Settings
+    clock: Clock
+    dsn: str
+    pool: Pool
+
+    @property
+    def keys(self) -> KeyRing:
+        """Which API key opens which tenant."""
+        return KeyRing(self.pool)
+
+    def platform(self, tenant: str) -> Platform:
+        """The platform of one tenant; it holds nothing of any other."""
+        return Platform(
+            settings=self.settings,
+            tenant=tenant,
+            store=Store(self.pool, tenant),
+            registry=MlflowRegistry(self.settings, tenant),
+            features=FeastFeatureStore(self.settings, self.dsn, tenant),
+            sinks=configured_sinks(self.settings, self.clock),
+            clock=self.clock,
+        )
+
+    def ping(self) -> None:
+        """Whether the database answers, within a second or two.
+
+        Raises:
+            UnavailableError: it does not.
+        """
+        try:
+            with self.pool.connection(timeout=2.0) as connection:
+                connection.execute("SELECT 1")
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise UnavailableError("the database does not answer") from error
+
+
+@contextmanager
+def open_tenancy(
+    settings: Settings, *, clock: Clock | None = None, connections: int = 8
+) -> Iterator[Tenancy]:
+    """All tenants, for as long as the `with` block lasts.
+
+    Raises:
+        ConfigurationError: a setting is missing or contradicts another.
+        UnavailableError: the database does not answer.
+    """
+    silence_telemetry()
+    try:
+        dsn = ready_dsn(settings)
+    except psycopg.OperationalError as error:
+        raise UnavailableError("the database does not answer") from error
+    with open_pool(dsn, max_size=connections) as pool:
+        yield Tenancy(settings=settings, clock=clock or SystemClock(), dsn=dsn, pool=pool)
+
+
+@contextmanager
+def open_platform(
+    settings: Settings | None = None, *, tenant: str | None = None, clock: Clock | None = None
+) -> Iterator[Platform]:
+    """The platform of one tenant, for as long as the `with` block lasts.
+
+    Raises:
+        ConfigurationError: a setting is missing or contradicts another.
+        UnavailableError: the database does not answer.
+    """
+    settings = settings or Settings()
+    with open_tenancy(settings, clock=clock) as tenancy:
+        yield tenancy.platform(tenant or settings.tenant)

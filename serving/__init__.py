@@ -1,0 +1,1 @@
+"""The service: one BentoML process that answers for every tenant over HTTP."""

@@ -1,0 +1,102 @@
+"""How long a forecast takes beside Prophet, in one run on the same series: 720 hourly points, 24 h ahead."""
+
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+
+from models.forecasters.conformal import LEVELS
+from models.forecasters.pool_forecaster import PoolForecaster
+from models.forecasters.prophet import quiet
+from models.forecasters.protocols import Bounds, History
+from models.forecasters.selection import Choice, Plan, select
+
+SERIES = 12
+POINTS, HORIZON = 720, 24
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def histories() -> list[History]:
+    """Seasonal load with noise that lasts, level shifts and bursts; each of another kind."""
+    found = []
+    for seed in range(SERIES):
+        rng = np.random.default_rng(seed)
+        t = np.arange(POINTS)
+        noise = np.zeros(POINTS)
+        for step in range(1, POINTS):
+            noise[step] = 0.8 * noise[step - 1] + rng.normal(0, 0.05)
+        load = 1 + 0.4 * np.sin(2 * np.pi * t / 24) + 0.15 * (t // 24 % 7 < 5)
+        shift = 1 + 0.3 * (t > rng.integers(200, 700))
+        values = 100 * load * shift * np.exp(noise)
+        found.append(History(values=values, start=START, step_s=3_600, seasons=(24, 168)))
+    return found
+
+
+def forecast_known(history: History, choice: Choice) -> None:
+    """What a run does once selection is known: fit, median, both intervals."""
+    yhat = PoolForecaster(choice.weights).fit(history).predict(HORIZON)
+    for level in LEVELS:
+        choice.errors.interval(yhat, level, Bounds())
+
+
+def forecast_afresh(history: History) -> None:
+    """The same with selection done anew."""
+    forecast_known(history, select(history, Plan(horizon_steps=HORIZON)))
+
+
+def forecast_prophet(history: History) -> None:
+    """Prophet as it comes: 1,000 samples for its interval."""
+    with quiet():
+        from prophet import Prophet
+
+        times = pd.date_range(history.start.replace(tzinfo=None), periods=POINTS + HORIZON, freq="h")
+        model = Prophet(uncertainty_samples=1_000)
+        model.fit(pd.DataFrame({"ds": times[:POINTS], "y": history.values}))
+        model.predict(pd.DataFrame({"ds": times[POINTS:]}))
+
+
+def timed(run: Callable[[], None], repeat: int) -> float:
+    """Median seconds, after one run that loads and compiles."""
+    run()
+    seconds = []
+    for _ in range(repeat):
+        begun = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds)
+
+
+def main() -> list[dict[str, float | str]]:
+    """Print a table; the promises are ratios of 0.05 and 1.0."""
+    sums = {"known": 0.0, "afresh": 0.0, "prophet": 0.0}
+    for history in histories():
+        choice = select(history, Plan(horizon_steps=HORIZON))
+        # In turn on each series, so that whatever else the machine does weighs on all alike.
+        sums["prophet"] += timed(lambda one=history: forecast_prophet(one), 3)
+        sums["known"] += timed(lambda one=history, how=choice: forecast_known(one, how), 9)
+        sums["afresh"] += timed(lambda one=history: forecast_afresh(one), 3)
+    names = {
+        "prophet": "Prophet, 1,000 samples",
+        "known": "default, selection known",
+        "afresh": "default, selection done afresh",
+    }
+    rows: list[dict[str, float | str]] = [
+        {
+            "what": names[key],
+            "ms a series": round(1e3 * sums[key] / SERIES, 2),
+            "of Prophet": round(sums[key] / sums["prophet"], 4),
+        }
+        for key in names
+    ]
+    print(f"| {POINTS} hourly points, {HORIZON} h ahead | ms a series | of Prophet's time |")
+    print("|---|---|---|")
+    for row in rows:
+        print(f"| {row['what']} | {row['ms a series']} | {row['of Prophet']} |")
+    return rows
+
+
+if __name__ == "__main__":
+    main()

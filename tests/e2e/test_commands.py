@@ -1,0 +1,150 @@
+"""The command line, from an empty folder to signals, as a new user would go."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from servers.commands import Forewarn, forewarn_in
+from servers.prefect_server import prefect_server, running, wait_until
+
+DATASETS = Path(
+    os.environ.get("FOREWARN_DATASETS", Path(__file__).resolve().parents[3] / "shared" / "datasets")
+)
+END = "2026-11-01T12:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forewarn]:
+    """A small simulated fleet after the whole main job."""
+    with forewarn_in(tmp_path_factory.mktemp("fleet")) as command:
+        command.json(
+            "ingest", "simulate", "--services", "4", "--days", "35", "--seed", "7", "--end", END[:10]
+        )
+        command.run("flows", "run", "main-job", "--at", "2026-11-01")
+        yield command
+
+
+def test_help_names_every_group_and_is_quick_to_write_nothing(tmp_path: Path) -> None:
+    command = Forewarn(tmp_path)
+    told = command.run("--help")
+    learning = ["features", "baseline", "train", "evaluate", "score", "forecast"]
+    groups = ["demo", "db", "ingest", *learning, "signals", "hypotheses", "serve", "flows", "status", "bench"]
+    assert all(name in told for name in groups)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_main_job_leaves_baselines_champions_and_signals(fleet: Forewarn) -> None:
+    stock = fleet.json("status", code=1)  # the fleet ended long before the present, and status says so
+    state = {part["name"]: part["state"] for part in stock["parts"]}
+    assert state["samples"].startswith("32 series of 4 services")
+    assert state["baselines"] == "version 1, 32 series"
+    assert state["detector champion"] == "version 1"
+    assert state["forecaster champion"] == "version 1"
+    assert any("old" in problem for problem in stock["problems"])
+    signals = fleet.json("signals", "list", "--since-h", "100000")
+    assert signals
+    shown = fleet.json("signals", "show", signals[0]["signal_id"][:12])
+    assert shown == signals[0]
+    assert shown["model"]["run_id"]
+
+
+def test_running_the_main_job_again_changes_nothing(fleet: Forewarn) -> None:
+    before = fleet.json("signals", "list", "--since-h", "100000", "--limit", "10000")
+    fleet.run("flows", "run", "main-job", "--at", "2026-11-01")
+    after = fleet.json("signals", "list", "--since-h", "100000", "--limit", "10000")
+    assert [one["signal_id"] for one in after] == [one["signal_id"] for one in before]
+    state = {part["name"]: part["state"] for part in fleet.json("status", code=1)["parts"]}
+    assert state["detector champion"] == "version 1", "the same data and seed must give the same model"
+    assert state["forecaster champion"] == "version 1"
+    assert state["failure champion"] == "version 1"
+
+
+def test_ingesting_the_same_again_inserts_nothing(fleet: Forewarn) -> None:
+    again = fleet.json(
+        "ingest", "simulate", "--services", "4", "--days", "35", "--seed", "7", "--end", END[:10]
+    )
+    assert again["inserted"] == 0
+
+
+def test_a_night_that_is_killed_ends_like_one_that_was_not_when_it_is_started_again(
+    tmp_path: Path,
+) -> None:
+    with forewarn_in(tmp_path) as command:
+        command.json(
+            "ingest", "simulate", "--services", "2", "--days", "32", "--seed", "3", "--end", "2026-11-01"
+        )
+        killed = command.start("baseline", "--at", "2026-11-01")
+        time.sleep(3)  # somewhere between the start and the end; wherever it is, the result must be the same
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+        first = command.json("baseline", "--at", "2026-11-01")
+        second = command.json("baseline", "--at", "2026-11-01")
+        assert first["series"] == second["series"] == 16
+        assert {k: v for k, v in first.items() if k != "version"} == {
+            k: v for k, v in second.items() if k != "version"
+        }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_deployed_flow_runs_for_its_tenant(fleet: Forewarn, tmp_path: Path) -> None:
+    with prefect_server(tmp_path) as (api, environment):
+        outside = {name: value for name, value in environment.items() if name.startswith("PREFECT_")}
+        deploy = ["-m", "flows.cli", "flows", "deploy"]
+        with running(deploy, {**fleet.environment, **outside}, tmp_path):
+            wait_until(lambda: _deployment(api, "nightly").status_code == httpx.codes.OK, 120)
+            identity = _deployment(api, "nightly").json()["id"]
+            asked = {"parameters": {"tenant": "acme", "at": END}, "state": {"type": "SCHEDULED"}}
+            run = httpx.post(f"{api}/deployments/{identity}/create_flow_run", json=asked).json()["id"]
+            final = {"COMPLETED", "FAILED", "CRASHED"}
+            wait_until(lambda: _state(api, run) in final, 200)
+            assert _state(api, run) == "COMPLETED", (tmp_path / "log").read_text()[-3000:]
+
+
+def _deployment(api: str, flow: str) -> httpx.Response:
+    return httpx.get(f"{api}/deployments/name/{flow}/acme")
+
+
+def _state(api: str, run: str) -> str:
+    return str(httpx.get(f"{api}/flow_runs/{run}").json()["state_type"])
+
+
+def test_no_connection_left_the_machine(fleet: Forewarn) -> None:
+    assert fleet.outward == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("signals", "show", "nope"), "there is no signal 'nope'"),
+        (("signals", "mark", "nope", "perhaps"), "true or false"),
+        (("flows", "run", "yearly"), "no flow 'yearly'; there are nightly"),
+        (("promote", "oracle"), "no model kind 'oracle'; there are detector"),
+        (("ingest", "prometheus"), "FOREWARN_PROMETHEUS_URL"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence_and_exit_code_2(
+    fleet: Forewarn, arguments: tuple[str, ...], told: str
+) -> None:
+    printed = fleet.run(*arguments, code=2)
+    assert told in " ".join(printed.split())
+    assert "Traceback" not in printed
+
+
+def test_cloudwatch_metrics_of_files_go_through_the_main_job(tmp_path: Path) -> None:
+    folder = DATASETS / "nab" / "data" / "realAWSCloudwatch"
+    if not folder.is_dir():
+        pytest.skip(f"the NAB data set is not in {DATASETS}; set FOREWARN_DATASETS")
+    with forewarn_in(tmp_path) as command:
+        report = command.json("ingest", "csv", str(folder))
+        assert report["series"] == 17
+        assert report["inserted"] > 60_000
+        command.run("flows", "run", "main-job", "--at", "2014-02-24T22:00:00Z")
+        signals = command.json("signals", "list", "--since-h", "1000000", "--limit", "1000")
+        signals += command.json("signals", "list", "--since-h", "1000000", "--limit", "1000", "--stopped")
+        assert "ec2_5f5533" in {signal["service"] for signal in signals}
+        assert all(signal["summary"] and signal["gates"] and signal["model"] for signal in signals)

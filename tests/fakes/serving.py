@@ -1,0 +1,115 @@
+"""What the service holds, without a database, a registry or a model that learned anything."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+
+from core.domain import Band, ModelRef, Series
+from core.errors import ModelUnavailableError, UnknownSeriesError
+from core.frames import SAMPLES
+from core.ports import FixedClock, Training
+from models.series_model import PointScore
+from serving.models import ModelShelf
+from serving.tenants import Room
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@dataclass
+class FakeRegistry:
+    """Versions in a dict; what is promoted is a version number."""
+
+    tenant: str = "acme"
+    versions: dict[str, int] = field(default_factory=dict)
+    loads: int = 0
+
+    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
+        raise NotImplementedError
+
+    def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
+        version = self.versions.get(kind)
+        if version is None:
+            return None
+        return ModelRef(name=f"{self.tenant}.{kind}", version=version, run_id=f"run-{version}")
+
+    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+        self.loads += 1
+        ref = self.resolve(kind)
+        if ref is None:
+            raise ModelUnavailableError(f"no {alias} of kind {kind!r} is registered")
+        return ref, {"version": str(ref.version).encode()}
+
+    def promote(self, ref: ModelRef, alias: str = "champion") -> None:
+        self.versions[ref.name.rpartition(".")[2]] = ref.version
+
+
+@dataclass
+class FakeDetector:
+    """Scores each value as itself, and remembers what it was asked."""
+
+    models: Mapping[int, Any]
+    asked: list[tuple[int, list[datetime], list[float | None], Any]] = field(default_factory=list)
+
+    def score_points(
+        self, series_id: int, ts: Sequence[datetime], values: Sequence[float | None], context: Any = None
+    ) -> list[PointScore]:
+        if series_id not in self.models:
+            raise UnknownSeriesError(f"series {series_id} has no model")
+        self.asked.append((series_id, list(ts), list(values), context))
+        return [
+            PointScore(at, value, Band(expected=0.0, lower=-1.0, upper=2.0), 0.5, 0.5, value, False, (), ())
+            for at, value in zip(ts, values, strict=True)
+        ]
+
+
+class FakeSeriesStore:
+    def __init__(self, series: Sequence[Series]) -> None:
+        self._known = {one.series_id: one for one in series}
+
+    def get(self, series_id: int) -> Series:
+        if series_id not in self._known:
+            raise UnknownSeriesError(f"there is no series {series_id}")
+        return self._known[series_id]
+
+    def find(self) -> list[Series]:
+        return list(self._known.values())
+
+
+class FakeSamples:
+    def __init__(self, rows: Sequence[tuple[int, datetime, float]] = ()) -> None:
+        self._frame = pl.DataFrame(list(rows), schema=SAMPLES, orient="row").sort("series_id", "ts")
+        self.reads = 0
+
+    def read(self, start: datetime, end: datetime, series_ids: Sequence[int]) -> pl.DataFrame:
+        self.reads += 1
+        return self._frame.filter(
+            pl.col("ts") >= start, pl.col("ts") < end, pl.col("series_id").is_in(list(series_ids))
+        )
+
+    def latest(self) -> pl.DataFrame:
+        return self._frame.sort("ts").group_by("series_id", maintain_order=True).last()
+
+
+def fake_room(
+    series: Sequence[Series],
+    *,
+    learned: Sequence[Series] | None = None,
+    samples: Sequence[tuple[int, datetime, float]] = (),
+    registry: FakeRegistry | None = None,
+) -> tuple[Room, FakeDetector, FakeSamples]:
+    """A room of tenant acme at `NOW`, whose detector has learned `learned` (null: all)."""
+    detector = FakeDetector({one.series_id: one for one in (series if learned is None else learned)})
+    store = SimpleNamespace(series=FakeSeriesStore(series), samples=FakeSamples(samples))
+    platform: Any = SimpleNamespace(tenant="acme", store=store, clock=FixedClock(NOW))
+    shelf = ModelShelf(
+        registry or FakeRegistry(versions={"detector": 3}), retry_s=60, load=lambda kind, files: detector
+    )
+    if registry is None:
+        # A detector is tried out when it is loaded; tests speak of what it is asked afterwards.
+        shelf.get("detector")
+        detector.asked.clear()
+    return Room(platform, shelf), detector, store.samples

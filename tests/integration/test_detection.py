@@ -1,0 +1,112 @@
+"""The nightly chain of detection on a real database: baselines, training, scoring, and the same again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import polars as pl
+import pytest
+
+from core.domain import ModelRef, SignalKind
+from core.errors import ModelUnavailableError
+from core.ports import FixedClock, Training
+from core.settings import Settings
+from pipelines.baseline import build_baselines
+from pipelines.ingest import ingest
+from pipelines.score import score
+from pipelines.sources.simulated import SimulatedFleet
+from pipelines.stores.store import Store
+from pipelines.train.detectors import train_detectors
+
+END = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@dataclass
+class FakeRegistry:
+    """Keeps bundles in memory; the newest is the champion."""
+
+    kept: list[tuple[ModelRef, Mapping[str, bytes]]] = field(default_factory=list)
+    trainings: list[Training] = field(default_factory=list)
+
+    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
+        ref = ModelRef(name=kind, version=len(self.kept) + 1, run_id="run")
+        self.kept.append((ref, files))
+        self.trainings.append(training)
+        return ref
+
+    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+        if not self.kept:
+            raise ModelUnavailableError(f"no {kind}")
+        return self.kept[-1]
+
+
+@dataclass
+class DetectionPlatform:
+    """What the steps of detection touch of a platform."""
+
+    store: Store
+    tenant: str
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+    clock: FixedClock = field(default_factory=lambda: FixedClock(END))
+    settings: Settings = field(default_factory=Settings)
+
+
+@pytest.fixture
+def platform(store: Store) -> DetectionPlatform:
+    platform = DetectionPlatform(store, store.tenant)
+    fleet = SimulatedFleet(2, 12, end=END, tenant=store.tenant)
+    ingest(platform, fleet)  # type: ignore[arg-type]
+    return platform
+
+
+def test_the_chain_finds_and_finds_the_same_again(platform: DetectionPlatform) -> None:
+    with pytest.raises(ModelUnavailableError):
+        score(platform, start=END - DAY, end=END)  # type: ignore[arg-type]
+    baselines = build_baselines(platform, at=END - 2 * DAY)  # type: ignore[arg-type]
+    assert baselines.series == 16
+    assert baselines.seasonal > 0
+    current = platform.store.baselines.current()
+    assert current is not None
+    assert current[1].height == 16
+
+    trained = train_detectors(platform, at=END - 2 * DAY)  # type: ignore[arg-type]
+    assert trained.trained == 16
+    assert trained.metrics["calibration_error"] < 0.1
+    assert platform.registry.trainings[0].window_end == END - 2 * DAY
+
+    first = score(platform, start=END - 2 * DAY, end=END)  # type: ignore[arg-type]
+    assert first.points > 16 * 500
+    assert first.new == first.signals
+    again = score(platform, start=END - 2 * DAY, end=END)  # type: ignore[arg-type]
+    assert (again.new, again.signals) == (0, first.signals)
+
+
+def test_an_hour_at_a_time_finds_the_same_troubles_as_all_at_once(platform: DetectionPlatform) -> None:
+    train_detectors(platform, at=END - 2 * DAY)  # type: ignore[arg-type]
+    hours = [END - DAY + timedelta(hours=6 * i) for i in range(5)]
+    for start, end in pairwise(hours):
+        score(platform, start=start, end=end)  # type: ignore[arg-type]
+    seen = platform.store.signals.find(kind=SignalKind.ANOMALY, limit=10_000)
+    score(platform, start=END - DAY, end=END)  # type: ignore[arg-type]
+    after = platform.store.signals.find(kind=SignalKind.ANOMALY, limit=10_000)
+    assert len(after) <= len(seen) + max(1, len(seen) // 10)
+
+
+def test_a_silent_series_is_told(platform: DetectionPlatform) -> None:
+    train_detectors(platform, at=END - 2 * DAY)  # type: ignore[arg-type]
+    later = END + timedelta(hours=3)
+    report = score(platform, start=END, end=later)  # type: ignore[arg-type]
+    assert report.missing == 16
+    found = platform.store.signals.find(kind=SignalKind.MISSING, limit=10_000)
+    assert {one.ended_at for one in found if one.started_at > END} == {None}
+
+
+def test_maintenance_and_incidents_are_left_out_of_what_is_learned(platform: DetectionPlatform) -> None:
+    from pipelines.learning_window import read_window
+
+    window = read_window(platform, at=END - DAY)  # type: ignore[arg-type]
+    assert window.samples["ts"].max() < END - DAY  # type: ignore[operator]
+    assert window.exclusions.height > 0
+    assert window.exclusions.filter(pl.col("end") < pl.col("start")).is_empty()

@@ -1,0 +1,150 @@
+"""From samples to a failure risk through real stores: what training saw is what serving sees."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from fakes.platform import platform_of
+
+from core.domain import ModelRef, SignalKind
+from core.errors import InputError, LeakageError, ModelUnavailableError
+from core.ports import FixedClock, Training
+from core.settings import Settings
+from features.catalog import FEATURE_NAMES
+from pipelines.features import build_features, materialize
+from pipelines.ingest import ingest
+from pipelines.predict import predict_failure, summary
+from pipelines.sources.simulated import SimulatedFleet
+from pipelines.stores.feast_store import FeastFeatureStore
+from pipelines.stores.session import Pool
+from pipelines.stores.store import Store
+from pipelines.train import failure
+from pipelines.wiring import Platform
+
+END = datetime(2026, 11, 20, 12, tzinfo=UTC)
+TENANT = "failing"
+SERVICES = 7
+
+
+class OneModel:
+    """A registry that holds the last bundle it was given, and serves it once it is promoted."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.training: Training | None = None
+        self.promoted = False
+
+    def register(self, kind: str, files: dict[str, bytes], training: Training) -> ModelRef:
+        self.files, self.training = dict(files), training
+        return ModelRef(name=f"{TENANT}.{kind}", version=1, run_id="run")
+
+    def promote(self, ref: ModelRef, alias: str = "champion") -> None:
+        self.promoted = True
+
+    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, dict[str, bytes]]:
+        if not self.promoted:
+            raise ModelUnavailableError(f"no {kind} is {alias} yet")
+        return ModelRef(name=f"{TENANT}.{kind}", version=1, run_id="run"), self.files
+
+
+@pytest.fixture(scope="module")
+def platform(dsn: str, pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data"))
+    base = platform_of(Store(pool, TENANT), FixedClock(END))
+    whole = Platform(
+        settings=settings,
+        tenant=TENANT,
+        store=base.store,
+        registry=OneModel(),
+        features=FeastFeatureStore(settings, dsn, TENANT),
+        sinks=(),
+        clock=base.clock,
+    )
+    ingest(whole, SimulatedFleet(services=SERVICES, days=20, seed=4, end=END, tenant=TENANT))
+    build_features(whole)
+    return whole
+
+
+def test_the_newest_moment_has_the_same_features_offline_and_online(platform: Platform) -> None:
+    assert materialize(platform) == SERVICES
+    ids = sorted(f"{TENANT}/{one.service}" for one in platform.store.series.find(metric="cpu_utilization"))
+    moments = pl.DataFrame({"service_id": ids, "ts": [END] * len(ids)}).with_columns(
+        pl.col("ts").cast(pl.Datetime("us", "UTC"))
+    )
+    offline = platform.features.training_frame(moments, FEATURE_NAMES)
+    online = platform.features.online(ids, FEATURE_NAMES)
+    assert online.get_column("ts").to_list() == [END] * len(ids)
+    assert offline.select(FEATURE_NAMES).equals(online.select(FEATURE_NAMES))
+
+
+def test_features_of_a_past_moment_do_not_change_when_time_goes_on(platform: Platform) -> None:
+    at = END - timedelta(days=2)
+    before = platform.store.features.read(at, at + timedelta(seconds=1)).sort("service_id")
+    build_features(platform, start=at, end=at)
+    after = platform.store.features.read(at, at + timedelta(seconds=1)).sort("service_id")
+    for name in FEATURE_NAMES:
+        was, is_now = before[name].to_list(), after[name].to_list()
+        assert [x is None for x in was] == [x is None for x in is_now], name
+        assert is_now == [x if x is None else pytest.approx(x, abs=1e-6) for x in was], name
+
+
+def test_feast_gives_the_features_of_each_moment_and_none_of_a_later_one(platform: Platform) -> None:
+    at = END - timedelta(days=3)
+    moments = pl.DataFrame(
+        {
+            "service_id": [f"{TENANT}/checkout"] * 3,
+            "ts": [at, at + timedelta(minutes=10), at - timedelta(days=90)],
+        }
+    ).with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))
+    frame = platform.features.training_frame(moments, ["hour_of_day"])
+    assert frame["hour_of_day"].to_list() == [at.hour, at.hour, None]
+
+
+def test_services_of_another_tenant_are_refused(platform: Platform) -> None:
+    with pytest.raises(InputError, match=TENANT):
+        platform.features.online(["other/checkout"], FEATURE_NAMES)
+
+
+def test_a_model_is_trained_on_what_feast_knew_and_finds_the_failing_disk(platform: Platform) -> None:
+    report = failure.train_failure(platform)
+    assert report.trained == SERVICES
+    assert report.metrics["average_precision_3h"] > 0.2
+    platform.registry.promote(report.model)
+    first = predict_failure(platform)
+    assert set(first.risks) == {one.service for one in platform.store.series.find()}
+    checkout = first.risks["checkout"].probability_by_horizon_s
+    assert checkout[21_600] > 3 * first.risks["inventory"].probability_by_horizon_s[21_600]
+    again = predict_failure(platform)
+    assert (again.new, again.updated, again.taken_back) == (0, 0, 0)
+    assert len(platform.store.signals.find(kind=SignalKind.FAILURE_RISK)) == first.new
+
+
+def test_the_same_training_set_gives_the_same_files(platform: Platform) -> None:
+    registry = platform.registry
+    assert isinstance(registry, OneModel)
+    failure.train_failure(platform)
+    once = registry.files
+    failure.train_failure(platform)
+    assert registry.files == once
+
+
+def test_a_leak_planted_in_the_store_stops_the_training(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = failure.training_set(platform, END)
+    leak = honest.with_columns(cpu_level_15m=pl.col("failure_in_s").fill_null(9e9))
+    monkeypatch.setattr(failure, "training_set", lambda *_: leak)
+    with pytest.raises(LeakageError, match="cpu_level_15m"):
+        failure.train_failure(platform)
+
+
+def test_a_signal_says_what_when_and_how_sure(platform: Platform) -> None:
+    for service, risk in predict_failure(platform).risks.items():
+        text = summary(service, risk, 21_600, END)
+        assert text.startswith(f"{service}: ")
+        assert "within 6 h" in text
+
+
+def test_the_definitions_lie_in_the_data_folder(platform: Platform) -> None:
+    assert Path(platform.settings.data_dir / "feast" / "registry.db").is_file()

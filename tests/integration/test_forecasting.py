@@ -1,0 +1,171 @@
+"""Train, forecast, warn and take back, on a real database."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from fakes.platform import platform_of
+
+from core.domain import ModelRef, Role, Series, SignalKind
+from core.errors import ModelUnavailableError
+from core.frames import SAMPLES
+from core.ports import FixedClock, Training
+from pipelines.capacity import capacity
+from pipelines.forecast import forecast
+from pipelines.stores.store import Store
+from pipelines.train.forecasters import train_forecasters
+from pipelines.wiring import Platform
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DAYS = 21
+PER_DAY = 288
+
+
+class KeptInMemory:
+    """A registry that holds the newest bundle."""
+
+    def __init__(self) -> None:
+        self.files: Mapping[str, bytes] | None = None
+        self.training: Training | None = None
+
+    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
+        self.files, self.training = files, training
+        return ModelRef(name=kind, version=1, run_id="run")
+
+    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+        if self.files is None:
+            raise ModelUnavailableError(f"no {kind} yet")
+        return ModelRef(name=kind, version=1, run_id="run"), self.files
+
+    def promote(self, ref: ModelRef, alias: str = "champion") -> None:
+        raise NotImplementedError
+
+
+def series_of(tenant: str) -> list[Series]:
+    return [
+        Series(
+            tenant=tenant,
+            service="orders-db",
+            metric="disk_used_bytes",
+            unit="bytes",
+            role=Role.CAPACITY,
+            limit=100 * 2.0**30,
+        ),
+        Series(tenant=tenant, service="shop", metric="requests_per_second", role=Role.TRAFFIC),
+        Series(tenant=tenant, service="shop", metric="cpu_temperature"),
+    ]
+
+
+def write(
+    store: Store, end: datetime, *, filling_gib_an_hour: float, hours: int, since_h: float = 8.0
+) -> None:
+    """The last `hours` before `end`: load by the day, and a disk that filled for the last hours."""
+    count = hours * 12
+    back_h = np.arange(count, 0, -1) / 12
+    rng = np.random.default_rng(int(end.timestamp()) % 1_000)
+    ts = [end - timedelta(minutes=5 * int(number)) for number in range(count, 0, -1)]
+    disk = 40 + filling_gib_an_hour * np.clip(since_h - back_h, 0, None) + rng.normal(0, 0.2, count)
+    hour = np.array([moment.hour + moment.minute / 60 for moment in ts])
+    load = 100 + 40 * np.sin(2 * np.pi * hour / 24) + rng.normal(0, 3, count)
+    one, two, three = series_of(store.tenant)
+    store.series.register([one, two, three])
+    columns = {one.series_id: disk * 2**30, two.series_id: load, three.series_id: np.full(count, 50.0)}
+    store.samples.write(
+        pl.concat(
+            pl.DataFrame({"series_id": [key] * count, "ts": ts, "value": values}, schema=dict(SAMPLES))
+            for key, values in columns.items()
+        )
+    )
+
+
+@pytest.fixture
+def platform(store: Store) -> Platform:
+    return replace(platform_of(store, FixedClock(NOW)), registry=KeptInMemory())
+
+
+def later(platform: Platform, hours: int) -> Platform:
+    return replace(platform, clock=FixedClock(NOW + timedelta(hours=hours)))
+
+
+def test_a_filling_disk_is_warned_of_and_taken_back_once_it_is_emptied(platform: Platform) -> None:
+    write(platform.store, NOW, filling_gib_an_hour=5.0, hours=DAYS * 24)
+    trained = train_forecasters(platform)
+    assert trained.trained == 2
+    assert trained.metrics["coverage_80"] > 0.5
+
+    first = forecast(platform)
+    assert first.series == 2
+    [warning] = first.signals
+    assert warning.summary.startswith("disk of orders-db is full in ")
+    assert warning.breach is not None
+    assert warning.breach.when is not None
+    hours_left = (98 - 80) / 5.0
+    assert warning.breach.when.p10 < NOW + timedelta(hours=hours_left) < warning.breach.when.p90
+    assert warning.model is not None
+
+    stored = platform.store.forecasts.latest_all()
+    assert stored.get_column("series_id").n_unique() == 2
+    assert (stored["lo_95"] <= stored["lo_80"]).all()
+    assert (stored["hi_80"] <= stored["hi_95"]).all()
+
+    # The same run again changes nothing.
+    again = forecast(platform)
+    assert again.signals == first.signals
+    assert len(platform.store.signals.find(kind=SignalKind.BREACH)) == 1
+
+    # Somebody empties the disk: the alert is taken back, under the same id.
+    after = later(platform, 3)
+    write(platform.store, NOW + timedelta(hours=3), filling_gib_an_hour=0.0, hours=3)
+    taken = forecast(after)
+    assert taken.signals == ()
+    assert [signal.signal_id for signal in taken.taken_back] == [warning.signal_id]
+    [kept] = platform.store.signals.find(kind=SignalKind.BREACH)
+    assert kept.ended_at == taken.at
+    assert kept.summary.startswith("Taken back")
+
+    # And it does not come back by itself.
+    assert forecast(after).taken_back == ()
+
+
+def test_without_a_model_the_error_says_so(platform: Platform) -> None:
+    write(platform.store, NOW, filling_gib_an_hour=0.0, hours=24)
+    with pytest.raises(ModelUnavailableError):
+        forecast(platform)
+
+
+def test_training_twice_gives_the_same_files(platform: Platform) -> None:
+    write(platform.store, NOW, filling_gib_an_hour=1.0, hours=DAYS * 24)
+    registry = platform.registry
+    assert isinstance(registry, KeptInMemory)
+    train_forecasters(platform)
+    first = registry.files
+    train_forecasters(platform)
+    assert first == registry.files
+
+
+def test_nothing_after_the_present_is_learned_from(platform: Platform) -> None:
+    write(platform.store, NOW, filling_gib_an_hour=1.0, hours=DAYS * 24)
+    registry = platform.registry
+    assert isinstance(registry, KeptInMemory)
+    at = NOW - timedelta(days=2)
+    train_forecasters(platform, at=at)
+    first = registry.files
+    one = series_of(platform.tenant)[0].series_id
+    spike = pl.DataFrame(
+        {"series_id": [one], "ts": [NOW + timedelta(minutes=1)], "value": [1e15]}, schema=dict(SAMPLES)
+    )
+    platform.store.samples.write(spike)
+    train_forecasters(platform, at=at)
+    assert first == registry.files
+
+
+def test_the_capacity_view_orders_what_runs_out(platform: Platform) -> None:
+    write(platform.store, NOW, filling_gib_an_hour=0.05, hours=DAYS * 24, since_h=DAYS * 24.0)
+    train_forecasters(platform)
+    [disk] = capacity(platform)
+    assert disk.series.metric == "disk_used_bytes"
+    assert disk.per_day / 2**30 == pytest.approx(1.2, rel=0.1)
+    assert disk.breach.when is not None

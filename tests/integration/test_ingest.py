@@ -1,0 +1,166 @@
+"""A source into the store: each value once, refused rows kept, and a kill in the middle harmless."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from fakes.platform import platform_of
+from servers.postgres import fresh_database
+
+from core.domain import Role
+from pipelines.ingest import IngestReport, ingest
+from pipelines.sources.csv_files import CsvFiles
+from pipelines.stores.migrate import migrate
+from pipelines.stores.store import Store
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+T0 = datetime(2026, 1, 5, tzinfo=UTC)
+REPOSITORY = Path(__file__).parents[2]
+
+
+def fleet(folder: Path, services: int = 3, rows: int = 1000) -> Path:
+    """A few files, one of them with rows that must be refused."""
+    for n in range(services):
+        lines = [
+            f"{(T0 + timedelta(minutes=5 * row)).isoformat()},{(row * 7 + n) % 13}" for row in range(rows)
+        ]
+        (folder / f"service{n}__cpu_usage.csv").write_text("timestamp,value\n" + "\n".join(lines) + "\n")
+    bad = [
+        "2026-01-05,1.5",
+        "2026-01-06,0.5",
+        "2026-01-06,0.5",
+        "2026-01-06,0.7",
+        "soon,0.1",
+        "2031-01-01,0.1",
+    ]
+    (folder / "web__error_ratio.csv").write_text("timestamp,value\n" + "\n".join(bad) + "\n")
+    (folder / "events.csv").write_text("service,kind,at\nservice0,deploy,2026-01-05\n")
+    return folder
+
+
+def test_a_folder_is_taken_over_and_every_refused_row_is_told(store: Store, tmp_path: Path) -> None:
+    source = CsvFiles(fleet(tmp_path), tenant=store.tenant)
+    told: list[int] = []
+    report = ingest(platform_of(store), source, lambda step, done, total: told.append(done))
+    assert report == IngestReport(inserted=3001, duplicates=1, rejected=4, series=4, events=1)
+    assert told == [3006]
+    assert {letter.reason for letter in store.dead_letters.list()} == {
+        "line 6: time 'soon' is not a time",
+        "value 1.5 is outside 0 to 1, the range of a ratio",
+        "value 0.7 contradicts 0.5, which is stored for that time",
+        "ts 2031-01-01T00:00:00.000000+00:00 is in the future",
+    }
+    assert len(store.events.between(T0, NOW)) == 1
+
+
+def test_the_same_folder_again_changes_nothing(store: Store, tmp_path: Path) -> None:
+    source = CsvFiles(fleet(tmp_path), tenant=store.tenant)
+    ingest(platform_of(store), source)
+    again = ingest(platform_of(store), source)
+    assert again == IngestReport()
+    store.cursors.set(source.name, "{}")
+    replayed = ingest(platform_of(store), source)
+    assert (replayed.inserted, replayed.duplicates, replayed.rejected, replayed.events) == (0, 3002, 4, 0)
+    assert store.dead_letters.count() == 4
+
+
+def test_a_batch_that_fails_leaves_nothing_of_itself(store: Store, tmp_path: Path) -> None:
+    class Broken(CsvFiles):
+        def batches(self, cursor: str | None) -> Any:
+            for batch in super().batches(cursor):
+                yield batch
+                raise RuntimeError("the source broke")
+
+    source = Broken(fleet(tmp_path), tenant=store.tenant)
+    with pytest.raises(RuntimeError):
+        ingest(platform_of(store), source)
+    assert ingest(platform_of(store), CsvFiles(tmp_path, tenant=store.tenant)) == IngestReport()
+
+
+def test_the_cloudwatch_series_of_nab_are_named_by_their_files(store: Store) -> None:
+    folder = Path(os.environ.get("FOREWARN_DATASETS", REPOSITORY.parent / "shared/datasets"))
+    folder /= "nab/data/realAWSCloudwatch"
+    if not folder.is_dir():
+        pytest.skip(f"the NAB data are not at {folder}; set FOREWARN_DATASETS")
+    report = ingest(platform_of(store), CsvFiles(folder, tenant=store.tenant))
+    assert (report.series, report.inserted + report.duplicates + report.rejected) == (17, 67740)
+    names = {series.name: series for series in store.series.find()}
+    cpu = names["ec2_5f5533/cpu_utilization"]
+    assert (cpu.step_s, cpu.role) == (300, Role.SATURATION)
+    assert names["elb_8c0756/request_count"].role is Role.TRAFFIC
+    assert ingest(platform_of(store), CsvFiles(folder, tenant=store.tenant)) == IngestReport()
+
+
+#: Small pieces and batches, so that a kill falls between or inside many transactions.
+WORKER = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{repository!r}, {repository!r} + "/tests"]
+from pipelines.sources import csv_files, files
+from pipelines.sources.csv_files import CsvFiles
+from core.domain import Role
+from pipelines.ingest import ingest
+from pipelines.stores.session import open_pool
+from pipelines.stores.store import Store
+from fakes.platform import platform_of
+csv_files.PIECE_BYTES, files.BATCH_ROWS = 4_000, 300
+with open_pool({dsn!r}) as pool:
+    store = Store(pool, "acme")
+    print("ready", flush=True)
+    ingest(platform_of(store), CsvFiles(Path({folder!r}), tenant="acme"), lambda *told: print(told, flush=True))
+"""
+
+
+def run_worker(dsn: str, folder: Path, *, kill_after_lines: int | None) -> bool:
+    """Ingest in a process of its own; true when it was killed before its end."""
+    script = WORKER.format(repository=str(REPOSITORY), dsn=dsn, folder=str(folder))
+    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/tests"}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment
+    ) as worker:
+        assert worker.stdout is not None
+        for lines, _ in enumerate(worker.stdout):
+            if kill_after_lines is not None and lines >= kill_after_lines:
+                time.sleep(0.003 * (lines % 5))
+                worker.send_signal(signal.SIGKILL)
+                break
+        worker.wait()
+    assert worker.returncode in {0, -signal.SIGKILL}
+    return worker.returncode != 0
+
+
+def state(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
+    """All that an ingest writes, without the times at which it wrote."""
+    queries = {
+        "series": "SELECT series_id, tenant, service, metric, labels, unit, kind, role, step_s FROM series",
+        "samples": "SELECT series_id, ts, value FROM samples",
+        "dead_letters": "SELECT tenant, source, row, reason, digest FROM dead_letters",
+        "events": "SELECT * FROM events",
+        "cursors": "SELECT tenant, source, cursor FROM cursors",
+    }
+    with psycopg.connect(dsn) as connection:
+        return {
+            name: sorted(connection.execute(query).fetchall(), key=repr) for name, query in queries.items()
+        }
+
+
+def test_killed_again_and_again_it_ends_in_the_same_state(server_dsn: str, tmp_path: Path) -> None:
+    folder = fleet(tmp_path)
+    with fresh_database(server_dsn) as undisturbed, fresh_database(server_dsn) as disturbed:
+        migrate(undisturbed)
+        migrate(disturbed)
+        assert not run_worker(undisturbed, folder, kill_after_lines=None)
+        kills = 0
+        for lines in (1, 2, 3, 3):
+            kills += run_worker(disturbed, folder, kill_after_lines=lines)
+        run_worker(disturbed, folder, kill_after_lines=None)
+        assert kills >= 2
+        assert state(disturbed) == state(undisturbed)
+        assert len(state(undisturbed)["samples"]) == 3001

@@ -1,0 +1,153 @@
+"""Migrations: once each, in order, all or nothing, and back."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from servers.postgres import fresh_database
+
+from core.errors import ConfigurationError, UnavailableError
+from core.settings import Settings
+from pipelines.stores import migrate as migrations
+from pipelines.stores.migrate import down, migrate, status
+from pipelines.stores.timescale import timescale_usable
+
+
+@pytest.fixture
+def empty(server_dsn: str) -> Iterator[str]:
+    with fresh_database(server_dsn) as dsn:
+        yield dsn
+
+
+def tables(dsn: str) -> set[str]:
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')"
+        ).fetchall()
+        return {row[0] for row in rows}
+
+
+def test_a_new_database_gets_every_migration_once(empty: str) -> None:
+    assert not any(entry.applied for entry in status(empty))
+    applied = migrate(empty)
+    assert applied == [entry.name for entry in status(empty)]
+    assert all(entry.applied for entry in status(empty))
+    assert migrate(empty) == []
+    assert {"series", "samples", "rollups_1h", "signals", "api_keys"} <= tables(empty)
+
+
+def test_all_the_way_down_and_up_again(empty: str) -> None:
+    applied = migrate(empty)
+    assert down(empty, steps=len(applied)) == applied[::-1]
+    assert tables(empty) == {"schema_migrations"}
+    assert migrate(empty) == applied
+
+
+def test_two_at_once_apply_each_migration_once(empty: str) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(migrate, [empty, empty])
+    assert sorted(first + second) == sorted(entry.name for entry in status(empty))
+
+
+def test_an_edited_migration_is_noticed(empty: str) -> None:
+    migrate(empty)
+    with psycopg.connect(empty) as connection:
+        connection.execute("UPDATE schema_migrations SET checksum = 'other' WHERE name LIKE '0002%'")
+    with pytest.raises(ConfigurationError, match="0002_learned was changed"):
+        migrate(empty)
+
+
+def test_a_migration_that_fails_leaves_nothing_of_itself(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(empty)
+    broken = migrations._Migration(name="9999_broken", up="CREATE TABLE half (n int); SELECT 1/0", down="")
+    wanted = migrations._wanted
+    monkeypatch.setattr(migrations, "_wanted", lambda *args, **rest: [*wanted(*args, **rest), broken])
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        migrate(empty)
+    assert "half" not in tables(empty)
+
+
+def test_a_database_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(UnavailableError, match="does not answer"):
+        migrate("postgresql://nobody:secret@127.0.0.1:1/nowhere")
+
+
+def test_timescale_makes_hypertables_compression_aggregates_and_policies(empty: str) -> None:
+    with psycopg.connect(empty) as connection:
+        if not timescale_usable(connection):
+            pytest.skip("this server has no TimescaleDB")
+    migrate(empty, Settings(_env_file=None, retention_raw_days=40, retention_rollup_days=400))
+    with psycopg.connect(empty) as connection:
+
+        def column(query: str) -> set[str]:
+            return {str(row[0]) for row in connection.execute(query.encode()).fetchall()}
+
+        assert column(
+            "SELECT hypertable_name FROM timescaledb_information.hypertables WHERE compression_enabled"
+        ) == {"samples"}
+        assert {"samples", "service_features"} <= column(
+            "SELECT hypertable_name FROM timescaledb_information.hypertables"
+        )
+        assert column("SELECT view_name FROM timescaledb_information.continuous_aggregates") == {
+            "rollups_5m",
+            "rollups_1h",
+        }
+        jobs = connection.execute(
+            "SELECT j.proc_name, coalesce(c.view_name, j.hypertable_name),"
+            " j.config->>'drop_after', j.config->>'compress_after'"
+            " FROM timescaledb_information.jobs j LEFT JOIN timescaledb_information.continuous_aggregates c"
+            " ON j.hypertable_name IN (c.materialization_hypertable_name, c.view_name)"
+            " WHERE j.proc_name LIKE 'policy%'"
+        ).fetchall()
+        assert set(jobs) >= {
+            ("policy_retention", "samples", "40 days", None),
+            ("policy_retention", "rollups_5m", "400 days", None),
+            ("policy_retention", "rollups_1h", "400 days", None),
+            ("policy_retention", "service_features", "400 days", None),
+            ("policy_compression", "samples", None, "7 days"),
+            ("policy_refresh_continuous_aggregate", "rollups_5m", None, None),
+            ("policy_refresh_continuous_aggregate", "rollups_1h", None, None),
+        }
+    migrate(empty, Settings(_env_file=None, retention_raw_days=50))
+    with psycopg.connect(empty) as connection:
+        ages = connection.execute(
+            "SELECT config->>'drop_after' FROM timescaledb_information.jobs"
+            " WHERE proc_name = 'policy_retention' AND hypertable_name = 'samples'"
+        ).fetchall()
+        assert ages == [("50 days",)]
+
+
+def test_compressed_samples_are_read_and_written_like_any_other(empty: str) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    import polars as pl
+
+    from core.domain import Series
+    from core.frames import SAMPLES
+    from pipelines.stores.session import open_pool
+    from pipelines.stores.store import Store
+
+    with psycopg.connect(empty) as connection:
+        if not timescale_usable(connection):
+            pytest.skip("this server has no TimescaleDB")
+    migrate(empty)
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    with open_pool(empty) as pool:
+        store = Store(pool, "acme")
+        series = Series(tenant="acme", service="a", metric="b")
+        store.series.register([series])
+        rows = [(series.series_id, start + timedelta(minutes=5 * n), float(n)) for n in range(5000)]
+        frame = pl.DataFrame(rows, schema=SAMPLES, orient="row")
+        store.samples.write(frame.filter(pl.col("value") != 17.0))
+        with pool.connection() as connection:
+            connection.execute("SELECT compress_chunk(c) FROM show_chunks('samples') c")
+            compressed = connection.execute(
+                "SELECT count(*) FROM timescaledb_information.chunks WHERE is_compressed"
+            ).fetchone()
+            assert compressed is not None
+            assert compressed[0] >= 2
+        again = store.samples.write(frame)
+        assert (again.inserted, again.duplicates, again.conflicts.height) == (1, 4999, 0)
+        assert store.samples.read(start, start + timedelta(days=365)).equals(frame)
+        assert store.samples.latest()["value"].to_list() == [4999.0]

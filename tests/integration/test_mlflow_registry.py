@@ -1,0 +1,57 @@
+"""The registry on MLflow's own SQLite store."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from core.errors import ModelUnavailableError
+from core.ports import Training
+from core.settings import Settings
+from pipelines.stores.mlflow_registry import MlflowRegistry
+
+TRAINING = Training(
+    window_start=datetime(2026, 1, 1, tzinfo=UTC),
+    window_end=datetime(2026, 1, 31, tzinfo=UTC),
+    seed=7,
+    params={"trees": 100},
+    metrics={"auc": 0.9},
+)
+FILES = {"weights.npz": b"\x00\x01", "meta.json": b"{}"}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """One tracking store for all, for making one takes seconds; each test has tenants of its own."""
+    return Settings(mlruns_dir=tmp_path_factory.mktemp("mlflow"))
+
+
+def test_a_registered_bundle_comes_back_byte_for_byte(settings: Settings) -> None:
+    registry = MlflowRegistry(settings, "acme0")
+    ref = registry.register("detector", FILES, TRAINING)
+    assert registry.load("detector", "challenger") == (ref, FILES)
+
+
+def test_a_new_version_is_challenger_until_it_is_promoted(settings: Settings) -> None:
+    registry = MlflowRegistry(settings, "acme1")
+    ref = registry.register("detector", FILES, TRAINING)
+    with pytest.raises(ModelUnavailableError, match="no champion"):
+        registry.load("detector")
+    registry.promote(ref)
+    assert registry.resolve("detector") == ref
+    assert registry.metrics(ref) == {"auc": 0.9}
+
+
+def test_registering_the_same_bundle_again_gives_the_same_version(settings: Settings) -> None:
+    registry = MlflowRegistry(settings, "acme2")
+    first = registry.register("detector", FILES, TRAINING)
+    assert registry.register("detector", FILES, TRAINING) == first
+    assert registry.register("detector", {**FILES, "meta.json": b"[]"}, TRAINING).version == first.version + 1
+
+
+def test_a_tenant_sees_and_moves_only_its_own_models(settings: Settings) -> None:
+    acme, other = MlflowRegistry(settings, "acme3"), MlflowRegistry(settings, "other3")
+    ref = acme.register("detector", FILES, TRAINING)
+    acme.promote(ref)
+    assert other.resolve("detector") is None
+    with pytest.raises(ModelUnavailableError, match="not a model of tenant"):
+        other.promote(ref)

@@ -1,0 +1,206 @@
+"""A pull from a real Prometheus, with node_exporter and with a history whose truth is known."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from fakes.platform import platform_of
+from pydantic import SecretStr
+from servers.prometheus import (
+    backfill,
+    free_port,
+    missing_programs,
+    node_exporter,
+    prometheus,
+    received_posts,
+)
+
+from core.domain import Kind, Role, Series
+from core.errors import InputError, UnavailableError
+from core.ports import Batch, FixedClock, SystemClock
+from core.settings import Settings
+from pipelines.ingest import ingest, ingest_batch
+from pipelines.sources.prometheus import PrometheusSource, configured_prometheus
+from pipelines.sources.prometheus_api import PrometheusApi
+from pipelines.sources.remote_write import RemoteWriteReceiver
+from pipelines.stores.store import Store
+
+pytestmark = pytest.mark.skipif(
+    bool(missing_programs()), reason=f"not installed: {', '.join(missing_programs())}"
+)
+
+T0 = datetime(2026, 1, 5, tzinfo=UTC)
+STEP_S = 15
+HOURS = 60
+#: Where the counter of the history starts again from 0.
+RESET_AT = 5000
+
+
+def history() -> dict[str, list[tuple[datetime, float]]]:
+    """60 h at 15 s: more than the 11,000 points that one answer may have."""
+    points = range(HOURS * 3600 // STEP_S)
+    times = [T0 + timedelta(seconds=STEP_S * n) for n in points]
+    grown = [30.0 * (n if n < RESET_AT else n - RESET_AT) for n in points]
+    return {
+        'jobs_total{service="worker",queue="mail"}': list(zip(times, grown, strict=True)),
+        'queue_depth{job="worker",queue="mail"}': [(t, float(n % 50)) for n, t in enumerate(times)],
+        'broken_ratio{job="worker"}': [(t, float("nan")) for t in times],
+    }
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prometheus that has the history and scrapes nothing."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    backfill(folder, history())
+    with prometheus(folder, {}) as url:
+        yield url
+
+
+def source_of(url: str, **rest: object) -> PrometheusSource:
+    arguments: dict[str, object] = {
+        "tenant": "acme",
+        "clock": FixedClock(T0 + timedelta(hours=HOURS)),
+        "since": timedelta(hours=HOURS),
+        "step_s": STEP_S,
+    }
+    return PrometheusSource(PrometheusApi(url, timeout_s=20), **arguments | rest)  # type: ignore[arg-type]
+
+
+def samples_of(batches: list[Batch], series: Series) -> pl.DataFrame:
+    frames = [batch.samples for batch in batches if batch.samples is not None]
+    return pl.concat(frames).filter(pl.col("series_id") == series.series_id)
+
+
+def series_of(batches: list[Batch]) -> dict[str, Series]:
+    return {series.metric: series for batch in batches for series in batch.series}
+
+
+def test_a_long_history_comes_in_chunks_with_rates_that_know_of_the_reset(past: str) -> None:
+    batches = list(source_of(past).batches(None))
+    assert len([batch for batch in batches if batch.cursor is not None]) > 1
+    found = series_of(batches)
+    jobs, depth = found["jobs_total"], found["queue_depth"]
+    assert (jobs.service, jobs.kind, jobs.role, jobs.step_s) == (
+        "worker",
+        Kind.COUNTER,
+        Role.SATURATION,
+        STEP_S,
+    )
+    assert jobs.labels == {"queue": "mail"}
+    assert (depth.service, depth.kind) == ("worker", Kind.GAUGE)
+    assert "broken_ratio" not in found
+    depths = samples_of(batches, depth)
+    assert depths["ts"].is_sorted()
+    assert depths["ts"].n_unique() == depths.height > 11_000
+    assert depths["value"].max() == 49.0
+    rates = samples_of(batches, jobs)["value"]
+    assert rates.median() == pytest.approx(2.0)
+    assert rates.min() >= 0  # type: ignore[operator]
+    assert rates.max() == pytest.approx(2.0)
+
+
+def test_a_pull_goes_on_where_the_last_one_ended(past: str) -> None:
+    whole = list(source_of(past).batches(None))
+    early = FixedClock(T0 + timedelta(hours=HOURS / 2))
+    first = list(source_of(past, clock=early, since=timedelta(hours=HOURS / 2)).batches(None))
+    rest = list(source_of(past).batches(first[-1].cursor))
+    depth = series_of(whole)["queue_depth"]
+    assert samples_of([*first, *rest], depth).equals(samples_of(whole, depth))
+    assert list(source_of(past).batches(rest[-1].cursor)) == []
+
+
+def test_a_selector_takes_only_what_it_matches(past: str) -> None:
+    batches = list(source_of(past, match=['{job="worker"}']).batches(None))
+    assert set(series_of(batches)) == {"queue_depth"}
+    batches = list(source_of(past, match=["jobs_total"]).batches(None))
+    assert set(series_of(batches)) == {"jobs_total"}
+
+
+def test_a_selector_that_makes_no_sense_is_an_input_error(past: str) -> None:
+    with pytest.raises(InputError, match="parse error"):
+        list(source_of(past, match=["{job="]).batches(None))
+
+
+def test_a_query_that_is_too_much_is_halved(past: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.sources.prometheus.MAX_POINTS", 50_000)
+    monkeypatch.setattr("pipelines.sources.prometheus.MAX_CHUNK_S", 10**9)
+    batches = list(source_of(past).batches(None))
+    depth = series_of(batches)["queue_depth"]
+    assert samples_of(batches, depth)["ts"].n_unique() > 11_000
+
+
+def test_a_prometheus_that_is_down_is_unavailable_and_no_secret_is_told() -> None:
+    url = f"http://ann:hunter2@127.0.0.1:{free_port()}"
+    api = PrometheusApi(url, bearer_token=SecretStr("tok3n"), sleep=lambda seconds: None)
+    source = PrometheusSource(api, tenant="acme", clock=SystemClock())
+    with pytest.raises(UnavailableError, match="does not answer") as error:
+        list(source.batches(None))
+    for text in (str(error.value), repr(api), source.name):
+        assert "hunter2" not in text
+        assert "tok3n" not in text
+
+
+def test_node_exporter_is_pulled_into_the_store_and_again_changes_nothing(
+    store: Store, tmp_path: Path
+) -> None:
+    with node_exporter() as exporter, prometheus(tmp_path, {"node": exporter}) as url:
+        settings = Settings(
+            _env_file=None,
+            prometheus_url=url,
+            prometheus_step_s=1,
+            prometheus_match=('{job="node"}',),
+            prometheus_since_h=0.1,
+        )
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            # as if seen a while later, so that what is scraped now is old enough to be pulled
+            clock = FixedClock(datetime.now(UTC) + timedelta(seconds=29))
+            source = configured_prometheus(settings, store.tenant, clock)
+            assert source is not None
+            report = ingest(platform_of(store, clock), source)
+            found = {series.metric for series in store.series.find(service="node")}
+            if {"node_load1", "node_cpu_seconds_total"} <= found:
+                break
+            time.sleep(1)
+        assert report.rejected == 0
+        cpu = store.series.find(metric="node_cpu_seconds_total")
+        assert {series.kind for series in cpu} == {Kind.COUNTER}
+        assert {series.unit for series in cpu} == {"seconds/s"}
+        rates = store.samples.read(
+            datetime.now(UTC) - timedelta(hours=1),
+            datetime.now(UTC) + timedelta(hours=1),
+            [series.series_id for series in cpu],
+        )
+        assert rates["value"].is_between(0, 2).all()
+        before = store.samples.span()
+        again = ingest(platform_of(store, clock), source)
+        assert (again.inserted, again.rejected) == (0, 0)
+        assert store.samples.span() == before
+
+
+def test_what_prometheus_writes_remotely_is_taken_in(store: Store, tmp_path: Path) -> None:
+    receiver = RemoteWriteReceiver(store.tenant)
+    clock = SystemClock()
+
+    def take(body: bytes) -> None:
+        ingest_batch(platform_of(store, clock), receiver.name, receiver.batch(body))
+
+    with (
+        received_posts(take) as address,
+        node_exporter() as exporter,
+        prometheus(tmp_path, {"node": exporter}, remote_write=f"http://{address}/write"),
+    ):
+        deadline = time.monotonic() + 30
+        found: dict[str, Series] = {}
+        while time.monotonic() < deadline and "node_cpu_seconds_total" not in found:
+            time.sleep(0.5)
+            newest = set(store.samples.latest()["series_id"])
+            found = {one.metric: one for one in store.series.find() if one.series_id in newest}
+    assert found["node_load1"].kind is Kind.GAUGE
+    assert found["node_cpu_seconds_total"].kind is Kind.COUNTER
+    assert found["node_load1"].service == "node"
+    assert store.dead_letters.count() == 0

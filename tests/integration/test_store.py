@@ -1,0 +1,496 @@
+"""Every repository on a real server: what goes in comes back, and again changes nothing."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import psycopg
+import pytest
+
+from core.domain import (
+    Band,
+    Event,
+    EventKind,
+    FailureRisk,
+    GateResult,
+    Incident,
+    Kind,
+    ModelRef,
+    Role,
+    Series,
+    Severity,
+    Signal,
+    SignalKind,
+)
+from core.errors import InputError, InvalidFrameError, NotFoundError, UnknownSeriesError
+from core.frames import SAMPLES, TIME
+from core.hypotheses import Decision, Feedback, IncidentState, Judgement, Transition, Verdict
+from core.settings import Settings
+from pipelines.stores.baselines import BASELINE_ROWS
+from pipelines.stores.keys import KeyRing
+from pipelines.stores.session import Pool
+from pipelines.stores.store import Store
+
+T0 = datetime(2026, 1, 5, tzinfo=UTC)
+STEP = timedelta(minutes=5)
+MODEL = ModelRef(name="detector", version=3, run_id="r1")
+
+
+def make_series(store: Store, metric: str = "latency_seconds", **rest: object) -> Series:
+    made = Series(tenant=store.tenant, service="checkout", metric=metric, **rest)  # type: ignore[arg-type]
+    store.series.register([made])
+    return made
+
+
+def frame(series: Series, values: list[float], start: datetime = T0) -> pl.DataFrame:
+    rows = [(series.series_id, start + n * STEP, value) for n, value in enumerate(values)]
+    return pl.DataFrame(rows, schema=SAMPLES, orient="row")
+
+
+def make_signal(store: Store, signal_id: str = "s1", **rest: object) -> Signal:
+    fields: dict[str, object] = {
+        "signal_id": signal_id,
+        "tenant": store.tenant,
+        "kind": SignalKind.ANOMALY,
+        "service": "checkout",
+        "started_at": T0,
+        "summary": "checkout is slow",
+        "severity": Severity.WARNING,
+    }
+    return Signal(**fields | rest)  # type: ignore[arg-type]
+
+
+def test_a_series_comes_back_as_it_was_and_takes_over_new_metadata(store: Store) -> None:
+    disk = make_series(
+        store,
+        "disk_used_bytes",
+        labels={"mount": "/data"},
+        unit="bytes",
+        kind=Kind.GAUGE,
+        role=Role.CAPACITY,
+        limit=1e12,
+    )
+    make_series(store, "latency_seconds", role=Role.LATENCY)
+    assert store.series.get(disk.series_id) == disk
+    assert store.series.find(role=Role.CAPACITY) == [disk]
+    assert [series.metric for series in store.series.find(service="checkout")] == [
+        "disk_used_bytes",
+        "latency_seconds",
+    ]
+    bigger = make_series(store, "disk_used_bytes", labels={"mount": "/data"}, limit=2e12)
+    assert store.series.get(disk.series_id).limit == bigger.limit == 2e12
+
+
+def test_an_unknown_series_is_named(store: Store) -> None:
+    with pytest.raises(UnknownSeriesError, match="12345"):
+        store.series.get(12345)
+
+
+def test_samples_come_back_sorted_and_half_open(store: Store) -> None:
+    one, two = make_series(store, "a"), make_series(store, "b")
+    written = pl.concat([frame(two, [4.0, 5.0, 6.0]), frame(one, [1.0, 2.0, 3.0])]).reverse()
+    assert store.samples.write(written).inserted == 6
+    read = store.samples.read(T0, T0 + 2 * STEP)
+    assert read.equals(written.filter(pl.col("ts") < T0 + 2 * STEP).sort("series_id", "ts"))
+    assert read.schema == pl.Schema(SAMPLES)
+    only = store.samples.read(T0, T0 + timedelta(days=1), [two.series_id])
+    assert only["value"].to_list() == [4.0, 5.0, 6.0]
+    assert store.samples.read(T0, T0 + STEP, []).is_empty()
+    assert store.samples.span() == (T0, T0 + 2 * STEP)
+    newest = {row["series_id"]: row["value"] for row in store.samples.latest().to_dicts()}
+    assert newest == {one.series_id: 3.0, two.series_id: 6.0}
+
+
+def test_a_store_without_samples_says_so(store: Store) -> None:
+    make_series(store)
+    assert store.samples.span() is None
+    assert store.samples.latest().is_empty()
+    assert store.samples.read(T0, T0 + STEP).schema == pl.Schema(SAMPLES)
+
+
+def test_the_same_samples_again_change_nothing(store: Store) -> None:
+    rows = frame(make_series(store), [1.0, 2.0, 3.0])
+    store.samples.write(rows)
+    again = store.samples.write(rows)
+    assert (again.inserted, again.duplicates, again.conflicts.height) == (0, 3, 0)
+
+
+def test_the_first_value_of_a_time_wins_and_the_other_is_told(store: Store) -> None:
+    series = make_series(store)
+    store.samples.write(frame(series, [1.0, 2.0, 3.0]))
+    result = store.samples.write(frame(series, [1.0, 20.0, 3.0, 4.0]))
+    assert (result.inserted, result.duplicates) == (1, 2)
+    assert result.conflicts.to_dicts() == [
+        {"series_id": series.series_id, "ts": T0 + STEP, "value": 20.0, "stored": 2.0}
+    ]
+    assert store.samples.read(T0, T0 + timedelta(hours=1))["value"].to_list() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_frame_that_contradicts_itself_keeps_its_first_value(store: Store) -> None:
+    series = make_series(store)
+    rows = pl.concat([frame(series, [1.0]), frame(series, [1.0]), frame(series, [9.0])])
+    result = store.samples.write(rows)
+    assert (result.inserted, result.duplicates) == (1, 1)
+    assert result.conflicts["value"].to_list() == [9.0]
+    assert result.conflicts["stored"].to_list() == [1.0]
+
+
+def test_late_samples_fill_a_gap_between_stored_ones(store: Store) -> None:
+    series = make_series(store)
+    whole = frame(series, [float(n) for n in range(10)])
+    store.samples.write(whole.gather_every(2))
+    assert store.samples.write(whole).inserted == 5
+    assert store.samples.read(T0, T0 + timedelta(hours=1)).equals(whole)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), None])
+def test_samples_without_a_finite_value_are_refused_whole(store: Store, bad: float | None) -> None:
+    rows = pl.concat([frame(make_series(store), [1.0]), frame(make_series(store), [1.0], T0 + STEP)])
+    rows = rows.with_columns(value=pl.Series([1.0, bad]))
+    with pytest.raises(InputError, match="finite"):
+        store.samples.write(rows)
+    assert store.samples.span() is None
+
+
+def test_samples_of_an_unregistered_series_are_refused(store: Store) -> None:
+    stranger = Series(tenant=store.tenant, service="x", metric="never registered")
+    with pytest.raises(UnknownSeriesError):
+        store.samples.write(frame(stranger, [1.0]))
+
+
+def test_a_frame_of_another_shape_is_refused(store: Store) -> None:
+    with pytest.raises(InvalidFrameError, match="value"):
+        store.samples.write(pl.DataFrame(schema={"series_id": pl.Int64, "ts": TIME}))
+
+
+def test_rollups_sum_up_and_a_second_refresh_brings_them_up_to_date(store: Store) -> None:
+    series = make_series(store)
+    store.samples.write(frame(series, [float(n) for n in range(24)]))
+    store.rollups.refresh(T0, T0 + timedelta(hours=2))
+    hours = store.rollups.read("1h", T0, T0 + timedelta(days=1), [series.series_id])
+    assert hours.drop("series_id").rows() == [
+        (T0, 12, 5.5, 0.0, 11.0),
+        (T0 + timedelta(hours=1), 12, 17.5, 12.0, 23.0),
+    ]
+    assert store.rollups.read("5m", T0, T0 + STEP)["mean"].to_list() == [0.0]
+    store.samples.write(frame(series, [100.0], T0 + timedelta(minutes=2)))
+    store.rollups.refresh(T0, T0 + STEP)
+    assert store.rollups.read("1h", T0, T0 + STEP)["max"].to_list() == [100.0]
+    assert store.rollups.read("5m", T0, T0 + STEP)["n"].to_list() == [2]
+
+
+def test_events_that_touch_a_span_are_found(store: Store) -> None:
+    hour = timedelta(hours=1)
+    deploy = Event(tenant=store.tenant, service="checkout", kind=EventKind.DEPLOY, at=T0, version="1.2")
+    window = Event(
+        tenant=store.tenant, service="*", kind=EventKind.MAINTENANCE, at=T0 - hour, until=T0 + hour
+    )
+    assert store.events.add([deploy, window, deploy]) == 2
+    assert store.events.add([deploy]) == 0
+    assert store.events.between(T0, T0 + hour) == [window, deploy]
+    assert store.events.between(T0 + STEP, T0 + hour, "checkout") == [window]
+    assert store.events.between(T0 + hour, T0 + 2 * hour) == []
+    assert store.events.between(T0, T0 + hour, "cart") == [window]
+
+
+def test_an_incident_told_again_takes_over_its_end_and_its_severity(store: Store) -> None:
+    hour = timedelta(hours=1)
+    going_on = Incident(
+        tenant=store.tenant, service="checkout", type="disk_full", severity=Severity.WARNING, start=T0
+    )
+    assert store.incidents.add([going_on]) == 1
+    assert store.incidents.between(T0 + 5 * hour, T0 + 6 * hour) == [going_on]
+    over = Incident(
+        tenant=store.tenant,
+        service="checkout",
+        type="disk_full",
+        severity=Severity.CRITICAL,
+        start=T0,
+        end=T0 + hour,
+    )
+    assert store.incidents.add([over]) == 0
+    assert store.incidents.between(T0, T0 + hour, "checkout") == [over]
+    assert store.incidents.between(T0 + hour, T0 + 2 * hour) == []
+
+
+def test_a_dead_letter_is_kept_once(store: Store) -> None:
+    rows = pl.DataFrame({"row": ["a\0b", "a\0b", "c"], "reason": ["bad", "bad", "bad"]})
+    assert store.dead_letters.add("csv:x", rows) == 2
+    assert store.dead_letters.add("csv:x", rows) == 0
+    assert store.dead_letters.count() == 2
+    assert {letter.row for letter in store.dead_letters.list()} == {"a\ufffdb", "c"}
+    assert len(store.dead_letters.list(limit=1)) == 1
+
+
+def test_a_cursor_is_null_then_the_last_one_set(store: Store) -> None:
+    assert store.cursors.get("csv:x") is None
+    store.cursors.set("csv:x", "1")
+    store.cursors.set("csv:x", "2")
+    assert store.cursors.get("csv:x") == "2"
+
+
+def test_what_fails_inside_atomically_leaves_nothing(store: Store) -> None:
+    series = make_series(store)
+
+    def fail_midway() -> None:
+        with store.atomically():
+            store.samples.write(frame(series, [1.0]))
+            store.cursors.set("csv:x", "1")
+            with store.atomically():
+                store.dead_letters.add("csv:x", pl.DataFrame({"row": ["a"], "reason": ["b"]}))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_midway()
+    assert store.samples.span() is None
+    assert store.cursors.get("csv:x") is None
+    assert store.dead_letters.count() == 0
+
+
+def baseline_rows(series_id: int) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {
+                "series_id": series_id,
+                "n": 100,
+                "mean": 1.5,
+                "std": None,
+                "percentiles": [1.0, 2.0, 3.0],
+                "seasonality": "daily",
+                "change_points": [T0, T0 + STEP],
+                "profile": [1.0, None, 3.0],
+                "slot_s": 300,
+                "lower": [0.0, None, 1.0],
+                "upper": [2.0, None, 5.0],
+                "note": "",
+            },
+            {
+                "series_id": series_id + 1,
+                "n": 0,
+                "mean": None,
+                "std": None,
+                "percentiles": [],
+                "seasonality": "none",
+                "change_points": [],
+                "profile": [],
+                "slot_s": 300,
+                "lower": [],
+                "upper": [],
+                "note": "too little history",
+            },
+        ],
+        schema=BASELINE_ROWS,
+    )
+
+
+def test_the_newest_baselines_answer_and_fourteen_versions_are_kept(store: Store, pool: Pool) -> None:
+    assert store.baselines.current() is None
+    rows = baseline_rows(7)
+    for expected in range(1, 17):
+        span = {"window_start": T0 - timedelta(days=30), "window_end": T0 + expected * STEP}
+        assert store.baselines.publish(rows, model=MODEL, **span) == expected
+    assert store.baselines.extent() == (16, T0 + 16 * STEP, 2)
+    current = store.baselines.current()
+    assert current is not None
+    assert current[0] == 16
+    assert current[1].equals(rows)
+    assert current[1].schema == pl.Schema(BASELINE_ROWS)
+    with pool.connection() as connection:
+        query = "SELECT count(DISTINCT version) FROM baseline_rows WHERE tenant = %s"
+        assert connection.execute(query, [store.tenant]).fetchone() == (14,)
+
+
+def test_baselines_without_a_row_are_a_version_too(store: Store) -> None:
+    rows = pl.DataFrame(schema=BASELINE_ROWS)
+    assert store.baselines.publish(rows, window_start=T0, window_end=T0, model=None) == 1
+    current = store.baselines.current()
+    assert current is not None
+    assert current[1].schema == pl.Schema(BASELINE_ROWS)
+    assert current[1].is_empty()
+
+
+def forecast(series: Series, yhat: float) -> pl.DataFrame:
+    return pl.DataFrame({"series_id": [series.series_id] * 2, "ts": [T0, T0 + STEP]}).with_columns(
+        pl.col("ts").cast(TIME),
+        yhat=pl.lit(yhat),
+        lo_80=pl.lit(yhat - 1),
+        hi_80=pl.lit(yhat + 1),
+        lo_95=pl.lit(None, pl.Float64),
+        hi_95=pl.lit(None, pl.Float64),
+    )
+
+
+def test_the_newest_forecast_answers(store: Store) -> None:
+    one, two = make_series(store, "a"), make_series(store, "b")
+    assert store.forecasts.latest(one.series_id) is None
+    both = pl.concat([forecast(one, 1.0), forecast(two, 1.0)])
+    assert store.forecasts.publish(both, made_at=T0, model=MODEL) == 2
+    store.forecasts.publish(forecast(one, 2.0), made_at=T0 + STEP, model=None)
+    store.forecasts.publish(forecast(one, 3.0), made_at=T0 + STEP, model=None)
+    latest = store.forecasts.latest(one.series_id)
+    assert latest is not None
+    assert latest["yhat"].to_list() == [3.0, 3.0]
+    everything = store.forecasts.latest_all().sort("series_id", "ts")
+    assert everything.height == 4
+    assert set(everything.filter(pl.col("series_id") == two.series_id)["model_version"]) == {3}
+
+
+def test_features_are_replaced_by_service_and_time_and_keep_the_others(store: Store) -> None:
+    key = {"service_id": [f"{store.tenant}/checkout"], "ts": [T0]}
+    keys = pl.DataFrame(key).with_columns(pl.col("ts").cast(TIME))
+    assert store.features.write(keys.with_columns(cpu_trend=pl.lit(1.0))) == 1
+    assert store.features.write(keys.with_columns(cpu_trend=pl.lit(2.0), p99_s=pl.lit(3.0))) == 1
+    read = store.features.read(T0, T0 + STEP)
+    assert read.select("cpu_trend", "p99_s").rows() == [(2.0, 3.0)]
+    assert store.features.read(T0 + STEP, T0 + 2 * STEP).is_empty()
+    with pytest.raises(InputError, match="must start with"):
+        store.features.write(keys.with_columns(service_id=pl.lit("another/checkout"), cpu_trend=pl.lit(1.0)))
+    with pytest.raises(InputError, match="name of a feature"):
+        store.features.ensure_columns(['x"; DROP TABLE samples; --'])
+
+
+def test_a_signal_comes_back_as_it_was_and_only_a_change_counts_as_one(store: Store) -> None:
+    signal = make_signal(
+        store,
+        band=Band(expected=1.0, lower=0.5, upper=2.0),
+        gates=(GateResult(gate="baseline", passed=True, reason="30 days"),),
+        risk=FailureRisk(probability_by_horizon_s={3600: 0.1, 7200: 0.4}, when=None, likely_type="disk"),
+        model=MODEL,
+        labels={"mount": "/"},
+    )
+    assert store.signals.upsert([signal]) == (1, 0)
+    assert store.signals.upsert([signal]) == (0, 0)
+    assert store.signals.get("s1") == signal
+    ended = make_signal(store, ended_at=T0 + STEP)
+    assert store.signals.upsert([ended, make_signal(store, "s2")]) == (1, 1)
+    assert store.signals.get("s1") == ended
+    with pytest.raises(NotFoundError, match="nope"):
+        store.signals.get("nope")
+
+
+def test_signals_are_found_by_kind_service_time_and_gate(store: Store) -> None:
+    hour = timedelta(hours=1)
+    stopped = (GateResult(gate="baseline", passed=False, reason="1 day"),)
+    store.signals.upsert(
+        [
+            make_signal(store, "old", started_at=T0 - 5 * hour, ended_at=T0 - 4 * hour),
+            make_signal(store, "lasting", started_at=T0 - 5 * hour, ended_at=T0 + hour),
+            make_signal(store, "new", started_at=T0 + hour, kind=SignalKind.BREACH),
+            make_signal(store, "stopped", service="cart", gates=stopped),
+        ]
+    )
+
+    def ids(**query: object) -> list[str]:
+        return [signal.signal_id for signal in store.signals.find(**query)]  # type: ignore[arg-type]
+
+    assert ids() == ["new", "stopped", "lasting", "old"]
+    assert ids(since=T0) == ["new", "stopped", "lasting"]
+    assert ids(stopped=True) == ["stopped"]
+    assert ids(stopped=False, kind=SignalKind.ANOMALY, limit=1) == ["lasting"]
+    assert ids(service="cart") == ["stopped"]
+
+
+def test_a_delivery_stays_due_until_it_is_confirmed(store: Store) -> None:
+    store.signals.upsert([make_signal(store, "a"), make_signal(store, "b", started_at=T0 + STEP)])
+    assert store.deliveries.enqueue(["webhook", "slack"], ["a", "b"]) == 4
+    assert store.deliveries.enqueue(["webhook"], ["a"]) == 0
+    store.deliveries.failed("webhook", ["a"], "503", T0 + STEP)
+    assert [signal.signal_id for signal in store.deliveries.due("webhook", T0)] == ["b"]
+    assert [signal.signal_id for signal in store.deliveries.due("webhook", T0 + STEP)] == ["a", "b"]
+    assert store.deliveries.attempts("webhook") == {"a": 1, "b": 0}
+    store.deliveries.delivered("webhook", ["a", "b"], alert_id="a")
+    assert store.deliveries.due("webhook", T0 + STEP) == []
+    assert store.deliveries.alert_ids("webhook") == {"a": "a", "b": "a"}
+    assert (store.deliveries.waiting("webhook"), store.deliveries.waiting("slack")) == (0, 2)
+    with pytest.raises(NotFoundError):
+        store.deliveries.enqueue(["webhook"], ["nope"])
+
+
+def test_what_passed_the_gates_is_enqueued_once_and_its_end_after_it_was_told(store: Store) -> None:
+    stopped = (GateResult(gate="baseline", passed=False, reason="1 day"),)
+    store.signals.upsert([make_signal(store, "a"), make_signal(store, "b", gates=stopped)])
+    assert store.deliveries.enqueue_passed(["slack"]) == 1
+    assert store.deliveries.enqueue_passed(["slack"]) == 0
+    store.signals.upsert([make_signal(store, "a", ended_at=T0 + STEP)])
+    assert store.deliveries.enqueue_ended("slack", "slack/ended") == 0
+    store.deliveries.delivered("slack", ["a"])
+    assert store.deliveries.enqueue_ended("slack", "slack/ended") == 1
+    assert store.deliveries.waiting("slack") == 1
+
+
+def test_feedback_and_verdicts_are_kept_once(store: Store) -> None:
+    said = Feedback(tenant=store.tenant, subject_id="s1", accepted=False, at=T0, by="ann")
+    later = Feedback(tenant=store.tenant, subject_id="s1", accepted=True, at=T0 + STEP, by="ann")
+    assert store.feedback.add([later, said]) == 2
+    assert store.feedback.add([said]) == 0
+    assert store.feedback.list() == [said, later]
+    assert store.feedback.list(["s2"]) == []
+    judgement = Judgement(decision=Decision.ASK, reason="evidence conflicts", ranked=(), shown=())
+    verdict = Verdict(
+        tenant=store.tenant,
+        case_id="c1",
+        service="checkout",
+        made_at=T0,
+        signal_ids=("s1",),
+        judgement=judgement,
+    )
+    assert store.verdicts.add([verdict]) == 1
+    assert store.verdicts.add([verdict]) == 0
+    assert store.verdicts.list(case_id="c1") == [verdict]
+    assert store.verdicts.list(since=T0 + STEP) == []
+
+
+def test_the_log_of_transitions_cannot_be_rewritten(store: Store, pool: Pool) -> None:
+    step = Transition(
+        tenant=store.tenant, case_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by="forewarn"
+    )
+    store.transitions.append(step)
+    assert store.transitions.list("c1") == [step]
+    for statement in ("UPDATE transitions SET by = 'x'", "DELETE FROM transitions", "TRUNCATE transitions"):
+        with (
+            pytest.raises(psycopg.errors.RaiseException, match="append-only"),
+            pool.connection() as connection,
+        ):
+            connection.execute(statement)
+    assert store.transitions.list() == [step]
+
+
+def test_retention_deletes_by_age_and_leaves_rollups(store: Store) -> None:
+    series = make_series(store)
+    now = T0 + timedelta(days=60)
+    store.samples.write(frame(series, [1.0] * 12, T0))
+    store.samples.write(frame(series, [2.0], now))
+    settings = Settings(_env_file=None)
+    gone = store.retention.apply(settings, now)
+    if "samples" in gone:  # TimescaleDB drops whole chunks by itself
+        assert gone == {"samples": 12}
+        assert store.samples.span() == (now, now)
+    assert store.rollups.read("1h", T0, now)["n"].to_list() == [12]
+    assert store.retention.apply(settings, now) == {}
+
+
+def test_retention_counts_back_from_the_newest_sample_of_an_old_history(store: Store) -> None:
+    store.samples.write(frame(make_series(store), [1.0] * 12))
+    assert store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000)) == {}
+
+
+def test_a_key_opens_its_tenant_until_it_is_revoked(pool: Pool) -> None:
+    ring = KeyRing(pool)
+    key = ring.create("acme", "grafana")
+    assert key.startswith("fw_")
+    assert ring.resolve(key) == "acme"
+    assert ring.resolve(key[:-1] + ("0" if key[-1] != "0" else "1")) is None
+    assert ring.resolve("fw_nonsense") is None
+    (kept,) = ring.list("acme")
+    assert (kept.note, kept.revoked_at) == ("grafana", None)
+    assert key not in repr(kept)
+    with pytest.raises(NotFoundError):
+        ring.revoke(kept.key_id, "other")
+    ring.revoke(kept.key_id, "acme")
+    assert ring.resolve(key) is None
+    assert ring.list("acme")[0].revoked_at is not None
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "x" * 65])
+def test_a_tenant_whose_name_could_hold_another_is_refused(pool: Pool, name: str) -> None:
+    with pytest.raises(InputError, match="tenant"):
+        Store(pool, name)

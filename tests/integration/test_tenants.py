@@ -1,0 +1,242 @@
+"""Two tenants on one database: nothing of one is ever seen, changed or deleted by the other."""
+
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
+from core.errors import InputError, NotFoundError, UnknownSeriesError
+from core.frames import SAMPLES, TIME
+from core.hypotheses import Decision, Feedback, IncidentState, Judgement, Transition, Verdict
+from core.settings import Settings
+from pipelines.stores.baselines import BASELINE_ROWS
+from pipelines.stores.session import Pool
+from pipelines.stores.store import Store
+
+T0 = datetime(2026, 1, 5, tzinfo=UTC)
+END = T0 + timedelta(days=1)
+STEP = timedelta(minutes=5)
+
+
+class Filled:
+    """A store in which every table has something, the same for each tenant but for the tenant itself."""
+
+    def __init__(self, pool: Pool, tenant: str, value: float) -> None:
+        self.store = store = Store(pool, tenant)
+        self.value = value
+        self.series = Series(tenant=tenant, service="checkout", metric="latency")
+        store.series.register([self.series])
+        ids = [self.series.series_id]
+        rows = [(ids[0], T0 + n * STEP, value) for n in range(12)]
+        store.samples.write(pl.DataFrame(rows, schema=SAMPLES, orient="row"))
+        store.rollups.refresh(T0, END)
+        self.event = Event(tenant=tenant, service="checkout", kind=EventKind.DEPLOY, at=T0, title=tenant)
+        store.events.add([self.event])
+        self.incident = Incident(
+            tenant=tenant, service="checkout", type="x", severity=Severity.INFO, start=T0, end=T0 + STEP
+        )
+        store.incidents.add([self.incident])
+        store.dead_letters.add("csv:x", pl.DataFrame({"row": [tenant], "reason": ["bad"]}))
+        store.cursors.set("csv:x", tenant)
+        store.baselines.publish(_baselines(ids[0], value), window_start=T0, window_end=END, model=None)
+        store.forecasts.publish(_forecast(ids[0], value), made_at=T0, model=None)
+        store.features.write(_features(tenant, value))
+        self.signal = _signal(tenant)
+        store.signals.upsert([self.signal])
+        store.deliveries.enqueue_passed(["slack"])
+        self.feedback = Feedback(tenant=tenant, subject_id="s1", accepted=True, at=T0, by=tenant)
+        store.feedback.add([self.feedback])
+        self.verdict = _verdict(tenant)
+        store.verdicts.add([self.verdict])
+        self.transition = Transition(
+            tenant=tenant, case_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by=tenant
+        )
+        store.transitions.append(self.transition)
+
+
+def _baselines(series_id: int, value: float) -> pl.DataFrame:
+    row = (series_id, 1, value, 0.0, [value], "none", [], [value], 300, [value], [value], "")
+    return pl.DataFrame([row], schema=BASELINE_ROWS, orient="row")
+
+
+def _forecast(series_id: int, value: float) -> pl.DataFrame:
+    names = ("yhat", "lo_80", "hi_80", "lo_95", "hi_95")
+    schema = {"series_id": pl.Int64, "ts": TIME, **dict.fromkeys(names, pl.Float64)}
+    return pl.DataFrame([(series_id, T0, *[value] * 5)], schema=schema, orient="row")
+
+
+def _features(tenant: str, value: float) -> pl.DataFrame:
+    schema = {"service_id": pl.String, "ts": TIME, "cpu_trend": pl.Float64}
+    return pl.DataFrame([(f"{tenant}/checkout", T0, value)], schema=schema, orient="row")
+
+
+def _signal(tenant: str) -> Signal:
+    return Signal(
+        signal_id="s1",
+        tenant=tenant,
+        kind=SignalKind.ANOMALY,
+        service="checkout",
+        started_at=T0,
+        summary=f"of {tenant}",
+        severity=Severity.INFO,
+    )
+
+
+def _verdict(tenant: str) -> Verdict:
+    judgement = Judgement(decision=Decision.ASK, reason=tenant, ranked=(), shown=())
+    return Verdict(
+        tenant=tenant, case_id="c1", service="checkout", made_at=T0, signal_ids=("s1",), judgement=judgement
+    )
+
+
+def _seen(filled: Filled) -> dict[str, Any]:
+    """What every reading method of the store answers."""
+    store = filled.store
+    reads: dict[str, Callable[[], Any]] = {
+        "series.find": store.series.find,
+        "series.get": lambda: store.series.get(filled.series.series_id),
+        "series.known": lambda: store.series.known([filled.series.series_id]),
+        "samples.read": lambda: store.samples.read(T0, END).rows(),
+        "samples.latest": lambda: store.samples.latest().rows(),
+        "samples.span": store.samples.span,
+        "rollups.read": lambda: [
+            store.rollups.read("5m", T0, END).rows(),
+            store.rollups.read("1h", T0, END).rows(),
+        ],
+        "events.between": lambda: store.events.between(T0, END),
+        "incidents.between": lambda: store.incidents.between(T0, END),
+        "dead_letters.count": store.dead_letters.count,
+        "dead_letters.list": lambda: [letter.row for letter in store.dead_letters.list()],
+        "cursors.get": lambda: store.cursors.get("csv:x"),
+        "baselines.current": lambda: _version_and_rows(store),
+        "baselines.extent": store.baselines.extent,
+        "forecasts.latest": lambda: _rows(store.forecasts.latest(filled.series.series_id)),
+        "forecasts.latest_all": lambda: store.forecasts.latest_all().rows(),
+        "features.read": lambda: store.features.read(T0, END).rows(),
+        "signals.find": store.signals.find,
+        "signals.get": lambda: store.signals.get("s1"),
+        "deliveries.due": lambda: store.deliveries.due("slack", END),
+        "deliveries.attempts": lambda: store.deliveries.attempts("slack"),
+        "deliveries.alert_ids": lambda: store.deliveries.alert_ids("slack"),
+        "deliveries.waiting": lambda: store.deliveries.waiting("slack"),
+        "feedback.list": store.feedback.list,
+        "verdicts.list": store.verdicts.list,
+        "transitions.list": store.transitions.list,
+    }
+    return {name: read() for name, read in reads.items()}
+
+
+def _version_and_rows(store: Store) -> tuple[int, list[Any]] | None:
+    current = store.baselines.current()
+    return None if current is None else (current[0], current[1].rows())
+
+
+def _rows(frame: pl.DataFrame | None) -> list[Any] | None:
+    return None if frame is None else frame.rows()
+
+
+#: Every method that writes is tried below, from the other tenant.
+WRITES = {
+    "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "dead_letters.add",
+    "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
+    "signals.upsert", "deliveries.enqueue", "deliveries.enqueue_passed", "deliveries.enqueue_ended",
+    "deliveries.delivered", "deliveries.failed", "feedback.add", "verdicts.add", "transitions.append",
+    "retention.apply",
+}  # fmt: skip
+
+
+@pytest.fixture
+def pair(pool: Pool, request: pytest.FixtureRequest) -> tuple[Filled, Filled]:
+    name = request.node.name.split("[")[0][-30:]
+    return Filled(pool, f"{name}_a", 1.0), Filled(pool, f"{name}_b", 2.0)
+
+
+def test_every_method_of_the_store_is_tried_here(pair: tuple[Filled, Filled]) -> None:
+    methods = {
+        f"{name}.{method}"
+        for name, repository in vars(pair[0].store).items()
+        if not name.startswith("_") and not isinstance(repository, str)
+        for method, _ in inspect.getmembers(repository, inspect.ismethod)
+        if not method.startswith("_")
+    }
+    assert methods == set(_seen(pair[0])) | WRITES
+
+
+def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) -> None:
+    for mine, other in (pair, pair[::-1]):
+        seen = _seen(mine)
+        assert seen["series.find"] == [mine.series]
+        assert {row[2] for row in seen["samples.read"]} == {mine.value}
+        assert {row[0] for row in seen["samples.latest"]} == {mine.series.series_id}
+        assert {row[3] for rows in seen["rollups.read"] for row in rows} == {mine.value}
+        assert seen["events.between"] == [mine.event]
+        assert seen["incidents.between"] == [mine.incident]
+        assert (seen["dead_letters.count"], seen["dead_letters.list"]) == (1, [mine.store.tenant])
+        assert seen["cursors.get"] == mine.store.tenant
+        assert [row[2] for row in seen["baselines.current"][1]] == [mine.value]
+        assert seen["baselines.extent"] == (1, END, 1)
+        assert [row[2] for row in seen["forecasts.latest_all"]] == [mine.value]
+        assert mine.value in seen["features.read"][0]
+        assert seen["signals.find"] == [mine.signal] == seen["deliveries.due"]
+        assert seen["deliveries.waiting"] == 1
+        assert seen["feedback.list"] == [mine.feedback]
+        assert seen["verdicts.list"] == [mine.verdict]
+        assert seen["transitions.list"] == [mine.transition]
+        ids = [other.series.series_id]
+        assert mine.store.samples.read(T0, END, ids).is_empty()
+        assert mine.store.rollups.read("1h", T0, END, ids).is_empty()
+        assert mine.store.forecasts.latest(ids[0]) is None
+        assert mine.store.series.known(ids) == set()
+        with pytest.raises(UnknownSeriesError):
+            mine.store.series.get(ids[0])
+
+
+def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Filled]) -> None:
+    mine, other = pair
+    before = _seen(other)
+    store, ids = mine.store, [other.series.series_id]
+    refused: list[Callable[[], object]] = [
+        lambda: store.series.register([other.series]),
+        lambda: store.samples.write(pl.DataFrame([(ids[0], END, 9.0)], schema=SAMPLES, orient="row")),
+        lambda: store.events.add([other.event]),
+        lambda: store.incidents.add([other.incident]),
+        lambda: store.forecasts.publish(_forecast(ids[0], 9.0), made_at=T0, model=None),
+        lambda: store.features.write(_features(other.store.tenant, 9.0)),
+        lambda: store.signals.upsert([other.signal]),
+        lambda: store.feedback.add([other.feedback]),
+        lambda: store.verdicts.add([other.verdict]),
+        lambda: store.transitions.append(other.transition),
+    ]
+    for write in refused:
+        with pytest.raises(InputError):
+            write()
+    store.rollups.refresh(T0, END)
+    store.dead_letters.add("csv:x", pl.DataFrame({"row": ["more"], "reason": ["bad"]}))
+    store.cursors.set("csv:x", "moved")
+    store.baselines.publish(
+        _baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None
+    )
+    store.deliveries.failed("slack", ["s1"], "down", END)
+    store.deliveries.delivered("slack", ["s1"], alert_id="s1")
+    store.deliveries.enqueue(["pagerduty"], ["s1"])
+    store.deliveries.enqueue_ended("slack", "slack/ended")
+    store.features.ensure_columns(["cpu_trend"])
+    store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
+    assert _seen(other) == before
+
+
+def test_a_signal_of_the_other_cannot_be_sent(pair: tuple[Filled, Filled]) -> None:
+    mine, other = pair
+    other.store.signals.upsert([Signal(**{**_fields(other.signal), "signal_id": "only-b"})])
+    with pytest.raises(NotFoundError):
+        mine.store.deliveries.enqueue(["slack"], ["only-b"])
+    with pytest.raises(NotFoundError):
+        mine.store.signals.get("only-b")
+
+
+def _fields(signal: Signal) -> dict[str, Any]:
+    return {name: getattr(signal, name) for name in signal.__dataclass_fields__}

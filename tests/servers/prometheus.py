@@ -1,0 +1,134 @@
+"""Debian's Prometheus and node_exporter, of the test's own, on free ports."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+
+START_TIMEOUT_S = 30
+
+
+def missing_programs() -> list[str]:
+    """Those of the programs that are not installed."""
+    wanted = ("prometheus", "promtool", "prometheus-node-exporter")
+    return [program for program in wanted if shutil.which(program) is None]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def node_exporter() -> Iterator[str]:
+    """`host:port` of a running node_exporter."""
+    address = f"127.0.0.1:{free_port()}"
+    command = ["prometheus-node-exporter", f"--web.listen-address={address}", "--log.level=error"]
+    with _running(command, f"http://{address}/metrics"):
+        yield address
+
+
+@contextmanager
+def prometheus(
+    folder: Path, targets: Mapping[str, str], *, scrape_s: int = 1, remote_write: str | None = None
+) -> Iterator[str]:
+    """The URL of a running Prometheus that scrapes `targets` (job -> host:port); its blocks are in `folder`/data."""
+    jobs = "".join(
+        f"  - job_name: {job}\n    static_configs: [{{targets: ['{address}']}}]\n"
+        for job, address in targets.items()
+    )
+    config = folder / "prometheus.yml"
+    config.write_text(
+        f"global: {{scrape_interval: {scrape_s}s, scrape_timeout: {scrape_s}s}}\nscrape_configs:\n{jobs or '  []'}\n"
+    )
+    if remote_write is not None:
+        with config.open("a") as file:
+            file.write(
+                f"remote_write: [{{url: '{remote_write}', queue_config: {{batch_send_deadline: 1s}}}}]\n"
+            )
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={url.removeprefix('http://')}",
+        "--storage.tsdb.retention.time=50y",
+        "--log.level=error",
+    ]
+    with _running(command, f"{url}/-/ready"):
+        yield url
+
+
+def backfill(folder: Path, samples: Mapping[str, Sequence[tuple[datetime, float]]]) -> None:
+    """Put a history where a Prometheus of `folder` finds it; keys are series as Prometheus writes them."""
+    text = folder / "history.om"
+    lines = [
+        f"{series} {value} {at.timestamp():.3f}"
+        for series, history in sorted(samples.items())
+        for at, value in history
+    ]
+    text.write_text("\n".join(lines) + "\n# EOF\n")
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@contextmanager
+def _running(command: Sequence[str], ready_url: str) -> Iterator[None]:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while not _answers(ready_url):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    process.kill()
+                    raise RuntimeError(f"{command[0]} did not start: {process.communicate()[1]}")
+                time.sleep(0.05)
+            yield
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def received_posts(take: Callable[[bytes], None]) -> Iterator[str]:
+    """`host:port` of a server that hands every body to `take`, and says 500 when that raises."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            try:
+                take(body)
+            except Exception as error:  # noqa: BLE001 - told to the test at its end
+                failures.append(error)
+            self.send_response(500 if failures else 204)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    failures: list[Exception] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+    if failures:
+        raise failures[0]

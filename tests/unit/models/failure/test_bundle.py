@@ -1,0 +1,261 @@
+"""The failure model: calibrated, never falling with the horizon, with reasons that add up, and honest when poor."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from core.errors import InsufficientDataError, InvalidFrameError
+from models.failure import FailureBundle, fit_failure
+from models.failure.alarms import RELEASE_SHARE, alarm_runs, leads_h
+from models.failure.balance import balanced
+from models.failure.bundle import TELL_TIME_FROM
+from models.failure.calibration import calibration_error, fit_calibrator, reliability
+from models.failure.fit import FitReport
+from models.failure.learning import time_folds
+from models.failure.measures import nasa_score, precision_at_recall
+from models.failure.reasons import BASE, REST, tell
+
+NAMES = ("memory_level_15m", "memory_slope_3h", "hour_of_day")
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def moments(failures: int, seed: int = 0) -> pl.DataFrame:
+    """Services whose memory climbs for 10 h before each failure and idles otherwise; one moment every half hour."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for service in range(4):
+        steps = 40 * 48
+        hours = np.arange(steps) / 2
+        at = np.sort(rng.choice(np.arange(40, 930, 30), failures // 4, replace=False)).astype(float)
+        rest = np.full(steps, np.inf)
+        for one in at:
+            before = hours < one
+            rest[before] = np.minimum(rest[before], (one - hours)[before])
+        climb = np.clip(1 - rest / 10, 0, 1)
+        frames.append(
+            pl.DataFrame(
+                {
+                    "service_id": [f"t/s{service}"] * steps,
+                    "ts": [START + timedelta(hours=h) for h in hours.tolist()],
+                    "memory_level_15m": 0.4 + 0.55 * climb + rng.normal(0, 0.03, steps),
+                    "memory_slope_3h": np.where(climb > 0, 0.055, 0) + rng.normal(0, 0.01, steps),
+                    "hour_of_day": hours % 24,
+                    "usable": [True] * steps,
+                    "failure_in_s": [None if np.isinf(r) else r * 3600 for r in rest.tolist()],
+                    "next_type": [
+                        None if np.isinf(r) else ("memory_leak" if service % 2 else "disk_full")
+                        for r in rest.tolist()
+                    ],
+                    "known_s": (steps / 2 - hours) * 3600,
+                },
+                schema_overrides={"failure_in_s": pl.Float64, "ts": pl.Datetime("us", "UTC")},
+            )
+        )
+    return pl.concat(frames)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[FailureBundle, FitReport]:
+    return fit_failure(moments(80), NAMES, seed=3, trials=3)
+
+
+@pytest.fixture(scope="module")
+def bundle(fitted: tuple[FailureBundle, FitReport]) -> FailureBundle:
+    return fitted[0]
+
+
+@pytest.fixture(scope="module")
+def unseen() -> pl.DataFrame:
+    return moments(80, seed=9)
+
+
+def test_risks_are_found_and_mean_what_they_say(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
+    known = unseen.filter(pl.col("known_s") >= 3 * 3600)
+    x = known.select(NAMES).to_numpy().astype(np.float32)
+    happened = (known["failure_in_s"].fill_null(9e9).to_numpy() <= 3 * 3600).astype(float)
+    said = bundle.probabilities(x)[:, 1]
+    assert precision_at_recall(happened, said, 0.8) > 0.8
+    assert calibration_error(said, happened) < 0.03
+
+
+def test_probabilities_never_fall_with_the_horizon(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
+    probabilities = bundle.probabilities(unseen.select(NAMES).to_numpy().astype(np.float32))
+    assert (np.diff(probabilities, axis=1) >= 0).all()
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+def test_factors_add_up_to_the_margin_of_the_alert_horizon(
+    bundle: FailureBundle, unseen: pl.DataFrame
+) -> None:
+    rows = unseen[200:205]
+    index = bundle.horizons_s.index(bundle.alert_horizon_s)
+    margins = bundle.boosters[index].inplace_predict(
+        rows.select(NAMES).to_numpy().astype(np.float32), predict_type="margin"
+    )
+    for risk, margin in zip(bundle.predict(rows), margins, strict=True):
+        assert {REST, BASE} <= {factor.name for factor in risk.factors}
+        assert sum(factor.contribution for factor in risk.factors) == pytest.approx(margin, abs=1e-4)
+
+
+def test_the_time_range_holds_as_often_as_it_says(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
+    climbing = unseen.filter(pl.col("failure_in_s") <= 9 * 3600)
+    inside = told = 0
+    for row, risk in zip(climbing.iter_rows(named=True), bundle.predict(climbing), strict=True):
+        if risk.when is not None:
+            told += 1
+            fails_at = row["ts"] + timedelta(seconds=row["failure_in_s"])
+            inside += risk.when.p10 <= fails_at <= risk.when.p90
+    assert told > 0.8 * climbing.height
+    assert 0.65 < inside / told < 0.95
+
+
+def test_a_time_is_told_only_where_a_failure_within_a_day_is_likely(
+    bundle: FailureBundle, unseen: pl.DataFrame
+) -> None:
+    risks = bundle.predict(unseen[::40])
+    likely = [risk.probability_by_horizon_s[86_400] >= TELL_TIME_FROM for risk in risks]
+    assert [risk.when is not None for risk in risks] == likely
+    assert True in likely
+
+
+def test_files_bring_the_same_bundle_back(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
+    files = bundle.to_files()
+    again = FailureBundle.from_files(files)
+    assert again.predict(unseen[:50]) == bundle.predict(unseen[:50])
+    assert again.to_files() == files
+    assert all(name.endswith((".json", ".npz", ".ubj")) for name in files)
+
+
+def test_the_same_data_and_seed_give_the_same_model(bundle: FailureBundle) -> None:
+    again, _ = fit_failure(moments(80), NAMES, seed=3, trials=3)
+    assert again.to_files() == bundle.to_files()
+
+
+def test_one_row_and_many_rows_say_the_same(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
+    many = bundle.predict(unseen[:100])
+    for row in (0, 57, 99):
+        one = bundle.predict(unseen[row : row + 1])[0]
+        for horizon, probability in one.probability_by_horizon_s.items():
+            assert probability == pytest.approx(many[row].probability_by_horizon_s[horizon], abs=1e-5)
+
+
+def test_unknown_features_are_no_obstacle(bundle: FailureBundle) -> None:
+    rows = pl.DataFrame({name: [None] for name in NAMES}, schema=dict.fromkeys(NAMES, pl.Float64))
+    assert bundle.predict(rows)[0].factors
+
+
+def test_a_lacking_feature_is_named(bundle: FailureBundle) -> None:
+    with pytest.raises(InvalidFrameError, match="memory_slope_3h"):
+        bundle.predict(pl.DataFrame({"memory_level_15m": [0.5], "hour_of_day": [1.0]}))
+
+
+def test_a_handful_of_failures_teaches_nothing_but_their_rate() -> None:
+    poor, report = fit_failure(moments(8), NAMES, seed=3)
+    risks = poor.predict(moments(8)[300:340])
+    assert not poor.boosters
+    assert "8 failures" in report.notes[0]
+    assert len({tuple(risk.probability_by_horizon_s.values()) for risk in risks}) == 1
+    assert all(0 < p < 0.3 for p in risks[0].probability_by_horizon_s.values())
+    assert FailureBundle.from_files(poor.to_files()).predict(moments(8)[:3]) == poor.predict(moments(8)[:3])
+
+
+def test_few_failures_are_never_a_confident_number() -> None:
+    few, report = fit_failure(moments(24), NAMES, seed=3, trials=1)
+    rich, _ = fit_failure(moments(80), NAMES, seed=3, trials=1)
+    x = np.array([[0.93, 0.055, 12.0]], dtype=np.float32)
+    assert few.probabilities(x).max() < rich.probabilities(x).max()
+    assert few.notes == report.notes != ()
+
+
+def test_nothing_usable_is_told() -> None:
+    with pytest.raises(InsufficientDataError):
+        fit_failure(moments(8).with_columns(usable=False), NAMES, seed=3)
+
+
+def test_the_choice_of_balance_is_recorded(fitted: tuple[FailureBundle, FitReport]) -> None:
+    _, report = fitted
+    assert {trial.candidate.balance for trial in report.trials} == {"none", "weights", "smote"}
+    assert report.params["balance"] == report.trials[0].candidate.balance
+    assert report.trials[0].average_precision == max(trial.average_precision for trial in report.trials)
+
+
+def test_smote_adds_rare_rows_and_leaves_the_real_ones() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 3)).astype(np.float32)
+    x[3, 1] = np.nan
+    y = np.zeros(500)
+    y[:12] = 1
+    more_x, more_y, weight = balanced("smote", 0)(x, y)
+    assert weight is None
+    assert np.array_equal(more_x[:500], x, equal_nan=True)
+    assert more_y[500:].all()
+    assert len(more_y) > 540
+
+
+def test_folds_of_time_keep_their_distance() -> None:
+    ts = np.arange(1000.0)
+    folds = time_folds(ts, 4, 50)
+    for learn, hold in zip(folds.learn, folds.hold, strict=True):
+        assert np.abs(ts[learn][:, None] - ts[hold][None, :]).min() > 50
+    assert np.array_equal(sum(hold.astype(int) for hold in folds.hold), np.ones(1000))
+
+
+def test_calibration_is_measured_by_bin() -> None:
+    said = np.array([0.1, 0.1, 0.9, 0.9])
+    assert calibration_error(said, np.array([0.0, 0.0, 1.0, 1.0])) == pytest.approx(0.1)
+    assert reliability(said, np.array([0.0, 0.0, 1.0, 1.0])).tolist() == [[0.1, 0.0, 2.0], [0.9, 1.0, 2.0]]
+
+
+def test_a_calibrator_never_falls_and_is_never_certain() -> None:
+    rng = np.random.default_rng(1)
+    margins = rng.normal(size=400)
+    calibrate = fit_calibrator(margins, (margins + rng.normal(0, 0.1, 400) > 0).astype(float))
+    grid = calibrate(np.linspace(-5, 5, 200))
+    assert (np.diff(grid) >= 0).all()
+    assert grid[0] > 0.0
+    assert grid[-1] < 1.0
+
+
+def test_an_alarm_holds_until_the_risk_has_clearly_fallen() -> None:
+    assert alarm_runs(np.array([0.5, 0.9, 0.6, 0.5, 0.47, 0.9]), 0.8).tolist() == [-1, 0, 0, 0, -1, 1]
+    assert 0.47 < RELEASE_SHARE * 0.8 < 0.5
+
+
+def test_the_lead_counts_from_the_alarm_that_lasts_until_the_failure() -> None:
+    frame = pl.DataFrame(
+        {
+            "service_id": ["t/a"] * 6,
+            "ts": [START + timedelta(hours=h) for h in range(6)],
+            "failure_in_s": [3600.0 * (6 - h) for h in range(6)],
+            "next_type": ["disk_full"] * 6,
+        }
+    ).with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))
+    leads = leads_h(frame, np.array([0.9, 0.1, 0.1, 0.9, 0.8, 0.9]), 0.8)
+    assert leads["lead_h"].to_list() == [3.0]
+
+
+def test_late_predictions_cost_more_than_early_ones() -> None:
+    truth = np.array([50.0])
+    assert nasa_score(truth + 10, truth) > nasa_score(truth - 10, truth) > 0
+    assert nasa_score(truth, truth) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("memory_slope_6h", 0.021, "memory grows 2.1 % of its limit an hour over 6 h"),
+        ("disk_hours_to_limit_3h", 4.25, "disk at its limit in 4.2 h at the pace of the last 3 h"),
+        ("disk_hours_to_limit_3h", 48.0, "disk not on its way to its limit at the pace of the last 3 h"),
+        ("queue_deviation", -3.0, "queue 3.0 sigma below its usual at this time of day"),
+        ("hours_since_deploy", 1.5, "last deploy 1.5 h ago"),
+        ("hours_since_deploy", 336.0, "no deploy known"),
+        ("memory_times_usual_slope", 8.0, "memory changes 8.0 times as fast as usual"),
+        ("day_of_week", 2.0, "day of week Tuesday"),
+        ("memory_level_15m", float("nan"), "memory_level_15m is not known"),
+        ("something", 0.5, "something is 0.5"),
+    ],
+)
+def test_a_feature_is_told_in_words_with_numbers(name: str, value: float, text: str) -> None:
+    assert tell(name, value) == text

@@ -1,0 +1,117 @@
+"""A bundle answers alone, survives its files to the last bit, and moves on with newer samples."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from core.domain import Role, Series
+from core.errors import InvalidFrameError, UnknownSeriesError
+from core.frames import SAMPLES
+from models.bundles import load_bundle
+from models.forecasters.bundle import FORECASTS, Entry, ForecasterBundle
+from models.forecasters.checks import example
+from models.forecasters.global_trees import learn
+from models.forecasters.prophet import ProphetForecaster
+from models.forecasters.protocols import History
+from models.forecasters.selection import Candidate, Plan, select
+
+SERIES = Series(tenant="t", service="shop", metric="requests_per_second", role=Role.TRAFFIC)
+KEY = SERIES.series_id
+END = datetime(2026, 1, 5, tzinfo=UTC) + timedelta(days=21)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> ForecasterBundle:
+    history = example()
+    return ForecasterBundle(
+        {KEY: Entry(series=SERIES, history=history, choice=select(history, Plan()))}, seed=7
+    )
+
+
+def recent(hours: int, value: float) -> pl.DataFrame:
+    ts = [END + timedelta(minutes=5 * number) for number in range(12 * hours)]
+    return pl.DataFrame(
+        {"series_id": [KEY] * len(ts), "ts": ts, "value": [value] * len(ts)}, schema=dict(SAMPLES)
+    )
+
+
+def test_the_files_give_the_same_forecast_to_the_last_bit(bundle: ForecasterBundle) -> None:
+    again = ForecasterBundle.from_files(bundle.to_files())
+    first, second = bundle.forecast(KEY), again.forecast(KEY)
+    assert np.array_equal(first.yhat, second.yhat)
+    assert np.array_equal(first.lower[0.95], second.lower[0.95])
+    assert np.array_equal(bundle.paths(first), again.paths(second))
+    assert again.entries[KEY].choice.reason == bundle.entries[KEY].choice.reason
+    assert again.to_files() == bundle.to_files()
+
+
+def test_the_registry_knows_how_to_load_it(bundle: ForecasterBundle) -> None:
+    assert isinstance(load_bundle("forecaster", bundle.to_files()), ForecasterBundle)
+
+
+def test_nothing_in_the_files_is_a_pickle(bundle: ForecasterBundle) -> None:
+    files = bundle.to_files()
+    assert set(files) == {"bundle.json", "arrays.npz", "prophet.json"}
+    json.loads(files["bundle.json"])
+
+
+def test_newer_samples_move_the_forecast_on(bundle: ForecasterBundle) -> None:
+    prediction = bundle.forecast(KEY, recent(6, 500.0))
+    assert prediction.made_at == END + timedelta(hours=6)
+    assert prediction.times()[0] == prediction.made_at
+    assert prediction.yhat[0] > bundle.forecast(KEY).yhat[6] + 20
+
+
+def test_hours_without_samples_are_missing_and_not_zero(bundle: ForecasterBundle) -> None:
+    later = bundle.forecast(KEY, at=END + timedelta(hours=6))
+    assert later.made_at == END + timedelta(hours=6)
+    assert later.yhat.min() > 50
+
+
+def test_the_grid_stands_when_the_present_lies_between_two_steps(bundle: ForecasterBundle) -> None:
+    assert bundle.forecast(KEY, at=END + timedelta(minutes=90)).made_at == END + timedelta(hours=1)
+
+
+def test_a_frame_is_answered_with_a_frame(bundle: ForecasterBundle) -> None:
+    answer = bundle.predict_frame(recent(1, 100.0))
+    assert answer.schema == pl.Schema(dict(FORECASTS))
+    assert answer.height == 24
+    assert bundle.predict_frame(recent(0, 1.0)).height == 0
+    with pytest.raises(InvalidFrameError):
+        bundle.predict_frame(pl.DataFrame({"ts": [1]}))
+
+
+def test_an_unknown_series_is_told(bundle: ForecasterBundle) -> None:
+    with pytest.raises(UnknownSeriesError):
+        bundle.forecast(12345)
+
+
+def test_prophet_and_the_common_trees_travel_with_the_bundle() -> None:
+    history = example()
+    trees = learn([history.until(len(history) - 144)], 24, seed=1)
+    choice = select(history, Plan(), [Candidate(forecaster=trees, since=len(history) - 144)])
+    weights = {"prophet": 0.5, trees.name: 0.5}
+    mixed = type(choice)(weights=weights, errors=choice.errors)
+    prophet = ProphetForecaster().fit(history).to_json()
+    first = ForecasterBundle(
+        {KEY: Entry(series=SERIES, history=history, choice=mixed, prophet=prophet)}, trees=trees
+    )
+    second = ForecasterBundle.from_files(first.to_files())
+    assert np.array_equal(first.forecast(KEY).yhat, second.forecast(KEY).yhat)
+    moved = second.forecast(KEY, recent(6, 200.0))
+    assert moved.yhat[0] > first.forecast(KEY).yhat[6]
+
+
+def test_prophet_knows_a_deploy_that_shifted_the_level() -> None:
+    values = example(28).values.copy()
+    at = 24 * 20
+    values[at:] += 80
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    deploy = start + timedelta(hours=at)
+    history = History(values=values, start=start, step_s=3_600, seasons=(24, 168), deploys=(deploy,))
+    fitted = ProphetForecaster().fit(history)
+    assert fitted.deploys == (deploy,)
+    assert float(np.mean(fitted.predict(24))) == pytest.approx(180, abs=8)

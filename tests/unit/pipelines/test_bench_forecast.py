@@ -1,0 +1,137 @@
+"""The forecasting bench: the layouts it reads, the figures it gives, and that it never looks ahead."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from core.errors import InputError
+from models.forecasters.metrics import coverage, mase, msis, naive2, owa, scale_of, smape
+from pipelines.bench_forecast import bench_forecast
+from pipelines.forecast_sets import read_set
+
+DATASETS = Path(os.environ.get("FOREWARN_DATASETS", Path(__file__).parents[4] / "shared" / "datasets"))
+
+
+def course(n: int, seed: int = 1) -> np.ndarray:
+    t = np.arange(n)
+    return 100 + 20 * np.sin(2 * np.pi * t / 24) + np.random.default_rng(seed).normal(0, 2, n)
+
+
+def write_m4(folder: Path, *, with_test: bool, lengths: tuple[int, ...] = (400, 500)) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    width = max(lengths)
+    train, test = ["V1," + ",".join(f"V{k}" for k in range(2, width + 2))], ["V1,V2"]
+    for number, n in enumerate(lengths, start=1):
+        values = course(n + 24, number)
+        cells = [f"{value:.3f}" for value in values[:n]] + [""] * (width - n)
+        train.append(f'"H{number}",' + ",".join(cells))
+        test.append(f'"H{number}",' + ",".join(f"{value:.3f}" for value in values[n:]))
+    (folder / "Hourly-train.csv").write_text("\n".join(train))
+    if with_test:
+        (folder / "Hourly-test.csv").write_text("\n".join(test))
+    return folder
+
+
+def test_m4_with_a_test_file_is_scored_and_written(tmp_path: Path) -> None:
+    folder = write_m4(tmp_path / "m4", with_test=True)
+    report = bench_forecast(
+        folder, "m4", horizon=24, season=(24, 168), out=tmp_path / "out", json_file=tmp_path / "figures.json"
+    )
+    ours = report.models["forewarn"]
+    assert report.series == 2
+    assert 0.3 < ours.mase < 1.0
+    assert ours.owa < 1
+    assert 0.5 < ours.coverage["80"] <= 1
+    frame = pl.read_parquet(tmp_path / "out" / "forecasts.parquet")
+    assert frame.columns == ["unique_id", "step", "yhat", "lo_80", "hi_80", "lo_95", "hi_95"]
+    assert frame.height == 48
+    assert frame["step"].min() == 1
+    assert json.loads((tmp_path / "figures.json").read_text())["models"]["forewarn"]["mase"] == ours.mase
+
+
+def test_the_train_file_alone_finds_its_test_file(tmp_path: Path) -> None:
+    folder = write_m4(tmp_path, with_test=True)
+    assert all(one.future is not None for one in read_set(folder / "Hourly-train.csv", "m4"))
+
+
+def test_without_a_test_file_it_forecasts_beyond_the_end(tmp_path: Path) -> None:
+    folder = write_m4(tmp_path / "m4", with_test=False)
+    report = bench_forecast(folder, "m4", horizon=12, out=tmp_path / "out")
+    assert np.isnan(report.models["forewarn"].mase)
+    assert pl.read_parquet(tmp_path / "out" / "forecasts.parquet").height == 24
+
+
+def test_rolling_origins_do_not_see_what_comes_after_them(tmp_path: Path) -> None:
+    folder = write_m4(tmp_path / "a", with_test=False, lengths=(400,))
+    other = write_m4(tmp_path / "b", with_test=False, lengths=(400,))
+    file = other / "Hourly-train.csv"
+    lines = file.read_text().split("\n")
+    cells = lines[1].split(",")
+    lines[1] = ",".join(cells[:-24] + ["99999"] * 24)
+    file.write_text("\n".join(lines))
+    for folder_, out in ((folder, "x"), (other, "y")):
+        bench_forecast(folder_, "m4", horizon=24, origins=2, out=tmp_path / out)
+    first, second = (pl.read_parquet(tmp_path / out / "forecasts.parquet") for out in "xy")
+    assert first.equals(second)
+
+
+def test_csv_is_read_by_whatever_names(tmp_path: Path) -> None:
+    ts = pl.datetime_range(
+        pl.datetime(2026, 1, 1), pl.datetime(2026, 1, 10), interval="1h", eager=True
+    ).alias("when")
+    pl.DataFrame({"when": ts, "load": course(len(ts))}).write_csv(tmp_path / "host.csv")
+    [one] = read_set(tmp_path, "csv")
+    assert one.unique_id == "host"
+    assert one.step_s == 3_600
+    assert len(one.values) == len(ts)
+
+
+def test_a_long_csv_has_many_series(tmp_path: Path) -> None:
+    n = 60
+    frame = pl.DataFrame(
+        {
+            "unique_id": ["a"] * n + ["b"] * n,
+            "ds": [3_600 * step for step in range(n)] * 2,
+            "y": np.concatenate([course(n), course(n, 2)]),
+        }
+    )
+    frame.write_csv(tmp_path / "long.csv")
+    assert sorted(one.unique_id for one in read_set(tmp_path / "long.csv", "csv")) == ["a", "b"]
+
+
+def test_an_unknown_format_and_a_missing_path_are_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no format"):
+        read_set(tmp_path, "xml")
+    with pytest.raises(InputError, match="does not exist"):
+        read_set(tmp_path / "nothing", "m4")
+    with pytest.raises(InputError, match="holds no series"):
+        read_set(tmp_path, "kpi")
+
+
+@pytest.mark.skipif(not DATASETS.exists(), reason=f"no data sets at {DATASETS}")
+def test_worldcup98_is_forecast_better_than_by_the_seasonal_naive() -> None:
+    report = bench_forecast(DATASETS / "worldcup98", "worldcup98", horizon=24, origins=4)
+    assert report.models["forewarn"].mase < 0.9
+
+
+def test_the_measures_are_those_of_m4() -> None:
+    past = np.tile([1.0, 3.0], 4) + np.repeat(np.arange(4.0), 2)
+    scale = scale_of(past, 2)
+    assert scale == pytest.approx(1.0)
+    assert mase(np.array([2.0, 4.0]), np.array([3.0, 3.0]), scale) == pytest.approx(1.0)
+    assert smape(np.array([1.0]), np.array([3.0])) == pytest.approx(100.0)
+    assert smape(np.array([0.0]), np.array([0.0])) == 0.0
+    low, high, actual = np.array([0.0, 0.0]), np.array([1.0, 1.0]), np.array([0.5, 2.0])
+    assert coverage(actual, low, high) == 0.5
+    assert msis(actual, low, high, 1.0, 0.95) == pytest.approx(1 + 40 * 1.0 / 2)
+    assert owa(0.5, 10.0, 1.0, 20.0) == pytest.approx(0.5)
+
+
+def test_naive2_takes_a_season_out_and_puts_it_back() -> None:
+    past = np.tile(np.array([1.0, 2.0, 3.0, 2.0]), 10)
+    assert naive2(past, 4, 6) == pytest.approx([1.0, 2.0, 3.0, 2.0, 1.0, 2.0])
+    assert naive2(np.random.default_rng(1).normal(10, 1, 60), 4, 2).std() == 0.0

@@ -1,0 +1,52 @@
+"""A breach and a plan are drawn without a window and end as files."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.domain import Role, Series
+from models.capacity import plan_capacity
+from models.forecasters.bundle import Entry, ForecasterBundle
+from models.forecasters.protocols import History
+from models.forecasters.selection import Plan, select
+from models.outlook import look_ahead
+from pipelines.plots import plot_breach, plot_capacity, save
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DISK = Series(
+    tenant="t", service="db", metric="disk_used_bytes", unit="bytes", role=Role.CAPACITY, limit=100.0
+)
+
+
+@pytest.fixture
+def history() -> History:
+    values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)])
+    values = values + np.random.default_rng(1).normal(0, 0.3, len(values))
+    start = NOW - timedelta(hours=len(values))
+    return History(values=values, start=start, step_s=3_600, seasons=(24, 168))
+
+
+def test_a_breach_is_drawn_with_its_limit_and_its_range(history: History, tmp_path: Path) -> None:
+    entry = Entry(series=DISK, history=history, choice=select(history, Plan()))
+    bundle = ForecasterBundle({DISK.series_id: entry})
+    prediction = bundle.forecast(DISK.series_id)
+    outlook = look_ahead(
+        DISK,
+        history,
+        bundle.paths(prediction),
+        level=float(history.values[-1]),
+        an_hour_ago=float(history.values[-2]),
+        rng=np.random.default_rng(1),
+    )
+    assert outlook is not None
+    figure = plot_breach(DISK, history, prediction, outlook)
+    assert figure.axes[0].get_title(loc="left").startswith("disk of db is full in ")
+    assert save(figure, tmp_path / "breach.png").stat().st_size > 5_000
+
+
+def test_a_plan_is_drawn(history: History, tmp_path: Path) -> None:
+    found = plan_capacity(DISK, history, at=NOW, seed=1)
+    assert found is not None
+    assert save(plot_capacity(found, at=NOW), tmp_path / "plots" / "plan.svg").exists()
