@@ -62,21 +62,8 @@ class Samples:
             raise InputError("samples must have a series, a time and a finite value in every row")
         total = frame.height
         frame, clashes = _first_of_each(frame)
-        with self._session.atomically(), self._session.connection() as connection:
-            ranges = self._ranges(connection, frame)
-            occupied = _occupied(connection, ranges)
-            if occupied.is_empty():
-                fresh, other = frame, frame.clear()
-            else:
-                hit = pl.col("series_id").is_in(occupied.implode())
-                fresh, other = frame.filter(~hit), frame.filter(hit)
-            if not _copy_unless_taken(connection, fresh):
-                fresh, other = fresh.clear(), frame
-            inserted = fresh.height
-            if not other.is_empty():
-                new, conflicts = _merge(connection, other)
-                inserted += new
-                clashes = pl.concat([clashes, conflicts])
+        inserted, conflicts = self._session.atomically_retried(lambda: self._insert(frame))
+        clashes = pl.concat([clashes, conflicts])
         return WriteResult(inserted=inserted, duplicates=total - inserted - clashes.height, conflicts=clashes)
 
     def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
@@ -120,6 +107,21 @@ class Samples:
         )
         first, last = rows[0]["first"], rows[0]["last"]
         return None if first is None else (utc(first), utc(last))
+
+    def _insert(self, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
+        """Store what is not there yet; returns how many rows, and those that contradict what is there."""
+        with self._session.connection() as connection:
+            occupied = _occupied(connection, self._ranges(connection, frame))
+            hit = pl.col("series_id").is_in(occupied.implode())
+            fresh, other = (
+                (frame, frame.clear()) if occupied.is_empty() else (frame.filter(~hit), frame.filter(hit))
+            )
+            if not _copy_unless_taken(connection, fresh):
+                fresh, other = fresh.clear(), frame
+            if other.is_empty():
+                return fresh.height, pl.DataFrame(schema=_CONFLICTS)
+            merged, conflicts = _merge(connection, other)
+            return fresh.height + merged, conflicts
 
     def _ranges(self, connection: Connection, frame: pl.DataFrame) -> pl.DataFrame:
         """First and last time of each series of the frame, once all are known to be this tenant's."""

@@ -2,10 +2,10 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -17,6 +17,10 @@ from core.errors import InputError, UnavailableError
 Connection = psycopg.Connection[TupleRow]
 Pool = ConnectionPool[Connection]
 Statement = str | sql.SQL | sql.Composed
+Result = TypeVar("Result")
+
+#: How often a transaction that the server gave up to end a deadlock is tried.
+_DEADLOCK_TRIES = 4
 
 _TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
@@ -87,6 +91,21 @@ class Session:
                 yield
             finally:
                 self._bound.connection = outer
+
+    def atomically_retried(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns, done `atomically`, and once more when the server ends a deadlock by undoing it.
+
+        TimescaleDB compresses a chunk under locks that grow, so that whoever first reads and then writes
+        the same chunk can wait for it while it waits for them.
+        """
+        for _ in range(_DEADLOCK_TRIES - 1):
+            try:
+                with self.atomically():
+                    return work()
+            except psycopg.errors.DeadlockDetected:
+                continue
+        with self.atomically():
+            return work()
 
     def rows(self, query: Statement, parameters: dict[str, Any]) -> list[DictRow]:
         """All rows of a query; `tenant` is always among the parameters."""

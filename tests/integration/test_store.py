@@ -1,10 +1,11 @@
 """Every repository on a real server: what goes in comes back, and again changes nothing."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 import psycopg
 import pytest
+from fakes.rows import STEP, T0, make_series, samples_of
 
 from core.domain import (
     Band,
@@ -21,29 +22,15 @@ from core.domain import (
     Signal,
     SignalKind,
 )
-from core.errors import InputError, InvalidFrameError, NotFoundError, UnknownSeriesError
-from core.frames import SAMPLES, TIME
+from core.errors import InputError, NotFoundError, UnknownSeriesError
+from core.frames import TIME
 from core.hypotheses import Decision, Feedback, IncidentState, Judgement, Transition, Verdict
-from core.settings import Settings
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.keys import KeyRing
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
 
-T0 = datetime(2026, 1, 5, tzinfo=UTC)
-STEP = timedelta(minutes=5)
 MODEL = ModelRef(name="detector", version=3, run_id="r1")
-
-
-def make_series(store: Store, metric: str = "latency_seconds", **rest: object) -> Series:
-    made = Series(tenant=store.tenant, service="checkout", metric=metric, **rest)  # type: ignore[arg-type]
-    store.series.register([made])
-    return made
-
-
-def frame(series: Series, values: list[float], start: datetime = T0) -> pl.DataFrame:
-    rows = [(series.series_id, start + n * STEP, value) for n, value in enumerate(values)]
-    return pl.DataFrame(rows, schema=SAMPLES, orient="row")
 
 
 def make_signal(store: Store, signal_id: str = "s1", **rest: object) -> Signal:
@@ -83,99 +70,6 @@ def test_a_series_comes_back_as_it_was_and_takes_over_new_metadata(store: Store)
 def test_an_unknown_series_is_named(store: Store) -> None:
     with pytest.raises(UnknownSeriesError, match="12345"):
         store.series.get(12345)
-
-
-def test_samples_come_back_sorted_and_half_open(store: Store) -> None:
-    one, two = make_series(store, "a"), make_series(store, "b")
-    written = pl.concat([frame(two, [4.0, 5.0, 6.0]), frame(one, [1.0, 2.0, 3.0])]).reverse()
-    assert store.samples.write(written).inserted == 6
-    read = store.samples.read(T0, T0 + 2 * STEP)
-    assert read.equals(written.filter(pl.col("ts") < T0 + 2 * STEP).sort("series_id", "ts"))
-    assert read.schema == pl.Schema(SAMPLES)
-    only = store.samples.read(T0, T0 + timedelta(days=1), [two.series_id])
-    assert only["value"].to_list() == [4.0, 5.0, 6.0]
-    assert store.samples.read(T0, T0 + STEP, []).is_empty()
-    assert store.samples.span() == (T0, T0 + 2 * STEP)
-    newest = {row["series_id"]: row["value"] for row in store.samples.latest().to_dicts()}
-    assert newest == {one.series_id: 3.0, two.series_id: 6.0}
-
-
-def test_a_store_without_samples_says_so(store: Store) -> None:
-    make_series(store)
-    assert store.samples.span() is None
-    assert store.samples.latest().is_empty()
-    assert store.samples.read(T0, T0 + STEP).schema == pl.Schema(SAMPLES)
-
-
-def test_the_same_samples_again_change_nothing(store: Store) -> None:
-    rows = frame(make_series(store), [1.0, 2.0, 3.0])
-    store.samples.write(rows)
-    again = store.samples.write(rows)
-    assert (again.inserted, again.duplicates, again.conflicts.height) == (0, 3, 0)
-
-
-def test_the_first_value_of_a_time_wins_and_the_other_is_told(store: Store) -> None:
-    series = make_series(store)
-    store.samples.write(frame(series, [1.0, 2.0, 3.0]))
-    result = store.samples.write(frame(series, [1.0, 20.0, 3.0, 4.0]))
-    assert (result.inserted, result.duplicates) == (1, 2)
-    assert result.conflicts.to_dicts() == [
-        {"series_id": series.series_id, "ts": T0 + STEP, "value": 20.0, "stored": 2.0}
-    ]
-    assert store.samples.read(T0, T0 + timedelta(hours=1))["value"].to_list() == [1.0, 2.0, 3.0, 4.0]
-
-
-def test_a_frame_that_contradicts_itself_keeps_its_first_value(store: Store) -> None:
-    series = make_series(store)
-    rows = pl.concat([frame(series, [1.0]), frame(series, [1.0]), frame(series, [9.0])])
-    result = store.samples.write(rows)
-    assert (result.inserted, result.duplicates) == (1, 1)
-    assert result.conflicts["value"].to_list() == [9.0]
-    assert result.conflicts["stored"].to_list() == [1.0]
-
-
-def test_late_samples_fill_a_gap_between_stored_ones(store: Store) -> None:
-    series = make_series(store)
-    whole = frame(series, [float(n) for n in range(10)])
-    store.samples.write(whole.gather_every(2))
-    assert store.samples.write(whole).inserted == 5
-    assert store.samples.read(T0, T0 + timedelta(hours=1)).equals(whole)
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), None])
-def test_samples_without_a_finite_value_are_refused_whole(store: Store, bad: float | None) -> None:
-    rows = pl.concat([frame(make_series(store), [1.0]), frame(make_series(store), [1.0], T0 + STEP)])
-    rows = rows.with_columns(value=pl.Series([1.0, bad]))
-    with pytest.raises(InputError, match="finite"):
-        store.samples.write(rows)
-    assert store.samples.span() is None
-
-
-def test_samples_of_an_unregistered_series_are_refused(store: Store) -> None:
-    stranger = Series(tenant=store.tenant, service="x", metric="never registered")
-    with pytest.raises(UnknownSeriesError):
-        store.samples.write(frame(stranger, [1.0]))
-
-
-def test_a_frame_of_another_shape_is_refused(store: Store) -> None:
-    with pytest.raises(InvalidFrameError, match="value"):
-        store.samples.write(pl.DataFrame(schema={"series_id": pl.Int64, "ts": TIME}))
-
-
-def test_rollups_sum_up_and_a_second_refresh_brings_them_up_to_date(store: Store) -> None:
-    series = make_series(store)
-    store.samples.write(frame(series, [float(n) for n in range(24)]))
-    store.rollups.refresh(T0, T0 + timedelta(hours=2))
-    hours = store.rollups.read("1h", T0, T0 + timedelta(days=1), [series.series_id])
-    assert hours.drop("series_id").rows() == [
-        (T0, 12, 5.5, 0.0, 11.0),
-        (T0 + timedelta(hours=1), 12, 17.5, 12.0, 23.0),
-    ]
-    assert store.rollups.read("5m", T0, T0 + STEP)["mean"].to_list() == [0.0]
-    store.samples.write(frame(series, [100.0], T0 + timedelta(minutes=2)))
-    store.rollups.refresh(T0, T0 + STEP)
-    assert store.rollups.read("1h", T0, T0 + STEP)["max"].to_list() == [100.0]
-    assert store.rollups.read("5m", T0, T0 + STEP)["n"].to_list() == [2]
 
 
 def test_events_that_touch_a_span_are_found(store: Store) -> None:
@@ -233,7 +127,7 @@ def test_what_fails_inside_atomically_leaves_nothing(store: Store) -> None:
 
     def fail_midway() -> None:
         with store.atomically():
-            store.samples.write(frame(series, [1.0]))
+            store.samples.write(samples_of(series, [1.0]))
             store.cursors.set("csv:x", "1")
             with store.atomically():
                 store.dead_letters.add("csv:x", pl.DataFrame({"row": ["a"], "reason": ["b"]}))
@@ -452,25 +346,6 @@ def test_the_log_of_transitions_cannot_be_rewritten(store: Store, pool: Pool) ->
         ):
             connection.execute(statement)
     assert store.transitions.list() == [step]
-
-
-def test_retention_deletes_by_age_and_leaves_rollups(store: Store) -> None:
-    series = make_series(store)
-    now = T0 + timedelta(days=60)
-    store.samples.write(frame(series, [1.0] * 12, T0))
-    store.samples.write(frame(series, [2.0], now))
-    settings = Settings(_env_file=None)
-    gone = store.retention.apply(settings, now)
-    if "samples" in gone:  # TimescaleDB drops whole chunks by itself
-        assert gone == {"samples": 12}
-        assert store.samples.span() == (now, now)
-    assert store.rollups.read("1h", T0, now)["n"].to_list() == [12]
-    assert store.retention.apply(settings, now) == {}
-
-
-def test_retention_counts_back_from_the_newest_sample_of_an_old_history(store: Store) -> None:
-    store.samples.write(frame(make_series(store), [1.0] * 12))
-    assert store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000)) == {}
 
 
 def test_a_key_opens_its_tenant_until_it_is_revoked(pool: Pool) -> None:

@@ -116,6 +116,7 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "baselines.extent": store.baselines.extent,
         "forecasts.latest": lambda: _rows(store.forecasts.latest(filled.series.series_id)),
         "forecasts.latest_all": lambda: store.forecasts.latest_all().rows(),
+        "features.newest": store.features.newest,
         "features.read": lambda: store.features.read(T0, END).rows(),
         "signals.find": store.signals.find,
         "signals.get": lambda: store.signals.get("s1"),
