@@ -1,6 +1,5 @@
 """The only reader of the environment: one frozen object, built at the entry points and passed down."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -71,6 +70,6 @@ class Settings(BaseSettings):
 
     alert_budget_per_week: float = Field(5.0, gt=0, description="Bearable false alarms a week, per tenant.")
 
-    @cached_property
+    @property
     def service_url(self) -> str:
         return self.public_url or f"http://{self.serve_host}:{self.serve_port}"

@@ -11,7 +11,6 @@ from fakes.platform import platform_of
 from pydantic import SecretStr
 from servers.prometheus import (
     backfill,
-    free_port,
     missing_programs,
     node_exporter,
     prometheus,
@@ -22,6 +21,7 @@ from core.domain import Kind, Role, Series
 from core.errors import InputError, UnavailableError
 from core.ports import Batch, FixedClock, SystemClock
 from core.settings import Settings
+from flows.processes import free_port
 from pipelines.ingest import ingest, ingest_batch
 from pipelines.sources.prometheus import PrometheusSource, configured_prometheus
 from pipelines.sources.prometheus_api import PrometheusApi
@@ -147,7 +147,7 @@ def test_a_prometheus_that_is_down_is_unavailable_and_no_secret_is_told() -> Non
 def test_node_exporter_is_pulled_into_the_store_and_again_changes_nothing(
     store: Store, tmp_path: Path
 ) -> None:
-    with node_exporter() as exporter, prometheus(tmp_path, {"node": exporter}) as url:
+    with node_exporter(tmp_path) as exporter, prometheus(tmp_path, {"node": exporter}) as url:
         settings = Settings(
             _env_file=None,
             prometheus_url=url,
@@ -191,7 +191,7 @@ def test_what_prometheus_writes_remotely_is_taken_in(store: Store, tmp_path: Pat
 
     with (
         received_posts(take) as address,
-        node_exporter() as exporter,
+        node_exporter(tmp_path) as exporter,
         prometheus(tmp_path, {"node": exporter}, remote_write=f"http://{address}/write"),
     ):
         deadline = time.monotonic() + 30

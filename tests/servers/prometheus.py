@@ -1,9 +1,7 @@
 """Debian's Prometheus and node_exporter, of the test's own, on free ports."""
 
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,9 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import httpx
-
-START_TIMEOUT_S = 30
+from flows.processes import free_port, start_server
 
 
 def missing_programs() -> list[str]:
@@ -22,18 +18,15 @@ def missing_programs() -> list[str]:
     return [program for program in wanted if shutil.which(program) is None]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def node_exporter() -> Iterator[str]:
-    """`host:port` of a running node_exporter."""
+def node_exporter(folder: Path) -> Iterator[str]:
+    """`host:port` of a running node_exporter; its log is in `folder`."""
     address = f"127.0.0.1:{free_port()}"
     command = ["prometheus-node-exporter", f"--web.listen-address={address}", "--log.level=error"]
-    with _running(command, f"http://{address}/metrics"):
+    with start_server(
+        "node_exporter", command, url=f"http://{address}", log=folder / "node_exporter.log"
+    ) as server:
+        server.wait_until_ready("/metrics")
         yield address
 
 
@@ -64,7 +57,8 @@ def prometheus(
         "--storage.tsdb.retention.time=50y",
         "--log.level=error",
     ]
-    with _running(command, f"{url}/-/ready"):
+    with start_server("Prometheus", command, url=url, log=folder / "prometheus.log") as server:
+        server.wait_until_ready("/-/ready")
         yield url
 
 
@@ -79,29 +73,6 @@ def backfill(folder: Path, samples: Mapping[str, Sequence[tuple[datetime, float]
     text.write_text("\n".join(lines) + "\n# EOF\n")
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
     subprocess.run(command, check=True, capture_output=True)
-
-
-@contextmanager
-def _running(command: Sequence[str], ready_url: str) -> Iterator[None]:
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            deadline = time.monotonic() + START_TIMEOUT_S
-            while not _answers(ready_url):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    process.kill()
-                    raise RuntimeError(f"{command[0]} did not start: {process.communicate()[1]}")
-                time.sleep(0.05)
-            yield
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
 
 
 @contextmanager
