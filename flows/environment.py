@@ -1,9 +1,23 @@
-"""Prefect's own settings, made from ours before Prefect is imported, for it reads them on import."""
+"""What libraries read from the environment when they are imported, set before that."""
 
 import os
 
 from core.settings import Settings
 from pipelines.privacy import silence_telemetry
+
+
+#: Each numerical library's own name for the number of threads in a process.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def one_thread_in_a_process() -> None:
+    """Work is spread over processes, by series; threads below them would wait for one another.
+
+    Small matrices solved with as many threads as cores took forty times as long on a busy machine. A user's
+    own values win.
+    """
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
 
 
 def prepare_prefect(settings: Settings, *, api_url: str | None = None) -> None:
