@@ -5,7 +5,6 @@ import os
 from core.settings import Settings
 from pipelines.privacy import silence_telemetry
 
-
 #: Each numerical library's own name for the number of threads in a process.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
