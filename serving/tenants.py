@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
+from pipelines.sources.prometheus import SERVICE_LABELS
+from pipelines.sources.remote_write import RemoteWriteReceiver
 from serving.models import ModelShelf
 from serving.schemas import Point, SeriesRef
 
@@ -28,11 +30,17 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 
 
 class Room:
-    """All that may be touched to answer one tenant."""
+    """All that may be touched to answer one tenant.
+
+    Attributes:
+        remote_write: reads the requests of its Prometheus, and remembers the counts from which rates follow.
+    """
 
     def __init__(self, platform: "Platform", shelf: ModelShelf) -> None:
         self.platform = platform
         self.models = shelf
+        labels = platform.settings.prometheus_service_labels or SERVICE_LABELS
+        self.remote_write = RemoteWriteReceiver(platform.tenant, labels)
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()
         self._remembered: dict[str, tuple[bytes, float]] = {}
 

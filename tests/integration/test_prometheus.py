@@ -14,7 +14,6 @@ from servers.prometheus import (
     missing_programs,
     node_exporter,
     prometheus,
-    received_posts,
 )
 
 from core.domain import Kind, Role, Series
@@ -22,10 +21,9 @@ from core.errors import InputError, UnavailableError
 from core.ports import Batch, FixedClock, SystemClock
 from core.settings import Settings
 from flows.processes import free_port
-from pipelines.ingest import ingest, ingest_batch
+from pipelines.ingest import ingest
 from pipelines.sources.prometheus import PrometheusSource, configured_prometheus
 from pipelines.sources.prometheus_api import PrometheusApi
-from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.stores.store import Store
 
 pytestmark = pytest.mark.skipif(
@@ -180,27 +178,3 @@ def test_node_exporter_is_pulled_into_the_store_and_again_changes_nothing(
         again = ingest(platform_of(store, clock), source)
         assert (again.inserted, again.rejected) == (0, 0)
         assert store.samples.span() == before
-
-
-def test_what_prometheus_writes_remotely_is_taken_in(store: Store, tmp_path: Path) -> None:
-    receiver = RemoteWriteReceiver(store.tenant)
-    clock = SystemClock()
-
-    def take(body: bytes) -> None:
-        ingest_batch(platform_of(store, clock), receiver.name, receiver.batch(body))
-
-    with (
-        received_posts(take) as address,
-        node_exporter(tmp_path) as exporter,
-        prometheus(tmp_path, {"node": exporter}, remote_write=f"http://{address}/write"),
-    ):
-        deadline = time.monotonic() + 30
-        found: dict[str, Series] = {}
-        while time.monotonic() < deadline and "node_cpu_seconds_total" not in found:
-            time.sleep(0.5)
-            newest = set(store.samples.latest()["series_id"])
-            found = {one.metric: one for one in store.series.find() if one.series_id in newest}
-    assert found["node_load1"].kind is Kind.GAUGE
-    assert found["node_cpu_seconds_total"].kind is Kind.COUNTER
-    assert found["node_load1"].service == "node"
-    assert store.dead_letters.count() == 0

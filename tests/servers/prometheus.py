@@ -1,13 +1,12 @@
 """Debian's Prometheus and node_exporter, of the test's own, on free ports."""
 
+import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 from flows.processes import free_port, start_server
 
@@ -32,9 +31,17 @@ def node_exporter(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def prometheus(
-    folder: Path, targets: Mapping[str, str], *, scrape_s: int = 1, remote_write: str | None = None
+    folder: Path,
+    targets: Mapping[str, str],
+    *,
+    scrape_s: int = 1,
+    remote_write: Mapping[str, object] | None = None,
 ) -> Iterator[str]:
-    """The URL of a running Prometheus that scrapes `targets` (job -> host:port); its blocks are in `folder`/data."""
+    """The URL of a running Prometheus that scrapes `targets` (job -> host:port); its blocks are in `folder`/data.
+
+    Args:
+        remote_write: where it pushes what it scrapes, as its own configuration says it.
+    """
     jobs = "".join(
         f"  - job_name: {job}\n    static_configs: [{{targets: ['{address}']}}]\n"
         for job, address in targets.items()
@@ -45,9 +52,8 @@ def prometheus(
     )
     if remote_write is not None:
         with config.open("a") as file:
-            file.write(
-                f"remote_write: [{{url: '{remote_write}', queue_config: {{batch_send_deadline: 1s}}}}]\n"
-            )
+            # JSON is YAML.
+            file.write(f"remote_write: [{json.dumps(remote_write)}]\n")
     url = f"http://127.0.0.1:{free_port()}"
     command = [
         "prometheus",
@@ -73,33 +79,3 @@ def backfill(folder: Path, samples: Mapping[str, Sequence[tuple[datetime, float]
     text.write_text("\n".join(lines) + "\n# EOF\n")
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
     subprocess.run(command, check=True, capture_output=True)
-
-
-@contextmanager
-def received_posts(take: Callable[[bytes], None]) -> Iterator[str]:
-    """`host:port` of a server that hands every body to `take`, and says 500 when that raises."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            try:
-                take(body)
-            except Exception as error:  # noqa: BLE001 - told to the test at its end
-                failures.append(error)
-            self.send_response(500 if failures else 204)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    failures: list[Exception] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-    if failures:
-        raise failures[0]
