@@ -89,7 +89,8 @@ class _Suspicion:
         near = [
             event
             for event in self._context.events
-            if event.kind is not EventKind.MAINTENANCE and first - SUSPECT_WINDOW <= event.at <= last
+            if event.kind in (EventKind.DEPLOY, EventKind.CONFIG_CHANGE)
+            and first - SUSPECT_WINDOW <= event.at <= last
         ]
         return sorted(near, key=lambda event: (event.at, event.event_id))
 

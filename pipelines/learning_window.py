@@ -21,11 +21,13 @@ AFTER_INCIDENT = timedelta(hours=1)
 #: A confirmed anomaly was measured to its last value; one usual step may have been under way.
 AFTER_CONFIRMED = timedelta(minutes=5)
 _MOST_SIGNALS = 100_000
+#: A model may stay in use so long that it must know the holidays of this time ahead.
+CALENDAR_AHEAD = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningWindow:
-    """History up to `end`, with the spans that nothing may be learned from."""
+    """History up to `end`, with the spans that nothing may be learned from; the events hold holidays to come too."""
 
     start: datetime
     end: datetime
@@ -52,8 +54,14 @@ def read_window(platform: "Platform", *, at: datetime | None = None) -> Learning
         series=tuple(platform.store.series.find()),
         samples=platform.store.samples.read(start, end),
         exclusions=read_exclusions(platform, start, end, known_at=at),
-        events=tuple(platform.store.events.between(start, end)),
+        events=(*platform.store.events.between(start, end), *holidays_to_come(platform, end)),
     )
+
+
+def holidays_to_come(platform: "Platform", end: datetime) -> list[Event]:
+    """What the calendar says of the time after `end`: known long before, and needed to expect a holiday."""
+    coming = platform.store.events.between(end, end + CALENDAR_AHEAD)
+    return [event for event in coming if event.kind is EventKind.HOLIDAY and event.at >= end]
 
 
 def read_exclusions(

@@ -10,13 +10,15 @@ import polars as pl
 import pytest
 from fakes.signals import make_signal
 
-from core.domain import ModelRef, Series, SignalKind
+from core.domain import Event, EventKind, ModelRef, Series, SignalKind
 from core.errors import ModelUnavailableError
 from core.frames import SAMPLES
 from core.hypotheses import Feedback
 from core.ports import FixedClock, Training
 from core.settings import Settings
-from pipelines.baseline import build_baselines
+from models.clock import LocalClock
+from models.detection import DetectorBundle
+from pipelines.baseline import build_baselines, next_times_s
 from pipelines.ingest import ingest
 from pipelines.learning_window import read_window
 from pipelines.score import score
@@ -160,3 +162,29 @@ def test_maintenance_and_incidents_are_left_out_of_what_is_learned(platform: Det
     assert window.samples["ts"].max() < END - DAY  # type: ignore[operator]
     assert window.exclusions.height > 0
     assert window.exclusions.filter(pl.col("end") < pl.col("start")).is_empty()
+
+
+def test_the_clock_and_the_holidays_to_come_reach_the_models_and_the_baselines(
+    platform: DetectionPlatform,
+) -> None:
+    coming, late = END + timedelta(days=40), END + timedelta(days=800)
+    platform.store.events.add(
+        Event(tenant=platform.tenant, service="*", kind=EventKind.HOLIDAY, at=at, title="a day off")
+        for at in (coming, late)
+    )
+    platform.settings = Settings(time_zone="America/New_York")
+    train_detectors(platform, at=END)  # type: ignore[arg-type]
+    bundle = DetectorBundle.from_files(platform.registry.load("detector")[1])
+    days = (int(coming.timestamp()) // 86_400,)
+    assert {one.baselines.clock for one in bundle.models.values()} == {LocalClock("America/New_York", days)}
+    assert build_baselines(platform, at=END).series == 16  # type: ignore[arg-type]
+
+
+def test_a_stored_profile_is_that_of_the_coming_days() -> None:
+    noon = int(datetime(2026, 3, 27, 12, tzinfo=UTC).timestamp())  # a Friday
+    times_s = next_times_s(noon, 7 * 86_400, 3600)
+    assert times_s.min() == noon
+    assert times_s.max() == noon + (7 * 24 - 1) * 3600
+    monday = int(datetime(2026, 3, 30, tzinfo=UTC).timestamp())
+    assert times_s[0] == monday
+    assert times_s[4 * 24 + 12] == noon
