@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -68,7 +69,22 @@ class Settings(BaseSettings):
     rate_limit_per_s: float = Field(200.0, gt=0, description="Requests a second that one tenant may make.")
     model_refresh_s: float = Field(2.0, gt=0, description="How often to look for a newly promoted model.")
 
+    time_zone: str = Field(
+        "UTC",
+        description="IANA name: seasons follow its clock, or the label `time_zone` of a series.",
+    )
     alert_budget_per_week: float = Field(5.0, gt=0, description="Bearable false alarms a week, per tenant.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(
+                f"there is no time zone {name!r}; give an IANA name such as Europe/Berlin"
+            ) from error
+        return name
 
     @property
     def service_url(self) -> str:

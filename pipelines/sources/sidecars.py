@@ -2,7 +2,8 @@
 
 series.csv     service, metric, unit, kind, role, limit, slo_threshold, step_s, and any label as a column;
                what is empty stays as guessed, and a row without a service (or with "*") is for all of them
-events.csv     service, kind (deploy, config_change, maintenance), at, until, title, version
+events.csv     service, kind (deploy, config_change, maintenance, holiday), at, until, title, version; of a holiday
+               at is its date, until the first date after it
 incidents.csv  service, type, severity (info, warning, critical), start, end
 """
 

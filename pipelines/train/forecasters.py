@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +10,14 @@ import numpy as np
 from core.domain import EventKind, Role, Series
 from core.errors import InsufficientDataError
 from core.ports import Training
+from models.clock import holidays as calendar_days
 from models.forecasters.bundle import Entry, ForecasterBundle
 from models.forecasters.global_trees import GlobalTrees, learn
 from models.forecasters.history import histories
 from models.forecasters.prophet import ProphetForecaster
 from models.forecasters.protocols import History
 from models.forecasters.selection import Candidate, Choice, Plan, select, shares_of
-from pipelines.learning_window import read_exclusions
+from pipelines.learning_window import holidays_to_come, read_exclusions
 from pipelines.parallel import chunked, map_chunks
 from pipelines.present import present
 from pipelines.progress import Progress, silent
@@ -77,7 +78,7 @@ def train_forecasters(
     now = present(platform, at)
     start = now - timedelta(days=WINDOW_DAYS)
     series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
-    exclusions, deploys = _calendar(platform, start, now)
+    exclusions, deploys, holidays = _calendar(platform, start, now)
     plan = Plan(origins=ORIGINS)
     done: list[Done] = []
     ids = sorted(series)
@@ -92,6 +93,7 @@ def train_forecasters(
             steps=WINDOW_DAYS * 24,
             exclusions=exclusions,
             deploys=deploys,
+            holidays=holidays,
         )
         jobs = [
             Job(series_id=series_id, series=series[series_id], history=history, plan=plan)
@@ -213,13 +215,19 @@ def summary(bundle: ForecasterBundle) -> dict[str, float]:
 
 def _calendar(
     platform: "Platform", start: datetime, end: datetime
-) -> tuple[dict[str, list[tuple[datetime, datetime]]], dict[str, list[datetime]]]:
-    """Spans that nothing is learned from, and deploys; both by service."""
+) -> tuple[dict[str, list[tuple[datetime, datetime]]], dict[str, list[datetime]], dict[str, list[date]]]:
+    """Spans that nothing is learned from, deploys, and holidays, those to come too; all by service."""
     exclusions: dict[str, list[tuple[datetime, datetime]]] = {}
     for service, begin, stop in read_exclusions(platform, start, end).iter_rows():
         exclusions.setdefault(service, []).append((begin, stop))
     deploys: dict[str, list[datetime]] = {}
-    for event in platform.store.events.between(start, end):
+    events = platform.store.events.between(start, end)
+    for event in events:
         if event.kind is EventKind.DEPLOY:
             deploys.setdefault(event.service, []).append(event.at)
-    return exclusions, deploys
+    days = calendar_days([*events, *holidays_to_come(platform, end)])
+    epoch = date(1970, 1, 1)
+    dates = {
+        service: [epoch + timedelta(days=day) for day in sorted(found)] for service, found in days.items()
+    }
+    return exclusions, deploys, dates
