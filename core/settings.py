@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     prometheus_service_labels: tuple[str, ...] = Field(
         (), description="Labels that may name the service, the first one that a series has; empty: the usual."
     )
+    sidecars_dir: Path | None = Field(
+        None,
+        description="Folder of series.csv (limits, SLOs), events.csv and incidents.csv about what Prometheus sends.",
+    )
     prometheus_bearer_token: SecretStr | None = None
     prometheus_username: str | None = None
     prometheus_password: SecretStr | None = None

@@ -32,5 +32,7 @@ def prepare_prefect(settings: Settings, *, api_url: str | None = None) -> None:
     os.environ.setdefault("PREFECT_CLI_PROMPT", "false")
     # The first start makes Prefect's own tables, which takes longer than its default of 20 s on a busy machine.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
+    # Its SQLite file is locked for as long as another of its services writes; better wait than fail.
+    os.environ.setdefault("PREFECT_SERVER_DATABASE_TIMEOUT", "60")
     if api_url is not None:
         os.environ["PREFECT_API_URL"] = api_url

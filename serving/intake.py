@@ -77,7 +77,7 @@ def take_remote_write(room: Room, request: RemoteWrite) -> None:
         UnavailableError: the database does not answer; nothing of the request is kept.
     """
     receiver = room.remote_write
-    ingest_batch(room.platform, receiver.name, receiver.batch(request.root))
+    ingest_batch(room.platform, receiver.name, room.sidecars.added_to(receiver.batch(request.root)))
 
 
 def take_feedback(room: Room, request: FeedbackRequest) -> FeedbackAnswer:

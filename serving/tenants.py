@@ -14,6 +14,7 @@ from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
 from pipelines.sources.prometheus import SERVICE_LABELS
 from pipelines.sources.remote_write import RemoteWriteReceiver
+from pipelines.sources.sidecars import Sidecars, read_sidecars
 from serving.models import ModelShelf
 from serving.schemas import Point, SeriesRef
 
@@ -34,13 +35,17 @@ class Room:
 
     Attributes:
         remote_write: reads the requests of its Prometheus, and remembers the counts from which rates follow.
+        sidecars: what the operator says of the series; it speaks of the default tenant alone.
     """
 
     def __init__(self, platform: "Platform", shelf: ModelShelf) -> None:
         self.platform = platform
         self.models = shelf
-        labels = platform.settings.prometheus_service_labels or SERVICE_LABELS
+        settings = platform.settings
+        labels = settings.prometheus_service_labels or SERVICE_LABELS
         self.remote_write = RemoteWriteReceiver(platform.tenant, labels)
+        described = settings.sidecars_dir if platform.tenant == settings.tenant else None
+        self.sidecars = Sidecars() if described is None else read_sidecars(described, platform.tenant)
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()
         self._remembered: dict[str, tuple[bytes, float]] = {}
 

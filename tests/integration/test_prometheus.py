@@ -118,6 +118,21 @@ def test_a_selector_takes_only_what_it_matches(past: str) -> None:
     assert set(series_of(batches)) == {"jobs_total"}
 
 
+def test_what_prometheus_does_not_know_is_said_beside_it(past: str, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "series.csv").write_text("metric,slo_threshold,role\nqueue_depth,500,saturation\n")
+    (tmp_path / "events.csv").write_text(f"service,kind,at\nshop,deploy,{T0.isoformat()}\nshop,wedding,now\n")
+    settings = Settings(_env_file=None, sidecars_dir=tmp_path)  # type: ignore[call-arg]
+    clock = FixedClock(T0 + timedelta(days=1))
+    source = configured_prometheus(settings, store.tenant, clock, url=past)
+    assert source is not None
+    report = ingest(platform_of(store, clock), source)
+    assert (report.events, report.rejected) == (1, 1)
+    (depth,) = store.series.find(metric="queue_depth")
+    assert (depth.slo_threshold, depth.role) == (500.0, Role.SATURATION)
+    with pytest.raises(InputError, match="no folder"):
+        configured_prometheus(settings, store.tenant, clock, url=past, beside=tmp_path / "nothing")
+
+
 def test_a_selector_that_makes_no_sense_is_an_input_error(past: str) -> None:
     with pytest.raises(InputError, match="parse error"):
         list(source_of(past, match=["{job="]).batches(None))

@@ -22,6 +22,7 @@ def prefect_server(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         "DO_NOT_TRACK": "1",
     }
     command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
