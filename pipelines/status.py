@@ -91,15 +91,21 @@ def _baselines(platform: Platform) -> Iterator[Part]:
     )
 
 
+_MISSING = {
+    "detector": "no detector serves; run `forewarn train detectors` and `forewarn promote detector`",
+    "forecaster": "no forecaster serves; run `forewarn train forecasters` and `forewarn promote forecaster`",
+    "failure": "no failure model serves: it learns from incidents, which come by incidents.csv or POST"
+    " /webhooks/alerts; then run `forewarn train failure` and `forewarn promote failure`",
+}
+
+
 def _models(platform: Platform) -> Iterator[Part]:
     for kind in CRITERIA:
         champion = platform.registry.resolve(kind)
         yield Part(
             name=f"{kind} champion",
             state="none" if champion is None else f"version {champion.version}",
-            problem=f"no {kind} serves; run `forewarn train` and `forewarn promote`"
-            if champion is None
-            else None,
+            problem=_MISSING[kind] if champion is None else None,
         )
 
 
