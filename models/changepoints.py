@@ -1,9 +1,8 @@
 """Where the level of a series shifts for good, and whether a deploy explains it.
 
-Two neighbouring windows of one day each are compared at every hour: the distance of their medians, in units
-of
-the spread within them. A shift is a local peak of that distance; its place is then refined around the peak.
-One pass, robust to outliers, for all series at once.
+Two neighbouring windows of one day each are compared at every hour: the distance of their medians, in units of
+the spread within them. A shift is a local peak of that distance; its place is then refined around the peak. It
+comes within hours: where the hours around that place differ little, a trend went on. Robust to outliers.
 
 References:
     Fearnhead and Rigaill (2019), Changepoint detection in the presence of outliers, JASA 114 (why medians).
@@ -26,6 +25,8 @@ THRESHOLD = 5.0
 SCAN_HOURS = 3
 #: Fewer hours than this on one side say nothing of a level.
 MIN_HOURS = 6
+#: The hours right before and after a shift differ by this share of what the days do; of a steady trend, by a quarter.
+ABRUPT_SHARE = 0.5
 #: A shift is a deploy's when the deploy lies at most this long before it, or an hour after (clocks differ).
 DEPLOY_REACH_S = 6 * 3600
 CLOCK_SLACK_S = 3600
@@ -127,12 +128,23 @@ def find_shifts(
         split = _refine(
             hourly, max(1, peak - MIN_HOURS), min(hourly.size - 1, peak + MIN_HOURS), WINDOW_HOURS
         )
+        if not _abrupt(hourly, split, float(sizes[peak])):
+            strengths[max(0, peak - MIN_HOURS) : peak + MIN_HOURS + 1] = 0.0
+            continue
         at_s = start_s + 3600 * split
         shifts.append(
             Shift(at_s, float(sizes[peak]), float(strengths[peak]), nearest_deploy(at_s, deploys_s))
         )
         strengths[max(0, peak - WINDOW_HOURS) : peak + WINDOW_HOURS + 1] = 0.0
     return sorted(shifts, key=lambda shift: shift.at_s)
+
+
+def _abrupt(hourly: FloatArray, split: int, size: float) -> bool:
+    before = hourly[max(0, split - MIN_HOURS) : split]
+    after = hourly[split : split + MIN_HOURS]
+    if np.isnan(before).all() or np.isnan(after).all():
+        return True  # it came where nothing was measured: nobody saw a slope
+    return float(np.nanmedian(after) - np.nanmedian(before)) / size >= ABRUPT_SHARE
 
 
 def nearest_deploy(at_s: int, deploys_s: Sequence[int]) -> int | None:
