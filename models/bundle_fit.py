@@ -1,8 +1,4 @@
-"""How the models of all series of a grid are learned.
-
-References:
-    Vovk and Wang (2020), Combining p-values via averaging, Biometrika 107 (the geometric mean, times e, is a p-value).
-"""
+"""How the models of all series of a grid are learned."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -111,8 +107,5 @@ def _fit_series(
     draft = SeriesModel(series, baselines, row, detectors, calibrations, randomness_z, forest, column, stream)
     together = draft.surprises(residual, shared, evidence)[COMBINED]
     counted = np.where(np.isnan(settled), np.nan, together)
-    combined = calibrate(counted if np.isfinite(counted).sum() >= MIN_SCORES else together)
-    # Beyond what was seen, all together may not claim more than its parts do on average: that much holds however they
-    # depend on each other (Vovk and Wang, 2020), and a steeper tail would spend more than the alert budget.
-    calibrations[COMBINED] = replace(combined, slope=min(combined.slope, 1.0))
+    calibrations[COMBINED] = calibrate(counted if np.isfinite(counted).sum() >= MIN_SCORES else together)
     return draft
