@@ -10,7 +10,7 @@ from pipelines.bench_localise import BenchLocaliseReport, LocaliseFigures, bench
 
 SETS = {"nezha": "nezha", "petshop": "petshop/low_traffic"}
 NOTE = """
-Suspects are ranked 5 minutes (PetShop: two values) after each fault. Nezha: learned from all that came before the fault,
+Suspects are ranked 5 minutes (PetShop: two values) after each fault. Nezha: learned from all that came before it,
 so the first three, in the first 20 minutes of the data, cannot be found and count as missed; faults in code (return,
 exception) have no metric of their own. PetShop tells only the place; learned from its days without issues."""
 
