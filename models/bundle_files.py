@@ -15,6 +15,7 @@ from models.baselines import Baselines
 from models.budget import AlertBudget
 from models.calibration import LEVELS, Calibration
 from models.detectors.isolation_forest import FittedIsolationForest, IsolationForest
+from models.detectors.stream import Stream
 from models.series_model import COMBINED, NAMES, SINGLE, SeriesModel
 
 FORMAT = 2
@@ -42,6 +43,9 @@ def to_files(
             )
         for name in CALIBRATED:
             arrays[f"calibration/{name}"] = np.stack([_pack(one.calibrations.get(name)) for one in rows])
+        for step_s in sorted({one.stream.step_s for one in rows}):
+            packed = [one.stream.packed() for one in rows if one.stream.step_s == step_s]
+            arrays[f"stream/{step_s}"] = np.stack(packed)
         arrays["randomness_z"] = np.array([one.randomness_z for one in rows])
     meta = {
         "format": FORMAT,
@@ -80,6 +84,9 @@ def from_files(files: Mapping[str, bytes]) -> tuple[dict[int, SeriesModel], dict
         IsolationForest().from_arrays(group) for group in _groups(arrays, "forest")
     ]
     models: dict[int, SeriesModel] = {}
+    streams = {
+        int(name.split("/")[1]): iter(array) for name, array in arrays.items() if name.startswith("stream/")
+    }
     for at, entry in enumerate(meta["series"]):
         table, row, forest, column = (entry.pop(name) for name in ("table", "row", "forest", "column"))
         series = Series(**{**entry, "kind": Kind(entry["kind"]), "role": Role(entry["role"])})
@@ -93,6 +100,7 @@ def from_files(files: Mapping[str, bytes]) -> tuple[dict[int, SeriesModel], dict
             float(arrays["randomness_z"][at]),
             forests[forest] if forest is not None else None,
             column,
+            Stream(step_s=series.step_s).unpacked(next(streams[series.step_s])),
         )
     return models, {int(key): why for key, why in meta["skipped"].items()}, AlertBudget(**meta["budget"])
 

@@ -1,22 +1,27 @@
 """How the models of all series of a grid are learned."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from core.domain import Series
 from core.errors import InsufficientDataError
 from models.baselines import Baselines
-from models.calibration import Calibration, calibrate
+from models.calibration import MIN_SCORES, Calibration, calibrate
 from models.changepoints import hourly_medians
+from models.clock import LocalClock
 from models.detectors.isolation_forest import FittedIsolationForest, IsolationForest
+from models.detectors.stream import EVIDENCE, FittedStream, Stream
 from models.gates import variance_ratio_z
 from models.grid import FloatArray, Grid
 from models.residuals import residuals
-from models.series_model import COMBINED, FOREST, SINGLE, SeriesModel
+from models.series_model import COMBINED, FOREST, SINGLE, STREAM, SeriesModel
 
 #: With fewer values there is nothing to compare a new one with.
 MIN_VALUES = 24
+#: Share of the history in which the stream settles.
+SETTLING = 0.25
 
 
 def fit_grid(
@@ -52,7 +57,15 @@ def fit_grid(
         for column, row in enumerate(rows):
             one = series[int(grid.series_ids[row])]
             models[one.series_id] = _fit_series(
-                one, baselines, row, residual[row], variance_ratio_z(hourly[row]), forest, shared, column
+                one,
+                baselines,
+                row,
+                residual[row],
+                variance_ratio_z(hourly[row]),
+                forest,
+                shared,
+                column,
+                _follow(grid, values[row], baselines.clock),
             )
     return models, skipped
 
@@ -66,9 +79,17 @@ def _fit_forest(table: FloatArray, seed: int) -> tuple[FittedIsolationForest | N
     return forest, forest.score(table)
 
 
+def _follow(grid: Grid, values: FloatArray, clock: LocalClock) -> tuple[FittedStream, FloatArray]:
+    """The stream after the history, and its evidence on it, each value scored before it was learned."""
+    local = clock.local_s(grid.times_s)
+    out, fitted = Stream(step_s=grid.step_s, start_s=int(local[0])).fresh().run(local, values)
+    return fitted, out[:, EVIDENCE]
+
+
 def _fit_series(
     series: Series, baselines: Baselines, row: int, residual: FloatArray, randomness_z: float,
     forest: FittedIsolationForest | None, shared: FloatArray | None, column: int,
+    followed: tuple[FittedStream, FloatArray],
 ) -> SeriesModel:  # fmt: skip
     detectors = tuple(detector.fit(residual) for detector in SINGLE)
     calibrations: dict[str, Calibration] = {}
@@ -76,6 +97,15 @@ def _fit_series(
         calibrations[detector.name] = calibrate(fitted.score(residual))
     if forest is not None and shared is not None:
         calibrations[FOREST] = calibrate(np.where(np.isfinite(residual), shared, np.nan))
-    draft = SeriesModel(series, baselines, row, detectors, calibrations, randomness_z, forest, column)
-    calibrations[COMBINED] = calibrate(draft.surprises(residual, shared)[COMBINED])
+    stream, evidence = followed
+    # In its first days everything is new to it: what it thought then is no measure of what is normal.
+    settled = np.where(np.arange(evidence.size) >= SETTLING * evidence.size, evidence, np.nan)
+    alone = calibrate(settled if np.isfinite(settled).sum() >= MIN_SCORES else evidence)
+    # The stream multiplies two kinds of evidence that may say the same twice, as of a new record. Whichever way they
+    # depend, the square root of the product is evidence (Cauchy-Schwarz); beyond what was seen it is no more than that.
+    calibrations[STREAM] = replace(alone, slope=min(alone.slope, 0.5))
+    draft = SeriesModel(series, baselines, row, detectors, calibrations, randomness_z, forest, column, stream)
+    together = draft.surprises(residual, shared, evidence)[COMBINED]
+    counted = np.where(np.isnan(settled), np.nan, together)
+    calibrations[COMBINED] = calibrate(counted if np.isfinite(counted).sum() >= MIN_SCORES else together)
     return draft

@@ -1,9 +1,9 @@
 """The shipped detector of a fleet: baselines, detectors, calibration and gates of many series in one bundle.
 
-Each value is compared with its baseline; z-score, MAD and EWMA look at the residual, an Isolation Forest
-looks at
-all residuals of the service together; each one's score becomes a p-value, and their mean surprise, calibrated
-again, is the answer. What is learned lies in plain arrays, so that a bundle is two files and loads at once.
+Each value is compared with its baseline: z-score, MAD and EWMA look at the residual, an Isolation Forest looks at
+all residuals of the service together. Beside them the stream judges each movement by how rare it was before. Each
+score becomes a p-value, and the mean surprise of the two ways to look, calibrated again, is the answer. What is learned
+lies in plain arrays, so that a bundle is two files and loads at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -140,7 +140,9 @@ class DetectorBundle:
         self, model: SeriesModel, times_s: IntArray, values: FloatArray, residual: FloatArray,
         forest_scores: FloatArray | None, present: NDArray[np.bool_],
     ) -> pl.DataFrame:  # fmt: skip
-        views = {name: view[present] for name, view in model.surprises(residual, forest_scores).items()}
+        evidence = model.evidence(times_s, values)
+        found = model.surprises(residual, forest_scores, evidence)
+        views = {name: view[present] for name, view in found.items()}
         at, value, residual = times_s[present], values[present], residual[present]
         surprise = views[COMBINED]
         expected = value - residual * model.baselines.scale_at(model.row, at)
@@ -197,7 +199,7 @@ class DetectorBundle:
             table[:, model.column] = residual[asked]
             shared = np.full(residual.size, np.nan)
             shared[asked] = model.forest.score(table)
-        views = model.surprises(residual, shared)
+        views = model.surprises(residual, shared, model.evidence(times_s, numbers))
         scale = model.baselines.scale_at(model.row, times_s)
         expected = numbers - residual * scale
         lower, upper = model.baselines.edges(model.row, expected, scale)

@@ -12,14 +12,16 @@ from models.calibration import Calibration, score_of
 from models.detectors.ewma import Ewma
 from models.detectors.isolation_forest import FittedIsolationForest, IsolationForest
 from models.detectors.mad import Mad
+from models.detectors.stream import EVIDENCE, FittedStream, Stream
 from models.detectors.zscore import ZScore
 from models.gates import clear_baseline, predictable, slo_impact
-from models.grid import FloatArray
+from models.grid import FloatArray, IntArray
 from models.protocols import Detector, FittedDetector
 
 SINGLE: tuple[Detector, ...] = (ZScore(), Mad(), Ewma())
 FOREST = IsolationForest.name
-NAMES = (*(one.name for one in SINGLE), FOREST)
+STREAM = Stream.name
+NAMES = (*(one.name for one in SINGLE), FOREST, STREAM)
 COMBINED = "ensemble"
 
 
@@ -45,7 +47,11 @@ class PointScore:
 
 @dataclass(frozen=True, slots=True)
 class SeriesModel:
-    """All that is needed to score one series."""
+    """All that is needed to score one series.
+
+    The baseline's view (z-score, MAD, EWMA and the service's forest, on the residual) knows what is normal and does
+    not get used to a drift; the stream's knows how rare each movement is, and gets used to it. Each is half the answer.
+    """
 
     series: Series
     baselines: Baselines
@@ -55,6 +61,12 @@ class SeriesModel:
     randomness_z: float
     forest: FittedIsolationForest | None
     column: int
+    stream: FittedStream
+
+    def evidence(self, times_s: IntArray, values: FloatArray) -> FloatArray:
+        """What the stream makes of values at rising times, from where its history ended; NaN where missing."""
+        evidence: FloatArray = self.stream.run(self.baselines.clock.local_s(times_s), values)[0][:, EVIDENCE]
+        return evidence
 
     def gates(
         self, value: float, expected: float, *, planned: bool = False, excuse: str = ""
@@ -66,7 +78,9 @@ class SeriesModel:
             slo_impact(self.series, value, expected, planned=planned, excuse=excuse),
         )
 
-    def surprises(self, residual: FloatArray, forest_scores: FloatArray | None) -> dict[str, FloatArray]:
+    def surprises(
+        self, residual: FloatArray, forest_scores: FloatArray | None, evidence: FloatArray
+    ) -> dict[str, FloatArray]:
         """-log10 p of each detector and of all together, by name; NaN where not scorable."""
         views = {
             type_.name: self.calibrations[type_.name].surprise_of(fitted.score(residual))
@@ -75,6 +89,8 @@ class SeriesModel:
         if forest_scores is not None and FOREST in self.calibrations:
             views[FOREST] = self.calibrations[FOREST].surprise_of(forest_scores)
         together = np.where(np.isnan(residual), np.nan, np.mean(list(views.values()), axis=0))
+        views[STREAM] = self.calibrations[STREAM].surprise_of(evidence)
+        together = (together + views[STREAM]) / 2
         views[COMBINED] = (
             self.calibrations[COMBINED].surprise_of(together) if COMBINED in self.calibrations else together
         )

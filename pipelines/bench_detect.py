@@ -1,7 +1,8 @@
 """`forewarn bench detect`: the shipped default on labelled data, beside the two simplest baselines.
 
 One setting for all series and all sets. Several metrics are learned from the history that comes with them; a single
-metric is learned as it comes, each value scored before the next is seen.
+metric is learned as it comes, each value scored before the next is seen. Where there is a history, the bundle that
+scores a fleet is measured beside it (docs/decisions/two-ways-to-detect.md says why they are two).
 """
 
 import json
@@ -13,11 +14,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from core.domain import Series
+from core.errors import InputError
+from core.frames import EXCLUSIONS
 from models.calibration import calibrate, score_of
+from models.detection import DetectorBundle
 from models.detectors.pca import Pca
 from models.detectors.stream import EVIDENCE, SURPRISE, Stream, once
 from models.evaluation import EventCounts, average_precision, count_events, vus_pr
-from models.grid import FloatArray
+from models.grid import FloatArray, IntArray
 from models.nab_scoring import NabSeries, nab_scores
 from pipelines.labelled_data import Case, read_cases
 from pipelines.progress import Progress, silent
@@ -53,7 +58,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchDetectReport:
-    """The shipped default, the two simplest baselines, and the default by series."""
+    """The shipped default, what it is held against, and the default by series."""
 
     data_format: str
     series: int
@@ -119,10 +124,13 @@ def bench_detect(
 
 
 def detectors_for(case: Case) -> Mapping[str, Callable[[Case], Scored]]:
-    """The shipped default and the two simplest baselines for a case of one metric, or of several."""
+    """The shipped default, the fleet's bundle where there is a history, and the two simplest baselines."""
+    bundle = {} if case.history is None else {"fleet bundle": detect_by_bundle}
     if case.values.ndim == 1:
-        return {"shipped": detect_one, "z-score so far": _running_zscore, "change": _change}
-    return {"shipped": detect_several, "mean squared z-score": _mean_square, "largest z-score": _largest}
+        return {"shipped": detect_one, **bundle, "z-score so far": _running_zscore, "change": _change}
+    return {
+        "shipped": detect_several, **bundle, "mean squared z-score": _mean_square, "largest z-score": _largest,
+    }  # fmt: skip
 
 
 def detect_one(case: Case) -> Scored:
@@ -143,6 +151,42 @@ def detect_several(case: Case) -> Scored:
     calibration = calibrate(Pca().fit(history[:cut]).score(history[cut:]))
     surprise = calibration.surprise_of(Pca().fit(history).score(case.values))
     return Scored(score_of(surprise), 10.0 ** -np.minimum(surprise, 300.0), 0.0)
+
+
+def detect_by_bundle(case: Case) -> Scored:
+    """What scores a fleet, `models.detection`, learned once from the history; of several metrics the mean surprise."""
+    if case.history is None or case.history_times_s is None:
+        raise InputError(f"{case.name} has no history to learn from")
+    step_s = max(1, int(np.median(np.diff(case.times_s[:500]))))
+    columns = 1 if case.values.ndim == 1 else case.values.shape[1]
+    series = [
+        Series(tenant="bench", service="bench", metric=f"metric {at}", step_s=step_s) for at in range(columns)
+    ]
+    bundle = DetectorBundle.fit(
+        _samples(series, case.history_times_s, case.history), series, pl.DataFrame(schema=dict(EXCLUSIONS))
+    )
+    steps = (case.times_s - case.times_s[0] // step_s * step_s) // step_s
+    found = np.full((int(steps[-1]) + 1, columns), np.nan)
+    known = [one for one in series if one.series_id in bundle.models]
+    scored = bundle.score(_samples(series, case.times_s, case.values).filter(
+        pl.col("series_id").is_in([one.series_id for one in known])
+    ))  # fmt: skip
+    for at, one in enumerate(series):
+        mine = scored.filter(pl.col("series_id") == one.series_id)
+        first = case.times_s[0] // step_s * step_s
+        found[(mine["ts"].dt.epoch("s").to_numpy() - first) // step_s, at] = mine["surprise"].to_numpy()
+    counts = np.isfinite(found).sum(axis=1)
+    mean = np.where(counts > 0, np.nansum(found, axis=1) / np.maximum(counts, 1), np.nan)[steps]
+    return Scored(score_of(mean), 10.0 ** -np.minimum(mean, 300.0), 0.0)
+
+
+def _samples(series: list[Series], times_s: IntArray, values: FloatArray) -> pl.DataFrame:
+    columns = values[:, None] if values.ndim == 1 else values
+    ts = pl.Series(times_s * 1_000_000).cast(pl.Datetime("us", "UTC"))
+    return pl.concat(
+        pl.DataFrame({"series_id": pl.repeat(one.series_id, ts.len(), dtype=pl.Int64, eager=True), "ts": ts,
+                      "value": columns[:, at]}) for at, one in enumerate(series)
+    )  # fmt: skip
 
 
 def _timed(detect: Callable[[Case], Scored], case: Case) -> Scored:

@@ -25,7 +25,10 @@ class FittedMad:
 
     def score(self, values: FloatArray) -> FloatArray:
         """|value - median| in (normal-consistent) median absolute deviations, range [0, inf)."""
-        scores: FloatArray = np.abs(values - self.median) / self.sigma
+        with np.errstate(
+            over="ignore"
+        ):  # what hardly ever moved has next to no spread: infinitely far is far
+            scores: FloatArray = np.abs(values - self.median) / self.sigma
         return scores
 
     def update(self, values: FloatArray) -> "FittedMad":

@@ -34,6 +34,7 @@ _MEMORY = 500.0
 #: A residual counts as at most so many spreads in averages and spreads: one spike is not a shift.
 _CLIP = 6.0
 _WARM = 20
+HOURS_A_WEEK = 168
 #: Views are ranked among many values, since ranks of rare ones need them; p-values among the last thousands, since
 #: evidence is strong in the first days, when little is known yet.
 _VIEWS_COUNTED, _TOGETHER_COUNTED = 20_000.0, 3_000.0
@@ -119,14 +120,14 @@ def _run(
         t = times_s[i] + MONDAY_OFFSET_S
         hour = int(t % DAY_S // 3600)
         slot = int(t % DAY_S * slots // DAY_S)
-        week_slot = int(t % WEEK_S * slots * 7 // WEEK_S)
+        week_slot = int(t % WEEK_S // 3600)
         seen = state[_SEEN]
         if seen == 0:
             state[_FAST] = state[_LEVEL] = state[_SLOW] = state[_LOW] = state[_HIGH] = state[_LAST] = x
         # Three experts, weighed by the inverse square of their mean absolute error.
         last = state[_FAST]
         day = daily[0, slot] + state[_LEVEL] if daily[1, slot] > 0 else last
-        week = weekly[0, week_slot] + state[_LEVEL] if weekly[1, week_slot] > 0 else day
+        week = day + weekly[0, week_slot] if weekly[1, week_slot] > 0 else day
         least = max(min(state[_LOSS], state[_LOSS + 1], state[_LOSS + 2]), 1e-150)
         w0 = (least / max(state[_LOSS], least)) ** 2
         w1 = (least / max(state[_LOSS + 1], least)) ** 2
@@ -188,7 +189,8 @@ def _run(
         daily[1, slot] += 1.0
         daily[0, slot] += max(1.0 / daily[1, slot], 0.15) * (gap - daily[0, slot])
         weekly[1, week_slot] += 1.0
-        weekly[0, week_slot] += max(1.0 / weekly[1, week_slot], 0.3) * (gap - weekly[0, week_slot])
+        faster = max(1.0 / weekly[1, week_slot], 0.3 * step_s / 3600.0)
+        weekly[0, week_slot] += faster * (gap - daily[0, slot] - weekly[0, week_slot])
         state[_LOW], state[_HIGH], state[_LAST] = min(low, x), max(high, x), x
     return out
 
@@ -217,7 +219,8 @@ class FittedStream:
     """All that is remembered of one metric.
 
     Attributes:
-        state: scalars; daily, weekly: value and count by slot; hourly: spread and count by hour of the day.
+        state: scalars; daily: value and count by slot; weekly: what each hour of the week adds, and count;
+        hourly: spread and count by hour of the day.
         counts: how often each view was how large, see `empty_counts`.
         next_s: epoch second of the next value; step_s: seconds between values.
     """
@@ -264,6 +267,11 @@ class FittedStream:
     def update(self, values: FloatArray) -> "FittedStream":
         return self.run(self._times_s(values.size), values)[1]
 
+    def packed(self) -> FloatArray:
+        """All of it as one row; of streams of one step all rows are equally long."""
+        parts = (self.state, self.daily, self.weekly, self.hourly, self.counts)
+        return np.concatenate([*(part.ravel() for part in parts), [float(self.next_s), float(self.step_s)]])
+
     def to_arrays(self) -> Arrays:
         clock: NDArray[np.int64] = np.array([self.next_s, self.step_s])
         return {
@@ -285,9 +293,19 @@ class Stream:
         """One that has seen nothing yet: the first values score low and teach much."""
         slots = max(1, min(288, DAY_S // self.step_s))
         return FittedStream(
-            np.zeros(_SCALARS), np.zeros((2, slots)), np.zeros((2, 7 * slots)), np.zeros((2, 24)),
+            np.zeros(_SCALARS), np.zeros((2, slots)), np.zeros((2, HOURS_A_WEEK)), np.zeros((2, 24)),
             empty_counts(TOGETHER + 1), self.start_s, self.step_s,
         )  # fmt: skip
+
+    def unpacked(self, row: FloatArray) -> FittedStream:
+        """The inverse of `FittedStream.packed`."""
+        empty = self.fresh()
+        parts, at = [], 0
+        for like in (empty.state, empty.daily, empty.weekly, empty.hourly, empty.counts):
+            parts.append(row[at : at + like.size].reshape(like.shape))
+            at += like.size
+        state, daily, weekly, hourly, counts = parts
+        return FittedStream(state, daily, weekly, hourly, counts, int(row[at]), int(row[at + 1]))
 
     def fit(self, values: FloatArray) -> FittedStream:
         """See `models.protocols.Detector.fit`."""

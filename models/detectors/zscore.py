@@ -30,7 +30,10 @@ class FittedZScore:
 
     def score(self, values: FloatArray) -> FloatArray:
         """|value - mean| in standard deviations, range [0, inf)."""
-        scores: FloatArray = np.abs(values - self.mean) / self.sigma
+        with np.errstate(
+            over="ignore"
+        ):  # what hardly ever moved has next to no spread: infinitely far is far
+            scores: FloatArray = np.abs(values - self.mean) / self.sigma
         return scores
 
     def update(self, values: FloatArray) -> "FittedZScore":

@@ -189,22 +189,36 @@ def test_after_a_deploy_the_new_level_is_normal_within_hours(
     assert bundle.score(shifted).filter(later)["is_anomaly"].mean() > 0.2  # type: ignore[operator]
 
 
-def test_on_quiet_data_p_below_one_percent_happens_one_percent_of_the_time() -> None:
+def quiet(kind: str, steps: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise without anomalies: heavy-tailed, or normal on a daily course, or remembering its last values."""
+    noise = rng.standard_t(5, steps) if kind == "heavy tails" else rng.normal(size=steps)
+    if kind == "memory":
+        for k in range(1, steps):
+            noise[k] = 0.8 * noise[k - 1] + 0.6 * noise[k]
+    course = 10 * np.sin(2 * np.pi * np.arange(steps) / 288) if kind == "daily course" else 0.0
+    return 100 + 2 * noise + course
+
+
+@pytest.mark.parametrize("kind", ["heavy tails", "daily course", "memory"])
+def test_on_quiet_data_p_below_one_percent_happens_one_percent_of_the_time_in_every_series(kind: str) -> None:
     series = [Series(tenant="t", service=f"s{i // 4}", metric=f"m{i}") for i in range(8)]
     steps, rng = 40 * 288, np.random.default_rng(4)
     ts = pl.Series("ts", [START + i * STEP for i in range(steps)]).cast(pl.Datetime("us", "UTC"))
     samples = pl.concat(
         [
-            pl.DataFrame({"series_id": [one.series_id] * steps, "ts": ts, "value": rng.standard_t(5, steps)})
+            pl.DataFrame({"series_id": [one.series_id] * steps, "ts": ts, "value": quiet(kind, steps, rng)})
             for one in series
         ]
     ).sort("series_id", "ts")
     border = START + timedelta(days=30)
-    quiet = DetectorBundle.fit(
+    bundle = DetectorBundle.fit(
         samples.filter(pl.col("ts") < border), series, pl.DataFrame(schema=dict(EXCLUSIONS))
     )
-    scored = quiet.score(samples.filter(pl.col("ts") >= border))
+    scored = bundle.score(samples.filter(pl.col("ts") >= border))
     shares = scored.group_by("series_id").agg((pl.col("p_value") < 0.01).mean())["p_value"].to_numpy()
     assert shares.mean() == pytest.approx(0.01, abs=0.004)
-    assert shares.max() < 0.02
+    # Within sampling error: 2,880 values each, three times 0.0026 with the error of the history that p is held
+    # against; those that remember the last ones come in runs of nine, and are worth a ninth as many.
+    assert shares.max() < (0.03 if kind == "memory" else 0.02)
+    assert shares.min() > (0.0 if kind == "memory" else 0.002)
     assert scored["is_anomaly"].sum() <= 3 * 5 * 10 / 7

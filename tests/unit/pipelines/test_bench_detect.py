@@ -145,3 +145,15 @@ def test_servers_of_several_metrics_are_learned_from_their_history(tmp_path: Pat
     assert report.shipped.average_precision is not None
     assert report.shipped.average_precision > 0.8
     assert pl.read_parquet(tmp_path / "out" / "s.parquet").columns[0] == "row"
+
+
+def test_where_there_is_a_history_the_bundle_of_a_fleet_is_measured_beside_the_default(
+    tmp_path: Path,
+) -> None:
+    write_series(tmp_path / "train", "s", 1)
+    write_series(tmp_path / "test", "s", 2)
+    report = bench_detect(tmp_path, "kpi")
+    bundle = report.baselines["fleet bundle"]
+    assert bundle.average_precision is not None
+    assert bundle.average_precision > 0.5
+    assert bundle.event_recall == 1.0
