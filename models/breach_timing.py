@@ -30,8 +30,10 @@ SOON_S = 900.0
 WORTH = 8
 #: A value that returns over the threshold within this time is the same breach.
 SAME_S = 3 * 3_600
-#: The looks before a breach, and the values that they see as they came, with nothing left out.
-LOOK_BACK_STEPS, SEEN_STEPS = 24, 36
+#: How far before a breach looks are taken, and how many steps apart: those of neighbouring hours are alike.
+LOOK_BACK_STEPS, APART_STEPS = 24, 3
+#: The values before a look that it sees as they came, with nothing left out.
+SEEN_STEPS = 36
 #: Below this probability nobody is told, so the range is not asked to hold.
 TOLD_AT = 0.5
 
@@ -176,7 +178,10 @@ def look_back(
     looks: list[PastLook] = []
     for came in past.at_s:
         last = int((came - begin) // history.step_s)
-        for known in range(max(last - LOOK_BACK_STEPS + 1, LOOK_BACK_STEPS), min(last, len(history)) + 1):
+        # From the last whole hour backwards: every distance from it is there alike.
+        for known in range(
+            min(last, len(history)), max(last, 2 * LOOK_BACK_STEPS) - LOOK_BACK_STEPS, -APART_STEPS
+        ):
             now_s = begin + known * history.step_s
             newest = int(np.searchsorted(seconds, now_s)) - 1
             before = int(np.searchsorted(seconds, now_s - 3_600)) - 1

@@ -12,7 +12,7 @@ from models.forecasters.protocols import History
 from models.outlook import is_upward, threshold_of
 
 #: Breaches of a metric that are looked at; more teach little and cost seconds.
-MOST_OF_A_METRIC = 60
+MOST_OF_A_METRIC = 40
 #: Samples whose median is the level, as in `pipelines.forecast`.
 SMOOTH_OVER = 3
 
