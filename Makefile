@@ -17,17 +17,22 @@ export RAY_USAGE_STATS_ENABLED := 0
 help:  ## Show this help.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# The locks are complete, so nothing is resolved: pip fetches what is listed and checks every hash.
+# The locks are complete, so nothing is resolved: pip fetches what is listed and checks every hash. Compiling all
+# modules would take as long again; Python compiles those that are used.
+LOCKED := --quiet --disable-pip-version-check --progress-bar on --no-compile --no-deps --require-hashes
+
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Forewarn needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
 	@echo "Installing the locked packages into $(VENV) (about 1.5 GB, once)."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install $(LOCKED) -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on --no-deps --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install $(LOCKED) -r requirements-dev.lock
+	@# In the tests a warning is an error, and compiling some of these modules warns.
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib
 	@touch $@
 
 install: $(VENV)/installed  ## Install what running needs into .venv.

@@ -42,6 +42,7 @@ class EventKind(StrEnum):
     DEPLOY = "deploy"
     CONFIG_CHANGE = "config_change"
     MAINTENANCE = "maintenance"
+    HOLIDAY = "holiday"  # a date on which people do not live as on that weekday
 
 
 class Severity(StrEnum):
@@ -150,7 +151,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A deploy, a config change or a maintenance window. `service` "*" means all services."""
+    """A deploy, a config change, a maintenance window or a holiday. `service` "*" means all services."""
 
     tenant: str
     service: str

@@ -1,10 +1,10 @@
 """The only reader of the environment: one frozen object, built at the entry points and passed down."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     prometheus_service_labels: tuple[str, ...] = Field(
         (), description="Labels that may name the service, the first one that a series has; empty: the usual."
     )
+    sidecars_dir: Path | None = Field(
+        None,
+        description="Folder of series.csv (limits, SLOs), events.csv and incidents.csv about what Prometheus sends.",
+    )
     prometheus_bearer_token: SecretStr | None = None
     prometheus_username: str | None = None
     prometheus_password: SecretStr | None = None
@@ -69,8 +73,23 @@ class Settings(BaseSettings):
     rate_limit_per_s: float = Field(200.0, gt=0, description="Requests a second that one tenant may make.")
     model_refresh_s: float = Field(2.0, gt=0, description="How often to look for a newly promoted model.")
 
+    time_zone: str = Field(
+        "UTC",
+        description="IANA name: seasons follow its clock, or the label `time_zone` of a series.",
+    )
     alert_budget_per_week: float = Field(5.0, gt=0, description="Bearable false alarms a week, per tenant.")
 
-    @cached_property
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(
+                f"there is no time zone {name!r}; give an IANA name such as Europe/Berlin"
+            ) from error
+        return name
+
+    @property
     def service_url(self) -> str:
         return self.public_url or f"http://{self.serve_host}:{self.serve_port}"

@@ -19,6 +19,7 @@ from flows.commands import (
     status,
 )
 from flows.commands.console import err
+from flows.environment import one_thread_in_a_process
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -53,6 +54,7 @@ app.add_typer(bench.app, name="bench")
 
 def main() -> None:
     """Entry point of the `forewarn` script."""
+    one_thread_in_a_process()
     try:
         app()
     except ForewarnError as error:

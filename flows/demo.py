@@ -20,7 +20,7 @@ from core.hypotheses import Judgement
 from core.ports import FixedClock
 from core.settings import Settings
 from flows.environment import prepare_prefect
-from flows.processes import ServerProcess, free_port, start_server
+from flows.processes import ServerProcess, free_port, start_server, start_service
 from pipelines.access import create_key
 from pipelines.database import down
 from pipelines.progress import Progress, silent
@@ -28,8 +28,6 @@ from pipelines.progress import Progress, silent
 TENANT = "demo"
 SERVICES = 20
 DAYS = 45
-#: Prefect makes its own tables on the first start, and the machine has other work at that time.
-SERVER_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +86,11 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
             servers.callback(down, settings)
         prefect, mlflow = _start_consoles(settings, servers)
         samples = _simulate(settings, now, progress)
-        prefect.wait_until_ready("/api/health", SERVER_TIMEOUT_S)
+        prefect.wait_until_ready("/api/health")
         judgements = _main_job(now, progress)
         progress("start the service", 0, 1)
-        service = _serve(settings, servers)
-        mlflow.wait_until_ready("/health", SERVER_TIMEOUT_S)
+        service = servers.enter_context(start_service(settings)).url
+        mlflow.wait_until_ready("/health")
         progress("start the service", 1, 1)
         alerts, anomalies = _findings(settings, now)
         yield DemoResult(
@@ -121,20 +119,13 @@ def _start_consoles(settings: Settings, servers: ExitStack) -> tuple[ServerProce
     prefect = start_server(
         "Prefect",
         [
-            sys.executable,
-            "-m",
-            "prefect",
-            "server",
-            "start",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(prefect_port),
+            *(sys.executable, "-m", "prefect", "server", "start"),
+            *("--host", "127.0.0.1", "--port", str(prefect_port)),
         ],
         url=prefect_url,
         log=logs / "prefect.log",
     )
-    servers.callback(prefect.stop)
+    servers.enter_context(prefect)
     mlflow_url = f"http://127.0.0.1:{mlflow_port}"
     database = f"sqlite:///{(settings.mlruns_dir / 'mlflow.db').resolve()}"
     mlflow = start_server(
@@ -146,7 +137,7 @@ def _start_consoles(settings: Settings, servers: ExitStack) -> tuple[ServerProce
         url=mlflow_url,
         log=logs / "mlflow.log",
     )
-    servers.callback(mlflow.stop)
+    servers.enter_context(mlflow)
     return prefect, mlflow
 
 
@@ -168,18 +159,6 @@ def _main_job(now: datetime, progress: Progress) -> tuple[Judgement, ...]:
         reports = main_job(tenant=TENANT, at=now)
     found: tuple[Judgement, ...] = reports["hypotheses"].judgements
     return found
-
-
-def _serve(settings: Settings, servers: ExitStack) -> str:
-    service = start_server(
-        "the service",
-        [sys.executable, "-m", "serving.run"],
-        url=settings.service_url,
-        log=settings.data_dir / "logs" / "service.log",
-    )
-    servers.callback(service.stop)
-    service.wait_until_ready("/readyz", SERVER_TIMEOUT_S)
-    return settings.service_url
 
 
 def _findings(settings: Settings, now: datetime) -> tuple[tuple[Signal, ...], tuple[Signal, ...]]:

@@ -1,9 +1,22 @@
-"""Prefect's own settings, made from ours before Prefect is imported, for it reads them on import."""
+"""What libraries read from the environment when they are imported, set before that."""
 
 import os
 
 from core.settings import Settings
 from pipelines.privacy import silence_telemetry
+
+#: Each numerical library's own name for the number of threads in a process.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def one_thread_in_a_process() -> None:
+    """Work is spread over processes, by series; threads below them would wait for one another.
+
+    Small matrices solved with as many threads as cores took forty times as long on a busy machine. A user's
+    own values win.
+    """
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
 
 
 def prepare_prefect(settings: Settings, *, api_url: str | None = None) -> None:
@@ -19,5 +32,7 @@ def prepare_prefect(settings: Settings, *, api_url: str | None = None) -> None:
     os.environ.setdefault("PREFECT_CLI_PROMPT", "false")
     # The first start makes Prefect's own tables, which takes longer than its default of 20 s on a busy machine.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
+    # Its SQLite file is locked for as long as another of its services writes; better wait than fail.
+    os.environ.setdefault("PREFECT_SERVER_DATABASE_TIMEOUT", "60")
     if api_url is not None:
         os.environ["PREFECT_API_URL"] = api_url

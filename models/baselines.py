@@ -13,12 +13,14 @@ References:
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numba
 import numpy as np
 
 from models.changepoints import Shift, find_shifts, hourly_medians
+from models.clock import LocalClock, to_local
 from models.grid import DAY_S, WEEK_S, BoolArray, FloatArray, Grid, IntArray, slot_of
 from models.robust import mad_sigma, quantile_of_sorted, sorted_rows
 from models.seasons import WEEKLY, by_days, daily_profile, day_levels, weekly_profile
@@ -47,6 +49,10 @@ QUANTILES = np.array(
     ]
 )
 CHUNK = 128
+#: A holiday is so many times as uncertain as another day: where none was seen, and at most where some were.
+UNSEEN_HOLIDAY, WIDEST_HOLIDAY = 2.0, 10.0
+#: The 90 % quantile of the size of a normal residual.
+_NORMAL_90 = 1.645
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class Baselines:
         daily: (n, slots of a day); weekly: (n, 168), what the hour of the week adds.
         scale: (n, 24), spread of the residuals by hour of the day, > 0.
         quantiles: (n, 17), of the residuals in units of `scale`, at `QUANTILES`.
+        holiday_width: (n), how many times as far values stray on a holiday, >= 1.
+        clock: slots of the day and the week are those of the clock on the wall.
     """
 
     series_ids: IntArray
@@ -81,11 +89,14 @@ class Baselines:
     weekly: FloatArray
     scale: FloatArray
     quantiles: FloatArray
+    holiday_width: FloatArray
+    clock: LocalClock
 
     def season(self, row: int, times_s: IntArray) -> FloatArray:
-        """The seasonal part at each moment, float64, without level and trend."""
-        daily: FloatArray = self.daily[row, slot_of(times_s, self.slot_s, DAY_S)]
-        weekly: FloatArray = self.weekly[row, slot_of(times_s, 3600, WEEK_S)]
+        """The seasonal part at each moment, float64, without level and trend; a holiday goes like a Sunday."""
+        local = self.clock.local_s(times_s)
+        daily: FloatArray = self.daily[row, slot_of(local, self.slot_s, DAY_S)]
+        weekly: FloatArray = self.weekly[row, slot_of(self.clock.like_sunday(local), 3600, WEEK_S)]
         return daily + weekly
 
     def expected(self, row: int, times_s: IntArray) -> FloatArray:
@@ -95,9 +106,16 @@ class Baselines:
         return expected
 
     def scale_at(self, row: int, times_s: IntArray) -> FloatArray:
-        """The spread of the residuals at each moment, float64, > 0."""
-        scale: FloatArray = self.scale[row, slot_of(times_s, 3600, DAY_S)]
-        return scale
+        """The spread of the residuals at each moment, float64, > 0; wider where it is not known how people live."""
+        local = self.clock.local_s(times_s)
+        scale: FloatArray = self.scale[row, slot_of(local, 3600, DAY_S)]
+        if not self.clock.holidays:
+            return scale
+        # It may go like the weekday that it is, or like a Sunday.
+        as_weekday = self.weekly[row, slot_of(local, 3600, WEEK_S)]
+        as_sunday = self.weekly[row, slot_of(self.clock.like_sunday(local), 3600, WEEK_S)]
+        wide: FloatArray = np.hypot(scale * self.holiday_width[row], (as_weekday - as_sunday) / 2)
+        return np.where(self.clock.on_holiday(local), wide, scale)
 
     def band(self, row: int, times_s: IntArray, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Lower and upper edge at each moment; `level` of the probability lies between them."""
@@ -112,13 +130,21 @@ class Baselines:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Plain arrays, for `np.savez`."""
-        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        arrays = {name: np.asarray(getattr(self, name)) for name in _stored()}
+        clock = {"time_zone": self.clock.time_zone, "holidays": np.array(self.clock.holidays, dtype=np.int64)}
+        return arrays | {name: np.asarray(value) for name, value in clock.items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Baselines":
         """The inverse of `to_arrays`."""
-        values = {field.name: arrays[field.name] for field in fields(cls)}
-        return cls(**{**values, "slot_s": int(values["slot_s"]), "end_s": int(values["end_s"])})  # type: ignore[arg-type]
+        values: dict[str, Any] = {name: arrays[name] for name in _stored()}
+        clock = LocalClock(str(arrays["time_zone"]), tuple(arrays["holidays"].tolist()))
+        values |= {"slot_s": int(values["slot_s"]), "end_s": int(values["end_s"]), "clock": clock}
+        return cls(**values)
+
+
+def _stored() -> list[str]:
+    return [field.name for field in fields(Baselines) if field.name != "clock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +160,7 @@ def fit_baselines(
     *,
     excluded: BoolArray | None = None,
     deploys_s: Mapping[int, Sequence[int]] | None = None,
+    clock: LocalClock | None = None,
     threads: int = 2,
 ) -> Fitted:
     """Learn what is normal for every series of a grid.
@@ -142,6 +169,7 @@ def fit_baselines(
         grid: the history, usually 30 days.
         excluded: True where nothing may be learned (maintenance, incidents, confirmed anomalies).
         deploys_s: series id -> epoch seconds of its service's deploys.
+        clock: that all series of the grid live by; null: UTC without holidays.
         threads: chunks of series at once; sorting, which takes most of the time, runs side by side.
     """
 
@@ -150,7 +178,8 @@ def fit_baselines(
         values = grid.values[rows]
         if excluded is not None:
             values = np.where(excluded[rows], np.nan, values)
-        return _fit_chunk(Grid(grid.series_ids[rows], grid.start_s, grid.step_s, values), deploys_s or {})
+        part = Grid(grid.series_ids[rows], grid.start_s, grid.step_s, values)
+        return _fit_chunk(part, deploys_s or {}, clock or LocalClock())
 
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(fit, range(0, len(grid.series_ids), CHUNK)))
@@ -164,14 +193,20 @@ def concatenate(parts: Sequence[Baselines]) -> Baselines:
     joined = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(Baselines)
-        if field.name not in ("slot_s", "end_s")
+        if field.name not in ("slot_s", "end_s", "clock")
     }
-    return Baselines(slot_s=parts[0].slot_s, end_s=parts[0].end_s, **joined)
+    first = parts[0]
+    return Baselines(slot_s=first.slot_s, end_s=first.end_s, clock=first.clock, **joined)
 
 
 def _fit_chunk(
-    grid: Grid, deploys_s: Mapping[int, Sequence[int]]
+    by_utc: Grid, deploys_s: Mapping[int, Sequence[int]], clock: LocalClock
 ) -> tuple[Baselines, list[tuple[Shift, ...]]]:
+    everything = to_local(by_utc, clock)
+    free = clock.on_holiday(everything.times_s)
+    # What is learned of a Tuesday is not learned from one that was a holiday.
+    values = np.where(free, np.nan, everything.values) if free.any() else everything.values
+    grid = Grid(everything.series_ids, everything.start_s, everything.step_s, values)
     ordered, count = sorted_rows(grid.values)
     percentiles = np.stack([quantile_of_sorted(ordered, count, q) for q in PERCENTILES], axis=1)
     safe = np.maximum(count, 1)
@@ -194,21 +229,60 @@ def _fit_chunk(
     hourly, hour0_s = hourly_medians(flat, first_day_s, slot_s)
     hour_s = max(slot_s, 3600)
     shifts = [
-        tuple(find_shifts(hourly[row], hour0_s, deploys_s=deploys_s.get(int(key), ())))
+        tuple(_find_shifts(hourly[row], hour0_s, deploys_s.get(int(key), ()), clock))
         if hour_s == 3600
         else ()
         for row, key in enumerate(grid.series_ids)
     ]
     level, slope = _level_and_slope(hourly, hour0_s, hour_s, shifts, end_s)
+    shifts = [tuple(_by_utc(one, clock) for one in row) for row in shifts]
     scale, quantiles = _residuals(flat.reshape(blocks.shape), columns_s, days, percentiles)
     return (
         Baselines(
-            series_ids=grid.series_ids, slot_s=slot_s, end_s=end_s, count=count, days=days, mean=mean,
+            series_ids=grid.series_ids, slot_s=slot_s, end_s=int(by_utc.times_s[-1]) + by_utc.step_s,
+            count=count, days=days, mean=mean,
             std=std, percentiles=percentiles, seasonality=seasonality, level=level, slope=slope, daily=daily,
             weekly=weekly, scale=scale, quantiles=quantiles,
+            holiday_width=_holiday_width(everything, free, daily, weekly, day_level, scale, first_day_s, clock),
+            clock=clock,
         ),
         shifts,
     )  # fmt: skip
+
+
+def _find_shifts(
+    hourly: FloatArray, hour0_s: int, deploys_s: Sequence[int], clock: LocalClock
+) -> list[Shift]:
+    """Shifts of a course in local time, with the deploys brought to it."""
+    local = clock.local_s(np.array(deploys_s, dtype=np.int64))
+    return find_shifts(hourly, hour0_s, deploys_s=[int(at) for at in local])
+
+
+def _by_utc(shift: Shift, clock: LocalClock) -> Shift:
+    deploy_s = None if shift.deploy_s is None else clock.utc_s(shift.deploy_s)
+    return replace(shift, at_s=clock.utc_s(shift.at_s), deploy_s=deploy_s)
+
+
+def _holiday_width(
+    everything: Grid, free: BoolArray, daily: FloatArray, weekly: FloatArray, day_level: FloatArray,
+    scale: FloatArray, first_day_s: int, clock: LocalClock,
+) -> FloatArray:  # fmt: skip
+    """How far values strayed on holidays from the level of the day before and a Sunday's season, in spreads, (n)."""
+    n = everything.values.shape[0]
+    unseen = np.full(n, UNSEEN_HOLIDAY)
+    if not free.any():
+        return unseen
+    local = everything.times_s[free]
+    expected = (
+        day_level[:, np.maximum((local - first_day_s) // DAY_S - 1, 0)]
+        + daily[:, slot_of(local, DAY_S // daily.shape[1], DAY_S)]
+        + weekly[:, slot_of(clock.like_sunday(local), 3600, WEEK_S)]
+    )
+    sizes = np.abs(everything.values[:, free] - expected) / scale[:, slot_of(local, 3600, DAY_S)]
+    ordered, counts = sorted_rows(sizes)
+    width = np.clip(quantile_of_sorted(ordered, counts, 0.9) / _NORMAL_90, 1.0, WIDEST_HOLIDAY)
+    half_a_day = DAY_S // (2 * everything.step_s)
+    return np.where(counts >= half_a_day, width, unseen)
 
 
 def _level_and_slope(

@@ -17,7 +17,7 @@ from models.calibration import LEVELS, Calibration
 from models.detectors.isolation_forest import FittedIsolationForest, IsolationForest
 from models.series_model import COMBINED, NAMES, SINGLE, SeriesModel
 
-FORMAT = 1
+FORMAT = 2
 CALIBRATED = (*NAMES, COMBINED)
 
 

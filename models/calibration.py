@@ -67,7 +67,8 @@ class Calibration:
     def surprise_of(self, scores: FloatArray) -> FloatArray:
         """-log10 p of raw scores, 0 to 300; NaN stays NaN."""
         inside = np.interp(scores, self.knots, self.surprise)
-        beyond = np.maximum(scores - self.knots[-1], 0.0) * self.slope
+        with np.errstate(over="ignore"):  # a constant history makes the slope steep; the end is held at MOST
+            beyond = np.maximum(scores - self.knots[-1], 0.0) * self.slope
         result: FloatArray = np.where(np.isnan(scores), np.nan, np.minimum(inside + beyond, MOST))
         return result
 

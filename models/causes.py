@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from core.domain import Event, EventKind, Incident, Role, Signal, SignalKind
+from core.domain import Event, EventKind, Incident, Role, Series, Signal, SignalKind
 from core.hypotheses import Cause, Evidence, EvidenceKind, Hypothesis
 from models.correlation import Trouble
 from models.hypotheses import sigma_of_probability
+from models.localisation import Deviation, Origin, rank_suspects
 
 #: Changes this long before the first symptom are suspects; what a deploy breaks slowly, such as a leak, shows
 #: within hours. Whether a change was near enough to count as correlated is for the scorer.
@@ -88,7 +89,8 @@ class _Suspicion:
         near = [
             event
             for event in self._context.events
-            if event.kind is not EventKind.MAINTENANCE and first - SUSPECT_WINDOW <= event.at <= last
+            if event.kind in (EventKind.DEPLOY, EventKind.CONFIG_CHANGE)
+            and first - SUSPECT_WINDOW <= event.at <= last
         ]
         return sorted(near, key=lambda event: (event.at, event.event_id))
 
@@ -158,13 +160,41 @@ class _Suspicion:
         yield self._hypothesis(service, Cause.DEPENDENCY, statement, evidence)
 
     def _fault(self) -> Hypothesis:
-        """What is left: the service itself; by the name that the failure model has for it, if any."""
-        service = self._trouble.service
+        """What is left: the most suspect service itself; by the name that the failure model has for it, if any."""
+        suspects = rank_suspects(self._deviations(), self._context.edges)
+        service = suspects[0].service if suspects else self._trouble.service
         felt = self._felt(service)
         types = [signal.risk.likely_type for signal in felt if signal.risk and signal.risk.likely_type]
-        statement = f"{types[0].replace('_', ' ')} at {service}" if types else f"fault in {service} itself"
+        if types:
+            statement = f"{types[0].replace('_', ' ')} at {service}"
+        elif suspects and suspects[0].origin is not Origin.SERVICE:
+            statement = f"{suspects[0].origin} of {service}: {suspects[0].reason}"
+        else:
+            statement = f"fault in {service} itself"
         words = (types[0].lower(),) if types else ()
         return self._hypothesis(service, Cause.FAULT, statement, map(_symptom, felt), precedent_words=words)
+
+    def _deviations(self) -> list[Deviation]:
+        """The anomalies among the signals, as the localisation looks at them."""
+        return [
+            Deviation(
+                series=Series(
+                    tenant=signal.tenant,
+                    service=signal.service,
+                    metric=signal.metric,
+                    labels=signal.labels,
+                    unit=signal.unit,
+                    role=self._context.roles.get(signal.series_id or 0, Role.SATURATION),
+                ),
+                sigma=signal.deviation_sigma,
+                change=signal.value - signal.band.expected,
+            )
+            for signal in self._signals
+            if signal.metric
+            and signal.band
+            and signal.value is not None
+            and signal.deviation_sigma is not None
+        ]
 
     def _hypothesis(
         self,

@@ -23,6 +23,7 @@ from models.budget import AlertBudget
 from models.bundle_files import from_files, to_files
 from models.bundle_fit import fit_grid
 from models.calibration import score_of
+from models.clock import UTC_ZONE, clocks
 from models.grid import FloatArray, Grid, IntArray, as_utc, exclusion_mask, grids
 from models.residuals import residuals
 from models.series_model import COMBINED, NAMES, PointScore, SeriesModel, detector_views
@@ -58,12 +59,14 @@ class DetectorBundle:
         *,
         alarms_per_week: float = 5.0,
         seed: int = 0,
+        time_zone: str = UTC_ZONE,
     ) -> "DetectorBundle":
         """Learn from history.
 
         Args:
             samples: `core.frames.SAMPLES`, usually 30 days; exclusions: `core.frames.EXCLUSIONS`.
-            events: deploys among them explain shifts of level.
+            events: deploys among them explain shifts of level; holidays, past and to come, are days of their own.
+            time_zone: IANA name; seasons follow it, or the label `time_zone` of a series.
             alarms_per_week: bearable false alarms over all series together.
         Raises:
             InvalidFrameError: a column lacks or has a wrong dtype.
@@ -72,16 +75,17 @@ class DetectorBundle:
         models: dict[int, SeriesModel] = {}
         skipped: dict[int, str] = {}
         tests_per_week = 0.0
-        for grid in grids(samples, {key: one.step_s for key, one in known.items()}):
-            excluded = exclusion_mask(grid, series, exclusions)
-            deploys = _deploys(events, known)
-            baselines = fit_baselines(grid, excluded=excluded, deploys_s=deploys).baselines
-            found, missed = fit_grid(
-                grid, np.where(excluded, np.nan, grid.values), baselines, known, deploys, seed
-            )
-            models |= found
-            skipped |= missed
-            tests_per_week += len(found) * 7 * 86_400 / grid.step_s
+        deploys = _deploys(events, known)
+        for clock, members in clocks(series, events, time_zone).items():
+            for grid in grids(samples, {one.series_id: one.step_s for one in members}):
+                excluded = exclusion_mask(grid, series, exclusions)
+                baselines = fit_baselines(grid, excluded=excluded, deploys_s=deploys, clock=clock).baselines
+                found, missed = fit_grid(
+                    grid, np.where(excluded, np.nan, grid.values), baselines, known, deploys, seed
+                )
+                models |= found
+                skipped |= missed
+                tests_per_week += len(found) * 7 * 86_400 / grid.step_s
         skipped |= {key: "no samples" for key in known if key not in models and key not in skipped}
         return cls(models, skipped, AlertBudget(alarms_per_week, max(tests_per_week, 1.0)))
 

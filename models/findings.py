@@ -25,13 +25,8 @@ from core.domain import (
 from core.wording import format_duration, format_value
 from models.detection import DetectorBundle
 from models.episodes import Episode, find_episodes
-from models.gates import clear_baseline
-from models.grid import as_utc
 from models.series_model import COMBINED, NAMES, SeriesModel, detector_views
 
-#: So many steps without a value are a finding, and never less than this time.
-MISSING_STEPS = 3
-MISSING_S = 600
 #: What a maintenance window disturbs begins a little early and ends a little late.
 MAINTENANCE_SLACK = timedelta(minutes=30)
 #: What begins so soon after a deploy is its own disturbance, and counts as brief for so long.
@@ -226,54 +221,3 @@ def severity(gates: tuple[GateResult, ...], *, crossed: bool) -> Severity:
     if not all(gate.passed for gate in gates):
         return Severity.INFO
     return Severity.CRITICAL if crossed else Severity.WARNING
-
-
-def missing_signals(
-    bundle: DetectorBundle, samples: pl.DataFrame, model: ModelRef | None, *, start: datetime, end: datetime
-) -> list[Signal]:
-    """One signal for each span without values that reaches into [start, end); open while it lasts.
-
-    Args:
-        samples: from well before `start`, so that the last value before a gap is among them.
-    """
-    signals = []
-    present = samples.filter(pl.col("value").is_not_null()).sort("series_id", "ts")
-    for (key,), mine in present.group_by("series_id", maintain_order=True):
-        one = bundle.models.get(int(key))
-        if one is None:
-            continue
-        step_s = one.series.step_s
-        longest = max(MISSING_STEPS * step_s, MISSING_S)
-        seconds = np.append(mine["ts"].dt.epoch("s").to_numpy(), int(end.timestamp()))
-        for i in np.flatnonzero(np.diff(seconds) > longest):
-            still_gone = i == seconds.size - 2
-            back = as_utc(seconds[i + 1])
-            if back >= start:
-                signals.append(_missing(one, as_utc(seconds[i]), None if still_gone else back, end, model))
-    return signals
-
-
-def _missing(
-    one: SeriesModel, last_seen: datetime, back: datetime | None, end: datetime, model: ModelRef | None
-) -> Signal:
-    series = one.series
-    started = last_seen + timedelta(seconds=series.step_s)
-    gates = (clear_baseline(float(one.baselines.days[one.row])),)
-    lasted = format_duration(((back or end) - started).total_seconds())
-    return Signal(
-        signal_id=stable_id(series.tenant, SignalKind.MISSING, str(series.series_id), started.isoformat()),
-        tenant=series.tenant,
-        kind=SignalKind.MISSING,
-        service=series.service,
-        started_at=started,
-        ended_at=back,
-        summary=f"{series.name}: no values for {lasted}" + ("" if back else ", and still none"),
-        severity=severity(gates, crossed=False),
-        metric=series.metric,
-        series_id=series.series_id,
-        labels=series.labels,
-        unit=series.unit,
-        shape=Shape.MISSING,
-        gates=gates,
-        model=model,
-    )

@@ -134,7 +134,9 @@ def weekly_profile(
     nothing = np.zeros((n, HOURS_PER_WEEK)), np.zeros(n, dtype=np.bool_)
     if width < WEEKLY_AFTER_DAYS or slots % 24:
         return nothing
-    reach = np.clip(np.arange(width)[:, None] + np.arange(-3, 4)[None, :], 0, width - 1)
+    # Seven whole days around each, at the ends the nearest seven, so that every weekday counts once: else a window
+    # that ends with a weekend takes the weekend for the trend.
+    reach = np.clip(np.arange(width) - 3, 0, width - 7)[:, None] + np.arange(7)
     trend = median(day_level[:, reach])
     values = residual + (day_level - trend)[:, :, None]
     weekday = ((first_day_s + MONDAY_OFFSET_S) // DAY_S + np.arange(width)) % 7

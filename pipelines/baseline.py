@@ -10,7 +10,8 @@ import polars as pl
 from core.domain import EventKind, Series
 from core.frames import TIME
 from models.baselines import Fitted, fit_baselines
-from models.grid import DAY_S, MONDAY_OFFSET_S, WEEK_S, as_utc, exclusion_mask, grids
+from models.clock import clocks
+from models.grid import DAY_S, MONDAY_OFFSET_S, WEEK_S, IntArray, as_utc, exclusion_mask, grids
 from models.seasons import NONE, SEASONALITY, WEEKLY
 from pipelines.learning_window import read_window
 from pipelines.progress import Progress, silent
@@ -58,15 +59,15 @@ def build_baselines(
         for key, one in known.items()
     }  # fmt: skip
     frames, shifts, explained, done = [], 0, 0, 0
-    for grid in grids(window.samples, {key: one.step_s for key, one in known.items()}):
-        progress("baselines", done, len(known))
-        fitted = fit_baselines(
-            grid, excluded=exclusion_mask(grid, window.series, window.exclusions), deploys_s=deploys
-        )
-        frames.append(baseline_rows(fitted, known))
-        shifts += sum(map(len, fitted.shifts))
-        explained += sum(one.deploy_s is not None for row in fitted.shifts for one in row)
-        done += len(grid.series_ids)
+    for clock, members in clocks(window.series, window.events, platform.settings.time_zone).items():
+        for grid in grids(window.samples, {one.series_id: one.step_s for one in members}):
+            progress("baselines", done, len(known))
+            excluded = exclusion_mask(grid, window.series, window.exclusions)
+            fitted = fit_baselines(grid, excluded=excluded, deploys_s=deploys, clock=clock)
+            frames.append(baseline_rows(fitted, known))
+            shifts += sum(map(len, fitted.shifts))
+            explained += sum(one.deploy_s is not None for row in fitted.shifts for one in row)
+            done += len(grid.series_ids)
     progress("baselines", len(known), len(known))
     rows = pl.concat(frames) if frames else pl.DataFrame(schema=ROWS)
     version = platform.store.baselines.publish(
@@ -103,9 +104,7 @@ def baseline_rows(fitted: Fitted, series: dict[int, Series]) -> pl.DataFrame:
         season = int(table.seasonality[row])
         period_s = WEEK_S if season == WEEKLY else DAY_S
         slot_s = period_s if season == NONE else table.slot_s
-        # The first such period after the window, from a Monday midnight on, as `models.grid.slot_of` counts.
-        first = -(-(table.end_s + MONDAY_OFFSET_S) // period_s) * period_s - MONDAY_OFFSET_S
-        times_s = np.arange(first, first + period_s, slot_s, dtype=np.int64)
+        times_s = next_times_s(table.end_s, period_s, slot_s)
         expected = table.level[row] + table.season(row, times_s)
         scale = table.scale_at(row, times_s) if season != NONE else table.scale[row].max(keepdims=True)
         lower, upper = table.edges(row, expected, scale)
@@ -115,6 +114,16 @@ def baseline_rows(fitted: Fitted, series: dict[int, Series]) -> pl.DataFrame:
             int(slot_s), lower.tolist(), upper.tolist(), note(float(table.days[row]), season),
         ))  # fmt: skip
     return pl.DataFrame(rows, schema=ROWS, orient="row")
+
+
+def next_times_s(end_s: int, period_s: int, slot_s: int) -> IntArray:
+    """When each slot of the period comes next after `end_s`; slot 0 is Monday (or any day) 00:00 UTC, as stored.
+
+    So the profile is that of the coming days, with the clock and the holidays that they will have.
+    """
+    first = (end_s + MONDAY_OFFSET_S) // period_s * period_s - MONDAY_OFFSET_S
+    times_s = np.arange(first, first + period_s, slot_s, dtype=np.int64)
+    return np.where(times_s + slot_s <= end_s, times_s + period_s, times_s)
 
 
 def note(days: float, season: int) -> str:

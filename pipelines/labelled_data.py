@@ -1,6 +1,8 @@
 """Readers of labelled data sets, for `forewarn bench detect`: each gives one case a series or server."""
 
+import csv
 import gzip
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,12 +14,13 @@ import polars as pl
 from core.errors import InputError
 from models.grid import BoolArray, FloatArray, IntArray
 from models.nab_scoring import probation
+from pipelines.sources.tables import TIME_NAMES
+from pipelines.sources.times import parse_times
 
-TIME_NAMES = ("timestamp", "time", "ts", "date", "datetime", "ds")
 VALUE_NAMES = ("value", "val", "y", "metric")
-LABEL_NAMES = ("label", "is_anomaly", "anomaly", "labels")
-#: Epoch numbers above these are milli-, micro- and nanoseconds.
-_EPOCH_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+LABEL_NAMES = ("label", "is_anomaly", "anomaly", "labels", "anomaly_label", "ground_truth")
+_DELIMITERS = ",;\t|"
+_TRUE_WORDS = ("true", "t", "yes", "y", "anomaly", "anomalous", "abnormal")
 #: Rows of data sets without times are this far apart: one minute.
 ROW_S = 60
 
@@ -64,51 +67,75 @@ def read_cases(path: Path, data_format: str) -> Iterator[Case]:
         raise InputError(f"{path} holds nothing of the format {data_format!r}")
 
 
-def read_csv_series(path: Path) -> tuple[IntArray, FloatArray, BoolArray | None]:
-    """Times, values and labels (or null) of a file of timestamp,value[,label], in the order of time.
+def read_csv_series(path: Path) -> tuple[IntArray | None, FloatArray, BoolArray | None]:
+    """Times (null where there are none), values and labels (or null) of a file of timestamp,value[,label].
 
-    Any case of the header, quoted or not; times in ISO 8601 (UTC unless they say otherwise) or epoch numbers.
+    In the order of time; any case of the header, or none; quoted or not; commas, semicolons, tabs or bars between;
+    times in ISO 8601 (UTC unless they say otherwise) or epoch numbers. What is no number is missing.
 
     Raises:
         InputError: a column lacks, or a time cannot be read.
     """
-    try:
-        frame = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path} is no readable CSV: {error}") from error
-    frame = frame.rename({name: name.strip().strip('"').lower() for name in frame.columns})
-    if frame.width < 2 or frame.is_empty():
-        raise InputError(f"{path} needs the columns timestamp and value, and at least one row")
-    time = next((name for name in TIME_NAMES if name in frame.columns), frame.columns[0])
-    value = next((name for name in VALUE_NAMES if name in frame.columns), frame.columns[1])
-    label = next((name for name in LABEL_NAMES if name in frame.columns), None)
-    times_s = _seconds(frame[time].str.strip_chars(), path)
-    values = frame[value].str.strip_chars().cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+    header, rows = _text_table(path)
+    names = [name.strip().strip('"').lower() for name in header]
+    label = next((names.index(name) for name in LABEL_NAMES if name in names), None)
+    time = next((names.index(name) for name in TIME_NAMES if name in names), None)
+    value = next((names.index(name) for name in VALUE_NAMES if name in names), None)
+    others = [at for at in range(len(names)) if at not in (label, time, value)]
+    if time is None and (len(others) > 1 or (value is not None and others)):
+        time = others.pop(0)
+    if value is None:
+        if not others:
+            raise InputError(f"{path} needs the columns timestamp and value")
+        value = others[0]
+    numbers = _numbers(rows[value])
+    truth = None if label is None else _truth(rows[label])
+    if time is None:
+        return None, numbers, truth
+    times_s = _seconds(rows[time], path)
     order = np.argsort(times_s, kind="stable")
-    truth = None
-    if label is not None:
-        words = frame[label].str.strip_chars().str.to_lowercase()
-        truth = words.is_in(["1", "1.0", "true", "yes"]).fill_null(value=False).to_numpy()[order]
-    return times_s[order], np.asarray(values, dtype=np.float64)[order], truth
+    return times_s[order], numbers[order], None if truth is None else truth[order]
+
+
+def _text_table(path: Path) -> tuple[list[str], list[pl.Series]]:
+    """Names and columns of text; rows with too few fields, such as empty ones, are left out."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(_DELIMITERS, key=first.count)
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
+    if not rows or len(rows[0]) < 2 or "\0" in text:
+        raise InputError(f"{path} needs the columns timestamp and value, and at least one row")
+    named = parse_times(pl.Series(rows[0][:1]))[0] is None
+    header = rows.pop(0) if named else ["timestamp", "value", "label", *map(str, range(len(rows[0])))]
+    width = len(header) if named else len(rows[0])
+    whole = [row[:width] for row in rows if len(row) >= width]
+    if not whole:
+        raise InputError(f"{path} needs the columns timestamp and value, and at least one row")
+    columns = [pl.Series([field.strip() for field in column]) for column in zip(*whole, strict=True)]
+    return header[:width], columns
+
+
+def _numbers(text: pl.Series) -> FloatArray:
+    """Float64, NaN where a text is no finite number; a comma before decimals is taken for a point."""
+    found = text.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    numbers = found.fill_null(float("nan")).to_numpy()
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _truth(text: pl.Series) -> BoolArray:
+    words = text.str.to_lowercase().is_in(_TRUE_WORDS)
+    return np.asarray(words.to_numpy() | (np.nan_to_num(_numbers(text)) > 0), dtype=np.bool_)
 
 
 def _seconds(text: pl.Series, path: Path) -> IntArray:
-    numbers = text.cast(pl.Float64, strict=False)
-    if numbers.null_count() == 0:
-        epoch = numbers.to_numpy()
-        unit = next((unit for least, unit in _EPOCH_UNITS if float(np.median(epoch)) > least), 1.0)
-        return np.asarray(epoch / unit, dtype=np.int64)
-    plain = text.str.replace("T", " ").str.replace("Z", "").str.replace("/", "-").str.slice(0, 19)
-    for pattern in ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"):
-        parsed = plain.str.to_datetime(pattern, strict=False, time_unit="us")
-        if parsed.null_count() == 0:
-            shift = text.str.extract(r"[T ]\d\d:\d\d.*([+-]\d\d:?\d\d)$")
-            hours = shift.str.slice(0, 3).cast(pl.Int64, strict=False).fill_null(0).to_numpy()
-            minutes = shift.str.slice(-2).cast(pl.Int64, strict=False).fill_null(0).to_numpy()
-            offset = 3600 * hours + 60 * np.where(hours < 0, -minutes, minutes)
-            return np.asarray(parsed.dt.epoch("s").to_numpy() - offset, dtype=np.int64)
-    bad = text.filter(plain.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False).is_null())
-    raise InputError(f"{path}: cannot read {bad[0]!r} as a time; use ISO 8601 or epoch seconds")
+    times = parse_times(text)
+    if times.null_count():
+        bad = text.filter(times.is_null())[0]
+        raise InputError(f"{path}: cannot read {bad!r} as a time; use ISO 8601 or epoch seconds")
+    return np.asarray(times.dt.epoch("s").to_numpy(), dtype=np.int64)
 
 
 def _csv(path: Path) -> Iterator[Case]:
@@ -116,7 +143,15 @@ def _csv(path: Path) -> Iterator[Case]:
     for file in files:
         times_s, values, label = read_csv_series(file)
         name = str(file.relative_to(path).with_suffix("")) if path.is_dir() else file.stem
-        yield Case(name, times_s, values, label=label, warm_up=probation(values.size))
+        rows = ROW_S * np.arange(values.size, dtype=np.int64)
+        yield Case(
+            name,
+            rows if times_s is None else times_s,
+            values,
+            label=label,
+            warm_up=probation(values.size),
+            has_times=times_s is not None,
+        )
 
 
 def _nab(path: Path) -> Iterator[Case]:
@@ -153,6 +188,8 @@ def _kpi(path: Path) -> Iterator[Case]:
     for file in sorted((path / "test").glob("*.csv")):
         times_s, values, label = read_csv_series(file)
         history_times_s, history, _ = read_csv_series(path / "train" / file.name)
+        if times_s is None or history_times_s is None:
+            raise InputError(f"{file} and the file of its history need a column timestamp")
         yield Case(file.stem, times_s, values, history, history_times_s, label)
 
 

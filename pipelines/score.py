@@ -9,7 +9,8 @@ import polars as pl
 
 from core.domain import ModelRef, Signal, SignalKind
 from models.detection import DetectorBundle
-from models.findings import anomaly_signals, missing_signals
+from models.findings import anomaly_signals
+from models.silences import ended_silences, missing_signals
 from pipelines.progress import Progress, silent
 from pipelines.train.detectors import KIND
 
@@ -34,7 +35,7 @@ class ScoreReport:
     Attributes:
         points: samples scored; anomalies: those called so.
         signals: findings in the window; new: those not known before; stopped: those that a gate stopped.
-        missing: findings of series that fell silent.
+        missing: findings of series, or of several of a service at once, that fell silent.
     """
 
     start: datetime
@@ -86,6 +87,7 @@ def score(
         )
         for one in same_as_known([*found, *silent_series], known)
     ]  # fmt: skip
+    signals += ended_silences(known, signals, bundle, samples)
     with platform.store.atomically():
         new, _ = platform.store.signals.upsert(signals)
         platform.store.cursors.set(CURSOR, end.isoformat())
@@ -110,19 +112,32 @@ def _last_end(platform: "Platform") -> datetime | None:
 
 
 def same_as_known(found: Sequence[Signal], known: Sequence[Signal]) -> list[Signal]:
-    """Findings under the id and start of the known signal that they go on with, if there is one."""
-    kept: dict[tuple[SignalKind, int | None], list[Signal]] = {}
+    """Findings under the id and start of the known signal that they go on with, if there is one.
+
+    A silence is the same whether one series of the service is known to be silent so far, or several.
+    """
+    kept: dict[tuple[SignalKind, str], list[Signal]] = {}
     for one in known:
-        kept.setdefault((one.kind, one.series_id), []).append(one)
+        kept.setdefault((one.kind, one.service), []).append(one)
     merged: dict[str, Signal] = {}
     for one in found:
         last = one.ended_at or one.started_at
-        for other in kept.get((one.kind, one.series_id), ()):
+        for other in kept.get((one.kind, one.service), ()):
             other_last = other.ended_at or other.peak_at or other.started_at
-            if one.started_at <= other_last + SAME_WITHIN and other.started_at <= last + SAME_WITHIN:
+            if (
+                _same_subject(one, other)
+                and one.started_at <= other_last + SAME_WITHIN
+                and other.started_at <= last + SAME_WITHIN
+            ):
                 one = replace(
                     one, signal_id=other.signal_id, started_at=min(one.started_at, other.started_at)
                 )
                 break
         merged[one.signal_id] = one
     return list(merged.values())
+
+
+def _same_subject(one: Signal, other: Signal) -> bool:
+    if one.kind is SignalKind.MISSING and None in (one.series_id, other.series_id):
+        return True
+    return one.series_id == other.series_id

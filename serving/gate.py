@@ -19,7 +19,7 @@ from starlette.responses import Response
 from core.errors import AuthenticationError, ForewarnError, InputError
 from serving.errors import RefusedError, error_response, readable, response_to, sentence_of
 from serving.limits import Message, Receive, read_body, require_rate
-from serving.routes import JSON, Route, route_of
+from serving.routes import JSON, PROTOBUF, Route, route_of
 from serving.runtime import Runtime
 from serving.security import key_from
 
@@ -128,10 +128,12 @@ class Gate:
             require_rate(self._runtime.limiter, tenant)
         if route.request is None:
             return Call(tenant, None)
-        _require_json(headers)
+        _require_type(headers, route.media_type)
         limit = self._runtime.settings.max_body_bytes
         body = await read_body(receive, headers.get("content-length"), limit)
-        return Call(tenant, parsed(route.request, body))
+        if route.media_type == JSON:
+            return Call(tenant, parsed(route.request, body))
+        return Call(tenant, route.request.model_validate(body))
 
     async def _tenant(self, route: Route, headers: Headers) -> str | None:
         try:
@@ -157,15 +159,20 @@ def parsed(kind: type[BaseModel], body: bytes) -> BaseModel:
         raise InputError(sentence_of(error)) from None
 
 
-def _require_json(headers: Headers) -> None:
-    given, _, parameters = headers.get("content-type", JSON).partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+def _require_type(headers: Headers, wanted: str) -> None:
+    given, _, parameters = headers.get("content-type", wanted).partition(";")
+    parameters = parameters.strip().lower()
+    encoding = headers.get("content-encoding", "identity").lower()
     problem = None
-    if given.strip().lower() != JSON:
-        problem = f"the body should be {JSON}, not {readable(given.strip()[:80])}"
-    elif charset not in ("", "utf-8", "utf8"):
+    if given.strip().lower() != wanted:
+        problem = f"the body should be {wanted}, not {readable(given.strip()[:80])}"
+    elif wanted == PROTOBUF and encoding != "snappy":
+        problem = "the body should be compressed with snappy"
+    elif wanted == PROTOBUF and parameters not in ("", "proto=prometheus.writerequest"):
+        problem = "the body should be a WriteRequest of remote_write version 1"
+    elif wanted == JSON and parameters.removeprefix("charset=").strip('"') not in ("", "utf-8", "utf8"):
         problem = "the body should be UTF-8"
-    elif headers.get("content-encoding", "identity").lower() != "identity":
+    elif wanted == JSON and encoding != "identity":
         problem = "the body should be sent without compression"
     if problem is not None:
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)

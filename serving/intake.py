@@ -1,4 +1,4 @@
-"""What the service takes in besides questions: events from deploy tools, and what people say of findings."""
+"""What the service takes in besides questions: metrics, events, and what people say of findings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from core.domain import Event
 from core.hypotheses import Feedback
 from core.ports import Batch
-from pipelines.ingest import ingest
+from pipelines.ingest import ingest, ingest_batch
 from pipelines.sources.webhooks import parse_alerts, parse_deploys
 from serving.answers import EventsAnswer, FeedbackAnswer, WebhookAnswer
-from serving.schemas import AlertsWebhook, DeploysWebhook, EventsRequest, FeedbackRequest
+from serving.schemas import AlertsWebhook, DeploysWebhook, EventsRequest, FeedbackRequest, RemoteWrite
 from serving.tenants import Room
 
 
@@ -67,6 +67,17 @@ def take_alerts(room: Room, webhook: AlertsWebhook) -> WebhookAnswer:
 def _take(room: Room, name: str, batch: Batch) -> WebhookAnswer:
     report = ingest(room.platform, _Posted(name, batch))
     return WebhookAnswer(events=report.events, incidents=report.incidents, rejected=report.rejected)
+
+
+def take_remote_write(room: Room, request: RemoteWrite) -> None:
+    """Store what Prometheus pushed. It drops what we call bad and sends again what we could not take.
+
+    Raises:
+        InputError: the body is not a WriteRequest compressed with snappy.
+        UnavailableError: the database does not answer; nothing of the request is kept.
+    """
+    receiver = room.remote_write
+    ingest_batch(room.platform, receiver.name, room.sidecars.added_to(receiver.batch(request.root)))
 
 
 def take_feedback(room: Room, request: FeedbackRequest) -> FeedbackAnswer:

@@ -82,7 +82,8 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
             code: {"description": text, "content": error} for code, text in _REFUSALS.items()
         }
     if route.request is not None:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schemas[route.request]}}}
+        body = {route.media_type: {"schema": schemas[route.request]}}
+        operation["requestBody"] = {"required": True, "content": body}
     if route.query:
         operation["parameters"] = [
             {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}

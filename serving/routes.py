@@ -10,6 +10,7 @@ from serving import answers, schemas
 from serving.errors import RefusedError
 
 JSON = "application/json"
+PROTOBUF = "application/x-protobuf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class Route:
 
     Attributes:
         request: what the body must be; null when there is none.
+        media_type: JSON, or protobuf, which Prometheus sends compressed with snappy.
         answer: the dataclass that is answered; null for what is not JSON.
         public: answers without a key, and must say nothing of any tenant.
         query: name -> description of the query parameters.
@@ -27,6 +29,7 @@ class Route:
     path: str
     summary: str
     request: type[BaseModel] | None = None
+    media_type: str = JSON
     answer: type | None = None
     public: bool = False
     query: Mapping[str, str] = field(default_factory=dict)
@@ -109,6 +112,13 @@ ROUTES = (
         summary="The webhook of Alertmanager: incidents to learn from.",
         request=schemas.AlertsWebhook,
         answer=answers.WebhookAnswer,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/write",
+        summary="What Prometheus pushes by remote_write, version 1; 204 when it is stored.",
+        request=schemas.RemoteWrite,
+        media_type=PROTOBUF,
     ),
     Route(
         method="POST",

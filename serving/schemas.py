@@ -288,6 +288,10 @@ class DeploysWebhook(RootModel[JsonValue]):
     )
 
 
+class RemoteWrite(RootModel[bytes]):
+    """A WriteRequest of Prometheus, as protobuf compressed with snappy."""
+
+
 class AlertsWebhook(RootModel[JsonValue]):
     """What Alertmanager posts; each alert that is not one of ours is kept as an incident to learn from."""
 

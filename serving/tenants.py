@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
+from pipelines.sources.prometheus import SERVICE_LABELS
+from pipelines.sources.remote_write import RemoteWriteReceiver
+from pipelines.sources.sidecars import Sidecars, read_sidecars
 from serving.models import ModelShelf
 from serving.schemas import Point, SeriesRef
 
@@ -28,11 +31,21 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 
 
 class Room:
-    """All that may be touched to answer one tenant."""
+    """All that may be touched to answer one tenant.
+
+    Attributes:
+        remote_write: reads the requests of its Prometheus, and remembers the counts from which rates follow.
+        sidecars: what the operator says of the series; it speaks of the default tenant alone.
+    """
 
     def __init__(self, platform: "Platform", shelf: ModelShelf) -> None:
         self.platform = platform
         self.models = shelf
+        settings = platform.settings
+        labels = settings.prometheus_service_labels or SERVICE_LABELS
+        self.remote_write = RemoteWriteReceiver(platform.tenant, labels)
+        described = settings.sidecars_dir if platform.tenant == settings.tenant else None
+        self.sidecars = Sidecars() if described is None else read_sidecars(described, platform.tenant)
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()
         self._remembered: dict[str, tuple[bytes, float]] = {}
 

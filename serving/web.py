@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,11 +15,11 @@ from core.errors import ForewarnError
 from serving.answers import ModelsAnswer, respond
 from serving.errors import response_to
 from serving.gate import CALL, Call
-from serving.intake import take_alerts, take_deploys, take_events, take_feedback
+from serving.intake import take_alerts, take_deploys, take_events, take_feedback, take_remote_write
 from serving.openapi import openapi
 from serving.routes import PAGES, SWAGGER_FILES
 from serving.runtime import Runtime
-from serving.schemas import AlertsWebhook, DeploysWebhook, EventsRequest, FeedbackRequest
+from serving.schemas import AlertsWebhook, DeploysWebhook, EventsRequest, FeedbackRequest, RemoteWrite
 from serving.scrape import tenant_metrics
 from serving.signals import list_signals, query_of
 
@@ -55,6 +56,11 @@ def web_app(runtime: Runtime) -> Starlette:
         call = _call(request)
         return respond(take_alerts(runtime.room(call.holder), call.asked(AlertsWebhook)))
 
+    def remote_write(request: Request) -> Response:
+        call = _call(request)
+        take_remote_write(runtime.room(call.holder), call.asked(RemoteWrite))
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
     def feedback(request: Request) -> Response:
         call = _call(request)
         return respond(take_feedback(runtime.room(call.holder), call.asked(FeedbackRequest)))
@@ -76,6 +82,7 @@ def web_app(runtime: Runtime) -> Starlette:
             Route("/events", _answered(events), methods=["POST"]),
             Route("/webhooks/deploys", _answered(deploys), methods=["POST"]),
             Route("/webhooks/alerts", _answered(alerts), methods=["POST"]),
+            Route("/api/v1/write", _answered(remote_write), methods=["POST"]),
             Route("/feedback", _answered(feedback), methods=["POST"]),
             Route("/metrics", _answered(metrics)),
             Route("/docs.json", docs_json),

@@ -30,6 +30,20 @@ def detect(
 
 
 @app.command()
+def localise(
+    path: DataPath,
+    data_format: Annotated[str, typer.Option("--format", help="nezha or petshop.")] = "nezha",
+    json_file: JsonFile = None,
+) -> None:
+    """Localisation: how often the true place and kind of a fault are among the first suspects."""
+    from pipelines.bench_localise import bench_localise
+
+    with progress_bars() as listen:
+        report = bench_localise(path, data_format, json_file=json_file, progress=listen)
+    show(report, as_json=False)
+
+
+@app.command()
 def forecast(
     path: DataPath,
     data_format: Annotated[str, typer.Option("--format", help="m4, csv, kpi or worldcup98.")] = "csv",

@@ -60,6 +60,12 @@ def prometheus(
     since_h: Annotated[
         float | None, typer.Option(help="Hours back that the first pull goes; default 24.", min=0)
     ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of series.csv (limits, SLOs), events.csv, incidents.csv; default FOREWARN_SIDECARS_DIR."
+        ),
+    ] = None,
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,6 +80,7 @@ def prometheus(
         url=url,
         match=match,
         since=None if since_h is None else timedelta(hours=since_h),
+        beside=beside,
     )
     if source is None:
         raise InputError("give the address of a Prometheus, or set FOREWARN_PROMETHEUS_URL")

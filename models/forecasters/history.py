@@ -5,7 +5,7 @@ learned from. The last hours are never left out of `present`, because a forecast
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -144,6 +144,7 @@ def histories(
     steps: int,
     exclusions: Mapping[str, Sequence[tuple[datetime, datetime]]] | None = None,
     deploys: Mapping[str, Sequence[datetime]] | None = None,
+    holidays: Mapping[str, Sequence[date]] | None = None,
     keep_last: int = 6,
 ) -> dict[int, History]:
     """One history a series that has samples, without what must not be learned from.
@@ -151,7 +152,7 @@ def histories(
     Args:
         samples: `core.frames.SAMPLES`.
         exclusions: service -> spans; "*" means all services.
-        deploys: service -> times.
+        deploys: service -> times. holidays: service -> dates; "*" means all services.
     """
     found: dict[int, History] = {}
     for series_id, values in on_grid(samples, step_s=step_s, end=end, steps=steps).items():
@@ -168,6 +169,9 @@ def histories(
             seasons=seasons_of(step_s),
             bounds=bounds_of(meta),
             deploys=tuple((deploys or {}).get(meta.service, ())),
+            holidays=tuple(
+                sorted({day for key in (meta.service, "*") for day in (holidays or {}).get(key, ())})
+            ),
         )
     return found
 

@@ -91,7 +91,7 @@ class FittedProphet:
 
 @dataclass(frozen=True, slots=True)
 class ProphetForecaster:
-    """Taylor and Letham's additive model, with known deploys as steps where they lie inside the history.
+    """Taylor and Letham's additive model, with known deploys as steps and holidays as days of their own.
 
     Never fork after a fit: Stan's threads deadlock. Worker processes are spawned.
 
@@ -110,7 +110,7 @@ class ProphetForecaster:
         with quiet():
             from prophet import Prophet
 
-            model = Prophet(uncertainty_samples=0)
+            model = Prophet(uncertainty_samples=0, holidays=_holidays(history))
             times = pd.date_range(
                 history.start.replace(tzinfo=None),
                 periods=len(history),
@@ -129,3 +129,11 @@ class ProphetForecaster:
         day = timedelta(days=1)
         inside = [at for at in sorted(history.deploys) if history.start + day <= at <= history.end - day]
         return tuple(inside[-self.max_deploys :])
+
+
+def _holidays(history: History) -> pd.DataFrame | None:
+    """The calendar as Prophet wants it, null where the history holds no holiday to learn from."""
+    if not any(history.start.date() <= day < history.end.date() for day in history.holidays):
+        return None
+    days = pd.to_datetime(pd.Series(history.holidays))
+    return pd.DataFrame({"holiday": "holiday", "ds": days})

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +42,7 @@ class History:
         seasons: lengths of the seasons in steps, ascending, such as (24, 168) for hourly values.
         bounds: a ratio lies in [0, 1], a count is not below 0.
         deploys: when what is normal may have changed.
+        holidays: dates, past and to come, on which people live otherwise; a calendar is known ahead.
     """
 
     values: FloatArray
@@ -50,6 +51,7 @@ class History:
     seasons: tuple[int, ...] = ()
     bounds: Bounds = field(default_factory=Bounds)
     deploys: tuple[datetime, ...] = ()
+    holidays: tuple[date, ...] = ()
 
     def __post_init__(self) -> None:
         require_utc(self.start, "start")
@@ -84,6 +86,7 @@ class History:
             deploys=tuple(
                 at for at in self.deploys if at < self.start + timedelta(seconds=self.step_s * steps)
             ),
+            holidays=self.holidays,
         )
 
 

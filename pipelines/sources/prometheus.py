@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -19,10 +20,11 @@ import polars as pl
 from core.domain import DEFAULT_STEP_S, Kind, Series
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
-from core.ports import Batch, Clock
+from core.ports import Batch, Clock, MetricSource
 from core.settings import Settings
 from pipelines.sources.metric_words import guess_metric
 from pipelines.sources.prometheus_api import PrometheusApi, TooManySamplesError
+from pipelines.sources.sidecars import Described, read_sidecars
 
 #: Prometheus refuses a range query of more than 11,000 points a series; a day is asked for at most.
 MAX_POINTS = 10_000
@@ -172,8 +174,15 @@ def configured_prometheus(
     url: str | None = None,
     match: Sequence[str] | None = None,
     since: timedelta | None = None,
-) -> PrometheusSource | None:
-    """The Prometheus of the settings, or of `url`; null where neither names one."""
+    beside: Path | None = None,
+) -> MetricSource | None:
+    """The Prometheus of the settings, or of `url`; null where neither names one.
+
+    Args:
+        beside: folder of side files that say what Prometheus does not know, such as limits.
+    Raises:
+        InputError: there is no such folder, or its `series.csv` contradicts itself.
+    """
     url = url or settings.prometheus_url
     if url is None:
         return None
@@ -183,7 +192,7 @@ def configured_prometheus(
         username=settings.prometheus_username,
         password=settings.prometheus_password,
     )
-    return PrometheusSource(
+    source = PrometheusSource(
         api,
         tenant=tenant,
         clock=clock,
@@ -192,6 +201,8 @@ def configured_prometheus(
         step_s=settings.prometheus_step_s,
         service_labels=settings.prometheus_service_labels or SERVICE_LABELS,
     )
+    beside = beside or settings.sidecars_dir
+    return source if beside is None else Described(source, read_sidecars(beside, tenant))
 
 
 def series_of_labels(

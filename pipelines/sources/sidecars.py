@@ -1,8 +1,9 @@
-"""What may lie in the folder beside the metrics: `series.csv`, `events.csv` and `incidents.csv`.
+"""What may lie in a folder beside the metrics: `series.csv`, `events.csv` and `incidents.csv`.
 
 series.csv     service, metric, unit, kind, role, limit, slo_threshold, step_s, and any label as a column;
                what is empty stays as guessed, and a row without a service (or with "*") is for all of them
-events.csv     service, kind (deploy, config_change, maintenance), at, until, title, version
+events.csv     service, kind (deploy, config_change, maintenance, holiday), at, until, title, version; of a holiday
+               at is its date, until the first date after it
 incidents.csv  service, type, severity (info, warning, critical), start, end
 """
 
@@ -18,6 +19,7 @@ import polars as pl
 
 from core.domain import Event, EventKind, Incident, Kind, Role, Series, Severity
 from core.errors import InputError
+from core.ports import Batch, MetricSource
 from pipelines.sources.times import parse_times
 from pipelines.stores.intake import REJECTED
 
@@ -43,17 +45,48 @@ class Sidecars:
                 series = _described(series, row)
         return series
 
+    def added_to(self, batch: Batch) -> Batch:
+        """The batch with all that the side files say."""
+        refused = self.rejected if batch.rejected is None else pl.concat([batch.rejected, self.rejected])
+        return replace(
+            batch,
+            series=tuple(self.describe(series) for series in batch.series),
+            events=(*batch.events, *self.events),
+            incidents=(*batch.incidents, *self.incidents),
+            rejected=refused,
+        )
+
     def once(self, told: bool) -> "Sidecars":
         """Events, incidents and refused rows go with the first batch only."""
         return Sidecars(descriptions=self.descriptions) if told else self
+
+
+class Described:
+    """A source that knows less than its users: what side files say is added to it (`core.ports.MetricSource`)."""
+
+    def __init__(self, source: MetricSource, sidecars: Sidecars) -> None:
+        self._source = source
+        self._sidecars = sidecars
+
+    @property
+    def name(self) -> str:
+        return self._source.name
+
+    def batches(self, cursor: str | None) -> Iterator[Batch]:
+        """Those of the source; what the side files tell of events goes with the first."""
+        for number, batch in enumerate(self._source.batches(cursor)):
+            yield self._sidecars.once(number > 0).added_to(batch)
 
 
 def read_sidecars(folder: Path, tenant: str) -> Sidecars:
     """Read the side files of a folder; rows of events and incidents that make no sense are refused one by one.
 
     Raises:
-        InputError: `series.csv` contradicts itself: what it says is asked for and so must be right.
+        InputError: there is no such folder, or `series.csv` contradicts itself: what it says is asked for and
+            so must be right.
     """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
     descriptions = [row for _, row in _rows(folder / "series.csv")]
     for row in descriptions:
         _described(Series(tenant=tenant, service="-", metric="-"), row)

@@ -17,7 +17,7 @@ class SeriesStore:
         self._session = session
 
     def register(self, series: Iterable[Series]) -> None:
-        """Make series known, or bring what is said of them up to date.
+        """Make series known, or bring what is said of them up to date; who knows no limit takes none away.
 
         Raises:
             InputError: a series belongs to another tenant.
@@ -34,7 +34,8 @@ class SeriesStore:
                 " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
                 " ON CONFLICT (series_id) DO UPDATE SET"
                 " (unit, kind, role, limit_value, slo_threshold, step_s) = (excluded.unit, excluded.kind,"
-                " excluded.role, excluded.limit_value, excluded.slo_threshold, excluded.step_s)"
+                " excluded.role, coalesce(excluded.limit_value, series.limit_value),"
+                " coalesce(excluded.slo_threshold, series.slo_threshold), excluded.step_s)"
                 " WHERE series.tenant = excluded.tenant",
                 # sorted, so that two writers lock the rows in the same order
                 [_to_row(series_id, item) for series_id, item in sorted(rows.items())],

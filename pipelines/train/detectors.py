@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from core.ports import Training
+from core.settings import Settings
 from models.detection import DetectorBundle
 from pipelines.learning_window import LearningWindow, read_window
 from pipelines.progress import Progress, silent
@@ -31,7 +32,7 @@ def train_detectors(
     """
     window = read_window(platform, at=at)
     progress("detectors", 0, 2)
-    metrics = held_out_metrics(window, platform.settings.seed, platform.settings.alert_budget_per_week)
+    metrics = held_out_metrics(window, platform.settings)
     progress("detectors", 1, 2)
     bundle = DetectorBundle.fit(
         window.samples,
@@ -40,6 +41,7 @@ def train_detectors(
         window.events,
         alarms_per_week=platform.settings.alert_budget_per_week,
         seed=platform.settings.seed,
+        time_zone=platform.settings.time_zone,
     )
     progress("detectors", 2, 2)
     names = {one.series_id: one.name for one in window.series}
@@ -58,7 +60,7 @@ def train_detectors(
     return TrainReport(model=ref, trained=len(bundle.models), skipped=skipped, metrics=metrics)
 
 
-def held_out_metrics(window: LearningWindow, seed: int, alarms_per_week: float) -> dict[str, float]:
+def held_out_metrics(window: LearningWindow, settings: Settings) -> dict[str, float]:
     """How honest the p-values are on days not learned from.
 
     Returns:
@@ -71,7 +73,13 @@ def held_out_metrics(window: LearningWindow, seed: int, alarms_per_week: float) 
     if before.is_empty() or window.end - window.start < 2 * HELD_OUT:
         return {}
     bundle = DetectorBundle.fit(
-        before, window.series, window.exclusions, window.events, alarms_per_week=alarms_per_week, seed=seed
+        before,
+        window.series,
+        window.exclusions,
+        window.events,
+        alarms_per_week=settings.alert_budget_per_week,
+        seed=settings.seed,
+        time_zone=settings.time_zone,
     )
     scored = bundle.score(window.samples.filter(pl.col("ts") >= border))
     services = pl.DataFrame(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +12,14 @@ from core.domain import EventKind, Role, Series
 from core.errors import InsufficientDataError
 from core.ports import Training
 from models.breach_timing import PastBreaches, PastLook, learn_timing, look_back
+from models.clock import holidays as calendar_days
 from models.forecasters.bundle import Entry, ForecasterBundle
 from models.forecasters.global_trees import GlobalTrees, learn
 from models.forecasters.history import histories
 from models.forecasters.prophet import ProphetForecaster
 from models.forecasters.protocols import History
 from models.forecasters.selection import Candidate, Choice, Plan, select, shares_of
-from pipelines.learning_window import read_exclusions
+from pipelines.learning_window import holidays_to_come, read_exclusions
 from pipelines.parallel import chunked, map_chunks
 from pipelines.present import present
 from pipelines.progress import Progress, silent
@@ -137,7 +138,7 @@ def _jobs(
     platform: "Platform", series: Mapping[int, Series], start: datetime, end: datetime, plan: Plan
 ) -> Iterator[Sequence[Job]]:
     """Chunks of series with their histories, read when a worker has room for them."""
-    exclusions, deploys = _calendar(platform, start, end)
+    exclusions, deploys, holidays = _calendar(platform, start, end)
     counts: Counter[str] = Counter()
     for part in chunked(sorted(series), READ):
         samples = platform.store.samples.read(start, end, part)
@@ -149,6 +150,7 @@ def _jobs(
             steps=WINDOW_DAYS * 24,
             exclusions=exclusions,
             deploys=deploys,
+            holidays=holidays,
         )
         jobs = [
             Job(
@@ -262,13 +264,19 @@ def summary(bundle: ForecasterBundle) -> dict[str, float]:
 
 def _calendar(
     platform: "Platform", start: datetime, end: datetime
-) -> tuple[dict[str, list[tuple[datetime, datetime]]], dict[str, list[datetime]]]:
-    """Spans that nothing is learned from, and deploys; both by service."""
+) -> tuple[dict[str, list[tuple[datetime, datetime]]], dict[str, list[datetime]], dict[str, list[date]]]:
+    """Spans that nothing is learned from, deploys, and holidays, those to come too; all by service."""
     exclusions: dict[str, list[tuple[datetime, datetime]]] = {}
     for service, begin, stop in read_exclusions(platform, start, end).iter_rows():
         exclusions.setdefault(service, []).append((begin, stop))
     deploys: dict[str, list[datetime]] = {}
-    for event in platform.store.events.between(start, end):
+    events = platform.store.events.between(start, end)
+    for event in events:
         if event.kind is EventKind.DEPLOY:
             deploys.setdefault(event.service, []).append(event.at)
-    return exclusions, deploys
+    days = calendar_days([*events, *holidays_to_come(platform, end)])
+    epoch = date(1970, 1, 1)
+    dates = {
+        service: [epoch + timedelta(days=day) for day in sorted(found)] for service, found in days.items()
+    }
+    return exclusions, deploys, dates

@@ -7,9 +7,7 @@ the point, and a choice of model by tenant. Clients share the machine's cores wi
 import http.client
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -23,9 +21,10 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import httpx  # noqa: E402 - after the path
-import numpy as np  # noqa: E402
-from e2e.fleet import Fleet, free_port, served_fleet  # noqa: E402
+import numpy as np  # noqa: E402 - after the path
+from e2e.fleet import Fleet, served_fleet  # noqa: E402
+
+from flows.processes import free_port, start_server  # noqa: E402
 
 CLIENTS = (1, 16)
 SECONDS = 8.0
@@ -112,32 +111,16 @@ def mlflow_server(fleet: Fleet) -> Iterator[int]:
     # MLflow starts its server by the name `uvicorn`, so this environment's programs must be found first.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(ROOT), "PATH": path}
-    log = fleet.settings.data_dir / "logs" / "mlflow.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=ROOT
-        )
-        try:
-            wait_for(f"http://127.0.0.1:{port}/ping", process, log)
-            yield port
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-                process.wait(20)
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"mlflow models serve ended: {log.read_text()[-2_000:]}")
-        try:
-            if httpx.get(url, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise RuntimeError("mlflow models serve was not ready in time")
+    server = start_server(
+        "mlflow models serve",
+        command,
+        url=f"http://127.0.0.1:{port}",
+        log=fleet.settings.data_dir / "logs" / "mlflow.log",
+        env=environment,
+    )
+    with server:
+        server.wait_until_ready("/ping")
+        yield port
 
 
 def measure(target: Target, clients: int) -> Row:

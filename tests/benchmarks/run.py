@@ -15,6 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from flows.environment import THREADS  # noqa: E402 - after the path
+
 FOLDER = Path(__file__).parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 
@@ -39,7 +43,11 @@ def main(names: list[str]) -> int:
         done = subprocess.run(
             [sys.executable, str(FOLDER / f"bench_{name}.py")],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+            env={
+                **os.environ,
+                **dict.fromkeys(THREADS, "1"),
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+            },
             stdout=subprocess.PIPE,
             text=True,
             check=False,

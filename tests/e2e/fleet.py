@@ -2,7 +2,6 @@
 
 import secrets
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,14 @@ from pathlib import Path
 import httpx
 import numpy as np
 import polars as pl
+from servers.service import environment_of
 
 from core.domain import ModelRef, Role, Series, Severity, Signal, SignalKind
 from core.frames import SAMPLES
 from core.ports import Training
 from core.settings import Settings
 from features.catalog import FEATURE_NAMES
+from flows.processes import ServerProcess, free_port, start_service
 from models.detection import DetectorBundle
 from models.failure.bundle import FailureBundle
 from models.forecasters.bundle import Entry, ForecasterBundle
@@ -26,7 +27,6 @@ from models.forecasters.history import histories
 from models.forecasters.selection import Plan, select
 from pipelines.stores.embedded import EmbeddedPostgres
 from pipelines.wiring import Platform, Tenancy, open_tenancy
-from serving.run import ServiceHandle, serve
 
 STEP = timedelta(minutes=5)
 DAYS = 10
@@ -45,7 +45,7 @@ class Fleet:
     keys: dict[str, str]
     series: dict[str, list[Series]]
     now: datetime
-    handle: ServiceHandle
+    service: ServerProcess
 
     def client(self, tenant: str = "acme") -> httpx.Client:
         return httpx.Client(
@@ -100,8 +100,8 @@ def served_fleet() -> Iterator[Fleet]:
             keys = {tenant: tenancy.keys.create(tenant) for tenant in [*series, "empty"]}
             for tenant in series:
                 _fill(tenancy.platform(tenant), series[tenant], now)
-            with serve(settings) as handle:
-                yield Fleet(handle.url, settings, tenancy, keys, series, now, handle)
+            with start_service(settings, env=environment_of(settings)) as service:
+                yield Fleet(service.url, settings, tenancy, keys, series, now, service)
     finally:
         EmbeddedPostgres(settings.data_dir).stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -186,10 +186,3 @@ def _signal(tenant: str, series: Series, now: datetime, number: int) -> Signal:
         summary=f"{series.service} of {tenant} is slow",
         severity=Severity.WARNING,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -105,7 +105,6 @@ def test_a_night_that_is_killed_ends_like_one_that_was_not_when_it_is_started_ag
         }
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("compute", ["dask", "ray"])
 def test_the_same_models_are_trained_on_a_cluster(fleet: Forewarn, compute: str) -> None:
@@ -129,23 +128,13 @@ def test_the_same_models_are_trained_on_a_cluster(fleet: Forewarn, compute: str)
 def test_a_deployed_flow_runs_for_its_tenant(fleet: Forewarn, tmp_path: Path) -> None:
     with prefect_server(tmp_path) as (api, environment):
         outside = {name: value for name, value in environment.items() if name.startswith("PREFECT_")}
-        deploy = ["-m", "flows.cli", "flows", "deploy"]
-        with running(deploy, {**fleet.environment, **outside}, tmp_path):
-            wait_until(lambda: _deployment(api, "nightly").status_code == httpx.codes.OK, 120)
-            identity = _deployment(api, "nightly").json()["id"]
-            asked = {"parameters": {"tenant": "acme", "at": END}, "state": {"type": "SCHEDULED"}}
-            run = httpx.post(f"{api}/deployments/{identity}/create_flow_run", json=asked).json()["id"]
-            final = {"COMPLETED", "FAILED", "CRASHED"}
-            wait_until(lambda: _state(api, run) in final, 200)
-            assert _state(api, run) == "COMPLETED", (tmp_path / "log").read_text()[-3000:]
-
-
-def _deployment(api: str, flow: str) -> httpx.Response:
-    return httpx.get(f"{api}/deployments/name/{flow}/acme")
-
-
-def _state(api: str, run: str) -> str:
-    return str(httpx.get(f"{api}/flow_runs/{run}").json()["state_type"])
+        with running(["-m", "flows.cli", "flows", "deploy"], {**fleet.environment, **outside}, tmp_path):
+            wait_until(lambda: httpx.get(f"{api}/deployments/name/nightly/acme").is_success, 120)
+            ask = ["deployment", "run", "nightly/acme", "--param", f"at={END}", "--watch"]
+            asked = subprocess.run(
+                [sys.executable, "-m", "prefect", *ask], env=environment, capture_output=True, text=True
+            )
+            assert asked.returncode == 0, asked.stdout + (tmp_path / "log").read_text()[-3000:]
 
 
 def test_no_connection_left_the_machine(fleet: Forewarn) -> None:

@@ -298,7 +298,7 @@ def test_a_promoted_version_takes_over_without_a_dropped_request(fleet: Fleet) -
 def test_the_log_holds_no_key_no_password_and_no_query(fleet: Fleet) -> None:
     with fleet.client() as client:
         ok(client.get("/signals?service=needle-in-the-query"))
-    log = fleet.handle.log.read_text()
+    log = fleet.service.log.read_text()
     assert "GET /signals 200" in log
     for secret in (*fleet.keys.values(), "needle-in-the-query", "postgresql://", "password"):
         assert secret not in log

@@ -12,6 +12,7 @@ from core.domain import Band, ModelRef, Series
 from core.errors import ModelUnavailableError, UnknownSeriesError
 from core.frames import SAMPLES
 from core.ports import FixedClock, Training
+from core.settings import Settings
 from models.series_model import PointScore
 from serving.models import ModelShelf
 from serving.tenants import Room
@@ -104,7 +105,8 @@ def fake_room(
     """A room of tenant acme at `NOW`, whose detector has learned `learned` (null: all)."""
     detector = FakeDetector({one.series_id: one for one in (series if learned is None else learned)})
     store = SimpleNamespace(series=FakeSeriesStore(series), samples=FakeSamples(samples))
-    platform: Any = SimpleNamespace(tenant="acme", store=store, clock=FixedClock(NOW))
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    platform: Any = SimpleNamespace(tenant="acme", store=store, clock=FixedClock(NOW), settings=settings)
     shelf = ModelShelf(
         registry or FakeRegistry(versions={"detector": 3}), retry_s=60, load=lambda kind, files: detector
     )

@@ -5,15 +5,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import numpy as np
 import polars as pl
 import pytest
+from fakes.signals import make_signal
 
-from core.domain import ModelRef, SignalKind
+from core.domain import Event, EventKind, ModelRef, Series, SignalKind
 from core.errors import ModelUnavailableError
+from core.frames import SAMPLES
+from core.hypotheses import Feedback
 from core.ports import FixedClock, Training
 from core.settings import Settings
-from pipelines.baseline import build_baselines
+from models.clock import LocalClock
+from models.detection import DetectorBundle
+from pipelines.baseline import build_baselines, next_times_s
 from pipelines.ingest import ingest
+from pipelines.learning_window import read_window
 from pipelines.score import score
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.stores.store import Store
@@ -94,19 +101,90 @@ def test_an_hour_at_a_time_finds_the_same_troubles_as_all_at_once(platform: Dete
     assert len(after) <= len(seen) + max(1, len(seen) // 10)
 
 
-def test_a_silent_series_is_told(platform: DetectionPlatform) -> None:
+def test_silent_services_are_told_once_each_and_end_when_all_is_back_even_after_days(
+    platform: DetectionPlatform,
+) -> None:
     train_detectors(platform, at=END - 2 * DAY)  # type: ignore[arg-type]
     later = END + timedelta(hours=3)
     report = score(platform, start=END, end=later)  # type: ignore[arg-type]
-    assert report.missing == 16
-    found = platform.store.signals.find(kind=SignalKind.MISSING, limit=10_000)
-    assert {one.ended_at for one in found if one.started_at > END} == {None}
+    assert report.missing == 2  # services, of 8 series each
+    silent = {one.signal_id: one for one in platform.store.signals.find(kind=SignalKind.MISSING)
+              if one.started_at > END - DAY and one.ended_at is None}  # fmt: skip
+    assert {one.summary.split(" series")[0].split(": ")[1] for one in silent.values()} == {"8 of 8"}
+    later = END + 3 * DAY  # the last value is long out of sight
+    series = platform.store.series.find()
+    back = [(one.series_id, later - timedelta(minutes=5 * k), 1.0) for one in series for k in range(1, 4)]
+    samples = pl.DataFrame(back, schema=dict(SAMPLES), orient="row").sort("series_id", "ts")
+    platform.store.samples.write(samples)
+    score(platform, start=later - timedelta(hours=1), end=later)  # type: ignore[arg-type]
+    for signal_id in silent:
+        assert platform.store.signals.get(signal_id).ended_at == later - timedelta(minutes=15)
+
+
+def test_a_confirmed_anomaly_is_left_out_of_what_is_learned_until_it_is_called_false(store: Store) -> None:
+    platform = DetectionPlatform(store, store.tenant)
+    one = Series(tenant=store.tenant, service="cart", metric="latency")
+    rng = np.random.default_rng(1)
+    times = [END - timedelta(minutes=5 * k) for k in range(10 * 288, 0, -1)]
+    begin, finish = END - timedelta(hours=30), END - timedelta(hours=20)
+    values = [float(rng.normal(100, 1)) + (500 if begin <= at <= finish else 0) for at in times]
+    store.series.register([one])
+    store.samples.write(
+        pl.DataFrame(
+            {"series_id": [one.series_id] * len(times), "ts": times, "value": values}, schema=dict(SAMPLES)
+        )
+    )
+    signal = make_signal("found", "cart", tenant=store.tenant, series_id=one.series_id, started_at=begin,
+                         ended_at=finish)  # fmt: skip
+    store.signals.upsert([signal])
+
+    def mean() -> float:
+        build_baselines(platform)  # type: ignore[arg-type]
+        current = store.baselines.current()
+        assert current is not None
+        return float(current[1]["mean"][0])
+
+    def say(accepted: bool, minutes: int) -> None:
+        at = END - timedelta(minutes=10 - minutes)
+        store.feedback.add([Feedback(tenant=store.tenant, subject_id="found", accepted=accepted, at=at)])
+
+    assert mean() == pytest.approx(100 + 500 * 121 / 2880, abs=0.5)
+    say(accepted=True, minutes=1)
+    assert mean() == pytest.approx(100, abs=0.1)
+    before_that = read_window(platform, at=END - timedelta(minutes=30))  # type: ignore[arg-type]
+    assert before_that.exclusions.is_empty()
+    say(accepted=False, minutes=2)
+    assert mean() == pytest.approx(100 + 500 * 121 / 2880, abs=0.5)
 
 
 def test_maintenance_and_incidents_are_left_out_of_what_is_learned(platform: DetectionPlatform) -> None:
-    from pipelines.learning_window import read_window
-
     window = read_window(platform, at=END - DAY)  # type: ignore[arg-type]
     assert window.samples["ts"].max() < END - DAY  # type: ignore[operator]
     assert window.exclusions.height > 0
     assert window.exclusions.filter(pl.col("end") < pl.col("start")).is_empty()
+
+
+def test_the_clock_and_the_holidays_to_come_reach_the_models_and_the_baselines(
+    platform: DetectionPlatform,
+) -> None:
+    coming, late = END + timedelta(days=40), END + timedelta(days=800)
+    platform.store.events.add(
+        Event(tenant=platform.tenant, service="*", kind=EventKind.HOLIDAY, at=at, title="a day off")
+        for at in (coming, late)
+    )
+    platform.settings = Settings(time_zone="America/New_York")
+    train_detectors(platform, at=END)  # type: ignore[arg-type]
+    bundle = DetectorBundle.from_files(platform.registry.load("detector")[1])
+    days = (int(coming.timestamp()) // 86_400,)
+    assert {one.baselines.clock for one in bundle.models.values()} == {LocalClock("America/New_York", days)}
+    assert build_baselines(platform, at=END).series == 16  # type: ignore[arg-type]
+
+
+def test_a_stored_profile_is_that_of_the_coming_days() -> None:
+    noon = int(datetime(2026, 3, 27, 12, tzinfo=UTC).timestamp())  # a Friday
+    times_s = next_times_s(noon, 7 * 86_400, 3600)
+    assert times_s.min() == noon
+    assert times_s.max() == noon + (7 * 24 - 1) * 3600
+    monday = int(datetime(2026, 3, 30, tzinfo=UTC).timestamp())
+    assert times_s[0] == monday
+    assert times_s[4 * 24 + 12] == noon

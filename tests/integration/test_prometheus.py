@@ -11,21 +11,19 @@ from fakes.platform import platform_of
 from pydantic import SecretStr
 from servers.prometheus import (
     backfill,
-    free_port,
     missing_programs,
     node_exporter,
     prometheus,
-    received_posts,
 )
 
 from core.domain import Kind, Role, Series
 from core.errors import InputError, UnavailableError
 from core.ports import Batch, FixedClock, SystemClock
 from core.settings import Settings
-from pipelines.ingest import ingest, ingest_batch
+from flows.processes import free_port
+from pipelines.ingest import ingest
 from pipelines.sources.prometheus import PrometheusSource, configured_prometheus
 from pipelines.sources.prometheus_api import PrometheusApi
-from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.stores.store import Store
 
 pytestmark = pytest.mark.skipif(
@@ -120,6 +118,21 @@ def test_a_selector_takes_only_what_it_matches(past: str) -> None:
     assert set(series_of(batches)) == {"jobs_total"}
 
 
+def test_what_prometheus_does_not_know_is_said_beside_it(past: str, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "series.csv").write_text("metric,slo_threshold,role\nqueue_depth,500,saturation\n")
+    (tmp_path / "events.csv").write_text(f"service,kind,at\nshop,deploy,{T0.isoformat()}\nshop,wedding,now\n")
+    settings = Settings(_env_file=None, sidecars_dir=tmp_path)  # type: ignore[call-arg]
+    clock = FixedClock(T0 + timedelta(days=1))
+    source = configured_prometheus(settings, store.tenant, clock, url=past)
+    assert source is not None
+    report = ingest(platform_of(store, clock), source)
+    assert (report.events, report.rejected) == (1, 1)
+    (depth,) = store.series.find(metric="queue_depth")
+    assert (depth.slo_threshold, depth.role) == (500.0, Role.SATURATION)
+    with pytest.raises(InputError, match="no folder"):
+        configured_prometheus(settings, store.tenant, clock, url=past, beside=tmp_path / "nothing")
+
+
 def test_a_selector_that_makes_no_sense_is_an_input_error(past: str) -> None:
     with pytest.raises(InputError, match="parse error"):
         list(source_of(past, match=["{job="]).batches(None))
@@ -147,7 +160,7 @@ def test_a_prometheus_that_is_down_is_unavailable_and_no_secret_is_told() -> Non
 def test_node_exporter_is_pulled_into_the_store_and_again_changes_nothing(
     store: Store, tmp_path: Path
 ) -> None:
-    with node_exporter() as exporter, prometheus(tmp_path, {"node": exporter}) as url:
+    with node_exporter(tmp_path) as exporter, prometheus(tmp_path, {"node": exporter}) as url:
         settings = Settings(
             _env_file=None,
             prometheus_url=url,
@@ -180,27 +193,3 @@ def test_node_exporter_is_pulled_into_the_store_and_again_changes_nothing(
         again = ingest(platform_of(store, clock), source)
         assert (again.inserted, again.rejected) == (0, 0)
         assert store.samples.span() == before
-
-
-def test_what_prometheus_writes_remotely_is_taken_in(store: Store, tmp_path: Path) -> None:
-    receiver = RemoteWriteReceiver(store.tenant)
-    clock = SystemClock()
-
-    def take(body: bytes) -> None:
-        ingest_batch(platform_of(store, clock), receiver.name, receiver.batch(body))
-
-    with (
-        received_posts(take) as address,
-        node_exporter() as exporter,
-        prometheus(tmp_path, {"node": exporter}, remote_write=f"http://{address}/write"),
-    ):
-        deadline = time.monotonic() + 30
-        found: dict[str, Series] = {}
-        while time.monotonic() < deadline and "node_cpu_seconds_total" not in found:
-            time.sleep(0.5)
-            newest = set(store.samples.latest()["series_id"])
-            found = {one.metric: one for one in store.series.find() if one.series_id in newest}
-    assert found["node_load1"].kind is Kind.GAUGE
-    assert found["node_cpu_seconds_total"].kind is Kind.COUNTER
-    assert found["node_load1"].service == "node"
-    assert store.dead_letters.count() == 0

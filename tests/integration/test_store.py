@@ -65,6 +65,8 @@ def test_a_series_comes_back_as_it_was_and_takes_over_new_metadata(store: Store)
     ]
     bigger = make_series(store, "disk_used_bytes", labels={"mount": "/data"}, limit=2e12)
     assert store.series.get(disk.series_id).limit == bigger.limit == 2e12
+    make_series(store, "disk_used_bytes", labels={"mount": "/data"})
+    assert store.series.get(disk.series_id).limit == 2e12, "who knows no limit takes none away"
 
 
 def test_an_unknown_series_is_named(store: Store) -> None:

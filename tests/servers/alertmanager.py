@@ -2,20 +2,15 @@
 
 import json
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import httpx
-
 from core.errors import UnavailableError
+from flows.processes import free_port, start_server
 
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-_READY_WITHIN_S = 30.0
 
 
 @contextmanager
@@ -30,8 +25,7 @@ def running_alertmanager(webhook_url: str | None = None) -> Iterator[str]:
     with TemporaryDirectory() as folder:
         config = Path(folder, "alertmanager.yml")
         config.write_text(json.dumps({"route": route, "receivers": [receiver]}))  # JSON is YAML
-        log = Path(folder, "log")
-        url = f"http://127.0.0.1:{_free_port()}"
+        url = f"http://127.0.0.1:{free_port()}"
         command = [
             PROGRAM,
             f"--config.file={config}",
@@ -39,27 +33,6 @@ def running_alertmanager(webhook_url: str | None = None) -> Iterator[str]:
             f"--web.listen-address={url.removeprefix('http://')}",
             "--cluster.listen-address=",
         ]
-        with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
-            try:
-                _wait_until_ready(url, server, log)
-                yield url
-            finally:
-                server.terminate()
-
-
-def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _READY_WITHIN_S
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            if httpx.get(f"{url}/-/ready").is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise UnavailableError(f"Alertmanager did not start: {log.read_text()[-2_000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+        with start_server("Alertmanager", command, url=url, log=Path(folder, "log")) as server:
+            server.wait_until_ready("/-/ready")
+            yield url

@@ -1,19 +1,14 @@
 """Debian's Prometheus and node_exporter, of the test's own, on free ports."""
 
+import json
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
-import httpx
-
-START_TIMEOUT_S = 30
+from flows.processes import free_port, start_server
 
 
 def missing_programs() -> list[str]:
@@ -22,26 +17,31 @@ def missing_programs() -> list[str]:
     return [program for program in wanted if shutil.which(program) is None]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def node_exporter() -> Iterator[str]:
-    """`host:port` of a running node_exporter."""
+def node_exporter(folder: Path) -> Iterator[str]:
+    """`host:port` of a running node_exporter; its log is in `folder`."""
     address = f"127.0.0.1:{free_port()}"
     command = ["prometheus-node-exporter", f"--web.listen-address={address}", "--log.level=error"]
-    with _running(command, f"http://{address}/metrics"):
+    with start_server(
+        "node_exporter", command, url=f"http://{address}", log=folder / "node_exporter.log"
+    ) as server:
+        server.wait_until_ready("/metrics")
         yield address
 
 
 @contextmanager
 def prometheus(
-    folder: Path, targets: Mapping[str, str], *, scrape_s: int = 1, remote_write: str | None = None
+    folder: Path,
+    targets: Mapping[str, str],
+    *,
+    scrape_s: int = 1,
+    remote_write: Mapping[str, object] | None = None,
 ) -> Iterator[str]:
-    """The URL of a running Prometheus that scrapes `targets` (job -> host:port); its blocks are in `folder`/data."""
+    """The URL of a running Prometheus that scrapes `targets` (job -> host:port); its blocks are in `folder`/data.
+
+    Args:
+        remote_write: where it pushes what it scrapes, as its own configuration says it.
+    """
     jobs = "".join(
         f"  - job_name: {job}\n    static_configs: [{{targets: ['{address}']}}]\n"
         for job, address in targets.items()
@@ -52,9 +52,8 @@ def prometheus(
     )
     if remote_write is not None:
         with config.open("a") as file:
-            file.write(
-                f"remote_write: [{{url: '{remote_write}', queue_config: {{batch_send_deadline: 1s}}}}]\n"
-            )
+            # JSON is YAML.
+            file.write(f"remote_write: [{json.dumps(remote_write)}]\n")
     url = f"http://127.0.0.1:{free_port()}"
     command = [
         "prometheus",
@@ -64,7 +63,8 @@ def prometheus(
         "--storage.tsdb.retention.time=50y",
         "--log.level=error",
     ]
-    with _running(command, f"{url}/-/ready"):
+    with start_server("Prometheus", command, url=url, log=folder / "prometheus.log") as server:
+        server.wait_until_ready("/-/ready")
         yield url
 
 
@@ -79,56 +79,3 @@ def backfill(folder: Path, samples: Mapping[str, Sequence[tuple[datetime, float]
     text.write_text("\n".join(lines) + "\n# EOF\n")
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
     subprocess.run(command, check=True, capture_output=True)
-
-
-@contextmanager
-def _running(command: Sequence[str], ready_url: str) -> Iterator[None]:
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            deadline = time.monotonic() + START_TIMEOUT_S
-            while not _answers(ready_url):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    process.kill()
-                    raise RuntimeError(f"{command[0]} did not start: {process.communicate()[1]}")
-                time.sleep(0.05)
-            yield
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
-
-
-@contextmanager
-def received_posts(take: Callable[[bytes], None]) -> Iterator[str]:
-    """`host:port` of a server that hands every body to `take`, and says 500 when that raises."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            try:
-                take(body)
-            except Exception as error:  # noqa: BLE001 - told to the test at its end
-                failures.append(error)
-            self.send_response(500 if failures else 204)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    failures: list[Exception] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-    if failures:
-        raise failures[0]

@@ -37,7 +37,10 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert Settings().prometheus_url is None
 
 
-@pytest.mark.parametrize(("name", "value"), [("SERVE_PORT", "0"), ("WORKERS", "none"), ("COMPUTE", "abacus")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SERVE_PORT", "0"), ("WORKERS", "none"), ("COMPUTE", "abacus"), ("TIME_ZONE", "Moon/Crater")],
+)
 def test_a_setting_out_of_range_names_itself(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"FOREWARN_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):

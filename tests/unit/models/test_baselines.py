@@ -145,3 +145,16 @@ def test_a_slot_divides_the_day(step_s: int, slot_s: int) -> None:
     assert slot_length_s(step_s) == slot_s
     values = np.random.default_rng(6).normal(size=3 * DAY_S // step_s)
     assert np.isfinite(fit_baselines(grid_of(values, step_s)).baselines.level[0])
+
+
+@pytest.mark.parametrize("first_weekday", range(7))
+def test_a_quiet_weekend_is_found_whatever_weekday_the_window_begins_with(first_weekday: int) -> None:
+    day = np.arange(28).repeat(24) + first_weekday  # 1970-01-05 was a Monday
+    rng = np.random.default_rng(5)
+    values = 100 - 40.0 * (day % 7 >= 5) + rng.normal(0, 1, day.size)
+    grid = Grid(np.array([1]), (4 + first_weekday) * 86_400, 3600, values[None, :])
+    baselines = fit_baselines(grid).baselines
+    assert baselines.seasonality[0] == WEEKLY
+    coming = baselines.end_s + 3600 * np.arange(7 * 24, dtype=np.int64)
+    truth = 100 - 40.0 * (((coming // 86_400) + 3) % 7 >= 5)
+    assert np.max(np.abs(baselines.expected(0, coming) - truth)) < 5

@@ -10,7 +10,8 @@ from core.domain import Event, EventKind, Role, Series, Shape
 from core.errors import UnknownSeriesError
 from core.frames import EXCLUSIONS
 from models.detection import SCORED, DetectorBundle
-from models.findings import anomaly_signals, missing_signals
+from models.findings import anomaly_signals
+from models.silences import ended_silences, missing_signals
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 STEP = timedelta(minutes=5)
@@ -99,6 +100,27 @@ def test_a_silent_series_is_a_finding(bundle: DetectorBundle, day_after: pl.Data
     )
     found = missing_signals(bundle, gone, None, start=end - timedelta(days=1), end=end)
     assert [(one.series_id, one.ended_at) for one in found] == [(SERIES[0].series_id, None)]
+
+
+def test_series_of_a_service_that_fall_silent_together_are_one_finding_until_all_are_back(
+    bundle: DetectorBundle, day_after: pl.DataFrame
+) -> None:
+    end = START + timedelta(days=DAYS + 2)
+    quiet = end - timedelta(hours=3)
+    gone = day_after.filter(pl.col("ts") < quiet)
+    (one,) = missing_signals(bundle, gone, None, start=end - timedelta(days=1), end=end)
+    assert (one.series_id, one.metric, one.ended_at, one.started_at) == (None, None, None, quiet)
+    assert {factor.name for factor in one.factors} == {series.name for series in SERIES}
+    half = pl.col("series_id") == SERIES[0].series_id
+    some = day_after.filter((pl.col("ts") < quiet) | (half & (pl.col("ts") >= end - timedelta(hours=1))))
+    (still,) = missing_signals(bundle, some, None, start=end - timedelta(days=1), end=end)
+    assert still.ended_at is None
+    late = day_after.filter(pl.col("ts") >= end - timedelta(hours=1))  # what was before is out of sight
+    assert missing_signals(bundle, late, None, start=end - timedelta(hours=1), end=end) == []
+    (ended,) = ended_silences([one], [], bundle, late)
+    assert (ended.signal_id, ended.ended_at) == (one.signal_id, end - timedelta(hours=1))
+    assert ended_silences([one], [], bundle, late.filter(half)) == []
+    assert ended_silences([one], [one], bundle, late) == []
 
 
 def test_files_bring_the_bundle_back(bundle: DetectorBundle, day_after: pl.DataFrame) -> None:

@@ -28,15 +28,45 @@ def iso(second: int) -> str:
         "time, value\n2026-01-05T00:00:00Z, 1.5\n2026-01-05T00:05:00Z, 2.5\n",
         "ds,y\n2026-01-05T01:00:00+01:00,1.5\n2026-01-05T01:05:00+01:00,2.5\n",
         "timestamp,value\n2026-01-05 00:05:00,2.5\n2026-01-05 00:00:00,1.5\n",
+        "\ufefftimestamp,value\r\n1767571200,1.5\r\n\r\n1767571500,2.5\r\n",
+        "timestamp;value\n1767571200;1,5\n1767571500;2,5\n",
+        "ts\tvalue\n2026/01/05 00:00\t1.5\n2026/01/05 00:05\t2.5\n",
+        "1767571200,1.5\n1767571500,2.5\n",
+        "1767571200.0,1.5\n1767571500.0,2.5",
+        "when,cpu\n2026-01-05T00:00:00.000000Z,1.5\n2026-01-05T00:05:00.000000Z,2.5\n",
+        'VALUE,"Time Stamp",Is_Anomaly,Label\n1.5,2026-01-05 00:00,0,no\n2.5,2026-01-05 00:05,0,yes\n',
+        "Label,Value,Timestamp\nfalse,1.5,1767571200000000000\nTRUE,2.5,1767571500000000000\n",
     ],
 )
 def test_any_usual_csv_is_read(text: str, tmp_path: Path) -> None:
     file = tmp_path / "series.csv"
     file.write_text(text)
     times_s, values, label = read_csv_series(file)
+    assert times_s is not None
     assert times_s.tolist() == [EPOCH_S, EPOCH_S + 300]
     assert values.tolist() == [1.5, 2.5]
-    assert (label is not None) == ("Label" in text)
+    assert (label.tolist() if label is not None else None) == ([False, True] if "Label" in text else None)
+
+
+def test_a_file_without_times_is_a_row_a_minute_and_what_is_no_number_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "tsb.csv").write_text("Data,Label\n1.5,0\nnan,0.0\n-,1\ninf,1.0\n2e3,0\n")
+    times_s, values, label = read_csv_series(tmp_path / "tsb.csv")
+    assert times_s is None
+    assert np.array_equal(values, [1.5, np.nan, np.nan, np.nan, 2000.0], equal_nan=True)
+    assert label is not None
+    assert label.tolist() == [False, False, True, True, False]
+    report = bench_detect(tmp_path, "csv", scores=tmp_path / "out")
+    assert report.points == 5
+    assert pl.read_parquet(tmp_path / "out" / "tsb.parquet").columns[0] == "row"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "timestamp\n1767571200\n", "timestamp,value\n", "timestamp,label\n1,1\n", "\0\1,2"]
+)
+def test_a_file_that_holds_no_series_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text(text)
+    with pytest.raises(InputError, match="timestamp and value"):
+        bench_detect(tmp_path, "csv")
 
 
 def test_a_time_that_is_none_is_named(tmp_path: Path) -> None:

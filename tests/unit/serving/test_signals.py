@@ -10,6 +10,7 @@ from starlette.datastructures import QueryParams
 
 from core.domain import Signal
 from core.errors import InputError
+from core.settings import Settings
 from serving.models import ModelShelf
 from serving.signals import list_signals, query_of
 from serving.tenants import Room
@@ -34,7 +35,9 @@ class FakeSignals:
 
 
 def room_with(count: int) -> Room:
-    platform: Any = SimpleNamespace(tenant="t", store=SimpleNamespace(signals=FakeSignals(count)))
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    store = SimpleNamespace(signals=FakeSignals(count))
+    platform: Any = SimpleNamespace(tenant="t", store=store, settings=settings)
     return Room(platform, ModelShelf(FakeRegistry(), retry_s=1))
 
 

@@ -153,6 +153,7 @@ def test_side_files_describe_series_and_bring_events_and_incidents(tmp_path: Pat
         "service,kind,at,until,title,version",
         "db,deploy,2026-01-05T01:00:00Z,,ship it,1.2",
         ",maintenance,2026-01-05,2026-01-06,,",
+        "*,holiday,2026-12-25,,Christmas,",
         "db,party,2026-01-05,,,",
     )
     write(
@@ -167,10 +168,11 @@ def test_side_files_describe_series_and_bring_events_and_incidents(tmp_path: Pat
     assert [(event.service, event.kind) for event in batch.events] == [
         ("db", EventKind.DEPLOY),
         ("*", EventKind.MAINTENANCE),
+        ("*", EventKind.HOLIDAY),
     ]
     assert [incident.severity for incident in batch.incidents] == [Severity.CRITICAL]
     assert reasons(batch) == [
-        "line 4: 'party' is not a valid EventKind",
+        "line 5: 'party' is not a valid EventKind",
         "line 3: start 'soon' is not a time",
     ]
 
