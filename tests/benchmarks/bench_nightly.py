@@ -77,9 +77,13 @@ def night(compute: str, count: int) -> dict[str, Any]:
         Series(tenant="t", service=f"service-{number}", metric="requests_per_second", role=Role.TRAFFIC)
         for number in range(count)
     ]
-    nothing = SimpleNamespace(between=lambda start, end: [])
+    nothing = SimpleNamespace(between=lambda start, end: [], list=lambda: [])
     store = SimpleNamespace(
-        series=SimpleNamespace(find=lambda: series), samples=MadeSamples(), events=nothing, incidents=nothing
+        series=SimpleNamespace(find=lambda: series),
+        samples=MadeSamples(),
+        events=nothing,
+        incidents=nothing,
+        feedback=nothing,
     )
     settings = Settings(_env_file=None, compute=compute)  # type: ignore[call-arg, arg-type]
     kept = Kept()
