@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from core.domain import Breach, Series, TimeRange
+from core.domain import Breach, Role, Series, TimeRange
 from models.forecasters.pool import POOL
 from models.forecasters.pool_forecaster import PoolForecaster
 from models.forecasters.protocols import FloatArray, History
@@ -63,16 +63,17 @@ class Timing:
     """By what the logarithms of P10, P50 and P90 are to be moved.
 
     Args:
-        by_kind: see `kind_of`; also the case alone, for metrics that never breached.
+        by_kind: see `kind_of`; also without the metric, for metrics that never breached.
     """
 
     by_kind: Mapping[str, Offsets] = field(default_factory=dict)
 
-    def correct(self, breach: Breach, metric: str, case: Case, at: datetime) -> Breach:
+    def correct(self, breach: Breach, series: Series, case: Case, at: datetime) -> Breach:
         """The same breach with the range that held in the past; `at` is the present."""
         if breach.when is None:
             return breach
-        moved = self.by_kind.get(kind_of(metric, case), self.by_kind.get(_family(case), NONE))
+        kind = kind_of(series, case)
+        moved = self.by_kind.get(kind, self.by_kind.get(_family(kind), NONE))
         told = [
             (moment - at).total_seconds() for moment in (breach.when.p10, breach.when.p50, breach.when.p90)
         ]
@@ -82,21 +83,25 @@ class Timing:
         return replace(breach, when=TimeRange(p10=p10, p50=p50, p90=p90))
 
 
-def kind_of(metric: str, case: Case) -> str:
-    """What resembles one another: breaches of a metric by growth, and those by chance."""
-    return f"{_family(case)} {metric}"
+def kind_of(series: Series, case: Case) -> str:
+    """What resembles one another: breaches of a metric by growth, and those by chance.
+
+    What fills and what is measured by the request are kept apart: one has an inertia, the other has not.
+    """
+    how = "fill" if case is Case.FILL else "other"
+    stock = "stock" if series.role in (Role.CAPACITY, Role.SATURATION) else "flow"
+    return f"{how}/{stock}/{series.metric}"
 
 
-def _family(case: Case) -> str:
-    return "fill" if case is Case.FILL else "other"
+def _family(kind: str) -> str:
+    return kind.rpartition("/")[0]
 
 
 def learn_timing(looks: Sequence[PastLook]) -> Timing:
     """The corrections that would have been right; none where nothing has breached yet."""
     found: dict[str, Offsets] = {}
-    families = {look.kind.partition(" ")[0] for look in looks}
-    for family in sorted(families):
-        mine = [look for look in looks if look.kind.startswith(f"{family} ")]
+    for family in sorted({_family(look.kind) for look in looks}):
+        mine = [look for look in looks if _family(look.kind) == family]
         found[family] = _offsets(mine, NONE)
         for kind in sorted({look.kind for look in mine}):
             found[kind] = _offsets([look for look in mine if look.kind == kind], found[family])
@@ -207,7 +212,7 @@ def look_back(
             p10, p50, p90 = ((moment - then.end).total_seconds() for moment in (when.p10, when.p50, when.p90))
             looks.append(
                 PastLook(
-                    kind=kind_of(series.metric, outlook.case),
+                    kind=kind_of(series, outlook.case),
                     breach=f"{series.series_id} {came:.0f}",
                     told_s=(p10, p50, p90),
                     came_s=came - now_s,

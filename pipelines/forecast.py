@@ -157,7 +157,7 @@ def look(
     outlook = look_ahead(series, history, bundle.paths(prediction), level=level, an_hour_ago=before, rng=rng)
     if outlook is None:
         return prediction, None
-    breach = bundle.timing.correct(outlook.breach, series.metric, outlook.case, now)
+    breach = bundle.timing.correct(outlook.breach, series, outlook.case, now)
     return prediction, replace(outlook, breach=breach)
 
 

@@ -133,7 +133,7 @@ def _walk(
             said.append(now)
         coming = [at for at in crossings if now <= at <= now + timedelta(hours=LOOK_H)]
         if opened is not None and coming and outlook.breach.when is not None:
-            corrected = bundle.timing.correct(outlook.breach, entry.series.metric, outlook.case, now)
+            corrected = bundle.timing.correct(outlook.breach, entry.series, outlook.case, now)
             holds = _holds(corrected, coming[0])
             tally.ranges += 1
             tally.in_range += holds

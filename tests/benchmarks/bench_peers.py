@@ -31,8 +31,8 @@ class Set:
 
 SETS = (
     Set("worldcup98", "worldcup98", "worldcup98", 24, (24, 168), 14),
-    Set("nab_cpu", "nab/data/realAWSCloudwatch", "csv", 288, (288, 2016), 3, "*cpu*.csv"),
-    Set("nab_network", "nab/data/realAWSCloudwatch", "csv", 288, (288, 2016), 2, "*network*.csv"),
+    Set("nab_cpu", "nab/data/realAWSCloudwatch", "csv", 288, (288, 2016), 1, "*cpu*.csv"),
+    Set("nab_network", "nab/data/realAWSCloudwatch", "csv", 288, (288, 2016), 1, "*network*.csv"),
     Set("kpi_5min", "kpi_aiops2018", "kpi", 288, (288, 2016), 1),
 )
 

@@ -1,5 +1,6 @@
 """Ranges are corrected by what past breaches taught, and by nothing that came later."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -28,7 +29,7 @@ def breach() -> Breach:
 def looks(metric: str, breaches: int, factor: float, seed: int = 1) -> list[PastLook]:
     """Breaches that came at `factor` of the middle that was said, with a fifth of spread."""
     came = TOLD[1] * factor * np.exp(np.random.default_rng(seed).normal(0, 0.2, breaches))
-    kind = f"fill {metric}"
+    kind = f"fill/stock/{metric}"
     return [
         PastLook(kind=kind, breach=str(number), told_s=TOLD, came_s=float(one))
         for number, one in enumerate(came)
@@ -36,7 +37,7 @@ def looks(metric: str, breaches: int, factor: float, seed: int = 1) -> list[Past
 
 
 def range_h(timing: Timing, metric: str = "disk_used_bytes", case: Case = Case.FILL) -> list[float]:
-    when = timing.correct(breach(), metric, case, NOW).when
+    when = timing.correct(breach(), replace(DISK, metric=metric), case, NOW).when
     assert when is not None
     return [(moment - NOW).total_seconds() / 3_600 for moment in (when.p10, when.p50, when.p90)]
 
@@ -64,7 +65,7 @@ def test_a_metric_that_never_breached_follows_the_others_less() -> None:
 
 
 def test_a_range_stays_ordered_and_within_the_horizon() -> None:
-    low, middle, high = range_h(Timing({"fill": (2.0, -3.0, 5.0)}))
+    low, middle, high = range_h(Timing({"fill/stock": (2.0, -3.0, 5.0)}))
     assert 0 <= low <= middle <= high <= 24
 
 
@@ -94,6 +95,6 @@ def test_looking_back_knows_nothing_that_came_later() -> None:
 
     first = found(40.0)
     assert first
-    assert all(look.kind == "fill disk_used_bytes" for look in first)
+    assert all(look.kind == "fill/stock/disk_used_bytes" for look in first)
     assert all(0 < look.came_s <= 24 * 3_600 for look in first)
     assert first == found(1e6)
