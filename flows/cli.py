@@ -13,6 +13,7 @@ from flows.commands import (
     ingesting,
     keys,
     learning,
+    planning,
     scheduling,
     serve,
     status,
@@ -40,6 +41,7 @@ app.command("evaluate")(learning.evaluate)
 app.command("promote")(learning.promote)
 app.command("score")(finding.score)
 app.command("forecast")(finding.forecast)
+app.command("capacity")(planning.capacity)
 app.command("predict")(finding.predict)
 app.add_typer(finding.signals_app, name="signals")
 app.add_typer(finding.hypotheses_app, name="hypotheses")

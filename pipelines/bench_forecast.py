@@ -28,6 +28,7 @@ from pipelines.progress import Progress, silent
 DEFAULT = "forewarn"
 #: What a forecast learns from at most: seasons of the longest kind before the origin.
 LEARNS_FROM = 6
+DAY_S, WEEKS_TO_SEE = 86_400, 3
 #: A peer's fit on 5-minute values takes minutes with all of the past.
 CHUNK = 8
 COLUMNS = ("yhat", "lo_80", "hi_80", "lo_95", "hi_95")
@@ -155,7 +156,8 @@ def _series(task: _Task) -> list[_Told]:
 
 
 def _history(task: _Task, past: FloatArray) -> History:
-    longest = task.season[-1] if task.season else len(past)
+    seasons = with_week(task.season, task.series.step_s, len(past))
+    longest = seasons[-1] if seasons else len(past)
     known = np.flatnonzero(np.isfinite(past))
     first = max(int(known[0]) if len(known) else 0, len(past) - max(LEARNS_FROM * longest, 1_000))
     start = task.series.start.timestamp() + first * task.series.step_s
@@ -163,8 +165,19 @@ def _history(task: _Task, past: FloatArray) -> History:
         values=past[first:],
         start=task.series.start.fromtimestamp(start, task.series.start.tzinfo),
         step_s=task.series.step_s,
-        seasons=task.season,
+        seasons=seasons,
     )
+
+
+def with_week(seasons: tuple[int, ...], step_s: int, known: int) -> tuple[int, ...]:
+    """The seasons that were named, and the week where only a day was and three weeks of values are known.
+
+    What people do by the day they also do by the week; backtests decide how much it counts. Measures keep to the
+    seasons that were named.
+    """
+    if len(seasons) != 1 or seasons[0] * step_s != DAY_S or known < WEEKS_TO_SEE * 7 * seasons[0]:
+        return seasons
+    return (seasons[0], 7 * seasons[0])
 
 
 def _origin(task: _Task, past: FloatArray, actual: FloatArray) -> list[_Told]:

@@ -97,15 +97,13 @@ def forecast(
     skipped: dict[str, str] = {}
     ids = sorted(bundle.entries)
     for part in chunked(ids, CHUNK):
-        since = min(bundle.entries[series_id].history.end for series_id in part)
-        # The hours before give the newest level even when the bundle was made just now.
-        recent = platform.store.samples.read(since - 2 * HOUR, now, part)
+        recent = read_recent(platform, bundle, part, now)
         by_series = {int(key[0]): one for key, one in recent.partition_by("series_id", as_dict=True).items()}
         for series_id in part:
             series = bundle.entries[series_id].series
             mine = by_series.get(series_id, recent.clear())
             try:
-                prediction, outlook = _one(bundle, series, mine, now)
+                prediction, outlook = look(bundle, series, mine, now)
             except InsufficientDataError as error:
                 skipped[series.name] = str(error)
                 continue
@@ -130,19 +128,37 @@ def forecast(
     )
 
 
-def _one(
+def read_recent(
+    platform: "Platform", bundle: ForecasterBundle, series_ids: Sequence[int], now: datetime
+) -> pl.DataFrame:
+    """The samples since the bundle was made; the two hours before give the newest level even when that is now."""
+    since = min(bundle.entry(series_id).history.end for series_id in series_ids)
+    return platform.store.samples.read(since - 2 * HOUR, now, series_ids)
+
+
+def look(
     bundle: ForecasterBundle, series: Series, recent: pl.DataFrame, now: datetime
 ) -> tuple[Prediction, Outlook | None]:
+    """The forecast of one series and what it holds against its threshold; the same for the same moment.
+
+    Args:
+        recent: what `read_recent` gave; other series are ignored.
+    Raises:
+        InsufficientDataError: fewer than two values are there.
+    """
     series_id = series.series_id
+    recent = recent.filter(pl.col("series_id") == series_id)
     history = bundle.present(bundle.entry(series_id), recent, now)
     prediction = bundle.forecast(series_id, recent, at=now)
     known = history.values[np.isfinite(history.values)]
     level = _level(recent, now, float(known[-1]))
     before = _level(recent.filter(pl.col("ts") < now - HOUR), now - HOUR, level)
     rng = np.random.default_rng([bundle.seed, series_id % 2**32, int(now.timestamp()), 1])
-    return prediction, look_ahead(
-        series, history, bundle.paths(prediction), level=level, an_hour_ago=before, rng=rng
-    )
+    outlook = look_ahead(series, history, bundle.paths(prediction), level=level, an_hour_ago=before, rng=rng)
+    if outlook is None:
+        return prediction, None
+    breach = bundle.timing.correct(outlook.breach, series, outlook.case, now)
+    return prediction, replace(outlook, breach=breach)
 
 
 def _level(samples: pl.DataFrame, at: datetime, otherwise: float) -> float:

@@ -3,18 +3,28 @@
 Processes are spawned, never forked, because Prophet deadlocks in a fork.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from importlib import import_module
+from inspect import signature
+from itertools import chain, islice
 from multiprocessing import get_context
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
 
 from core.errors import ConfigurationError
 
 Item = TypeVar("Item")
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
 Compute = Literal["processes", "dask", "ray"]
+ROOT = Path(__file__).resolve().parents[1]
+#: Chunks a worker that are submitted and not yet taken: none waits for work, and few are in memory.
+AHEAD = 2
 
 
 def chunked(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
@@ -24,12 +34,14 @@ def chunked(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
 
 def map_chunks(
     function: Callable[[Chunk], Result],
-    chunks: Sequence[Chunk],
+    chunks: Iterable[Chunk],
     *,
     workers: int,
     compute: Compute = "processes",
 ) -> Iterator[Result]:
     """`function` of each chunk, in order, each as soon as it and those before it are there.
+
+    Chunks are taken as workers become free, so that an iterator of any length keeps only a few in memory.
 
     Args:
         function: a module's own function, so that another process can import it.
@@ -38,37 +50,63 @@ def map_chunks(
     Raises:
         ConfigurationError: Dask or Ray was asked for and is not installed.
     """
-    if workers <= 1 or len(chunks) <= 1:
-        yield from map(function, chunks)
-    elif compute == "processes":
-        with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn")) as pool:
-            yield from pool.map(function, chunks)
-    else:
-        yield from _by_prefect(function, chunks, _runner(compute, workers))
+    rest = iter(chunks)
+    first = list(islice(rest, 2))
+    if workers <= 1 or len(first) < 2:
+        yield from map(function, chain(first, rest))
+        return
+    with _submitting(function, workers, compute) as submit:
+        waiting: deque[_Waits[Result]] = deque()
+        for chunk in chain(first, rest):
+            waiting.append(submit(chunk))
+            if len(waiting) >= AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+class _Waits(Protocol[Result_co]):
+    def result(self) -> Result_co: ...
+
+
+@contextmanager
+def _submitting(
+    function: Callable[[Chunk], Result], workers: int, compute: Compute
+) -> Iterator[Callable[[Chunk], _Waits[Result]]]:
+    """Workers that last as long as the work."""
+    if compute == "processes":
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield lambda chunk: pool.submit(function, chunk)
+        return
+    runner = _runner(compute, workers)
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    work: Any = task(name=getattr(function, "__name__", "chunk"), cache_policy=NO_CACHE)(function)
+    parameter = next(iter(signature(function).parameters))
+    with runner:
+        yield lambda chunk: runner.submit(work, parameters={parameter: chunk})
 
 
 def _runner(compute: Compute, workers: int) -> Any:
-    """Prefect's runner on a cluster that lasts as long as the work."""
+    """Prefect's runner on a cluster of this machine; neither starts a dashboard, which would open a port."""
     try:
         module: Any = import_module(f"prefect_{compute}")
     except ImportError as error:
         raise ConfigurationError(f"compute={compute} needs prefect-{compute}: {error}") from None
+    # Workers import this project by name, whatever folder they are started in.
+    path = os.pathsep.join(dict.fromkeys([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))
+    path = path.rstrip(os.pathsep)
     if compute == "dask":
-        return module.DaskTaskRunner(cluster_kwargs={"n_workers": workers, "threads_per_worker": 1})
-    return module.RayTaskRunner(init_kwargs={"num_cpus": workers})
-
-
-def _by_prefect(
-    function: Callable[[Chunk], Result], chunks: Sequence[Chunk], runner: Any
-) -> Iterator[Result]:
-    from prefect import flow, task
-    from prefect.cache_policies import NO_CACHE
-
-    work = task(name=getattr(function, "__name__", "chunk"), cache_policy=NO_CACHE)(function)
-
-    @flow(name="spread chunks", task_runner=runner, validate_parameters=False)
-    def spread() -> list[Result]:
-        futures = [work.submit(chunk) for chunk in chunks]
-        return [future.result() for future in futures]
-
-    yield from spread()
+        os.environ["PYTHONPATH"] = path
+        return module.DaskTaskRunner(
+            cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+        )
+    return module.RayTaskRunner(
+        init_kwargs={
+            "num_cpus": workers,
+            "include_dashboard": False,
+            "log_to_driver": False,
+            "runtime_env": {"env_vars": {"PYTHONPATH": path}},
+        }
+    )

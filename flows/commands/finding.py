@@ -1,7 +1,8 @@
 """`forewarn score | forecast | predict | signals | hypotheses`: from models to what an SRE is told."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -10,6 +11,10 @@ from core.domain import Signal, SignalKind
 from core.errors import InputError
 from flows.commands.console import AsJson, AtOption, TenantOption, out, print_json, settings_for, show, utc
 from flows.commands.learning import run_step
+from pipelines.progress import Progress
+
+if TYPE_CHECKING:
+    from pipelines.wiring import Platform
 
 signals_app = typer.Typer(help="What was found.", no_args_is_help=True)
 hypotheses_app = typer.Typer(help="What is behind it.", no_args_is_help=True)
@@ -32,11 +37,27 @@ def score(
     run_step(run, tenant=tenant, at=at, as_json=as_json, start=start)
 
 
-def forecast(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
+def forecast(
+    plots: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw each breach that is said into this folder.", show_default=False),
+    ] = None,
+    tenant: TenantOption = None,
+    at: AtOption = None,
+    as_json: AsJson = False,
+) -> None:
     """Forecast every series and say which will cross its threshold, and when."""
+    from pipelines.breach_plots import save_plots
+    from pipelines.forecast import ForecastReport
     from pipelines.forecast import forecast as run
 
-    run_step(run, tenant=tenant, at=at, as_json=as_json)
+    def run_and_draw(platform: "Platform", *, progress: Progress) -> ForecastReport:
+        report = run(platform, progress=progress)
+        if plots is not None:
+            save_plots(platform, report.signals, plots, at=report.at, progress=progress)
+        return report
+
+    run_step(run_and_draw, tenant=tenant, at=at, as_json=as_json)
 
 
 def predict(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
@@ -89,14 +110,25 @@ def signal_table(found: list[Signal]) -> Table:
 @signals_app.command("show")
 def show_signal(
     signal_id: Annotated[str, typer.Argument(help="The id, or its beginning if that is enough.")],
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the breach into this file; the suffix decides the format.", show_default=False
+        ),
+    ] = None,
     tenant: TenantOption = None,
+    at: AtOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Everything that is known of one signal."""
+    from pipelines.breach_plots import plot_signal
+    from pipelines.plots import save
     from pipelines.wiring import open_platform
 
     with open_platform(settings_for(tenant)) as platform:
         signal = platform.store.signals.get(signal_id)
+        if plot is not None:
+            save(plot_signal(platform, signal, at=utc(at)), plot)
     show(signal, as_json=as_json, title=signal.summary)
 
 

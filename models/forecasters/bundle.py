@@ -18,6 +18,7 @@ import polars as pl
 from core.domain import Series
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
+from models.breach_timing import Timing
 from models.forecasters.catalog import CATALOG
 from models.forecasters.combination import combine
 from models.forecasters.conformal import LEVELS, ErrorModel, unrest
@@ -94,12 +95,14 @@ class ForecasterBundle:
         entries: series_id -> what is known of it.
         seed: of the simulated paths.
         trees: the model that learned from all series, where some series uses it.
+        timing: what past breaches say of the times to the next ones.
     """
 
     entries: Mapping[int, Entry]
     seed: int = 1
     horizon_steps: int = 24
     trees: GlobalTrees | None = None
+    timing: Timing = field(default_factory=Timing)
     _cache: dict[int, FittedProphet] = field(default_factory=dict, repr=False, compare=False)
 
     def forecast(
@@ -227,7 +230,13 @@ class ForecasterBundle:
             arrays[f"{series_id}.quantiles"] = entry.choice.errors.quantiles
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
-        head = {"format": FORMAT, "seed": self.seed, "horizon_steps": self.horizon_steps, "series": records}
+        head = {
+            "format": FORMAT,
+            "seed": self.seed,
+            "horizon_steps": self.horizon_steps,
+            "timing": dict(self.timing.by_kind),
+            "series": records,
+        }
         prophets = {str(key): entry.prophet for key, entry in sorted(self.entries.items()) if entry.prophet}
         trees = {} if self.trees is None else {"trees.ubj": self.trees.to_bytes()}
         return {
@@ -254,6 +263,7 @@ class ForecasterBundle:
             seed=head["seed"],
             horizon_steps=head["horizon_steps"],
             trees=GlobalTrees.from_bytes(files["trees.ubj"]) if "trees.ubj" in files else None,
+            timing=Timing({kind: (low, mid, high) for kind, (low, mid, high) in head["timing"].items()}),
         )
 
 

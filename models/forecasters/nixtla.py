@@ -85,7 +85,9 @@ def _arima(library: ModuleType, seasons: tuple[int, ...]) -> Any:
         library,
         seasons[:1],
         lambda season: library.AutoARIMA(season_length=season, approximation=True),
-        lambda: library.AutoARIMA(season_length=1),
+        # As Hyndman's auto.arima does by itself on more than 150 values: the exact likelihood of thousands of
+        # 5-minute values takes minutes a model.
+        lambda: library.AutoARIMA(season_length=1, approximation=True),
     )
 
 
@@ -112,7 +114,8 @@ def _mfles(library: ModuleType, seasons: tuple[int, ...]) -> Any:
 
 #: Hyndman et al. (2002), state space ETS; the season by MSTL where it is longer than a day of hours.
 AUTO_ETS = NixtlaForecaster("auto_ets", _ets)
-#: Hyndman and Khandakar (2008), stepwise search.
+#: Hyndman and Khandakar (2008), stepwise search. A seasonal ARIMA at lag 288 cannot be fitted, so there the day is
+#: taken out by MSTL and what is left gets an ARIMA without a season, as StatsForecast's own guide advises.
 AUTO_ARIMA = NixtlaForecaster("auto_arima", _arima)
 #: Fiorucci et al. (2016), the dynamic standard Theta model.
 THETA = NixtlaForecaster("theta", _theta)

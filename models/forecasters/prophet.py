@@ -29,6 +29,8 @@ def quiet() -> Iterator[None]:
     # The level of cmdstanpy's logger is set by the library itself, so only `disabled` holds.
     logging.getLogger("cmdstanpy").disabled = True
     logging.getLogger("prophet.plot").disabled = True
+    # Where Prefect has set up logging, what Prophet decided by itself would be told for every series.
+    logging.getLogger("prophet").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning, module="prophet")

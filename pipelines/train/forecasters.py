@@ -1,6 +1,7 @@
 """Train the forecasters: choose by backtests what forecasts each series, and register them as one bundle."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 from core.domain import EventKind, Role, Series
 from core.errors import InsufficientDataError
 from core.ports import Training
+from models.breach_timing import PastBreaches, PastLook, learn_timing, look_back
 from models.clock import holidays as calendar_days
 from models.forecasters.bundle import Entry, ForecasterBundle
 from models.forecasters.global_trees import GlobalTrees, learn
@@ -21,6 +23,7 @@ from pipelines.learning_window import holidays_to_come, read_exclusions
 from pipelines.parallel import chunked, map_chunks
 from pipelines.present import present
 from pipelines.progress import Progress, silent
+from pipelines.train.past_breaches import find_past_breaches
 from pipelines.train.report import TrainReport
 
 if TYPE_CHECKING:
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
 HOUR_S = 3_600
 #: Six weeks show a weekly season often enough, and a change of habits is forgotten after them.
 WINDOW_DAYS = 42
-#: Series are read, fitted and forgotten in parts of this size, so memory does not grow with the fleet.
-CHUNK = 100
+#: Samples are read, put on the grid and forgotten in parts of so many series, so that memory does not grow with
+#: the samples of the fleet; a worker takes the smaller part.
+READ, CHUNK = 100, 25
 #: A spawned process needs seconds for its imports: below this many series it does not pay.
 WORTH_PROCESSES = 500
 #: Prophet is tried on this share of the series and the common trees on that: those with most left to gain.
@@ -53,6 +57,8 @@ class Job:
     history: History
     plan: Plan
     candidates: tuple[Candidate, ...] = ()
+    past: PastBreaches | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,7 @@ class Done:
     series_id: int
     entry: Entry | None
     reason: str = ""
+    looks: tuple[PastLook, ...] = ()
 
 
 def wanted(series: Series) -> bool:
@@ -78,44 +85,28 @@ def train_forecasters(
     now = present(platform, at)
     start = now - timedelta(days=WINDOW_DAYS)
     series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
-    exclusions, deploys, holidays = _calendar(platform, start, now)
     plan = Plan(origins=ORIGINS)
-    done: list[Done] = []
     ids = sorted(series)
-    workers = platform.settings.workers if len(ids) >= WORTH_PROCESSES else 1
-    for part in chunked(ids, CHUNK * workers):
-        samples = platform.store.samples.read(start, now, part)
-        found = histories(
-            samples,
-            series,
-            step_s=HOUR_S,
-            end=now,
-            steps=WINDOW_DAYS * 24,
-            exclusions=exclusions,
-            deploys=deploys,
-            holidays=holidays,
-        )
-        jobs = [
-            Job(series_id=series_id, series=series[series_id], history=history, plan=plan)
-            for series_id, history in sorted(found.items())
-        ]
-        for result in map_chunks(
-            fit_chunk, chunked(jobs, CHUNK), workers=workers, compute=platform.settings.compute
-        ):
-            done += result
-            progress("forecasters", len(done), len(ids))
-        done += [
-            Done(series_id=series_id, entry=None, reason="no samples in the window")
-            for series_id in part
-            if series_id not in found
-        ]
-    done, trees = _with_candidates(done, plan, platform.settings.seed, progress)
+    spread = Spread(platform, len(ids))
+    done: list[Done] = []
+    for result in spread.map(fit_chunk, _jobs(platform, series, start, now, plan)):
+        done += result
+        progress("forecasters", len(done), len(ids))
+    known = {one.series_id for one in done}
+    done += [
+        Done(series_id=series_id, entry=None, reason="no samples in the window")
+        for series_id in ids
+        if series_id not in known
+    ]
+    looks = [look for one in done for look in one.looks]
+    done, trees = _with_candidates(done, plan, platform.settings.seed, spread, progress)
     bundle = ForecasterBundle(
         {one.series_id: one.entry for one in done if one.entry is not None},
         seed=platform.settings.seed,
         trees=trees,
+        timing=learn_timing(looks),
     )
-    metrics = summary(bundle)
+    metrics = summary(bundle) | {"breaches_looked_back_on": float(len({look.breach for look in looks}))}
     training = Training(
         window_start=start,
         window_end=now,
@@ -126,6 +117,53 @@ def train_forecasters(
     model = platform.registry.register("forecaster", bundle.to_files(), training)
     skipped = {series[one.series_id].name: one.reason for one in done if one.entry is None}
     return TrainReport(model=model, trained=len(bundle.entries), skipped=skipped, metrics=metrics)
+
+
+class Spread:
+    """Where the chunks of one run are worked on."""
+
+    def __init__(self, platform: "Platform", series: int) -> None:
+        # Who asks for a cluster by name gets one, however small the fleet.
+        worth = platform.settings.compute != "processes" or series >= WORTH_PROCESSES
+        self.workers = platform.settings.workers if worth else 1
+        self.compute = platform.settings.compute
+
+    def map(
+        self, function: Callable[[Sequence[Job]], list[Done]], chunks: Iterable[Sequence[Job]]
+    ) -> Iterator[list[Done]]:
+        return map_chunks(function, chunks, workers=self.workers, compute=self.compute)
+
+
+def _jobs(
+    platform: "Platform", series: Mapping[int, Series], start: datetime, end: datetime, plan: Plan
+) -> Iterator[Sequence[Job]]:
+    """Chunks of series with their histories, read when a worker has room for them."""
+    exclusions, deploys, holidays = _calendar(platform, start, end)
+    counts: Counter[str] = Counter()
+    for part in chunked(sorted(series), READ):
+        samples = platform.store.samples.read(start, end, part)
+        found = histories(
+            samples,
+            series,
+            step_s=HOUR_S,
+            end=end,
+            steps=WINDOW_DAYS * 24,
+            exclusions=exclusions,
+            deploys=deploys,
+            holidays=holidays,
+        )
+        jobs = [
+            Job(
+                series_id=series_id,
+                series=series[series_id],
+                history=history,
+                plan=plan,
+                past=find_past_breaches(series[series_id], history, samples, counts),
+                seed=platform.settings.seed,
+            )
+            for series_id, history in sorted(found.items())
+        ]
+        yield from chunked(jobs, CHUNK)
 
 
 def fit_chunk(jobs: Sequence[Job]) -> list[Done]:
@@ -142,35 +180,46 @@ def _fit(job: Job) -> Done:
     except InsufficientDataError as error:
         return Done(series_id=job.series_id, entry=None, reason=str(error))
     entry = Entry(series=job.series, history=job.history, choice=choice, prophet=prophet)
-    return Done(series_id=job.series_id, entry=entry)
+    looks = look_back(job.series, job.history, choice, job.past, seed=job.seed) if job.past else ()
+    return Done(series_id=job.series_id, entry=entry, looks=tuple(looks))
 
 
 def _with_candidates(
-    done: Sequence[Done], plan: Plan, seed: int, progress: Progress
+    done: Sequence[Done], plan: Plan, seed: int, spread: Spread, progress: Progress
 ) -> tuple[list[Done], GlobalTrees | None]:
     """Try the common trees on every series, and Prophet where the pool leaves most to gain."""
     by_id = {one.series_id: one for one in done}
     entries = {one.series_id: one.entry for one in done if one.entry is not None and one.entry.choice.mae}
     trees = _learn_trees(list(entries.values()), plan, seed)
     left = {
-        key: min(entry.choice.mae.values()) / spread
+        key: min(entry.choice.mae.values()) / size
         for key, entry in entries.items()
-        if (spread := float(np.nanstd(entry.history.values))) > 0
+        if (size := float(np.nanstd(entry.history.values))) > 0
     }
     worst = sorted(left, key=lambda key: (-left[key], key))
     prophets = set(worst[: round(PROPHET_SHARE * len(worst))])
     tried = prophets | (set(worst[: round(TREES_SHARE * len(worst))]) if trees else set())
-    for number, key in enumerate(sorted(tried), start=1):
+    jobs = []
+    for key in sorted(tried):
         entry = entries[key]
         candidates = [Candidate(forecaster=ProphetForecaster())] if key in prophets else []
         if trees is not None:
             since = len(entry.history) - TREES_KEEP_BACK_STEPS
             candidates.append(Candidate(forecaster=trees, since=since))
-        job = Job(
-            series_id=key, series=entry.series, history=entry.history, plan=plan, candidates=tuple(candidates)
+        jobs.append(
+            Job(
+                series_id=key,
+                series=entry.series,
+                history=entry.history,
+                plan=plan,
+                candidates=tuple(candidates),
+            )
         )
-        by_id[key] = _fit(job)
-        progress("models that must earn their cost", number, len(tried))
+    again = 0
+    for result in spread.map(fit_chunk, chunked(jobs, CHUNK)):
+        by_id.update({one.series_id: one for one in result})
+        again += len(result)
+        progress("models that must earn their cost", again, len(jobs))
     used = any(
         one.entry is not None and trees is not None and trees.name in one.entry.choice.weights
         for one in by_id.values()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from servers.commands import Forewarn, forewarn_in
+from servers.commands import ROOT, Forewarn, forewarn_in
 from servers.prefect_server import prefect_server, running, wait_until
 
 DATASETS = Path(
@@ -54,6 +54,20 @@ def test_the_main_job_leaves_baselines_champions_and_signals(fleet: Forewarn) ->
     assert shown["model"]["run_id"]
 
 
+def test_what_runs_out_is_listed_and_a_breach_is_drawn(fleet: Forewarn, tmp_path: Path) -> None:
+    found = fleet.json("capacity", "--at", "2026-11-01", "--days", "30")
+    assert len(found) == 16  # memory, disk, connections and queue of four services, and no CPU of theirs
+    sure = [one["runs_out"]["p50"] for one in found if one["probability"] >= 0.5]
+    assert sure == sorted(sure)
+    assert "runs out in" in fleet.run("capacity", "--at", "2026-11-01", "--plot", str(tmp_path / "plans"))
+    breaches = fleet.json("signals", "list", "--kind", "breach", "--since-h", "100000")
+    assert breaches
+    fleet.run("signals", "show", breaches[0]["signal_id"], "--plot", str(tmp_path / "breach.png"))
+    pictures = [*(tmp_path / "plans").glob("*.png"), tmp_path / "breach.png"]
+    assert len(pictures) > 1
+    assert all(picture.stat().st_size > 5_000 for picture in pictures)
+
+
 def test_running_the_main_job_again_changes_nothing(fleet: Forewarn) -> None:
     before = fleet.json("signals", "list", "--since-h", "100000", "--limit", "10000")
     fleet.run("flows", "run", "main-job", "--at", "2026-11-01")
@@ -91,6 +105,25 @@ def test_a_night_that_is_killed_ends_like_one_that_was_not_when_it_is_started_ag
         }
 
 
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("compute", ["dask", "ray"])
+def test_the_same_models_are_trained_on_a_cluster(fleet: Forewarn, compute: str) -> None:
+    pytest.importorskip(f"prefect_{compute}")
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "flows", "run", "weekly", "--at", "2026-11-01"],
+        cwd=ROOT,
+        env={**fleet.environment, "FOREWARN_COMPUTE": compute},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    state = {part["name"]: part["state"] for part in fleet.json("status", code=1)["parts"]}
+    assert state["forecaster champion"] == "version 1", "where it is computed must not change the model"
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_deployed_flow_runs_for_its_tenant(fleet: Forewarn, tmp_path: Path) -> None:
     with prefect_server(tmp_path) as (api, environment):

@@ -13,6 +13,7 @@ from core.domain import ModelRef, Role, Series, SignalKind
 from core.errors import ModelUnavailableError
 from core.frames import SAMPLES
 from core.ports import FixedClock, Training
+from pipelines.breach_plots import plot_signal
 from pipelines.capacity import capacity
 from pipelines.forecast import forecast
 from pipelines.stores.store import Store
@@ -105,6 +106,9 @@ def test_a_filling_disk_is_warned_of_and_taken_back_once_it_is_emptied(platform:
     hours_left = (98 - 80) / 5.0
     assert warning.breach.when.p10 < NOW + timedelta(hours=hours_left) < warning.breach.when.p90
     assert warning.model is not None
+
+    figure = plot_signal(platform, warning)
+    assert figure.axes[0].get_title(loc="left").startswith("disk of orders-db is full in ")
 
     stored = platform.store.forecasts.latest_all()
     assert stored.get_column("series_id").n_unique() == 2

@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import InputError
 from models.forecasters.metrics import coverage, mase, msis, naive2, owa, scale_of, smape
-from pipelines.bench_forecast import bench_forecast
+from pipelines.bench_forecast import bench_forecast, with_week
 from pipelines.forecast_sets import read_set
 
 DATASETS = Path(os.environ.get("FOREWARN_DATASETS", Path(__file__).parents[4] / "shared" / "datasets"))
@@ -77,6 +77,43 @@ def test_rolling_origins_do_not_see_what_comes_after_them(tmp_path: Path) -> Non
         bench_forecast(folder_, "m4", horizon=24, origins=2, out=tmp_path / out)
     first, second = (pl.read_parquet(tmp_path / out / "forecasts.parquet") for out in "xy")
     assert first.equals(second)
+
+
+def test_a_week_is_looked_at_where_only_the_day_was_named(tmp_path: Path) -> None:
+    t = np.arange(24 * 35 + 48)
+    quiet = np.where(t // 24 % 7 >= 5, 0.4, 1.0)
+    values = (100 + 30 * np.sin(2 * np.pi * t / 24)) * quiet + np.random.default_rng(2).normal(0, 1, len(t))
+    cells = [f"{value:.3f}" for value in values]
+    (tmp_path / "Hourly-train.csv").write_text("V1,V2\nH1," + ",".join(cells[:-48]))
+    (tmp_path / "Hourly-test.csv").write_text("V1,V2\nH1," + ",".join(cells[-48:]))
+    day, week = (bench_forecast(tmp_path, "m4", horizon=48, season=one) for one in ((24,), (24, 168)))
+    assert day.models["forewarn"].smape == pytest.approx(week.models["forewarn"].smape)
+    assert day.models["forewarn"].smape < 5
+    assert with_week((24,), 3_600, 400) == (24,)
+    assert with_week((7,), 3_600, 4_000) == (7,)
+    assert with_week((288,), 300, 8_000) == (288, 2_016)
+
+
+def test_odd_series_of_the_competition_are_forecast_all_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    rows = {
+        "constant": np.full(700, 42.0),
+        "short": course(40),
+        "zeros at night": np.maximum(0, np.sin(2 * np.pi * np.arange(700) / 24)) * rng.uniform(1, 2, 700),
+        "huge": course(700) * 1e9,
+        "shifted": course(700) + 200.0 * (np.arange(700) > 600),
+    }
+    lines = ["V1,V2"] + [f'"{key}",' + ",".join(map(str, row)) + ",," for key, row in rows.items()]
+    (tmp_path / "Hourly-train.csv").write_text("\n".join(lines))
+    bench_forecast(tmp_path, "m4", horizon=48, season=(24,), out=tmp_path / "out")
+    frame = pl.read_parquet(tmp_path / "out" / "forecasts.parquet")
+    assert frame.height == 48 * len(rows)
+    told = frame.select(pl.col(pl.Float64))
+    assert told.select(pl.all_horizontal(pl.all().is_finite().all())).item()
+    assert frame.filter(unique_id="constant")["yhat"].to_list() == pytest.approx([42.0] * 48)
+    assert frame.filter(unique_id="shifted")["yhat"].mean() == pytest.approx(300, rel=0.1)
+    night = np.arange(700, 748) % 24 > 13
+    assert frame.filter(unique_id="zeros at night")["yhat"].to_numpy()[night].max() < 0.3
 
 
 def test_csv_is_read_by_whatever_names(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """Chunks keep their order, here and in spawned processes."""
 
+import json
 import math
+import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from core.errors import ConfigurationError
-from pipelines.parallel import chunked, map_chunks
+from pipelines.parallel import Compute, chunked, map_chunks
 
 
 def test_chunks_hold_everything_in_order() -> None:
@@ -17,6 +21,48 @@ def test_chunks_hold_everything_in_order() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_chunks(workers: int) -> None:
     assert list(map_chunks(math.factorial, [1, 2, 3, 4], workers=workers)) == [1, 2, 6, 24]
+
+
+def test_chunks_are_taken_only_as_workers_get_to_them() -> None:
+    taken: list[int] = []
+
+    def chunks() -> Iterator[int]:
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    results = map_chunks(math.factorial, chunks(), workers=2)
+    assert next(results) == 1
+    assert len(taken) < 8
+    assert len(list(results)) == 39
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compute", ["dask", "ray"])
+def test_clusters_give_what_processes_give(compute: Compute, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(f"prefect_{compute}")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SPREAD.format(compute=compute)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr[-3000:]
+    assert json.loads(told.stdout.splitlines()[-1])["values"] == [1, 2, 6, 24]
+    assert json.loads(told.stdout.splitlines()[-1])["elsewhere"], "all of it ran in the process that asked"
+
+
+#: In a process of its own: clusters leave threads, sockets and warnings behind.
+SPREAD = """
+import json, math, os, platform
+from pipelines.parallel import map_chunks
+if __name__ == "__main__":
+    values = list(map_chunks(math.factorial, [1, 2, 3, 4], workers=2, compute="{compute}"))
+    pids = set(map_chunks(os.getpgid, [0, 0], workers=2, compute="{compute}"))
+    print(json.dumps({{"values": values, "elsewhere": pids != {{os.getpgid(0)}}}}))
+"""
 
 
 def test_a_cluster_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

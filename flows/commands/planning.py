@@ -1,0 +1,100 @@
+"""`forewarn capacity`: what runs out when, in the next weeks."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from core.domain import Breach
+from core.ports import FixedClock
+from core.wording import format_duration, format_value
+from flows.commands.console import (
+    AsJson,
+    AtOption,
+    TenantOption,
+    out,
+    print_json,
+    progress_bars,
+    settings_for,
+    utc,
+)
+from models.capacity import HORIZON_DAYS, Capacity
+
+
+def capacity(
+    days: Annotated[int, typer.Option(help="How far to look ahead.", min=1, max=366)] = HORIZON_DAYS,
+    limit: Annotated[int, typer.Option(help="How many of the most urgent.", min=1)] = 30,
+    plots: Annotated[
+        Path | None, typer.Option("--plot", help="Draw each of them into this folder.", show_default=False)
+    ] = None,
+    tenant: TenantOption = None,
+    at: AtOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say when each resource runs out at its present growth, the most urgent first."""
+    from pipelines.capacity import capacity as run
+    from pipelines.plots import plot_capacity, save
+    from pipelines.present import present
+    from pipelines.wiring import open_platform
+
+    moment = utc(at)
+    clock = None if moment is None else FixedClock(moment)
+    with progress_bars(quiet=as_json) as listen, open_platform(settings_for(tenant), clock=clock) as platform:
+        now = present(platform)
+        found = run(platform, at=now, horizon_days=days, progress=listen)[:limit]
+    if plots is not None:
+        for rank, one in enumerate(found, start=1):
+            name = f"{rank:03d}_{one.series.service}_{one.series.metric}.png"
+            save(plot_capacity(one, at=now), plots / name)
+    if as_json:
+        print_json([_record(one) for one in found])
+    elif not found:
+        out.print("no resource has a limit and a week of history")
+    else:
+        out.print(_table(found, now, days))
+
+
+def _record(one: Capacity) -> dict[str, Any]:
+    """One resource for a program; the fan by day only where it is drawn."""
+    when = one.breach.when
+    return {
+        "series_id": one.series.series_id,
+        "service": one.series.service,
+        "metric": one.series.metric,
+        "labels": dict(one.series.labels),
+        "unit": one.series.unit,
+        "level": one.level,
+        "threshold": one.breach.threshold,
+        "used": one.used,
+        "per_day": one.per_day,
+        "probability": one.breach.probability,
+        "runs_out": None if when is None else {"p10": when.p10, "p50": when.p50, "p90": when.p90},
+    }
+
+
+def _table(found: list[Capacity], now: datetime, days: int) -> Table:
+    columns = ("resource", "used", "of", "growth a day", f"within {days} d", "runs out in", "between")
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    for one in found:
+        table.add_row(
+            one.series.name,
+            f"{one.used:.0%}",
+            format_value(one.breach.threshold, one.series.unit),
+            format_value(one.per_day, one.series.unit),
+            f"{one.breach.probability:.0%}",
+            *_when(one.breach, now),
+        )
+    return table
+
+
+def _when(breach: Breach, now: datetime) -> tuple[str, str]:
+    """The middle and the range, where running out is more likely than not."""
+    if breach.when is None or breach.probability < 0.5:
+        return "-", "-"
+    early, middle, late = (
+        format_duration((moment - now).total_seconds())
+        for moment in (breach.when.p10, breach.when.p50, breach.when.p90)
+    )
+    return middle, f"{early} and {late}"

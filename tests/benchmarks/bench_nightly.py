@@ -1,0 +1,134 @@
+"""A night of training forecasters: seconds a series and peak memory as the fleet grows, by where it is computed.
+
+    python tests/benchmarks/bench_nightly.py                        1,000 and 4,000 series over processes
+    python tests/benchmarks/bench_nightly.py dask 500 1000          others
+
+The samples are made when they are read, so that what is measured is the training and not a database.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from core.domain import ModelRef, Role, Series
+from core.frames import SAMPLES
+from core.ports import FixedClock, Training
+from core.settings import Settings
+from pipelines.train.forecasters import WINDOW_DAYS, train_forecasters
+
+END = datetime(2026, 3, 1, tzinfo=UTC)
+HOURS = WINDOW_DAYS * 24
+SIZES = (1_000, 4_000)
+
+
+@dataclass(frozen=True)
+class MadeSamples:
+    """Load with days, weeks and noise that lasts, another for each series; the same whenever it is read."""
+
+    def span(self) -> tuple[datetime, datetime]:
+        return END - timedelta(hours=HOURS), END - timedelta(hours=1)
+
+    def read(self, start: datetime, end: datetime, series_ids: Sequence[int]) -> pl.DataFrame:
+        times = pl.datetime_range(start, end, "1h", closed="left", eager=True, time_zone="UTC")
+        return pl.concat(
+            pl.DataFrame(
+                {"series_id": [key] * len(times), "ts": times, "value": _course(key, len(times))},
+                schema=dict(SAMPLES),
+            )
+            for key in series_ids
+        )
+
+
+def _course(key: int, hours: int) -> np.ndarray:
+    rng = np.random.default_rng(key % 2**32)
+    t = np.arange(hours)
+    load = (
+        1
+        + rng.uniform(0.1, 0.5) * np.sin(2 * np.pi * (t - rng.uniform(0, 24)) / 24)
+        + 0.1 * (t // 24 % 7 < 5)
+    )
+    noise = np.convolve(rng.normal(0, 0.04, hours + 11), np.ones(12) / 3, mode="valid")
+    return 100 * load * np.exp(noise)
+
+
+class Kept:
+    """A registry that counts bytes."""
+
+    size = 0
+
+    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
+        self.size = sum(map(len, files.values()))
+        return ModelRef(name=kind, version=1, run_id="run")
+
+
+def night(compute: str, count: int) -> dict[str, Any]:
+    """Train `count` series in this process and its workers."""
+    series = [
+        Series(tenant="t", service=f"service-{number}", metric="requests_per_second", role=Role.TRAFFIC)
+        for number in range(count)
+    ]
+    nothing = SimpleNamespace(between=lambda start, end: [], list=lambda: [])
+    store = SimpleNamespace(
+        series=SimpleNamespace(find=lambda: series),
+        samples=MadeSamples(),
+        events=nothing,
+        incidents=nothing,
+        feedback=nothing,
+    )
+    settings = Settings(_env_file=None, compute=compute)  # type: ignore[call-arg, arg-type]
+    kept = Kept()
+    platform: Any = SimpleNamespace(store=store, settings=settings, clock=FixedClock(END), registry=kept)
+    begun = time.perf_counter()
+    told: list[float] = []
+    report = train_forecasters(
+        platform, progress=lambda step, done, total: told.append(time.perf_counter() - begun)
+    )
+    return {
+        "compute": compute,
+        "series": report.trained,
+        "seconds": time.perf_counter() - begun,
+        "steps told": len(told),
+        "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "worker MiB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "bundle MiB": kept.size / 2**20,
+    }
+
+
+def main(compute: str, sizes: Sequence[int]) -> None:
+    """Print a row for each size; each runs in a process of its own, whose peak is then its own."""
+    print(
+        "| computed by | series | seconds | ms a series | progress told | peak MiB, parent | a worker | bundle |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for size in sizes:
+        told = subprocess.run(
+            [sys.executable, __file__, "--one", compute, str(size)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        row = json.loads(told.stdout.splitlines()[-1])
+        print(
+            f"| {row['compute']} | {row['series']:,} | {row['seconds']:.0f} "
+            f"| {1e3 * row['seconds'] / row['series']:.0f} | {row['steps told']} | {row['peak MiB']:.0f} "
+            f"| {row['worker MiB']:.0f} | {row['bundle MiB']:.1f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(night(sys.argv[2], int(sys.argv[3]))))
+    else:
+        asked = sys.argv[1:] or ["processes"]
+        main(asked[0], [int(one) for one in asked[1:]] or SIZES)
