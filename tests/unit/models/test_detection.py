@@ -84,6 +84,22 @@ def test_an_incident_becomes_one_signal_with_its_span(
     assert mine[0].factors[0].contribution > 0.9
 
 
+def test_a_model_first_learned_while_something_breaks_still_says_so() -> None:
+    history = course(DAYS, 1)
+    first = START + timedelta(days=DAYS, hours=-6)
+    since = (pl.col("ts") - first).dt.total_minutes().clip(0)
+    mine = pl.col("series_id") == SERIES[0].series_id
+    filling = history.with_columns(
+        pl.when(mine).then(pl.col("value") + since).otherwise("value").alias("value")
+    )
+    learned = DetectorBundle.fit(filling, SERIES, pl.DataFrame(schema=dict(EXCLUSIONS)), seed=3)
+    found = anomaly_signals(learned, learned.score(filling), None, since=START + timedelta(days=DAYS - 1))
+    told = [one for one in found if one.series_id == SERIES[0].series_id and one.stopped_by is None]
+    assert len(told) == 1
+    assert told[0].started_at < first + timedelta(hours=1, minutes=30)
+    assert told[0].ended_at is None
+
+
 def test_what_improves_latency_is_stopped_by_the_slo_gate(
     bundle: DetectorBundle, day_after: pl.DataFrame
 ) -> None:
