@@ -12,7 +12,12 @@ from features.grid import AGE_CAP_H, UPSTREAM
 from features.slots import SLOTS
 
 PER_H = 3600 // DEFAULT_STEP_S
-PER_DAY = 24 * PER_H
+#: What looks further back than an hour or so reads one row in half an hour, at the minutes of the moment itself:
+#: the values of a moment are the same whichever other moments are asked for, and six times cheaper.
+RASTER_S = 1800
+RASTER = RASTER_S // DEFAULT_STEP_S
+ROWS_PER_H = 3600 // RASTER_S
+ROWS_PER_DAY = 24 * ROWS_PER_H
 #: How many days back a feature looks for what is usual.
 USUAL_DAYS = 7
 #: History that a moment's features need: what is usual, the day left out of it, the longest window, and the day that
@@ -35,7 +40,8 @@ class Feature:
         family: what it measures, such as "slope"; `models.failure.reasons` tells it in words by this.
         window_h: how far it looks back, in hours, 0 for a present fact.
         low, high: its range; a value outside is a defect.
-        stage: 0 reads the wide frame; a later stage may read the features of the stages before it.
+        stage: 0 reads the wide frame, step by step; a later stage reads the features of the stages before it, half
+            hour by half hour.
     """
 
     name: str
@@ -50,24 +56,31 @@ class Feature:
 
 #: What fills up; the others have no end, or come back by themselves.
 FILLING = ("memory", "disk", "connections", "queue", "latency")
+#: How far ahead a level is projected: the horizon that the product promises on.
+AHEAD_H = 3
+#: A rise is looked back on over so many hours, and from where it had reached these shares of what it is now.
+RISE_H = 36
+PARTS = {"tenth": 0.1, "half": 0.5, "most": 0.75}
 #: Families of the resource that will be full first, whichever it is: one incident teaches about all resources.
 TIGHTEST = (
-    "level_15m", "slope_1h", "slope_3h", "slope_6h", "slope_24h", "hours_to_limit_1h", "hours_to_limit_6h",
-    "acceleration_3h", "spread_1h", "deviation", "times_usual_slope", "above_ceiling", "rise_24h",
+    "level_15m", "slope_1h", "slope_3h", "slope_6h", "slope_24h", "hours_to_limit_1h", "hours_to_limit_3h",
+    "hours_to_limit_6h", "hours_since_tenth", "hours_since_half", "hours_since_most", "hours_to_limit_since_half",
+    "hours_to_limit_since_most", "in_3h_at_1h", "in_3h_at_3h", "in_3h_at_6h", "beyond_usual_1h", "beyond_usual_3h",
+    "beyond_usual_6h", "pace_change_6h", "below_high_6h", "rising_share_12h", "acceleration_3h", "spread_1h",
+    "deviation", "times_usual_slope", "above_ceiling", "rise_24h",
 )  # fmt: skip
 
 
 def _of_tightest(features: Mapping[str, Feature]) -> Iterable[Feature]:
-    def urgency(slot: str) -> pl.Expr:
-        """Hours to the limit, and of those equally far the fuller one."""
-        return pl.col(f"{slot}_hours_to_limit_3h") - 0.001 * pl.col(f"{slot}_level_15m")
-
-    first = pl.min_horizontal([urgency(slot) for slot in FILLING])
+    first = pl.max_horizontal([pl.col(f"{slot}_in_3h_at_3h") for slot in FILLING])
     for family in TIGHTEST:
         one = features[f"{FILLING[0]}_{family}"]
-        picked = [pl.when(urgency(slot) == first).then(pl.col(f"{slot}_{family}")) for slot in FILLING]
+        picked = [
+            pl.when(pl.col(f"{slot}_in_3h_at_3h") == first).then(pl.col(f"{slot}_{family}"))
+            for slot in FILLING
+        ]
         yield replace(
-            one, name=f"tightest_{family}", expression=pl.coalesce(picked), slot="tightest", stage=2
+            one, name=f"tightest_{family}", expression=pl.coalesce(picked), slot="tightest", stage=4
         )
 
 
@@ -78,36 +91,69 @@ def _of_slot(slot: str) -> Iterable[Feature]:
     yield Feature(f"{slot}_level_15m", windows.mean(share, PER_H // 4), slot, "level", 0.25)
     yield Feature(f"{slot}_level_1h", windows.mean(share, PER_H), slot, "level", 1)
     yield Feature(f"{slot}_spread_1h", windows.spread(share, PER_H), slot, "spread", 1, 0.0)
-    for hours in (1, 3, 6, 24):
-        slope = windows.slope_per_h(share, hours * PER_H, PER_H)
-        yield Feature(f"{slot}_slope_{hours}h", slope, slot, "slope", hours)
-        if slot in LIMITED and hours < 24:
-            until = windows.hours_to_limit(level, pl.col(f"{slot}_slope_{hours}h"))
-            yield Feature(
-                f"{slot}_hours_to_limit_{hours}h",
-                until,
-                slot,
-                "hours_to_limit",
-                hours,
-                0.0,
-                windows.HOURS_CAP,
-                1,
-            )
+    slopes = {
+        1: (windows.slope_per_h(share, PER_H, PER_H), 0),
+        3: (windows.rise_per_h(hour, 2 * ROWS_PER_H, ROWS_PER_H), 1),
+        6: (windows.rise_per_h(windows.mean(hour, 3), 4 * ROWS_PER_H, ROWS_PER_H), 1),
+        24: (windows.rise_per_h(windows.mean(hour, 15), 16 * ROWS_PER_H, ROWS_PER_H), 1),
+    }
+    for hours, (expression, stage) in slopes.items():
+        yield Feature(f"{slot}_slope_{hours}h", expression, slot, "slope", hours, stage=stage)
+    if slot in LIMITED:
+        yield from _of_limited(slot)
     slope = pl.col(f"{slot}_slope_3h")
-    change = windows.change_per_h(slope, 3 * PER_H, PER_H)
-    yield Feature(f"{slot}_acceleration_3h", change, slot, "acceleration", 6, stage=1)
+    change = windows.change_per_h(slope, 3 * ROWS_PER_H, ROWS_PER_H)
+    yield Feature(f"{slot}_acceleration_3h", change, slot, "acceleration", 6, stage=2)
     unusual = windows.deviation(
         level,
-        windows.usual_at_this_time(hour, PER_DAY, USUAL_DAYS),
-        windows.spread(share, PER_DAY * USUAL_DAYS),
+        windows.usual_at_this_time(hour, ROWS_PER_DAY, USUAL_DAYS),
+        windows.spread(level, ROWS_PER_DAY * USUAL_DAYS),
         FLOOR,
     )
     yield Feature(f"{slot}_deviation", unusual, slot, "deviation", 24 * USUAL_DAYS, -50.0, 50.0, 1)
-    faster = windows.times_usual(slope, PER_DAY, USUAL_DAYS, SLOPE_FLOOR_PER_H)
-    yield Feature(f"{slot}_times_usual_slope", faster, slot, "times_usual", 3, -100.0, 100.0, 1)
-    above = windows.above_ceiling(hour, PER_DAY, USUAL_DAYS)
+    faster = windows.times_usual(slope, ROWS_PER_DAY, USUAL_DAYS, SLOPE_FLOOR_PER_H)
+    yield Feature(f"{slot}_times_usual_slope", faster, slot, "times_usual", 3, -100.0, 100.0, 2)
+    above = windows.above_ceiling(hour, ROWS_PER_DAY, USUAL_DAYS)
     yield Feature(f"{slot}_above_ceiling", above, slot, "above_ceiling", 24 * USUAL_DAYS, stage=1)
-    yield Feature(f"{slot}_rise_24h", windows.rise_from_low(hour, PER_DAY), slot, "rise", 24, stage=1)
+    yield Feature(f"{slot}_rise_24h", windows.rise_from_low(hour, ROWS_PER_DAY), slot, "rise", 24, stage=1)
+
+
+def _of_limited(slot: str) -> Iterable[Feature]:
+    """Whether, and how soon, the slot reaches a share of 1; and whether it is still on its way."""
+    level, hour = pl.col(f"{slot}_level_15m"), pl.col(f"{slot}_level_1h")
+    usually = windows.usual_change_ahead(hour, AHEAD_H * ROWS_PER_H, ROWS_PER_DAY, USUAL_DAYS)
+    yield Feature(f"{slot}_usual_change_{AHEAD_H}h", usually, slot, "usual_change", AHEAD_H, stage=1)
+    for hours in (1, 3, 6):
+        slope, beyond = pl.col(f"{slot}_slope_{hours}h"), pl.col(f"{slot}_beyond_usual_{hours}h")
+        until = windows.hours_to_limit(level, slope)
+        yield Feature(
+            f"{slot}_hours_to_limit_{hours}h", until, slot, "hours_to_limit", hours, 0.0, windows.HOURS_CAP, 2
+        )
+        usual = windows.usual_at_this_time(slope, ROWS_PER_DAY, USUAL_DAYS)
+        extra = slope - usual.fill_null(0.0)
+        yield Feature(f"{slot}_beyond_usual_{hours}h", extra, slot, "beyond_usual", hours, stage=2)
+        ahead = level + AHEAD_H * beyond + pl.col(f"{slot}_usual_change_{AHEAD_H}h").fill_null(0.0)
+        yield Feature(
+            f"{slot}_in_{AHEAD_H}h_at_{hours}h", ahead.clip(-5.0, 10.0), slot, "ahead", hours, -5.0, 10.0, 3
+        )
+    low = hour.rolling_min(RISE_H * ROWS_PER_H, min_samples=1)
+    for part, share in PARTS.items():
+        since = windows.hours_since_share(level, share, RISE_H * ROWS_PER_H, ROWS_PER_H)
+        name = f"{slot}_hours_since_{part}"
+        yield Feature(name, since, slot, "hours_since", RISE_H, 0.0, RISE_H, 1)
+        if part == "tenth":
+            continue
+        pace = (1 - share) * (level - low) / pl.col(name)
+        until = windows.hours_to_limit(level, pace)
+        name = f"{slot}_hours_to_limit_since_{part}"
+        yield Feature(name, until, slot, "hours_to_limit_since", RISE_H, 0.0, windows.HOURS_CAP, 2)
+    now, before = pl.col(f"{slot}_beyond_usual_1h"), pl.col(f"{slot}_beyond_usual_6h")
+    pace = (now / before.abs().clip(lower_bound=SLOPE_FLOOR_PER_H)).clip(-20.0, 20.0)
+    yield Feature(f"{slot}_pace_change_6h", pace, slot, "pace_change", 6, -20.0, 20.0, 3)
+    below = windows.below_high(level, 6 * ROWS_PER_H)
+    yield Feature(f"{slot}_below_high_6h", below, slot, "below_high", 6, stage=1)
+    rising = windows.share_rising(pl.col(f"{slot}_beyond_usual_3h"), 12 * ROWS_PER_H, SLOPE_FLOOR_PER_H)
+    yield Feature(f"{slot}_rising_share_12h", rising, slot, "rising_share", 12, 0.0, 1.0, 3)
 
 
 def _of_all() -> Iterable[Feature]:
@@ -121,8 +167,16 @@ def _of_all() -> Iterable[Feature]:
             hours,
             0.0,
             windows.HOURS_CAP,
-            2,
+            3,
         )
+        highest = pl.max_horizontal([f"{slot}_in_{AHEAD_H}h_at_{hours}h" for slot in FILLING])
+        yield Feature(
+            f"highest_in_{AHEAD_H}h_at_{hours}h", highest, "saturation", "ahead", hours, -5.0, 10.0, 4
+        )
+    for part in ("half", "most"):
+        soonest = pl.min_horizontal([f"{slot}_hours_to_limit_since_{part}" for slot in FILLING])
+        name = f"soonest_limit_since_{part}"
+        yield Feature(name, soonest, "saturation", "hours_to_limit_since", RISE_H, 0.0, windows.HOURS_CAP, 3)
     fullest = pl.max_horizontal([f"{slot}_level_15m" for slot in FILLING])
     yield Feature("highest_saturation", fullest, "saturation", "level", 0.25, 0.0, stage=1)
     for name in UPSTREAM:
@@ -152,13 +206,18 @@ FEATURES: tuple[Feature, ...] = (*_SLOT_FEATURES.values(), *_of_tightest(_SLOT_F
 BY_NAME = {feature.name: feature for feature in FEATURES}
 FEATURE_NAMES: tuple[str, ...] = tuple(BY_NAME)
 STAGES = tuple(
-    {feature.name: feature.expression for feature in FEATURES if feature.stage == stage} for stage in range(3)
+    {feature.name: feature.expression for feature in FEATURES if feature.stage == stage} for stage in range(5)
 )
 
 
-def service_features(wide: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> pl.DataFrame:
+def service_features(
+    wide: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES, *, phases: Sequence[int] = range(RASTER)
+) -> pl.DataFrame:
     """`ts` and the named features of one service, a row for each row of its wide frame, in its order.
 
+    Args:
+        wide: one row a step, none left out.
+        phases: which steps of each half hour are wanted (0 is the full and the half hour); each costs the same.
     Raises:
         InputError: a name is not in the catalog.
         InvalidFrameError: the frame lacks a column that the features read.
@@ -167,12 +226,22 @@ def service_features(wide: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -
     if unknown:
         raise InputError(f"no such feature: {', '.join(unknown)}")
     try:
-        frame = wide.lazy()
-        for stage in STAGES:
-            frame = frame.with_columns(**stage)
-        return frame.select("ts", *names).collect()
+        steps = wide.with_columns(_phase=phase_of(pl.col("ts"))).with_columns(**STAGES[0])
+        parts = []
+        for phase in phases:
+            rows = steps.filter(pl.col("_phase") == phase)
+            # Stage by stage: a lazy query over all of them is optimised for seconds.
+            for stage in STAGES[1:]:
+                rows = rows.with_columns(**stage)
+            parts.append(rows.select("ts", *names))
     except pl.exceptions.ColumnNotFoundError as error:
         raise InvalidFrameError(f"the wide frame lacks a column: {error}") from error
+    return parts[0] if len(parts) == 1 else pl.concat(parts).sort("ts")
+
+
+def phase_of(ts: pl.Expr) -> pl.Expr:
+    """Which step of its half hour a moment is."""
+    return ts.dt.epoch("s") // DEFAULT_STEP_S % RASTER
 
 
 def check_ranges(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> None:

@@ -18,6 +18,10 @@ Floats = NDArray[np.float64]
 MOST_CONDITIONS = 12
 #: Conditions are real when they leave under 1 % of the settings' variance; settings that merely jitter never do.
 UNEXPLAINED = 0.01
+#: More of them are real when they leave under a tenth of what cutting mere jitter into as many pieces would leave.
+MORE_THAN_JITTER = 0.1
+#: Rows that the conditions are sought among.
+SOUGHT_AMONG = 6_000
 #: Windows, in cycles.
 SHORT, MIDDLE, LONG = 5, 15, 40
 #: The first cycles of a unit, which tell how it was when it was new.
@@ -60,14 +64,7 @@ def fit_conditions(settings: Floats, sensors: Floats, seed: int) -> Conditions:
     spread = settings.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
     points = (settings - shift) / scale
-    total = float((points**2).sum())
-    centers = np.zeros((1, settings.shape[1]))
-    different = len(np.unique(points, axis=0))
-    for count in range(2, min(MOST_CONDITIONS, different) + 1):
-        found = KMeans(count, n_init=4, random_state=seed).fit(points)
-        if found.inertia_ < UNEXPLAINED * total:
-            centers = np.asarray(found.cluster_centers_, dtype=np.float64)
-            break
+    centers = _centers(points, seed)
     draft = Conditions(centers, shift, scale, np.empty(0), np.empty(0), np.empty(0, dtype=bool))
     at = draft.assign(settings)
     mean = np.stack([sensors[at == one].mean(axis=0) for one in range(len(centers))])
@@ -76,6 +73,23 @@ def fit_conditions(settings: Floats, sensors: Floats, seed: int) -> Conditions:
     floor = 1e-6 * np.maximum(np.abs(mean), 1.0)
     kept = (std > floor).any(axis=0)
     return Conditions(centers, shift, scale, mean, np.where(std > floor, std, np.inf), kept)
+
+
+def _centers(points: Floats, seed: int) -> Floats:
+    """Centres of the conditions, as few as explain the settings; one where they only jitter."""
+    some = points[np.random.default_rng(seed).permutation(len(points))[:SOUGHT_AMONG]]
+    most = min(MOST_CONDITIONS, len(np.unique(some, axis=0)))
+    found = [KMeans(count, n_init=4, random_state=seed).fit(some) for count in range(1, most + 1)]
+    left = np.array([one.inertia_ for one in found])
+    for index in range(1, most):
+        if left[index] >= UNEXPLAINED * left[0]:
+            continue
+        # Cutting jitter along a line into j pieces instead of k leaves (k/j)^2 of it, in a plane more than that.
+        pieces = np.arange(index + 2, most + 1)
+        jitter = left[index] * ((index + 1) / pieces) ** 2
+        if not (left[index + 1 :] < MORE_THAN_JITTER * jitter).any():
+            return np.asarray(found[index].cluster_centers_, dtype=np.float64)
+    return np.zeros((1, points.shape[1]))
 
 
 def run_features(

@@ -4,7 +4,9 @@ A window is a number of steps and ends at the present one. Missing values are sk
 half of its values answers null. The same expression serves a fleet's history and its newest moment.
 """
 
+import numpy as np
 import polars as pl
+from numpy.lib.stride_tricks import sliding_window_view
 
 #: Slopes and differences are told a day ahead at most; a limit further off than that is "not soon".
 HOURS_CAP = 48.0
@@ -30,6 +32,11 @@ def slope_per_h(column: pl.Expr, steps: int, steps_per_h: float) -> pl.Expr:
     return (late - late.shift(steps - third)) / apart_h
 
 
+def rise_per_h(level: pl.Expr, apart: int, steps_per_h: float) -> pl.Expr:
+    """Rise an hour of a level that is a mean already, against `apart` steps before."""
+    return (level - level.shift(apart)) / (apart / steps_per_h)
+
+
 def change_per_h(slope: pl.Expr, steps: int, steps_per_h: float) -> pl.Expr:
     """How much a slope over `steps` has changed since the window before, an hour: > 0 where it speeds up."""
     return (slope - slope.shift(steps)) / (steps / steps_per_h)
@@ -41,8 +48,35 @@ def spread(column: pl.Expr, steps: int) -> pl.Expr:
 
 
 def usual_at_this_time(column: pl.Expr, steps_per_day: int, days: int) -> pl.Expr:
-    """Mean of the same time of day over the last `days` days, today left out; null on the first day."""
-    return pl.mean_horizontal([column.shift(day * steps_per_day) for day in range(1, days + 1)])
+    """Trimmed mean of the same time of day over the last `days` days, today left out; null on the first day.
+
+    The highest and the lowest are left out, because an incident on one of the days is nothing usual.
+    """
+    return _over_days(column, 0, steps_per_day, days)
+
+
+def usual_change_ahead(level: pl.Expr, ahead: int, steps_per_day: int, days: int) -> pl.Expr:
+    """By how much the level usually changes from this time of day on, over `ahead` steps; null on the first day."""
+    return _over_days(level - level.shift(ahead), ahead, steps_per_day, days)
+
+
+def _over_days(column: pl.Expr, ahead: int, steps_per_day: int, days: int) -> pl.Expr:
+    """What the column was `ahead` steps later than now on each of the days before: without the extremes, the mean."""
+
+    def trimmed(values: pl.Series) -> pl.Series:
+        now = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        then = np.full((days, len(now)), np.nan)
+        for day in range(1, days + 1):
+            back = day * steps_per_day - ahead
+            then[day - 1, back:] = now[: max(0, len(now) - back)]
+        known = (~np.isnan(then)).sum(axis=0)
+        total = np.nansum(then, axis=0)
+        inner = total - np.fmax.reduce(then, axis=0) - np.fmin.reduce(then, axis=0)
+        mean = np.where(known > 2, inner / np.maximum(known - 2, 1), total / np.maximum(known, 1))
+        return pl.Series(np.where(known > 0, mean, np.nan)).fill_nan(None)
+
+    # In Polars' own expressions this is a hundred times slower: seven shifts, each materialised for each use.
+    return column.map_batches(trimmed, return_dtype=pl.Float64)
 
 
 def deviation(level: pl.Expr, usual: pl.Expr, scale: pl.Expr, floor: float) -> pl.Expr:
@@ -68,6 +102,40 @@ def above_ceiling(level: pl.Expr, steps_per_day: int, days: int) -> pl.Expr:
 def rise_from_low(level: pl.Expr, steps: int) -> pl.Expr:
     """How far the level is above the lowest of the last `steps`; >= 0."""
     return level - level.rolling_min(steps, min_samples=max(1, steps // 4))
+
+
+def hours_since_share(level: pl.Expr, share: float, steps: int, steps_per_h: float) -> pl.Expr:
+    """Hours since the present rise was last under `share` of what it is now; a rise begins at the lowest of `steps`.
+
+    A window as long as the trouble itself: minutes for one that runs, a day for one that creeps. At least a tenth of
+    a step, null where there is no history.
+    """
+
+    def since(values: pl.Series) -> pl.Series:
+        now = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        past = sliding_window_view(np.concatenate([np.full(steps, np.nan), now]), steps + 1)[:, ::-1]
+        low = np.fmin.reduce(past, axis=1)
+        mark = low + share * (now - low)
+        rows = np.arange(len(now))
+        back = np.maximum((past <= mark[:, None]).argmax(axis=1), 1)
+        under, over = past[rows, back], past[rows, back - 1]
+        # A gap beside the crossing leaves its place open within a step.
+        part = np.nan_to_num((mark - under) / np.where(over > under, over - under, np.inf))
+        passed = np.maximum(back - np.clip(part, 0.0, 1.0), 0.1)
+        return pl.Series(np.where(np.isnan(now), np.nan, passed / steps_per_h)).fill_nan(None)
+
+    return level.map_batches(since, return_dtype=pl.Float64)
+
+
+def below_high(level: pl.Expr, steps: int) -> pl.Expr:
+    """How far the level is below the highest of the last `steps`, <= 0: 0 while it still climbs."""
+    return level - level.rolling_max(steps, min_samples=max(1, steps // 4))
+
+
+def share_rising(slope: pl.Expr, steps: int, floor: float) -> pl.Expr:
+    """In which share of the last `steps` the slope was over `floor`, in [0, 1]."""
+    rising = (slope > floor).cast(pl.Float64)
+    return rising.rolling_mean(steps, min_samples=max(1, steps // 4)).clip(0.0, 1.0)
 
 
 def hours_to_limit(level: pl.Expr, slope: pl.Expr) -> pl.Expr:

@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score
 
-from features.catalog import FEATURE_NAMES, service_features
+from core.domain import DEFAULT_STEP_S
+from core.errors import InsufficientDataError
+from features.catalog import FEATURE_NAMES, RASTER, service_features
 from features.grid import fleet_grid
 from models.failure import FailureBundle, fit_failure, incident_frame, label
-from models.failure.alarms import leads_h
-from models.failure.calibration import calibration_error
-from models.failure.labels import within
+from models.failure.judging import Judgement, features_of, judge
+from models.failure.labels import as_known_at, within
 from models.failure.learning import Floats
-from models.failure.measures import precision_at_recall
 from models.failure.peers import fit_logistic, fit_rule
 from pipelines.progress import Progress, silent
 from pipelines.sources.simulated import SimulatedFleet
@@ -53,7 +53,7 @@ class FleetBenchReport:
     average_precision: float
     precision_at_80_recall: float
     calibration_error: float
-    median_lead_h: float | None
+    median_lead_h: float
     announced: float
     type_right: float
     range_coverage: float
@@ -71,37 +71,30 @@ def bench_fleet(
     moments = fleet_moments(seed, services=services, days=days)
     first, last = moments.select(first=pl.col("ts").min(), last=pl.col("ts").max()).row(0)
     cut = first + (last - first) * LEARN_SHARE
-    past = moments.filter(pl.col("ts").is_between(first + WARM_UP, cut))
     # What is learned at the cut knows nothing of what came after it.
-    past = past.with_columns(
-        known_s=pl.min_horizontal("known_s", (pl.lit(cut) - pl.col("ts")).dt.total_seconds())
-    )
-    past = past.with_columns(
-        failure_in_s=pl.when(pl.col("failure_in_s") <= pl.col("known_s")).then("failure_in_s"),
-        next_type=pl.when(pl.col("failure_in_s") <= pl.col("known_s")).then("next_type"),
-    )
+    past = as_known_at(moments, cut).filter(pl.col("ts") >= first + WARM_UP)
     future = moments.filter((pl.col("ts") > cut + GAP) & pl.col("usable"))
     progress("fleet", 1, 3)
     bundle, report = fit_failure(past, FEATURE_NAMES, seed=seed)
-    figures = judge(bundle, future)
+    figures = _judged(bundle, future)
     progress("fleet", 2, 3)
     names = sorted(moments.get_column("service_id").unique())
     unseen = names[::UNSEEN_EVERY]
     stranger, _ = fit_failure(past.filter(~pl.col("service_id").is_in(unseen)), FEATURE_NAMES, seed=seed)
-    strange = judge(stranger, future.filter(pl.col("service_id").is_in(unseen)))
+    strange = _judged(stranger, future.filter(pl.col("service_id").is_in(unseen)))
     progress("fleet", 3, 3)
     return FleetBenchReport(
         seed=seed,
         failures=report.failures,
-        average_precision=figures["average_precision"],
-        precision_at_80_recall=figures["precision_at_80_recall"],
-        calibration_error=figures["calibration_error"],
-        median_lead_h=figures["median_lead_h"],
-        announced=figures["announced"],
-        type_right=figures["type_right"],
-        range_coverage=figures["range_coverage"],
-        unseen_average_precision=strange["average_precision"],
-        unseen_precision_at_80_recall=strange["precision_at_80_recall"],
+        average_precision=figures.average_precision,
+        precision_at_80_recall=figures.precision_at_80_recall,
+        calibration_error=figures.calibration_error,
+        median_lead_h=figures.median_lead_h,
+        announced=figures.announced,
+        type_right=figures.type_right,
+        range_coverage=figures.range_coverage,
+        unseen_average_precision=strange.average_precision,
+        unseen_precision_at_80_recall=strange.precision_at_80_recall,
         peers=_peers(past, future),
         balance=str(report.params.get("balance", "")),
     )
@@ -112,48 +105,19 @@ def fleet_moments(seed: int, *, services: int = 20, days: float = 45, every_s: i
     fleet = SimulatedFleet(services=services, days=days, seed=seed, end=END)
     grid = fleet_grid(fleet.samples, fleet.series, fleet.events, start=fleet.start, end=fleet.end)
     frames = [
-        service_features(wide)
-        .filter(pl.col("ts").dt.epoch("s") % every_s == 0)
-        .with_columns(pl.lit(service).alias("service_id"))
+        service_features(wide, phases=range(0, RASTER, every_s // DEFAULT_STEP_S)).with_columns(
+            pl.lit(service).alias("service_id")
+        )
         for service, wide in grid.wide()
     ]
     return label(pl.concat(frames), incident_frame(fleet.incidents), known_until=fleet.end)
 
 
-def judge(bundle: FailureBundle, future: pl.DataFrame) -> dict[str, float]:
-    """The figures of one bundle on moments it has not seen."""
-    x = _features(future)
-    probabilities = bundle.probabilities(x)
-    failure_in = future.get_column("failure_in_s").cast(pl.Float64).fill_null(np.inf).to_numpy()
-    y = within(failure_in, future.get_column("known_s").to_numpy(), HORIZON_S)
-    known = ~np.isnan(y)
-    said = probabilities[:, bundle.horizons_s.index(HORIZON_S)]
-    figures = {
-        "average_precision": float(average_precision_score(y[known], said[known])),
-        "precision_at_80_recall": precision_at_recall(y[known], said[known], 0.8),
-        "calibration_error": calibration_error(said[known], y[known]),
-    }
-    alert = probabilities[:, bundle.horizons_s.index(bundle.alert_horizon_s)]
-    leads = leads_h(future, alert, bundle.alert_threshold).filter(pl.col("next_type").is_in(SLOW))
-    lead = leads.get_column("lead_h").median()
-    soon = failure_in <= HORIZON_S
-    told = [risk.likely_type for risk in bundle.predict(future.filter(pl.Series(soon)))]
-    truth = future.get_column("next_type").to_numpy()[soon]
-    near = failure_in <= bundle.horizons_s[-1]
-    figures |= {
-        "median_lead_h": float(lead) if isinstance(lead, float) else float("nan"),
-        "announced": 1 - leads.get_column("lead_h").null_count() / max(leads.height, 1),
-        "type_right": float(np.mean([a == b for a, b in zip(told, truth, strict=True)])),
-        "range_coverage": _range_coverage(bundle, x[near], failure_in[near] / 3600),
-    }
-    return figures
-
-
-def _range_coverage(bundle: FailureBundle, x: np.ndarray, hours: Floats) -> float:
-    if bundle.remaining is None:
-        return float("nan")
-    quantiles = bundle.remaining.quantiles(x)
-    return float(np.mean((hours >= quantiles[:, 0]) & (hours <= quantiles[:, 2])))
+def _judged(bundle: FailureBundle, future: pl.DataFrame) -> Judgement:
+    found = judge(bundle, future, horizon_s=HORIZON_S, slow_types=SLOW)
+    if found is None:
+        raise InsufficientDataError("no failure came in the judged time; simulate more days or services")
+    return found
 
 
 def _peers(past: pl.DataFrame, future: pl.DataFrame) -> dict[str, float]:
@@ -162,7 +126,12 @@ def _peers(past: pl.DataFrame, future: pl.DataFrame) -> dict[str, float]:
         return within(failure_in, frame.get_column("known_s").to_numpy(), HORIZON_S)
 
     past = past.filter("usable")
-    x, y, rows, truth = _features(past), outcome(past), _features(future), outcome(future)
+    x, y, rows, truth = (
+        features_of(FEATURE_NAMES, past),
+        outcome(past),
+        features_of(FEATURE_NAMES, future),
+        outcome(future),
+    )
     known = ~np.isnan(truth)
     columns = [index for index, name in enumerate(FEATURE_NAMES) if name.endswith("_level_15m")]
     columns.append(FEATURE_NAMES.index("highest_saturation"))
@@ -171,10 +140,6 @@ def _peers(past: pl.DataFrame, future: pl.DataFrame) -> dict[str, float]:
         name: float(average_precision_score(truth[known], score(rows)[known]))
         for name, score in peers.items()
     }
-
-
-def _features(frame: pl.DataFrame) -> np.ndarray:
-    return frame.select(pl.col(name).cast(pl.Float32) for name in FEATURE_NAMES).to_numpy()
 
 
 def bench_fleets(seeds: Sequence[int], progress: Progress = silent) -> list[FleetBenchReport]:

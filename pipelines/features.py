@@ -9,7 +9,7 @@ import polars as pl
 
 from core.domain import DEFAULT_STEP_S, Event, Series, service_id
 from core.errors import InsufficientDataError
-from features.catalog import FEATURE_NAMES, LOOKBACK_H, check_ranges, service_features
+from features.catalog import FEATURE_NAMES, LOOKBACK_H, RASTER, RASTER_S, check_ranges, service_features
 from features.grid import AGE_CAP_H, fleet_grid
 from features.slots import slot_of
 from pipelines.progress import Progress, silent
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.wiring import Platform
 
 #: History is kept at this cadence: neighbouring moments of a slow precursor teach little more than one of them.
-EVERY_S = 1800
+EVERY_S = RASTER_S
 #: How far back features are built when nobody says where to start.
 HISTORY = timedelta(days=60)
 #: Samples may come in so late and still count.
@@ -119,10 +119,12 @@ def _chunk_features(
     grid = fleet_grid(samples, picked, events, start=first, end=now, depends_on=graph)
     wanted = {service_id(platform.tenant, service) for service in services}
     keep = (pl.col("ts") >= begin) & ((pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == now))
+    # The half hours, and the newest moment's own place in its half hour.
+    phases = sorted({0, int(now.timestamp()) // DEFAULT_STEP_S % RASTER})
     for identity, wide in grid.wide():
         if identity not in wanted:
             continue
-        frame = service_features(wide).filter(keep)
+        frame = service_features(wide, phases=phases).filter(keep)
         check_ranges(frame)
         yield identity, frame.select(pl.lit(identity).alias("service_id"), "ts", *FEATURE_NAMES)
 

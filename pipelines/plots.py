@@ -26,13 +26,18 @@ SHOWN_DAYS = 3
 INK, BAND, FAN, LIMIT = "#1f2933", "#9fb3c8", "#d9822b", "#c23030"
 
 
-def _figure() -> "Figure":
+def figure_of(inches: tuple[float, float] = (9, 4)) -> "Figure":
+    """An empty figure without a window, to draw on.
+
+    Raises:
+        ConfigurationError: Matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise ConfigurationError("plots need matplotlib: pip install matplotlib") from None
     # Without pyplot: no window, no global state, safe in any thread.
-    return Figure(figsize=(9, 4), layout="constrained")
+    return Figure(figsize=inches, layout="constrained")
 
 
 def _days(moments: Sequence[datetime]) -> FloatArray:
@@ -42,7 +47,7 @@ def _days(moments: Sequence[datetime]) -> FloatArray:
 
 def plot_breach(series: Series, history: History, prediction: Prediction, outlook: Outlook) -> "Figure":
     """History, forecast band, the fan of simulated courses, the limit, and when it is reached."""
-    figure = _figure()
+    figure = figure_of()
     axes = figure.add_subplot()
     shown = min(len(history), SHOWN_DAYS * 86_400 // history.step_s)
     past = _days([history.end - timedelta(seconds=history.step_s * back) for back in range(shown, 0, -1)])
@@ -75,7 +80,7 @@ def plot_breach(series: Series, history: History, prediction: Prediction, outloo
 
 def plot_capacity(found: Capacity, *, at: datetime) -> "Figure":
     """The fan of one resource up to 90 days ahead, and its threshold."""
-    figure = _figure()
+    figure = figure_of()
     axes = figure.add_subplot()
     days = _days([at + timedelta(days=day) for day in range(1, len(found.fan) + 1)])
     axes.fill_between(days, found.fan[:, 0], found.fan[:, 2], color=FAN, alpha=0.25, label="P10 to P90")

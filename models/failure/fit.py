@@ -6,26 +6,22 @@ import numpy as np
 import polars as pl
 import xgboost as xgb
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 
 from core.errors import InsufficientDataError
 from models.failure.alarms import budget_threshold
 from models.failure.balance import Trial, balanced, choose
 from models.failure.bundle import FailureBundle
-from models.failure.calibration import calibration_error, reliability
+from models.failure.calibration import reliability
 from models.failure.labels import HORIZONS_S, within
 from models.failure.learning import (
     REGRESSOR,
     Floats,
-    Folds,
     Params,
     fit_horizon,
     group_folds,
-    in_parallel,
     time_folds,
     train,
 )
-from models.failure.measures import precision_at_recall
 from models.failure.remaining import RemainingTime, fit_remaining
 
 #: Fewer failures than this teach nothing: their rate answers alone.
@@ -42,13 +38,12 @@ FOLDS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitReport:
-    """What was chosen, and what was measured on moments that the measured model had not seen.
+    """What was chosen, and from how much; how good it is, `models.failure.judging` finds out.
 
     Attributes:
         trials: each candidate with its average precision; the first is the chosen one.
     """
 
-    metrics: dict[str, float]
     params: dict[str, float | int | str]
     trials: tuple[Trial, ...]
     failures: int
@@ -86,7 +81,7 @@ def fit_failure(
         InsufficientDataError: there is no usable moment.
     """
     moments = _moments(frame, names)
-    failures = _failure_ids(moments.frame).drop_nulls().n_unique()
+    failures = failure_ids(moments.frame).drop_nulls().n_unique()
     base = _base_rates(moments.frame, failures, horizons_s)
     alert_s = min(ALERT_HORIZON_S, horizons_s[-1])
     if failures < MIN_FAILURES:
@@ -99,7 +94,7 @@ def fit_failure(
             notes=(note,),
             failures=failures,
         )
-        return bundle, FitReport(metrics={}, params={}, trials=(), failures=failures, notes=(note,))
+        return bundle, FitReport(params={}, trials=(), failures=failures, notes=(note,))
     notes = _notes(failures)
     folds = time_folds(moments.ts, FOLDS, GAP_S)
     y = {h: within(moments.failure_in, moments.known, h) for h in horizons_s}
@@ -119,19 +114,12 @@ def fit_failure(
         for h in horizons_s
     }
     trust = failures / (failures + FEW_FAILURES) if failures < 2 * FEW_FAILURES else 1.0
-    metrics: dict[str, float] = {}
-    for h in horizons_s:
-        metrics |= _measured(y[h], fitted[h].held_out, h)
     alert = fitted[alert_s].held_out
     seen = ~np.isnan(alert)
     threshold = budget_threshold(
         moments.frame.filter(pl.Series(seen)), alert[seen], y[alert_s][seen], budget_per_week
     )
-    remaining, types, type_names, right = _fit_near(
-        moments, folds, horizons_s[-1], chosen.params, seed, workers
-    )
-    if right is not None:
-        metrics["type_right"] = right
+    remaining, types, type_names = _fit_near(moments, horizons_s[-1], chosen.params, seed, workers)
     bundle = FailureBundle(
         names=names,
         horizons_s=horizons_s,
@@ -149,7 +137,7 @@ def fit_failure(
         reliability={h: _reliability(y[h], fitted[h].held_out) for h in horizons_s},
     )
     params = {**chosen.params, "balance": chosen.balance, "folds": FOLDS, "gap_s": GAP_S}
-    return bundle, FitReport(metrics=metrics, params=params, trials=tried, failures=failures, notes=notes)
+    return bundle, FitReport(params=params, trials=tried, failures=failures, notes=notes)
 
 
 def _moments(frame: pl.DataFrame, names: tuple[str, ...]) -> _Moments:
@@ -171,24 +159,12 @@ def _notes(failures: int) -> tuple[str, ...]:
     return (f"only {failures} failures are known: probabilities are drawn towards their plain rate",)
 
 
-def _measured(y: Floats, held_out: Floats, horizon_s: int) -> dict[str, float]:
-    seen = ~np.isnan(held_out)
-    hours = f"{horizon_s / 3600:g}h"
-    if not 0 < y[seen].sum() < seen.sum():
-        return {}
-    return {
-        f"average_precision_{hours}": float(average_precision_score(y[seen], held_out[seen])),
-        f"precision_at_80_recall_{hours}": precision_at_recall(y[seen], held_out[seen], 0.8),
-        f"calibration_error_{hours}": calibration_error(held_out[seen], y[seen]),
-    }
-
-
 def _reliability(y: Floats, held_out: Floats) -> tuple[tuple[float, float, float], ...]:
     seen = ~np.isnan(held_out)
     return tuple((a, b, c) for a, b, c in reliability(held_out[seen], y[seen]).tolist())
 
 
-def _failure_ids(frame: pl.DataFrame) -> pl.Series:
+def failure_ids(frame: pl.DataFrame) -> pl.Series:
     """Names the failure that follows each moment; null where none is known."""
     at = pl.col("ts").dt.epoch("s").cast(pl.Float64) + pl.col("failure_in_s")
     return frame.select(
@@ -205,17 +181,17 @@ def _base_rates(usable: pl.DataFrame, failures: int, horizons_s: tuple[int, ...]
 
 
 def _fit_near(
-    moments: _Moments, folds: Folds, horizon_s: int, params: Params, seed: int, workers: int
-) -> tuple[RemainingTime | None, xgb.Booster | None, tuple[str, ...], float | None]:
+    moments: _Moments, horizon_s: int, params: Params, seed: int, workers: int
+) -> tuple[RemainingTime | None, xgb.Booster | None, tuple[str, ...]]:
     """From the moments before failures alone: how long it takes, and of which type it is.
 
     Moments whose horizon reaches beyond the data are left out, for only the quick failures of those are known.
     """
     near = (moments.failure_in <= horizon_s) & (moments.known >= horizon_s)
     if near.sum() < 50:
-        return None, None, (), None
+        return None, None, ()
     x, hours = moments.x[near], moments.failure_in[near] / 3600
-    ids = _failure_ids(moments.frame).to_numpy()[near]
+    ids = failure_ids(moments.frame).to_numpy()[near]
     groups = np.unique(ids, return_inverse=True)[1]
     # The cadence gives a slow and a quick failure as many moments as they have hours; each failure weighs the same.
     weight = 1.0 / np.bincount(groups)[groups]
@@ -233,19 +209,9 @@ def _fit_near(
     names = moments.frame.get_column("next_type").to_numpy()[near]
     classes = tuple(sorted(set(names.tolist())))
     if len(classes) < 2:
-        return remaining, None, classes, None
+        return remaining, None, classes
     label = np.searchsorted(np.array(classes), names).astype(np.float64)
     # The nearer the failure, the clearer its kind.
     nearness = 1.0 / (1.0 + hours)
     multi: Params = {**params, "objective": "multi:softprob", "num_class": len(classes), "rounds": 40}
-    cut = folds.of_row[near] == FOLDS - 1
-    learn = folds.learn[-1][near]
-    enough = len(set(label[learn].tolist())) == len(classes) and cut.any()
-    jobs = [lambda: train(x, label, multi, seed=seed, weight=nearness)]
-    if enough:
-        jobs.append(lambda: train(x[learn], label[learn], multi, seed=seed, weight=nearness[learn]))
-    types, *check = in_parallel(jobs, workers)
-    right = None
-    if check and (soon := cut & (hours <= CHOICE_HORIZON_S / 3600)).any():
-        right = float(np.mean(np.asarray(check[0].inplace_predict(x[soon])).argmax(axis=1) == label[soon]))
-    return remaining, types, classes, right
+    return remaining, train(x, label, multi, seed=seed, weight=nearness), classes

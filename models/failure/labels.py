@@ -27,6 +27,9 @@ INCIDENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "end": TIME,
 }
 
+#: What came next, as `label` adds it; null where nothing is known to come.
+OUTCOME = ("failure_in_s", "next_type", "next_severity")
+
 #: An incident without an end still lasts at the end of the data.
 _FOREVER = timedelta(days=3650)
 
@@ -92,6 +95,14 @@ def label(
         .sort("_row")
         .drop("_row", "began", "over", "fails_at")
     )
+
+
+def as_known_at(labelled: pl.DataFrame, cut: datetime) -> pl.DataFrame:
+    """The moments up to `cut`, with labels that know nothing of what came after it."""
+    ahead = (pl.lit(cut).cast(TIME) - pl.col("ts")).dt.total_seconds().cast(pl.Float64)
+    past = labelled.filter(pl.col("ts") <= cut).with_columns(known_s=pl.min_horizontal("known_s", ahead))
+    came = pl.col("failure_in_s") <= pl.col("known_s")
+    return past.with_columns(pl.when(came).then(name).alias(name) for name in OUTCOME)
 
 
 def within(failure_in_s: Floats, known_s: Floats, horizon_s: float) -> Floats:

@@ -27,11 +27,14 @@ class Feature:
 
 #: Names are read, not looked up: models know nothing of the package that makes features.
 _OF_SLOT = re.compile(
-    r"(?P<slot>[a-z]+)_(?P<family>level|slope|hours_to_limit|acceleration|spread|deviation|times_usual|above_ceiling|rise)"
-    r"(_slope)?(_(?P<window>\d+)(?P<unit>[mh]))?"
+    r"(?P<slot>[a-z]+)_(?P<family>level|slope|hours_to_limit_since|hours_to_limit|acceleration|spread|deviation|"
+    r"times_usual|above_ceiling|rise|beyond_usual|ahead|pace_change|below_high|rising_share|usual_change|hours_since)"
+    r"(_slope|_half|_most|_tenth)?(_(?P<window>\d+)(?P<unit>[mh]))?"
 )
 _OTHERS: Mapping[str, tuple[str, str]] = {
     r"soonest_limit_\d+h": ("saturation", "hours_to_limit"),
+    r"soonest_limit_since_(half|most)": ("saturation", "hours_to_limit_since"),
+    r"highest_in_3h_at_\d+h": ("saturation", "ahead"),
     "highest_saturation": ("saturation", "level"),
     r"upstream_[a-z]+_15m": ("upstream", "level"),
     r"upstream_[a-z]+_rise_1h": ("upstream", "rise"),
@@ -51,7 +54,7 @@ def _read(name: str) -> Feature | None:
     for pattern, (slot, family) in _OTHERS.items():
         if re.fullmatch(pattern, name):
             return Feature(name, slot, family, window_h)
-    found = _OF_SLOT.fullmatch(name)
+    found = _OF_SLOT.fullmatch(name.replace("_in_3h_at", "_ahead"))
     if found is None or found["slot"] not in NOUNS:
         return None
     return Feature(name, found["slot"], found["family"], window_h)
@@ -179,6 +182,35 @@ def _rise(feature: Feature, value: float) -> str:
     return f"{_noun(feature)} {100 * value:.0f} % of {_whole(feature)} above its lowest of {_span(feature.window_h)}"
 
 
+def _hours_to_limit_since(feature: Feature, value: float) -> str:
+    part = "half" if feature.name.endswith("half") else "quarter"
+    pace = f"at the pace of the last {part} of its rise"
+    if value >= HOURS_CAP:
+        return f"{_noun(feature)} not on its way to {_whole(feature)} {pace}"
+    return f"{_noun(feature)} at {_whole(feature)} in {value:.1f} h {pace}"
+
+
+def _hours_since(feature: Feature, value: float) -> str:
+    part = {"tenth": "nine tenths", "half": "half", "most": "a quarter"}[feature.name.rsplit("_", 1)[1]]
+    return f"{part} of the rise of {_noun(feature)} came in the last {value:.1f} h"
+
+
+def _ahead(feature: Feature, value: float) -> str:
+    pace = f"at its pace of the last {_span(feature.window_h)}"
+    return f"{_noun(feature)} at {100 * value:.0f} % of {_whole(feature)} in 3 h {pace}"
+
+
+def _beyond_usual(feature: Feature, value: float) -> str:
+    how = "faster" if value >= 0 else "slower"
+    pace = f"{100 * abs(value):.1f} % of {_whole(feature)} an hour"
+    return f"{_noun(feature)} grows {pace} {how} than usual over {_span(feature.window_h)}"
+
+
+def _usual_change(feature: Feature, value: float) -> str:
+    verb = "grows" if value >= 0 else "falls"
+    return f"{_noun(feature)} usually {verb} by {100 * abs(value):.1f} % of {_whole(feature)} in the next 3 h"
+
+
 def _above_ceiling(feature: Feature, value: float) -> str:
     side = "above" if value >= 0 else "below"
     return f"{_noun(feature)} {100 * abs(value):.0f} % of {_whole(feature)} {side} its highest of the week"
@@ -205,6 +237,19 @@ _CLAUSES: Mapping[str, Callable[[Feature, float], str]] = {
     ),
     "above_ceiling": _above_ceiling,
     "rise": _rise,
+    "hours_to_limit_since": _hours_to_limit_since,
+    "hours_since": _hours_since,
+    "ahead": _ahead,
+    "beyond_usual": _beyond_usual,
+    "usual_change": _usual_change,
+    "pace_change": lambda f, v: (
+        f"{_noun(f)} grows {abs(v):.1f} times as fast as over {_span(f.window_h)}"
+        + (" (the other way)" if v < 0 else "")
+    ),
+    "below_high": lambda f, v: (
+        f"{_noun(f)} {100 * abs(v):.0f} % of {_whole(f)} below its highest of {_span(f.window_h)}"
+    ),
+    "rising_share": lambda f, v: f"{_noun(f)} rose in {100 * v:.0f} % of the last {_span(f.window_h)}",
     "age": _age,
     "count": lambda f, v: f"{v:.0f} {'deploys' if f.name.startswith('deploy') else 'config changes'} in 24 h",
     "flag": lambda f, v: "in maintenance" if v > 0 else "not in maintenance",

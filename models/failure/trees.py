@@ -15,14 +15,44 @@ from itertools import combinations
 from math import factorial
 from typing import Any
 
+import numba
 import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Rows looked up at once: their table stays within the processor's cache.
-CHUNK = 64
+
+@numba.njit(cache=True, nogil=True)
+def _add_up(
+    x: NDArray[np.float32],
+    feature: NDArray[np.int64],
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
+    missing: NDArray[np.bool_],
+    value: Floats,
+    shares: Floats,
+    contributions: Floats,
+    margins: Floats,
+) -> None:
+    """Adds every leaf to the margin of each row and, where `contributions` has rows, its SHAP values to those."""
+    leaves, depth = feature.shape
+    patterns = 1 << depth
+    explain = len(contributions) > 0
+    for row in range(len(x)):
+        for leaf in range(leaves):
+            pattern = 0
+            for place in range(depth):
+                at = x[row, feature[leaf, place]]
+                if missing[leaf, place] if np.isnan(at) else low[leaf, place] <= at < high[leaf, place]:
+                    pattern |= 1 << place
+                elif not explain:
+                    break
+            if pattern == patterns - 1:
+                margins[row] += value[leaf]
+            if explain:
+                for place in range(depth):
+                    contributions[row, feature[leaf, place]] += shares[leaf * patterns + pattern, place]
 
 
 @dataclass(frozen=True)
@@ -51,37 +81,29 @@ class FlatTrees:
 
     def margins(self, x: NDArray[np.float32]) -> Floats:
         """Margin of each row, as the booster itself gives it (sums in double precision)."""
-        parts = [self._patterns(x[i : i + CHUNK]) == self._full for i in range(0, len(x), CHUNK)]
-        return np.asarray(np.concatenate(parts) @ self.value + self.base) if parts else np.empty(0)
+        return self._added(x, np.empty((0, self.columns)))
 
     def contributions(self, x: NDArray[np.float32]) -> Floats:
         """(rows, columns + 1): SHAP values, the bias last; a row adds up to its margin."""
-        leaves = len(self.value)
-        out = np.empty((len(x), self.columns + 1))
-        first = np.arange(leaves) * (self._full + 1)
-        for start in range(0, len(x), CHUNK):
-            patterns = self._patterns(x[start : start + CHUNK])
-            values = self.shares[patterns + first]
-            for row in range(len(patterns)):
-                out[start + row, :-1] = np.bincount(
-                    self.feature.ravel(), weights=values[row].ravel(), minlength=self.columns
-                )
+        out = np.zeros((len(x), self.columns + 1))
+        self._added(x, out)
         out[:, -1] = self.bias
         return out
 
-    @property
-    def _full(self) -> int:
-        return (1 << int(self.feature.shape[1])) - 1
-
-    def _patterns(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
-        """(rows, leaves): a bit for each feature of the path that points to the leaf."""
-        found = np.zeros((len(x), len(self.value)), dtype=np.int64)
-        for place in range(self.feature.shape[1]):
-            at = x[:, self.feature[:, place]]
-            points = (at >= self.low[:, place]) & (at < self.high[:, place])
-            points |= np.isnan(at) & self.missing[:, place]
-            found |= points.astype(np.int64) << place
-        return found
+    def _added(self, x: NDArray[np.float32], contributions: Floats) -> Floats:
+        margins = np.full(len(x), self.base)
+        _add_up(
+            np.ascontiguousarray(x, dtype=np.float32),
+            self.feature,
+            self.low,
+            self.high,
+            self.missing,
+            self.value,
+            self.shares,
+            contributions,
+            margins,
+        )
+        return margins
 
 
 def flatten(booster: xgb.Booster, columns: int) -> FlatTrees:
@@ -99,7 +121,7 @@ def flatten(booster: xgb.Booster, columns: int) -> FlatTrees:
             low[row, place], high[row, place] = edge.low, edge.high
             missing[row, place], cover[row, place] = edge.missing, edge.cover
     value = np.array([value for _, value in leaves])
-    draft = FlatTrees(columns, feature, low, high, missing, value, np.empty(0), 0.0, 0.0)
+    draft = FlatTrees(columns, feature, low, high, missing, value, np.empty((0, depth)), 0.0, 0.0)
     probe = np.zeros((1, columns), dtype=np.float32)
     base = float(booster.inplace_predict(probe, predict_type="margin")[0]) - float(draft.margins(probe)[0])
     bias = base + float(np.sum(value * cover.prod(axis=1)))

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.domain import ModelRef
 from core.errors import ModelUnavailableError, UnavailableError
-from core.ports import Training
+from core.ports import Attempt, Training
 from core.settings import Settings
 from pipelines.stores.code_version import code_version
 
@@ -70,6 +70,9 @@ class MlflowRegistry:
                 mlflow.set_tags(
                     {**training.tags, "forewarn.tenant": self._tenant, "forewarn.code": code_version()}
                 )
+                for attempt in training.attempts:
+                    self._log_attempt(attempt, run.info.experiment_id)
+                _log_documents(training.documents)
                 logged = self._log_bundle(kind, files)
                 number = self._create_version(name, logged.model_uri, run.info.run_id, digest)
             ref = ModelRef(name=name, version=number, run_id=run.info.run_id)
@@ -182,6 +185,15 @@ class MlflowRegistry:
                 pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
             )
 
+    @staticmethod
+    def _log_attempt(attempt: Attempt, experiment_id: str) -> None:
+        """A child of the run that is open."""
+        import mlflow
+
+        with mlflow.start_run(experiment_id=experiment_id, run_name=attempt.name, nested=True):
+            mlflow.log_params(dict(attempt.params))
+            mlflow.log_metrics(dict(attempt.metrics))
+
     def _create_version(self, name: str, source: str, run_id: str, digest: str) -> int:
         from mlflow.exceptions import MlflowException
 
@@ -192,6 +204,20 @@ class MlflowRegistry:
                 raise
         made = self._client.create_model_version(name, source, run_id, tags={_DIGEST_TAG: digest})
         return int(made.version)
+
+
+def _log_documents(documents: Mapping[str, bytes]) -> None:
+    """Files beside the model, in the run that is open."""
+    import mlflow
+
+    if not documents:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, content in documents.items():
+            path = Path(scratch, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        mlflow.log_artifacts(scratch)
 
 
 def _digest(files: Mapping[str, bytes], training: Training) -> str:

@@ -7,10 +7,13 @@ import polars as pl
 
 from core.domain import DEFAULT_STEP_S, service_id
 from core.errors import InsufficientDataError
-from core.ports import Training
+from core.ports import Attempt, Training
 from features.catalog import FEATURE_NAMES
 from features.leakage import check_training_set
 from models.failure import fit_failure, incident_frame, label
+from models.failure.balance import Trial
+from models.failure.judging import judged_forward
+from pipelines.failure_plots import failure_plots
 from pipelines.features import EVERY_S, HISTORY, newest_moment
 from pipelines.progress import Progress, silent
 from pipelines.train.report import TrainReport
@@ -28,22 +31,22 @@ def train_failure(
 ) -> TrainReport:
     """Learn from the features and incidents of the 60 days before `at` and register the bundle as challenger.
 
+    Its metrics are those of a model made from the first part of that time, judged on the rest.
+
     Raises:
         InsufficientDataError: there are no features yet.
         LeakageError: a feature knows what came next.
     """
-    progress("failure", 0, 3)
+    progress("failure", 0, 4)
     now = newest_moment(platform, at)
     frame = training_set(platform, now)
-    progress("failure", 1, 3)
+    progress("failure", 1, 4)
     check_training_set(frame, FEATURE_NAMES)
-    bundle, report = fit_failure(
-        frame,
-        FEATURE_NAMES,
-        seed=platform.settings.seed,
-        budget_per_week=platform.settings.alert_budget_per_week,
-    )
-    progress("failure", 2, 3)
+    seed, budget = platform.settings.seed, platform.settings.alert_budget_per_week
+    metrics = judged_forward(frame, FEATURE_NAMES, seed=seed, budget_per_week=budget)
+    progress("failure", 2, 4)
+    bundle, report = fit_failure(frame, FEATURE_NAMES, seed=seed, budget_per_week=budget)
+    progress("failure", 3, 4)
     services = frame.get_column("service_id").n_unique()
     start = frame.select(pl.col("ts").min()).item()
     ref = platform.registry.register(
@@ -52,15 +55,27 @@ def train_failure(
         Training(
             window_start=start,
             window_end=now,
-            seed=platform.settings.seed,
+            seed=seed,
             params=report.params | {"features": len(FEATURE_NAMES), "rows": frame.height},
-            metrics=report.metrics | {"failures": float(report.failures)},
+            metrics=metrics | {"failures": float(report.failures)},
             tags={"notes": "; ".join(report.notes)} if report.notes else {},
+            attempts=[_attempt(number, trial) for number, trial in enumerate(report.trials)],
+            documents=failure_plots(bundle, frame.filter("usable"), seed=seed),
         ),
     )
-    progress("failure", 3, 3)
+    progress("failure", 4, 4)
     skipped = {"failure": "; ".join(report.notes)} if report.notes else {}
-    return TrainReport(model=ref, trained=services, skipped=skipped, metrics=report.metrics)
+    return TrainReport(model=ref, trained=services, skipped=skipped, metrics=metrics)
+
+
+def _attempt(place: int, trial: Trial) -> Attempt:
+    """A candidate of the search; the first is the one that was chosen."""
+    candidate = trial.candidate
+    return Attempt(
+        name=f"{place + 1}. {candidate.balance}" + (" (chosen)" if place == 0 else ""),
+        params={**candidate.params, "balance": candidate.balance},
+        metrics={"average_precision": trial.average_precision},
+    )
 
 
 def training_set(platform: "Platform", now: datetime) -> pl.DataFrame:

@@ -1,11 +1,13 @@
 """The registry on MLflow's own SQLite store."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import mlflow
 import pytest
 
 from core.errors import ModelUnavailableError
-from core.ports import Training
+from core.ports import Attempt, Training
 from core.settings import Settings
 from pipelines.stores.mlflow_registry import MlflowRegistry
 
@@ -55,3 +57,23 @@ def test_a_tenant_sees_and_moves_only_its_own_models(settings: Settings) -> None
     assert other.resolve("detector") is None
     with pytest.raises(ModelUnavailableError, match="not a model of tenant"):
         other.promote(ref)
+
+
+def test_what_was_tried_is_kept_as_runs_under_the_models_own(settings: Settings) -> None:
+    attempts = tuple(
+        Attempt(name=f"smote {depth}", params={"max_depth": depth}, metrics={"average_precision": depth / 10})
+        for depth in (3, 5)
+    )
+    training = replace(TRAINING, attempts=attempts, documents={"plots/reliability.png": b"\x89PNG"})
+    ref = MlflowRegistry(settings, "acme4").register("failure", FILES, training)
+    run = mlflow.get_run(ref.run_id)
+    children = mlflow.search_runs(
+        [run.info.experiment_id], f"tags.mlflow.parentRunId = '{ref.run_id}'", output_format="list"
+    )
+    assert {child.data.params["max_depth"]: child.data.metrics for child in children} == {
+        "3": {"average_precision": 0.3},
+        "5": {"average_precision": 0.5},
+    }
+    assert [
+        file.path for file in mlflow.artifacts.list_artifacts(run_id=ref.run_id, artifact_path="plots")
+    ] == ["plots/reliability.png"]

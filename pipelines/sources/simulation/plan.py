@@ -31,13 +31,13 @@ SEVERITY = {
     "dependency_failure": Severity.WARNING,
 }
 #: Of the troubles of a service, how many come without a slow precursor.
-SUDDEN_SHARE, BAD_DEPLOY_SHARE = 0.01, 0.012
-#: Of the slow precursors, how many stop by themselves.
-FIZZLE_SHARE = 0.18
+SUDDEN_SHARE, BAD_DEPLOY_SHARE = 0.015, 0.02
+#: Of the slow precursors, how many stop by themselves, and after which share of the way.
+FIZZLE_SHARE, FIZZLE_REACH = 0.2, (0.15, 0.7)
 #: How often a second, different precursor begins while the first runs.
 OVERLAP_SHARE = 0.15
 #: How often a failure of a dependency takes the caller down with it.
-CASCADE_SHARE = 0.008
+CASCADE_SHARE = 0.015
 #: What ends a precursor that stops: at once, slowly, or it stays high for hours and then ends.
 ENDINGS = ("reset", "decay", "plateau")
 
@@ -144,7 +144,7 @@ def _slow(
     power = float(rng.uniform(1.1, 2.0) if cause == "queue_backlog" else rng.uniform(0.8, 1.4))
     if rng.random() >= FIZZLE_SHARE:
         return _failure(profile.name, cause, start, start + duration, per_hour, rng, power)
-    reach = float(rng.uniform(0.15, 0.65))
+    reach = float(rng.uniform(*FIZZLE_REACH))
     return Trouble(
         service=profile.name,
         cause=cause,

@@ -25,6 +25,8 @@ IMPACT = {
 }
 #: What a caller feels of an incident of a service it depends on, as a share of that service's own impact.
 FELT = 0.25
+#: A cache that warms up after a deploy takes up to this share of the memory that is free.
+WARM_UP_SHARE = 0.5
 
 
 def render(
@@ -80,6 +82,8 @@ def render(
     disk = profile.disk + wander(0.002, 12.0) + 0.03 * np.linspace(-0.5, 0.5, n)
     disk += profile.rotation_share * _sawtooth(n, profile.rotation_h * per_hour, rng)
 
+    queue += profile.queue_slo * _batches(n, per_hour, rng)
+
     for event in planned:
         at = event.at
         if at >= n:
@@ -96,7 +100,9 @@ def render(
         elif event.effect == "warmup":
             # A cache fills: for hours this is a leak to the eye, then it levels off until the next deploy.
             age = np.arange(n - at) / per_hour
-            fill = 0.12 * event.size * (1 - np.exp(-age / (1 + 3 * event.size))) * (age < 60)
+            full = WARM_UP_SHARE * event.size * (1 - profile.memory)
+            fill = full * (1 - np.exp(-age / (1 + 3 * event.size))) * (age < 60)
+            fill[_next_deploy(planned, at) - at :] = 0.0
             memory[at:] += fill
             cpu[at : at + per_hour] += 0.08 * event.size
         elif event.kind is EventKind.MAINTENANCE and event.until is not None:
@@ -206,6 +212,25 @@ def _campaigns(n: int, per_hour: int, rng: np.random.Generator) -> Floats:
         length = int(rng.uniform(1, 5) * per_hour)
         _add(factor, at, rng.uniform(0.15, 0.5) * np.hanning(length).astype(np.float64))
     return factor
+
+
+def _next_deploy(planned: Sequence[Planned], after: int) -> int:
+    """The step of the next deploy, which empties what the last one filled."""
+    later = [event.at for event in planned if event.kind is EventKind.DEPLOY and event.at > after]
+    return min(later, default=2**31)
+
+
+def _batches(n: int, per_hour: int, rng: np.random.Generator) -> Floats:
+    """Batch jobs, no trouble: once a week or so the queue climbs for hours, up to 0.7 of its SLO, and drains."""
+    share = np.zeros(n)
+    at = 0
+    while (at := at + int(rng.exponential(7 * 24 * per_hour))) < n:
+        up, down = int(rng.uniform(1, 4) * per_hour), int(rng.uniform(0.3, 1.0) * per_hour)
+        height = rng.uniform(0.2, 0.7)
+        climb = np.concatenate([np.linspace(0, height, up), np.linspace(height, 0, down)])
+        _add(share, at, climb)
+        at += up + down
+    return share
 
 
 def _with_gaps(

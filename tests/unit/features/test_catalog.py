@@ -116,6 +116,25 @@ def test_one_moment_alone_has_the_features_it_has_in_its_history(
             assert was is None or is_now == pytest.approx(was, abs=1e-6), name
 
 
+def test_asking_for_some_steps_of_each_half_hour_changes_nothing_in_them(wide: pl.DataFrame) -> None:
+    every, half_hours = service_features(wide), service_features(wide, phases=(0,))
+    assert half_hours.equals(every.filter(pl.col("ts").dt.epoch("s") % 1800 == 0))
+    assert every.height == wide.height
+
+
+def test_a_steady_rise_reaches_its_limit_when_it_says_so() -> None:
+    level = pl.Series("level", [0.5] * 20 + [0.5 + 0.02 * step for step in range(1, 16)])
+    since = windows.hours_since_share(pl.col("level"), 0.5, 72, 2.0)
+    hours = pl.DataFrame([level]).select(since).to_series()
+    assert hours[-1] == pytest.approx(0.5 * 15 / 2)
+
+
+def test_what_is_usual_leaves_one_odd_day_out() -> None:
+    days = pl.Series("level", [0.4, 0.4, 0.9, 0.4, 0.4])
+    usual = pl.DataFrame([days]).select(windows.usual_at_this_time(pl.col("level"), 1, 7)).to_series()
+    assert usual.to_list() == [None, *[pytest.approx(x) for x in (0.4, 0.4, 0.4, 0.4)]]
+
+
 def test_an_unknown_feature_and_a_missing_column_are_named(wide: pl.DataFrame) -> None:
     with pytest.raises(InputError, match="no_such"):
         service_features(wide, ["no_such"])

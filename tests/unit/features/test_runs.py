@@ -24,6 +24,12 @@ def test_conditions_are_found_from_the_settings() -> None:
     assert len(fit_conditions(settings, sensors, 0).centers) == len(PLACES)
 
 
+def test_conditions_near_each_other_are_told_apart() -> None:
+    places = np.vstack([PLACES, [[35.0, 0.84, 100.0], [42.0, 0.84, 100.0]]])
+    settings = places[RNG.integers(0, 6, 1500)] + RNG.normal(0, 0.002, (1500, 3))
+    assert len(fit_conditions(settings, RNG.normal(size=(1500, 2)), 0).centers) == len(places)
+
+
 def test_settings_that_only_jitter_are_one_condition() -> None:
     settings = RNG.normal(0, 0.002, (800, 3)) + PLACES[0]
     assert len(fit_conditions(settings, RNG.normal(size=(800, 4)), 0).centers) == 1

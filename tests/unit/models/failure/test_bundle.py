@@ -259,3 +259,14 @@ def test_late_predictions_cost_more_than_early_ones() -> None:
 )
 def test_a_feature_is_told_in_words_with_numbers(name: str, value: float, text: str) -> None:
     assert tell(name, value) == text
+
+
+def test_calibration_keeps_apart_what_the_model_told_apart() -> None:
+    rng = np.random.default_rng(3)
+    margins = np.sort(rng.normal(size=2000))
+    happened = (rng.random(2000) < 1 / (1 + np.exp(2 - 2 * margins))).astype(float)
+    said = fit_calibrator(margins, happened)(np.concatenate([[-9.0], margins, [9.0]]))
+    assert (np.diff(said) > 0).all()
+    assert said[0] > 0
+    assert said[-1] < 1
+    assert said[1:-1].mean() == pytest.approx(happened.mean(), abs=0.01)
