@@ -13,7 +13,7 @@ from models.changepoints import hourly_medians
 from models.clock import LocalClock
 from models.detectors.isolation_forest import FittedIsolationForest, IsolationForest
 from models.detectors.stream import EVIDENCE, FittedStream, Stream
-from models.excursions import isolated_excursions
+from models.excursions import unfinished_excursion
 from models.gates import variance_ratio_z
 from models.grid import FloatArray, Grid
 from models.residuals import residuals
@@ -42,7 +42,7 @@ def fit_grid(
         residuals(baselines, row, grid.times_s, values[row], grid.step_s, from_end=False,
         deploys_s=deploys_s.get(int(grid.series_ids[row]), ())) for row in range(len(grid.series_ids))
     ])  # fmt: skip
-    trouble = np.stack([isolated_excursions(row, grid.times_s) for row in residual])
+    trouble = np.stack([unfinished_excursion(row, grid.times_s) for row in residual])
     residual, values = np.where(trouble, np.nan, residual), np.where(trouble, np.nan, values)
     hourly, _ = hourly_medians(
         values - np.stack([baselines.season(row, grid.times_s) for row in range(len(grid.series_ids))]),
