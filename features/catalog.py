@@ -233,10 +233,19 @@ def service_features(
             # Stage by stage: a lazy query over all of them is optimised for seconds.
             for stage in STAGES[1:]:
                 rows = rows.with_columns(**stage)
-            parts.append(rows.select("ts", *names))
+            parts.append(rows.select("ts", *(_rounded(name) for name in names)))
     except pl.exceptions.ColumnNotFoundError as error:
         raise InvalidFrameError(f"the wide frame lacks a column: {error}") from error
     return parts[0] if len(parts) == 1 else pl.concat(parts).sort("ts")
+
+
+def _rounded(name: str) -> pl.Expr:
+    """Running sums end in other last digits when they began elsewhere; the same moment must give the same number.
+
+    Six digits, and nothing below a billionth, are more than any feature is worth; a zero has no sign.
+    """
+    digits = pl.col(name).round_sig_figs(6).round(9)
+    return pl.when(digits == 0).then(0.0).otherwise(digits).alias(name)
 
 
 def phase_of(ts: pl.Expr) -> pl.Expr:

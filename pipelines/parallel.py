@@ -105,6 +105,7 @@ def _runner(compute: Compute, workers: int) -> Any:
     return module.RayTaskRunner(
         init_kwargs={
             "num_cpus": workers,
+            "_node_ip_address": "127.0.0.1",
             "include_dashboard": False,
             "log_to_driver": False,
             "runtime_env": {"env_vars": {"PYTHONPATH": path}},

@@ -56,7 +56,7 @@ def test_the_main_job_leaves_baselines_champions_and_signals(fleet: Forewarn) ->
 
 def test_what_runs_out_is_listed_and_a_breach_is_drawn(fleet: Forewarn, tmp_path: Path) -> None:
     found = fleet.json("capacity", "--at", "2026-11-01", "--days", "30")
-    assert len(found) == 16  # memory, disk, connections and queue of four services, and no CPU of theirs
+    assert len(found) == 20  # CPU, memory, disk, connections and queue of four services
     sure = [one["runs_out"]["p50"] for one in found if one["probability"] >= 0.5]
     assert sure == sorted(sure)
     assert "runs out in" in fleet.run("capacity", "--at", "2026-11-01", "--plot", str(tmp_path / "plans"))
@@ -105,6 +105,7 @@ def test_a_night_that_is_killed_ends_like_one_that_was_not_when_it_is_started_ag
         }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("compute", ["dask", "ray"])
 def test_the_same_models_are_trained_on_a_cluster(fleet: Forewarn, compute: str) -> None:
@@ -123,7 +124,6 @@ def test_the_same_models_are_trained_on_a_cluster(fleet: Forewarn, compute: str)
     assert state["forecaster champion"] == "version 1", "where it is computed must not change the model"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_deployed_flow_runs_for_its_tenant(fleet: Forewarn, tmp_path: Path) -> None:
     with prefect_server(tmp_path) as (api, environment):
