@@ -240,11 +240,8 @@ def service_features(
 
 
 def _rounded(name: str) -> pl.Expr:
-    """Running sums end in other last digits when they began elsewhere; the same moment must give the same number.
-
-    Six digits, and nothing below a billionth, are more than any feature is worth; a zero has no sign.
-    """
-    digits = pl.col(name).round_sig_figs(6).round(9)
+    """What is not exact (spreads) ends in other last digits when its sums began elsewhere; a zero has no sign."""
+    digits = pl.col(name).round_sig_figs(10).round(9)
     return pl.when(digits == 0).then(0.0).otherwise(digits).alias(name)
 
 

@@ -22,6 +22,11 @@ NORMAL_DAYS = 1
 Floats = NDArray[np.float64]
 
 
+#: Shares are multiples of a millionth, as a power of two: sums of them are exact, so that a running sum does not depend
+#: on where it began, and the same moment always has the same features.
+RESOLUTION = 2.0**20
+
+
 @dataclass(frozen=True)
 class FleetGrid:
     """The fleet's shares of limits and SLOs, step by step.
@@ -111,6 +116,7 @@ def fleet_grid(
         scale = scale_of(one) if slot != "traffic" else None
         mine = mine / scale if scale is not None else _relative(mine, 86400 // step_s * NORMAL_DAYS)
         np.fmax(target, mine, out=target)
+    shares = np.round(shares * RESOLUTION) / RESOLUTION
     return FleetGrid(
         tenant=series[0].tenant if series else "",
         services=services,
