@@ -6,6 +6,9 @@ from core.domain import Breach, Series
 from core.wording import format_duration, format_value, format_when
 from models.breach import Growth
 
+#: A share of the present growth that nobody would call a growth of its own.
+NOTHING = 0.01
+
 
 def what_happens(series: Series, *, upward: bool = True) -> str:
     """`disk of orders-db is full`, `latency p99 of cart passes 250 ms`.
@@ -35,9 +38,16 @@ def say(series: Series, breach: Breach, growth: Growth | None, *, at: datetime, 
         verb = "grew" if growth.per_hour > 0 else "fell"
         text += (
             f"; it {verb} {format_value(abs(growth.per_hour), series.unit)}/h over the last "
-            f"{format_duration(growth.span_s)}; usual: {format_value(growth.usual_per_hour, series.unit)}/h"
+            f"{format_duration(growth.span_s)}; usual: {usual_pace(growth, series.unit)}"
         )
     return text
+
+
+def usual_pace(growth: Growth, unit: str) -> str:
+    """What it usually does in an hour; next to nothing of the growth is said to be nothing, not 1.4e-05."""
+    if abs(growth.usual_per_hour) < NOTHING * abs(growth.per_hour):
+        return "none"
+    return f"{format_value(growth.usual_per_hour, unit)}/h"
 
 
 def say_over(series: Series, level: float, *, upward: bool = True) -> str:

@@ -22,7 +22,7 @@ from core.domain import (
 )
 from core.errors import InsufficientDataError, ModelUnavailableError
 from core.wording import format_value
-from models.breach_text import say, say_over, say_taken_back
+from models.breach_text import say, say_over, say_taken_back, usual_pace
 from models.forecasters.bundle import ForecasterBundle, Prediction
 from models.outlook import Case, Outlook, is_upward, look_ahead
 from pipelines.parallel import chunked
@@ -252,8 +252,8 @@ def _factors(outlook: Outlook, upward: bool, unit: str) -> tuple[Factor, ...]:
             name=f"growth_{hours}h",
             value=growth.per_hour,
             contribution=growth.weight,
-            text=f"{verb} {format_value(abs(growth.per_hour), unit)} an hour over {hours} h; "
-            f"usual: {format_value(growth.usual_per_hour, unit)}",
+            text=f"{verb} {format_value(abs(growth.per_hour), unit)}/h over {hours} h; "
+            f"usual: {usual_pace(growth, unit)}",
         ),
     )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.domain import Breach, Kind, Role, Series, TimeRange
 from core.wording import format_duration
 from models.breach import Growth, breach_of, find_resets, within
-from models.breach_text import say
+from models.breach_text import say, usual_pace
 from models.forecasters.conformal import fit_errors
 from models.forecasters.protocols import Bounds, FloatArray, History
 from models.forecasters.seasonal_naive import seasonal_naive
@@ -142,7 +142,7 @@ def test_the_text_reads_as_a_person_would_say_it() -> None:
     text = say(DISK, found.breach, found.growth, at=NOW)
     assert text.startswith("disk of orders-db is full in ")
     assert "; it grew " in text
-    assert text.endswith("/h")
+    assert text.endswith("; usual: none")
     assert format_duration(found.growth.span_s) in text
 
 
@@ -171,3 +171,10 @@ def test_probability_never_falls_with_the_horizon_and_the_range_is_ordered(
     if breach.when is not None:
         assert NOW <= breach.when.p10 <= breach.when.p50 <= breach.when.p90
         assert breach.when.p90 <= NOW + timedelta(hours=24)
+
+
+def test_next_to_nothing_of_the_growth_is_said_to_be_none() -> None:
+    growing = Growth(per_hour=2.0**31, span_s=3_600, usual_per_hour=-700.0, weight=1.0)
+    assert usual_pace(growing, "bytes") == "none"
+    steady = Growth(per_hour=2.0**31, span_s=3_600, usual_per_hour=2.0**30, weight=1.0)
+    assert usual_pace(steady, "bytes") == "1 GiB/h"
