@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from core.domain import EventKind, Series
-from core.frames import TIME
 from models.baselines import Fitted, fit_baselines
 from models.clock import clocks
 from models.grid import DAY_S, MONDAY_OFFSET_S, WEEK_S, IntArray, as_utc, exclusion_mask, grids
 from models.seasons import NONE, SEASONALITY, WEEKLY
 from pipelines.learning_window import read_window
 from pipelines.progress import Progress, silent
+from pipelines.stores.baselines import BASELINE_ROWS
 
 if TYPE_CHECKING:
     from pipelines.wiring import Platform
@@ -69,7 +69,7 @@ def build_baselines(
             explained += sum(one.deploy_s is not None for row in fitted.shifts for one in row)
             done += len(grid.series_ids)
     progress("baselines", len(known), len(known))
-    rows = pl.concat(frames) if frames else pl.DataFrame(schema=ROWS)
+    rows = pl.concat(frames) if frames else pl.DataFrame(schema=BASELINE_ROWS)
     version = platform.store.baselines.publish(
         rows, window_start=window.start, window_end=window.end, model=None
     )
@@ -85,17 +85,8 @@ def build_baselines(
     )
 
 
-#: What `store.baselines.publish` takes.
-ROWS: dict[str, Any] = {
-    "series_id": pl.Int64, "n": pl.Int64, "mean": pl.Float64, "std": pl.Float64,
-    "percentiles": pl.List(pl.Float64), "seasonality": pl.String, "change_points": pl.List(TIME),
-    "profile": pl.List(pl.Float64), "slot_s": pl.Int64, "lower": pl.List(pl.Float64),
-    "upper": pl.List(pl.Float64), "note": pl.String,
-}  # fmt: skip
-
-
 def baseline_rows(fitted: Fitted, series: dict[int, Series]) -> pl.DataFrame:
-    """What is stored of each series; those without a single value are left out."""
+    """`BASELINE_ROWS` of each series; those without a single value are left out."""
     table = fitted.baselines
     rows = []
     for row, key in enumerate(table.series_ids):
@@ -113,7 +104,7 @@ def baseline_rows(fitted: Fitted, series: dict[int, Series]) -> pl.DataFrame:
             SEASONALITY[season], [as_utc(shift.at_s) for shift in fitted.shifts[row]], expected.tolist(),
             int(slot_s), lower.tolist(), upper.tolist(), note(float(table.days[row]), season),
         ))  # fmt: skip
-    return pl.DataFrame(rows, schema=ROWS, orient="row")
+    return pl.DataFrame(rows, schema=BASELINE_ROWS, orient="row")
 
 
 def next_times_s(end_s: int, period_s: int, slot_s: int) -> IntArray:

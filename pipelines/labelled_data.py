@@ -4,9 +4,10 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,8 @@ from models.grid import BoolArray, FloatArray, IntArray
 from models.nab_scoring import probation
 from pipelines.sources.tables import TIME_NAMES
 from pipelines.sources.times import parse_times
+
+Item = TypeVar("Item")
 
 VALUE_NAMES = ("value", "val", "y", "metric")
 LABEL_NAMES = ("label", "is_anomaly", "anomaly", "labels", "anomaly_label", "ground_truth")
@@ -57,12 +60,23 @@ def read_cases(path: Path, data_format: str) -> Iterator[Case]:
     readers: dict[str, Callable[[Path], Iterator[Case]]] = {
         "nab": _nab, "kpi": _kpi, "smd": _smd, "asd": _asd, "csv": _csv,
     }  # fmt: skip
+    return read_by(readers, path, data_format)
+
+
+def read_by(
+    readers: Mapping[str, Callable[[Path], Iterator[Item]]], path: Path, data_format: str
+) -> Iterator[Item]:
+    """What the reader of that format finds.
+
+    Raises:
+        InputError: no such format, or nothing of that format there.
+    """
     if data_format not in readers:
         raise InputError(f"no data format {data_format!r}; there are {', '.join(readers)}")
     found = False
-    for case in readers[data_format](path):
+    for item in readers[data_format](path):
         found = True
-        yield case
+        yield item
     if not found:
         raise InputError(f"{path} holds nothing of the format {data_format!r}")
 

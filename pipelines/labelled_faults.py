@@ -10,9 +10,9 @@ from pathlib import Path
 import polars as pl
 
 from core.domain import Series
-from core.errors import InputError
 from core.frames import SAMPLES, TIME
 from models.localisation import CALLEE, CALLER, SEEN_BY, Origin
+from pipelines.labelled_data import read_by
 from pipelines.sources.metric_words import guess_metric
 
 TENANT = "bench"
@@ -53,14 +53,7 @@ def read_faults(path: Path, data_format: str) -> Iterator[Fault]:
         InputError: no such format, or nothing of that format there.
     """
     readers: dict[str, Callable[[Path], Iterator[Fault]]] = {"nezha": _nezha, "petshop": _petshop}
-    if data_format not in readers:
-        raise InputError(f"no data format {data_format!r}; there are {', '.join(readers)}")
-    found = False
-    for fault in readers[data_format](path):
-        found = True
-        yield fault
-    if not found:
-        raise InputError(f"{path} holds nothing of the format {data_format!r}")
+    return read_by(readers, path, data_format)
 
 
 def _nezha(path: Path) -> Iterator[Fault]:

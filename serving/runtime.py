@@ -139,5 +139,5 @@ def _open_features(room: Room) -> None:
     bundle = room.models.get("failure").bundle
     try:
         room.platform.features.online([f"{room.platform.tenant}/-"], bundle.names)
-    except Exception:
-        _logger.exception("the feature store could not be opened; /predict_failure will try again")
+    except ForewarnError as error:
+        _logger.warning("the feature store could not be opened; /predict_failure will try again: %s", error)

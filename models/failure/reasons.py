@@ -161,11 +161,16 @@ def _slope(feature: Feature, value: float) -> str:
     return f"{_noun(feature)} {verb} {pace} over {_span(feature.window_h)}"
 
 
-def _hours_to_limit(feature: Feature, value: float) -> str:
-    pace = f"at the pace of the last {_span(feature.window_h)}"
+def _projected(feature: Feature, value: float, stretch: str) -> str:
+    """When it is full if it goes on as over the last `stretch`."""
+    pace = f"at the pace of the last {stretch}"
     if value >= HOURS_CAP:
         return f"{_noun(feature)} not on its way to {_whole(feature)} {pace}"
     return f"{_noun(feature)} at {_whole(feature)} in {value:.1f} h {pace}"
+
+
+def _hours_to_limit(feature: Feature, value: float) -> str:
+    return _projected(feature, value, _span(feature.window_h))
 
 
 def _acceleration(feature: Feature, value: float) -> str:
@@ -184,10 +189,7 @@ def _rise(feature: Feature, value: float) -> str:
 
 def _hours_to_limit_since(feature: Feature, value: float) -> str:
     part = "half" if feature.name.endswith("half") else "quarter"
-    pace = f"at the pace of the last {part} of its rise"
-    if value >= HOURS_CAP:
-        return f"{_noun(feature)} not on its way to {_whole(feature)} {pace}"
-    return f"{_noun(feature)} at {_whole(feature)} in {value:.1f} h {pace}"
+    return _projected(feature, value, f"{part} of its rise")
 
 
 def _hours_since(feature: Feature, value: float) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 from core.domain import Band, ModelRef, Series
 from core.errors import ModelUnavailableError, UnknownSeriesError
 from core.frames import SAMPLES
-from core.ports import FixedClock, Training
+from core.ports import FixedClock
 from core.settings import Settings
 from models.series_model import PointScore
 from serving.models import ModelShelf
@@ -27,9 +27,6 @@ class FakeRegistry:
     tenant: str = "acme"
     versions: dict[str, int] = field(default_factory=dict)
     loads: int = 0
-
-    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
-        raise NotImplementedError
 
     def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
         version = self.versions.get(kind)

@@ -41,9 +41,6 @@ class KeptInMemory:
             raise ModelUnavailableError(f"no {kind} yet")
         return ModelRef(name=kind, version=1, run_id="run"), self.files
 
-    def promote(self, ref: ModelRef, alias: str = "champion") -> None:
-        raise NotImplementedError
-
 
 def series_of(tenant: str) -> list[Series]:
     return [
