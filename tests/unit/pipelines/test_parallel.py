@@ -1,7 +1,6 @@
 """Chunks keep their order, here and in spawned processes."""
 
 import json
-import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import pytest
 
 from core.errors import ConfigurationError
 from pipelines.parallel import Compute, chunked, map_chunks
+from tests.fakes.chunks import factorial
 
 
 def test_chunks_hold_everything_in_order() -> None:
@@ -20,7 +20,7 @@ def test_chunks_hold_everything_in_order() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_chunks(workers: int) -> None:
-    assert list(map_chunks(math.factorial, [1, 2, 3, 4], workers=workers)) == [1, 2, 6, 24]
+    assert list(map_chunks(factorial, [1, 2, 3, 4], workers=workers)) == [1, 2, 6, 24]
 
 
 def test_chunks_are_taken_only_as_workers_get_to_them() -> None:
@@ -31,7 +31,7 @@ def test_chunks_are_taken_only_as_workers_get_to_them() -> None:
             taken.append(number)
             yield number
 
-    results = map_chunks(math.factorial, chunks(), workers=2)
+    results = map_chunks(factorial, chunks(), workers=2)
     assert next(results) == 1
     assert len(taken) < 8
     assert len(list(results)) == 39
@@ -56,16 +56,17 @@ def test_clusters_give_what_processes_give(compute: Compute, monkeypatch: pytest
 
 #: In a process of its own: clusters leave threads, sockets and warnings behind.
 SPREAD = """
-import json, math, os, platform
+import json, os
 from pipelines.parallel import map_chunks
+from tests.fakes.chunks import factorial, process_of
 if __name__ == "__main__":
-    values = list(map_chunks(math.factorial, [1, 2, 3, 4], workers=2, compute="{compute}"))
-    pids = set(map_chunks(os.getpgid, [0, 0], workers=2, compute="{compute}"))
-    print(json.dumps({{"values": values, "elsewhere": pids != {{os.getpgid(0)}}}}))
+    values = list(map_chunks(factorial, [1, 2, 3, 4], workers=2, compute="{compute}"))
+    pids = set(map_chunks(process_of, [0, 0], workers=2, compute="{compute}"))
+    print(json.dumps({{"values": values, "elsewhere": os.getpid() not in pids}}))
 """
 
 
 def test_a_cluster_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
     with pytest.raises(ConfigurationError, match="needs prefect-dask"):
-        list(map_chunks(math.factorial, [1, 2], workers=2, compute="dask"))
+        list(map_chunks(factorial, [1, 2], workers=2, compute="dask"))
