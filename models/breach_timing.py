@@ -20,7 +20,8 @@ from models.forecasters.pool import POOL
 from models.forecasters.pool_forecaster import PoolForecaster
 from models.forecasters.protocols import FloatArray, History
 from models.forecasters.selection import Choice
-from models.outlook import PATHS, Case, is_upward, look_ahead, threshold_of
+from models.outlook import PATHS, Case, look_ahead
+from models.thresholds import is_upward, threshold_of
 
 #: P10, P50 and P90, as shares.
 EDGES = (0.1, 0.5, 0.9)

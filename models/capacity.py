@@ -14,7 +14,7 @@ import numpy as np
 from core.domain import Breach, Series
 from models.breach import breach_of
 from models.forecasters.protocols import Bounds, FloatArray, History
-from models.outlook import is_upward, threshold_of
+from models.thresholds import is_upward, threshold_of
 
 DAY_S = 86_400
 HORIZON_DAYS = 90

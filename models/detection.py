@@ -27,12 +27,13 @@ from models.clock import UTC_ZONE, clocks
 from models.grid import FloatArray, Grid, IntArray, as_utc, exclusion_mask, grids
 from models.residuals import residuals
 from models.series_model import COMBINED, NAMES, PointScore, SeriesModel, detector_views
+from models.thresholds import weights
 
 #: What `DetectorBundle.score` returns; the last columns are the p-values of the single detectors.
 SCORED: dict[str, Any] = {
     "series_id": pl.Int64, "ts": TIME, "value": pl.Float64, "expected": pl.Float64, "lower": pl.Float64,
     "upper": pl.Float64, "score": pl.Float64, "p_value": pl.Float64, "surprise": pl.Float64,
-    "deviation_sigma": pl.Float64, "is_anomaly": pl.Boolean, **dict.fromkeys(NAMES, pl.Float64),
+    "deviation_sigma": pl.Float64, "weight": pl.Float64, "is_anomaly": pl.Boolean, **dict.fromkeys(NAMES, pl.Float64),
 }  # fmt: skip
 
 
@@ -96,7 +97,8 @@ class DetectorBundle:
             events: deploys among them let the level of their service settle anew within hours.
         Returns:
             One row a sample: series_id, ts, value, expected, lower, upper, score, p_value, surprise,
-            deviation_sigma, is_anomaly, and one column of p-values a detector; null where not scorable.
+            deviation_sigma, weight (`models.thresholds.weights`), is_anomaly, and one column of p-values a
+            detector; null where not scorable.
         """
         deploys = _deploys(events, {key: one.series for key, one in self.models.items()})
         parts = [
@@ -107,7 +109,8 @@ class DetectorBundle:
         if not parts:
             return pl.DataFrame(schema=SCORED)
         scored = pl.concat(parts).with_row_index("row").sort("ts", "series_id")
-        found, _ = self.budget.decide(scored["p_value"].to_numpy(), scored["ts"].dt.epoch("s").to_numpy())
+        weighted = (scored["p_value"] / scored["weight"]).to_numpy()
+        found, _ = self.budget.decide(weighted, scored["ts"].dt.epoch("s").to_numpy())
         return scored.with_columns(is_anomaly=pl.Series(found)).sort("row").select(list(SCORED))
 
     def _score_grid(self, grid: Grid, deploys: Mapping[int, Sequence[int]]) -> list[pl.DataFrame]:
@@ -154,6 +157,7 @@ class DetectorBundle:
             "value": value, "expected": expected, "lower": lower, "upper": upper,
             "score": score_of(surprise), "p_value": p_value, "surprise": surprise,
             "deviation_sigma": residual,
+            "weight": weights(model.series, value, expected),
             "is_anomaly": np.zeros(at.size, dtype=np.bool_),
         }  # fmt: skip
         columns |= {
@@ -203,10 +207,11 @@ class DetectorBundle:
         scale = model.baselines.scale_at(model.row, times_s)
         expected = numbers - residual * scale
         lower, upper = model.baselines.edges(model.row, expected, scale)
+        weight = weights(model.series, numbers, expected)
         return [
             self._point(
                 model, int(times_s[i]), numbers[i], residual[i], expected[i], (lower[i], upper[i]),
-                {name: float(view[i]) for name, view in views.items()},
+                {name: float(view[i]) for name, view in views.items()}, float(weight[i]),
             )
             for i in range(asked.start, times_s.size)
         ]  # fmt: skip
@@ -237,13 +242,13 @@ class DetectorBundle:
 
     def _point(
         self, model: SeriesModel, at_s: int, value: float, residual: float, expected: float,
-        edges: tuple[float, float], views: Mapping[str, float],
+        edges: tuple[float, float], views: Mapping[str, float], weight: float,
     ) -> PointScore:  # fmt: skip
         if np.isnan(value):
             return PointScore(as_utc(at_s), None, None, None, None, None, False, (), ())
         surprise = views[COMBINED]
         p_value = 10.0 ** -min(surprise, 300.0)
-        anomalous = p_value <= self.budget.base_alpha
+        anomalous = p_value <= weight * self.budget.base_alpha
         return PointScore(
             ts=as_utc(at_s),
             value=float(value),

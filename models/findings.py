@@ -26,6 +26,7 @@ from core.wording import format_duration, format_value
 from models.detection import DetectorBundle
 from models.episodes import Episode, find_episodes
 from models.series_model import COMBINED, NAMES, SeriesModel, detector_views
+from models.thresholds import is_past, is_upward, threshold_of
 
 #: What a maintenance window disturbs begins a little early and ends a little late.
 MAINTENANCE_SLACK = timedelta(minutes=30)
@@ -179,8 +180,10 @@ def _signal(
             series, first["ts"], lasted, episode.shape, events, traffic_sigma(bundle, service, peak["ts"])
         ),
     )
-    threshold = series.threshold
-    crossed = threshold is not None and (value >= threshold if threshold >= expected else value <= threshold)
+    threshold = threshold_of(series)
+    crossed = threshold is not None and bool(
+        is_past(np.asarray(value), threshold, upward=is_upward(series, expected))
+    )
     side = "above" if sigma > 0 else "below"
     summary = (
         f"{series.name}: {SHAPE_WORDS[episode.shape]} to {format_value(value, series.unit)}, "

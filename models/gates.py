@@ -5,6 +5,7 @@ from scipy.stats import rankdata
 
 from core.domain import GateResult, Role, Series
 from models.grid import FloatArray
+from models.thresholds import is_upward, threshold_of
 
 CLEAR_BASELINE = "clear_baseline"
 PREDICTABLE = "predictable"
@@ -83,11 +84,12 @@ def slo_impact(
     if planned:
         return GateResult(gate=SLO_IMPACT, passed=False, reason="within a planned maintenance window")
     deviation = value - expected
-    threshold = series.threshold
+    threshold = threshold_of(series)
     if threshold is not None:
-        way = threshold - expected
-        crossed = (value >= threshold) if way >= 0 else (value <= threshold)
-        share = deviation / way if way != 0 else 1.0
+        sign = 1.0 if is_upward(series, expected) else -1.0
+        worse, way = sign * deviation, sign * (threshold - expected)
+        crossed = sign * (value - threshold) >= 0 and worse > 0
+        share = worse / way if way > 0 else float(worse > 0)
         passed = crossed or (share >= SHARE_OF_THE_WAY and not excuse)
         reason = (
             f"past the threshold of {threshold:g}" if crossed else f"{share:.0%} of the way to {threshold:g}"

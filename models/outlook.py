@@ -10,11 +10,8 @@ from core.domain import Breach, Series
 from models.breach import Growth, Sawtooth, breach_of, fill_paths, find_resets, measure_growth, within
 from models.forecasters.history import prepare
 from models.forecasters.protocols import FloatArray, History
+from models.thresholds import is_upward, threshold_of
 
-#: A disk or a pool fails a little before its physical end: reserved blocks, kept-back connections.
-FULL_AT = 0.98
-#: Words in a metric's name that make too little the trouble.
-_LESS_IS_WORSE = ("free", "available", "availability", "remaining", "success", "idle", "headroom")
 PATHS = 400
 HORIZONS_H = (3, 6, 12, 24)
 
@@ -46,18 +43,6 @@ class Outlook:
     sawtooth: Sawtooth | None
     level: float
     paths: FloatArray
-
-
-def threshold_of(series: Series) -> float | None:
-    """The value that counts as a breach: the SLO, else a little before the physical end."""
-    if series.slo_threshold is not None or series.limit is None:
-        return series.slo_threshold
-    return FULL_AT * series.limit
-
-
-def is_upward(series: Series) -> bool:
-    """True where too much is the trouble; false for what is free, available or successful."""
-    return not any(word in series.metric.lower().split("_") for word in _LESS_IS_WORSE)
 
 
 def look_ahead(

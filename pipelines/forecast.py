@@ -24,7 +24,8 @@ from core.errors import InsufficientDataError, ModelUnavailableError
 from core.wording import format_value
 from models.breach_text import say, say_over, say_taken_back, usual_pace
 from models.forecasters.bundle import ForecasterBundle, Prediction
-from models.outlook import Case, Outlook, is_upward, look_ahead
+from models.outlook import Case, Outlook, look_ahead
+from models.thresholds import is_upward
 from pipelines.parallel import chunked
 from pipelines.present import present
 from pipelines.progress import Progress, silent

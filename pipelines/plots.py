@@ -17,7 +17,8 @@ from models.breach_text import what_happens
 from models.capacity import Capacity
 from models.forecasters.bundle import Prediction
 from models.forecasters.protocols import FloatArray, History
-from models.outlook import Outlook, threshold_of
+from models.outlook import Outlook
+from models.thresholds import threshold_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

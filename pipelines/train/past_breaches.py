@@ -9,7 +9,7 @@ from core.domain import Series
 from models.breach_timing import PastBreaches, find_breaches
 from models.forecasters.history import on_grid
 from models.forecasters.protocols import History
-from models.outlook import is_upward, threshold_of
+from models.thresholds import is_upward, threshold_of
 
 #: Breaches of a metric that are looked at; more teach little and cost seconds.
 MOST_OF_A_METRIC = 40

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 import polars as pl
 
-from core.domain import Series
+from core.domain import Role, Series
 from core.frames import EXCLUSIONS
 from models.detection import DetectorBundle
 from models.episodes import find_episodes
@@ -39,7 +39,14 @@ def quiet_fleet(seed: int) -> tuple[list[Series], np.ndarray]:
         noise[1::3, k] = 0.8 * noise[1::3, k - 1] + 0.6 * noise[1::3, k]
     course = 10 * np.sin(2 * np.pi * np.arange(steps) / 288)
     values = 100 + 2 * noise + (np.arange(SERIES) % 2)[:, None] * course
-    return [Series(tenant="t", service=f"s{i // 4}", metric=f"m{i}") for i in range(SERIES)], values
+    # An SLO where noise passes now and then: what stays past it weighs more, and the budget must hold all the same.
+    series = [
+        Series(
+            tenant="t", service=f"s{i // 4}", metric=f"m{i}", role=Role.LATENCY, slo_threshold=106.0 + i % 2 * 10
+        )
+        for i in range(SERIES)
+    ]  # fmt: skip
+    return series, values
 
 
 def frame(series: list[Series], values: np.ndarray, first_day: int) -> pl.DataFrame:

@@ -21,7 +21,8 @@ from models.forecasters.bundle import Entry, ForecasterBundle
 from models.forecasters.history import histories
 from models.forecasters.protocols import FloatArray
 from models.forecasters.selection import Plan, select
-from models.outlook import Outlook, look_ahead, threshold_of
+from models.outlook import Outlook, look_ahead
+from models.thresholds import threshold_of
 from pipelines.forecast import DROP_BELOW, RAISE_AT
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.train.past_breaches import find_past_breaches

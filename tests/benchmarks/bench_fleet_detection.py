@@ -2,11 +2,14 @@
 
 Two ways to count. Strictly, a signal is right if it overlaps an incident of its service, and an incident is found if a
 signal overlaps it. Leniently, a signal on a cause that is already at work, whether it led to an incident or stopped by
-itself, is right too, and an incident is found by a signal of the twelve hours before it: that is what a warning is for,
-but a reader should see what it is worth. Signals on causes alone are counted in a column of their own.
+itself, is right too; so is one on what a service feels while another that it depends on is down, for which no incident
+of its own is written down; and an incident is found by a signal of the twelve hours before it. That is what a warning
+is for, but a reader should see what it is worth: signals that only a cause or only a dependency makes right are counted
+in columns of their own.
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,11 +44,12 @@ class Count:
 
 @dataclass(frozen=True)
 class Row:
-    """Attributes: on_causes: signals that overlap a true cause and no incident; missed: types, leniently."""
+    """Attributes: on_causes, felt: signals that only these make right; missed: types, leniently."""
 
     seed: int
     signals: int
     on_causes: int
+    felt: int
     incidents: int
     strict: Count
     lenient: Count
@@ -81,13 +85,17 @@ def judge(seed: int, services: int) -> Row:
     on_incident = [any(_overlaps(one, incident) for incident in later) for one in sent]
     on_cause = [_is_on_a_cause(one, fleet) for one in sent]
     spoken_of = [any(_speaks_of(one, incident) for incident in later) for one in sent]
-    right = [any(ways) for ways in zip(on_incident, on_cause, spoken_of, strict=True)]
+    calls = {one.service: one.labels["depends_on"].split(",") for one in series if "depends_on" in one.labels}
+    felt = [any(_is_felt(one, incident, calls) for incident in incidents) for one in sent]
+    own = [any(ways) for ways in zip(on_incident, on_cause, spoken_of, strict=True)]
+    right = [any(ways) for ways in zip(own, felt, strict=True)]
     missed = [one.type for one in later if not any(_speaks_of(signal, one) for signal in sent)]
     overlapped = [one for one in later if any(_overlaps(signal, one) for signal in sent)]
     return Row(
         seed,
         len(sent),
         sum(cause and not incident for cause, incident in zip(on_cause, on_incident, strict=True)),
+        sum(right) - sum(own),
         len(later),
         Count(sum(on_incident) / max(len(sent), 1), len(overlapped) / max(len(later), 1)),
         Count(sum(right) / max(len(sent), 1), 1 - len(missed) / max(len(later), 1)),
@@ -102,6 +110,14 @@ def _is_on_a_cause(signal: Signal, fleet: SimulatedFleet) -> bool:
         and signal.started_at <= cause.until + AFTER_INCIDENT
         and (signal.ended_at or END) >= cause.start
         for cause in fleet.truth.precursors
+    )
+
+
+def _is_felt(signal: Signal, incident: Incident, calls: Mapping[str, Sequence[str]]) -> bool:
+    return (
+        incident.service in calls.get(signal.service, ())
+        and signal.started_at <= (incident.end or END) + AFTER_INCIDENT
+        and (signal.ended_at or END) >= incident.start
     )
 
 
@@ -125,15 +141,16 @@ def main(seeds: tuple[int, ...] = (20260101, 7, 101, 202, 303), services: int = 
     """Measure and print a table."""
     rows = [judge(seed, services) for seed in seeds]
     print(
-        "| fleet | signals | on a cause | incidents | strict P, R, F1 | lenient P, R, F1 | false a week | missed |"
+        "| fleet | signals | on a cause | felt | incidents | strict P, R, F1 | lenient P, R, F1 | false a week "
+        "| missed |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         counts = " | ".join(
             f"{one.precision:.2f} / {one.recall:.2f} / {one.f1:.2f}" for one in (row.strict, row.lenient)
         )
         print(
-            f"| seed {row.seed} | {row.signals} | {row.on_causes} | {row.incidents} | {counts} "
+            f"| seed {row.seed} | {row.signals} | {row.on_causes} | {row.felt} | {row.incidents} | {counts} "
             f"| {row.false_a_week:.1f} | {row.missed} |"
         )
     return rows

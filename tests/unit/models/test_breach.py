@@ -14,7 +14,8 @@ from models.breach_text import say, usual_pace
 from models.forecasters.conformal import fit_errors
 from models.forecasters.protocols import Bounds, FloatArray, History
 from models.forecasters.seasonal_naive import seasonal_naive
-from models.outlook import Case, Outlook, is_upward, look_ahead, threshold_of
+from models.outlook import Case, Outlook, look_ahead
+from models.thresholds import is_upward, threshold_of
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LIMIT = 100.0

@@ -48,3 +48,10 @@ def test_only_what_users_could_notice_passes(
 ) -> None:
     series = Series(tenant="t", service="s", metric="m", role=role, slo_threshold=slo)
     assert slo_impact(series, value, 100.0).passed is passes
+
+
+def test_a_level_that_crept_past_the_threshold_does_not_turn_its_bad_side_round() -> None:
+    latency = Series(tenant="t", service="s", metric="m", role=Role.LATENCY, slo_threshold=0.15)
+    assert "past the threshold" in slo_impact(latency, 0.28, expected=0.16).reason
+    assert slo_impact(latency, 0.28, expected=0.16).passed
+    assert not slo_impact(latency, 0.155, expected=0.16).passed, "it gets better"
