@@ -25,8 +25,8 @@ from core.domain import (
 from core.wording import format_duration, format_value
 from models.detection import DetectorBundle
 from models.episodes import Episode, find_episodes
+from models.gates import crosses
 from models.series_model import COMBINED, NAMES, SeriesModel, detector_views
-from models.thresholds import is_past, is_upward, threshold_of
 
 #: What a maintenance window disturbs begins a little early and ends a little late.
 MAINTENANCE_SLACK = timedelta(minutes=30)
@@ -180,10 +180,6 @@ def _signal(
             series, first["ts"], lasted, episode.shape, events, traffic_sigma(bundle, service, peak["ts"])
         ),
     )
-    threshold = threshold_of(series)
-    crossed = threshold is not None and bool(
-        is_past(np.asarray(value), threshold, upward=is_upward(series, expected))
-    )
     side = "above" if sigma > 0 else "below"
     summary = (
         f"{series.name}: {SHAPE_WORDS[episode.shape]} to {format_value(value, series.unit)}, "
@@ -202,7 +198,7 @@ def _signal(
         ended_at=None if episode.open else last["ts"],
         peak_at=peak["ts"],
         summary=summary,
-        severity=severity(gates, crossed=crossed),
+        severity=severity(gates, crossed=crosses(series, value, expected)),
         metric=series.metric,
         series_id=series.series_id,
         labels=series.labels,

@@ -59,8 +59,27 @@ def clear_baseline(days: float) -> GateResult:
     )
 
 
-def predictable(z: float) -> GateResult:
-    """The course returns to its level: a random walk is ruled out."""
+def crosses(series: Series, value: float, expected: float) -> bool:
+    """Whether a value lies past the series' threshold, and worse than expected."""
+    threshold = threshold_of(series)
+    if threshold is None:
+        return False
+    sign = _bad_sign(series, expected)
+    return sign * (value - threshold) >= 0 and sign * (value - expected) > 0
+
+
+def _bad_sign(series: Series, expected: float) -> float:
+    return 1.0 if is_upward(series, expected) else -1.0
+
+
+def predictable(z: float, *, past: bool = False) -> GateResult:
+    """The course returns to its level: a random walk is ruled out.
+
+    Args:
+        past: the value is past its threshold, which is trouble however the series came there.
+    """
+    if past:
+        return GateResult(gate=PREDICTABLE, passed=True, reason="past its threshold, whatever its course")
     if np.isnan(z):
         return GateResult(
             gate=PREDICTABLE, passed=False, reason="too little history to tell from a random walk"
@@ -86,9 +105,9 @@ def slo_impact(
     deviation = value - expected
     threshold = threshold_of(series)
     if threshold is not None:
-        sign = 1.0 if is_upward(series, expected) else -1.0
+        sign = _bad_sign(series, expected)
         worse, way = sign * deviation, sign * (threshold - expected)
-        crossed = sign * (value - threshold) >= 0 and worse > 0
+        crossed = crosses(series, value, expected)
         share = worse / way if way > 0 else float(worse > 0)
         passed = crossed or (share >= SHARE_OF_THE_WAY and not excuse)
         reason = (

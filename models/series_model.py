@@ -14,7 +14,7 @@ from models.detectors.isolation_forest import FittedIsolationForest, IsolationFo
 from models.detectors.mad import Mad
 from models.detectors.stream import EVIDENCE, FittedStream, Stream
 from models.detectors.zscore import ZScore
-from models.gates import clear_baseline, predictable, slo_impact
+from models.gates import clear_baseline, crosses, predictable, slo_impact
 from models.grid import FloatArray, IntArray
 from models.protocols import Detector, FittedDetector
 
@@ -74,7 +74,7 @@ class SeriesModel:
         """The three gates for a value; `planned` and `excuse` as in `models.gates.slo_impact`."""
         return (
             clear_baseline(float(self.baselines.days[self.row])),
-            predictable(self.randomness_z),
+            predictable(self.randomness_z, past=crosses(self.series, value, expected)),
             slo_impact(self.series, value, expected, planned=planned, excuse=excuse),
         )
 

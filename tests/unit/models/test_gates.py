@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.domain import Role, Series
-from models.gates import clear_baseline, predictable, slo_impact, variance_ratio_z
+from models.gates import clear_baseline, crosses, predictable, slo_impact, variance_ratio_z
 
 
 def test_a_random_walk_is_told_from_a_level_with_noise() -> None:
@@ -55,3 +55,13 @@ def test_a_level_that_crept_past_the_threshold_does_not_turn_its_bad_side_round(
     assert "past the threshold" in slo_impact(latency, 0.28, expected=0.16).reason
     assert slo_impact(latency, 0.28, expected=0.16).passed
     assert not slo_impact(latency, 0.155, expected=0.16).passed, "it gets better"
+
+
+def test_past_its_threshold_a_random_walk_is_trouble_all_the_same() -> None:
+    assert not predictable(0.5).passed
+    assert predictable(0.5, past=True).passed
+    disk = Series(tenant="t", service="s", metric="disk_used_bytes", role=Role.CAPACITY, limit=100.0)
+    assert crosses(disk, 98.5, expected=60.0), "full a little before its end"
+    assert not crosses(disk, 97.0, expected=60.0)
+    assert not crosses(disk, 98.5, expected=99.0), "it gets better"
+    assert not crosses(Series(tenant="t", service="s", metric="m"), 98.5, expected=60.0)
