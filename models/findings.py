@@ -1,8 +1,8 @@
 """From scored values to signals: one for each episode, and one for each series that fell silent."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -87,10 +87,7 @@ def anomaly_signals(
             one.series.step_s,
         )
         signals += [
-            replace(
-                _signal(bundle, one, mine, by_service[one.series.service], episode, model, events),
-                factors=factors_at(bundle, by_service[one.series.service], mine["ts"][episode.peak]),
-            )
+            _signal(bundle, one, mine, by_service[one.series.service], episode, model, events)
             for episode in episodes
             if times_s[episode.last] >= since.timestamp()
         ]
@@ -169,17 +166,24 @@ def _signal(
     model: ModelRef | None, events: Sequence[Event],
 ) -> Signal:  # fmt: skip
     series = one.series
-    first, peak, last = (scored.row(i, named=True) for i in (episode.first, episode.peak, episode.last))
-    value, expected, sigma = peak["value"], peak["expected"], peak["deviation_sigma"]
+    first, last = (scored.row(i, named=True) for i in (episode.first, episode.last))
     lasted = (last["ts"] - first["ts"]).total_seconds()
-    gates = one.gates(
-        value,
-        expected,
-        planned=_planned(series.service, first["ts"], peak["ts"], events),
-        excuse=_excuse(
-            series, first["ts"], lasted, episode.shape, events, traffic_sigma(bundle, service, peak["ts"])
-        ),
-    )
+
+    def gates_at(row: Mapping[str, Any]) -> tuple[GateResult, ...]:
+        return one.gates(
+            row["value"],
+            row["expected"],
+            planned=_planned(series.service, first["ts"], row["ts"], events),
+            excuse=_excuse(
+                series, first["ts"], lasted, episode.shape, events, traffic_sigma(bundle, service, row["ts"])
+            ),
+        )
+
+    # The way back can be more surprising than the trouble, for the level had begun to follow it.
+    moments = [scored.row(i, named=True) for i in (episode.peak, *_extremes(scored, episode))]
+    judged = [(row, gates_at(row)) for row in moments]
+    peak, gates = next((one for one in judged if all(gate.passed for gate in one[1])), judged[0])
+    value, expected, sigma = peak["value"], peak["expected"], peak["deviation_sigma"]
     side = "above" if sigma > 0 else "below"
     summary = (
         f"{series.name}: {SHAPE_WORDS[episode.shape]} to {format_value(value, series.unit)}, "
@@ -210,9 +214,16 @@ def _signal(
         score=peak["score"],
         p_value=peak["p_value"],
         gates=gates,
+        factors=factors_at(bundle, service, peak["ts"]),
         detectors=detector_views({**surprises, COMBINED: peak["surprise"]}),
         model=model,
     )
+
+
+def _extremes(scored: pl.DataFrame, episode: Episode) -> tuple[int, int]:
+    """Where an episode lies furthest above, and where furthest below what is expected."""
+    deviation = scored["deviation_sigma"].to_numpy()[episode.first : episode.last + 1]
+    return episode.first + int(np.nanargmax(deviation)), episode.first + int(np.nanargmin(deviation))
 
 
 def severity(gates: tuple[GateResult, ...], *, crossed: bool) -> Severity:
