@@ -14,8 +14,8 @@ FULL_AT = 0.98
 #: Words in a metric's name that make too little the trouble.
 _LESS_IS_WORSE = ("free", "available", "availability", "remaining", "success", "idle", "headroom")
 _MORE_IS_WORSE = (Role.LATENCY, Role.ERRORS, Role.SATURATION)
-#: Past a threshold for so many values in a row, where it is not expected, trouble is so much more likely.
-LASTING, WEIGHT_PAST = 3, 10.0
+#: Past a threshold for so many values in a row, where it is not expected, trouble is so many times as likely.
+WEIGHTS_PAST = ((3, 10.0), (6, 30.0))
 
 
 def threshold_of(series: Series) -> float | None:
@@ -43,7 +43,7 @@ def is_past(values: FloatArray, threshold: float, *, upward: bool) -> BoolArray:
 
 
 def weights(series: Series, values: FloatArray, expected: FloatArray) -> FloatArray:
-    """How much sooner than another each value may be called an anomaly: 1, or `WEIGHT_PAST`.
+    """How much sooner than another each value may be called an anomaly: 1, or as `WEIGHTS_PAST` says.
 
     A threshold that a person set is knowledge that no history has. What stays past it, where it is not expected, is
     believed at a p-value that much higher. Such moments are rare in quiet times, so that the mean weight stays near 1
@@ -61,7 +61,8 @@ def weights(series: Series, values: FloatArray, expected: FloatArray) -> FloatAr
         return out
     upward = is_upward(series, float(np.median(expected[known])))
     past = is_past(values[known], threshold, upward=upward)
-    lasting = np.convolve(past, np.ones(LASTING))[: past.size] >= LASTING
     unusual = ~is_past(expected[known], threshold, upward=upward)
-    out[known[lasting & unusual]] = WEIGHT_PAST
+    for in_a_row, weight in WEIGHTS_PAST:
+        lasting = np.convolve(past, np.ones(in_a_row))[: past.size] >= in_a_row
+        out[known[lasting & unusual]] = weight
     return out

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.domain import Role, Series
-from models.thresholds import LASTING, WEIGHT_PAST, is_past, is_upward, threshold_of, weights
+from models.thresholds import WEIGHTS_PAST, is_past, is_upward, threshold_of, weights
 
 
 def series(metric: str = "latency_p99_seconds", role: Role = Role.LATENCY, **limits: float) -> Series:
@@ -42,15 +42,17 @@ def test_what_is_missing_is_not_past() -> None:
     assert is_past(np.array([9.0, 10.0, np.nan]), 10.0, upward=False).tolist() == [True, True, False]
 
 
-def test_what_stays_past_weighs_more_from_the_third_value_on() -> None:
-    values = np.array([5, 12, 12, 12, 12, 5, 12, 12], dtype=np.float64)
-    assert LASTING == 3
-    assert weights(SLO, values, EXPECTED).tolist() == [1, 1, 1, WEIGHT_PAST, WEIGHT_PAST, 1, 1, 1]
+def test_what_stays_past_weighs_the_more_the_longer_it_stays() -> None:
+    (soon, more), (late, most) = WEIGHTS_PAST
+    assert (soon, late) == (3, 6)
+    values = np.array([5, 12, 12, 12, 12, 12, 12, 5, 12, 12], dtype=np.float64)
+    assert weights(SLO, values, np.full(10, 5.0)).tolist() == [1, 1, 1, more, more, more, most, 1, 1, 1]
 
 
 def test_missing_values_neither_count_nor_break_a_row() -> None:
+    more = WEIGHTS_PAST[0][1]
     values = np.array([12, np.nan, 12, np.nan, 12, 12, 5, 5])
-    assert weights(SLO, values, EXPECTED).tolist() == [1, 1, 1, 1, WEIGHT_PAST, WEIGHT_PAST, 1, 1]
+    assert weights(SLO, values, EXPECTED).tolist() == [1, 1, 1, 1, more, more, 1, 1]
 
 
 def test_where_past_is_expected_or_nothing_is_known_all_weigh_the_same() -> None:
