@@ -1,7 +1,7 @@
 """The only reader of the environment: one frozen object, built at the entry points and passed down."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, field_validator
@@ -78,6 +78,9 @@ class Settings(BaseSettings):
         description="IANA name: seasons follow its clock, or the label `time_zone` of a series.",
     )
     alert_budget_per_week: float = Field(5.0, gt=0, description="Bearable false alarms a week, per tenant.")
+    alert_budget_by_service: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description='Services with a budget of their own, as JSON: {"checkout": 1, "batch": 20}.'
+    )
 
     @field_validator("time_zone")
     @classmethod

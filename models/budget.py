@@ -18,6 +18,8 @@ from core.errors import InputError
 from models.grid import BoolArray, FloatArray
 
 WEEK_S = 7 * 86_400
+#: Stands for all services that have no budget of their own.
+OTHERS = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class AlertBudget:
     """A steady allowance of false alarms, with more to spend just after findings that held.
 
     Attributes:
-        alarms_per_week: expected false alarms a week that are bearable, over all series together, > 0.
-        tests_per_week: how many values are tested in a week, over all series together, > 0.
+        alarms_per_week: expected false alarms a week that are bearable, over all series that share it, > 0.
+        tests_per_week: how many values are tested in a week, over all those series together, > 0.
         earned: wealth that a finding adds, as a share of one alarm; it decays with a memory of `memory_s`.
     """
 

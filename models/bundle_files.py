@@ -18,12 +18,12 @@ from models.detectors.isolation_forest import FittedIsolationForest, IsolationFo
 from models.detectors.stream import Stream
 from models.series_model import COMBINED, NAMES, SINGLE, SeriesModel
 
-FORMAT = 2
+FORMAT = 3
 CALIBRATED = (*NAMES, COMBINED)
 
 
 def to_files(
-    models: Mapping[int, SeriesModel], skipped: Mapping[int, str], budget: AlertBudget
+    models: Mapping[int, SeriesModel], skipped: Mapping[int, str], budgets: Mapping[str, AlertBudget]
 ) -> dict[str, bytes]:
     """`bundle.json` and `arrays.npz`; the same bundle gives the same bytes."""
     arrays: dict[str, NDArray[Any]] = {}
@@ -49,7 +49,7 @@ def to_files(
         arrays["randomness_z"] = np.array([one.randomness_z for one in rows])
     meta = {
         "format": FORMAT,
-        "budget": asdict(budget),
+        "budgets": {service: asdict(budget) for service, budget in budgets.items()},
         "skipped": {str(key): why for key, why in skipped.items()},
         "series": [
             {
@@ -68,7 +68,9 @@ def to_files(
     return {"bundle.json": json.dumps(meta, sort_keys=True).encode(), "arrays.npz": buffer.getvalue()}
 
 
-def from_files(files: Mapping[str, bytes]) -> tuple[dict[int, SeriesModel], dict[int, str], AlertBudget]:
+def from_files(
+    files: Mapping[str, bytes],
+) -> tuple[dict[int, SeriesModel], dict[int, str], dict[str, AlertBudget]]:
     """The inverse of `to_files`.
 
     Raises:
@@ -102,7 +104,8 @@ def from_files(files: Mapping[str, bytes]) -> tuple[dict[int, SeriesModel], dict
             column,
             Stream(step_s=series.step_s).unpacked(next(streams[series.step_s])),
         )
-    return models, {int(key): why for key, why in meta["skipped"].items()}, AlertBudget(**meta["budget"])
+    skipped = {int(key): why for key, why in meta["skipped"].items()}
+    return models, skipped, {service: AlertBudget(**one) for service, one in meta["budgets"].items()}
 
 
 def _groups(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[dict[str, NDArray[Any]]]:

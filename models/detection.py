@@ -6,9 +6,11 @@ score becomes a p-value, and the mean surprise of the two ways to look, calibrat
 lies in plain arrays, so that a bundle is two files and loads at once.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from core.domain import Band, Event, EventKind, Series
 from core.errors import UnknownSeriesError
 from core.frames import TIME
 from models.baselines import fit_baselines
-from models.budget import AlertBudget
+from models.budget import OTHERS, WEEK_S, AlertBudget
 from models.bundle_files import from_files, to_files
 from models.bundle_fit import fit_grid
 from models.calibration import score_of
@@ -43,12 +45,12 @@ class DetectorBundle:
 
     Attributes:
         models: series id -> its model; skipped: series id -> why it has none.
-        budget: what decides which p-values are anomalies.
+        budgets: what decides which p-values are anomalies, by service; that of `OTHERS` for all without their own.
     """
 
     models: Mapping[int, SeriesModel]
     skipped: Mapping[int, str]
-    budget: AlertBudget
+    budgets: Mapping[str, AlertBudget]
 
     @classmethod
     def fit(
@@ -59,6 +61,7 @@ class DetectorBundle:
         events: Sequence[Event] = (),
         *,
         alarms_per_week: float = 5.0,
+        alarms_by_service: Mapping[str, float] = MappingProxyType({}),
         seed: int = 0,
         time_zone: str = UTC_ZONE,
     ) -> "DetectorBundle":
@@ -68,14 +71,15 @@ class DetectorBundle:
             samples: `core.frames.SAMPLES`, usually 30 days; exclusions: `core.frames.EXCLUSIONS`.
             events: deploys among them explain shifts of level; holidays, past and to come, are days of their own.
             time_zone: IANA name; seasons follow it, or the label `time_zone` of a series.
-            alarms_per_week: bearable false alarms over all series together.
+            alarms_per_week: bearable false alarms over all series together, but for those of `alarms_by_service`:
+                services with a budget of their own.
         Raises:
             InvalidFrameError: a column lacks or has a wrong dtype.
         """
         known = {one.series_id: one for one in series}
         models: dict[int, SeriesModel] = {}
         skipped: dict[int, str] = {}
-        tests_per_week = 0.0
+        tests_per_week: Counter[str] = Counter()
         deploys = _deploys(events, known)
         for clock, members in clocks(series, events, time_zone).items():
             for grid in grids(samples, {one.series_id: one.step_s for one in members}):
@@ -86,9 +90,20 @@ class DetectorBundle:
                 )
                 models |= found
                 skipped |= missed
-                tests_per_week += len(found) * 7 * 86_400 / grid.step_s
+                for one in found.values():
+                    service = one.series.service if one.series.service in alarms_by_service else OTHERS
+                    tests_per_week[service] += WEEK_S // grid.step_s
         skipped |= {key: "no samples" for key in known if key not in models and key not in skipped}
-        return cls(models, skipped, AlertBudget(alarms_per_week, max(tests_per_week, 1.0)))
+        budgets = {
+            service: AlertBudget(alarms, max(tests_per_week[service], 1))
+            for service, alarms in {OTHERS: alarms_per_week, **alarms_by_service}.items()
+        }
+        return cls(models, skipped, budgets)
+
+    def _spends(self, series_id: int) -> str:
+        """The key of the budget that a series spends from."""
+        service = self.models[series_id].series.service
+        return service if service in self.budgets else OTHERS
 
     def score(self, samples: pl.DataFrame, events: Sequence[Event] = ()) -> pl.DataFrame:
         """Score samples that come after what was learned; each is scored before it moves the level.
@@ -108,10 +123,10 @@ class DetectorBundle:
         ]
         if not parts:
             return pl.DataFrame(schema=SCORED)
-        scored = pl.concat(parts).with_row_index("row").sort("ts", "series_id")
-        weighted = (scored["p_value"] / scored["weight"]).to_numpy()
-        found, _ = self.budget.decide(weighted, scored["ts"].dt.epoch("s").to_numpy())
-        return scored.with_columns(is_anomaly=pl.Series(found)).sort("row").select(list(SCORED))
+        sharing: dict[str, list[pl.DataFrame]] = {}
+        for part in parts:
+            sharing.setdefault(self._spends(part["series_id"][0]), []).append(part)
+        return pl.concat(_decided(self.budgets[key], pl.concat(group)) for key, group in sharing.items())
 
     def _score_grid(self, grid: Grid, deploys: Mapping[int, Sequence[int]]) -> list[pl.DataFrame]:
         times_s = grid.times_s
@@ -248,7 +263,7 @@ class DetectorBundle:
             return PointScore(as_utc(at_s), None, None, None, None, None, False, (), ())
         surprise = views[COMBINED]
         p_value = 10.0 ** -min(surprise, 300.0)
-        anomalous = p_value <= weight * self.budget.base_alpha
+        anomalous = p_value <= weight * self.budgets[self._spends(model.series.series_id)].base_alpha
         return PointScore(
             ts=as_utc(at_s),
             value=float(value),
@@ -263,12 +278,20 @@ class DetectorBundle:
 
     def to_files(self) -> dict[str, bytes]:
         """`bundle.json` and `arrays.npz`, nothing that can run code when loaded."""
-        return to_files(self.models, self.skipped, self.budget)
+        return to_files(self.models, self.skipped, self.budgets)
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "DetectorBundle":
         """The inverse of `to_files`."""
         return cls(*from_files(files))
+
+
+def _decided(budget: AlertBudget, scored: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, with `is_anomaly` told by one budget, in the order of time over all its series."""
+    ordered = scored.with_row_index("row").sort("ts", "series_id")
+    weighted = (ordered["p_value"] / ordered["weight"]).to_numpy()
+    found, _ = budget.decide(weighted, ordered["ts"].dt.epoch("s").to_numpy())
+    return ordered.with_columns(is_anomaly=pl.Series(found)).sort("row").select(list(SCORED))
 
 
 def _deploys(events: Sequence[Event], series: Mapping[int, Series]) -> dict[int, list[int]]:

@@ -8,6 +8,7 @@ import polars as pl
 
 from core.ports import Training
 from core.settings import Settings
+from models.budget import OTHERS
 from models.detection import DetectorBundle
 from pipelines.learning_window import LearningWindow, read_window
 from pipelines.progress import Progress, silent
@@ -40,6 +41,7 @@ def train_detectors(
         window.exclusions,
         window.events,
         alarms_per_week=platform.settings.alert_budget_per_week,
+        alarms_by_service=platform.settings.alert_budget_by_service,
         seed=platform.settings.seed,
         time_zone=platform.settings.time_zone,
     )
@@ -52,11 +54,17 @@ def train_detectors(
             window_start=window.start,
             window_end=window.end,
             seed=platform.settings.seed,
-            params={"series": len(bundle.models), "alpha": bundle.budget.base_alpha},
+            params={
+                "series": len(bundle.models),
+                "alpha": bundle.budgets[OTHERS].base_alpha,
+                **{f"alpha.{name}": one.base_alpha for name, one in bundle.budgets.items() if name != OTHERS},
+            },
             metrics=metrics,
         ),
     )
     skipped = {names.get(key, str(key)): why for key, why in bundle.skipped.items()}
+    unknown = set(platform.settings.alert_budget_by_service) - {one.service for one in window.series}
+    skipped |= {service: "it has an alert budget but no series" for service in sorted(unknown)}
     return TrainReport(model=ref, trained=len(bundle.models), skipped=skipped, metrics=metrics)
 
 
@@ -78,6 +86,7 @@ def held_out_metrics(window: LearningWindow, settings: Settings) -> dict[str, fl
         window.exclusions,
         window.events,
         alarms_per_week=settings.alert_budget_per_week,
+        alarms_by_service=settings.alert_budget_by_service,
         seed=settings.seed,
         time_zone=settings.time_zone,
     )

@@ -1,5 +1,6 @@
 """The bundle finds what stands out, says why, and is the same after a round trip."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from core.domain import Event, EventKind, Role, Series, Shape
 from core.errors import UnknownSeriesError
 from core.frames import EXCLUSIONS
+from models.budget import OTHERS
 from models.detection import SCORED, DetectorBundle
 from models.findings import anomaly_signals
 from models.silences import ended_silences, missing_signals
@@ -238,3 +240,31 @@ def test_on_quiet_data_p_below_one_percent_happens_one_percent_of_the_time_in_ev
     assert shares.max() < (0.03 if kind == "memory" else 0.02)
     assert shares.min() > (0.0 if kind == "memory" else 0.002)
     assert scored["is_anomaly"].sum() <= 3 * 5 * 10 / 7
+
+
+def test_a_service_can_have_a_budget_of_its_own() -> None:
+    calm = [replace(one, service="batch") for one in SERIES]
+    samples = pl.concat([course(DAYS, 1), course(DAYS, 2).with_columns(series_id=renamed(calm))])
+    bundle = DetectorBundle.fit(
+        samples, [*SERIES, *calm], pl.DataFrame(schema=dict(EXCLUSIONS)),
+        alarms_per_week=5.0, alarms_by_service={"batch": 0.5},
+    )  # fmt: skip
+    assert bundle.budgets["batch"].tests_per_week == bundle.budgets[OTHERS].tests_per_week == 2 * 7 * 288
+    after = course(2, 50, START + timedelta(days=DAYS))
+    after = pl.concat([after, after.with_columns(series_id=renamed(calm))])
+    wild = after.with_columns(value=pl.when(pl.col("ts").dt.minute() == 0).then(124.0).otherwise("value"))
+    found = bundle.score(wild).group_by("series_id").agg(pl.col("is_anomaly").sum())
+    by_service = {
+        service: sum(found.filter(pl.col("series_id").is_in([one.series_id for one in group]))["is_anomaly"])
+        for service, group in (("checkout", SERIES), ("batch", calm))
+    }
+    assert by_service["batch"] < by_service["checkout"]
+    again = DetectorBundle.from_files(bundle.to_files())
+    assert again.budgets == bundle.budgets
+    assert again.score(wild).equals(bundle.score(wild))
+
+
+def renamed(calm: list[Series]) -> pl.Expr:
+    return pl.col("series_id").replace(
+        {one.series_id: other.series_id for one, other in zip(SERIES, calm, strict=True)}
+    )
