@@ -2,7 +2,8 @@
 
 Metrics of one service move together. The principal components that carry half of the variance say how; what is
 left of a row after taking them out, in units of what used to be left, is how strange it is, and which metrics the
-rest lies in says why. Averaged over some ten rows, as trouble lasts and noise does not.
+rest lies in says why. Each metric's rest is averaged over some ten rows (root mean square), as trouble lasts and noise
+does not; the mean over metrics is of roots, not of squares, so that one far out does not drown several that stray.
 
 References:
     Jackson and Mudholkar (1979), Control procedures for residuals associated with principal component analysis,
@@ -54,7 +55,7 @@ class FittedPca:
     state: FloatArray
     weight: float
 
-    def _parts(self, values: FloatArray) -> FloatArray:
+    def _squares(self, values: FloatArray) -> FloatArray:
         """What is left of each metric in each row, squared and averaged, (n, d); a missing metric is as usual."""
         rows = values[:, None] if values.ndim == 1 else values
         z = np.clip((rows - self.center) / self.spread, -CLIP, CLIP)
@@ -66,19 +67,21 @@ class FittedPca:
     def score(self, values: FloatArray) -> FloatArray:
         """Mean over metrics of what is left, range [0, inf), about 1 when all is usual; NaN for an empty row."""
         rows = values[:, None] if values.ndim == 1 else values
-        scores: FloatArray = np.where(np.isnan(rows).all(axis=1), np.nan, self._parts(rows).mean(axis=1))
+        scores: FloatArray = np.where(
+            np.isnan(rows).all(axis=1), np.nan, np.sqrt(self._squares(rows)).mean(axis=1)
+        )
         return scores
 
     def shares(self, values: FloatArray) -> FloatArray:
         """Which metrics are to blame: share of each in the score of each row, (n, d), rows sum to 1."""
-        parts = self._parts(values)
+        parts = np.sqrt(self._squares(values))
         shares: FloatArray = parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-300)
         return shares
 
     def update(self, values: FloatArray) -> "FittedPca":
         if len(values) == 0:
             return self
-        state = self._parts(values)[-1]
+        state = self._squares(values)[-1]
         return FittedPca(self.center, self.spread, self.components, self.rest, state, self.weight)
 
     def to_arrays(self) -> Arrays:

@@ -64,7 +64,7 @@ def train_detectors(
     )
     skipped = {names.get(key, str(key)): why for key, why in bundle.skipped.items()}
     unknown = set(platform.settings.alert_budget_by_service) - {one.service for one in window.series}
-    skipped |= {service: "it has an alert budget but no series" for service in sorted(unknown)}
+    skipped |= dict.fromkeys(sorted(unknown), "it has an alert budget but no series")
     return TrainReport(model=ref, trained=len(bundle.models), skipped=skipped, metrics=metrics)
 
 
