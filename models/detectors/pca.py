@@ -65,7 +65,7 @@ class FittedPca:
         return np.asarray(average_columns(left, self.state, self.weight))
 
     def score(self, values: FloatArray) -> FloatArray:
-        """Mean over metrics of what is left, range [0, inf), about 1 when all is usual; NaN for an empty row."""
+        """Mean over metrics of what is left, [0, inf), a little below 1 when all is usual; NaN for an empty row."""
         rows = values[:, None] if values.ndim == 1 else values
         scores: FloatArray = np.where(
             np.isnan(rows).all(axis=1), np.nan, np.sqrt(self._squares(rows)).mean(axis=1)
