@@ -9,7 +9,7 @@ ForewarnError
 ├── ConfigurationError          a setting is missing or contradicts another
 ├── InsufficientDataError       too little history to answer honestly
 ├── LeakageError                a training set holds something from its own future
-├── ModelUnavailableError       nothing is registered under that alias yet
+├── ModelUnavailableError       nothing that this release can read is registered under that alias yet
 └── UnavailableError            a server that we depend on does not answer
 """
 
@@ -51,7 +51,7 @@ class LeakageError(ForewarnError):
 
 
 class ModelUnavailableError(ForewarnError):
-    """Nothing is registered under that name and alias yet."""
+    """Nothing that this release can read is registered under that name and alias yet."""
 
 
 class UnavailableError(ForewarnError):

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.domain import Kind, Role, Series
-from core.errors import InputError
 from models.baselines import Baselines
 from models.budget import AlertBudget
+from models.bundles import require_format
 from models.calibration import LEVELS, Calibration
 from models.detectors.isolation_forest import FittedIsolationForest, IsolationForest
 from models.detectors.stream import Stream
@@ -74,11 +74,10 @@ def from_files(
     """The inverse of `to_files`.
 
     Raises:
-        InputError: the files are of another format.
+        ModelUnavailableError: the files are of another format.
     """
     meta = json.loads(files["bundle.json"])
-    if meta.get("format") != FORMAT:
-        raise InputError(f"a detector bundle of format {FORMAT} is needed, got {meta.get('format')}")
+    require_format("detector", meta, FORMAT)
     with np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     tables = [Baselines.from_arrays(group) for group in _groups(arrays, "baselines")]

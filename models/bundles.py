@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import polars as pl
 
-from core.errors import InputError
+from core.errors import InputError, ModelUnavailableError
 
 #: kind -> where its class lives; imported on first use, for some need seconds.
 _CLASSES = {
@@ -31,11 +31,26 @@ class Bundle(Protocol):
         ...
 
 
+def require_format(kind: str, meta: Mapping[str, Any], needed: int) -> None:
+    """Refuse a bundle that another release wrote; bundles without a number are of format 1.
+
+    Raises:
+        ModelUnavailableError: it is of another format.
+    """
+    found = meta.get("format", 1)
+    if found != needed:
+        raise ModelUnavailableError(
+            f"the registered {kind} model is of format {found} and this release reads {needed}; "
+            "train and promote it again"
+        )
+
+
 def load_bundle(kind: str, files: Mapping[str, bytes]) -> Bundle:
     """The fitted bundle of that kind.
 
     Raises:
         InputError: there is no such kind.
+        ModelUnavailableError: another release wrote it, in another format.
     """
     if kind not in _CLASSES:
         raise InputError(f"no model kind {kind!r}; there are {', '.join(_CLASSES)}")

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from core.domain import ModelRef
-from core.errors import ForewarnError, ModelUnavailableError
+from core.errors import ModelUnavailableError, UnavailableError
 from core.ports import ModelRegistry
 from models.bundles import load_bundle
 
@@ -84,7 +84,7 @@ class ModelShelf:
                 continue
             try:
                 loaded = self._fetch(kind)
-            except ForewarnError:
+            except UnavailableError:
                 raise
             except Exception:
                 # A version that cannot be built must not take down the one that works; it is not tried again.

@@ -7,12 +7,15 @@ import pytest
 from fakes.serving import FakeRegistry
 
 from core.errors import ModelUnavailableError, UnavailableError
+from models.bundles import require_format
 from serving.models import ModelShelf
 
 
 def version_of(kind: str, files: Mapping[str, bytes]) -> Any:
     if files["version"] == b"666":
         raise ValueError("not a bundle")
+    if files["version"] == b"667":
+        require_format(kind, {"format": 1}, 2)
     return int(files["version"])
 
 
@@ -38,11 +41,12 @@ def test_a_promoted_version_answers_after_the_next_look() -> None:
     assert before.bundle == 1
 
 
-def test_a_version_that_cannot_be_built_leaves_the_old_one_and_is_tried_once() -> None:
+@pytest.mark.parametrize("broken", [666, 667])
+def test_a_version_that_cannot_be_built_leaves_the_old_one_and_is_tried_once(broken: int) -> None:
     registry = FakeRegistry(versions={"detector": 1})
     shelf = shelf_over(registry)
     shelf.get("detector")
-    registry.versions["detector"] = 666
+    registry.versions["detector"] = broken
     shelf.refresh()
     shelf.refresh()
     assert shelf.get("detector").bundle == 1
@@ -50,6 +54,11 @@ def test_a_version_that_cannot_be_built_leaves_the_old_one_and_is_tried_once() -
     registry.versions["detector"] = 3
     shelf.refresh()
     assert shelf.get("detector").bundle == 3
+
+
+def test_a_version_of_another_release_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ModelUnavailableError, match="is of format 1 and this release reads 2; train"):
+        shelf_over(FakeRegistry(versions={"detector": 667})).get("detector")
 
 
 def test_an_alias_that_is_gone_leaves_what_answers() -> None:
