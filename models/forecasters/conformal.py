@@ -81,7 +81,7 @@ def fit_errors(past: PastErrors, *, floor: float, season: int = 1) -> ErrorModel
         flat = Widths(scale=np.full(past.errors.shape[1], floor))
         return ErrorModel(widths=flat, quantiles=_normal_quantiles(), rho=0.9)
     widths, scaled = learn_widths(past, floor=floor, season=season)
-    doubtful = _student(PROBABILITIES, independent(scaled, past.origins, squared=True))
+    doubtful = _student(PROBABILITIES, independent(scaled, past.origins))
     quantiles = np.quantile(scaled[np.isfinite(scaled)], doubtful)
     stretch = np.interp(
         np.abs(2 * PROBABILITIES - 1), (0.0, *LEVELS), (1.0, *_stretches(scaled, past.origins, doubtful))

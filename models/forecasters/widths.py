@@ -170,7 +170,7 @@ def learn_widths(past: PastErrors, *, floor: float, season: int) -> tuple[Widths
 def _powers(past: PastErrors, bigger: FloatArray, worse: FloatArray) -> tuple[float, float]:
     """The powers under which the errors are likeliest, as if they were Laplace's, given what is expected of powers."""
     known = np.isfinite(past.errors)
-    worth = independent(past.errors, past.origins, squared=True)
+    worth = independent(past.errors, past.origins)
     best, chosen = -np.inf, (0.0, 0.0)
     for follows, grows in product(
         POWERS if (worse != 1).any() else (0.0,), POWERS if (bigger != 1).any() else (0.0,)
@@ -185,17 +185,14 @@ def _powers(past: PastErrors, bigger: FloatArray, worse: FloatArray) -> tuple[fl
     return chosen
 
 
-def independent(errors: FloatArray, origins: tuple[int, ...], *, squared: bool) -> float:
+def independent(errors: FloatArray, origins: tuple[int, ...]) -> float:
     """How many independent errors these are worth, for neighbours resemble one another and windows overlap.
-
-    Args:
-        squared: count for their width and not for their mean; the squares of errors depend less on one another.
 
     References:
         Bayley, G. V. and Hammersley, J. M. (1946). The effective number of independent observations in an
         autocorrelated time series. Supplement to the JRSS 8(2).
     """
-    alike = neighbours(errors) ** (2 if squared else 1)
+    alike = neighbours(errors)
     span = origins[-1] - origins[0] + errors.shape[1]
     return float(max(2.0, span * (1 - alike) / (1 + alike)))
 

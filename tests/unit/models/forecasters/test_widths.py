@@ -97,7 +97,7 @@ def test_widths_do_not_fall_with_the_step_and_go_on_like_a_random_walk() -> None
 def test_errors_that_last_are_worth_fewer_independent_ones() -> None:
     lasting = np.cumsum(white(), axis=1)
     assert neighbours(lasting) > 0.8
-    assert independent(white(), ORIGINS, squared=True) > 5 * independent(lasting, ORIGINS, squared=True)
+    assert independent(white(), ORIGINS) > 5 * independent(lasting, ORIGINS)
 
 
 def test_what_was_known_at_an_origin_is_what_came_before_it() -> None:
