@@ -20,6 +20,7 @@ from models.forecasters.pool import POOL
 from models.forecasters.pool_forecaster import PoolForecaster
 from models.forecasters.protocols import FloatArray, History
 from models.forecasters.selection import Choice
+from models.forecasters.widths import unrest
 from models.outlook import PATHS, Case, look_ahead
 from models.thresholds import is_upward, threshold_of
 
@@ -180,6 +181,7 @@ def look_back(
     over = values >= threshold if upward else values <= threshold
     fast = {name: share for name, share in choice.weights.items() if name in POOL}
     forecaster = PoolForecaster(fast) if fast else PoolForecaster()
+    season = history.seasons[0] if history.seasons else 1
     begin = history.start.timestamp()
     looks: list[PastLook] = []
     for came in past.at_s:
@@ -199,10 +201,11 @@ def look_back(
             then = replace(then, values=recent)
             rng = np.random.default_rng([seed, series.series_id % 2**32, int(now_s)])
             yhat = forecaster.fit(then).predict(LOOK_BACK_STEPS)
+            errors = choice.errors.at(unrest(then.values, season), known - len(history))
             outlook = look_ahead(
                 series,
                 then,
-                choice.errors.paths(yhat, PATHS, then.bounds, rng),
+                errors.paths(yhat, PATHS, then.bounds, rng),
                 level=float(values[newest]),
                 an_hour_ago=float(values[before]),
                 rng=rng,

@@ -19,9 +19,10 @@ from core.domain import Series
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
 from models.breach_timing import Timing
+from models.bundles import require_format
 from models.forecasters.catalog import CATALOG
 from models.forecasters.combination import combine
-from models.forecasters.conformal import LEVELS, ErrorModel, unrest
+from models.forecasters.conformal import LEVELS, ErrorModel
 from models.forecasters.global_trees import GlobalTrees
 from models.forecasters.history import bounds_of, on_grid
 from models.forecasters.pool import POOL
@@ -29,8 +30,9 @@ from models.forecasters.prepared import make_ready
 from models.forecasters.prophet import FittedProphet
 from models.forecasters.protocols import FloatArray, History
 from models.forecasters.selection import Choice
+from models.forecasters.widths import Widths, unrest
 
-FORMAT = 1
+FORMAT = 2
 #: Long form of forecasts.
 FORECASTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "series_id": pl.Int64,
@@ -177,7 +179,7 @@ class ForecasterBundle:
 
     def _errors(self, entry: Entry, history: History) -> ErrorModel:
         season = history.seasons[0] if history.seasons else 1
-        return entry.choice.errors.at_unrest(unrest(history.values, season))
+        return entry.choice.errors.at(unrest(history.values, season), len(history) - len(entry.history))
 
     def _median(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
         yhat: dict[str, FloatArray] = {}
@@ -226,7 +228,8 @@ class ForecasterBundle:
         for series_id, entry in sorted(self.entries.items()):
             records[str(series_id)] = _record(entry)
             arrays[f"{series_id}.values"] = entry.history.values
-            arrays[f"{series_id}.scale"] = entry.choice.errors.scale
+            arrays[f"{series_id}.scale"] = entry.choice.errors.widths.scale
+            arrays[f"{series_id}.profile"] = entry.choice.errors.widths.profile
             arrays[f"{series_id}.quantiles"] = entry.choice.errors.quantiles
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
@@ -248,8 +251,13 @@ class ForecasterBundle:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "ForecasterBundle":
-        """The bundle that `to_files` wrote; forecasts are the same to the last bit."""
+        """The bundle that `to_files` wrote; forecasts are the same to the last bit.
+
+        Raises:
+            ModelUnavailableError: the files are of another format.
+        """
         head = json.loads(files["bundle.json"])
+        require_format("forecaster", head, FORMAT)
         prophets = json.loads(files.get("prophet.json", b"{}"))
         with np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False) as arrays:
             entries = {
@@ -267,7 +275,7 @@ class ForecasterBundle:
         )
 
 
-_PARTS = ("values", "scale", "quantiles")
+_PARTS = ("values", "scale", "profile", "quantiles")
 
 
 def _record(entry: Entry) -> dict[str, Any]:
@@ -293,7 +301,10 @@ def _record(entry: Entry) -> dict[str, Any]:
         "combined_mae": choice.combined_mae,
         "coverage": {str(level): share for level, share in choice.coverage.items()},
         "rho": choice.errors.rho,
-        "calm": choice.errors.calm if math.isfinite(choice.errors.calm) else None,
+        "grows": choice.errors.widths.grows,
+        "size": _or_none(choice.errors.widths.size),
+        "follows": choice.errors.widths.follows,
+        "calm": _or_none(choice.errors.widths.calm),
         "width": {str(level): width for level, width in choice.width.items()},
         "reason": choice.reason,
     }
@@ -316,10 +327,16 @@ def _entry(record: Mapping[str, Any], arrays: Mapping[str, FloatArray], prophet:
         choice=Choice(
             weights=record["weights"],
             errors=ErrorModel(
-                scale=arrays["scale"],
+                widths=Widths(
+                    scale=arrays["scale"],
+                    profile=arrays["profile"],
+                    grows=record["grows"],
+                    size=_or_nan(record["size"]),
+                    follows=record["follows"],
+                    calm=_or_nan(record["calm"]),
+                ),
                 quantiles=arrays["quantiles"],
                 rho=record["rho"],
-                calm=float("nan") if record["calm"] is None else record["calm"],
             ),
             mae=record["mae"],
             combined_mae=record["combined_mae"],
@@ -329,3 +346,12 @@ def _entry(record: Mapping[str, Any], arrays: Mapping[str, FloatArray], prophet:
         ),
         prophet=prophet,
     )
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -12,6 +12,7 @@ References:
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.forecasters.backtest import Backtest
 from models.forecasters.protocols import FloatArray
@@ -32,7 +33,7 @@ def weigh(mae: Mapping[str, float]) -> dict[str, float]:
     return {name: share / total for name, share in shares.items()}
 
 
-def mean_errors(test: Backtest, rows: slice = slice(None)) -> dict[str, float]:
+def mean_errors(test: Backtest, rows: slice | NDArray[np.intp] = slice(None)) -> dict[str, float]:
     """Mean absolute error of each model over some of the origins."""
     found: dict[str, float] = {}
     for name in test.yhat:
@@ -65,14 +66,23 @@ def combine(yhat: Mapping[str, FloatArray], weights: Mapping[str, float]) -> Flo
     return np.asarray(first + np.clip(part, 0.0, 1.0) * (second - first), dtype=np.float64)
 
 
-def prequential(test: Backtest, weigh_by: int) -> FloatArray:
-    """Errors of the combination, (origins, horizon); each origin weighted by the `weigh_by` before it.
+def left_out(test: Backtest, weigh_by: int) -> FloatArray:
+    """What the combination would have said, (origins, horizon): each origin weighted by the others nearest to it.
 
-    The first one has equal weights, as nothing is known yet.
+    Those whose windows overlap with its own are left out with it, where enough others remain. Weighted only by what
+    came before, the first origins would have next to no weights, and errors that the forecast to come will not have.
+
+    References:
+        Barber, R. F. et al. (2021). Predictive inference with the jackknife+. Annals of Statistics 49(1).
     """
+    at = np.array(test.origins)
     rows = []
-    for k in range(len(test.origins)):
-        known = mean_errors(test, slice(max(0, k - weigh_by), k)) if k else {}
+    for row in range(len(at)):
+        away = np.abs(at - at[row])
+        apart = np.flatnonzero(away >= test.actual.shape[1])
+        others = apart if 2 * len(apart) >= weigh_by else np.flatnonzero(away > 0)
+        nearest = others[np.argsort(away[others], kind="stable")[:weigh_by]]
+        known = mean_errors(test, nearest) if len(nearest) else {}
         weights = weigh(known) if known else dict.fromkeys(test.yhat, 1.0)
-        rows.append(test.actual[k] - combine({name: paths[k] for name, paths in test.yhat.items()}, weights))
+        rows.append(combine({name: paths[row] for name, paths in test.yhat.items()}, weights))
     return np.stack(rows)

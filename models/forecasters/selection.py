@@ -1,21 +1,20 @@
 """Which models forecast a series, and why: decided by rolling-origin backtests on its own past."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from models.forecasters.backtest import Backtest, backtest, choose_origins
-from models.forecasters.combination import combine, mean_errors, prequential, weigh
-from models.forecasters.conformal import LEVELS, ErrorModel, fit_errors, follow, unrest, wide_errors
+from models.forecasters.combination import combine, left_out, mean_errors, weigh
+from models.forecasters.conformal import LEVELS, ErrorModel, fit_errors, wide_errors
 from models.forecasters.history import resolution
 from models.forecasters.pool_forecaster import backtest_pool
 from models.forecasters.protocols import Bounds, FloatArray, Forecaster, History
+from models.forecasters.widths import PastErrors, unrest
 
 #: A candidate earns its cost where, as one more voice, it takes this share off the error of the pool.
 EARNS = 0.01
-#: Origins whose weights rest on too few others to say how good the combination is.
-BURN_IN = 2
 _FREE = Bounds()
 
 
@@ -27,7 +26,7 @@ class Choice:
         weights: model -> share; they add up to 1.
         errors: how wrong the combination was.
         mae: model -> mean absolute error in the backtest; empty where the history was too short for one.
-        combined_mae: that of the combination at the same origins, each weighted by those before it; null as above.
+        combined_mae: that of the combination at the same origins, each weighted by the others; null as above.
         coverage: level -> share of the newer origins inside intervals learned from the older ones; may be empty.
         width: level -> mean width of the interval, in units of the values.
         reason: one sentence for the record.
@@ -87,32 +86,35 @@ def select(history: History, plan: Plan, candidates: Sequence[Candidate] = ()) -
     reason = _reason(mae, len(origins))
     for candidate in candidates:
         mae, reason = _try(candidate, history, plan, test, mae, reason)
+    told = left_out(test, plan.weigh_by)
+    past = _past_errors(history, test, told)
     floor = resolution(history.values)
-    made = prequential(test, plan.weigh_by)
-    calm, errors = _errors_of_now(history, test, made)
     season = history.seasons[0] if history.seasons else 1
-    model = replace(fit_errors(errors, floor=floor, season=season), calm=calm)
-    zero = np.zeros(plan.horizon_steps)
-    edges = {level: model.interval(zero, level, _FREE) for level in LEVELS}
+    model = fit_errors(past, floor=floor, season=season)
+    edges = {level: model.interval(told[-1], level, _FREE) for level in LEVELS}
     return Choice(
         weights=weigh(mae),
         errors=model,
         mae=mae,
-        combined_mae=float(np.nanmean(np.abs(made[-plan.weigh_by :]))),
-        coverage=_coverage(errors, floor, season),
+        combined_mae=float(np.nanmean(np.abs(past.errors[-plan.weigh_by :]))),
+        coverage=_coverage(past, floor, season),
         width={level: float(np.mean(high - low)) for level, (low, high) in edges.items()},
         reason=reason,
     )
 
 
-def _errors_of_now(history: History, test: Backtest, errors: FloatArray) -> tuple[float, FloatArray]:
-    """The unrest now, and the errors of the combination as if each had been made in it, (origins, horizon)."""
-    # Until two origins are known the weights are not those of the forecast to come.
-    first = BURN_IN if len(errors) >= 4 * BURN_IN else 0
+def _past_errors(history: History, test: Backtest, told: FloatArray) -> PastErrors:
     season = history.seasons[0] if history.seasons else 1
-    now = unrest(history.values, season)
-    then = np.array([unrest(history.values[:at], season) for at in test.origins])
-    return now, (errors * follow(now, then)[:, None])[first:]
+    known = history.values[np.isfinite(history.values)]
+    return PastErrors(
+        errors=test.actual - told,
+        told=told,
+        origins=test.origins,
+        known=len(history),
+        size=float(np.mean(known)) if float(known.min()) >= 0 else float("nan"),
+        unrest=np.array([unrest(history.values[:at], season) for at in test.origins]),
+        now=unrest(history.values, season),
+    )
 
 
 def _too_short(history: History, plan: Plan) -> Choice:
@@ -175,20 +177,22 @@ def _reason(mae: Mapping[str, float], origins: int) -> str:
     return f"weighted median of {len(mae)} models by {origins} origins; most weight: {told}"
 
 
-def _coverage(errors: FloatArray, floor: float, season: int) -> dict[float, float]:
+def _coverage(past: PastErrors, floor: float, season: int) -> dict[float, float]:
     """Share inside for the newer half of the origins, with intervals learned from the older half."""
-    half = len(errors) // 2
-    tested = errors[half:]
-    known = np.isfinite(tested)
-    if half < 2 or not known.any():
+    half = len(past.origins) // 2
+    if half < 2 or not np.isfinite(past.errors[half:]).any():
         return {}
-    model = fit_errors(errors[:half], floor=floor, season=season)
-    zero = np.zeros(errors.shape[1])
-    edges = {level: model.interval(zero, level, _FREE) for level in LEVELS}
-    return {
-        level: float(((tested >= low) & (tested <= high))[known].mean())
-        for level, (low, high) in edges.items()
-    }
+    older = past.before(half)
+    model = fit_errors(older, floor=floor, season=season)
+    inside: dict[float, list[FloatArray]] = {level: [] for level in LEVELS}
+    for row in range(half, len(past.origins)):
+        then = model.at(float(past.unrest[row]), past.origins[row] - older.known)
+        actual = past.told[row] + past.errors[row]
+        known = np.isfinite(actual)
+        for level, held in inside.items():
+            low, high = then.interval(past.told[row], level, _FREE)
+            held.append(((actual >= low) & (actual <= high))[known].astype(np.float64))
+    return {level: float(np.concatenate(held).mean()) for level, held in inside.items()}
 
 
 def shares_of(choices: Sequence[Choice]) -> dict[str, float]:

@@ -32,6 +32,13 @@ SERVICES, DAYS, JUDGED_DAYS = 10, 45, 10
 SEEDS = (11, 12, 13, 14)
 #: Errors jump when something else has failed: their own past says nothing before, so little of them can be said.
 GROUPS = {Role.CAPACITY: "fills", Role.SATURATION: "fills", Role.LATENCY: "latency", Role.ERRORS: "errors"}
+#: What shows in a series before its breach; all else makes it jump, such as a pool that ran out elsewhere.
+CREEPS = {
+    "fills": ("disk_full", "memory_leak", "pool_exhaustion", "queue_backlog"),
+    "latency": ("latency_creep",),
+}
+#: A creep begins so long before people call it an incident.
+BEFORE_H, AFTER_H = 8, 1
 SOON_H = 3
 LOOK_H = 24
 
@@ -44,6 +51,8 @@ class Tally:
     said_and_came: int = 0
     came: int = 0
     came_and_said: int = 0
+    crept: int = 0
+    crept_and_said: int = 0
     ranges: int = 0
     in_range: int = 0
     in_plain_range: int = 0
@@ -83,7 +92,13 @@ def judge(seed: int, tallies: dict[str, Tally]) -> None:
     bundle = ForecasterBundle(entries, seed=seed, timing=learn_timing(looks))
     for key, entry in entries.items():
         mine = samples.filter(pl.col("series_id") == key)
-        _walk(bundle, entry, mine, start, tallies[group_of(entry.series) or ""])
+        creeps = [
+            (one.start, one.end or fleet.end)
+            for one in fleet.truth.incidents
+            if one.service == entry.series.service
+            and one.type in CREEPS.get(group_of(entry.series) or "", ())
+        ]
+        _walk(bundle, entry, mine, start, tallies[group_of(entry.series) or ""], creeps)
 
 
 def group_of(series: Series) -> str | None:
@@ -94,7 +109,12 @@ def group_of(series: Series) -> str | None:
 
 
 def _walk(
-    bundle: ForecasterBundle, entry: Entry, samples: pl.DataFrame, start: datetime, tally: Tally
+    bundle: ForecasterBundle,
+    entry: Entry,
+    samples: pl.DataFrame,
+    start: datetime,
+    tally: Tally,
+    creeps: Sequence[tuple[datetime, datetime]],
 ) -> None:
     threshold = threshold_of(entry.series)
     assert threshold is not None
@@ -149,8 +169,15 @@ def _walk(
     last = start + timedelta(hours=JUDGED_DAYS * 24 - LOOK_H)
     for at in crossings:
         if start <= at < last:
+            was_said = any(at - timedelta(hours=SOON_H) <= moment <= at for moment in said)
             tally.came += 1
-            tally.came_and_said += any(at - timedelta(hours=SOON_H) <= moment <= at for moment in said)
+            tally.came_and_said += was_said
+            crept = any(
+                begin - timedelta(hours=BEFORE_H) <= at <= end + timedelta(hours=AFTER_H)
+                for begin, end in creeps
+            )
+            tally.crept += crept
+            tally.crept_and_said += crept and was_said
 
 
 def _within_reach(recent: FloatArray, entry: Entry, level: float, threshold: float) -> bool:
@@ -206,6 +233,7 @@ def wilson(share: float, n: int) -> str:
 def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
     """The figures of one group; intervals count breaches, for looks before the same breach are alike."""
     said, came = tally.said_and_came / max(tally.said, 1), tally.came_and_said / max(tally.came, 1)
+    crept = tally.crept_and_said / max(tally.crept, 1)
     breaches = len(tally.breaches_in_range)
     holds, plain = tally.in_range / max(tally.ranges, 1), tally.in_plain_range / max(tally.ranges, 1)
     by_breach = statistics.fmean(statistics.fmean(one) for one in tally.breaches_in_range.values() or [[0]])
@@ -213,6 +241,7 @@ def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
     measured: list[tuple[str, int, float, str, float | str]] = [
         (f"said within {SOON_H} h, and it comes", tally.said, said, wilson(said, tally.said), 0.8),
         ("comes, and was said", tally.came, came, wilson(came, tally.came), 0.8),
+        ("comes by its own growth, and was said", tally.crept, crept, wilson(crept, tally.crept), 0.8),
         ("median lead of the alert, h", len(tally.leads_h), lead, "", 3.0),
         ("P10 to P90 holds the time, of hours", tally.ranges, holds, wilson(holds, breaches), 0.8),
         ("the same, mean over breaches", breaches, by_breach, wilson(by_breach, breaches), 0.8),

@@ -14,6 +14,7 @@ from models.breach_text import say, usual_pace
 from models.forecasters.conformal import fit_errors
 from models.forecasters.protocols import Bounds, FloatArray, History
 from models.forecasters.seasonal_naive import seasonal_naive
+from models.forecasters.widths import PastErrors
 from models.outlook import Case, Outlook, look_ahead
 from models.thresholds import is_upward, threshold_of
 
@@ -38,11 +39,10 @@ def outlook(values: FloatArray, series: Series = DISK, *, an_hour_ago: float | N
         seasons=(24, 168),
         bounds=Bounds(lower=0.0),
     )
-    rows = [
-        values[at : at + 24] - seasonal_naive(values[:at], (24,), 24)
-        for at in range(48, len(values) - 24, 24)
-    ]
-    errors = fit_errors(np.stack(rows), floor=0.01)
+    origins = tuple(range(48, len(values) - 24, 24))
+    told = np.stack([seasonal_naive(values[:at], (24,), 24) for at in origins])
+    rows = np.stack([values[at : at + 24] for at in origins]) - told
+    errors = fit_errors(PastErrors(errors=rows, told=told, origins=origins, known=len(values)), floor=0.01)
     rng = np.random.default_rng(1)
     usual = errors.paths(seasonal_naive(values, (24,), 24), 400, Bounds(lower=0.0), rng)
     found = look_ahead(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.forecasters.backtest import Backtest, choose_origins
 from models.forecasters.checks import example
-from models.forecasters.combination import combine, prequential, weigh
+from models.forecasters.combination import combine, left_out, weigh
 from models.forecasters.pool import POOL
 from models.forecasters.pool_forecaster import PoolForecaster
 from models.forecasters.protocols import FittedForecaster, FloatArray, History
@@ -64,16 +64,23 @@ def test_a_model_without_error_forecasts_alone() -> None:
     assert weigh({"exact": 0.0, "other": 1.0}) == {"exact": 1.0}
 
 
-def test_weights_of_an_origin_know_only_the_origins_before_it() -> None:
-    actual = np.zeros((4, 2))
-    yhat = {"a": np.array([[0.0] * 2] * 3 + [[9.0] * 2]), "b": np.ones((4, 2))}
-    changed = {"a": yhat["a"].copy(), "b": yhat["b"].copy()}
-    changed["a"][3] = 1.0
-    first = prequential(Backtest(origins=(1, 2, 3, 4), actual=actual, yhat=yhat), 8)
-    second = prequential(Backtest(origins=(1, 2, 3, 4), actual=actual, yhat=changed), 8)
-    assert np.array_equal(first[:3], second[:3])
-    # Until the last origin "a" was exact, so it alone has weight there.
-    assert np.array_equal(first[3], np.full(2, -9.0))
+def test_weights_of_an_origin_do_not_know_what_came_after_it() -> None:
+    """What an origin and its overlapping neighbours met does not weigh its own forecast."""
+    rng = np.random.default_rng(1)
+    origins = tuple(range(100, 112))
+    actual, yhat = np.zeros((12, 2)), {"a": rng.normal(size=(12, 2)), "b": rng.normal(size=(12, 2))}
+    changed = actual.copy()
+    changed[4:7] = 9.0
+    told = left_out(Backtest(origins=origins, actual=actual, yhat=yhat), 4)
+    again = left_out(Backtest(origins=origins, actual=changed, yhat=yhat), 4)
+    assert np.array_equal(told[5], again[5])
+    assert not np.array_equal(told[8], again[8])
+
+
+def test_a_model_that_was_exact_elsewhere_speaks_for_a_left_out_origin() -> None:
+    yhat = {"a": np.array([[0.0]] * 5 + [[9.0]]), "b": np.ones((6, 1))}
+    told = left_out(Backtest(origins=(1, 2, 3, 4, 5, 6), actual=np.zeros((6, 1)), yhat=yhat), 8)
+    assert told[5] == pytest.approx([9.0])
 
 
 def test_origins_leave_a_past_and_a_whole_horizon() -> None:
