@@ -27,6 +27,8 @@ LOOKBACK_H = (USUAL_DAYS + 3) * 24
 LIMITED = ("cpu", "memory", "disk", "latency", "connections", "queue")
 #: A spread under this share of the limit counts as this much: 0.5 % is below what anybody acts on.
 FLOOR = 0.005
+#: Digits after the point: as many as a share of a limit has in single precision, which is what models read.
+DIGITS = 8
 #: The same for slopes: half a per cent of the limit an hour.
 SLOPE_FLOOR_PER_H = 0.005
 
@@ -240,9 +242,8 @@ def service_features(
 
 
 def _rounded(name: str) -> pl.Expr:
-    """What is not exact (spreads) ends in other last digits when its sums began elsewhere; a zero has no sign."""
-    digits = pl.col(name).round_sig_figs(10).round(9)
-    return pl.when(digits == 0).then(0.0).otherwise(digits).alias(name)
+    """What is not exact (spreads) ends in other last digits when its sums began elsewhere."""
+    return pl.col(name).round(DIGITS)
 
 
 def phase_of(ts: pl.Expr) -> pl.Expr:
