@@ -13,7 +13,7 @@ from models.failure.balance import balanced
 from models.failure.bundle import TELL_TIME_FROM
 from models.failure.calibration import calibration_error, fit_calibrator, reliability
 from models.failure.fit import FitReport
-from models.failure.learning import time_folds
+from models.failure.learning import margin, time_folds
 from models.failure.measures import nasa_score, precision_at_recall
 from models.failure.reasons import BASE, REST, tell
 
@@ -91,12 +91,10 @@ def test_factors_add_up_to_the_margin_of_the_alert_horizon(
 ) -> None:
     rows = unseen[200:205]
     index = bundle.horizons_s.index(bundle.alert_horizon_s)
-    margins = bundle.boosters[index].inplace_predict(
-        rows.select(NAMES).to_numpy().astype(np.float32), predict_type="margin"
-    )
-    for risk, margin in zip(bundle.predict(rows), margins, strict=True):
+    margins = margin(bundle.boosters[index], rows.select(NAMES).to_numpy().astype(np.float32))
+    for risk, said in zip(bundle.predict(rows), margins, strict=True):
         assert {REST, BASE} <= {factor.name for factor in risk.factors}
-        assert sum(factor.contribution for factor in risk.factors) == pytest.approx(margin, abs=1e-4)
+        assert sum(factor.contribution for factor in risk.factors) == pytest.approx(said, abs=1e-4)
 
 
 def test_the_time_range_holds_as_often_as_it_says(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
