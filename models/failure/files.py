@@ -7,10 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import xgboost as xgb
 
+from core.errors import InputError
 from models.failure.bundle import FailureBundle
 from models.failure.calibration import Calibrator
 from models.failure.remaining import RemainingTime
 
+#: Raised whenever older files could no longer be read: 2 has several boosters for a horizon.
+FORMAT = 2
 META, CURVES, TYPES = "meta.json", "curves.npz", "types.ubj"
 
 
@@ -18,6 +21,7 @@ def to_files(bundle: FailureBundle) -> dict[str, bytes]:
     """Named files that `from_files` makes the same bundle of."""
     remaining = bundle.remaining
     meta = {
+        "format": FORMAT,
         "names": bundle.names,
         "horizons_s": bundle.horizons_s,
         "base": bundle.base,
@@ -51,8 +55,16 @@ def to_files(bundle: FailureBundle) -> dict[str, bytes]:
 
 
 def from_files(files: Mapping[str, bytes]) -> FailureBundle:
-    """The bundle that `to_files` was called on."""
+    """The bundle that `to_files` was called on.
+
+    Raises:
+        InputError: the files are of another format.
+    """
     meta = json.loads(files[META])
+    if meta.get("format") != FORMAT:
+        raise InputError(
+            f"the failure model is of format {meta.get('format', 1)}, not {FORMAT}; train it again"
+        )
     with np.load(io.BytesIO(files[CURVES]), allow_pickle=False) as loaded:
         curves = dict(loaded)
     kept = meta["remaining"]

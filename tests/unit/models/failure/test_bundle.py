@@ -1,12 +1,13 @@
 """The failure model: calibrated, never falling with the horizon, with reasons that add up, and honest when poor."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
-from core.errors import InsufficientDataError, InvalidFrameError
+from core.errors import InputError, InsufficientDataError, InvalidFrameError
 from models.failure import FailureBundle, fit_failure
 from models.failure.alarms import RELEASE_SHARE, alarm_runs, leads_h
 from models.failure.balance import balanced
@@ -78,6 +79,13 @@ def test_risks_are_found_and_mean_what_they_say(bundle: FailureBundle, unseen: p
     said = bundle.probabilities(x)[:, 1]
     assert precision_at_recall(happened, said, 0.8) > 0.8
     assert calibration_error(said, happened) < 0.03
+
+
+def test_files_of_another_format_are_refused(bundle: FailureBundle) -> None:
+    files = bundle.to_files()
+    old = json.dumps({**json.loads(files["meta.json"]), "format": 1}).encode()
+    with pytest.raises(InputError, match="train it again"):
+        FailureBundle.from_files({**files, "meta.json": old})
 
 
 def test_probabilities_never_fall_with_the_horizon(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
