@@ -309,14 +309,15 @@ def phase_of(ts: pl.Expr) -> pl.Expr:
 
 def check_ranges(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> None:
     """Raises InvalidFrameError naming the first feature with a value outside its range."""
-    bad = frame.select(
-        ((pl.col(n) < BY_NAME[n].low - 1e-9) | (pl.col(n) > BY_NAME[n].high + 1e-9) | pl.col(n).is_nan())
-        .any()
-        .alias(n)
-        for n in names
-    ).row(0, named=True)
-    for name, outside in bad.items():
-        if outside:
+    column = pl.col(names)
+    least, most, broken = (
+        frame.select(found).row(0, named=True)
+        for found in (column.min(), column.max(), column.is_nan().any())
+    )
+    for name in names:
+        low, high = BY_NAME[name].low - 1e-9, BY_NAME[name].high + 1e-9
+        # Nothing but nulls has neither.
+        if broken[name] or (least[name] is not None and (least[name] < low or most[name] > high)):
             raise InvalidFrameError(
                 f"feature {name!r} has values outside [{BY_NAME[name].low}, {BY_NAME[name].high}]"
             )
