@@ -119,7 +119,8 @@ def fit_failure(
         for h in horizons_s
     }
     trust = failures / (failures + FEW_FAILURES) if failures < 2 * FEW_FAILURES else 1.0
-    alert = fitted[alert_s].held_out
+    # What the bundle will say is drawn towards the rate; a threshold for other numbers would never be reached.
+    alert = trust * fitted[alert_s].held_out + (1 - trust) * base[horizons_s.index(alert_s)]
     seen = ~np.isnan(alert)
     threshold = budget_threshold(
         moments.frame.filter(pl.Series(seen)), alert[seen], y[alert_s][seen], budget_per_week

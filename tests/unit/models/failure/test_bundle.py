@@ -168,11 +168,13 @@ def test_a_handful_of_failures_teaches_nothing_but_their_rate() -> None:
 
 
 def test_few_failures_are_never_a_confident_number() -> None:
-    few, report = fit_failure(moments(24), NAMES, seed=3, trials=1)
+    few, report = fit_failure(moments(24), NAMES, seed=3, trials=1, budget_per_week=0.5)
     rich, _ = fit_failure(moments(80), NAMES, seed=3, trials=1)
     x = np.array([[0.93, 0.055, 12.0]], dtype=np.float32)
     assert few.probabilities(x).max() < rich.probabilities(x).max()
     assert few.notes == report.notes != ()
+    # Drawn towards the rate, but not so that no alarm could ever rise.
+    assert few.probabilities(x)[0, few.horizons_s.index(few.alert_horizon_s)] >= few.alert_threshold
 
 
 def test_nothing_usable_is_told() -> None:
