@@ -7,7 +7,7 @@ import polars as pl
 
 from core.domain import DEFAULT_STEP_S
 from core.errors import InputError, InvalidFrameError
-from features import windows
+from features import calm, windows
 from features.grid import AGE_CAP_H, UPSTREAM
 from features.slots import SLOTS
 
@@ -27,6 +27,8 @@ LOOKBACK_H = (USUAL_DAYS + 3) * 24
 LIMITED = ("cpu", "memory", "disk", "latency", "connections", "queue")
 #: A spread under this share of the limit counts as this much: 0.5 % is below what anybody acts on.
 FLOOR = 0.005
+#: Digits after the point: as many as a share of a limit has in single precision, which is what models read.
+DIGITS = 8
 #: The same for slopes: half a per cent of the limit an hour.
 SLOPE_FLOOR_PER_H = 0.005
 
@@ -61,6 +63,10 @@ AHEAD_H = 3
 #: A rise is looked back on over so many hours, and from where it had reached these shares of what it is now.
 RISE_H = 36
 PARTS = {"tenth": 0.1, "half": 0.5, "most": 0.75}
+#: What is on its way from its usual level to its limit: hours that count, and from which share of the way on.
+ON_WAY_H, ON_WAY = 36, 0.08
+#: Its usual level: this quantile of the last days, the newest hours left out.
+USUAL_QUANTILE, USUAL_WITHOUT_H = 0.4, 2
 #: Families of the resource that will be full first, whichever it is: one incident teaches about all resources.
 TIGHTEST = (
     "level_15m", "slope_1h", "slope_3h", "slope_6h", "slope_24h", "hours_to_limit_1h", "hours_to_limit_3h",
@@ -68,6 +74,7 @@ TIGHTEST = (
     "hours_to_limit_since_most", "in_3h_at_1h", "in_3h_at_3h", "in_3h_at_6h", "beyond_usual_1h", "beyond_usual_3h",
     "beyond_usual_6h", "pace_change_6h", "below_high_6h", "rising_share_12h", "acceleration_3h", "spread_1h",
     "deviation", "times_usual_slope", "above_ceiling", "rise_24h",
+    "way_15m", "way_1h", "hours_on_way", "hours_to_limit_since_usual",
 )  # fmt: skip
 
 
@@ -101,6 +108,8 @@ def _of_slot(slot: str) -> Iterable[Feature]:
         yield Feature(f"{slot}_slope_{hours}h", expression, slot, "slope", hours, stage=stage)
     if slot in LIMITED:
         yield from _of_limited(slot)
+    if slot in FILLING:
+        yield from _of_filling(slot)
     slope = pl.col(f"{slot}_slope_3h")
     change = windows.change_per_h(slope, 3 * ROWS_PER_H, ROWS_PER_H)
     yield Feature(f"{slot}_acceleration_3h", change, slot, "acceleration", 6, stage=2)
@@ -116,6 +125,47 @@ def _of_slot(slot: str) -> Iterable[Feature]:
     above = windows.above_ceiling(hour, ROWS_PER_DAY, USUAL_DAYS)
     yield Feature(f"{slot}_above_ceiling", above, slot, "above_ceiling", 24 * USUAL_DAYS, stage=1)
     yield Feature(f"{slot}_rise_24h", windows.rise_from_low(hour, ROWS_PER_DAY), slot, "rise", 24, stage=1)
+
+
+def calm_columns(slot: str) -> tuple[dict[str, pl.Expr], dict[str, pl.Expr]]:
+    """What `_of_filling` reads, in two steps: the level without traffic and teeth, how high a tooth is ahead."""
+    level = pl.col(slot)
+    calm_level = calm.without_traffic(level, pl.col("traffic")) - calm.tooth(level)
+    once = {f"_calm_{slot}": calm_level, f"_ahead_{slot}": calm.tooth(level, AHEAD_H * PER_H)}
+    name = pl.col(f"_calm_{slot}")
+    return once, {
+        f"_calm_{slot}_15m": windows.mean(name, PER_H // 4),
+        f"_calm_{slot}_1h": windows.mean(name, PER_H),
+    }
+
+
+def usual_calm(slot: str) -> pl.Expr:
+    """The level that the slot keeps without traffic and teeth, half hour by half hour."""
+    rows = calm.DAYS * ROWS_PER_DAY
+    return (
+        pl.col(f"_calm_{slot}_1h")
+        .rolling_quantile(
+            USUAL_QUANTILE, window_size=rows, min_samples=ROWS_PER_DAY // 2, interpolation="linear"
+        )
+        .shift(USUAL_WITHOUT_H * ROWS_PER_H)
+    )
+
+
+def _of_filling(slot: str) -> Iterable[Feature]:
+    """How far the slot has come from its usual level to its limit, since when, and when it is there at that pace."""
+    usual = pl.col(f"_usual_{slot}")
+    room = (1.0 - pl.col(f"_ahead_{slot}") - usual).clip(lower_bound=windows.LEAST_ROOM)
+    for window, hours in (("15m", 0.25), ("1h", 1)):
+        way = ((pl.col(f"_calm_{slot}_{window}") - usual) / room).clip(-5.0, 5.0)
+        yield Feature(f"{slot}_way_{window}", way, slot, "way", hours, -5.0, 5.0, 1)
+    way, name = pl.col(f"{slot}_way_1h"), f"{slot}_hours_on_way"
+    since = windows.hours_over(way, ON_WAY, ON_WAY_H * ROWS_PER_H, ROWS_PER_H)
+    yield Feature(name, since, slot, "hours_on_way", ON_WAY_H, 0.0, ON_WAY_H, 2)
+    until = windows.hours_to_limit(
+        pl.col(f"{slot}_way_15m"), (way - ON_WAY) / pl.col(name).clip(lower_bound=0.1)
+    )
+    name = f"{slot}_hours_to_limit_since_usual"
+    yield Feature(name, until, slot, "hours_to_limit_since", ON_WAY_H, 0.0, windows.HOURS_CAP, 3)
 
 
 def _of_limited(slot: str) -> Iterable[Feature]:
@@ -179,6 +229,8 @@ def _of_all() -> Iterable[Feature]:
         yield Feature(name, soonest, "saturation", "hours_to_limit_since", RISE_H, 0.0, windows.HOURS_CAP, 3)
     fullest = pl.max_horizontal([f"{slot}_level_15m" for slot in FILLING])
     yield Feature("highest_saturation", fullest, "saturation", "level", 0.25, 0.0, stage=1)
+    furthest = pl.max_horizontal([f"{slot}_way_15m" for slot in FILLING])
+    yield Feature("furthest_way", furthest, "saturation", "way", 0.25, -5.0, 5.0, 2)
     for name in UPSTREAM:
         yield Feature(f"{name}_15m", windows.mean(pl.col(name), PER_H // 4), "upstream", "level", 0.25)
     rise = windows.rise_from_low(pl.col("upstream_errors"), PER_H)
@@ -205,6 +257,10 @@ _SLOT_FEATURES = {feature.name: feature for slot in SLOTS for feature in _of_slo
 FEATURES: tuple[Feature, ...] = (*_SLOT_FEATURES.values(), *_of_tightest(_SLOT_FEATURES), *_of_all())
 BY_NAME = {feature.name: feature for feature in FEATURES}
 FEATURE_NAMES: tuple[str, ...] = tuple(BY_NAME)
+#: Columns that features read and nobody keeps, in the order in which they are made.
+_CALM = [calm_columns(slot) for slot in FILLING]
+HIDDEN = tuple({name: made for slot in _CALM for name, made in slot[step].items()} for step in range(2))
+HIDDEN_USUAL = {f"_usual_{slot}": usual_calm(slot) for slot in FILLING}
 STAGES = tuple(
     {feature.name: feature.expression for feature in FEATURES if feature.stage == stage} for stage in range(5)
 )
@@ -226,10 +282,12 @@ def service_features(
     if unknown:
         raise InputError(f"no such feature: {', '.join(unknown)}")
     try:
-        steps = wide.with_columns(_phase=phase_of(pl.col("ts"))).with_columns(**STAGES[0])
+        steps = wide.with_columns(_phase=phase_of(pl.col("ts")))
+        for columns in (*HIDDEN, STAGES[0]):
+            steps = steps.with_columns(**columns)
         parts = []
         for phase in phases:
-            rows = steps.filter(pl.col("_phase") == phase)
+            rows = steps.filter(pl.col("_phase") == phase).with_columns(**HIDDEN_USUAL)
             # Stage by stage: a lazy query over all of them is optimised for seconds.
             for stage in STAGES[1:]:
                 rows = rows.with_columns(**stage)
@@ -240,9 +298,8 @@ def service_features(
 
 
 def _rounded(name: str) -> pl.Expr:
-    """What is not exact (spreads) ends in other last digits when its sums began elsewhere; a zero has no sign."""
-    digits = pl.col(name).round_sig_figs(10).round(9)
-    return pl.when(digits == 0).then(0.0).otherwise(digits).alias(name)
+    """What is not exact (spreads) ends in other last digits when its sums began elsewhere."""
+    return pl.col(name).round(DIGITS)
 
 
 def phase_of(ts: pl.Expr) -> pl.Expr:
@@ -252,14 +309,15 @@ def phase_of(ts: pl.Expr) -> pl.Expr:
 
 def check_ranges(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> None:
     """Raises InvalidFrameError naming the first feature with a value outside its range."""
-    bad = frame.select(
-        ((pl.col(n) < BY_NAME[n].low - 1e-9) | (pl.col(n) > BY_NAME[n].high + 1e-9) | pl.col(n).is_nan())
-        .any()
-        .alias(n)
-        for n in names
-    ).row(0, named=True)
-    for name, outside in bad.items():
-        if outside:
+    column = pl.col(names)
+    least, most, broken = (
+        frame.select(found).row(0, named=True)
+        for found in (column.min(), column.max(), column.is_nan().any())
+    )
+    for name in names:
+        low, high = BY_NAME[name].low - 1e-9, BY_NAME[name].high + 1e-9
+        # Nothing but nulls has neither.
+        if broken[name] or (least[name] is not None and (least[name] < low or most[name] > high)):
             raise InvalidFrameError(
                 f"feature {name!r} has values outside [{BY_NAME[name].low}, {BY_NAME[name].high}]"
             )

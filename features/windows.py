@@ -4,12 +4,17 @@ A window is a number of steps and ends at the present one. Missing values are sk
 half of its values answers null. The same expression serves a fleet's history and its newest moment.
 """
 
+import numba
 import numpy as np
 import polars as pl
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 #: Slopes and differences are told a day ahead at most; a limit further off than that is "not soon".
 HOURS_CAP = 48.0
+#: What is nearer to its limit than this share of it as a rule counts as this near.
+LEAST_ROOM = 0.05
 
 
 def mean(column: pl.Expr, steps: int) -> pl.Expr:
@@ -65,18 +70,27 @@ def _over_days(column: pl.Expr, ahead: int, steps_per_day: int, days: int) -> pl
 
     def trimmed(values: pl.Series) -> pl.Series:
         now = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-        then = np.full((days, len(now)), np.nan)
-        for day in range(1, days + 1):
-            back = day * steps_per_day - ahead
-            then[day - 1, back:] = now[: max(0, len(now) - back)]
-        known = (~np.isnan(then)).sum(axis=0)
-        total = np.nansum(then, axis=0)
-        inner = total - np.fmax.reduce(then, axis=0) - np.fmin.reduce(then, axis=0)
-        mean = np.where(known > 2, inner / np.maximum(known - 2, 1), total / np.maximum(known, 1))
-        return pl.Series(np.where(known > 0, mean, np.nan)).fill_nan(None)
+        return pl.Series(_trimmed_means(now, ahead, steps_per_day, days)).fill_nan(None)
 
-    # In Polars' own expressions this is a hundred times slower: seven shifts, each materialised for each use.
+    # In Polars' own expressions this is a thousand times slower: seven shifts, each materialised for each use.
     return column.map_batches(trimmed, return_dtype=pl.Float64)
+
+
+@numba.njit(cache=True)
+def _trimmed_means(now: Floats, ahead: int, steps_per_day: int, days: int) -> Floats:
+    out = np.full(len(now), np.nan)
+    for row in range(len(now)):
+        total, high, low, known = 0.0, -np.inf, np.inf, 0
+        for day in range(1, days + 1):
+            at = row + ahead - day * steps_per_day
+            if at >= 0 and not np.isnan(now[at]):
+                total, known = total + now[at], known + 1
+                high, low = max(high, now[at]), min(low, now[at])
+        if known > 2:
+            out[row] = (total - high - low) / (known - 2)
+        elif known > 0:
+            out[row] = total / known
+    return out
 
 
 def deviation(level: pl.Expr, usual: pl.Expr, scale: pl.Expr, floor: float) -> pl.Expr:
@@ -113,18 +127,33 @@ def hours_since_share(level: pl.Expr, share: float, steps: int, steps_per_h: flo
 
     def since(values: pl.Series) -> pl.Series:
         now = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-        past = sliding_window_view(np.concatenate([np.full(steps, np.nan), now]), steps + 1)[:, ::-1]
-        low = np.fmin.reduce(past, axis=1)
-        mark = low + share * (now - low)
-        rows = np.arange(len(now))
-        back = np.maximum((past <= mark[:, None]).argmax(axis=1), 1)
-        under, over = past[rows, back], past[rows, back - 1]
-        # A gap beside the crossing leaves its place open within a step.
-        part = np.nan_to_num((mark - under) / np.where(over > under, over - under, np.inf))
-        passed = np.maximum(back - np.clip(part, 0.0, 1.0), 0.1)
-        return pl.Series(np.where(np.isnan(now), np.nan, passed / steps_per_h)).fill_nan(None)
+        lowest = values.rolling_min(steps + 1, min_samples=1).cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return pl.Series(_steps_since_share(now, lowest, share, steps) / steps_per_h).fill_nan(None)
 
     return level.map_batches(since, return_dtype=pl.Float64)
+
+
+@numba.njit(cache=True)
+def _steps_since_share(level: Floats, lowest: Floats, share: float, steps: int) -> Floats:
+    out = np.full(len(level), np.nan)
+    for row in range(len(level)):
+        if np.isnan(level[row]):
+            continue
+        first = max(0, row - steps)
+        mark = lowest[row] + share * (level[row] - lowest[row])
+        back = 1
+        for at in range(row, first - 1, -1):
+            if level[at] <= mark:
+                back = max(row - at, 1)
+                break
+        passed = float(back)
+        if back <= row:
+            under, over = level[row - back], level[row - back + 1]
+            # A gap beside the crossing leaves its place open within a step.
+            if over > under:
+                passed -= min(max((mark - under) / (over - under), 0.0), 1.0)
+        out[row] = max(passed, 0.1)
+    return out
 
 
 def below_high(level: pl.Expr, steps: int) -> pl.Expr:
@@ -136,6 +165,13 @@ def share_rising(slope: pl.Expr, steps: int, floor: float) -> pl.Expr:
     """In which share of the last `steps` the slope was over `floor`, in [0, 1]."""
     rising = (slope > floor).cast(pl.Float64)
     return rising.rolling_mean(steps, min_samples=max(1, steps // 4)).clip(0.0, 1.0)
+
+
+def hours_over(column: pl.Expr, mark: float, steps: int, steps_per_h: float) -> pl.Expr:
+    """Hours since the column was last at most `mark`, 0 while it is, at most the window of `steps`; gaps count on."""
+    row = pl.int_range(pl.len())
+    last = pl.when(column <= mark).then(row).forward_fill()
+    return ((row - last) / steps_per_h).fill_null(steps / steps_per_h).clip(0.0, steps / steps_per_h)
 
 
 def hours_to_limit(level: pl.Expr, slope: pl.Expr) -> pl.Expr:

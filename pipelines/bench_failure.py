@@ -14,6 +14,7 @@ from sklearn.metrics import average_precision_score
 from core.errors import InputError
 from features.runs import fit_conditions, run_features
 from models.failure.calibration import calibration_error
+from models.failure.fit import NEARBY
 from models.failure.learning import CLASSIFIER, fit_horizon, group_folds, margin
 from models.failure.measures import coverage, nasa_score
 from models.failure.peers import fit_logistic, fit_rule
@@ -27,6 +28,8 @@ SOON = 30.0
 COLUMNS = 26
 SEED = 20260101
 FOLDS = 5
+#: Ranges come from models that learned from nearly as many units as the last one, or they are too wide.
+RANGE_FOLDS = 10
 
 Floats = NDArray[np.float64]
 
@@ -107,10 +110,19 @@ def bench_failure(
     soon, soon_test = ((rest <= SOON).astype(np.float64) for rest in (remaining, remaining_test))
     folds = group_folds(train.units, FOLDS, SEED)
     progress("remaining life", 1, 3)
-    life = fit_remaining(x, remaining, folds, cap=CAP, seed=SEED, workers=2)
+    ranges = group_folds(train.units, RANGE_FOLDS, SEED)
+    life = fit_remaining(x, remaining, ranges, cap=CAP, seed=SEED, workers=2)
     progress("fails within 30", 2, 3)
-    risk = fit_horizon(x, soon, folds, seed=SEED, workers=2, params={**CLASSIFIER, "min_child_weight": 20.0})
-    said = risk.calibrator(margin(risk.booster, x_test))
+    risk = fit_horizon(
+        x,
+        soon,
+        folds,
+        seed=SEED,
+        workers=2,
+        params={**CLASSIFIER, "min_child_weight": 20.0},
+        nearby=[(remaining <= share * SOON).astype(np.float64) for share in NEARBY],
+    )
+    said = risk.calibrator(margin(risk.boosters, x_test))
     last = test.lasts
     quantiles = life.quantiles(x_test[last])
     levels = [index for index, name in enumerate(names) if name.endswith("_level") or name == "cycle"]

@@ -1,8 +1,9 @@
 """Build the failure features from the samples, keep them, and bring the newest online."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -10,8 +11,9 @@ import polars as pl
 from core.domain import DEFAULT_STEP_S, Event, Series, service_id
 from core.errors import InsufficientDataError
 from features.catalog import FEATURE_NAMES, LOOKBACK_H, RASTER, RASTER_S, check_ranges, service_features
-from features.grid import AGE_CAP_H, fleet_grid
+from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.slots import slot_of
+from pipelines.parallel import chunked, map_chunks
 from pipelines.progress import Progress, silent
 from pipelines.service_graph import Edges, service_graph
 
@@ -24,8 +26,12 @@ EVERY_S = RASTER_S
 HISTORY = timedelta(days=60)
 #: Samples may come in so late and still count.
 LATE = timedelta(days=1)
-#: Services whose samples are in memory at once.
+#: Services whose samples are read at once.
 CHUNK = 100
+#: Services that one worker gets at a time.
+PART = 10
+#: Under so many services starting workers takes longer than they save.
+WORTH_PROCESSES = 100
 #: Online answers older than the view's TTL are stale, so only this much is brought online.
 FRESH = timedelta(minutes=15)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,12 +66,19 @@ def build_features(
     begin, now = _span(platform, start, end or at)
     series = [one for one in platform.store.series.find() if slot_of(one) is not None]
     services = sorted({one.service for one in series})
-    rows = done = 0
-    for chunk in (services[first : first + CHUNK] for first in range(0, len(services), CHUNK)):
-        for _, frame in _chunk_features(platform, series, chunk, begin, now):
-            rows += platform.store.features.write(frame)
-            done += 1
-            progress("features", done, len(services))
+    settings = platform.settings
+    # Who asks for a cluster by name gets one, however small the fleet.
+    worth = settings.compute != "processes" or len(services) >= WORTH_PROCESSES
+    frames = map_chunks(
+        features_of_part,
+        _parts(platform, series, services, begin, now),
+        workers=settings.workers if worth else 1,
+        compute=settings.compute,
+    )
+    rows = 0
+    for done, frame in enumerate(chain.from_iterable(frames), start=1):
+        rows += platform.store.features.write(frame)
+        progress("features", done, len(services))
     return FeatureReport(start=begin, end=now, services=len(services), rows=rows)
 
 
@@ -100,33 +113,57 @@ def _span(platform: "Platform", start: datetime | None, end: datetime | None) ->
     return _floor(min(begin, now)), now
 
 
-def _chunk_features(
+@dataclass(frozen=True)
+class Part:
+    """What one worker makes features of: a few services' wide frames, and which of their moments are kept."""
+
+    wide: Sequence[tuple[str, pl.DataFrame]]
+    begin: datetime
+    now: datetime
+
+
+def _parts(
     platform: "Platform", series: Sequence[Series], services: Sequence[str], begin: datetime, now: datetime
-) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The features of some services; what they depend on is read with them."""
+) -> Iterator[Part]:
+    """The services in parts; samples are read for many at once, what they depend on with them."""
     graph = _callees(service_graph(platform.settings.service_graph, series))
-    needed = set(services) | {name for service in services for name in graph.get(service, ())}
-    picked = [one for one in series if one.service in needed]
     first = begin - timedelta(hours=LOOKBACK_H)
-    samples = platform.store.samples.read(
-        first, now + timedelta(seconds=1), [one.series_id for one in picked]
-    )
     # Ages of events reach further back than windows of samples.
     since = begin - timedelta(hours=AGE_CAP_H)
     events: list[Event] = [
         e for e in platform.store.events.between(since, now + timedelta(seconds=1)) if e.at <= now
     ]
-    grid = fleet_grid(samples, picked, events, start=first, end=now, depends_on=graph)
-    wanted = {service_id(platform.tenant, service) for service in services}
-    keep = (pl.col("ts") >= begin) & ((pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == now))
+    for chunk in chunked(services, CHUNK):
+        needed = set(chunk) | {name for service in chunk for name in graph.get(service, ())}
+        picked = [one for one in series if one.service in needed]
+        samples = platform.store.samples.read(
+            first, now + timedelta(seconds=1), [one.series_id for one in picked]
+        )
+        grid = fleet_grid(samples, picked, events, start=first, end=now, depends_on=graph)
+        wanted = {service_id(platform.tenant, service) for service in chunk}
+        yield from parts_of(grid, wanted, begin, now)
+
+
+def parts_of(grid: FleetGrid, wanted: Collection[str], begin: datetime, now: datetime) -> Iterator[Part]:
+    """The wanted services (`<tenant>/<service>`) of a grid, a few at a time."""
+    wide = (one for one in grid.wide() if one[0] in wanted)
+    while frames := list(islice(wide, PART)):
+        yield Part(frames, begin, now)
+
+
+def features_of_part(part: Part) -> list[pl.DataFrame]:
+    """What a worker process does: the checked features of each service at the half hours and the newest moment."""
+    keep = (pl.col("ts") >= part.begin) & (
+        (pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == part.now)
+    )
     # The half hours, and the newest moment's own place in its half hour.
-    phases = sorted({0, int(now.timestamp()) // DEFAULT_STEP_S % RASTER})
-    for identity, wide in grid.wide():
-        if identity not in wanted:
-            continue
+    phases = sorted({0, int(part.now.timestamp()) // DEFAULT_STEP_S % RASTER})
+    found = []
+    for identity, wide in part.wide:
         frame = service_features(wide, phases=phases).filter(keep)
         check_ranges(frame)
-        yield identity, frame.select(pl.lit(identity).alias("service_id"), "ts", *FEATURE_NAMES)
+        found.append(frame.select(pl.lit(identity).alias("service_id"), "ts", *FEATURE_NAMES))
+    return found
 
 
 def _callees(edges: Edges) -> dict[str, tuple[str, ...]]:

@@ -92,7 +92,7 @@ def choose(
 
     fitted = in_parallel([job(candidate) for candidate in candidates], workers)
     trials = [
-        Trial(candidate, float(average_precision_score(y[hold], margin(booster, x[hold]))))
+        Trial(candidate, float(average_precision_score(y[hold], margin([booster], x[hold]))))
         for candidate, booster in zip(candidates, fitted, strict=True)
     ]
     ranked = sorted(trials, key=lambda trial: -trial.average_precision)

@@ -34,7 +34,7 @@ class FailureBundle:
         names: features, in the order of the columns.
         horizons_s: ascending.
         base: probability of failure within each horizon by the plain rate of incidents; the answer without boosters.
-        boosters: one for each horizon; empty where there were too few incidents to learn from.
+        boosters: for each horizon some whose mean margin counts; empty where there were too few incidents.
         calibrators: one for each horizon.
         remaining: the hours to a failure that comes within the longest horizon.
         types: classifier of the next failure's type, null where there are too few of each; `type_names` its classes.
@@ -49,7 +49,7 @@ class FailureBundle:
     horizons_s: tuple[int, ...]
     base: tuple[float, ...]
     alert_horizon_s: int
-    boosters: tuple[xgb.Booster, ...] = ()
+    boosters: tuple[tuple[xgb.Booster, ...], ...] = ()
     calibrators: tuple[Calibrator, ...] = ()
     remaining: RemainingTime | None = None
     types: xgb.Booster | None = None
@@ -68,7 +68,7 @@ class FailureBundle:
         margins = (
             [trees.margins(x) for trees in self._trees]
             if len(x) <= FEW_ROWS
-            else [margin(booster, x) for booster in self.boosters]
+            else [margin(boosters, x) for boosters in self.boosters]
         )
         learned = [calibrate(one) for calibrate, one in zip(self.calibrators, margins, strict=True)]
         mixed = self.trust * np.column_stack(learned) + (1 - self.trust) * base
@@ -146,7 +146,7 @@ class FailureBundle:
 
     @cached_property
     def _trees(self) -> tuple[FlatTrees, ...]:
-        return tuple(flatten(booster, len(self.names)) for booster in self.boosters)
+        return tuple(flatten(boosters, len(self.names)) for boosters in self.boosters)
 
     def to_files(self) -> dict[str, bytes]:
         """Named files; no pickle (`models.failure.files`)."""

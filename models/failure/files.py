@@ -7,10 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import xgboost as xgb
 
+from core.errors import InputError
 from models.failure.bundle import FailureBundle
 from models.failure.calibration import Calibrator
 from models.failure.remaining import RemainingTime
 
+#: Raised whenever older files could no longer be read: 2 has several boosters for a horizon.
+FORMAT = 2
 META, CURVES, TYPES = "meta.json", "curves.npz", "types.ubj"
 
 
@@ -18,6 +21,7 @@ def to_files(bundle: FailureBundle) -> dict[str, bytes]:
     """Named files that `from_files` makes the same bundle of."""
     remaining = bundle.remaining
     meta = {
+        "format": FORMAT,
         "names": bundle.names,
         "horizons_s": bundle.horizons_s,
         "base": bundle.base,
@@ -28,7 +32,7 @@ def to_files(bundle: FailureBundle) -> dict[str, bytes]:
         "failures": bundle.failures,
         "notes": bundle.notes,
         "reliability": {str(horizon): rows for horizon, rows in bundle.reliability.items()},
-        "learned": len(bundle.boosters),
+        "learned": [len(boosters) for boosters in bundle.boosters],
         "remaining": {"cap": remaining.cap, "boosters": len(remaining.boosters)} if remaining else None,
     }
     curves = {}
@@ -36,8 +40,9 @@ def to_files(bundle: FailureBundle) -> dict[str, bytes]:
         curves[f"margins_{index}"] = calibrator.margins
         curves[f"probabilities_{index}"] = calibrator.probabilities
     files = {META: json.dumps(meta, indent=1).encode()}
-    for index, booster in enumerate(bundle.boosters):
-        files[f"horizon_{index}.ubj"] = _raw(booster)
+    for index, boosters in enumerate(bundle.boosters):
+        for member, booster in enumerate(boosters):
+            files[f"horizon_{index}_{member}.ubj"] = _raw(booster)
     if remaining is not None:
         curves |= {"remaining_knots": remaining.knots, "remaining_ranges": remaining.ranges}
         for index, booster in enumerate(remaining.boosters):
@@ -50,8 +55,16 @@ def to_files(bundle: FailureBundle) -> dict[str, bytes]:
 
 
 def from_files(files: Mapping[str, bytes]) -> FailureBundle:
-    """The bundle that `to_files` was called on."""
+    """The bundle that `to_files` was called on.
+
+    Raises:
+        InputError: the files are of another format.
+    """
     meta = json.loads(files[META])
+    if meta.get("format") != FORMAT:
+        raise InputError(
+            f"the failure model is of format {meta.get('format', 1)}, not {FORMAT}; train it again"
+        )
     with np.load(io.BytesIO(files[CURVES]), allow_pickle=False) as loaded:
         curves = dict(loaded)
     kept = meta["remaining"]
@@ -60,10 +73,13 @@ def from_files(files: Mapping[str, bytes]) -> FailureBundle:
         horizons_s=tuple(meta["horizons_s"]),
         base=tuple(meta["base"]),
         alert_horizon_s=meta["alert_horizon_s"],
-        boosters=tuple(_booster(files[f"horizon_{index}.ubj"]) for index in range(meta["learned"])),
+        boosters=tuple(
+            tuple(_booster(files[f"horizon_{index}_{member}.ubj"]) for member in range(members))
+            for index, members in enumerate(meta["learned"])
+        ),
         calibrators=tuple(
             Calibrator(curves[f"margins_{index}"], curves[f"probabilities_{index}"])
-            for index in range(meta["learned"])
+            for index in range(len(meta["learned"]))
         ),
         remaining=RemainingTime(
             boosters=tuple(_booster(files[f"remaining_{index}.ubj"]) for index in range(kept["boosters"])),

@@ -34,6 +34,10 @@ ALERT_HORIZON_S = 6 * 3600
 #: Parameters and balance are chosen for this horizon, the one that the product promises on.
 CHOICE_HORIZON_S = 3 * 3600
 FOLDS = 3
+#: Beside each horizon its two neighbours are learned, a third shorter and a half longer.
+NEARBY = (2 / 3, 3 / 2)
+#: Between folds, so that no outcome that is learned lies in the held-out block.
+FOLD_GAP_S = GAP_S * max(NEARBY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,7 @@ def fit_failure(
         )
         return bundle, FitReport(params={}, trials=(), failures=failures, notes=(note,))
     notes = _notes(failures)
-    folds = time_folds(moments.ts, FOLDS, GAP_S)
+    folds = time_folds(moments.ts, FOLDS, FOLD_GAP_S)
     y = {h: within(moments.failure_in, moments.known, h) for h in horizons_s}
     chosen, tried = choose(
         moments.x, y[min(CHOICE_HORIZON_S, horizons_s[-1])], folds, seed=seed, count=trials, workers=workers
@@ -110,11 +114,13 @@ def fit_failure(
             workers=workers,
             params=chosen.params,
             balance=balanced(chosen.balance, seed),
+            nearby=[within(moments.failure_in, moments.known, share * h) for share in NEARBY],
         )
         for h in horizons_s
     }
     trust = failures / (failures + FEW_FAILURES) if failures < 2 * FEW_FAILURES else 1.0
-    alert = fitted[alert_s].held_out
+    # What the bundle will say is drawn towards the rate; a threshold for other numbers would never be reached.
+    alert = trust * fitted[alert_s].held_out + (1 - trust) * base[horizons_s.index(alert_s)]
     seen = ~np.isnan(alert)
     threshold = budget_threshold(
         moments.frame.filter(pl.Series(seen)), alert[seen], y[alert_s][seen], budget_per_week
@@ -125,7 +131,7 @@ def fit_failure(
         horizons_s=horizons_s,
         base=base,
         alert_horizon_s=alert_s,
-        boosters=tuple(fitted[h].booster for h in horizons_s),
+        boosters=tuple(fitted[h].boosters for h in horizons_s),
         calibrators=tuple(fitted[h].calibrator for h in horizons_s),
         remaining=remaining,
         types=types,
@@ -136,7 +142,7 @@ def fit_failure(
         notes=notes,
         reliability={h: _reliability(y[h], fitted[h].held_out) for h in horizons_s},
     )
-    params = {**chosen.params, "balance": chosen.balance, "folds": FOLDS, "gap_s": GAP_S}
+    params = {**chosen.params, "balance": chosen.balance, "folds": FOLDS, "gap_s": FOLD_GAP_S}
     return bundle, FitReport(params=params, trials=tried, failures=failures, notes=notes)
 
 

@@ -16,7 +16,7 @@ Params = Mapping[str, float | int | str]
 #: Rows to learn from, made of rows of a training fold: (features, outcome) -> (features, outcome, weight).
 Balancer = Callable[[NDArray[np.float32], Floats], tuple[NDArray[np.float32], Floats, Floats | None]]
 
-#: Shallow, slow, and each tree sees half of the features: right for a hundred failures among thousands of moments.
+#: Shallow, slow, and each tree sees a quarter of the features: right for a hundred failures among thousands of moments.
 CLASSIFIER: Params = {
     "objective": "binary:logistic",
     "tree_method": "hist",
@@ -24,7 +24,7 @@ CLASSIFIER: Params = {
     "max_depth": 4,
     "learning_rate": 0.08,
     "subsample": 0.8,
-    "colsample_bytree": 0.5,
+    "colsample_bytree": 0.25,
     "min_child_weight": 3.0,
     "reg_lambda": 3.0,
     "rounds": 100,
@@ -58,9 +58,10 @@ def train(
     return xgb.train(chosen, data, int(params["rounds"]))
 
 
-def margin(booster: xgb.Booster, x: NDArray[np.float32]) -> Floats:
-    """What the trees add up to: log-odds, or the value itself for a regressor."""
-    return np.asarray(booster.inplace_predict(x, predict_type="margin"), dtype=np.float64)
+def margin(boosters: Sequence[xgb.Booster], x: NDArray[np.float32]) -> Floats:
+    """What the trees add up to, the mean over the boosters: log-odds, or the value itself for a regressor."""
+    said = [np.asarray(one.inplace_predict(x, predict_type="margin"), dtype=np.float64) for one in boosters]
+    return np.asarray(np.mean(said, axis=0))
 
 
 def in_parallel(jobs: Sequence[Callable[[], xgb.Booster]], workers: int) -> list[xgb.Booster]:
@@ -109,15 +110,16 @@ def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> Folds:
 
 @dataclass(frozen=True)
 class FittedHorizon:
-    """A classifier of "fails within the horizon", and what it said of rows that it had not seen.
+    """Classifiers of "fails within the horizon", and what they said of rows that they had not seen.
 
     Attributes:
+        boosters: their mean margin is the answer.
         held_out: calibrated probabilities of held-out rows, by calibrators that had not seen them either; NaN
             where nothing could be said.
         held_out_margins: the margins behind them.
     """
 
-    booster: xgb.Booster
+    boosters: tuple[xgb.Booster, ...]
     calibrator: Calibrator
     held_out: Floats
     held_out_margins: Floats
@@ -132,27 +134,43 @@ def fit_horizon(
     workers: int,
     params: Params = CLASSIFIER,
     balance: Balancer | None = None,
+    nearby: Sequence[Floats] = (),
 ) -> FittedHorizon:
     """Learn on all rows whose outcome is known (`y` not NaN), and calibrate on held-out ones.
 
     Args:
+        nearby: outcomes at a somewhat shorter and longer horizon, each learned by a classifier of its own. Their mean
+            knows that a failure just beyond the horizon is more like one within it than like none, and its errors
+            are smaller than those of each.
         balance: makes the rows to learn from of those of a training fold; held-out rows stay as they are.
     """
     known = ~np.isnan(y)
     # A fold without failures to learn from cannot say anything of its rows.
     able = [k for k, rows in enumerate(folds.learn) if 0 < y[rows & known].sum() < (rows & known).sum()]
-    parts = [folds.learn[k] & known for k in able] + [known]
+    parts = [folds.learn[k] for k in able] + [np.ones(len(y), dtype=bool)]
 
-    def job(rows: Rows) -> Callable[[], xgb.Booster]:
+    def job(rows: Rows, outcomes: Floats, member: int) -> Callable[[], xgb.Booster]:
         def run() -> xgb.Booster:
             learn, outcome, weight = (
-                (x[rows], y[rows], None) if balance is None else balance(x[rows], y[rows])
+                (x[rows], outcomes[rows], None) if balance is None else balance(x[rows], outcomes[rows])
             )
-            return train(learn, outcome, params, seed=seed, weight=weight)
+            return train(learn, outcome, params, seed=seed + member, weight=weight)
 
         return run
 
-    *parts_fitted, booster = in_parallel([job(rows) for rows in parts], workers)
+    jobs, of_part = [], []
+    for index, part in enumerate(parts):
+        for member, outcomes in enumerate((y, *nearby)):
+            rows = part & ~np.isnan(outcomes)
+            # The horizon itself can be learned in every part; a nearby one that cannot does without.
+            if member == 0 or 0 < outcomes[rows].sum() < rows.sum():
+                jobs.append(job(rows, outcomes, member))
+                of_part.append(index)
+    trained = in_parallel(jobs, workers)
+    *parts_fitted, boosters = [
+        tuple(one for one, part in zip(trained, of_part, strict=True) if part == index)
+        for index in range(len(parts))
+    ]
     margins = np.full(len(y), np.nan)
     for k, fitted in zip(able, parts_fitted, strict=True):
         rows = folds.hold[k] & known
@@ -164,4 +182,4 @@ def fit_horizon(
         inside, outside = seen & folds.hold[k], seen & ~folds.hold[k]
         if inside.any() and outside.any():
             said[inside] = fit_calibrator(margins[outside], y[outside])(margins[inside])
-    return FittedHorizon(booster, fit_calibrator(margins[seen], y[seen]), said, margins)
+    return FittedHorizon(boosters, fit_calibrator(margins[seen], y[seen]), said, margins)

@@ -28,14 +28,15 @@ class Feature:
 #: Names are read, not looked up: models know nothing of the package that makes features.
 _OF_SLOT = re.compile(
     r"(?P<slot>[a-z]+)_(?P<family>level|slope|hours_to_limit_since|hours_to_limit|acceleration|spread|deviation|"
-    r"times_usual|above_ceiling|rise|beyond_usual|ahead|pace_change|below_high|rising_share|usual_change|hours_since)"
-    r"(_slope|_half|_most|_tenth)?(_(?P<window>\d+)(?P<unit>[mh]))?"
+    r"times_usual|above_ceiling|rise|beyond_usual|ahead|pace_change|below_high|rising_share|usual_change|hours_since|way|hours_on_way)"
+    r"(_slope|_half|_most|_tenth|_usual)?(_(?P<window>\d+)(?P<unit>[mh]))?"
 )
 _OTHERS: Mapping[str, tuple[str, str]] = {
     r"soonest_limit_\d+h": ("saturation", "hours_to_limit"),
     r"soonest_limit_since_(half|most)": ("saturation", "hours_to_limit_since"),
     r"highest_in_3h_at_\d+h": ("saturation", "ahead"),
     "highest_saturation": ("saturation", "level"),
+    "furthest_way": ("saturation", "way"),
     r"upstream_[a-z]+_15m": ("upstream", "level"),
     r"upstream_[a-z]+_rise_1h": ("upstream", "rise"),
     r"hours_since_(deploy|config|maintenance)": ("events", "age"),
@@ -162,15 +163,15 @@ def _slope(feature: Feature, value: float) -> str:
 
 
 def _projected(feature: Feature, value: float, stretch: str) -> str:
-    """When it is full if it goes on as over the last `stretch`."""
-    pace = f"at the pace of the last {stretch}"
+    """When it is full if it goes on as over the `stretch`."""
+    pace = f"at the pace of the {stretch}"
     if value >= HOURS_CAP:
         return f"{_noun(feature)} not on its way to {_whole(feature)} {pace}"
     return f"{_noun(feature)} at {_whole(feature)} in {value:.1f} h {pace}"
 
 
 def _hours_to_limit(feature: Feature, value: float) -> str:
-    return _projected(feature, value, _span(feature.window_h))
+    return _projected(feature, value, f"last {_span(feature.window_h)}")
 
 
 def _acceleration(feature: Feature, value: float) -> str:
@@ -188,8 +189,13 @@ def _rise(feature: Feature, value: float) -> str:
 
 
 def _hours_to_limit_since(feature: Feature, value: float) -> str:
-    part = "half" if feature.name.endswith("half") else "quarter"
-    return _projected(feature, value, f"{part} of its rise")
+    part = feature.name.rsplit("_", 1)[1]
+    stretches = {
+        "half": "last half of its rise",
+        "most": "last quarter of its rise",
+        "usual": "whole of its rise",
+    }
+    return _projected(feature, value, stretches[part])
 
 
 def _hours_since(feature: Feature, value: float) -> str:
@@ -252,6 +258,8 @@ _CLAUSES: Mapping[str, Callable[[Feature, float], str]] = {
         f"{_noun(f)} {100 * abs(v):.0f} % of {_whole(f)} below its highest of {_span(f.window_h)}"
     ),
     "rising_share": lambda f, v: f"{_noun(f)} rose in {100 * v:.0f} % of the last {_span(f.window_h)}",
+    "way": lambda f, v: f"{_noun(f)} {100 * v:.0f} % of the way from its usual level to {_whole(f)}",
+    "hours_on_way": lambda f, v: f"{_noun(f)} over its usual level for {v:.1f} h",
     "age": _age,
     "count": lambda f, v: f"{v:.0f} {'deploys' if f.name.startswith('deploy') else 'config changes'} in 24 h",
     "flag": lambda f, v: "in maintenance" if v > 0 else "not in maintenance",

@@ -36,8 +36,7 @@ class RemainingTime:
 
     def predict(self, x: NDArray[np.float32]) -> Floats:
         """Expected remaining time, in [0, cap], in the unit it was learned in."""
-        mean = np.mean([margin(booster, x) for booster in self.boosters], axis=0)
-        return np.asarray(np.clip(mean, 0.0, self.cap))
+        return np.asarray(np.clip(margin(self.boosters, x), 0.0, self.cap))
 
     def quantiles(self, x: NDArray[np.float32]) -> Floats:
         """(rows, 3): P10, P50 and P90, ascending; P50 is the prediction."""
@@ -79,7 +78,7 @@ def fit_remaining(
     said = np.full(len(target), np.nan)
     for booster, rows in zip(fitted, folds.hold, strict=False):
         if rows.any():
-            said[rows] = np.clip(margin(booster, x[rows]), 0.0, cap)
+            said[rows] = np.clip(margin([booster], x[rows]), 0.0, cap)
     seen = ~np.isnan(said)
     knots, ranges = _ranges(said[seen], remaining[seen])
     return RemainingTime(tuple(fitted[len(folds.learn) :]), cap, knots, ranges, said)

@@ -1,4 +1,4 @@
-"""One booster as flat arrays: margins and exact SHAP values of one row in tens of microseconds, without XGBoost.
+"""Boosters as flat arrays: margins and exact SHAP values of one row in tens of microseconds, without XGBoost.
 
 For every leaf, a SHAP value depends only on which of the features on its path point towards it. With at most six
 features on a path those are at most 64 patterns, so all values are worked out once and looked up afterwards.
@@ -10,6 +10,7 @@ References:
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial
@@ -57,7 +58,9 @@ def _add_up(
 
 @dataclass(frozen=True)
 class FlatTrees:
-    """All leaves of a booster; a path's features are padded to the longest by ones that always point to the leaf.
+    """All leaves of some boosters, adding up to the mean of their margins.
+
+    A path's features are padded to the longest by ones that always point to the leaf.
 
     Attributes:
         feature: (leaves, depth) column of each feature on the path.
@@ -80,7 +83,7 @@ class FlatTrees:
     bias: float
 
     def margins(self, x: NDArray[np.float32]) -> Floats:
-        """Margin of each row, as the booster itself gives it (sums in double precision)."""
+        """Margin of each row, as the boosters themselves give it (sums in double precision)."""
         return self._added(x, np.empty((0, self.columns)))
 
     def contributions(self, x: NDArray[np.float32]) -> Floats:
@@ -106,10 +109,14 @@ class FlatTrees:
         return margins
 
 
-def flatten(booster: xgb.Booster, columns: int) -> FlatTrees:
-    """The booster's leaves with all their SHAP values."""
-    model = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]
-    leaves = [leaf for tree in model["trees"] for leaf in _leaves(tree)]
+def flatten(boosters: Sequence[xgb.Booster], columns: int) -> FlatTrees:
+    """The leaves of the boosters with all their SHAP values, for the mean of the boosters' margins."""
+    leaves = [
+        (path, value / len(boosters))
+        for booster in boosters
+        for tree in json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
+        for path, value in _leaves(tree)
+    ]
     depth = max(1, max(len(path) for path, _ in leaves))
     shape = (len(leaves), depth)
     feature = np.zeros(shape, dtype=np.int64)
@@ -123,7 +130,8 @@ def flatten(booster: xgb.Booster, columns: int) -> FlatTrees:
     value = np.array([value for _, value in leaves])
     draft = FlatTrees(columns, feature, low, high, missing, value, np.empty((0, depth)), 0.0, 0.0)
     probe = np.zeros((1, columns), dtype=np.float32)
-    base = float(booster.inplace_predict(probe, predict_type="margin")[0]) - float(draft.margins(probe)[0])
+    said = [float(booster.inplace_predict(probe, predict_type="margin")[0]) for booster in boosters]
+    base = float(np.mean(said)) - float(draft.margins(probe)[0])
     bias = base + float(np.sum(value * cover.prod(axis=1)))
     shares = _shares(cover, value).reshape(-1, depth)
     return FlatTrees(columns, feature, low, high, missing, value, shares, base, bias)

@@ -12,6 +12,7 @@ from core.errors import InputError, LeakageError, ModelUnavailableError
 from core.ports import FixedClock, Training
 from core.settings import Settings
 from features.catalog import FEATURE_NAMES
+from pipelines import features
 from pipelines.features import build_features, materialize
 from pipelines.ingest import ingest
 from pipelines.predict import predict_failure, summary
@@ -20,6 +21,7 @@ from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
 from pipelines.train import failure
+from pipelines.train.report import TrainReport
 from pipelines.wiring import Platform
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -89,6 +91,21 @@ def test_features_of_a_past_moment_do_not_change_when_time_goes_on(platform: Pla
         assert is_now == [x if x is None else pytest.approx(x, abs=1e-6) for x in was], name
 
 
+def test_features_are_the_same_however_many_processes_make_them(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, end = END - timedelta(hours=3), END + timedelta(seconds=1)
+    assert platform.settings.workers > 1
+    monkeypatch.setattr(features, "PART", 2)
+    made = []
+    for least in (SERVICES + 1, SERVICES):
+        monkeypatch.setattr(features, "WORTH_PROCESSES", least)
+        build_features(platform, start=start)
+        made.append(platform.store.features.read(start, end))
+    assert made[0].height == SERVICES * 7
+    assert made[0].equals(made[1])
+
+
 def test_feast_gives_the_features_of_each_moment_and_none_of_a_later_one(platform: Platform) -> None:
     at = END - timedelta(days=3)
     moments = pl.DataFrame(
@@ -106,11 +123,17 @@ def test_services_of_another_tenant_are_refused(platform: Platform) -> None:
         platform.features.online(["other/checkout"], FEATURE_NAMES)
 
 
-def test_a_model_is_trained_on_what_feast_knew_and_finds_the_failing_disk(platform: Platform) -> None:
-    report = failure.train_failure(platform)
-    assert report.trained == SERVICES
-    assert report.metrics["average_precision_3h"] > 0.2
-    platform.registry.promote(report.model)
+@pytest.fixture(scope="module")
+def trained(platform: Platform) -> TrainReport:
+    return failure.train_failure(platform)
+
+
+def test_a_model_is_trained_on_what_feast_knew_and_finds_the_failing_disk(
+    platform: Platform, trained: TrainReport
+) -> None:
+    assert trained.trained == SERVICES
+    assert trained.metrics["average_precision_3h"] > 0.2
+    platform.registry.promote(trained.model)
     first = predict_failure(platform)
     assert set(first.risks) == {one.service for one in platform.store.series.find()}
     checkout = first.risks["checkout"].probability_by_horizon_s
@@ -120,10 +143,10 @@ def test_a_model_is_trained_on_what_feast_knew_and_finds_the_failing_disk(platfo
     assert len(platform.store.signals.find(kind=SignalKind.FAILURE_RISK)) == first.new
 
 
+@pytest.mark.usefixtures("trained")
 def test_the_same_training_set_gives_the_same_files(platform: Platform) -> None:
     registry = platform.registry
     assert isinstance(registry, OneModel)
-    failure.train_failure(platform)
     once = registry.files
     failure.train_failure(platform)
     assert registry.files == once

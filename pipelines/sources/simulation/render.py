@@ -198,7 +198,11 @@ def _around(values: Floats, at: int, per_hour: int) -> float:
 def _sawtooth(n: int, period: float, rng: np.random.Generator) -> Floats:
     """Teeth from 0 to 1 whose lengths vary by a tenth."""
     lengths = period * rng.uniform(0.9, 1.1, int(n / period) + 3)
-    ends = lengths.cumsum() - rng.uniform(0, period)
+    before = rng.uniform(0, period)
+    # Many short teeth in a row may end before the data does.
+    while lengths.sum() - before <= n - 1:
+        lengths = np.append(lengths, period * rng.uniform(0.9, 1.1))
+    ends = lengths.cumsum() - before
     steps = np.arange(n)
     tooth = np.searchsorted(ends, steps, side="right")
     return np.asarray(1 - (ends[tooth] - steps) / lengths[tooth])

@@ -102,3 +102,10 @@ def test_a_constant_is_never_unusual() -> None:
     usual = windows.usual_at_this_time(level, 5, 2)
     assert run(windows.deviation(level, usual, windows.spread(pl.col("x"), 10), 0.005), constant)[-1] == 0.0
     assert run(windows.above_ceiling(level, 5, 2), constant)[-1] == pytest.approx(0.0)
+
+
+def test_hours_over_a_mark_count_from_its_crossing_and_end_below_it() -> None:
+    values = np.array([0.0, 0.2, 0.2, np.nan, 0.2, 0.2, 0.0, 0.3])
+    hours = run(windows.hours_over(pl.col("x"), 0.1, 6, 2.0), values)
+    assert hours.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 0.0, 0.5]
+    assert run(windows.hours_over(pl.col("x"), 0.1, 6, 2.0), np.full(9, 0.5)).tolist() == [3.0] * 9

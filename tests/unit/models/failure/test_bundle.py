@@ -1,19 +1,20 @@
 """The failure model: calibrated, never falling with the horizon, with reasons that add up, and honest when poor."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
-from core.errors import InsufficientDataError, InvalidFrameError
+from core.errors import InputError, InsufficientDataError, InvalidFrameError
 from models.failure import FailureBundle, fit_failure
 from models.failure.alarms import RELEASE_SHARE, alarm_runs, leads_h
 from models.failure.balance import balanced
 from models.failure.bundle import TELL_TIME_FROM
 from models.failure.calibration import calibration_error, fit_calibrator, reliability
 from models.failure.fit import FitReport
-from models.failure.learning import time_folds
+from models.failure.learning import margin, time_folds
 from models.failure.measures import nasa_score, precision_at_recall
 from models.failure.reasons import BASE, REST, tell
 
@@ -80,6 +81,13 @@ def test_risks_are_found_and_mean_what_they_say(bundle: FailureBundle, unseen: p
     assert calibration_error(said, happened) < 0.03
 
 
+def test_files_of_another_format_are_refused(bundle: FailureBundle) -> None:
+    files = bundle.to_files()
+    old = json.dumps({**json.loads(files["meta.json"]), "format": 1}).encode()
+    with pytest.raises(InputError, match="train it again"):
+        FailureBundle.from_files({**files, "meta.json": old})
+
+
 def test_probabilities_never_fall_with_the_horizon(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
     probabilities = bundle.probabilities(unseen.select(NAMES).to_numpy().astype(np.float32))
     assert (np.diff(probabilities, axis=1) >= 0).all()
@@ -91,12 +99,10 @@ def test_factors_add_up_to_the_margin_of_the_alert_horizon(
 ) -> None:
     rows = unseen[200:205]
     index = bundle.horizons_s.index(bundle.alert_horizon_s)
-    margins = bundle.boosters[index].inplace_predict(
-        rows.select(NAMES).to_numpy().astype(np.float32), predict_type="margin"
-    )
-    for risk, margin in zip(bundle.predict(rows), margins, strict=True):
+    margins = margin(bundle.boosters[index], rows.select(NAMES).to_numpy().astype(np.float32))
+    for risk, said in zip(bundle.predict(rows), margins, strict=True):
         assert {REST, BASE} <= {factor.name for factor in risk.factors}
-        assert sum(factor.contribution for factor in risk.factors) == pytest.approx(margin, abs=1e-4)
+        assert sum(factor.contribution for factor in risk.factors) == pytest.approx(said, abs=1e-4)
 
 
 def test_the_time_range_holds_as_often_as_it_says(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
@@ -162,11 +168,13 @@ def test_a_handful_of_failures_teaches_nothing_but_their_rate() -> None:
 
 
 def test_few_failures_are_never_a_confident_number() -> None:
-    few, report = fit_failure(moments(24), NAMES, seed=3, trials=1)
+    few, report = fit_failure(moments(24), NAMES, seed=3, trials=1, budget_per_week=0.5)
     rich, _ = fit_failure(moments(80), NAMES, seed=3, trials=1)
     x = np.array([[0.93, 0.055, 12.0]], dtype=np.float32)
     assert few.probabilities(x).max() < rich.probabilities(x).max()
     assert few.notes == report.notes != ()
+    # Drawn towards the rate, but not so that no alarm could ever rise.
+    assert few.probabilities(x)[0, few.horizons_s.index(few.alert_horizon_s)] >= few.alert_threshold
 
 
 def test_nothing_usable_is_told() -> None:

@@ -21,24 +21,24 @@ def fitted(request: pytest.FixtureRequest) -> tuple[xgb.Booster, np.ndarray]:
 def test_margins_are_those_of_the_booster(fitted: tuple[xgb.Booster, np.ndarray]) -> None:
     booster, x = fitted
     expected = booster.inplace_predict(x, predict_type="margin")
-    assert flatten(booster, 9).margins(x) == pytest.approx(expected, abs=1e-5)
+    assert flatten([booster], 9).margins(x) == pytest.approx(expected, abs=1e-5)
 
 
 def test_contributions_are_the_shap_values_of_the_booster(fitted: tuple[xgb.Booster, np.ndarray]) -> None:
     booster, x = fitted
     expected = booster.predict(xgb.DMatrix(x), pred_contribs=True)
-    assert flatten(booster, 9).contributions(x) == pytest.approx(expected, abs=1e-4)
+    assert flatten([booster], 9).contributions(x) == pytest.approx(expected, abs=1e-4)
 
 
 def test_contributions_add_up_to_the_margin(fitted: tuple[xgb.Booster, np.ndarray]) -> None:
     booster, x = fitted
-    trees = flatten(booster, 9)
+    trees = flatten([booster], 9)
     assert trees.contributions(x).sum(axis=1) == pytest.approx(trees.margins(x), abs=1e-8)
 
 
 def test_a_row_on_a_split_goes_where_the_booster_sends_it(fitted: tuple[xgb.Booster, np.ndarray]) -> None:
     booster, x = fitted
-    trees = flatten(booster, 9)
+    trees = flatten([booster], 9)
     edges = trees.low[np.isfinite(trees.low)]
     rows = np.tile(x[:1], (len(edges), 1))
     rows[np.arange(len(edges)), trees.feature[np.isfinite(trees.low)]] = edges
@@ -47,5 +47,15 @@ def test_a_row_on_a_split_goes_where_the_booster_sends_it(fitted: tuple[xgb.Boos
     )
 
 
+def test_several_boosters_count_by_their_mean(fitted: tuple[xgb.Booster, np.ndarray]) -> None:
+    booster, x = fitted
+    other = train(x, (np.nan_to_num(x[:, 3]) > 0).astype(float), {**CLASSIFIER, "rounds": 10}, seed=2)
+    both = flatten([booster, other], 9)
+    expected = np.mean([one.inplace_predict(x, predict_type="margin") for one in (booster, other)], axis=0)
+    shap = np.mean([one.predict(xgb.DMatrix(x), pred_contribs=True) for one in (booster, other)], axis=0)
+    assert both.margins(x) == pytest.approx(expected, abs=1e-5)
+    assert both.contributions(x) == pytest.approx(shap, abs=1e-4)
+
+
 def test_no_rows_give_no_margins(fitted: tuple[xgb.Booster, np.ndarray]) -> None:
-    assert flatten(fitted[0], 9).margins(np.empty((0, 9), dtype=np.float32)).shape == (0,)
+    assert flatten([fitted[0]], 9).margins(np.empty((0, 9), dtype=np.float32)).shape == (0,)

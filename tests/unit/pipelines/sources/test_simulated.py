@@ -123,3 +123,14 @@ def test_planned_events_are_of_every_kind(fleet: SimulatedFleet) -> None:
 def test_arguments_without_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(InputError):
         SimulatedFleet(end=END, **wrong)
+
+
+def test_a_run_of_short_log_rotations_lasts_to_the_end_all_the_same() -> None:
+    fleet = SimulatedFleet(
+        services=20, days=45, seed=208, end=END
+    )  # one disk in it rotates quickly throughout
+    disks = [series.series_id for series in fleet.series if series.metric == "disk_used_bytes"]
+    lasts = (
+        fleet.samples.group_by("series_id").agg(pl.col("ts").max()).filter(pl.col("series_id").is_in(disks))
+    )
+    assert (lasts.get_column("ts") > END - timedelta(hours=3)).sum() == len(disks)
