@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import xgboost as xgb
 
-from core.errors import InputError
+from models.bundles import require_format
 from models.failure.bundle import FailureBundle
 from models.failure.calibration import Calibrator
 from models.failure.remaining import RemainingTime
@@ -58,13 +58,10 @@ def from_files(files: Mapping[str, bytes]) -> FailureBundle:
     """The bundle that `to_files` was called on.
 
     Raises:
-        InputError: the files are of another format.
+        ModelUnavailableError: the files are of another format.
     """
     meta = json.loads(files[META])
-    if meta.get("format") != FORMAT:
-        raise InputError(
-            f"the failure model is of format {meta.get('format', 1)}, not {FORMAT}; train it again"
-        )
+    require_format("failure", meta, FORMAT)
     with np.load(io.BytesIO(files[CURVES]), allow_pickle=False) as loaded:
         curves = dict(loaded)
     kept = meta["remaining"]

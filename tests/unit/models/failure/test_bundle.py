@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.errors import InputError, InsufficientDataError, InvalidFrameError
+from core.errors import InsufficientDataError, InvalidFrameError, ModelUnavailableError
 from models.failure import FailureBundle, fit_failure
 from models.failure.alarms import RELEASE_SHARE, alarm_runs, leads_h
 from models.failure.balance import balanced
@@ -84,7 +84,7 @@ def test_risks_are_found_and_mean_what_they_say(bundle: FailureBundle, unseen: p
 def test_files_of_another_format_are_refused(bundle: FailureBundle) -> None:
     files = bundle.to_files()
     old = json.dumps({**json.loads(files["meta.json"]), "format": 1}).encode()
-    with pytest.raises(InputError, match="train it again"):
+    with pytest.raises(ModelUnavailableError, match="train and promote it again"):
         FailureBundle.from_files({**files, "meta.json": old})
 
 
