@@ -1,10 +1,11 @@
 """`forewarn bench localise`: how often the true place and kind of a fault are among the first suspects.
 
 The shipped detectors learn from what was before; then, some minutes after the fault, the suspects are ranked. Beside
-it the simplest alternative: the service of the metric that deviates most.
+it the two simplest ways: the service of the metric that deviates most, and that with the most metrics that deviate.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -45,12 +46,12 @@ class LocaliseFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchLocaliseReport:
-    """The shipped ranking, and the largest deviation as such."""
+    """The shipped ranking, and the simplest ones by name."""
 
     data_format: str
     faults: int
     shipped: LocaliseFigures
-    largest_deviation: LocaliseFigures
+    baselines: dict[str, LocaliseFigures]
 
 
 def bench_localise(
@@ -63,7 +64,8 @@ def bench_localise(
     """
     faults = list(read_faults(path, data_format))
     bundles: dict[int, DetectorBundle] = {}
-    shipped, largest = [], []
+    shipped: list[list[Place]] = []
+    simple: dict[str, list[list[Place]]] = {name: [] for name in SIMPLEST}
     for done, fault in enumerate(faults):
         progress("localise", done, len(faults))
         key = id(fault.history)
@@ -72,13 +74,14 @@ def bench_localise(
         found = _deviations(bundles[key], fault)
         suspects = rank_suspects(found, fault.edges)
         shipped.append([(one.service, one.origin) for one in suspects])
-        largest.append(_by_size(found))
+        for name, rank in SIMPLEST.items():
+            simple[name].append(rank(found))
     progress("localise", len(faults), len(faults))
     report = BenchLocaliseReport(
         data_format=data_format,
         faults=len(faults),
         shipped=measure(faults, shipped),
-        largest_deviation=measure(faults, largest),
+        baselines={name: measure(faults, ranked) for name, ranked in simple.items()},
     )
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
@@ -137,3 +140,16 @@ def _by_size(found: Sequence[Deviation]) -> list[Place]:
     return list(
         dict.fromkeys((one.series.service, resource_of(one.series) or Origin.SERVICE) for one in ordered)
     )
+
+
+def _by_number(found: Sequence[Deviation]) -> list[Place]:
+    out = Counter(one.series.service for one in found if abs(one.sigma) > OUT_SIGMA)
+    return sorted(_by_size(found), key=lambda place: -out[place[0]])
+
+
+#: Beyond so many sigma a metric counts as deviating.
+OUT_SIGMA = 3.0
+SIMPLEST: dict[str, Callable[[Sequence[Deviation]], list[Place]]] = {
+    "largest deviation": _by_size,
+    "most metrics that deviate": _by_number,
+}
