@@ -14,7 +14,8 @@ FULL_AT = 0.98
 #: Words in a metric's name that make too little the trouble.
 _LESS_IS_WORSE = ("free", "available", "availability", "remaining", "success", "idle", "headroom")
 _MORE_IS_WORSE = (Role.LATENCY, Role.ERRORS, Role.SATURATION)
-#: Past a threshold for so many values in a row, where it is not expected, trouble is so many times as likely.
+#: Past a threshold for so many values in a row, where it is not expected, trouble is so many times as likely: chosen on
+#: simulated fleets, see docs/decisions/what-a-threshold-is-worth.md.
 WEIGHTS_PAST = ((3, 10.0), (6, 30.0))
 
 
@@ -59,7 +60,8 @@ def weights(series: Series, values: FloatArray, expected: FloatArray) -> FloatAr
     threshold = threshold_of(series)
     if threshold is None or known.size == 0:
         return out
-    upward = is_upward(series, float(np.median(expected[known])))
+    # By the first value: one that comes later must not change what was said before.
+    upward = is_upward(series, float(expected[known[0]]))
     past = is_past(values[known], threshold, upward=upward)
     unusual = ~is_past(expected[known], threshold, upward=upward)
     for in_a_row, weight in WEIGHTS_PAST:

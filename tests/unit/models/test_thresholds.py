@@ -63,9 +63,13 @@ def test_where_past_is_expected_or_nothing_is_known_all_weigh_the_same() -> None
     assert weights(SLO, np.empty(0), np.empty(0)).size == 0
 
 
-def test_the_future_never_changes_a_past_weight() -> None:
-    values = np.random.default_rng(3).normal(9.5, 2.0, 200)
-    expected = np.full(200, 5.0)
-    whole = weights(SLO, values, expected)
+@pytest.mark.parametrize("one", [SLO, series("replicas", Role.CAPACITY, slo_threshold=10.0)])
+def test_the_future_never_changes_a_past_weight(one: Series) -> None:
+    values = np.random.default_rng(3).normal(11.0, 2.0, 200)
+    expected = np.where(
+        np.arange(200) < 60, 5.0, 20.0
+    )  # what is usual moves to the other side of the threshold
+    whole = weights(one, values, expected)
+    assert (whole > 1.0).any()
     for end in (3, 50, 120):
-        assert (weights(SLO, values[:end], expected[:end]) == whole[:end]).all()
+        assert (weights(one, values[:end], expected[:end]) == whole[:end]).all()
