@@ -7,7 +7,7 @@ are forecast beyond their end, and only the forecasts are written.
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,15 @@ import polars as pl
 
 from core.errors import InputError, InsufficientDataError
 from models.forecasters.catalog import CATALOG, PEERS
+from models.forecasters.combination import combine
 from models.forecasters.conformal import LEVELS
+from models.forecasters.fleet import CommonTrees, learn_fleet
 from models.forecasters.metrics import coverage, mase, msis, naive2, owa, scale_of, smape
-from models.forecasters.pool_forecaster import PoolForecaster
 from models.forecasters.prepared import make_ready
 from models.forecasters.protocols import FloatArray, History
-from models.forecasters.selection import Plan, select
+from models.forecasters.selection import Choice, Plan, select
+from models.forecasters.shares import with_candidates
+from models.forecasters.voices import voices
 from pipelines.forecast_sets import BenchSeries, read_set
 from pipelines.parallel import chunked, map_chunks
 from pipelines.progress import Progress, silent
@@ -29,6 +32,8 @@ DEFAULT = "forewarn"
 #: What a forecast learns from at most: seasons of the longest kind before the origin.
 LEARNS_FROM = 6
 DAY_S, WEEKS_TO_SEE = 86_400, 3
+#: Of the common trees.
+SEED = 1
 #: A peer's fit on 5-minute values takes minutes with all of the past.
 CHUNK = 8
 COLUMNS = ("yhat", "lo_80", "hi_80", "lo_95", "hi_95")
@@ -69,11 +74,22 @@ class ForecastBench:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
+    """One series at one origin.
+
+    Attributes:
+        past, actual: what was known, and what came, NaN = unknown.
+        common: what was learned across all series at this origin, and `choice` what selection found before.
+    """
+
     series: BenchSeries
+    past: FloatArray
+    actual: FloatArray
     horizon: int
     season: tuple[int, ...]
-    origins: int
     peers: tuple[str, ...]
+    choice: Choice | None = None
+    common: CommonTrees | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,15 +132,13 @@ def bench_forecast(
         raise InputError(f"a season has at least 2 steps, got {season}")
     found = read_set(path, data_format)
     names = PEERS if peers else ()
-    tasks = [
-        _Task(series=series, horizon=horizon, season=seasons, origins=origins, peers=names)
-        for series in found
-    ]
     told: list[_Told] = []
-    chunks = chunked(tasks, CHUNK)
-    for done, part in enumerate(map_chunks(_run, chunks, workers=workers), start=1):
-        told += part
-        progress("series forecast", min(done * CHUNK, len(tasks)), len(tasks))
+    rounds = _rounds(found, horizon, seasons, origins, names)
+    total = sum(map(len, rounds))
+    for tasks in rounds:
+        for part in map_chunks(_run, chunked(_chosen(tasks, workers), CHUNK), workers=workers):
+            told += part
+            progress("series forecast", sum(one.model == DEFAULT for one in told), total)
     report = _report(told, data_format, horizon, seasons)
     if out is not None:
         _write(told, out)
@@ -134,28 +148,58 @@ def bench_forecast(
     return report
 
 
+def _rounds(
+    found: Sequence[BenchSeries], horizon: int, season: tuple[int, ...], origins: int, peers: tuple[str, ...]
+) -> list[list[_Task]]:
+    """All series at the oldest origin, then all at the next one: what is learned across them lies before it."""
+    rounds: dict[int, list[_Task]] = {}
+    for series in found:
+        for back, past, actual in _cuts(series, horizon, origins):
+            task = _Task(series=series, past=past, actual=actual, horizon=horizon, season=season, peers=peers)
+            rounds.setdefault(back, []).append(task)
+    return [rounds[back] for back in sorted(rounds, reverse=True)]
+
+
+def _cuts(series: BenchSeries, horizon: int, origins: int) -> list[tuple[int, FloatArray, FloatArray]]:
+    """How many horizons before the end, what was known then, and what came."""
+    values, future = series.values, series.future
+    if not origins:
+        unknown = np.full(horizon, np.nan)
+        return [(0, values, unknown if future is None else future[:horizon])]
+    whole = values if future is None else np.concatenate([values, future])
+    cuts = [(back, len(whole) - (back + 1) * horizon) for back in range(origins)]
+    return [(back, whole[:cut], whole[cut : cut + horizon]) for back, cut in cuts if cut >= 8]
+
+
+def _chosen(tasks: Sequence[_Task], workers: int) -> list[_Task]:
+    """The tasks with what selection found for each, and what the common trees learned from all, as in a night."""
+    chosen = [task for part in map_chunks(_choose, chunked(tasks, CHUNK), workers=workers) for task in part]
+    begun = time.perf_counter()
+    common = learn_fleet(
+        [_history(task) for task in chosen],
+        [task.choice for task in chosen if task.choice is not None],
+        Plan(horizon_steps=chosen[0].horizon),
+        seed=SEED,
+    )
+    each = (time.perf_counter() - begun) / len(chosen)
+    return [replace(task, common=common, seconds=task.seconds + each) for task in chosen]
+
+
+def _choose(tasks: Sequence[_Task]) -> list[_Task]:
+    done = []
+    for task in tasks:
+        begun = time.perf_counter()
+        choice = select(_history(task), Plan(horizon_steps=task.horizon))
+        done.append(replace(task, choice=choice, seconds=time.perf_counter() - begun))
+    return done
+
+
 def _run(tasks: Sequence[_Task]) -> list[_Told]:
-    return [told for task in tasks for told in _series(task)]
+    return [told for task in tasks for told in _origin(task)]
 
 
-def _series(task: _Task) -> list[_Told]:
-    values, future = task.series.values, task.series.future
-    if task.origins:
-        whole = values if future is None else np.concatenate([values, future])
-        last = len(whole) - task.horizon
-        cuts = [last - k * task.horizon for k in range(task.origins)]
-        pairs = [(whole[:cut], whole[cut : cut + task.horizon]) for cut in sorted(cuts) if cut >= 8]
-    elif future is not None:
-        pairs = [(values, future[: task.horizon])]
-    else:
-        pairs = [(values, np.full(task.horizon, np.nan))]
-    told: list[_Told] = []
-    for past, actual in pairs:
-        told += _origin(task, past, actual)
-    return told
-
-
-def _history(task: _Task, past: FloatArray) -> History:
+def _history(task: _Task) -> History:
+    past = task.past
     seasons = with_week(task.season, task.series.step_s, len(past))
     longest = seasons[-1] if seasons else len(past)
     known = np.flatnonzero(np.isfinite(past))
@@ -180,23 +224,27 @@ def with_week(seasons: tuple[int, ...], step_s: int, known: int) -> tuple[int, .
     return (seasons[0], 7 * seasons[0])
 
 
-def _origin(task: _Task, past: FloatArray, actual: FloatArray) -> list[_Told]:
-    history = _history(task, past)
+def _origin(task: _Task) -> list[_Told]:
+    history, past, actual = _history(task), task.past, task.actual
     clean = past[np.isfinite(past)]
     season = task.season[0] if task.season else 1
     reference = naive2(clean, season, task.horizon)[: len(actual)]
     scale = scale_of(past, season)
-    told = [_default(task, history, len(past))]
-    told += [one for one in (_peer(task, name, history, len(past)) for name in task.peers) if one]
+    told = [_default(task, history)]
+    told += [one for one in (_peer(task, name, history) for name in task.peers) if one]
     for one in told:
         one.figures.update(_judge(one.frame, actual, scale, reference))
     return told
 
 
-def _default(task: _Task, history: History, origin: int) -> _Told:
+def _default(task: _Task, history: History) -> _Told:
     begun = time.perf_counter()
-    choice = select(history, Plan(horizon_steps=task.horizon))
-    yhat = PoolForecaster(choice.weights).fit(history).predict(task.horizon)
+    choice, common = task.choice, task.common
+    assert choice is not None  # noqa: S101 - `_chosen` has seen every task
+    if common is not None:
+        choice = with_candidates(choice, history, Plan(horizon_steps=task.horizon), [common.candidate])
+    said = voices(history, choice.weights, task.horizon, common.trees if common else None)
+    yhat = combine(said, choice.weights)
     bounds = make_ready(history).bounds
     frame = {"yhat": yhat}
     for level in LEVELS:
@@ -204,16 +252,16 @@ def _default(task: _Task, history: History, origin: int) -> _Told:
         frame[f"lo_{level:.0%}".rstrip("%")], frame[f"hi_{level:.0%}".rstrip("%")] = low, high
     return _Told(
         unique_id=task.series.unique_id,
-        origin=origin,
+        origin=len(task.past),
         model=DEFAULT,
-        seconds=time.perf_counter() - begun,
+        seconds=task.seconds + time.perf_counter() - begun,
         frame=frame,
         figures={},
         most_weight=max(sorted(choice.weights), key=choice.weights.__getitem__),
     )
 
 
-def _peer(task: _Task, name: str, history: History, origin: int) -> _Told | None:
+def _peer(task: _Task, name: str, history: History) -> _Told | None:
     begun = time.perf_counter()
     try:
         yhat = CATALOG[name].fit(history).predict(task.horizon)
@@ -221,7 +269,7 @@ def _peer(task: _Task, name: str, history: History, origin: int) -> _Told | None
         return None
     return _Told(
         unique_id=task.series.unique_id,
-        origin=origin,
+        origin=len(task.past),
         model=name,
         seconds=time.perf_counter() - begun,
         frame={"yhat": yhat},

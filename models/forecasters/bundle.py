@@ -25,14 +25,13 @@ from models.forecasters.combination import combine
 from models.forecasters.conformal import LEVELS, ErrorModel
 from models.forecasters.global_trees import GlobalTrees
 from models.forecasters.history import bounds_of, on_grid
-from models.forecasters.pool import POOL
-from models.forecasters.prepared import make_ready
 from models.forecasters.prophet import FittedProphet
 from models.forecasters.protocols import FloatArray, History
 from models.forecasters.selection import Choice
+from models.forecasters.voices import voices
 from models.forecasters.widths import Widths, unrest
 
-FORMAT = 2
+FORMAT = 3
 #: Long form of forecasts.
 FORECASTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "series_id": pl.Int64,
@@ -182,16 +181,12 @@ class ForecasterBundle:
         return entry.choice.errors.at(unrest(history.values, season), len(history) - len(entry.history))
 
     def _median(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
-        yhat: dict[str, FloatArray] = {}
-        ready = make_ready(history)
-        for name in entry.choice.weights:
-            if name in POOL:
-                yhat[name] = ready.path(POOL[name], horizon_steps)
-            elif name == "prophet" and entry.prophet is not None:
+        names = entry.choice.weights
+        yhat = voices(history, names, horizon_steps, self.trees)
+        for name in names:
+            if name == "prophet" and entry.prophet is not None:
                 yhat[name] = self._prophet(series_id, entry, history, horizon_steps)
-            elif self.trees is not None and name == self.trees.name:
-                yhat[name] = self.trees.fit(history).predict(horizon_steps)
-            else:
+            elif name not in yhat:
                 yhat[name] = CATALOG[name].fit(history).predict(horizon_steps)
         return combine(yhat, entry.choice.weights)
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.forecasters.backtest import Backtest, backtest, choose_origins
-from models.forecasters.combination import combine, left_out, mean_errors, weigh
+from models.forecasters.backtest import Backtest, choose_origins
+from models.forecasters.combination import left_out, mean_errors, weigh
 from models.forecasters.conformal import LEVELS, ErrorModel, fit_errors, wide_errors
 from models.forecasters.history import resolution
 from models.forecasters.pool_forecaster import backtest_pool
-from models.forecasters.protocols import Bounds, FloatArray, Forecaster, History
+from models.forecasters.protocols import Bounds, FloatArray, History
 from models.forecasters.widths import PastErrors, unrest
 
-#: A candidate earns its cost where, as one more voice, it takes this share off the error of the pool.
-EARNS = 0.01
 _FREE = Bounds()
+#: The newest days, by season, that candidates are tried on.
+KEPT_BACK_SEASONS, NO_SEASON_STEPS = 6, 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,8 @@ class Choice:
     Attributes:
         weights: model -> share; they add up to 1.
         errors: how wrong the combination was.
+        before: what the weights were `kept_back` steps ago: whoever is compared with the pool on the days since must
+            not meet weights that were found on the same days. Empty once it is decided.
         mae: model -> mean absolute error in the backtest; empty where the history was too short for one.
         combined_mae: that of the combination at the same origins, each weighted by the others; null as above.
         coverage: level -> share of the newer origins inside intervals learned from the older ones; may be empty.
@@ -34,6 +36,7 @@ class Choice:
 
     weights: Mapping[str, float]
     errors: ErrorModel
+    before: Mapping[str, float] = field(default_factory=dict)
     mae: Mapping[str, float] = field(default_factory=dict)
     combined_mae: float | None = None
     coverage: Mapping[float, float] = field(default_factory=dict)
@@ -49,29 +52,15 @@ class Plan:
         horizon_steps: how far the backtests look.
         origins: past moments at which the pool is tried.
         weigh_by: how many of the newest of them decide the shares; old habits say little.
-        candidate_origins: at how many of them a candidate is tried.
     """
 
     horizon_steps: int = 24
     origins: int = 24
     weigh_by: int = 8
-    candidate_origins: int = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A model that has to earn its cost.
-
-    Attributes:
-        since: it may be tried only at moments after so many values, because it has learned from those before.
-    """
-
-    forecaster: Forecaster
-    since: int = 0
-
-
-def select(history: History, plan: Plan, candidates: Sequence[Candidate] = ()) -> Choice:
-    """Backtest the pool and weigh it; let each candidate show what it would add.
+def select(history: History, plan: Plan) -> Choice:
+    """Backtest the pool and weigh it.
 
     Raises:
         InsufficientDataError: fewer than two values are there.
@@ -83,9 +72,6 @@ def select(history: History, plan: Plan, candidates: Sequence[Candidate] = ()) -
     mae = mean_errors(test, slice(-plan.weigh_by, None))
     if not mae:
         return _too_short(history, plan)
-    reason = _reason(mae, len(origins))
-    for candidate in candidates:
-        mae, reason = _try(candidate, history, plan, test, mae, reason)
     told = left_out(test, plan.weigh_by)
     past = _past_errors(history, test, told)
     floor = resolution(history.values)
@@ -95,11 +81,12 @@ def select(history: History, plan: Plan, candidates: Sequence[Candidate] = ()) -
     return Choice(
         weights=weigh(mae),
         errors=model,
+        before=_weights_before(test, history, plan) or weigh(mae),
         mae=mae,
         combined_mae=float(np.nanmean(np.abs(past.errors[-plan.weigh_by :]))),
         coverage=_coverage(past, floor, season),
         width={level: float(np.mean(high - low)) for level, (low, high) in edges.items()},
-        reason=reason,
+        reason=_reason(mae, len(origins)),
     )
 
 
@@ -117,6 +104,20 @@ def _past_errors(history: History, test: Backtest, told: FloatArray) -> PastErro
     )
 
 
+def kept_back(history: History, plan: Plan) -> int:
+    """The newest steps, on which candidates are tried: some seasons, and at least two horizons."""
+    season = history.seasons[0] if history.seasons else NO_SEASON_STEPS
+    return max(KEPT_BACK_SEASONS * season, 2 * plan.horizon_steps)
+
+
+def _weights_before(test: Backtest, history: History, plan: Plan) -> dict[str, float]:
+    """The weights by what was known before the newest days; empty where nothing had been tried by then."""
+    until = len(history) - kept_back(history, plan) - plan.horizon_steps
+    known = [row for row, at in enumerate(test.origins) if at <= until][-plan.weigh_by :]
+    mae = mean_errors(test, np.array(known)) if known else {}
+    return weigh(mae) if mae else {}
+
+
 def _too_short(history: History, plan: Plan) -> Choice:
     known = history.values[np.isfinite(history.values)]
     return Choice(
@@ -124,51 +125,6 @@ def _too_short(history: History, plan: Plan) -> Choice:
         errors=wide_errors(known, plan.horizon_steps, resolution(history.values)),
         reason=f"{len(known)} values are too few for a backtest; the last ones go on, with wide intervals",
     )
-
-
-def _try(
-    candidate: Candidate,
-    history: History,
-    plan: Plan,
-    test: Backtest,
-    mae: dict[str, float],
-    reason: str,
-) -> tuple[dict[str, float], str]:
-    """The errors with the candidate's where it earns its cost, and the record."""
-    name = candidate.forecaster.name
-    rows = [row for row, at in enumerate(test.origins) if at >= candidate.since][-plan.candidate_origins :]
-    if not rows:
-        return mae, f"{reason}; {name} was not tried, for it knew all of the past"
-    slow = backtest(
-        [candidate.forecaster],
-        history,
-        origins=[test.origins[row] for row in rows],
-        horizon_steps=plan.horizon_steps,
-    )
-    there = Backtest(
-        origins=slow.origins, actual=slow.actual, yhat={key: yhat[rows] for key, yhat in test.yhat.items()}
-    )
-    fast, costly = mean_errors(there), mean_errors(slow)
-    if not fast or not costly:
-        return mae, reason
-    with_fast = _error_of(there, weigh(mae))
-    # It saw fewer origins: its error is put on the scale of all of them.
-    scaled = costly[name] / max(min(fast.values()), 1e-300) * min(mae.values())
-    more = {**mae, name: scaled}
-    both = Backtest(origins=there.origins, actual=there.actual, yhat={**there.yhat, name: slow.yhat[name]})
-    gain = 1.0 - _error_of(both, weigh(more)) / with_fast if with_fast > 0 else 0.0
-    if gain >= EARNS:
-        return more, f"{reason}; {name} takes {gain:.1%} off the error"
-    return mae, f"{reason}; {name} takes {gain:.1%} off the error, too little for its cost"
-
-
-def _error_of(test: Backtest, weights: Mapping[str, float]) -> float:
-    """Mean absolute error of the combination with given shares."""
-    told = [
-        combine({name: yhat[k] for name, yhat in test.yhat.items()}, weights)
-        for k in range(len(test.origins))
-    ]
-    return float(np.nanmean(np.abs(test.actual - np.stack(told))))
 
 
 def _reason(mae: Mapping[str, float], origins: int) -> str:

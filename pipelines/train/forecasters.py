@@ -14,11 +14,13 @@ from core.ports import Training
 from models.breach_timing import PastBreaches, PastLook, learn_timing, look_back
 from models.clock import holidays as calendar_days
 from models.forecasters.bundle import Entry, ForecasterBundle
-from models.forecasters.global_trees import GlobalTrees, learn
+from models.forecasters.fleet import learn_fleet
+from models.forecasters.global_trees import GlobalTrees
 from models.forecasters.history import histories
 from models.forecasters.prophet import ProphetForecaster
 from models.forecasters.protocols import History
-from models.forecasters.selection import Candidate, Choice, Plan, select, shares_of
+from models.forecasters.selection import Choice, Plan, select, shares_of
+from models.forecasters.shares import Candidate, with_candidates
 from pipelines.learning_window import holidays_to_come, read_exclusions
 from pipelines.parallel import chunked, map_chunks
 from pipelines.present import present
@@ -37,11 +39,9 @@ WINDOW_DAYS = 42
 READ, CHUNK = 100, 25
 #: A spawned process needs seconds for its imports: below this many series it does not pay.
 WORTH_PROCESSES = 500
-#: Prophet is tried on this share of the series and the common trees on that: those with most left to gain.
-PROPHET_SHARE, TREES_SHARE = 0.03, 0.25
-#: The common trees need a fleet, learn from so many series of it, and nothing of the last days, on which they
-#: are tried.
-TREES_FROM, TREES_LEARN_FROM, TREES_KEEP_BACK_STEPS = 20, 60, 6 * 24
+#: Prophet costs a hundred times what the pool does, and is tried on this share of the series: those with most left
+#: to gain. The common trees are tried on all.
+PROPHET_SHARE = 0.03
 #: Past moments that a nightly run looks back to; a bench affords more.
 ORIGINS = 12
 
@@ -50,12 +50,17 @@ _FORECAST_ROLES = (Role.CAPACITY, Role.TRAFFIC, Role.ERRORS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One series for a worker process."""
+    """One series for a worker process.
+
+    Attributes:
+        choice: what was chosen before the candidates had their turn; null: not yet.
+    """
 
     series_id: int
     series: Series
     history: History
     plan: Plan
+    choice: Choice | None = None
     candidates: tuple[Candidate, ...] = ()
     past: PastBreaches | None = None
     seed: int = 0
@@ -173,7 +178,8 @@ def fit_chunk(jobs: Sequence[Job]) -> list[Done]:
 
 def _fit(job: Job) -> Done:
     try:
-        choice = select(job.history, job.plan, job.candidates)
+        choice = job.choice or select(job.history, job.plan)
+        choice = with_candidates(choice, job.history, job.plan, job.candidates)
         prophet = None
         if "prophet" in choice.weights:
             prophet = ProphetForecaster().fit(job.history).to_json()
@@ -190,7 +196,12 @@ def _with_candidates(
     """Try the common trees on every series, and Prophet where the pool leaves most to gain."""
     by_id = {one.series_id: one for one in done}
     entries = {one.series_id: one.entry for one in done if one.entry is not None and one.entry.choice.mae}
-    trees = _learn_trees(list(entries.values()), plan, seed)
+    fleet = learn_fleet(
+        [entry.history for entry in entries.values()],
+        [entry.choice for entry in entries.values()],
+        plan,
+        seed=seed,
+    )
     left = {
         key: min(entry.choice.mae.values()) / size
         for key, entry in entries.items()
@@ -198,45 +209,28 @@ def _with_candidates(
     }
     worst = sorted(left, key=lambda key: (-left[key], key))
     prophets = set(worst[: round(PROPHET_SHARE * len(worst))])
-    tried = prophets | (set(worst[: round(TREES_SHARE * len(worst))]) if trees else set())
-    jobs = []
-    for key in sorted(tried):
-        entry = entries[key]
-        candidates = [Candidate(forecaster=ProphetForecaster())] if key in prophets else []
-        if trees is not None:
-            since = len(entry.history) - TREES_KEEP_BACK_STEPS
-            candidates.append(Candidate(forecaster=trees, since=since))
-        jobs.append(
-            Job(
-                series_id=key,
-                series=entry.series,
-                history=entry.history,
-                plan=plan,
-                candidates=tuple(candidates),
-            )
+    prophet = (Candidate(forecaster=ProphetForecaster()),)
+    jobs = [
+        Job(
+            series_id=key,
+            series=entries[key].series,
+            history=entries[key].history,
+            plan=plan,
+            choice=entries[key].choice,
+            candidates=(prophet if key in prophets else ()) + (() if fleet is None else (fleet.candidate,)),
         )
+        for key in sorted(left if fleet else prophets)
+    ]
     again = 0
     for result in spread.map(fit_chunk, chunked(jobs, CHUNK)):
         by_id.update({one.series_id: one for one in result})
         again += len(result)
         progress("models that must earn their cost", again, len(jobs))
-    used = any(
-        one.entry is not None and trees is not None and trees.name in one.entry.choice.weights
-        for one in by_id.values()
+    done = [by_id[key] for key in sorted(by_id)]
+    used = fleet is not None and any(
+        one.entry is not None and fleet.trees.name in one.entry.choice.weights for one in done
     )
-    return [by_id[key] for key in sorted(by_id)], trees if used else None
-
-
-def _learn_trees(entries: Sequence[Entry], plan: Plan, seed: int) -> GlobalTrees | None:
-    """The common trees, on what lies before the moments at which they are tried; null for a few series."""
-    if len(entries) < TREES_FROM:
-        return None
-    chosen = entries[:: max(1, len(entries) // TREES_LEARN_FROM)]
-    pasts = [entry.history.until(max(0, len(entry.history) - TREES_KEEP_BACK_STEPS)) for entry in chosen]
-    try:
-        return learn([past for past in pasts if len(past)], plan.horizon_steps, seed=seed)
-    except InsufficientDataError:
-        return None
+    return done, fleet.trees if fleet is not None and used else None
 
 
 def summary(bundle: ForecasterBundle) -> dict[str, float]:

@@ -13,10 +13,10 @@ from core.frames import SAMPLES
 from models.bundles import load_bundle
 from models.forecasters.bundle import FORECASTS, Entry, ForecasterBundle
 from models.forecasters.checks import example
-from models.forecasters.global_trees import learn
+from models.forecasters.global_trees import examples, learn
 from models.forecasters.prophet import ProphetForecaster
 from models.forecasters.protocols import History
-from models.forecasters.selection import Candidate, Plan, select
+from models.forecasters.selection import Plan, select
 
 SERIES = Series(tenant="t", service="shop", metric="requests_per_second", role=Role.TRAFFIC)
 KEY = SERIES.series_id
@@ -91,8 +91,8 @@ def test_an_unknown_series_is_told(bundle: ForecasterBundle) -> None:
 
 def test_prophet_and_the_common_trees_travel_with_the_bundle() -> None:
     history = example()
-    trees = learn([history.until(len(history) - 144)], 24, seed=1)
-    choice = select(history, Plan(), [Candidate(forecaster=trees, since=len(history) - 144)])
+    trees = learn([examples(history, 24)], seed=1)
+    choice = select(history, Plan())
     weights = {"prophet": 0.5, trees.name: 0.5}
     mixed = type(choice)(weights=weights, errors=choice.errors)
     prophet = ProphetForecaster().fit(history).to_json()

@@ -1,7 +1,6 @@
 """Choosing by the past: what did well speaks louder, what costs must earn it, what is too short says so."""
 
 import itertools
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,8 +13,8 @@ from models.forecasters.checks import example
 from models.forecasters.combination import combine, left_out, weigh
 from models.forecasters.pool import POOL
 from models.forecasters.pool_forecaster import PoolForecaster
-from models.forecasters.protocols import FittedForecaster, FloatArray, History
-from models.forecasters.selection import Candidate, Plan, select
+from models.forecasters.protocols import History
+from models.forecasters.selection import Plan, kept_back, select
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -105,44 +104,14 @@ def test_a_short_series_says_that_it_is_short() -> None:
     assert "too few" in select(history, Plan()).reason
 
 
-@dataclass(frozen=True)
-class Oracle:
-    """Knows the noise-free course of `example`, or, when it is no good, its opposite."""
-
-    good: bool
-    name: str = "oracle"
-
-    def fit(self, history: History) -> FittedForecaster:
-        return OracleFitted(len(history), self.good)
-
-
-@dataclass(frozen=True)
-class OracleFitted:
-    known: int
-    good: bool
-
-    def predict(self, horizon_steps: int) -> FloatArray:
-        t = np.arange(self.known, self.known + horizon_steps)
-        sign = 1.0 if self.good else -1.0
-        return np.asarray(100 + sign * 20 * np.sin(2 * np.pi * t / 24), dtype=np.float64)
-
-
-def test_a_candidate_that_helps_gets_a_say_and_the_record_says_how_much() -> None:
-    choice = select(example(), Plan(), [Candidate(forecaster=Oracle(good=True))])
-    assert choice.weights["oracle"] > 1 / len(choice.weights)
-    assert "oracle takes" in choice.reason
-
-
-def test_a_candidate_that_does_not_help_has_none() -> None:
-    choice = select(example(), Plan(), [Candidate(forecaster=Oracle(good=False))])
-    assert "oracle" not in choice.weights
-    assert "too little for its cost" in choice.reason
-
-
-def test_a_candidate_is_not_tried_on_what_it_learned_from() -> None:
-    history = example()
-    choice = select(history, Plan(), [Candidate(forecaster=Oracle(good=True), since=len(history))])
-    assert "oracle" not in choice.weights
+def test_weights_of_before_know_nothing_of_the_newest_days() -> None:
+    history, plan = example(28), Plan()
+    moved = history.values.copy()
+    moved[-kept_back(history, plan) :] += 500.0
+    other = History(values=moved, start=START, step_s=3_600, seasons=(24, 168))
+    first, second = select(history, plan), select(other, plan)
+    assert first.before == second.before
+    assert first.weights != second.weights
 
 
 @given(st.floats(0.1, 1e6))
