@@ -22,7 +22,7 @@ from models.breach_timing import Timing
 from models.bundles import require_format
 from models.forecasters.catalog import CATALOG
 from models.forecasters.combination import combine
-from models.forecasters.conformal import LEVELS, ErrorModel
+from models.forecasters.conformal import LEVELS, ErrorModel, Memory
 from models.forecasters.global_trees import GlobalTrees
 from models.forecasters.history import bounds_of, on_grid
 from models.forecasters.prophet import FittedProphet
@@ -223,9 +223,10 @@ class ForecasterBundle:
         for series_id, entry in sorted(self.entries.items()):
             records[str(series_id)] = _record(entry)
             arrays[f"{series_id}.values"] = entry.history.values
-            arrays[f"{series_id}.scale"] = entry.choice.errors.widths.scale
-            arrays[f"{series_id}.profile"] = entry.choice.errors.widths.profile
-            arrays[f"{series_id}.quantiles"] = entry.choice.errors.quantiles
+            memories = entry.choice.errors.memories
+            arrays[f"{series_id}.scale"] = np.stack([one.widths.scale for one in memories])
+            arrays[f"{series_id}.profile"] = np.stack([one.widths.profile for one in memories])
+            arrays[f"{series_id}.quantiles"] = np.stack([one.quantiles for one in memories])
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         head = {
@@ -296,10 +297,15 @@ def _record(entry: Entry) -> dict[str, Any]:
         "combined_mae": choice.combined_mae,
         "coverage": {str(level): share for level, share in choice.coverage.items()},
         "rho": choice.errors.rho,
-        "grows": choice.errors.widths.grows,
-        "size": _or_none(choice.errors.widths.size),
-        "follows": choice.errors.widths.follows,
-        "calm": _or_none(choice.errors.widths.calm),
+        "memories": [
+            {
+                "grows": one.widths.grows,
+                "size": _or_none(one.widths.size),
+                "follows": one.widths.follows,
+                "calm": _or_none(one.widths.calm),
+            }
+            for one in choice.errors.memories
+        ],
         "width": {str(level): width for level, width in choice.width.items()},
         "reason": choice.reason,
     }
@@ -322,15 +328,20 @@ def _entry(record: Mapping[str, Any], arrays: Mapping[str, FloatArray], prophet:
         choice=Choice(
             weights=record["weights"],
             errors=ErrorModel(
-                widths=Widths(
-                    scale=arrays["scale"],
-                    profile=arrays["profile"],
-                    grows=record["grows"],
-                    size=_or_nan(record["size"]),
-                    follows=record["follows"],
-                    calm=_or_nan(record["calm"]),
+                memories=tuple(
+                    Memory(
+                        widths=Widths(
+                            scale=arrays["scale"][row],
+                            profile=arrays["profile"][row],
+                            grows=one["grows"],
+                            size=_or_nan(one["size"]),
+                            follows=one["follows"],
+                            calm=_or_nan(one["calm"]),
+                        ),
+                        quantiles=arrays["quantiles"][row],
+                    )
+                    for row, one in enumerate(record["memories"])
                 ),
-                quantiles=arrays["quantiles"],
                 rho=record["rho"],
             ),
             mae=record["mae"],

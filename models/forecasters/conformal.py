@@ -5,6 +5,10 @@ Their quantiles are then moved as far as it takes to be right: windows are left 
 from those that do not overlap with them must hold what came in them as often as they claim (cross-conformal). What is
 left of the doubt, for the width itself is only known from so many independent errors, is Student's.
 
+All of that is done twice, with all past moments and with the newer half of them, and the quantiles are averaged: the
+long memory knows more, the short one knows how the series is now. On series that grow or die out the long one alone
+holds .75 where .80 was promised.
+
 References:
     Vovk, V. (2015). Cross-conformal predictors. Annals of Mathematics and AI 74.
     Barber, R. F. et al. (2021). Predictive inference with the jackknife+. Annals of Statistics 49(1).
@@ -12,6 +16,8 @@ References:
     machine learning with dependent data. COLT (blocks that do not overlap).
     Schefzik, R., Thorarinsdottir, T. and Gneiting, T. (2013). Uncertainty quantification in complex
     simulation models using ensemble copula coupling. Statistical Science 28(4).
+    Lichtendahl, K. C., Grushka-Cockayne, Y. and Winkler, R. L. (2013). Is it better to average probabilities or
+    quantiles? Management Science 59(7).
 """
 
 from dataclasses import dataclass, replace
@@ -29,8 +35,24 @@ PROBABILITIES: FloatArray = np.array(
 LEVELS = (0.8, 0.95)
 #: A window is tried where so many others do not overlap with it, and believed where so many were tried.
 LEAST_OTHERS, LEAST_TRIED = 1, 2
+#: The short memory needs so many moments, and so many horizons between the first and the last, for windows that
+#: overlap say the same again.
+LEAST_NEWEST, LEAST_SPAN = 6, 2.5
 #: How far what the windows say of one another may move the quantiles: a few windows cannot know more.
 STRETCH_REACH = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What some past errors say of the next one.
+
+    Attributes:
+        widths: of the errors.
+        quantiles: of the errors divided by their widths, at `PROBABILITIES`.
+    """
+
+    widths: Widths
+    quantiles: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,24 +60,26 @@ class ErrorModel:
     """How wrong a forecast is.
 
     Attributes:
-        widths: of the errors.
-        quantiles: of the errors divided by their widths, at `PROBABILITIES`.
+        memories: a long one and, where enough was tried, a short one; their quantiles are averaged.
         rho: correlation of the errors of two neighbouring steps, 0 to 1.
     """
 
-    widths: Widths
-    quantiles: FloatArray
+    memories: tuple[Memory, ...]
     rho: float
 
     def at(self, now: float, steps: int = 0) -> "ErrorModel":
         """The same some steps later, when the unrest is `now` (NaN = unknown): intervals adapt without a backtest."""
-        return replace(self, widths=self.widths.at(now, steps))
+        moved = tuple(replace(one, widths=one.widths.at(now, steps)) for one in self.memories)
+        return replace(self, memories=moved)
 
     def interval(self, yhat: FloatArray, level: float, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
         """Lower and upper edge that hold the truth with probability `level`."""
-        width = self.widths.around(yhat)
-        low, high = np.interp([(1 - level) / 2, (1 + level) / 2], PROBABILITIES, self.quantiles)
-        return bounds.clip(yhat + min(low, 0.0) * width), bounds.clip(yhat + max(high, 0.0) * width)
+        low, high = np.zeros_like(yhat), np.zeros_like(yhat)
+        for one in self.memories:
+            width = one.widths.around(yhat) / len(self.memories)
+            below, above = np.interp([(1 - level) / 2, (1 + level) / 2], PROBABILITIES, one.quantiles)
+            low, high = low + min(below, 0.0) * width, high + max(above, 0.0) * width
+        return bounds.clip(yhat + low), bounds.clip(yhat + high)
 
     def paths(self, yhat: FloatArray, count: int, bounds: Bounds, rng: np.random.Generator) -> FloatArray:
         """Courses, (count, h): each step has the interval's distribution, neighbours move together."""
@@ -66,8 +90,11 @@ class ErrorModel:
         fresh = np.sqrt(1.0 - self.rho**2)
         for step in range(1, steps):
             normal[:, step] = self.rho * normal[:, step - 1] + fresh * noise[:, step]
-        errors = np.interp(ndtr(normal), PROBABILITIES, self.quantiles)
-        return bounds.clip(yhat + errors * self.widths.around(yhat))
+        rank = ndtr(normal)
+        errors = np.zeros_like(rank)
+        for one in self.memories:
+            errors += np.interp(rank, PROBABILITIES, one.quantiles) * one.widths.around(yhat)
+        return bounds.clip(yhat + errors / len(self.memories))
 
 
 def fit_errors(past: PastErrors, *, floor: float, season: int = 1) -> ErrorModel:
@@ -79,18 +106,25 @@ def fit_errors(past: PastErrors, *, floor: float, season: int = 1) -> ErrorModel
     """
     if not np.isfinite(past.errors).any():
         flat = Widths(scale=np.full(past.errors.shape[1], floor))
-        return ErrorModel(widths=flat, quantiles=_normal_quantiles(), rho=0.9)
+        return ErrorModel(memories=(Memory(widths=flat, quantiles=_normal_quantiles()),), rho=0.9)
+    long, scaled = _remember(past, floor, season)
+    newest = past.newest(len(past.origins) // 2)
+    memories: tuple[Memory, ...] = (long,)
+    enough = len(newest.origins) >= LEAST_NEWEST and np.isfinite(newest.errors).any()
+    if enough and newest.origins[-1] - newest.origins[0] >= LEAST_SPAN * newest.errors.shape[1]:
+        memories = (long, _remember(newest, floor, season)[0])
+    return ErrorModel(memories=memories, rho=neighbours(scaled))
+
+
+def _remember(past: PastErrors, floor: float, season: int) -> tuple[Memory, FloatArray]:
+    """What these errors say, and the errors divided by their widths."""
     widths, scaled = learn_widths(past, floor=floor, season=season)
     doubtful = _student(PROBABILITIES, independent(scaled, past.origins))
     quantiles = np.quantile(scaled[np.isfinite(scaled)], doubtful)
     stretch = np.interp(
         np.abs(2 * PROBABILITIES - 1), (0.0, *LEVELS), (1.0, *_stretches(scaled, past.origins, doubtful))
     )
-    return ErrorModel(
-        widths=widths,
-        quantiles=_in_order(quantiles * stretch),
-        rho=neighbours(scaled),
-    )
+    return Memory(widths=widths, quantiles=_in_order(quantiles * stretch)), scaled
 
 
 def wide_errors(known: FloatArray, horizon_steps: int, floor: float) -> ErrorModel:
@@ -103,7 +137,8 @@ def wide_errors(known: FloatArray, horizon_steps: int, floor: float) -> ErrorMod
     # A tenth of the level, for a handful of equal values says little about the next one.
     width = max(step, floor, 0.1 * float(np.max(np.abs(known), initial=0.0)))
     growth = np.sqrt(np.arange(1, horizon_steps + 1))
-    return ErrorModel(widths=Widths(scale=width * growth), quantiles=_normal_quantiles(), rho=0.9)
+    alone = Memory(widths=Widths(scale=width * growth), quantiles=_normal_quantiles())
+    return ErrorModel(memories=(alone,), rho=0.9)
 
 
 def _student(probabilities: FloatArray, worth: float) -> FloatArray:

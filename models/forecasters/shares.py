@@ -14,10 +14,11 @@ from models.forecasters.selection import Choice, Plan, kept_back
 
 #: Shares of the say that are tried.
 SHARES = (0.0, 0.2, 0.4, 0.6)
-#: A candidate earns its cost where it takes this share off the error.
-EARNS = 0.01
-#: What all series say of a share counts as much as so many times what one series says. Between 0 and 3 the error
-#: on twelve sets falls with it: a few days of one series are a small sample.
+#: A candidate earns its cost where it takes this share off the error of a fleet; of one series alone it must take
+#: more, and gets the smallest share, for a few days of one series are soon deceived.
+EARNS, EARNS_ALONE = 0.01, 0.03
+#: What all series say of a share counts as much as so many times what one series says. On twelve sets the error falls
+#: from 0 to 3.
 FLEET_DOUBT = 3.0
 #: All candidates together never outvote the pool by more than this.
 MOST_SAY = SHARES[-1]
@@ -60,7 +61,7 @@ def with_candidates(choice: Choice, history: History, plan: Plan, candidates: Se
                 f"{reason}; {name} has {share:.0%} of the say and takes {1 - errors[share]:.1%} off the error"
             )
         else:
-            gain = 1.0 - min(errors[one] for one in SHARES[1:])
+            gain = 1.0 - errors[SHARES[1]]
             reason = f"{reason}; {name} takes {gain:.1%} off the error, too little for its cost"
     total = sum(said.values())
     said = {name: share * min(1.0, MOST_SAY / total) for name, share in said.items()}
@@ -116,6 +117,5 @@ def _moments(history: History, plan: Plan, count: int) -> tuple[int, ...]:
 def _best(errors: Mapping[float, float], usual: Mapping[float, float]) -> float:
     """The share under which the error here, and over the fleet, is smallest."""
     if not usual:
-        best = min(SHARES, key=lambda share: errors[share])
-        return best if errors[best] <= 1.0 - EARNS else 0.0
+        return SHARES[1] if errors[SHARES[1]] <= 1.0 - EARNS_ALONE else 0.0
     return min(SHARES, key=lambda share: errors[share] + FLEET_DOUBT * usual[share])

@@ -67,6 +67,17 @@ class PastErrors:
             now=float(self.unrest[row]) if len(self.unrest) else float("nan"),
         )
 
+    def newest(self, count: int) -> "PastErrors":
+        """Only the newest `count` origins."""
+        first = len(self.origins) - count
+        return replace(
+            self,
+            errors=self.errors[first:],
+            told=self.told[first:],
+            origins=self.origins[first:],
+            unrest=self.unrest[first:],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Widths:

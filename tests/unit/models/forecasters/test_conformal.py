@@ -85,8 +85,9 @@ def test_missing_actuals_are_left_out() -> None:
     holes[:, 5] = np.nan
     holes[3] = np.nan
     model = fitted(holes)
-    assert np.isfinite(model.widths.scale).all()
-    assert np.isfinite(model.quantiles).all()
+    for memory in model.memories:
+        assert np.isfinite(memory.widths.scale).all()
+        assert np.isfinite(memory.quantiles).all()
 
 
 def test_intervals_learned_from_few_windows_are_wider() -> None:

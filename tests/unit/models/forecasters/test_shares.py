@@ -44,9 +44,9 @@ def test_a_candidate_that_helps_gets_a_say_and_the_record_says_how_much() -> Non
     choice = with_candidates(
         select(example(), PLAN), example(), PLAN, [Candidate(forecaster=Oracle(good=True))]
     )
-    assert choice.weights["oracle"] == pytest.approx(0.6)
+    assert choice.weights["oracle"] == pytest.approx(0.2)
     assert sum(choice.weights.values()) == pytest.approx(1.0)
-    assert "oracle has 60% of the say" in choice.reason
+    assert "oracle has 20% of the say" in choice.reason
 
 
 def test_a_candidate_that_does_not_help_has_none() -> None:
@@ -57,7 +57,10 @@ def test_a_candidate_that_does_not_help_has_none() -> None:
 
 
 def test_several_together_never_outvote_the_pool_by_more_than_one_could() -> None:
-    candidates = [Candidate(forecaster=Oracle(good=True, name=name)) for name in ("first", "second")]
+    usual = {0.0: 1.0, 0.2: 0.9, 0.4: 0.8, 0.6: 0.7}
+    candidates = [
+        Candidate(forecaster=Oracle(good=True, name=name), usual=usual) for name in ("first", "second")
+    ]
     choice = with_candidates(select(example(), PLAN), example(), PLAN, candidates)
     assert choice.weights["first"] == choice.weights["second"] == pytest.approx(MOST_SAY / 2)
     assert sum(choice.weights.values()) == pytest.approx(1.0)
