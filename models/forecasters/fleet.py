@@ -24,7 +24,7 @@ LEARN_FROM_LEAST, LEARN_FROM_MOST = 20, 250
 #: A series on which the trees fail says so once, and does not outvote all others.
 MOST_WORSE = 2.0
 #: How often a series is tried inside them.
-TRIED_AT = 6
+TRIED_AT = 4
 
 
 @dataclass(frozen=True, slots=True)

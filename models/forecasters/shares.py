@@ -7,10 +7,11 @@ import numpy as np
 
 from core.errors import InsufficientDataError
 from models.forecasters.combination import combine
-from models.forecasters.pool_forecaster import paths
-from models.forecasters.prepared import make_ready
-from models.forecasters.protocols import Forecaster, History
+from models.forecasters.global_trees import GlobalTrees
+from models.forecasters.pool import POOL
+from models.forecasters.protocols import FloatArray, Forecaster, History
 from models.forecasters.selection import Choice, Plan, kept_back
+from models.forecasters.voices import voices
 
 #: Shares of the say that are tried.
 SHARES = (0.0, 0.2, 0.4, 0.6)
@@ -88,10 +89,7 @@ def errors_by_share(
         if not np.isfinite(came).any():
             continue
         try:
-            told = {
-                **paths(make_ready(then), len(came)),
-                forecaster.name: forecaster.fit(then).predict(len(came)),
-            }
+            told = _say(forecaster, then, len(came))
         except InsufficientDataError:
             continue
         shared = (
@@ -103,6 +101,14 @@ def errors_by_share(
         return {}
     mean = np.mean(errors, axis=0)
     return dict(zip(SHARES, (mean / mean[0]).tolist(), strict=True)) if mean[0] > 0 else {}
+
+
+def _say(forecaster: Forecaster, history: History, horizon_steps: int) -> dict[str, FloatArray]:
+    """What the pool and the candidate forecast."""
+    name = forecaster.name
+    if isinstance(forecaster, GlobalTrees):
+        return voices(history, {*POOL, name}, horizon_steps, forecaster)
+    return voices(history, POOL, horizon_steps) | {name: forecaster.fit(history).predict(horizon_steps)}
 
 
 def _moments(history: History, plan: Plan, count: int) -> tuple[int, ...]:

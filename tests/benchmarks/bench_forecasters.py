@@ -8,21 +8,34 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
+from models.forecasters.combination import combine
 from models.forecasters.conformal import LEVELS
-from models.forecasters.pool_forecaster import PoolForecaster
+from models.forecasters.fleet import TRIED_AT, CommonTrees
+from models.forecasters.global_trees import GlobalTrees, examples, learn
 from models.forecasters.prophet import quiet
 from models.forecasters.protocols import Bounds, History
 from models.forecasters.selection import Choice, Plan, select
+from models.forecasters.shares import SHARES, Candidate, with_candidates
+from models.forecasters.voices import voices
 
-SERIES = 12
+#: Timed, and learned from for the common trees.
+SERIES, FLEET = 12, 24
 POINTS, HORIZON = 720, 24
 START = datetime(2026, 1, 1, tzinfo=UTC)
+PLAN = Plan(horizon_steps=HORIZON)
+NAMES = {
+    "prophet": "Prophet, 1,000 samples",
+    "known": "default, selection known",
+    "trees": "the same with the common trees",
+    "afresh": "default, selection done afresh",
+    "trees afresh": "the same with the common trees, which are learned once a fleet",
+}
 
 
 def histories() -> list[History]:
     """Seasonal load with noise that lasts, level shifts and bursts; each of another kind."""
     found = []
-    for seed in range(SERIES):
+    for seed in range(FLEET):
         rng = np.random.default_rng(seed)
         t = np.arange(POINTS)
         noise = np.zeros(POINTS)
@@ -35,16 +48,20 @@ def histories() -> list[History]:
     return found
 
 
-def forecast_known(history: History, choice: Choice) -> None:
+def forecast_known(history: History, choice: Choice, trees: GlobalTrees | None = None) -> None:
     """What a run does once selection is known: fit, median, both intervals."""
-    yhat = PoolForecaster(choice.weights).fit(history).predict(HORIZON)
+    yhat = combine(voices(history, choice.weights, HORIZON, trees), choice.weights)
     for level in LEVELS:
         choice.errors.interval(yhat, level, Bounds())
 
 
-def forecast_afresh(history: History) -> None:
+def forecast_afresh(history: History, common: CommonTrees | None = None) -> None:
     """The same with selection done anew."""
-    forecast_known(history, select(history, Plan(horizon_steps=HORIZON)))
+    choice = select(history, PLAN)
+    if common is None:
+        forecast_known(history, choice)
+    else:
+        forecast_known(history, with_candidates(choice, history, PLAN, [common.candidate]), common.trees)
 
 
 def forecast_prophet(history: History) -> None:
@@ -71,25 +88,27 @@ def timed(run: Callable[[], None], repeat: int) -> float:
 
 def main() -> list[dict[str, float | str]]:
     """Print a table; the promises are ratios of 0.05 and 1.0."""
-    sums = {"known": 0.0, "afresh": 0.0, "prophet": 0.0}
-    for history in histories():
-        choice = select(history, Plan(horizon_steps=HORIZON))
+    fleet = histories()
+    choices = [select(history, PLAN) for history in fleet]
+    trees = learn([examples(history, HORIZON) for history in fleet], seed=1)
+    usual = dict.fromkeys(SHARES, 1.0) | {SHARES[2]: 0.9}
+    common = CommonTrees(trees, Candidate(forecaster=trees, origins=TRIED_AT, usual=usual))
+    sums = dict.fromkeys(NAMES, 0.0)
+    for history, choice in zip(fleet[:SERIES], choices, strict=False):
+        shared = with_candidates(choice, history, PLAN, [common.candidate])
         # In turn on each series, so that whatever else the machine does weighs on all alike.
         sums["prophet"] += timed(lambda one=history: forecast_prophet(one), 3)
         sums["known"] += timed(lambda one=history, how=choice: forecast_known(one, how), 9)
+        sums["trees"] += timed(lambda one=history, how=shared: forecast_known(one, how, trees), 9)
         sums["afresh"] += timed(lambda one=history: forecast_afresh(one), 3)
-    names = {
-        "prophet": "Prophet, 1,000 samples",
-        "known": "default, selection known",
-        "afresh": "default, selection done afresh",
-    }
+        sums["trees afresh"] += timed(lambda one=history: forecast_afresh(one, common), 3)
     rows: list[dict[str, float | str]] = [
         {
-            "what": names[key],
+            "what": NAMES[key],
             "ms a series": round(1e3 * sums[key] / SERIES, 2),
             "of Prophet": round(sums[key] / sums["prophet"], 4),
         }
-        for key in names
+        for key in NAMES
     ]
     print(f"| {POINTS} hourly points, {HORIZON} h ahead | ms a series | of Prophet's time |")
     print("|---|---|---|")
