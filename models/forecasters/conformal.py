@@ -72,6 +72,13 @@ class ErrorModel:
         moved = tuple(replace(one, widths=one.widths.at(now, steps)) for one in self.memories)
         return replace(self, memories=moved)
 
+    def scaled(self, factor: float) -> "ErrorModel":
+        """The same for errors that are `factor` times as large."""
+        moved = tuple(
+            replace(one, widths=replace(one.widths, scale=one.widths.scale * factor)) for one in self.memories
+        )
+        return replace(self, memories=moved)
+
     def interval(self, yhat: FloatArray, level: float, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
         """Lower and upper edge that hold the truth with probability `level`."""
         low, high = np.zeros_like(yhat), np.zeros_like(yhat)

@@ -48,7 +48,7 @@ def with_candidates(choice: Choice, history: History, plan: Plan, candidates: Se
         # The pool could not be tried on so short a past, so there is nothing to compare with.
         return choice
     said: dict[str, float] = {}
-    reason = choice.reason
+    reason, left = choice.reason, 1.0
     for candidate in candidates:
         name = candidate.forecaster.name
         errors = errors_by_share(choice.before, history, plan, candidate)
@@ -58,6 +58,7 @@ def with_candidates(choice: Choice, history: History, plan: Plan, candidates: Se
         share = _best(errors, candidate.usual)
         if share:
             said[name] = share
+            left *= _expected(errors, candidate.usual, share)
             reason = (
                 f"{reason}; {name} has {share:.0%} of the say and takes {1 - errors[share]:.1%} off the error"
             )
@@ -68,7 +69,9 @@ def with_candidates(choice: Choice, history: History, plan: Plan, candidates: Se
     said = {name: share * min(1.0, MOST_SAY / total) for name, share in said.items()}
     rest = 1.0 - sum(said.values())
     weights = {name: weight * rest for name, weight in choice.weights.items()}
-    return replace(choice, weights={**weights, **said}, before={}, reason=reason)
+    return replace(
+        choice, weights={**weights, **said}, errors=choice.errors.scaled(left), before={}, reason=reason
+    )
 
 
 def errors_by_share(
@@ -124,4 +127,9 @@ def _best(errors: Mapping[float, float], usual: Mapping[float, float]) -> float:
     """The share under which the error here, and over the fleet, is smallest."""
     if not usual:
         return SHARES[1] if errors[SHARES[1]] <= 1.0 - EARNS_ALONE else 0.0
-    return min(SHARES, key=lambda share: errors[share] + FLEET_DOUBT * usual[share])
+    return min(SHARES, key=lambda share: _expected(errors, usual, share))
+
+
+def _expected(errors: Mapping[float, float], usual: Mapping[float, float], share: float) -> float:
+    """The error to come, by that without the candidate; 1 where no fleet vouches for what one series says."""
+    return (errors[share] + FLEET_DOUBT * usual[share]) / (1.0 + FLEET_DOUBT) if usual else 1.0

@@ -8,7 +8,7 @@ import pytest
 from core.errors import InsufficientDataError
 from models.forecasters.checks import example
 from models.forecasters.prophet import ProphetForecaster
-from models.forecasters.protocols import FittedForecaster, FloatArray, History
+from models.forecasters.protocols import Bounds, FittedForecaster, FloatArray, History
 from models.forecasters.selection import Plan, kept_back, select
 from models.forecasters.shares import MOST_SAY, Candidate, errors_by_share, with_candidates
 
@@ -71,6 +71,15 @@ def test_what_the_fleet_says_moves_the_share_of_one_series() -> None:
     candidate = Candidate(forecaster=Oracle(good=True), usual=fleet)
     choice = with_candidates(select(example(), PLAN), example(), PLAN, [candidate])
     assert "oracle" not in choice.weights
+
+
+def test_intervals_are_narrower_by_what_the_error_is_expected_to_fall() -> None:
+    usual = {0.0: 1.0, 0.2: 0.9, 0.4: 0.8, 0.6: 0.7}
+    before = select(example(), PLAN)
+    after = with_candidates(before, example(), PLAN, [Candidate(forecaster=Oracle(good=True), usual=usual)])
+    yhat, free = np.full(24, 100.0), Bounds()
+    (low, high), (lower, higher) = (one.errors.interval(yhat, 0.8, free) for one in (after, before))
+    assert 0.5 < float(np.mean(high - low) / np.mean(higher - lower)) < 0.8
 
 
 def test_what_is_tried_may_know_less_than_what_forecasts() -> None:
