@@ -1,12 +1,8 @@
 """Rolling-origin backtests: what a model would have said in the past, and how wrong it would have been."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from core.errors import InsufficientDataError
-from models.forecasters.protocols import FloatArray, Forecaster, History
+from models.forecasters.protocols import FloatArray, History
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,18 +42,3 @@ def choose_origins(history: History, horizon_steps: int, count: int) -> tuple[in
     if history.seasons and stride > 2 and stride % 2 == 0:
         stride -= 1
     return tuple(sorted(last - stride * k for k in range(count) if last - stride * k >= first))
-
-
-def backtest(
-    forecasters: Sequence[Forecaster], history: History, *, origins: Sequence[int], horizon_steps: int
-) -> Backtest:
-    """Fit each model anew at each origin, on nothing but what was known then."""
-    actual = np.stack([history.values[at : at + horizon_steps] for at in origins])
-    yhat: dict[str, FloatArray] = {}
-    for forecaster in forecasters:
-        try:
-            rows = [forecaster.fit(history.until(at)).predict(horizon_steps) for at in origins]
-        except InsufficientDataError:
-            continue
-        yhat[forecaster.name] = np.stack(rows)
-    return Backtest(origins=tuple(origins), actual=actual, yhat=yhat)

@@ -70,7 +70,12 @@ def with_candidates(choice: Choice, history: History, plan: Plan, candidates: Se
     rest = 1.0 - sum(said.values())
     weights = {name: weight * rest for name, weight in choice.weights.items()}
     return replace(
-        choice, weights={**weights, **said}, errors=choice.errors.scaled(left), before={}, reason=reason
+        choice,
+        weights={**weights, **said},
+        errors=choice.errors.scaled(left),
+        width={level: width * left for level, width in choice.width.items()},
+        before={},
+        reason=reason,
     )
 
 
