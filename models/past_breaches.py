@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import polars as pl
 
 from core.domain import Role, Series
 from models.breach import BELIEVED, NOTICED, SPANS_H
@@ -101,33 +102,34 @@ def find_rises(seen: FloatArray, threshold: float, *, upward: bool, season: int)
         seen: the past on an even grid, NaN = missing; step k is looked from with the values before k.
         season: steps of a season.
     """
-    level = seen if upward else -seen
-    edge = threshold if upward else -threshold
+    if not np.isfinite(seen).any():
+        return []
+    known = pl.Series(seen).fill_nan(None).forward_fill().backward_fill().to_numpy()
+    level, edge = (known, threshold) if upward else (-known, -threshold)
     noticed = NOTICED + LIKELY_AT * (BELIEVED - NOTICED)
+    last = len(level) - LOOK_BACK_STEPS
     found: set[int] = set()
-    for first in range(2 * LOOK_BACK_STEPS, len(level) - LOOK_BACK_STEPS + 1, LOOK_BACK_STEPS):
-        steps = np.arange(first, min(first + LOOK_BACK_STEPS, len(level) - LOOK_BACK_STEPS + 1))
+    for first in range(2 * LOOK_BACK_STEPS, last + 1, LOOK_BACK_STEPS):
+        steps = np.arange(first, min(first + LOOK_BACK_STEPS, last + 1))
+        newest = level[steps - 1]
         away = level[: steps[-1]] - _usual(level[:first], int(steps[-1]), season)
         for span in SPANS_H:
             slopes = (away[span:] - away[:-span]) / span
-            past, now = slopes[: first - span], slopes[steps - 1 - span]
-            low, middle, high = (
-                np.nanpercentile(past, [16, 50, 84]) if np.isfinite(past).any() else [np.nan] * 3
-            )
-            rising = (now - middle > noticed * (high - low) / 2) & (now > 0)
-            near = (level[steps - 1] < edge) & (level[steps - 1] + LOOK_BACK_STEPS * now >= edge)
-            found.update(steps[rising & near].tolist())
+            now = slopes[steps - 1 - span]
+            crossing = (now > 0) & (newest < edge) & (newest + LOOK_BACK_STEPS * now >= edge)
+            if not crossing.any():
+                continue
+            low, middle, high = np.percentile(slopes[: first - span], [16, 50, 84])
+            found.update(steps[crossing & (now - middle > noticed * (high - low) / 2)].tolist())
     return sorted(found)
 
 
 def _usual(past: FloatArray, length: int, season: int) -> FloatArray:
     """The median by phase of the season, for `length` steps from the beginning of the past."""
     whole = len(past) // season * season
-    by_phase = [
-        np.median(one[np.isfinite(one)]) if np.isfinite(one).any() else np.nan
-        for one in past[:whole].reshape(-1, season).T
-    ]
-    return np.resize(np.array(by_phase), length)
+    if not whole:
+        return np.full(length, np.median(past))
+    return np.resize(np.median(past[:whole].reshape(-1, season), axis=0), length)
 
 
 def look_back(

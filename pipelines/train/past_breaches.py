@@ -1,6 +1,6 @@
 """The breaches of the training window, found in the samples: what is said of the next ones is corrected by them."""
 
-from collections import Counter
+from collections import defaultdict
 
 import numpy as np
 import polars as pl
@@ -28,8 +28,8 @@ class PastOfFleet:
 
     def __init__(self) -> None:
         self.breaches: dict[int, FloatArray] = {}
-        self._breached: Counter[str] = Counter()
-        self._tried: Counter[str] = Counter()
+        self._breached = _Budget(MOST_OF_A_METRIC)
+        self._tried = _Budget(TRIED_OF_A_METRIC)
 
     def find(self, series: Series, history: History, samples: pl.DataFrame) -> PastBreaches | None:
         """What one series teaches; null where it never came near its threshold, or enough is known of its metric.
@@ -49,13 +49,15 @@ class PastOfFleet:
         at_s = find_breaches(seconds, values, threshold, upward=upward)
         if len(at_s):
             self.breaches[series.series_id] = at_s
+        newest = at_s[len(at_s) - self._breached.take(series, len(at_s)) :]
+        if not len(newest) and not self._tried.left(series):
+            return None
         grid = on_grid(mine, step_s=history.step_s, end=history.end, steps=len(history))
         seen = grid.get(series.series_id, np.full(len(history), np.nan))
-        rises = find_rises(seen, threshold, upward=upward, season=(history.seasons or (1,))[0])
-        newest = at_s[len(at_s) - _left(MOST_OF_A_METRIC, self._breached, series, len(at_s)) :]
-        tried = _spread(
-            rises, _left(TRIED_OF_A_METRIC, self._tried, series, min(len(rises), TRIED_OF_A_SERIES))
-        )
+        tried: list[int] = []
+        if self._tried.left(series):
+            rises = find_rises(seen, threshold, upward=upward, season=(history.seasons or (1,))[0])
+            tried = _spread(rises, self._tried.take(series, min(len(rises), TRIED_OF_A_SERIES)))
         if not len(newest) and not tried:
             return None
         return PastBreaches(
@@ -63,11 +65,20 @@ class PastOfFleet:
         )
 
 
-def _left(most: int, counts: Counter[str], series: Series, wanted: int) -> int:
-    """How many of those that are wanted the metric still takes; they are counted."""
-    taken = min(wanted, most - counts[series.metric])
-    counts[series.metric] += taken
-    return taken
+class _Budget:
+    """How many of something each metric still takes."""
+
+    def __init__(self, of_a_metric: int) -> None:
+        self._left: defaultdict[str, int] = defaultdict(lambda: of_a_metric)
+
+    def left(self, series: Series) -> int:
+        return self._left[series.metric]
+
+    def take(self, series: Series, wanted: int) -> int:
+        """As many of those that are wanted as are left."""
+        taken = min(wanted, self._left[series.metric])
+        self._left[series.metric] -= taken
+        return taken
 
 
 def _spread(steps: list[int], count: int) -> list[int]:
