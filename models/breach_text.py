@@ -51,7 +51,7 @@ def say_follows(series: Series, found: KnockOn, *, at: datetime, upward: bool = 
     if found.breach.when is not None:
         what += f" {format_when(found.breach.when, at)}"
     cause, habit = what_happens(found.cause, upward=is_upward(found.cause)), found.habit
-    return f"{what}, because {cause}: so it went {habit.followed} of {habit.causes} times"
+    return f"{what}, because {cause}, as {habit.followed} of {habit.causes} times before"
 
 
 def usual_pace(growth: Growth, unit: str) -> str:

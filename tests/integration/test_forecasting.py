@@ -213,7 +213,7 @@ def test_errors_that_follow_a_full_disk_are_foreseen_with_it_as_one_trouble(plat
 
     found = {signal.service: signal for signal in forecast(platform).signals}
     cause, effect = found["orders-db"], found["checkout"]
-    assert effect.summary.endswith("because disk of orders-db is full: so it went 5 of 5 times")
+    assert effect.summary.endswith("because disk of orders-db is full, as 5 of 5 times before")
     assert effect.breach is not None
     assert effect.breach.when is not None
     hours_left = (98 - 80) / 5.0 + 0.3

@@ -151,8 +151,8 @@ def test_the_likelier_of_two_causes_is_named() -> None:
 def test_the_text_names_the_cause_and_the_evidence() -> None:
     found = learn(19).expect({DISK.series_id: (DISK, foreseen(0.9))}, (ERRORS,), EDGES, NOW)
     assert say_follows(ERRORS, found[ERRORS.series_id], at=NOW) == (
-        "error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min, because disk of db is full: "
-        "so it went 19 of 20 times"
+        "error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min, because disk of db is full, "
+        "as 19 of 20 times before"
     )
 
 
