@@ -92,6 +92,16 @@ def require_unit_interval(value: float | None, name: str) -> None:
         raise InputError(f"{name} must be between 0 and 1, got {value!r}")
 
 
+def require_rising(probability_by_horizon_s: Mapping[int, float]) -> None:
+    """Raises InputError unless every value is a probability, and none is below that of a shorter horizon."""
+    previous = 0.0
+    for horizon_s, probability in sorted(probability_by_horizon_s.items()):
+        require_unit_interval(probability, f"probability within {horizon_s} s")
+        if probability < previous:
+            raise InputError("a probability must not fall as the horizon grows")
+        previous = probability
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
     """One metric of one service of one tenant.
@@ -239,15 +249,22 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """That a series will cross its threshold: how likely, and when."""
+    """That a series will cross its threshold: how likely, and when.
+
+    Attributes:
+        probability: within `horizon_s`.
+        probability_by_horizon_s: within shorter times too; never falls with the horizon.
+    """
 
     threshold: float
     probability: float
     horizon_s: int
     when: TimeRange | None
+    probability_by_horizon_s: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_unit_interval(self.probability, "probability")
+        require_rising(self.probability_by_horizon_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,12 +287,7 @@ class FailureRisk:
     factors: tuple[Factor, ...] = ()
 
     def __post_init__(self) -> None:
-        previous = 0.0
-        for horizon_s, probability in sorted(self.probability_by_horizon_s.items()):
-            require_unit_interval(probability, f"probability within {horizon_s} s")
-            if probability < previous:
-                raise InputError("a failure probability must not fall as the horizon grows")
-            previous = probability
+        require_rising(self.probability_by_horizon_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

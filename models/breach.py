@@ -186,7 +186,14 @@ def _resets(sawtooth: Sawtooth, count: int, horizon_steps: int, rng: np.random.G
 
 
 def breach_of(
-    paths: FloatArray, *, level: float, threshold: float, upward: bool, at: datetime, step_s: int
+    paths: FloatArray,
+    *,
+    level: float,
+    threshold: float,
+    upward: bool,
+    at: datetime,
+    step_s: int,
+    horizons_s: Sequence[int] = (),
 ) -> Breach:
     """The share of the courses that cross, and when those do.
 
@@ -194,32 +201,33 @@ def breach_of(
         paths: (count, h); the first step ends `step_s` after `at`.
         level: the value now; a crossing inside a step is placed by a straight line.
         upward: true where too much is the trouble, false where too little is.
+        horizons_s: shorter horizons that are asked for too, in seconds; those within the first step mean all of it.
     """
     sign = 1.0 if upward else -1.0
     course = sign * np.concatenate([np.full((len(paths), 1), level), paths], axis=1)
     edge = sign * threshold
     horizon_s = paths.shape[1] * step_s
     over = course >= edge
-    crosses = over.any(axis=1)
-    share = float(np.mean(crosses))
-    if not crosses.any():
-        return Breach(threshold=threshold, probability=0.0, horizon_s=horizon_s, when=None)
-    first = np.argmax(over[crosses], axis=1)
-    rows = np.arange(len(first))
-    before = course[crosses][rows, np.maximum(first - 1, 0)]
-    after = course[crosses][rows, first]
-    part = np.divide(edge - before, after - before, out=np.ones_like(after), where=after > before)
-    seconds = np.where(first == 0, 0.0, (first - 1 + np.clip(part, 0.0, 1.0)) * step_s)
-    p10, p50, p90 = (at + timedelta(seconds=round(float(s))) for s in np.percentile(seconds, [10, 50, 90]))
-    return Breach(
-        threshold=threshold, probability=share, horizon_s=horizon_s, when=TimeRange(p10=p10, p50=p50, p90=p90)
-    )
-
-
-def within(
-    breach_paths: FloatArray, threshold: float, upward: bool, horizons: Sequence[int]
-) -> dict[int, float]:
-    """Probability of a breach within each number of steps; never falls with it."""
-    over = breach_paths >= threshold if upward else breach_paths <= threshold
     crossed = np.maximum.accumulate(over, axis=1).mean(axis=0)
-    return {steps: float(crossed[min(steps, breach_paths.shape[1]) - 1]) for steps in horizons}
+    steps = {horizon: min(max(1, horizon // step_s), paths.shape[1]) for horizon in horizons_s}
+    shares = {horizon: float(crossed[step]) for horizon, step in steps.items()}
+    crosses = over.any(axis=1)
+    when = None
+    if crosses.any():
+        first = np.argmax(over[crosses], axis=1)
+        rows = np.arange(len(first))
+        before = course[crosses][rows, np.maximum(first - 1, 0)]
+        after = course[crosses][rows, first]
+        part = np.divide(edge - before, after - before, out=np.ones_like(after), where=after > before)
+        seconds = np.where(first == 0, 0.0, (first - 1 + np.clip(part, 0.0, 1.0)) * step_s)
+        p10, p50, p90 = (
+            at + timedelta(seconds=round(float(s))) for s in np.percentile(seconds, [10, 50, 90])
+        )
+        when = TimeRange(p10=p10, p50=p50, p90=p90)
+    return Breach(
+        threshold=threshold,
+        probability=float(np.mean(crosses)),
+        horizon_s=horizon_s,
+        when=when,
+        probability_by_horizon_s=shares,
+    )

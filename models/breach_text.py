@@ -5,6 +5,8 @@ from datetime import datetime
 from core.domain import Breach, Series
 from core.wording import format_duration, format_value, format_when
 from models.breach import Growth
+from models.knock_on import KnockOn
+from models.thresholds import is_upward
 
 #: A share of the present growth that nobody would call a growth of its own.
 NOTHING = 0.01
@@ -41,6 +43,15 @@ def say(series: Series, breach: Breach, growth: Growth | None, *, at: datetime, 
             f"{format_duration(growth.span_s)}; usual: {usual_pace(growth, series.unit)}"
         )
     return text
+
+
+def say_follows(series: Series, found: KnockOn, *, at: datetime, upward: bool = True) -> str:
+    """That it breaches because something else does."""
+    what = what_happens(series, upward=upward)
+    if found.breach.when is not None:
+        what += f" {format_when(found.breach.when, at)}"
+    cause, habit = what_happens(found.cause, upward=is_upward(found.cause)), found.habit
+    return f"{what}, because {cause}, as {habit.followed} of {habit.causes} times before"
 
 
 def usual_pace(growth: Growth, unit: str) -> str:

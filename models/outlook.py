@@ -1,19 +1,19 @@
 """What a series' future holds against its threshold: courses drawn, crossings counted, the case named."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
 from core.domain import Breach, Series
-from models.breach import Growth, Sawtooth, breach_of, fill_paths, find_resets, measure_growth, within
+from models.breach import Growth, Sawtooth, breach_of, fill_paths, find_resets, measure_growth
 from models.forecasters.history import prepare
 from models.forecasters.protocols import FloatArray, History
-from models.thresholds import is_upward, threshold_of
+from models.thresholds import is_past, is_upward, threshold_of
 
 PATHS = 400
-HORIZONS_H = (3, 6, 12, 24)
+#: Within which times a breach is asked for, in seconds.
+HORIZONS_S = (3 * 3_600, 6 * 3_600, 12 * 3_600, 24 * 3_600)
 
 
 class Case(StrEnum):
@@ -31,17 +31,17 @@ class Outlook:
     """One series against its threshold.
 
     Attributes:
-        breach: over the whole horizon.
-        by_horizon_h: probability within each number of hours; never falls.
+        breach: over the whole horizon, and within each of `HORIZONS_S`.
+        newly_over: it is over, and was not an hour ago.
         paths: (count, h), for the fan of the plot.
     """
 
     case: Case
     breach: Breach
-    by_horizon_h: Mapping[int, float]
     growth: Growth
     sawtooth: Sawtooth | None
     level: float
+    newly_over: bool
     paths: FloatArray
 
 
@@ -78,18 +78,22 @@ def look_ahead(
         paths[:filling] = fills + (ahead - usual[-1])
     paths = history.bounds.clip(paths)
     breach = breach_of(
-        paths, level=level, threshold=threshold, upward=upward, at=history.end, step_s=history.step_s
+        paths,
+        level=level,
+        threshold=threshold,
+        upward=upward,
+        at=history.end,
+        step_s=history.step_s,
+        horizons_s=HORIZONS_S,
     )
-    steps_of = {hours: max(1, hours * 3_600 // history.step_s) for hours in HORIZONS_H}
-    shares = within(paths, threshold, upward, list(steps_of.values()))
-    over = level >= threshold if upward else level <= threshold
+    over, was_over = is_past(np.array([level, an_hour_ago]), threshold, upward=upward).tolist()
     return Outlook(
         case=_name(over, filling > count // 4, sawtooth, breach),
         breach=breach,
-        by_horizon_h={hours: shares[count_] for hours, count_ in steps_of.items()},
         growth=growth,
         sawtooth=sawtooth,
         level=level,
+        newly_over=over and not was_over,
         paths=paths,
     )
 

@@ -38,7 +38,8 @@ def plot_signal(platform: "Platform", signal: Signal, *, at: datetime | None = N
     prediction, outlook = look(bundle, entry.series, recent, now)
     if outlook is None:
         raise InputError(f"{entry.series.name} has no threshold any more")
-    return plot_breach(entry.series, bundle.present(entry, recent, now), prediction, outlook)
+    when = (signal.breach or outlook.breach).when
+    return plot_breach(entry.series, bundle.present(entry, recent, now), prediction, outlook.paths, when)
 
 
 def save_plots(

@@ -8,35 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from core.domain import (
-    Band,
-    Breach,
-    Factor,
-    GateResult,
-    ModelRef,
-    Series,
-    Severity,
-    Signal,
-    SignalKind,
-    stable_id,
-)
+from core.domain import ModelRef, Series, Signal, SignalKind
 from core.errors import InsufficientDataError, ModelUnavailableError
-from core.wording import format_value
-from models.breach_text import say, say_over, say_taken_back, usual_pace
 from models.forecasters.bundle import ForecasterBundle, Prediction
-from models.outlook import Case, Outlook, look_ahead
-from models.thresholds import is_upward
+from models.outlook import Outlook, look_ahead
+from pipelines.breach_signals import Seen, judge, urgency
 from pipelines.parallel import chunked
 from pipelines.present import present
 from pipelines.progress import Progress, silent
+from pipelines.service_graph import service_graph
 
 if TYPE_CHECKING:
     from pipelines.wiring import Platform
 
-#: An alert begins at the first probability and ends below the second: in between it stays as it is.
-RAISE_AT, DROP_BELOW = 0.5, 0.25
-#: Sooner than this, somebody should be woken.
-CRITICAL_WITHIN = timedelta(hours=4)
 NEWEST_SAMPLES = 3
 HOUR = timedelta(hours=1)
 CHUNK = 200
@@ -90,11 +74,10 @@ def forecast(
     open_signals = {
         signal.series_id: signal
         for signal in platform.store.signals.find(kind=SignalKind.BREACH, limit=100_000)
-        if signal.ended_at is None
+        if signal.ended_at is None and signal.series_id is not None
     }
     frames: list[pl.DataFrame] = []
-    found: list[Signal] = []
-    closed: list[Signal] = []
+    seen: dict[int, Seen] = {}
     skipped: dict[str, str] = {}
     ids = sorted(bundle.entries)
     for part in chunked(ids, CHUNK):
@@ -109,21 +92,22 @@ def forecast(
                 skipped[series.name] = str(error)
                 continue
             frames.append(prediction.frame())
-            before = open_signals.get(series_id)
-            signal = _judge(series, outlook, prediction, before, model, now)
-            if signal is not None:
-                (closed if signal.ended_at else found).append(signal)
+            if outlook is not None:
+                seen[series_id] = Seen.of(series, outlook, prediction)
         progress("forecasts", len(frames), len(ids))
     if frames:
         platform.store.forecasts.publish(pl.concat(frames), made_at=now, model=model)
-    platform.store.signals.upsert([*found, *closed])
-    sent = sorted((one for one in found if one.stopped_by is None), key=_urgency)
+    edges = service_graph(platform.settings.service_graph, platform.store.series.find())
+    judged = judge(seen, bundle.knock_ons, edges, open_signals, model, now)
+    platform.store.signals.upsert(judged)
+    found = [one for one in judged if one.ended_at is None]
+    sent = sorted((one for one in found if one.stopped_by is None), key=urgency)
     return ForecastReport(
         model=model,
         at=now,
         series=len(frames),
         signals=tuple(sent),
-        taken_back=tuple(closed),
+        taken_back=tuple(one for one in judged if one.ended_at is not None),
         watched=len(found) - len(sent),
         skipped=skipped,
     )
@@ -158,7 +142,7 @@ def look(
     outlook = look_ahead(series, history, bundle.paths(prediction), level=level, an_hour_ago=before, rng=rng)
     if outlook is None:
         return prediction, None
-    breach = bundle.timing.correct(outlook.breach, series, outlook.case, now)
+    breach = bundle.hindsight.correct(outlook.breach, series, outlook.case, now)
     return prediction, replace(outlook, breach=breach)
 
 
@@ -166,104 +150,3 @@ def _level(samples: pl.DataFrame, at: datetime, otherwise: float) -> float:
     """The median of the last samples of the hour before `at`: one bad sample is not a breach."""
     values = samples.filter(pl.col("ts") >= at - HOUR).get_column("value").drop_nulls().drop_nans()
     return float(np.median(values.tail(NEWEST_SAMPLES).to_numpy())) if len(values) else otherwise
-
-
-def _judge(
-    series: Series,
-    outlook: Outlook | None,
-    prediction: Prediction,
-    before: Signal | None,
-    model: ModelRef,
-    now: datetime,
-) -> Signal | None:
-    """The signal that follows: a new one, the open one going on, the open one taken back, or none."""
-    if outlook is None:
-        return None
-    probability = 1.0 if outlook.case is Case.OVER else outlook.breach.probability
-    was_sent = before is not None and before.stopped_by is None
-    if probability < DROP_BELOW:
-        if before is None:
-            return None
-        return replace(before, ended_at=now, summary=say_taken_back(series, outlook.breach.horizon_s))
-    likely = probability >= RAISE_AT or was_sent
-    started_at = before.started_at if before is not None else now
-    upward = is_upward(series)
-    over = outlook.case is Case.OVER
-    breach = outlook.breach
-    summary = (
-        say_over(series, outlook.level, upward=upward)
-        if over
-        else say(series, breach, outlook.growth, at=now, upward=upward)
-    )
-    return Signal(
-        signal_id=before.signal_id
-        if before is not None
-        else stable_id(series.tenant, "breach", str(series.series_id), started_at.isoformat()),
-        tenant=series.tenant,
-        kind=SignalKind.BREACH,
-        service=series.service,
-        metric=series.metric,
-        series_id=series.series_id,
-        labels=series.labels,
-        unit=series.unit,
-        started_at=started_at,
-        peak_at=None if breach.when is None else breach.when.p50,
-        summary=summary,
-        severity=_severity(over, breach, now),
-        value=outlook.level,
-        band=_band(prediction),
-        score=probability,
-        gates=(
-            GateResult(
-                gate="likely",
-                passed=likely,
-                reason=f"the probability is {probability:.0%}; an alert begins at {RAISE_AT:.0%} "
-                f"and ends below {DROP_BELOW:.0%}",
-            ),
-        ),
-        breach=breach,
-        factors=_factors(outlook, upward, series.unit),
-        model=model,
-    )
-
-
-def _band(prediction: Prediction) -> Band:
-    """What is expected at the next step."""
-    return Band(
-        expected=float(prediction.yhat[0]),
-        lower=float(min(prediction.lower[0.95][0], prediction.yhat[0])),
-        upper=float(max(prediction.upper[0.95][0], prediction.yhat[0])),
-    )
-
-
-def _severity(over: bool, breach: Breach, now: datetime) -> Severity:
-    if over or (breach.when is not None and breach.when.p50 - now <= CRITICAL_WITHIN):
-        return Severity.CRITICAL
-    return Severity.WARNING
-
-
-def _factors(outlook: Outlook, upward: bool, unit: str) -> tuple[Factor, ...]:
-    growth = outlook.growth
-    if growth.weight == 0 or (growth.per_hour > 0) != upward:
-        return ()
-    hours = growth.span_s // 3_600
-    verb = "grew" if growth.per_hour > 0 else "fell"
-    return (
-        Factor(
-            name=f"growth_{hours}h",
-            value=growth.per_hour,
-            contribution=growth.weight,
-            text=f"{verb} {format_value(abs(growth.per_hour), unit)}/h over {hours} h; "
-            f"usual: {usual_pace(growth, unit)}",
-        ),
-    )
-
-
-def _urgency(signal: Signal) -> tuple[float, str]:
-    when = signal.breach.when if signal.breach else None
-    return (when.p50.timestamp() if when else 0.0, signal.signal_id)
-
-
-def most_urgent(signals: Sequence[Signal], count: int) -> tuple[Signal, ...]:
-    """The first `count` by the middle of their time to breach."""
-    return tuple(sorted(signals, key=_urgency)[:count])

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.domain import Series
+from core.domain import Series, TimeRange
 from core.errors import ConfigurationError
 from core.wording import format_value, format_when
 from models.breach_text import what_happens
 from models.capacity import Capacity
 from models.forecasters.bundle import Prediction
 from models.forecasters.protocols import FloatArray, History
-from models.outlook import Outlook
 from models.thresholds import threshold_of
 
 if TYPE_CHECKING:
@@ -46,8 +45,15 @@ def _days(moments: Sequence[datetime]) -> FloatArray:
     return np.array([moment.timestamp() / 86_400 for moment in moments])
 
 
-def plot_breach(series: Series, history: History, prediction: Prediction, outlook: Outlook) -> "Figure":
-    """History, forecast band, the fan of simulated courses, the limit, and when it is reached."""
+def plot_breach(
+    series: Series, history: History, prediction: Prediction, paths: FloatArray, when: TimeRange | None
+) -> "Figure":
+    """History, forecast band, the fan of simulated courses, the limit, and when it is reached.
+
+    Args:
+        paths: (count, h), the courses.
+        when: as it was said; what another breach brings about is not among the series' own courses.
+    """
     figure = figure_of()
     axes = figure.add_subplot()
     shown = min(len(history), SHOWN_DAYS * 86_400 // history.step_s)
@@ -61,14 +67,13 @@ def plot_breach(series: Series, history: History, prediction: Prediction, outloo
     axes.fill_between(
         ahead, prediction.lower[0.8], prediction.upper[0.8], color=BAND, alpha=0.6, label="80 %"
     )
-    fan = np.percentile(outlook.paths, [10, 50, 90], axis=0)
+    fan = np.percentile(paths, [10, 50, 90], axis=0)
     axes.plot(ahead, fan[1], color=FAN, linewidth=1.5, label="course, P50")
     axes.fill_between(ahead, fan[0], fan[2], color=FAN, alpha=0.25, label="courses, P10 to P90")
     threshold = threshold_of(series)
     if threshold is not None:
         axes.axhline(threshold, color=LIMIT, linewidth=1.2, label=format_value(threshold, series.unit))
-    if outlook.breach.when is not None:
-        when = outlook.breach.when
+    if when is not None:
         early, middle, late = (float(day) for day in _days([when.p10, when.p50, when.p90]))
         axes.axvspan(early, late, ymax=0.04, color=LIMIT, alpha=0.6)
         axes.axvline(middle, color=LIMIT, linewidth=0.8, linestyle=":")

@@ -18,7 +18,6 @@ import polars as pl
 from core.domain import Series
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
-from models.breach_timing import Timing
 from models.bundles import require_format
 from models.forecasters.catalog import CATALOG
 from models.forecasters.combination import combine
@@ -30,8 +29,10 @@ from models.forecasters.protocols import FloatArray, History
 from models.forecasters.selection import Choice
 from models.forecasters.voices import voices
 from models.forecasters.widths import Widths, unrest
+from models.hindsight import Hindsight
+from models.knock_on import KnockOns
 
-FORMAT = 3
+FORMAT = 4
 #: Long form of forecasts.
 FORECASTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "series_id": pl.Int64,
@@ -96,14 +97,16 @@ class ForecasterBundle:
         entries: series_id -> what is known of it.
         seed: of the simulated paths.
         trees: the model that learned from all series, where some series uses it.
-        timing: what past breaches say of the times to the next ones.
+        hindsight: how wrong what was said of past breaches proved.
+        knock_ons: which breaches follow others.
     """
 
     entries: Mapping[int, Entry]
     seed: int = 1
     horizon_steps: int = 24
     trees: GlobalTrees | None = None
-    timing: Timing = field(default_factory=Timing)
+    hindsight: Hindsight = field(default_factory=Hindsight)
+    knock_ons: KnockOns = field(default_factory=KnockOns)
     _cache: dict[int, FittedProphet] = field(default_factory=dict, repr=False, compare=False)
 
     def forecast(
@@ -233,7 +236,8 @@ class ForecasterBundle:
             "format": FORMAT,
             "seed": self.seed,
             "horizon_steps": self.horizon_steps,
-            "timing": dict(self.timing.by_kind),
+            "hindsight": self.hindsight.to_json(),
+            "knock_ons": self.knock_ons.to_json(),
             "series": records,
         }
         prophets = {str(key): entry.prophet for key, entry in sorted(self.entries.items()) if entry.prophet}
@@ -267,7 +271,8 @@ class ForecasterBundle:
             seed=head["seed"],
             horizon_steps=head["horizon_steps"],
             trees=GlobalTrees.from_bytes(files["trees.ubj"]) if "trees.ubj" in files else None,
-            timing=Timing({kind: (low, mid, high) for kind, (low, mid, high) in head["timing"].items()}),
+            hindsight=Hindsight.from_json(head["hindsight"]),
+            knock_ons=KnockOns.from_json(head["knock_ons"]),
         )
 
 

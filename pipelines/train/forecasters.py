@@ -1,6 +1,5 @@
 """Train the forecasters: choose by backtests what forecasts each series, and register them as one bundle."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -11,7 +10,6 @@ import numpy as np
 from core.domain import EventKind, Role, Series
 from core.errors import InsufficientDataError
 from core.ports import Training
-from models.breach_timing import PastBreaches, PastLook, learn_timing, look_back
 from models.clock import holidays as calendar_days
 from models.forecasters.bundle import Entry, ForecasterBundle
 from models.forecasters.fleet import learn_fleet
@@ -21,11 +19,15 @@ from models.forecasters.prophet import ProphetForecaster
 from models.forecasters.protocols import History
 from models.forecasters.selection import Choice, Plan, select, shares_of
 from models.forecasters.shares import Candidate, with_candidates
+from models.hindsight import learn_hindsight
+from models.knock_on import learn_knock_ons
+from models.past_breaches import PastBreaches, PastLook, look_back
 from pipelines.learning_window import holidays_to_come, read_exclusions
 from pipelines.parallel import chunked, map_chunks
 from pipelines.present import present
 from pipelines.progress import Progress, silent
-from pipelines.train.past_breaches import find_past_breaches
+from pipelines.service_graph import service_graph
+from pipelines.train.past_breaches import PastOfFleet
 from pipelines.train.report import TrainReport
 
 if TYPE_CHECKING:
@@ -94,7 +96,8 @@ def train_forecasters(
     ids = sorted(series)
     spread = Spread(platform, len(ids))
     done: list[Done] = []
-    for result in spread.map(fit_chunk, _jobs(platform, series, start, now, plan)):
+    past = PastOfFleet()
+    for result in spread.map(fit_chunk, _jobs(platform, series, start, now, plan, past)):
         done += result
         progress("forecasters", len(done), len(ids))
     known = {one.series_id for one in done}
@@ -104,14 +107,19 @@ def train_forecasters(
         if series_id not in known
     ]
     looks = [look for one in done for look in one.looks]
+    graph = service_graph(platform.settings.service_graph, platform.store.series.find())
     done, trees = _with_candidates(done, plan, platform.settings.seed, spread, progress)
     bundle = ForecasterBundle(
         {one.series_id: one.entry for one in done if one.entry is not None},
         seed=platform.settings.seed,
         trees=trees,
-        timing=learn_timing(looks),
+        hindsight=learn_hindsight(looks),
+        knock_ons=learn_knock_ons(
+            past.breaches, series.values(), graph, span_s=(now - start).total_seconds()
+        ),
     )
-    metrics = summary(bundle) | {"breaches_looked_back_on": float(len({look.breach for look in looks}))}
+    episodes = {look.episode for look in looks if look.came_s is not None}
+    metrics = summary(bundle) | {"breaches_looked_back_on": float(len(episodes))}
     training = Training(
         window_start=start,
         window_end=now,
@@ -140,11 +148,15 @@ class Spread:
 
 
 def _jobs(
-    platform: "Platform", series: Mapping[int, Series], start: datetime, end: datetime, plan: Plan
+    platform: "Platform",
+    series: Mapping[int, Series],
+    start: datetime,
+    end: datetime,
+    plan: Plan,
+    past: PastOfFleet,
 ) -> Iterator[Sequence[Job]]:
-    """Chunks of series with their histories, read when a worker has room for them."""
+    """Chunks of series with their histories, read when a worker has room for them; `past` learns their breaches."""
     exclusions, deploys, holidays = _calendar(platform, start, end)
-    counts: Counter[str] = Counter()
     for part in chunked(sorted(series), READ):
         samples = platform.store.samples.read(start, end, part)
         found = histories(
@@ -163,7 +175,7 @@ def _jobs(
                 series=series[series_id],
                 history=history,
                 plan=plan,
-                past=find_past_breaches(series[series_id], history, samples, counts),
+                past=past.find(series[series_id], history, samples),
                 seed=platform.settings.seed,
             )
             for series_id, history in sorted(found.items())

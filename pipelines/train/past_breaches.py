@@ -1,44 +1,86 @@
-"""The breaches of the training window, found in the samples: what the ranges of the next ones are corrected by."""
+"""The breaches of the training window, found in the samples: what is said of the next ones is corrected by them."""
 
-from collections import Counter
+from collections import defaultdict
 
 import numpy as np
 import polars as pl
 
 from core.domain import Series
-from models.breach_timing import PastBreaches, find_breaches
 from models.forecasters.history import on_grid
-from models.forecasters.protocols import History
+from models.forecasters.protocols import FloatArray, History
+from models.past_breaches import PastBreaches, find_breaches, find_rises
 from models.thresholds import is_upward, threshold_of
 
-#: Breaches of a metric that are looked at; more teach little and cost seconds.
+#: Breaches of a metric that are looked back on; more teach little and cost seconds.
 MOST_OF_A_METRIC = 40
+#: Moments that are looked from whether a breach came or not: of a series, and of a metric.
+TRIED_OF_A_SERIES, TRIED_OF_A_METRIC = 60, 600
 #: Samples whose median is the level, as in `pipelines.forecast`.
 SMOOTH_OVER = 3
 
 
-def find_past_breaches(
-    series: Series, history: History, samples: pl.DataFrame, counts: Counter[str]
-) -> PastBreaches | None:
-    """The newest breaches of one series; null where it had none, or its metric had enough of them.
+class PastOfFleet:
+    """Finds the breaches of one series after the other, and keeps count.
 
-    Args:
-        samples: `core.frames.SAMPLES` of the training window, nothing left out; other series are ignored.
-        counts: metric -> breaches found so far; is counted on.
+    Attributes:
+        breaches: series_id -> epoch seconds of all its breaches, of each series that had any.
     """
-    threshold = threshold_of(series)
-    left = MOST_OF_A_METRIC - counts[series.metric]
-    if threshold is None or left <= 0:
-        return None
-    mine = samples.filter(pl.col("series_id") == series.series_id, pl.col("value").is_finite()).sort("ts")
-    if not mine.height:
-        return None
-    values = mine.get_column("value").rolling_median(SMOOTH_OVER, min_samples=1).to_numpy()
-    seconds = mine.get_column("ts").dt.epoch("us").to_numpy() / 1e6
-    breaches = find_breaches(seconds, values, threshold, upward=is_upward(series))[-left:]
-    if not len(breaches):
-        return None
-    counts[series.metric] += len(breaches)
-    grid = on_grid(mine, step_s=history.step_s, end=history.end, steps=len(history))
-    seen = grid.get(series.series_id, np.full(len(history), np.nan))
-    return PastBreaches(at_s=tuple(breaches.tolist()), seen=seen, seconds=seconds, values=values)
+
+    def __init__(self) -> None:
+        self.breaches: dict[int, FloatArray] = {}
+        self._breached = _Budget(MOST_OF_A_METRIC)
+        self._tried = _Budget(TRIED_OF_A_METRIC)
+
+    def find(self, series: Series, history: History, samples: pl.DataFrame) -> PastBreaches | None:
+        """What one series teaches; null where it never came near its threshold, or enough is known of its metric.
+
+        Args:
+            samples: `core.frames.SAMPLES` of the training window, nothing left out; other series are ignored.
+        """
+        threshold = threshold_of(series)
+        if threshold is None:
+            return None
+        mine = samples.filter(pl.col("series_id") == series.series_id, pl.col("value").is_finite()).sort("ts")
+        if not mine.height:
+            return None
+        values = mine.get_column("value").rolling_median(SMOOTH_OVER, min_samples=1).to_numpy()
+        seconds = mine.get_column("ts").dt.epoch("us").to_numpy() / 1e6
+        upward = is_upward(series)
+        at_s = find_breaches(seconds, values, threshold, upward=upward)
+        if len(at_s):
+            self.breaches[series.series_id] = at_s
+        newest = at_s[len(at_s) - self._breached.take(series, len(at_s)) :]
+        if not len(newest) and not self._tried.left(series):
+            return None
+        grid = on_grid(mine, step_s=history.step_s, end=history.end, steps=len(history))
+        seen = grid.get(series.series_id, np.full(len(history), np.nan))
+        tried: list[int] = []
+        if self._tried.left(series):
+            rises = find_rises(seen, threshold, upward=upward, season=(history.seasons or (1,))[0])
+            tried = _spread(rises, self._tried.take(series, min(len(rises), TRIED_OF_A_SERIES)))
+        if not len(newest) and not tried:
+            return None
+        return PastBreaches(
+            at_s=tuple(newest.tolist()), tried=tuple(tried), seen=seen, seconds=seconds, values=values
+        )
+
+
+class _Budget:
+    """How many of something each metric still takes."""
+
+    def __init__(self, of_a_metric: int) -> None:
+        self._left: defaultdict[str, int] = defaultdict(lambda: of_a_metric)
+
+    def left(self, series: Series) -> int:
+        return self._left[series.metric]
+
+    def take(self, series: Series, wanted: int) -> int:
+        """As many of those that are wanted as are left."""
+        taken = min(wanted, self._left[series.metric])
+        self._left[series.metric] -= taken
+        return taken
+
+
+def _spread(steps: list[int], count: int) -> list[int]:
+    """So many of them, from all over."""
+    return [steps[index] for index in np.linspace(0, len(steps) - 1, count).astype(int)] if count else []

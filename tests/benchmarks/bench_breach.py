@@ -7,30 +7,33 @@ from then on each hour is judged with nothing later known, as `pipelines.forecas
 import math
 import statistics
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
-from core.domain import Breach, Role, Series
-from models.breach_timing import PastLook, find_breaches, learn_timing, look_back
+from core.domain import Band, Breach, ModelRef, Role, Series, Signal
+from models.breach import Growth
 from models.forecasters.bundle import Entry, ForecasterBundle
 from models.forecasters.history import histories
 from models.forecasters.protocols import FloatArray
 from models.forecasters.selection import Plan, select
-from models.outlook import Outlook, look_ahead
+from models.hindsight import learn_hindsight
+from models.knock_on import learn_knock_ons
+from models.outlook import HORIZONS_S, Case
+from models.past_breaches import SAME_S, PastLook, find_breaches, look_back
 from models.thresholds import threshold_of
-from pipelines.forecast import DROP_BELOW, RAISE_AT
+from pipelines.breach_signals import DROP_BELOW, RAISE_AT, Seen, follow, judge
+from pipelines.forecast import look
+from pipelines.service_graph import Edges, service_graph
 from pipelines.sources.simulated import SimulatedFleet
-from pipelines.train.past_breaches import find_past_breaches
+from pipelines.train.past_breaches import PastOfFleet
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 SERVICES, DAYS, JUDGED_DAYS = 10, 45, 10
 SEEDS = (11, 12, 13, 14)
-#: Errors jump when something else has failed: their own past says nothing before, so little of them can be said.
 GROUPS = {Role.CAPACITY: "fills", Role.SATURATION: "fills", Role.LATENCY: "latency", Role.ERRORS: "errors"}
 #: What shows in a series before its breach; all else makes it jump, such as a pool that ran out elsewhere.
 CREEPS = {
@@ -41,6 +44,7 @@ CREEPS = {
 BEFORE_H, AFTER_H = 8, 1
 SOON_H = 3
 LOOK_H = 24
+MODEL = ModelRef(name="bench", version=1, run_id="bench")
 
 
 @dataclass
@@ -55,50 +59,118 @@ class Tally:
     crept_and_said: int = 0
     ranges: int = 0
     in_range: int = 0
-    in_plain_range: int = 0
     breaches_in_range: dict[str, list[bool]] = field(default_factory=dict)
     leads_h: list[float] = field(default_factory=list)
 
 
-def judge(seed: int, tallies: dict[str, Tally]) -> None:
+@dataclass
+class Walked:
+    """One series on its way through the judged days.
+
+    Attributes:
+        samples: from a little before the judged days on.
+        seconds, level: the same as epoch seconds and smoothed values.
+        crossings: when it really breached.
+        alerted_since: since when people know of it; null while they do not.
+        soon_since: the same of a breach within `SOON_H`.
+        over_at: when it was over the last time; what returns soon is the same breach, and counts neither way.
+        said: the hours at which a breach within `SOON_H` was said.
+    """
+
+    entry: Entry
+    threshold: float
+    samples: pl.DataFrame
+    seconds: FloatArray
+    level: FloatArray
+    crossings: list[datetime]
+    creeps: list[tuple[datetime, datetime]]
+    largest_rise: float
+    alerted_since: datetime | None = None
+    soon_since: datetime | None = None
+    over_at: datetime | None = None
+    said: list[datetime] = field(default_factory=list)
+
+    def known(self, now: datetime) -> FloatArray:
+        return self.level[: int(np.searchsorted(self.seconds, now.timestamp()))]
+
+
+def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
     """Walk through the judged days of one fleet hour by hour."""
     fleet = SimulatedFleet(SERVICES, DAYS, seed=seed, end=END)
     start = fleet.end - timedelta(days=JUDGED_DAYS)
     series = {one.series_id: one for one in fleet.series if group_of(one) is not None}
+    edges = service_graph(None, fleet.series)
     samples = fleet.samples.filter(pl.col("series_id").is_in(list(series))).sort("series_id", "ts")
+    bundle = _train(fleet, series, edges, samples.filter(pl.col("ts") < start), start, seed)
+    walked = {key: _walked(entry, samples, fleet, start) for key, entry in bundle.entries.items()}
+    alerts: dict[int, Signal] = {}
+    for hour in range(JUDGED_DAYS * 24 - LOOK_H):
+        now = start + timedelta(hours=hour)
+        seen = {key: _see(bundle, one, now, is_open=key in alerts) for key, one in walked.items()}
+        followed = follow(seen, bundle.knock_ons, edges, now)
+        for signal in judge(seen, bundle.knock_ons, edges, alerts, MODEL, now):
+            assert signal.series_id is not None
+            alerts.pop(signal.series_id, None)
+            if signal.ended_at is None:
+                alerts[signal.series_id] = signal
+        for key, one in walked.items():
+            breach = followed[key].breach if key in followed else seen[key].breach
+            alert = alerts.get(key)
+            if alert is None or alert.stopped_by is not None:
+                one.alerted_since = None
+            elif one.alerted_since is None:
+                one.alerted_since = now
+            _count(one, seen[key], breach, now, tallies[group_of(one.entry.series) or ""])
+    last = start + timedelta(hours=JUDGED_DAYS * 24 - LOOK_H)
+    for one in walked.values():
+        tally = tallies[group_of(one.entry.series) or ""]
+        for at in one.crossings:
+            if start <= at < last:
+                was_said = any(at - timedelta(hours=SOON_H) <= moment <= at for moment in one.said)
+                crept = any(
+                    begin - timedelta(hours=BEFORE_H) <= at <= end + timedelta(hours=AFTER_H)
+                    for begin, end in one.creeps
+                )
+                tally.came += 1
+                tally.came_and_said += was_said
+                tally.crept += crept
+                tally.crept_and_said += crept and was_said
+
+
+def _train(
+    fleet: SimulatedFleet,
+    series: Mapping[int, Series],
+    edges: Edges,
+    samples: pl.DataFrame,
+    start: datetime,
+    seed: int,
+) -> ForecasterBundle:
+    """As `pipelines.train.forecasters` does it, without a database."""
     spans: dict[str, list[tuple[datetime, datetime]]] = {}
     for incident in fleet.truth.incidents:
         if incident.start < start:
             begin = incident.start - timedelta(hours=12)
             spans.setdefault(incident.service, []).append((begin, min(incident.end or start, start)))
     past = histories(
-        samples.filter(pl.col("ts") < start),
-        series,
-        step_s=3_600,
-        end=start,
-        steps=24 * (DAYS - JUDGED_DAYS),
-        exclusions=spans,
+        samples, series, step_s=3_600, end=start, steps=24 * (DAYS - JUDGED_DAYS), exclusions=spans
     )
     entries = {
         key: Entry(series=series[key], history=history, choice=select(history, Plan(origins=12)))
         for key, history in past.items()
     }
     looks: list[PastLook] = []
-    counts: Counter[str] = Counter()
+    past_of = PastOfFleet()
     for entry in entries.values():
-        found = find_past_breaches(entry.series, entry.history, samples.filter(pl.col("ts") < start), counts)
+        found = past_of.find(entry.series, entry.history, samples)
         if found is not None:
             looks += look_back(entry.series, entry.history, entry.choice, found, seed=seed)
-    bundle = ForecasterBundle(entries, seed=seed, timing=learn_timing(looks))
-    for key, entry in entries.items():
-        mine = samples.filter(pl.col("series_id") == key)
-        creeps = [
-            (one.start, one.end or fleet.end)
-            for one in fleet.truth.incidents
-            if one.service == entry.series.service
-            and one.type in CREEPS.get(group_of(entry.series) or "", ())
-        ]
-        _walk(bundle, entry, mine, start, tallies[group_of(entry.series) or ""], creeps)
+    span_s = 86_400.0 * (DAYS - JUDGED_DAYS)
+    return ForecasterBundle(
+        entries,
+        seed=seed,
+        hindsight=learn_hindsight(looks),
+        knock_ons=learn_knock_ons(past_of.breaches, series.values(), edges, span_s=span_s),
+    )
 
 
 def group_of(series: Series) -> str | None:
@@ -108,116 +180,89 @@ def group_of(series: Series) -> str | None:
     return GROUPS.get(series.role)
 
 
-def _walk(
-    bundle: ForecasterBundle,
-    entry: Entry,
-    samples: pl.DataFrame,
-    start: datetime,
-    tally: Tally,
-    creeps: Sequence[tuple[datetime, datetime]],
-) -> None:
+def _walked(entry: Entry, samples: pl.DataFrame, fleet: SimulatedFleet, start: datetime) -> Walked:
     threshold = threshold_of(entry.series)
     assert threshold is not None
-    recent = samples.filter(pl.col("ts") >= start - timedelta(hours=8))
-    level = recent.with_columns(pl.col("value").rolling_median(3, min_samples=1))
-    ts, values = level["ts"].to_list(), level["value"].to_numpy()
-    seconds = np.array([moment.timestamp() for moment in ts])
-    crossings = [
-        datetime.fromtimestamp(at, UTC) for at in find_breaches(seconds, values, threshold, upward=True)
-    ]
-    opened: datetime | None = None
-    soon_since: datetime | None = None
-    said: list[datetime] = []
-    for hour in range((JUDGED_DAYS * 24) - LOOK_H):
-        now = start + timedelta(hours=hour)
-        known = level.filter(pl.col("ts") < now)
-        now_level, before = _level(known, now), _level(known, now - timedelta(hours=1))
-        if now_level >= threshold:
-            opened = soon_since = None
-            continue
-        if opened is None and not _within_reach(known["value"].to_numpy(), entry, now_level, threshold):
-            soon_since = None
-            continue
-        outlook = _look(bundle, entry, recent.filter(pl.col("ts") < now), now, now_level, before)
-        probability, soon = outlook.breach.probability, outlook.by_horizon_h[SOON_H]
-        if opened is None and probability >= RAISE_AT:
-            opened = now
-        elif opened is not None and probability < DROP_BELOW:
-            opened = None
-        if soon >= RAISE_AT and soon_since is None:
-            soon_since = now
-            tally.said += 1
-            tally.said_and_came += any(now <= at <= now + timedelta(hours=SOON_H) for at in crossings)
-        elif soon < DROP_BELOW:
-            soon_since = None
-        if soon_since is not None:
-            said.append(now)
-        coming = [at for at in crossings if now <= at <= now + timedelta(hours=LOOK_H)]
-        if opened is not None and coming and outlook.breach.when is not None:
-            corrected = bundle.timing.correct(outlook.breach, entry.series, outlook.case, now)
-            holds = _holds(corrected, coming[0])
-            tally.ranges += 1
-            tally.in_range += holds
-            tally.in_plain_range += _holds(outlook.breach, coming[0])
-            name = f"{entry.series.series_id} {coming[0]}"
-            tally.breaches_in_range.setdefault(name, []).append(holds)
-        tally.leads_h += [
-            (at - opened).total_seconds() / 3_600
-            for at in crossings
-            if opened is not None and now <= at < now + timedelta(hours=1)
-        ]
-    last = start + timedelta(hours=JUDGED_DAYS * 24 - LOOK_H)
-    for at in crossings:
-        if start <= at < last:
-            was_said = any(at - timedelta(hours=SOON_H) <= moment <= at for moment in said)
-            tally.came += 1
-            tally.came_and_said += was_said
-            crept = any(
-                begin - timedelta(hours=BEFORE_H) <= at <= end + timedelta(hours=AFTER_H)
-                for begin, end in creeps
-            )
-            tally.crept += crept
-            tally.crept_and_said += crept and was_said
-
-
-def _within_reach(recent: FloatArray, entry: Entry, level: float, threshold: float) -> bool:
-    """False where neither its largest rise of a day nor twice its growth of now reaches the threshold.
-
-    It spares the bench most of its time: nothing would be said there.
-    """
+    mine = samples.filter(
+        pl.col("series_id") == entry.series.series_id, pl.col("ts") >= start - timedelta(hours=13)
+    )
+    seconds = mine["ts"].dt.epoch("s").to_numpy().astype(np.float64)
+    level = mine["value"].rolling_median(3, min_samples=1).to_numpy()
     past = entry.history.values
     rises = past[24:] - past[:-24]
-    largest = float(np.nanmax(rises)) if np.isfinite(rises).any() else 0.0
-    growth = max(
-        (level - recent[-1 - 12 * hours]) / hours for hours in (1, 2, 3, 6) if len(recent) > 12 * hours
-    )
-    return level + max(1.5 * largest, 2 * LOOK_H * growth) >= threshold
-
-
-def _look(
-    bundle: ForecasterBundle, entry: Entry, recent: pl.DataFrame, now: datetime, level: float, before: float
-) -> Outlook:
-    key = entry.series.series_id
-    prediction = bundle.forecast(key, recent, at=now)
-    rng = np.random.default_rng([bundle.seed, key % 2**32, int(now.timestamp())])
-    found = look_ahead(
-        entry.series,
-        bundle.present(entry, recent, now),
-        bundle.paths(prediction),
+    return Walked(
+        entry=entry,
+        threshold=threshold,
+        samples=mine,
+        seconds=seconds,
         level=level,
-        an_hour_ago=before,
-        rng=rng,
+        crossings=[
+            datetime.fromtimestamp(at, UTC) for at in find_breaches(seconds, level, threshold, upward=True)
+        ],
+        creeps=[
+            (one.start, one.end or fleet.end)
+            for one in fleet.truth.incidents
+            if one.service == entry.series.service
+            and one.type in CREEPS.get(group_of(entry.series) or "", ())
+        ],
+        largest_rise=float(np.nanmax(rises)) if np.isfinite(rises).any() else 0.0,
     )
-    assert found is not None
-    return found
 
 
-def _level(known: pl.DataFrame, at: datetime) -> float:
-    return float(known.filter(pl.col("ts") < at)["value"][-1])
+def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool) -> Seen:
+    """As `pipelines.forecast` sees it; what cannot reach its threshold by itself is not looked at, to save time."""
+    known, series = one.known(now), one.entry.series
+    growth = max((known[-1] - known[-1 - 12 * hours]) / hours for hours in (1, 2, 3, 6))
+    ahead = known[-1] + max(1.5 * one.largest_rise, 2 * LOOK_H * growth)
+    if known[-1] < one.threshold and ahead < one.threshold and not is_open:
+        return Seen(
+            series=series,
+            case=Case.CLEAR,
+            breach=Breach(
+                threshold=one.threshold,
+                probability=0.0,
+                horizon_s=LOOK_H * 3_600,
+                when=None,
+                probability_by_horizon_s=dict.fromkeys(HORIZONS_S, 0.0),
+            ),
+            growth=Growth(per_hour=0.0, span_s=3_600, usual_per_hour=0.0, weight=0.0),
+            level=float(known[-1]),
+            newly_over=False,
+            band=Band(expected=0.0, lower=0.0, upper=0.0),
+        )
+    prediction, outlook = look(bundle, series, one.samples.filter(pl.col("ts") < now), now)
+    assert outlook is not None
+    return Seen.of(series, outlook, prediction)
 
 
-def _holds(breach: Breach, came: datetime) -> bool:
-    return breach.when is not None and breach.when.p10 <= came <= breach.when.p90
+def _count(one: Walked, seen: Seen, breach: Breach, now: datetime, tally: Tally) -> None:
+    """What is said of one series at one hour, against what came."""
+    if seen.is_over:
+        one.soon_since, one.over_at = None, now
+        return
+    if one.over_at is not None and (now - one.over_at).total_seconds() < SAME_S:
+        return
+    soon = breach.probability_by_horizon_s[SOON_H * 3_600]
+    if soon >= RAISE_AT and one.soon_since is None:
+        one.soon_since = now
+        tally.said += 1
+        tally.said_and_came += any(now <= at <= now + timedelta(hours=SOON_H) for at in one.crossings)
+    elif soon < DROP_BELOW:
+        one.soon_since = None
+    if one.soon_since is not None:
+        one.said.append(now)
+    if one.alerted_since is None:
+        return
+    coming = [at for at in one.crossings if now <= at <= now + timedelta(hours=LOOK_H)]
+    if coming and breach.when is not None:
+        holds = breach.when.p10 <= coming[0] <= breach.when.p90
+        tally.ranges += 1
+        tally.in_range += holds
+        name = f"{one.entry.series.series_id} {coming[0]}"
+        tally.breaches_in_range.setdefault(name, []).append(holds)
+    tally.leads_h += [
+        (at - one.alerted_since).total_seconds() / 3_600 for at in coming if at < now + timedelta(hours=1)
+    ]
 
 
 def wilson(share: float, n: int) -> str:
@@ -235,7 +280,7 @@ def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
     said, came = tally.said_and_came / max(tally.said, 1), tally.came_and_said / max(tally.came, 1)
     crept = tally.crept_and_said / max(tally.crept, 1)
     breaches = len(tally.breaches_in_range)
-    holds, plain = tally.in_range / max(tally.ranges, 1), tally.in_plain_range / max(tally.ranges, 1)
+    holds = tally.in_range / max(tally.ranges, 1)
     by_breach = statistics.fmean(statistics.fmean(one) for one in tally.breaches_in_range.values() or [[0]])
     lead = statistics.median(tally.leads_h) if tally.leads_h else float("nan")
     measured: list[tuple[str, int, float, str, float | str]] = [
@@ -245,7 +290,6 @@ def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
         ("median lead of the alert, h", len(tally.leads_h), lead, "", 3.0),
         ("P10 to P90 holds the time, of hours", tally.ranges, holds, wilson(holds, breaches), 0.8),
         ("the same, mean over breaches", breaches, by_breach, wilson(by_breach, breaches), 0.8),
-        ("the same without past breaches, of hours", tally.ranges, plain, wilson(plain, breaches), ""),
     ]
     return [
         {"group": group, "what": what, "n": n, "measured": round(value, 2), "95 %": interval, "must": must}
@@ -257,7 +301,7 @@ def main(seeds: Sequence[int]) -> list[dict[str, float | str]]:
     """Print a table of the promises and what was measured."""
     tallies = {group: Tally() for group in dict.fromkeys(GROUPS.values())}
     for seed in seeds:
-        judge(seed, tallies)
+        judge_fleet(seed, tallies)
     rows = [row for group, tally in tallies.items() for row in rows_of(group, tally)]
     print(f"Seeds {', '.join(map(str, seeds))}; {SERVICES} services each, {JUDGED_DAYS} judged days.\n")
     print("| breach on the simulated fleet | what | n | measured | 95 % | must |")

@@ -13,9 +13,11 @@ from core.domain import ModelRef, Role, Series, SignalKind
 from core.errors import ModelUnavailableError
 from core.frames import SAMPLES
 from core.ports import FixedClock, Training
+from models.correlation import correlate
 from pipelines.breach_plots import plot_signal
 from pipelines.capacity import capacity
 from pipelines.forecast import forecast
+from pipelines.service_graph import service_graph
 from pipelines.stores.store import Store
 from pipelines.train.forecasters import train_forecasters
 from pipelines.wiring import Platform
@@ -170,3 +172,54 @@ def test_the_capacity_view_orders_what_runs_out(platform: Platform) -> None:
     assert disk.series.metric == "disk_used_bytes"
     assert disk.per_day / 2**30 == pytest.approx(1.2, rel=0.1)
     assert disk.breach.when is not None
+
+
+def test_errors_that_follow_a_full_disk_are_foreseen_with_it_as_one_trouble(platform: Platform) -> None:
+    """Errors show nothing before they jump; five full disks of the past tell when they will."""
+    tenant = platform.store.tenant
+    disk = series_of(tenant)[0]
+    errors = Series(
+        tenant=tenant,
+        service="checkout",
+        metric="error_ratio",
+        unit="ratio",
+        role=Role.ERRORS,
+        slo_threshold=0.01,
+        labels={"depends_on": "orders-db"},
+    )
+    count = DAYS * PER_DAY
+    rng = np.random.default_rng(8)
+    hours = np.arange(count) / 12
+    since_full = np.full(count, np.inf)
+    used = 40 + rng.normal(0, 0.2, count)
+    for day in (3, 6, 10, 13, 17):
+        filling_h = hours - (24 * day - 12)
+        during = (filling_h >= 0) & (filling_h < 13)
+        used[during] += np.minimum(5.0 * filling_h[during], 60.0)
+        full = during & (used >= 98)
+        since_full[full] = hours[full] - hours[full][0]
+    used += 5.0 * np.clip(hours - (hours[-1] - 8), 0, None)
+    ratio = np.where((since_full >= 0.3) & (since_full < 2), 0.05, 0.001) * rng.uniform(0.8, 1.2, count)
+    ts = [NOW - timedelta(minutes=5 * int(back)) for back in range(count, 0, -1)]
+    platform.store.series.register([disk, errors])
+    for one, values in ((disk, used * 2**30), (errors, ratio)):
+        frame = pl.DataFrame(
+            {"series_id": [one.series_id] * count, "ts": ts, "value": values}, schema=dict(SAMPLES)
+        )
+        platform.store.samples.write(frame)
+    train_forecasters(platform)
+    before_the_fill = forecast(platform, at=NOW - timedelta(hours=9))
+    assert before_the_fill.signals == ()
+
+    found = {signal.service: signal for signal in forecast(platform).signals}
+    cause, effect = found["orders-db"], found["checkout"]
+    assert effect.summary.endswith("because disk of orders-db is full, as 5 of 5 times before")
+    assert effect.breach is not None
+    assert effect.breach.when is not None
+    hours_left = (98 - 80) / 5.0 + 0.3
+    assert effect.breach.when.p10 < NOW + timedelta(hours=hours_left) < effect.breach.when.p90
+    assert effect.breach.probability_by_horizon_s[6 * 3_600] > 0.5
+    [trouble] = correlate(found.values(), service_graph(None, [errors]))
+    assert trouble.service == "orders-db"
+    assert trouble.first.signal_id in {cause.signal_id, effect.signal_id}
+    assert plot_signal(platform, effect).axes[0].get_title(loc="left").startswith("error of checkout passes")

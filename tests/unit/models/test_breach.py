@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from core.domain import Breach, Kind, Role, Series, TimeRange
 from core.wording import format_duration
-from models.breach import Growth, breach_of, find_resets, within
+from models.breach import Growth, breach_of, find_resets
 from models.breach_text import say, usual_pace
 from models.forecasters.conformal import fit_errors
 from models.forecasters.protocols import Bounds, FloatArray, History
 from models.forecasters.seasonal_naive import seasonal_naive
 from models.forecasters.widths import PastErrors
-from models.outlook import Case, Outlook, look_ahead
+from models.outlook import HORIZONS_S, Case, Outlook, look_ahead
 from models.thresholds import is_upward, threshold_of
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -165,10 +165,12 @@ def test_probability_never_falls_with_the_horizon_and_the_range_is_ordered(
 ) -> None:
     rng = np.random.default_rng(seed)
     paths = np.cumsum(rng.normal(drift, 2.0, (200, 24)), axis=1)
-    shares = within(paths, distance, True, [3, 6, 12, 24])
-    assert list(shares.values()) == sorted(shares.values())
-    breach = breach_of(paths, level=0.0, threshold=distance, upward=True, at=NOW, step_s=3_600)
-    assert breach.probability == pytest.approx(shares[24])
+    breach = breach_of(
+        paths, level=0.0, threshold=distance, upward=True, at=NOW, step_s=3_600, horizons_s=HORIZONS_S
+    )
+    shares = list(breach.probability_by_horizon_s.values())
+    assert shares == sorted(shares)
+    assert breach.probability == pytest.approx(shares[-1])
     if breach.when is not None:
         assert NOW <= breach.when.p10 <= breach.when.p50 <= breach.when.p90
         assert breach.when.p90 <= NOW + timedelta(hours=24)

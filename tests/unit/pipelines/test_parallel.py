@@ -39,11 +39,10 @@ def test_chunks_are_taken_only_as_workers_get_to_them() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compute", ["dask", "ray"])
-def test_clusters_give_what_processes_give(compute: Compute, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clusters_give_what_processes_give(compute: Compute, tmp_path: Path) -> None:
     pytest.importorskip(f"prefect_{compute}")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     told = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SPREAD.format(compute=compute)],
+        [sys.executable, "-W", "ignore", "-c", SPREAD.format(compute=compute, folder=tmp_path)],
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
@@ -54,9 +53,12 @@ def test_clusters_give_what_processes_give(compute: Compute, monkeypatch: pytest
     assert json.loads(told.stdout.splitlines()[-1])["elsewhere"], "all of it ran in the process that asked"
 
 
-#: In a process of its own: clusters leave threads, sockets and warnings behind.
+#: In a process of its own, prepared as the commands do it: clusters leave threads, sockets and warnings behind.
 SPREAD = """
 import json, os
+from core.settings import Settings
+from flows.environment import prepare_prefect
+prepare_prefect(Settings(data_dir="{folder}"))
 from pipelines.parallel import map_chunks
 from tests.fakes.chunks import factorial, process_of
 if __name__ == "__main__":

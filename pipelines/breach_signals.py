@@ -1,0 +1,211 @@
+"""Which breaches are said, from what was seen of every series: begun, going on, or taken back."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from core.domain import (
+    Band,
+    Breach,
+    Factor,
+    GateResult,
+    ModelRef,
+    Series,
+    Severity,
+    Signal,
+    SignalKind,
+    stable_id,
+)
+from core.wording import format_value
+from models.breach import Growth
+from models.breach_text import say, say_follows, say_over, say_taken_back, usual_pace
+from models.forecasters.bundle import Prediction
+from models.knock_on import KnockOn, KnockOns
+from models.outlook import Case, Outlook
+from models.thresholds import is_upward
+
+#: An alert begins at the first probability and ends below the second: in between it stays as it is.
+RAISE_AT, DROP_BELOW = 0.5, 0.25
+#: Sooner than this, somebody should be woken.
+CRITICAL_WITHIN = timedelta(hours=4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was seen of one series: its outlook without the courses, which are large.
+
+    Attributes:
+        newly_over: it is over, and was not an hour ago.
+        band: what is expected at the next step.
+    """
+
+    series: Series
+    case: Case
+    breach: Breach
+    growth: Growth
+    level: float
+    newly_over: bool
+    band: Band
+
+    @classmethod
+    def of(cls, series: Series, outlook: Outlook, prediction: Prediction) -> "Seen":
+        expected = float(prediction.yhat[0])
+        return cls(
+            series=series,
+            case=outlook.case,
+            breach=outlook.breach,
+            growth=outlook.growth,
+            level=outlook.level,
+            newly_over=outlook.newly_over,
+            band=Band(
+                expected=expected,
+                lower=min(float(prediction.lower[0.95][0]), expected),
+                upper=max(float(prediction.upper[0.95][0]), expected),
+            ),
+        )
+
+    @property
+    def is_over(self) -> bool:
+        return self.case is Case.OVER
+
+
+def judge(
+    seen: Mapping[int, Seen],
+    knock_ons: KnockOns,
+    edges: Iterable[tuple[str, str]],
+    open_signals: Mapping[int, Signal],
+    model: ModelRef,
+    now: datetime,
+) -> list[Signal]:
+    """The signals that follow: new ones, open ones going on, and open ones taken back.
+
+    A series breaches by its own course or because another one does, whichever is likelier.
+
+    Args:
+        seen: by `series_id`.
+        edges: the service graph, (caller, callee).
+        open_signals: what was said and is not over, by `series_id`.
+    """
+    followed = follow(seen, knock_ons, edges, now)
+    signals: dict[int, Signal] = {}
+    # Causes first: what follows from one belongs to the same trouble, which began with the cause.
+    for series_id in sorted(seen, key=lambda key: (key in followed, key)):
+        one, before, cause = seen[series_id], open_signals.get(series_id), followed.get(series_id)
+        since = now
+        if cause is not None:
+            cause_id = cause.cause.series_id
+            told = signals.get(cause_id) or open_signals.get(cause_id)
+            since = told.started_at if told is not None else now
+        signal = _judge(one, cause, before, since, model, now)
+        if signal is not None:
+            signals[series_id] = signal
+    return list(signals.values())
+
+
+def follow(
+    seen: Mapping[int, Seen], knock_ons: KnockOns, edges: Iterable[tuple[str, str]], now: datetime
+) -> dict[int, KnockOn]:
+    """The knock-on breaches that are likelier than what the series shows itself, by `series_id`."""
+    causes = {
+        key: (one.series, one.breach)
+        for key, one in seen.items()
+        if (one.newly_over if one.is_over else one.breach.probability >= DROP_BELOW)
+    }
+    effects = [one.series for one in seen.values() if not one.is_over]
+    expected = knock_ons.expect(causes, effects, edges, now)
+    return {
+        key: found
+        for key, found in expected.items()
+        if found.breach.probability > seen[key].breach.probability
+    }
+
+
+def _judge(
+    seen: Seen, cause: KnockOn | None, before: Signal | None, since: datetime, model: ModelRef, now: datetime
+) -> Signal | None:
+    """The signal of one series, begun at `since` where it is new; null where nothing is to be said."""
+    series = seen.series
+    breach = seen.breach if cause is None else cause.breach
+    if breach.probability < DROP_BELOW:
+        if before is None:
+            return None
+        return replace(before, ended_at=now, summary=say_taken_back(series, breach.horizon_s))
+    was_sent = before is not None and before.stopped_by is None
+    started_at = before.started_at if before is not None else since
+    return Signal(
+        signal_id=before.signal_id
+        if before is not None
+        else stable_id(series.tenant, "breach", str(series.series_id), started_at.isoformat()),
+        tenant=series.tenant,
+        kind=SignalKind.BREACH,
+        service=series.service,
+        metric=series.metric,
+        series_id=series.series_id,
+        labels=series.labels,
+        unit=series.unit,
+        started_at=started_at,
+        peak_at=None if breach.when is None else breach.when.p50,
+        summary=_say(seen, cause, now),
+        severity=_severity(breach, now, over=seen.is_over),
+        value=seen.level,
+        band=seen.band,
+        score=breach.probability,
+        gates=(
+            GateResult(
+                gate="likely",
+                passed=breach.probability >= RAISE_AT or was_sent,
+                reason=f"the probability is {breach.probability:.0%}; an alert begins at {RAISE_AT:.0%} "
+                f"and ends below {DROP_BELOW:.0%}",
+            ),
+        ),
+        breach=breach,
+        factors=_factors(seen, cause),
+        model=model,
+    )
+
+
+def _say(seen: Seen, cause: KnockOn | None, now: datetime) -> str:
+    upward = is_upward(seen.series)
+    if seen.is_over:
+        return say_over(seen.series, seen.level, upward=upward)
+    if cause is not None:
+        return say_follows(seen.series, cause, at=now, upward=upward)
+    return say(seen.series, seen.breach, seen.growth, at=now, upward=upward)
+
+
+def _severity(breach: Breach, now: datetime, *, over: bool) -> Severity:
+    if over or (breach.when is not None and breach.when.p50 - now <= CRITICAL_WITHIN):
+        return Severity.CRITICAL
+    return Severity.WARNING
+
+
+def _factors(seen: Seen, cause: KnockOn | None) -> tuple[Factor, ...]:
+    if cause is not None:
+        return (
+            Factor(
+                name=f"follows_{cause.cause.metric}",
+                value=cause.habit.share,
+                contribution=cause.breach.probability,
+                text=f"followed {cause.cause.name} {cause.habit.followed} of {cause.habit.causes} times",
+            ),
+        )
+    growth, unit = seen.growth, seen.series.unit
+    if growth.weight == 0 or (growth.per_hour > 0) != is_upward(seen.series):
+        return ()
+    hours = growth.span_s // 3_600
+    verb = "grew" if growth.per_hour > 0 else "fell"
+    return (
+        Factor(
+            name=f"growth_{hours}h",
+            value=growth.per_hour,
+            contribution=growth.weight,
+            text=f"{verb} {format_value(abs(growth.per_hour), unit)}/h over {hours} h; "
+            f"usual: {usual_pace(growth, unit)}",
+        ),
+    )
+
+
+def urgency(signal: Signal) -> tuple[float, str]:
+    """What comes first is first."""
+    when = signal.breach.when if signal.breach else None
+    return (when.p50.timestamp() if when else 0.0, signal.signal_id)

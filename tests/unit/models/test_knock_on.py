@@ -1,0 +1,161 @@
+"""What follows a breach is learned by counting, and said as likely and as late as it was in the past."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from core.domain import Breach, Role, Series, TimeRange
+from models.breach_text import say_follows
+from models.knock_on import KnockOns, learn_knock_ons
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DAY_S, SPAN_S = 86_400.0, 40 * 86_400.0
+
+
+def series(service: str, metric: str, role: Role) -> Series:
+    unit = "bytes" if role is Role.CAPACITY else "ratio"
+    if role is Role.CAPACITY:
+        return Series(tenant="t", service=service, metric=metric, unit=unit, role=role, limit=100.0)
+    return Series(tenant="t", service=service, metric=metric, unit=unit, role=role, slo_threshold=0.01)
+
+
+DISK = series("db", "disk_used_bytes", Role.CAPACITY)
+ERRORS = series("db", "error_ratio", Role.ERRORS)
+CALLER = series("shop", "error_ratio", Role.ERRORS)
+STRANGER = series("mail", "error_ratio", Role.ERRORS)
+ALL = (DISK, ERRORS, CALLER, STRANGER)
+EDGES = (("shop", "db"),)
+TIMES = DAY_S * np.arange(1, 21)
+
+
+def learn(followed: int, lag_s: float = 1_200.0, caller: int = 0) -> KnockOns:
+    """Twenty breaches of the disk, of which so many were followed."""
+    breaches = {
+        DISK.series_id: TIMES,
+        ERRORS.series_id: TIMES[:followed] + lag_s,
+        CALLER.series_id: TIMES[:caller] + 2 * lag_s,
+        STRANGER.series_id: TIMES + 100.0,
+    }
+    return learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S)
+
+
+def foreseen(probability: float = 0.9, *, in_h: float = 4.0) -> Breach:
+    p10, p50, p90 = (NOW + timedelta(hours=hours) for hours in (in_h - 1, in_h, in_h + 2))
+    return Breach(
+        threshold=98.0,
+        probability=probability,
+        horizon_s=86_400,
+        when=TimeRange(p10=p10, p50=p50, p90=p90),
+        probability_by_horizon_s={10_800: probability / 3, 21_600: probability / 1.5, 86_400: probability},
+    )
+
+
+def expect(known: KnockOns, cause: Breach, effects: tuple[Series, ...] = ALL) -> dict[int, Breach]:
+    found = known.expect({DISK.series_id: (DISK, cause)}, effects, EDGES, NOW)
+    return {key: one.breach for key, one in found.items()}
+
+
+def test_what_always_followed_is_about_as_likely_as_its_cause_and_a_little_later() -> None:
+    breach = expect(learn(20), foreseen(0.9))[ERRORS.series_id]
+    assert breach.threshold == 0.01
+    assert 0.8 < breach.probability < 0.9
+    assert breach.when is not None
+    assert breach.when.p50 == NOW + timedelta(hours=4, minutes=20)
+    assert breach.when.p10 == NOW + timedelta(hours=3, minutes=20)
+    assert breach.when.p90 == NOW + timedelta(hours=6, minutes=20)
+
+
+def test_what_followed_half_the_time_is_half_as_likely() -> None:
+    assert expect(learn(10), foreseen(0.9))[ERRORS.series_id].probability == pytest.approx(0.45, abs=0.03)
+
+
+def test_what_the_cause_does_at_the_end_of_a_horizon_follows_after_it() -> None:
+    by_horizon = expect(learn(20), foreseen(0.9))[ERRORS.series_id].probability_by_horizon_s
+    assert list(by_horizon) == [10_800, 21_600, 86_400]
+    assert by_horizon[10_800] < 0.3 * 0.95
+    assert list(by_horizon.values()) == sorted(by_horizon.values())
+
+
+def test_it_reaches_callers_and_nobody_else() -> None:
+    found = expect(learn(20, caller=15), foreseen(0.9))
+    assert set(found) == {ERRORS.series_id, CALLER.series_id}
+    assert found[CALLER.series_id].probability == pytest.approx(0.9 * 0.75, abs=0.05)
+
+
+def test_a_service_without_a_past_is_judged_by_others_alike() -> None:
+    disk, errors = replace(DISK, service="new"), replace(ERRORS, service="new")
+    found = learn(20).expect({disk.series_id: (disk, foreseen(0.9))}, (errors,), EDGES, NOW)
+    assert found[errors.series_id].breach.probability > 0.8
+    assert found[errors.series_id].habit.causes == 20
+
+
+def test_a_pair_that_never_followed_is_not_expected_because_others_did() -> None:
+    other_disk, other_errors = replace(DISK, service="quiet"), replace(ERRORS, service="quiet")
+    breaches = {
+        DISK.series_id: TIMES,
+        ERRORS.series_id: TIMES + 600.0,
+        other_disk.series_id: TIMES[:8] + 7_200.0,
+    }
+    known = learn_knock_ons(breaches, (DISK, ERRORS, other_disk, other_errors), (), span_s=SPAN_S)
+    found = known.expect({other_disk.series_id: (other_disk, foreseen(0.9))}, (other_errors,), (), NOW)
+    assert found[other_errors.series_id].breach.probability < 0.15
+
+
+def test_what_breaches_all_the_time_follows_nothing() -> None:
+    breaches = {DISK.series_id: TIMES, ERRORS.series_id: np.arange(0.0, SPAN_S, 3.0 * 3_600)}
+    assert learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S) == KnockOns()
+
+
+def test_a_cause_that_is_certain_and_far_off_is_not_followed_at_once() -> None:
+    by_horizon = expect(learn(20), foreseen(1.0))[ERRORS.series_id].probability_by_horizon_s
+    assert list(by_horizon.values()) == sorted(by_horizon.values())
+    assert by_horizon[10_800] < 0.35
+
+
+def test_a_cause_that_has_just_breached_is_followed_within_the_usual_lag() -> None:
+    now = TimeRange(p10=NOW, p50=NOW, p90=NOW)
+    over = replace(foreseen(), probability=1.0, when=now, probability_by_horizon_s={10_800: 1.0, 86_400: 1.0})
+    breach = expect(learn(20), over)[ERRORS.series_id]
+    assert breach.probability_by_horizon_s[10_800] == pytest.approx(breach.probability)
+    assert breach.when is not None
+    assert breach.when.p50 == NOW + timedelta(minutes=20)
+
+
+def test_nothing_known_expects_nothing() -> None:
+    assert expect(KnockOns(), foreseen()) == {}
+    assert learn_knock_ons({}, ALL, EDGES, span_s=SPAN_S) == KnockOns()
+
+
+def test_a_disk_does_not_fill_because_requests_fail() -> None:
+    known = learn_knock_ons(
+        {ERRORS.series_id: TIMES, DISK.series_id: TIMES + 60.0}, ALL, EDGES, span_s=SPAN_S
+    )
+    assert all(effect != DISK.series_id for _, effect in known.by_pair)
+
+
+def test_the_likelier_of_two_causes_is_named() -> None:
+    pool = replace(DISK, metric="db_connections", unit="connections")
+    known = learn_knock_ons(
+        {DISK.series_id: TIMES, pool.series_id: TIMES + 7_200.0, ERRORS.series_id: TIMES + 600.0},
+        (*ALL, pool),
+        EDGES,
+        span_s=SPAN_S,
+    )
+    causes = {DISK.series_id: (DISK, foreseen(0.5)), pool.series_id: (pool, foreseen(0.9))}
+    assert known.expect(causes, (ERRORS,), EDGES, NOW)[ERRORS.series_id].cause == DISK
+
+
+def test_the_text_names_the_cause_and_the_evidence() -> None:
+    found = learn(19).expect({DISK.series_id: (DISK, foreseen(0.9))}, (ERRORS,), EDGES, NOW)
+    assert say_follows(ERRORS, found[ERRORS.series_id], at=NOW) == (
+        "error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min, because disk of db is full, "
+        "as 19 of 20 times before"
+    )
+
+
+def test_what_was_learned_survives_json() -> None:
+    known = learn(12, caller=4)
+    assert KnockOns.from_json(json.loads(json.dumps(known.to_json()))) == known
