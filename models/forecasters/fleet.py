@@ -20,7 +20,7 @@ from models.forecasters.selection import Choice, Plan, kept_back
 from models.forecasters.shares import EARNS, SHARES, Candidate, errors_by_share
 
 #: The common trees need a fleet, and learn from so many series of it at most.
-LEARN_FROM_LEAST, LEARN_FROM_MOST = 20, 250
+LEARN_FROM_LEAST, LEARN_FROM_MOST = 20, 500
 #: A series on which the trees fail says so once, and does not outvote all others.
 MOST_WORSE = 2.0
 #: How often a series is tried inside them.

@@ -26,7 +26,7 @@ from models.forecasters.protocols import FloatArray, History
 #: Origins a series; more teach little, for neighbouring ones hold the same values.
 ORIGINS = 24
 #: Rows that are learned from at most, spread over all series: more cost minutes and teach little.
-MOST_ROWS = 200_000
+MOST_ROWS = 300_000
 #: Few and large leaves: neighbouring steps of one origin are nearly one example. Measured on six sets of hourly
 #: series; slower learning takes a little more off the error, and all values near these are within half a percent.
 PARAMS: Mapping[str, Any] = {
@@ -153,14 +153,17 @@ def learn(found: Sequence[Examples], *, seed: int) -> GlobalTrees:
     """
     import xgboost
 
-    wanted = [target for one in found for target in one.targets]
-    count = sum(len(target) for target in wanted)
+    tables = [table for one in found for table in one.tables]
+    targets = [target for one in found for target in one.targets]
+    count = sum(len(target) for target in targets)
     if not count:
         raise InsufficientDataError("no series is long enough for the common trees")
-    kept = np.random.default_rng(seed).random(count) < MOST_ROWS / count
+    # Thinned before they are put together, so that memory holds the rows once.
+    rng = np.random.default_rng(seed)
+    kept = [rng.random(len(target)) < MOST_ROWS / count for target in targets]
     data = xgboost.DMatrix(
-        np.concatenate([table for one in found for table in one.tables])[kept],
-        label=np.concatenate(wanted)[kept],
+        np.concatenate([table[rows] for table, rows in zip(tables, kept, strict=True)]),
+        label=np.concatenate([target[rows] for target, rows in zip(targets, kept, strict=True)]),
         nthread=1,
     )
     return GlobalTrees(xgboost.train({**PARAMS, "seed": seed}, data, num_boost_round=ROUNDS))
