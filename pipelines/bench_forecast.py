@@ -136,7 +136,7 @@ def bench_forecast(
     rounds = _rounds(found, horizon, seasons, origins, names)
     total = sum(map(len, rounds))
     for tasks in rounds:
-        for part in map_chunks(_run, chunked(_chosen(tasks, workers), CHUNK), workers=workers):
+        for part in map_chunks(_run, chunked(_chosen(tasks, workers, progress), CHUNK), workers=workers):
             told += part
             progress("series forecast", sum(one.model == DEFAULT for one in told), total)
     report = _report(told, data_format, horizon, seasons)
@@ -171,9 +171,12 @@ def _cuts(series: BenchSeries, horizon: int, origins: int) -> list[tuple[int, Fl
     return [(back, whole[:cut], whole[cut : cut + horizon]) for back, cut in cuts if cut >= 8]
 
 
-def _chosen(tasks: Sequence[_Task], workers: int) -> list[_Task]:
+def _chosen(tasks: Sequence[_Task], workers: int, progress: Progress) -> list[_Task]:
     """The tasks with what selection found for each, and what the common trees learned from all, as in a night."""
-    chosen = [task for part in map_chunks(_choose, chunked(tasks, CHUNK), workers=workers) for task in part]
+    chosen: list[_Task] = []
+    for part in map_chunks(_choose, chunked(tasks, CHUNK), workers=workers):
+        chosen += part
+        progress("series looked back on", len(chosen), len(tasks))
     begun = time.perf_counter()
     common = learn_fleet(
         [_history(task) for task in chosen],

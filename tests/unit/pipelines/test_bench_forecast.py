@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from core.errors import InputError
+from models.forecasters.fleet import LEARN_FROM_LEAST
 from models.forecasters.metrics import coverage, mase, msis, naive2, owa, scale_of, smape
 from pipelines.bench_forecast import bench_forecast, with_week
 from pipelines.forecast_sets import read_set
@@ -75,6 +76,24 @@ def test_rolling_origins_do_not_see_what_comes_after_them(tmp_path: Path) -> Non
     file.write_text("\n".join(lines))
     for folder_, out in ((folder, "x"), (other, "y")):
         bench_forecast(folder_, "m4", horizon=24, origins=2, out=tmp_path / out)
+    first, second = (pl.read_parquet(tmp_path / out / "forecasts.parquet") for out in "xy")
+    assert first.equals(second)
+
+
+def test_what_is_learned_across_many_series_does_not_see_what_comes_after_the_origin(tmp_path: Path) -> None:
+    t = np.arange(400)
+    dips = 40.0 * np.isin(t // 12 % 9, (4, 5))
+    rows = [course(400, seed) - dips for seed in range(LEARN_FROM_LEAST)]
+    wild = [np.r_[row[:-12], np.full(12, 99_999.0)] for row in rows]
+    for name, found in (("a", rows), ("b", wild)):
+        (tmp_path / name).mkdir()
+        lines = [f"H{number}," + ",".join(map(str, row)) for number, row in enumerate(found)]
+        (tmp_path / name / "Hourly-train.csv").write_text("\n".join(["V1,V2", *lines]))
+    reports = [
+        bench_forecast(tmp_path / name, "m4", horizon=12, season=(24,), origins=1, out=tmp_path / out)
+        for name, out in ("ax", "by")
+    ]
+    assert reports[0].winners.get("global_trees", 0) > 0
     first, second = (pl.read_parquet(tmp_path / out / "forecasts.parquet") for out in "xy")
     assert first.equals(second)
 
