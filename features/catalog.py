@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from core.domain import DEFAULT_STEP_S
@@ -79,16 +80,19 @@ TIGHTEST = (
 
 
 def _of_tightest(features: Mapping[str, Feature]) -> Iterable[Feature]:
-    first = pl.max_horizontal([pl.col(f"{slot}_in_3h_at_3h") for slot in FILLING])
     for family in TIGHTEST:
         one = features[f"{FILLING[0]}_{family}"]
-        picked = [
-            pl.when(pl.col(f"{slot}_in_3h_at_3h") == first).then(pl.col(f"{slot}_{family}"))
-            for slot in FILLING
-        ]
+        picked = [pl.when(pl.col(f"_first_{slot}")).then(pl.col(f"{slot}_{family}")) for slot in FILLING]
         yield replace(
             one, name=f"tightest_{family}", expression=pl.coalesce(picked), slot="tightest", stage=4
         )
+
+
+def first_columns() -> dict[str, pl.Expr]:
+    """Whether each slot is the one that will be fullest."""
+    ahead = [f"{slot}_in_{AHEAD_H}h_at_{AHEAD_H}h" for slot in FILLING]
+    first = pl.max_horizontal(ahead)
+    return {f"_first_{slot}": pl.col(name) == first for slot, name in zip(FILLING, ahead, strict=True)}
 
 
 def _of_slot(slot: str) -> Iterable[Feature]:
@@ -127,16 +131,18 @@ def _of_slot(slot: str) -> Iterable[Feature]:
     yield Feature(f"{slot}_rise_24h", windows.rise_from_low(hour, ROWS_PER_DAY), slot, "rise", 24, stage=1)
 
 
-def calm_columns(slot: str) -> tuple[dict[str, pl.Expr], dict[str, pl.Expr]]:
-    """What `_of_filling` reads, in two steps: the level without traffic and teeth, how high a tooth is ahead."""
-    level = pl.col(slot)
-    calm_level = calm.without_traffic(level, pl.col("traffic")) - calm.tooth(level)
-    once = {f"_calm_{slot}": calm_level, f"_ahead_{slot}": calm.tooth(level, AHEAD_H * PER_H)}
-    name = pl.col(f"_calm_{slot}")
-    return once, {
-        f"_calm_{slot}_15m": windows.mean(name, PER_H // 4),
-        f"_calm_{slot}_1h": windows.mean(name, PER_H),
-    }
+def calm_columns(slot: str) -> tuple[dict[str, pl.Expr], ...]:
+    """What `_of_filling` reads, step by step: the teeth, the level without traffic and teeth, its means."""
+    level, teeth, name = pl.col(slot), pl.col(f"_teeth_{slot}"), pl.col(f"_calm_{slot}")
+    calm_level = calm.without_traffic(level, pl.col("traffic")) - teeth.struct.field("now")
+    return (
+        {f"_teeth_{slot}": calm.teeth(level, AHEAD_H * PER_H)},
+        {f"_calm_{slot}": calm_level, f"_ahead_{slot}": teeth.struct.field("ahead")},
+        {
+            f"_calm_{slot}_15m": windows.mean(name, PER_H // 4),
+            f"_calm_{slot}_1h": windows.mean(name, PER_H),
+        },
+    )
 
 
 def usual_calm(slot: str) -> pl.Expr:
@@ -149,6 +155,16 @@ def usual_calm(slot: str) -> pl.Expr:
         )
         .shift(USUAL_WITHOUT_H * ROWS_PER_H)
     )
+
+
+def rise_columns(slot: str) -> dict[str, pl.Expr]:
+    """Where the slot's present rise began, and since when it has been over parts of it."""
+    steps = RISE_H * ROWS_PER_H
+    since = windows.hours_since_shares(pl.col(f"{slot}_level_15m"), PARTS, steps, ROWS_PER_H)
+    return {
+        f"_low_{slot}": pl.col(f"{slot}_level_1h").rolling_min(steps, min_samples=1),
+        f"_since_{slot}": since,
+    }
 
 
 def _of_filling(slot: str) -> Iterable[Feature]:
@@ -186,9 +202,9 @@ def _of_limited(slot: str) -> Iterable[Feature]:
         yield Feature(
             f"{slot}_in_{AHEAD_H}h_at_{hours}h", ahead.clip(-5.0, 10.0), slot, "ahead", hours, -5.0, 10.0, 3
         )
-    low = hour.rolling_min(RISE_H * ROWS_PER_H, min_samples=1)
+    low = pl.col(f"_low_{slot}")
     for part, share in PARTS.items():
-        since = windows.hours_since_share(level, share, RISE_H * ROWS_PER_H, ROWS_PER_H)
+        since = pl.col(f"_since_{slot}").struct.field(part)
         name = f"{slot}_hours_since_{part}"
         yield Feature(name, since, slot, "hours_since", RISE_H, 0.0, RISE_H, 1)
         if part == "tenth":
@@ -259,8 +275,15 @@ BY_NAME = {feature.name: feature for feature in FEATURES}
 FEATURE_NAMES: tuple[str, ...] = tuple(BY_NAME)
 #: Columns that features read and nobody keeps, in the order in which they are made.
 _CALM = [calm_columns(slot) for slot in FILLING]
-HIDDEN = tuple({name: made for slot in _CALM for name, made in slot[step].items()} for step in range(2))
-HIDDEN_USUAL = {f"_usual_{slot}": usual_calm(slot) for slot in FILLING}
+HIDDEN = tuple(
+    {name: made for slot in _CALM for name, made in slot[step].items()} for step in range(len(_CALM[0]))
+)
+#: The same, half hour by half hour: before which stage they are made.
+HIDDEN_AT = {
+    1: {f"_usual_{slot}": usual_calm(slot) for slot in FILLING}
+    | {name: made for slot in LIMITED for name, made in rise_columns(slot).items()},
+    4: first_columns(),
+}
 STAGES = tuple(
     {feature.name: feature.expression for feature in FEATURES if feature.stage == stage} for stage in range(5)
 )
@@ -287,10 +310,10 @@ def service_features(
             steps = steps.with_columns(**columns)
         parts = []
         for phase in phases:
-            rows = steps.filter(pl.col("_phase") == phase).with_columns(**HIDDEN_USUAL)
+            rows = steps.filter(pl.col("_phase") == phase)
             # Stage by stage: a lazy query over all of them is optimised for seconds.
-            for stage in STAGES[1:]:
-                rows = rows.with_columns(**stage)
+            for number, stage in enumerate(STAGES[1:], start=1):
+                rows = rows.with_columns(**HIDDEN_AT.get(number, {})).with_columns(**stage)
             parts.append(rows.select("ts", *(_rounded(name) for name in names)))
     except pl.exceptions.ColumnNotFoundError as error:
         raise InvalidFrameError(f"the wide frame lacks a column: {error}") from error
@@ -309,15 +332,14 @@ def phase_of(ts: pl.Expr) -> pl.Expr:
 
 def check_ranges(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> None:
     """Raises InvalidFrameError naming the first feature with a value outside its range."""
-    column = pl.col(names)
-    least, most, broken = (
-        frame.select(found).row(0, named=True)
-        for found in (column.min(), column.max(), column.is_nan().any())
-    )
-    for name in names:
+    values = frame.select(names).to_numpy(order="fortran")
+    least, most = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
+    # Missing values are null, and NaN only here.
+    missing, nulls = np.isnan(values).sum(axis=0), frame.select(names).null_count().row(0)
+    for index, name in enumerate(names):
         low, high = BY_NAME[name].low - 1e-9, BY_NAME[name].high + 1e-9
         # Nothing but nulls has neither.
-        if broken[name] or (least[name] is not None and (least[name] < low or most[name] > high)):
+        if missing[index] != nulls[index] or least[index] < low or most[index] > high:
             raise InvalidFrameError(
                 f"feature {name!r} has values outside [{BY_NAME[name].low}, {BY_NAME[name].high}]"
             )

@@ -4,6 +4,8 @@ A window is a number of steps and ends at the present one. Missing values are sk
 half of its values answers null. The same expression serves a fleet's history and its newest moment.
 """
 
+from collections.abc import Mapping
+
 import numba
 import numpy as np
 import polars as pl
@@ -118,41 +120,48 @@ def rise_from_low(level: pl.Expr, steps: int) -> pl.Expr:
     return level - level.rolling_min(steps, min_samples=max(1, steps // 4))
 
 
-def hours_since_share(level: pl.Expr, share: float, steps: int, steps_per_h: float) -> pl.Expr:
-    """Hours since the present rise was last under `share` of what it is now; a rise begins at the lowest of `steps`.
+def hours_since_shares(
+    level: pl.Expr, shares: Mapping[str, float], steps: int, steps_per_h: float
+) -> pl.Expr:
+    """Hours since the present rise was last under each share of what it is now; a rise begins at the lowest of `steps`.
 
     A window as long as the trouble itself: minutes for one that runs, a day for one that creeps. At least a tenth of
-    a step, null where there is no history.
+    a step, null where there is no history. A struct with a field for each of the shares, by name.
     """
+    wanted = np.array(list(shares.values()))
 
     def since(values: pl.Series) -> pl.Series:
         now = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
         lowest = values.rolling_min(steps + 1, min_samples=1).cast(pl.Float64).fill_null(np.nan).to_numpy()
-        return pl.Series(_steps_since_share(now, lowest, share, steps) / steps_per_h).fill_nan(None)
+        hours = _steps_since_shares(now, lowest, wanted, steps) / steps_per_h
+        columns = {name: pl.Series(hours[index]).fill_nan(None) for index, name in enumerate(shares)}
+        return pl.DataFrame(columns).to_struct()
 
-    return level.map_batches(since, return_dtype=pl.Float64)
+    return level.map_batches(since, return_dtype=pl.Struct(dict.fromkeys(shares, pl.Float64)))
 
 
 @numba.njit(cache=True)
-def _steps_since_share(level: Floats, lowest: Floats, share: float, steps: int) -> Floats:
-    out = np.full(len(level), np.nan)
+def _steps_since_shares(level: Floats, lowest: Floats, shares: Floats, steps: int) -> Floats:
+    """(shares, rows)"""
+    out = np.full((len(shares), len(level)), np.nan)
     for row in range(len(level)):
         if np.isnan(level[row]):
             continue
         first = max(0, row - steps)
-        mark = lowest[row] + share * (level[row] - lowest[row])
-        back = 1
-        for at in range(row, first - 1, -1):
-            if level[at] <= mark:
-                back = max(row - at, 1)
-                break
-        passed = float(back)
-        if back <= row:
-            under, over = level[row - back], level[row - back + 1]
-            # A gap beside the crossing leaves its place open within a step.
-            if over > under:
-                passed -= min(max((mark - under) / (over - under), 0.0), 1.0)
-        out[row] = max(passed, 0.1)
+        for index in range(len(shares)):
+            mark = lowest[row] + shares[index] * (level[row] - lowest[row])
+            back = 1
+            for at in range(row, first - 1, -1):
+                if level[at] <= mark:
+                    back = max(row - at, 1)
+                    break
+            passed = float(back)
+            if back <= row:
+                under, over = level[row - back], level[row - back + 1]
+                # A gap beside the crossing leaves its place open within a step.
+                if over > under:
+                    passed -= min(max((mark - under) / (over - under), 0.0), 1.0)
+            out[index, row] = max(passed, 0.1)
     return out
 
 

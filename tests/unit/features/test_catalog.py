@@ -124,7 +124,7 @@ def test_asking_for_some_steps_of_each_half_hour_changes_nothing_in_them(wide: p
 
 def test_a_steady_rise_reaches_its_limit_when_it_says_so() -> None:
     level = pl.Series("level", [0.5] * 20 + [0.5 + 0.02 * step for step in range(1, 16)])
-    since = windows.hours_since_share(pl.col("level"), 0.5, 72, 2.0)
+    since = windows.hours_since_shares(pl.col("level"), {"half": 0.5}, 72, 2.0).struct.field("half")
     hours = pl.DataFrame([level]).select(since).to_series()
     assert hours[-1] == pytest.approx(0.5 * 15 / 2)
 
