@@ -45,7 +45,7 @@ def without_traffic(level: pl.Expr, traffic: pl.Expr) -> pl.Expr:
 
 @numba.njit(cache=True)
 def _less_explained(level: Floats, traffic: Floats, bridged: Floats) -> Floats:
-    """One pass over running sums; those of shares (`features.grid.RESOLUTION`) are exact, and those of their products."""
+    """One pass over running sums; of shares (`features.grid.RESOLUTION`) and of their products they are exact."""
     window, late, least = DAYS * PER_DAY, LEFT_OUT_H * PER_H, PER_DAY // 2
     rows = len(level)
     out = level.copy()
