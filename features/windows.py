@@ -4,7 +4,7 @@ A window is a number of steps and ends at the present one. Missing values are sk
 half of its values answers null. The same expression serves a fleet's history and its newest moment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numba
 import numpy as np
@@ -162,6 +162,61 @@ def _steps_since_shares(level: Floats, lowest: Floats, shares: Floats, steps: in
                 if over > under:
                     passed -= min(max((mark - under) / (over - under), 0.0), 1.0)
             out[index, row] = max(passed, 0.1)
+    return out
+
+
+def lines(column: pl.Expr, wanted: pl.Expr, windows_h: Sequence[int], steps_per_h: int) -> pl.Expr:
+    """Least-squares lines through the last hours: a struct of `level_<h>` now, `slope_<h>` an hour, `strays_<h>`.
+
+    What strays is the standard deviation of the values from the line.
+
+    Args:
+        wanted: which rows are asked for; the others are null.
+        windows_h: ascending; a window with fewer than half of its values answers null.
+    """
+    fields = [f"{field}_{hours}" for hours in windows_h for field in ("level", "slope", "strays")]
+    ends = np.array(windows_h) * steps_per_h
+
+    def fit(columns: Sequence[pl.Series]) -> pl.Series:
+        values = columns[0].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        made = _lines(values, columns[1].to_numpy(), ends, steps_per_h)
+        return pl.DataFrame(
+            {name: pl.Series(made[index]).fill_nan(None) for index, name in enumerate(fields)}
+        ).to_struct()
+
+    return pl.map_batches([column, wanted], fit, return_dtype=pl.Struct(dict.fromkeys(fields, pl.Float64)))
+
+
+@numba.njit(cache=True)
+def _lines(values: Floats, wanted: NDArray[np.bool_], ends: NDArray[np.int64], steps_per_h: int) -> Floats:
+    """(windows * 3, rows). Sums of each row are its own, so that they do not depend on where the series began."""
+    out = np.full((3 * len(ends), len(values)), np.nan)
+    for row in range(len(values)):
+        if not wanted[row]:
+            continue
+        middle, known, count, t, y, tt, ty, yy = 0.0, False, 0, 0.0, 0.0, 0.0, 0.0, 0.0
+        back = 0
+        for index in range(len(ends)):
+            while back <= min(ends[index], row):
+                value = values[row - back]
+                if not np.isnan(value):
+                    # About the newest value, or little would be left of the squares' differences.
+                    if not known:
+                        middle, known = value, True
+                    hours, more = -back / steps_per_h, value - middle
+                    count += 1
+                    t, y = t + hours, y + more
+                    tt, ty, yy = tt + hours * hours, ty + hours * more, yy + more * more
+                back += 1
+            if 2 * count < ends[index]:
+                continue
+            wide = tt / count - (t / count) * (t / count)
+            both = ty / count - (t / count) * (y / count)
+            slope = both / wide
+            out[3 * index, row] = middle + y / count - slope * t / count
+            out[3 * index + 1, row] = slope
+            rest = yy / count - (y / count) * (y / count) - slope * both
+            out[3 * index + 2, row] = np.sqrt(max(rest, 0.0))
     return out
 
 

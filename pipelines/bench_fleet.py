@@ -10,7 +10,8 @@ from sklearn.metrics import average_precision_score
 
 from core.domain import DEFAULT_STEP_S
 from core.errors import InsufficientDataError
-from features.catalog import FEATURE_NAMES, RASTER, service_features
+from features.catalog import FEATURE_NAMES, RESOURCE_BLIND, service_features
+from features.feature import RASTER
 from features.grid import fleet_grid
 from models.failure import FailureBundle, fit_failure, incident_frame, label
 from models.failure.judging import Judgement, features_of, judge
@@ -75,12 +76,13 @@ def bench_fleet(
     past = as_known_at(moments, cut).filter(pl.col("ts") >= first + WARM_UP)
     future = moments.filter((pl.col("ts") > cut + GAP) & pl.col("usable"))
     progress("fleet", 1, 3)
-    bundle, report = fit_failure(past, FEATURE_NAMES, seed=seed)
+    bundle, report = fit_failure(past, FEATURE_NAMES, seed=seed, shared=RESOURCE_BLIND)
     figures = _judged(bundle, future)
     progress("fleet", 2, 3)
     names = sorted(moments.get_column("service_id").unique())
     unseen = names[::UNSEEN_EVERY]
-    stranger, _ = fit_failure(past.filter(~pl.col("service_id").is_in(unseen)), FEATURE_NAMES, seed=seed)
+    seen = past.filter(~pl.col("service_id").is_in(unseen))
+    stranger, _ = fit_failure(seen, FEATURE_NAMES, seed=seed, shared=RESOURCE_BLIND)
     strange = _judged(stranger, future.filter(pl.col("service_id").is_in(unseen)))
     progress("fleet", 3, 3)
     return FleetBenchReport(

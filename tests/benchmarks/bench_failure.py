@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import xgboost as xgb
 
-from features.catalog import FEATURE_NAMES
+from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
 from models.failure import fit_failure
 from pipelines.bench_failure import bench_failure
 from pipelines.bench_fleet import END, bench_fleet, fleet_moments
@@ -81,7 +81,7 @@ def fleets(seeds: tuple[int, ...] = SEEDS) -> list[Row]:
 def speed() -> list[Row]:
     """In this process, one thread."""
     moments = fleet_moments(SEEDS[0])
-    bundle, _ = fit_failure(moments, FEATURE_NAMES, seed=1)
+    bundle, _ = fit_failure(moments, FEATURE_NAMES, seed=1, shared=RESOURCE_BLIND)
     x = moments.select(pl.col(name).cast(pl.Float32) for name in FEATURE_NAMES).to_numpy()[:ROWS]
     times = [END] * len(x)
     bundle.predict_rows(x[:1], times[:1])

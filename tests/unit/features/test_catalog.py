@@ -100,7 +100,7 @@ def test_one_moment_alone_has_the_features_it_has_in_its_history(
     fleet: SimulatedFleet, grid: FleetGrid
 ) -> None:
     """What serving computes from the last days is what training saw."""
-    from features.catalog import LOOKBACK_H
+    from features.feature import LOOKBACK_H
 
     offline = {service: service_features(frame)[-1] for service, frame in grid.wide()}
     start = END - timedelta(hours=LOOKBACK_H)

@@ -1,0 +1,89 @@
+"""The features of the resource that will be full first, and of the next, whichever they are."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from features import windows
+from features.feature import Feature
+from features.resources import FILLING, LINES_H, RISE_H, STRAYS_H, room_of
+
+#: Families of the resource that will be full first, whichever it is: one incident teaches about all resources.
+FIRST = (
+    "level_15m", "slope_1h", "slope_3h", "slope_6h", "slope_24h", "hours_to_limit_1h", "hours_to_limit_3h",
+    "hours_to_limit_6h", "hours_since_tenth", "hours_since_half", "hours_since_most", "hours_to_limit_since_half",
+    "hours_to_limit_since_most", "in_3h_at_1h", "in_3h_at_3h", "in_3h_at_6h", "beyond_usual_1h", "beyond_usual_3h",
+    "beyond_usual_6h", "pace_change_6h", "below_high_6h", "rising_share_12h", "acceleration_3h", "spread_1h",
+    "deviation", "times_usual_slope", "above_ceiling", "rise_24h",
+    "way_15m", "way_1h", "hours_on_way", "hours_to_limit_since_usual",
+)  # fmt: skip
+#: And of the one after it.
+SECOND = (
+    "level_15m", "way_15m", "hours_on_way", "in_3h_at_3h", "slope_3h", "hours_to_limit_since_half", "below_high_6h",
+)  # fmt: skip
+#: Which resource is first: hours to the limit by these paces, of which the middle one counts.
+PACES = ("3h", "6h", "since_half", "since_most", "since_usual")
+
+
+def of_ranked(features: Mapping[str, Feature]) -> Iterable[Feature]:
+    for rank, families in (("first", FIRST), ("second", SECOND)):
+        for family in families:
+            one = features[f"{FILLING[0]}_{family}"]
+            picked = _of_rank(rank, {slot: pl.col(f"{slot}_{family}") for slot in FILLING})
+            yield replace(one, name=f"{rank}_{family}", expression=picked, slot=rank, stage=4)
+        middle = _of_rank(rank, {slot: pl.col(f"_middle_{slot}") for slot in FILLING})
+        name = f"{rank}_hours_to_limit_middle"
+        yield Feature(name, middle, rank, "hours_to_limit_middle", RISE_H, 0.0, windows.HOURS_CAP, 4)
+    for hours in LINES_H:
+        level, slope = (_of_line(field, hours) for field in ("level", "slope"))
+        yield Feature(
+            f"first_line_way_{hours}h", level.clip(-5.0, 5.0), "first", "line_way", hours, -5.0, 5.0, 4
+        )
+        yield Feature(f"first_line_pace_{hours}h", slope, "first", "line_pace", hours, stage=4)
+        until = windows.hours_to_limit(
+            pl.col(f"first_line_way_{hours}h"), pl.col(f"first_line_pace_{hours}h")
+        )
+        name = f"first_line_hours_to_limit_{hours}h"
+        yield Feature(name, until, "first", "line_hours_to_limit", hours, 0.0, windows.HOURS_CAP, 5)
+        if hours in STRAYS_H:
+            name = f"first_line_strays_{hours}h"
+            yield Feature(name, _of_line("strays", hours), "first", "line_strays", hours, 0.0, stage=4)
+
+
+def _of_rank(rank: str, columns: Mapping[str, pl.Expr]) -> pl.Expr:
+    """The column of the slot that has the rank."""
+    return pl.coalesce(
+        pl.when(pl.col(f"_{rank}") == at).then(columns[slot]) for at, slot in enumerate(FILLING)
+    )
+
+
+def _of_line(field: str, hours: int) -> pl.Expr:
+    """A line through the first slot's last hours, as a share of its way."""
+
+    def share(slot: str) -> pl.Expr:
+        value = pl.col(f"_line_{slot}").struct.field(f"{field}_{hours}")
+        if field == "level":
+            value = value - pl.col(f"_usual_{slot}")
+        return value / room_of(slot)
+
+    return _of_rank("first", {slot: share(slot) for slot in FILLING})
+
+
+def ranks() -> tuple[dict[str, pl.Expr], ...]:
+    """Which slot is first and which second on its way to its limit, as places in `FILLING`; the earlier of equals."""
+    middles = {}
+    for slot in FILLING:
+        hours = [pl.col(f"{slot}_hours_to_limit_{pace}").fill_null(windows.HOURS_CAP) for pace in PACES]
+        middles[f"_middle_{slot}"] = pl.concat_list(hours).list.median()
+    left = [pl.when(pl.col("_first") != at).then(pl.col(name)) for at, name in enumerate(middles)]
+    return (
+        middles,
+        {"_first": _place_of_least(list(map(pl.col, middles)))},
+        {"_second": _place_of_least(left)},
+    )
+
+
+def _place_of_least(columns: Sequence[pl.Expr]) -> pl.Expr:
+    least = pl.min_horizontal(columns)
+    return pl.coalesce(pl.when(column == least).then(pl.lit(at)) for at, column in enumerate(columns))
