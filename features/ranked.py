@@ -25,6 +25,11 @@ SECOND = (
 #: Which resource is first: hours to the limit by these paces, of which the middle one counts.
 PACES = ("3h", "6h", "since_half", "since_most", "since_usual")
 
+#: How far the way is from its line now, for some.
+OFF_H = (2, 3, 6)
+#: Nothing strays by less than this share of its way.
+LEAST_STRAY = 0.002
+
 
 def of_ranked(features: Mapping[str, Feature]) -> Iterable[Feature]:
     for rank, families in (("first", FIRST), ("second", SECOND)):
@@ -46,9 +51,24 @@ def of_ranked(features: Mapping[str, Feature]) -> Iterable[Feature]:
         )
         name = f"first_line_hours_to_limit_{hours}h"
         yield Feature(name, until, "first", "line_hours_to_limit", hours, 0.0, windows.HOURS_CAP, 5)
+        if hours in OFF_H:
+            off = pl.col("first_way_15m") - pl.col(f"first_line_way_{hours}h")
+            yield Feature(f"first_off_line_{hours}h", off, "first", "off_line", hours, stage=5)
         if hours in STRAYS_H:
-            name = f"first_line_strays_{hours}h"
-            yield Feature(name, _of_line("strays", hours), "first", "line_strays", hours, 0.0, stage=4)
+            yield from _of_strays(hours)
+    share = pl.col("cpu_unexplained_rise") / pl.col("first_way_1h").clip(lower_bound=windows.LEAST_ROOM)
+    yield Feature("first_cpu_of_way", share, "first", "cpu_of_way", 1, stage=5)
+
+
+def _of_strays(hours: int) -> Iterable[Feature]:
+    """How far the first slot strays from its line; how far off the limit is, and how steep the line, beside that."""
+    name = f"first_line_strays_{hours}h"
+    yield Feature(name, _of_line("strays", hours), "first", "line_strays", hours, 0.0, stage=4)
+    least = pl.col(name).clip(lower_bound=LEAST_STRAY)
+    off = ((1.0 - pl.col(f"first_line_way_{hours}h")) / least).clip(-20.0, 500.0)
+    yield Feature(f"first_limit_in_strays_{hours}h", off, "first", "limit_in_strays", hours, -20.0, 500.0, 5)
+    steep = (pl.col(f"first_line_pace_{hours}h") / least).clip(-100.0, 100.0)
+    yield Feature(f"first_pace_in_strays_{hours}h", steep, "first", "pace_in_strays", hours, -100.0, 100.0, 5)
 
 
 def _of_rank(rank: str, columns: Mapping[str, pl.Expr]) -> pl.Expr:

@@ -30,6 +30,7 @@ _OF_SLOT = re.compile(
     r"(?P<slot>[a-z]+)_(?P<family>level|slope|hours_to_limit_since|hours_to_limit_middle|hours_to_limit|acceleration|spread|deviation|"
     r"times_usual|above_ceiling|rise|beyond_usual|ahead|pace_change|below_high|rising_share|usual_change|hours_since|way|hours_on_way|"
     r"line_way|line_pace|line_hours_to_limit|line_strays|"
+    r"off_line|limit_in_strays|pace_in_strays|cpu_of_way|"
     r"unexplained|unexplained_deviation|unexplained_rise|unexplained_rise_deviation)"
     r"(_slope|_half|_most|_tenth|_usual)?(_(?P<window>\d+)(?P<unit>[mh]))?"
 )
@@ -309,6 +310,20 @@ _CLAUSES: Mapping[str, Callable[[Feature, float], str]] = {
     "line_hours_to_limit": lambda f, v: _projected(f, v, f"line through the last {_span(f.window_h)}"),
     "line_strays": lambda f, v: (
         f"{_noun(f)} strays by {100 * v:.1f} % of its way from a line through {_span(f.window_h)}"
+    ),
+    "off_line": lambda f, v: (
+        f"{_noun(f)} {100 * abs(v):.1f} % of its way {'over' if v >= 0 else 'under'} a line through {_span(f.window_h)}"
+    ),
+    "limit_in_strays": lambda f, v: (
+        f"{_noun(f)} {abs(v):.0f} times as far {'from' if v >= 0 else 'past'} {_whole(f)} as it strays"
+        f" from a line through {_span(f.window_h)}"
+    ),
+    "pace_in_strays": lambda f, v: (
+        f"{_noun(f)} {'comes' if v >= 0 else 'goes back'} {abs(v):.1f} times as far an hour as it strays"
+        f" from a line through {_span(f.window_h)}"
+    ),
+    "cpu_of_way": lambda f, v: (
+        f"CPU beyond traffic {'rose' if v >= 0 else 'fell'} by {100 * abs(v):.1f} % for the whole way of {_noun(f)}"
     ),
     "hours_to_limit_middle": lambda f, v: _projected(f, v, "middle of several stretches"),
     "unexplained": lambda f, v: (
