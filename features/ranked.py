@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 
 from features import windows
@@ -22,6 +23,8 @@ FIRST = (
 SECOND = (
     "level_15m", "way_15m", "hours_on_way", "in_3h_at_3h", "slope_3h", "hours_to_limit_since_half", "below_high_6h",
 )  # fmt: skip
+#: By hours to the limit.
+RANKS = ("first", "second")
 #: Which resource is first: hours to the limit by these paces, of which the middle one counts.
 PACES = ("3h", "6h", "since_half", "since_most", "since_usual")
 
@@ -32,7 +35,7 @@ LEAST_STRAY = 0.002
 
 
 def of_ranked(features: Mapping[str, Feature]) -> Iterable[Feature]:
-    for rank, families in (("first", FIRST), ("second", SECOND)):
+    for rank, families in zip(RANKS, (FIRST, SECOND), strict=True):
         for family in families:
             one = features[f"{FILLING[0]}_{family}"]
             picked = _of_rank(rank, {slot: pl.col(f"{slot}_{family}") for slot in FILLING})
@@ -82,7 +85,7 @@ def _of_line(field: str, hours: int) -> pl.Expr:
     """A line through the first slot's last hours, as a share of its way."""
 
     def share(slot: str) -> pl.Expr:
-        value = pl.col(f"_line_{slot}").struct.field(f"{field}_{hours}")
+        value = pl.col(f"_line_{slot}").struct.field(f"{field}_{hours}").fill_nan(None)
         if field == "level":
             value = value - pl.col(f"_usual_{slot}")
         return value / room_of(slot)
@@ -95,15 +98,15 @@ def ranks() -> tuple[dict[str, pl.Expr], ...]:
     middles = {}
     for slot in FILLING:
         hours = [pl.col(f"{slot}_hours_to_limit_{pace}").fill_null(windows.HOURS_CAP) for pace in PACES]
-        middles[f"_middle_{slot}"] = pl.concat_list(hours).list.median()
-    left = [pl.when(pl.col("_first") != at).then(pl.col(name)) for at, name in enumerate(middles)]
-    return (
-        middles,
-        {"_first": _place_of_least(list(map(pl.col, middles)))},
-        {"_second": _place_of_least(left)},
-    )
+        middles[f"_middle_{slot}"] = pl.map_batches(hours, _middle, return_dtype=pl.Float64)
+    order = pl.map_batches(list(middles), _order, return_dtype=pl.Struct(dict.fromkeys(RANKS, pl.Int64)))
+    return middles, {"_order": order}, {f"_{rank}": pl.col("_order").struct.field(rank) for rank in RANKS}
 
 
-def _place_of_least(columns: Sequence[pl.Expr]) -> pl.Expr:
-    least = pl.min_horizontal(columns)
-    return pl.coalesce(pl.when(column == least).then(pl.lit(at)) for at, column in enumerate(columns))
+def _middle(columns: Sequence[pl.Series]) -> pl.Series:
+    return pl.Series(np.median([column.to_numpy() for column in columns], axis=0))
+
+
+def _order(columns: Sequence[pl.Series]) -> pl.Series:
+    order = np.argsort([column.to_numpy() for column in columns], axis=0, kind="stable")
+    return pl.DataFrame({rank: order[place] for place, rank in enumerate(RANKS)}).to_struct()

@@ -126,7 +126,7 @@ def hours_since_shares(
     """Hours since the present rise was last under each share of what it is now; a rise begins at the lowest of `steps`.
 
     A window as long as the trouble itself: minutes for one that runs, a day for one that creeps. At least a tenth of
-    a step, null where there is no history. A struct with a field for each of the shares, by name.
+    a step, null where there is no history. A struct with a field for each of the shares, by name; they ascend.
     """
     wanted = np.array(list(shares.values()))
 
@@ -147,14 +147,13 @@ def _steps_since_shares(level: Floats, lowest: Floats, shares: Floats, steps: in
     for row in range(len(level)):
         if np.isnan(level[row]):
             continue
-        first = max(0, row - steps)
-        for index in range(len(shares)):
+        first, at = max(0, row - steps), row
+        for index in range(len(shares) - 1, -1, -1):
             mark = lowest[row] + shares[index] * (level[row] - lowest[row])
-            back = 1
-            for at in range(row, first - 1, -1):
-                if level[at] <= mark:
-                    back = max(row - at, 1)
-                    break
+            # Going back, what is under a smaller share comes no earlier: the search goes on where it was.
+            while at >= first and not level[at] <= mark:
+                at -= 1
+            back = max(row - at, 1) if at >= first else 1
             passed = float(back)
             if back <= row:
                 under, over = level[row - back], level[row - back + 1]
@@ -171,8 +170,8 @@ def lines(column: pl.Expr, wanted: pl.Expr, windows_h: Sequence[int], steps_per_
     What strays is the standard deviation of the values from the line.
 
     Args:
-        wanted: which rows are asked for; the others are null.
-        windows_h: ascending; a window with fewer than half of its values answers null.
+        wanted: which rows are asked for; the others are NaN.
+        windows_h: ascending; a window with fewer than half of its values answers NaN.
     """
     fields = [f"{field}_{hours}" for hours in windows_h for field in ("level", "slope", "strays")]
     ends = np.array(windows_h) * steps_per_h
@@ -180,9 +179,7 @@ def lines(column: pl.Expr, wanted: pl.Expr, windows_h: Sequence[int], steps_per_
     def fit(columns: Sequence[pl.Series]) -> pl.Series:
         values = columns[0].cast(pl.Float64).fill_null(np.nan).to_numpy()
         made = _lines(values, columns[1].to_numpy(), ends, steps_per_h)
-        return pl.DataFrame(
-            {name: pl.Series(made[index]).fill_nan(None) for index, name in enumerate(fields)}
-        ).to_struct()
+        return pl.DataFrame({name: made[index] for index, name in enumerate(fields)}).to_struct()
 
     return pl.map_batches([column, wanted], fit, return_dtype=pl.Struct(dict.fromkeys(fields, pl.Float64)))
 
