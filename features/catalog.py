@@ -113,12 +113,13 @@ def service_features(
         raise InputError(f"no such feature: {', '.join(unknown)}")
     try:
         steps = wide.with_columns(_phase=phase_of(pl.col("ts")))
-        steps = steps.with_columns(_wanted=pl.col("_phase").is_in(phases))
         for columns in (*HIDDEN, STAGES[0]):
             steps = steps.with_columns(**columns)
         parts = []
         for phase in phases:
-            rows = steps.filter(pl.col("_phase") == phase)
+            wanted = steps.get_column("_phase") == phase
+            lines = resources.line_columns(steps, wanted.arg_true().to_numpy().astype(np.int64))
+            rows = steps.filter(wanted).with_columns(**lines)
             # Stage by stage: a lazy query over all of them is optimised for seconds.
             for number, stage in enumerate(STAGES[1:], start=1):
                 for columns in (*HIDDEN_AT.get(number, ()), stage):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import polars as pl
@@ -76,16 +77,16 @@ def _of_strays(hours: int) -> Iterable[Feature]:
 
 def _of_rank(rank: str, columns: Mapping[str, pl.Expr]) -> pl.Expr:
     """The column of the slot that has the rank."""
-    return pl.coalesce(
-        pl.when(pl.col(f"_{rank}") == at).then(columns[slot]) for at, slot in enumerate(FILLING)
-    )
+    # All below each other, and one taken for each row: several times as fast as a choice by when and then.
+    below = reduce(lambda above, slot: above.append(columns[slot]), FILLING[1:], columns[FILLING[0]])
+    return below.gather(pl.col(f"_{rank}"))
 
 
 def _of_line(field: str, hours: int) -> pl.Expr:
     """A line through the first slot's last hours, as a share of its way."""
 
     def share(slot: str) -> pl.Expr:
-        value = pl.col(f"_line_{slot}").struct.field(f"{field}_{hours}").fill_nan(None)
+        value = pl.col(f"_line_{slot}_{field}_{hours}")
         if field == "level":
             value = value - pl.col(f"_usual_{slot}")
         return value / room_of(slot)
@@ -94,13 +95,21 @@ def _of_line(field: str, hours: int) -> pl.Expr:
 
 
 def ranks() -> tuple[dict[str, pl.Expr], ...]:
-    """Which slot is first and which second on its way to its limit, as places in `FILLING`; the earlier of equals."""
+    """Which slot is first and which second on its way to its limit (the earlier of equals): where its values are found
+    for each row, all slots below each other in the order of `FILLING`."""
     middles = {}
     for slot in FILLING:
         hours = [pl.col(f"{slot}_hours_to_limit_{pace}").fill_null(windows.HOURS_CAP) for pace in PACES]
         middles[f"_middle_{slot}"] = pl.map_batches(hours, _middle, return_dtype=pl.Float64)
     order = pl.map_batches(list(middles), _order, return_dtype=pl.Struct(dict.fromkeys(RANKS, pl.Int64)))
-    return middles, {"_order": order}, {f"_{rank}": pl.col("_order").struct.field(rank) for rank in RANKS}
+    return (
+        middles,
+        {"_order": order},
+        {
+            f"_{rank}": pl.col("_order").struct.field(rank) * pl.len() + pl.int_range(pl.len())
+            for rank in RANKS
+        },
+    )
 
 
 def _middle(columns: Sequence[pl.Series]) -> pl.Series:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from features import calm, windows
 from features.feature import PER_H, ROWS_PER_DAY, ROWS_PER_H, USUAL_DAYS, Feature
@@ -68,7 +70,7 @@ def of_slot(slot: str) -> Iterable[Feature]:
 
 
 def calm_columns(slot: str) -> tuple[dict[str, pl.Expr], ...]:
-    """What `_of_filling` reads, step by step: the teeth, the level without traffic and teeth, its means and lines."""
+    """What `_of_filling` reads, step by step: the teeth, the level without traffic and teeth, its means."""
     level, teeth, name = pl.col(slot), pl.col(f"_teeth_{slot}"), pl.col(f"_calm_{slot}")
     calm_level = calm.without_traffic(level, pl.col("traffic")) - teeth.struct.field("now")
     return (
@@ -77,7 +79,6 @@ def calm_columns(slot: str) -> tuple[dict[str, pl.Expr], ...]:
         {
             f"_calm_{slot}_15m": windows.mean(name, PER_H // 4),
             f"_calm_{slot}_1h": windows.mean(name, PER_H),
-            f"_line_{slot}": windows.lines(name, pl.col("_wanted"), LINES_H, PER_H),
         },
     )
 
@@ -90,6 +91,15 @@ def calm_cpu_columns() -> tuple[dict[str, pl.Expr], ...]:
         {f"_calm_cpu_{window}": windows.mean(name, steps) for window, steps in CPU_WINDOWS.items()},
         {},
     )
+
+
+def line_columns(steps: pl.DataFrame, rows: NDArray[np.int64]) -> dict[str, pl.Series]:
+    """Lines through the levels without traffic and teeth, at some rows of the steps."""
+    return {
+        f"_line_{slot}_{field}": made
+        for slot in FILLING
+        for field, made in windows.lines(steps.get_column(f"_calm_{slot}"), rows, LINES_H, PER_H).items()
+    }
 
 
 def usual_calm(slot: str) -> dict[str, pl.Expr]:

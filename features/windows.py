@@ -164,56 +164,56 @@ def _steps_since_shares(level: Floats, lowest: Floats, shares: Floats, steps: in
     return out
 
 
-def lines(column: pl.Expr, wanted: pl.Expr, windows_h: Sequence[int], steps_per_h: int) -> pl.Expr:
-    """Least-squares lines through the last hours: a struct of `level_<h>` now, `slope_<h>` an hour, `strays_<h>`.
+def lines(
+    column: pl.Series, rows: NDArray[np.int64], windows_h: Sequence[int], steps_per_h: int
+) -> dict[str, pl.Series]:
+    """Least-squares lines through the last hours: `level_<h>` now, `slope_<h>` an hour, `strays_<h>`.
 
-    What strays is the standard deviation of the values from the line.
+    What strays is the standard deviation of the values from the line. Each takes as long as the window has steps, hence
+    not for every row.
 
     Args:
-        wanted: which rows are asked for; the others are NaN.
-        windows_h: ascending; a window with fewer than half of its values answers NaN.
+        rows: which are asked for, ascending.
+        windows_h: ascending; a window with fewer than half of its values answers null.
+    Returns:
+        as long as `rows`.
     """
     fields = [f"{field}_{hours}" for hours in windows_h for field in ("level", "slope", "strays")]
-    ends = np.array(windows_h) * steps_per_h
-
-    def fit(columns: Sequence[pl.Series]) -> pl.Series:
-        values = columns[0].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        made = _lines(values, columns[1].to_numpy(), ends, steps_per_h)
-        return pl.DataFrame({name: made[index] for index, name in enumerate(fields)}).to_struct()
-
-    return pl.map_batches([column, wanted], fit, return_dtype=pl.Struct(dict.fromkeys(fields, pl.Float64)))
+    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    made = _lines(values, rows, np.array(windows_h) * steps_per_h, steps_per_h)
+    return {name: pl.Series(made[index]).fill_nan(None) for index, name in enumerate(fields)}
 
 
-@numba.njit(cache=True)
-def _lines(values: Floats, wanted: NDArray[np.bool_], ends: NDArray[np.int64], steps_per_h: int) -> Floats:
+@numba.njit(cache=True, fastmath={"reassoc", "contract"})
+def _lines(values: Floats, rows: NDArray[np.int64], ends: NDArray[np.int64], steps_per_h: int) -> Floats:
     """(windows * 3, rows). Sums of each row are its own, so that they do not depend on where the series began."""
-    out = np.full((3 * len(ends), len(values)), np.nan)
-    for row in range(len(values)):
-        if not wanted[row]:
-            continue
-        middle, known, count, t, y, tt, ty, yy = 0.0, False, 0, 0.0, 0.0, 0.0, 0.0, 0.0
-        back = 0
+    out = np.full((3 * len(ends), len(rows)), np.nan)
+    known = np.where(np.isnan(values), 0.0, 1.0)
+    filled = np.where(np.isnan(values), 0.0, values)
+    for place in range(len(rows)):
+        row = rows[place]
+        # About the newest value, or little would be left of the squares' differences.
+        middle = filled[row]
+        count, t, y, tt, ty, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        begin = 0
         for index in range(len(ends)):
-            while back <= min(ends[index], row):
-                value = values[row - back]
-                if not np.isnan(value):
-                    # About the newest value, or little would be left of the squares' differences.
-                    if not known:
-                        middle, known = value, True
-                    hours, more = -back / steps_per_h, value - middle
-                    count += 1
-                    t, y = t + hours, y + more
-                    tt, ty, yy = tt + hours * hours, ty + hours * more, yy + more * more
-                back += 1
+            end = min(ends[index], row) + 1
+            for back in range(begin, end):
+                weight = known[row - back]
+                steps, more = weight * back, weight * (filled[row - back] - middle)
+                count, t, y = count + weight, t + steps, y + more
+                tt, ty, yy = tt + steps * back, ty + back * more, yy + more * more
+            begin = end
             if 2 * count < ends[index]:
                 continue
+            # Steps count back from now.
             wide = tt / count - (t / count) * (t / count)
             both = ty / count - (t / count) * (y / count)
             slope = both / wide
-            out[3 * index, row] = middle + y / count - slope * t / count
-            out[3 * index + 1, row] = slope
+            out[3 * index, place] = middle + y / count - slope * t / count
+            out[3 * index + 1, place] = -slope * steps_per_h
             rest = yy / count - (y / count) * (y / count) - slope * both
-            out[3 * index + 2, row] = np.sqrt(max(rest, 0.0))
+            out[3 * index + 2, place] = np.sqrt(max(rest, 0.0))
     return out
 
 
