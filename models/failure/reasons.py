@@ -107,14 +107,14 @@ def factors_of(
         bias: the margin of a moment of which nothing is known.
         top: how many features are told by name.
     """
-    told = _told_names(tuple(names), values)
+    known = tuple(names)
     order = np.argsort(-np.abs(contributions), kind="stable")[:top]
     named = [
         Factor(
             name=names[i],
             value=None if math.isnan(values[i]) else float(values[i]),
             contribution=float(contributions[i]),
-            text=f"{tell(told(names[i]), float(values[i]))} ({contributions[i]:+.2f})",
+            text=f"{tell(_told_name(names[i], known, values), float(values[i]))} ({contributions[i]:+.2f})",
         )
         for i in order
         if contributions[i] != 0.0
@@ -127,21 +127,15 @@ def factors_of(
     )
 
 
-def _told_names(names: tuple[str, ...], values: NDArray[np.float64]) -> Callable[[str], str]:
+def _told_name(name: str, names: tuple[str, ...], values: NDArray[np.float64]) -> str:
     """Who is first and second is told by name: the resource that has the same level and way."""
-    owner: dict[str, str] = {}
-    for rank, places in _ranked(names).items():
-        mine = values[places[0]]
-        for slot, at in places[1]:
-            if np.array_equal(values[at], mine):
-                owner[rank] = slot
-                break
-
-    def told(name: str) -> str:
-        rank, _, family = name.partition("_")
-        return f"{owner[rank]}_{family}" if rank in owner else name
-
-    return told
+    rank, _, family = name.partition("_")
+    if rank in RANKS and rank in (ranked := _ranked(names)):
+        (level, way), resources = ranked[rank]
+        for slot, (its_level, its_way) in resources:
+            if values[its_level] == values[level] and values[its_way] == values[way]:
+                return f"{slot}_{family}"
+    return name
 
 
 @cache
