@@ -3,6 +3,8 @@
 Everything looks only back, over at most `DAYS` and half a day.
 """
 
+from collections.abc import Sequence
+
 import numba
 import numpy as np
 import polars as pl
@@ -24,46 +26,79 @@ DROP_IN_MOVES, SMALLEST_DROP = 4.0, 0.006
 FEWEST_DROPS = 3
 SAME_HEIGHT, SAME_GAP, REGULAR = (0.6, 1.6), 0.35, 0.5
 
+#: What `teeth` answers.
+TEETH = ("now", "ahead")
+
 Floats = NDArray[np.float64]
 
 
 def without_traffic(level: pl.Expr, traffic: pl.Expr) -> pl.Expr:
     """The level less what the traffic explains of it: the slope of a line through the last days, never negative."""
-    window, late = DAYS * PER_DAY, LEFT_OUT_H * PER_H
-    both = level.is_not_null() & traffic.is_not_null()
-    x, y = pl.when(both).then(traffic), pl.when(both).then(level)
 
-    def mean(column: pl.Expr) -> pl.Expr:
-        return column.rolling_mean(window, min_samples=PER_DAY // 2)
+    def less(columns: Sequence[pl.Series]) -> pl.Series:
+        own, asked = (_values(column) for column in columns)
+        bridged = _values(columns[1].forward_fill(BRIDGED))
+        return pl.Series(_less_explained(own, asked, bridged)).fill_nan(None)
 
-    spread = (mean(x * x) - mean(x) ** 2).clip(lower_bound=1e-6)
-    share = ((mean(x * y) - mean(x) * mean(y)) / spread).clip(lower_bound=0.0)
-    explained = share.shift(late) * (traffic.forward_fill(BRIDGED) - mean(x).shift(late))
-    return level - explained.fill_null(0.0)
+    return pl.map_batches([level, traffic], less, return_dtype=pl.Float64)
 
 
-def tooth(level: pl.Expr, ahead: int = 0) -> pl.Expr:
-    """How far up its present tooth a sawtooth (log rotation, a cache that is emptied) is by now, or `ahead` steps on.
+@numba.njit(cache=True)
+def _less_explained(level: Floats, traffic: Floats, bridged: Floats) -> Floats:
+    """One pass over running sums; of shares (`features.grid.RESOLUTION`) and of their products they are exact."""
+    window, late, least = DAYS * PER_DAY, LEFT_OUT_H * PER_H, PER_DAY // 2
+    rows = len(level)
+    out = level.copy()
+    share, middle = np.full(rows, np.nan), np.full(rows, np.nan)
+    count, x, y, xx, xy = 0, 0.0, 0.0, 0.0, 0.0
+    for now in range(rows):
+        if not np.isnan(level[now] + traffic[now]):
+            count += 1
+            x, y = x + traffic[now], y + level[now]
+            xx, xy = xx + traffic[now] * traffic[now], xy + traffic[now] * level[now]
+        gone = now - window
+        if gone >= 0 and not np.isnan(level[gone] + traffic[gone]):
+            count -= 1
+            x, y = x - traffic[gone], y - level[gone]
+            xx, xy = xx - traffic[gone] * traffic[gone], xy - traffic[gone] * level[gone]
+        if count >= least:
+            middle[now] = x / count
+            spread = max(xx / count - middle[now] * middle[now], 1e-6)
+            share[now] = max((xy / count - middle[now] * (y / count)) / spread, 0.0)
+        learned = now - late
+        if learned >= 0 and not np.isnan(share[learned] + bridged[now]):
+            out[now] -= share[learned] * (bridged[now] - middle[learned])
+    return out
+
+
+def teeth(level: pl.Expr, ahead: int) -> pl.Expr:
+    """How far up its present tooth a sawtooth (log rotation, an emptied cache) is: fields `now` and `ahead` steps on.
 
     Height and length are the medians of the last days' teeth; 0 where the level has none.
     """
 
-    def height(values: pl.Series) -> pl.Series:
+    def heights(values: pl.Series) -> pl.Series:
         moves = values.diff().abs()
         least = np.maximum(
             DROP_IN_MOVES * moves.rolling_mean(PER_DAY, min_samples=PER_H).fill_null(1.0).to_numpy(),
             SMALLEST_DROP,
         )
         known = values.forward_fill(BRIDGED).fill_null(0.0).to_numpy()
-        return pl.Series(_teeth(known, least, ahead))
+        made = dict(zip(TEETH, _teeth(known, least, ahead), strict=True))
+        return pl.DataFrame(made).to_struct()
 
-    return level.map_batches(height, return_dtype=pl.Float64)
+    return level.map_batches(heights, return_dtype=pl.Struct(dict.fromkeys(TEETH, pl.Float64)))
+
+
+def _values(column: pl.Series) -> Floats:
+    """float64, NaN = missing."""
+    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 @numba.njit(cache=True)
-def _teeth(level: Floats, least: Floats, ahead: int) -> Floats:
-    """Where each moment is on its tooth, from the drops of the days before it."""
-    out = np.zeros(len(level))
+def _teeth(level: Floats, least: Floats, ahead: int) -> tuple[Floats, Floats]:
+    """Where each moment is on its tooth, and where it will be, from the drops of the days before it."""
+    out, later = np.zeros(len(level)), np.zeros(len(level))
     at, size = np.zeros(len(level), dtype=np.int64), np.zeros(len(level))
     first = count = 0
     height, gap, began = 0.0, 0.0, -1
@@ -96,8 +131,10 @@ def _teeth(level: Floats, least: Floats, ahead: int) -> Floats:
                     if np.mean(np.abs(gaps / length - 1.0) < SAME_GAP) >= REGULAR:
                         height, gap, began = usual, length, int(places[-1])
         if began >= 0:
+            out[now] = height * min((now - began) / gap, 1.1)
             way = (now + ahead - began) / gap
-            if ahead > 0 and way >= 1.0:
+            # Past its end it is on the next one, and further on nobody knows.
+            if way >= 1.0:
                 way = way - 1.0 if way < 2.0 else 0.5
-            out[now] = height * min(way, 1.1)
-    return out
+            later[now] = height * way
+    return out, later

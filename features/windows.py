@@ -4,6 +4,8 @@ A window is a number of steps and ends at the present one. Missing values are sk
 half of its values answers null. The same expression serves a fleet's history and its newest moment.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numba
 import numpy as np
 import polars as pl
@@ -118,41 +120,100 @@ def rise_from_low(level: pl.Expr, steps: int) -> pl.Expr:
     return level - level.rolling_min(steps, min_samples=max(1, steps // 4))
 
 
-def hours_since_share(level: pl.Expr, share: float, steps: int, steps_per_h: float) -> pl.Expr:
-    """Hours since the present rise was last under `share` of what it is now; a rise begins at the lowest of `steps`.
+def hours_since_shares(
+    level: pl.Expr, shares: Mapping[str, float], steps: int, steps_per_h: float
+) -> pl.Expr:
+    """Hours since the present rise was last under each share of what it is now; a rise begins at the lowest of `steps`.
 
     A window as long as the trouble itself: minutes for one that runs, a day for one that creeps. At least a tenth of
-    a step, null where there is no history.
+    a step, null where there is no history. A struct with a field for each of the shares, by name; they ascend.
     """
+    wanted = np.array(list(shares.values()))
 
     def since(values: pl.Series) -> pl.Series:
         now = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
         lowest = values.rolling_min(steps + 1, min_samples=1).cast(pl.Float64).fill_null(np.nan).to_numpy()
-        return pl.Series(_steps_since_share(now, lowest, share, steps) / steps_per_h).fill_nan(None)
+        hours = _steps_since_shares(now, lowest, wanted, steps) / steps_per_h
+        columns = {name: pl.Series(hours[index]).fill_nan(None) for index, name in enumerate(shares)}
+        return pl.DataFrame(columns).to_struct()
 
-    return level.map_batches(since, return_dtype=pl.Float64)
+    return level.map_batches(since, return_dtype=pl.Struct(dict.fromkeys(shares, pl.Float64)))
 
 
 @numba.njit(cache=True)
-def _steps_since_share(level: Floats, lowest: Floats, share: float, steps: int) -> Floats:
-    out = np.full(len(level), np.nan)
+def _steps_since_shares(level: Floats, lowest: Floats, shares: Floats, steps: int) -> Floats:
+    """(shares, rows)"""
+    out = np.full((len(shares), len(level)), np.nan)
     for row in range(len(level)):
         if np.isnan(level[row]):
             continue
-        first = max(0, row - steps)
-        mark = lowest[row] + share * (level[row] - lowest[row])
-        back = 1
-        for at in range(row, first - 1, -1):
-            if level[at] <= mark:
-                back = max(row - at, 1)
-                break
-        passed = float(back)
-        if back <= row:
-            under, over = level[row - back], level[row - back + 1]
-            # A gap beside the crossing leaves its place open within a step.
-            if over > under:
-                passed -= min(max((mark - under) / (over - under), 0.0), 1.0)
-        out[row] = max(passed, 0.1)
+        first, at = max(0, row - steps), row
+        for index in range(len(shares) - 1, -1, -1):
+            mark = lowest[row] + shares[index] * (level[row] - lowest[row])
+            # Going back, what is under a smaller share comes no earlier: the search goes on where it was.
+            while at >= first and not level[at] <= mark:
+                at -= 1
+            back = max(row - at, 1) if at >= first else 1
+            passed = float(back)
+            if back <= row:
+                under, over = level[row - back], level[row - back + 1]
+                # A gap beside the crossing leaves its place open within a step.
+                if over > under:
+                    passed -= min(max((mark - under) / (over - under), 0.0), 1.0)
+            out[index, row] = max(passed, 0.1)
+    return out
+
+
+def lines(
+    column: pl.Series, rows: NDArray[np.int64], windows_h: Sequence[int], steps_per_h: int
+) -> dict[str, pl.Series]:
+    """Least-squares lines through the last hours: `level_<h>` now, `slope_<h>` an hour, `strays_<h>`.
+
+    What strays is the standard deviation of the values from the line. Each takes as long as the window has steps, hence
+    not for every row.
+
+    Args:
+        rows: which are asked for, ascending.
+        windows_h: ascending; a window with fewer than half of its values answers null.
+    Returns:
+        as long as `rows`.
+    """
+    fields = [f"{field}_{hours}" for hours in windows_h for field in ("level", "slope", "strays")]
+    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    made = _lines(values, rows, np.array(windows_h) * steps_per_h, steps_per_h)
+    return {name: pl.Series(made[index]).fill_nan(None) for index, name in enumerate(fields)}
+
+
+@numba.njit(cache=True, fastmath={"reassoc", "contract"})
+def _lines(values: Floats, rows: NDArray[np.int64], ends: NDArray[np.int64], steps_per_h: int) -> Floats:
+    """(windows * 3, rows). Sums of each row are its own, so that they do not depend on where the series began."""
+    out = np.full((3 * len(ends), len(rows)), np.nan)
+    known = np.where(np.isnan(values), 0.0, 1.0)
+    filled = np.where(np.isnan(values), 0.0, values)
+    for place in range(len(rows)):
+        row = rows[place]
+        # About the newest value, or little would be left of the squares' differences.
+        middle = filled[row]
+        count, t, y, tt, ty, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        begin = 0
+        for index in range(len(ends)):
+            end = min(ends[index], row) + 1
+            for back in range(begin, end):
+                weight = known[row - back]
+                steps, more = weight * back, weight * (filled[row - back] - middle)
+                count, t, y = count + weight, t + steps, y + more
+                tt, ty, yy = tt + steps * back, ty + back * more, yy + more * more
+            begin = end
+            if 2 * count < ends[index]:
+                continue
+            # Steps count back from now.
+            wide = tt / count - (t / count) * (t / count)
+            both = ty / count - (t / count) * (y / count)
+            slope = both / wide
+            out[3 * index, place] = middle + y / count - slope * t / count
+            out[3 * index + 1, place] = -slope * steps_per_h
+            rest = yy / count - (y / count) * (y / count) - slope * both
+            out[3 * index + 2, place] = np.sqrt(max(rest, 0.0))
     return out
 
 

@@ -15,7 +15,7 @@ from core.errors import InputError
 from features.runs import fit_conditions, run_features
 from models.failure.calibration import calibration_error
 from models.failure.fit import NEARBY
-from models.failure.learning import CLASSIFIER, fit_horizon, group_folds, margin
+from models.failure.learning import CLASSIFIER, Member, fit_horizon, group_folds, margin
 from models.failure.measures import coverage, nasa_score
 from models.failure.peers import fit_logistic, fit_rule
 from models.failure.remaining import fit_remaining
@@ -120,7 +120,7 @@ def bench_failure(
         seed=SEED,
         workers=2,
         params={**CLASSIFIER, "min_child_weight": 20.0},
-        nearby=[(remaining <= share * SOON).astype(np.float64) for share in NEARBY],
+        members=[Member((remaining <= share * SOON).astype(np.float64)) for share in (1.0, *NEARBY)],
     )
     said = risk.calibrator(margin(risk.boosters, x_test))
     last = test.lasts

@@ -10,12 +10,14 @@ from sklearn.metrics import average_precision_score
 
 from core.domain import DEFAULT_STEP_S
 from core.errors import InsufficientDataError
-from features.catalog import FEATURE_NAMES, RASTER, service_features
+from features.catalog import FEATURE_NAMES, RESOURCE_BLIND, service_features
+from features.feature import RASTER
 from features.grid import fleet_grid
 from models.failure import FailureBundle, fit_failure, incident_frame, label
 from models.failure.judging import Judgement, features_of, judge
 from models.failure.labels import as_known_at, within
 from models.failure.learning import Floats
+from models.failure.measures import precision_at_recall
 from models.failure.peers import fit_logistic, fit_rule
 from pipelines.progress import Progress, silent
 from pipelines.sources.simulated import SimulatedFleet
@@ -45,7 +47,7 @@ class FleetBenchReport:
         type_right: share of moments within 3 h of a failure whose type is told right.
         range_coverage: share of times to failure (of those within 24 h) between P10 and P90.
         unseen_precision_at_80_recall: on services of which nothing was learned.
-        peers: average precision of a logistic regression and of a threshold on one level.
+        peers: (average precision, precision at 80 % recall) of a logistic regression and of a threshold on one level.
     """
 
     seed: int
@@ -59,7 +61,7 @@ class FleetBenchReport:
     range_coverage: float
     unseen_average_precision: float
     unseen_precision_at_80_recall: float
-    peers: Mapping[str, float]
+    peers: Mapping[str, tuple[float, float]]
     balance: str
 
 
@@ -75,12 +77,13 @@ def bench_fleet(
     past = as_known_at(moments, cut).filter(pl.col("ts") >= first + WARM_UP)
     future = moments.filter((pl.col("ts") > cut + GAP) & pl.col("usable"))
     progress("fleet", 1, 3)
-    bundle, report = fit_failure(past, FEATURE_NAMES, seed=seed)
+    bundle, report = fit_failure(past, FEATURE_NAMES, seed=seed, shared=RESOURCE_BLIND)
     figures = _judged(bundle, future)
     progress("fleet", 2, 3)
     names = sorted(moments.get_column("service_id").unique())
     unseen = names[::UNSEEN_EVERY]
-    stranger, _ = fit_failure(past.filter(~pl.col("service_id").is_in(unseen)), FEATURE_NAMES, seed=seed)
+    seen = past.filter(~pl.col("service_id").is_in(unseen))
+    stranger, _ = fit_failure(seen, FEATURE_NAMES, seed=seed, shared=RESOURCE_BLIND)
     strange = _judged(stranger, future.filter(pl.col("service_id").is_in(unseen)))
     progress("fleet", 3, 3)
     return FleetBenchReport(
@@ -120,7 +123,7 @@ def _judged(bundle: FailureBundle, future: pl.DataFrame) -> Judgement:
     return found
 
 
-def _peers(past: pl.DataFrame, future: pl.DataFrame) -> dict[str, float]:
+def _peers(past: pl.DataFrame, future: pl.DataFrame) -> dict[str, tuple[float, float]]:
     def outcome(frame: pl.DataFrame) -> Floats:
         failure_in = frame.get_column("failure_in_s").cast(pl.Float64).fill_null(np.inf).to_numpy()
         return within(failure_in, frame.get_column("known_s").to_numpy(), HORIZON_S)
@@ -136,9 +139,13 @@ def _peers(past: pl.DataFrame, future: pl.DataFrame) -> dict[str, float]:
     columns = [index for index, name in enumerate(FEATURE_NAMES) if name.endswith("_level_15m")]
     columns.append(FEATURE_NAMES.index("highest_saturation"))
     peers = {"logistic": fit_logistic(x, y), "rule": fit_rule(x, y, columns)}
+    said = {name: score(rows)[known] for name, score in peers.items()}
     return {
-        name: float(average_precision_score(truth[known], score(rows)[known]))
-        for name, score in peers.items()
+        name: (
+            float(average_precision_score(truth[known], scores)),
+            precision_at_recall(truth[known], scores, 0.8),
+        )
+        for name, scores in said.items()
     }
 
 

@@ -10,7 +10,8 @@ import polars as pl
 
 from core.domain import DEFAULT_STEP_S, Event, Series, service_id
 from core.errors import InsufficientDataError
-from features.catalog import FEATURE_NAMES, LOOKBACK_H, RASTER, RASTER_S, check_ranges, service_features
+from features.catalog import FEATURE_NAMES, check_ranges, service_features
+from features.feature import LOOKBACK_H, RASTER, RASTER_S
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.slots import slot_of
 from pipelines.parallel import chunked, map_chunks

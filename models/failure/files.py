@@ -12,8 +12,8 @@ from models.failure.bundle import FailureBundle
 from models.failure.calibration import Calibrator
 from models.failure.remaining import RemainingTime
 
-#: Raised whenever older files could no longer be read: 2 has several boosters for a horizon.
-FORMAT = 2
+#: Raised whenever older files could no longer be read: 3 has features of the first and second resource.
+FORMAT = 3
 META, CURVES, TYPES = "meta.json", "curves.npz", "types.ubj"
 
 

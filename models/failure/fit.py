@@ -16,6 +16,7 @@ from models.failure.labels import HORIZONS_S, within
 from models.failure.learning import (
     REGRESSOR,
     Floats,
+    Member,
     Params,
     fit_horizon,
     group_folds,
@@ -74,6 +75,7 @@ def fit_failure(
     horizons_s: tuple[int, ...] = HORIZONS_S,
     workers: int = 2,
     trials: int = 4,
+    shared: tuple[str, ...] = (),
 ) -> tuple[FailureBundle, FitReport]:
     """Learn from labelled moments.
 
@@ -81,6 +83,8 @@ def fit_failure(
         frame: `service_id`, `ts`, the features `names`, and the columns that `labels.label` adds.
         budget_per_week: bearable false alarms a week over all services; sets the alert threshold.
         trials: how many candidates of parameters and balance are tried.
+        shared: those of `names` that mean the same of every resource. What one kind of failure teaches, they tell of
+            the others; so, of the classifiers of a horizon, one sees everything and the others see these alone.
     Raises:
         InsufficientDataError: there is no usable moment.
     """
@@ -105,6 +109,7 @@ def fit_failure(
     chosen, tried = choose(
         moments.x, y[min(CHOICE_HORIZON_S, horizons_s[-1])], folds, seed=seed, count=trials, workers=workers
     )
+    columns = np.isin(names, shared) if shared else None
     fitted = {
         h: fit_horizon(
             moments.x,
@@ -114,7 +119,7 @@ def fit_failure(
             workers=workers,
             params=chosen.params,
             balance=balanced(chosen.balance, seed),
-            nearby=[within(moments.failure_in, moments.known, share * h) for share in NEARBY],
+            members=_members(moments, h, columns),
         )
         for h in horizons_s
     }
@@ -157,6 +162,15 @@ def _moments(frame: pl.DataFrame, names: tuple[str, ...]) -> _Moments:
         failure_in=usable.get_column("failure_in_s").cast(pl.Float64).fill_null(np.inf).to_numpy(),
         known=usable.get_column("known_s").to_numpy(),
     )
+
+
+def _members(moments: _Moments, horizon_s: int, shared: NDArray[np.bool_] | None) -> list[Member]:
+    """Who learns of a horizon: it and its neighbours, and where those see only what is shared, it from everything."""
+    itself = within(moments.failure_in, moments.known, horizon_s)
+    nearby = [
+        Member(within(moments.failure_in, moments.known, share * horizon_s), shared) for share in NEARBY
+    ]
+    return [Member(itself), *nearby] if shared is None else [Member(itself, shared), *nearby, Member(itself)]
 
 
 def _notes(failures: int) -> tuple[str, ...]:

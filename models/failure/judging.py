@@ -85,12 +85,18 @@ def judge(
 
 
 def judged_forward(
-    frame: pl.DataFrame, names: tuple[str, ...], *, seed: int, budget_per_week: float
+    frame: pl.DataFrame,
+    names: tuple[str, ...],
+    *,
+    seed: int,
+    budget_per_week: float,
+    shared: tuple[str, ...] = (),
 ) -> dict[str, float]:
     """Metrics of a model made from the first part of the time alone: chosen, fitted, calibrated; judged on the rest.
 
     Args:
         frame: labelled moments.
+        shared: as for `fit_failure`.
     Returns:
         `average_precision_3h` and the like for each horizon, and the other figures of `Judgement`; empty where there
         are too few failures in either part.
@@ -101,7 +107,7 @@ def judged_forward(
     future = frame.filter(pl.col("ts") > cut + timedelta(seconds=GAP_S))
     if failure_ids(past.filter("usable")).drop_nulls().n_unique() < MIN_FAILURES or future.is_empty():
         return {}
-    bundle, _ = fit_failure(past, names, seed=seed, budget_per_week=budget_per_week)
+    bundle, _ = fit_failure(past, names, seed=seed, budget_per_week=budget_per_week, shared=shared)
     metrics: dict[str, float] = {}
     for horizon_s in bundle.horizons_s:
         judgement = judge(bundle, future, horizon_s=horizon_s)

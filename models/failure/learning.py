@@ -125,6 +125,19 @@ class FittedHorizon:
     held_out_margins: Floats
 
 
+@dataclass(frozen=True)
+class Member:
+    """One of the classifiers whose mean margin counts.
+
+    Attributes:
+        outcomes: what it learns, such as failing within a somewhat shorter or longer time.
+        columns: which features it sees; all where null.
+    """
+
+    outcomes: Floats
+    columns: Rows | None = None
+
+
 def fit_horizon(
     x: NDArray[np.float32],
     y: Floats,
@@ -134,14 +147,14 @@ def fit_horizon(
     workers: int,
     params: Params = CLASSIFIER,
     balance: Balancer | None = None,
-    nearby: Sequence[Floats] = (),
+    members: Sequence[Member] = (),
 ) -> FittedHorizon:
     """Learn on all rows whose outcome is known (`y` not NaN), and calibrate on held-out ones.
 
     Args:
-        nearby: outcomes at a somewhat shorter and longer horizon, each learned by a classifier of its own. Their mean
-            knows that a failure just beyond the horizon is more like one within it than like none, and its errors
-            are smaller than those of each.
+        members: who learns; one that learns `y` from all features where there is none. The mean over neighbouring
+            horizons knows that a failure just beyond the horizon is more like one within it than like none, and
+            its errors are smaller than those of each member. The first must learn `y`.
         balance: makes the rows to learn from of those of a training fold; held-out rows stay as they are.
     """
     known = ~np.isnan(y)
@@ -149,22 +162,31 @@ def fit_horizon(
     able = [k for k, rows in enumerate(folds.learn) if 0 < y[rows & known].sum() < (rows & known).sum()]
     parts = [folds.learn[k] for k in able] + [np.ones(len(y), dtype=bool)]
 
-    def job(rows: Rows, outcomes: Floats, member: int) -> Callable[[], xgb.Booster]:
+    members = members or (Member(y),)
+
+    def job(rows: Rows, number: int) -> Callable[[], xgb.Booster]:
+        member = members[number]
+
         def run() -> xgb.Booster:
             learn, outcome, weight = (
-                (x[rows], outcomes[rows], None) if balance is None else balance(x[rows], outcomes[rows])
+                (x[rows], member.outcomes[rows], None)
+                if balance is None
+                else balance(x[rows], member.outcomes[rows])
             )
-            return train(learn, outcome, params, seed=seed + member, weight=weight)
+            if member.columns is not None:
+                # What is missing everywhere is never split on, and the columns keep their places.
+                learn = np.where(member.columns, learn, np.float32(np.nan))
+            return train(learn, outcome, params, seed=seed + number, weight=weight)
 
         return run
 
     jobs, of_part = [], []
     for index, part in enumerate(parts):
-        for member, outcomes in enumerate((y, *nearby)):
-            rows = part & ~np.isnan(outcomes)
+        for number, member in enumerate(members):
+            rows = part & ~np.isnan(member.outcomes)
             # The horizon itself can be learned in every part; a nearby one that cannot does without.
-            if member == 0 or 0 < outcomes[rows].sum() < rows.sum():
-                jobs.append(job(rows, outcomes, member))
+            if number == 0 or 0 < member.outcomes[rows].sum() < rows.sum():
+                jobs.append(job(rows, number))
                 of_part.append(index)
     trained = in_parallel(jobs, workers)
     *parts_fitted, boosters = [

@@ -27,8 +27,11 @@ class Feature:
 
 #: Names are read, not looked up: models know nothing of the package that makes features.
 _OF_SLOT = re.compile(
-    r"(?P<slot>[a-z]+)_(?P<family>level|slope|hours_to_limit_since|hours_to_limit|acceleration|spread|deviation|"
-    r"times_usual|above_ceiling|rise|beyond_usual|ahead|pace_change|below_high|rising_share|usual_change|hours_since|way|hours_on_way)"
+    r"(?P<slot>[a-z]+)_(?P<family>level|slope|hours_to_limit_since|hours_to_limit_middle|hours_to_limit|acceleration|spread|deviation|"
+    r"times_usual|above_ceiling|rise|beyond_usual|ahead|pace_change|below_high|rising_share|usual_change|hours_since|way|hours_on_way|"
+    r"line_way|line_pace|line_hours_to_limit|line_strays|"
+    r"off_line|limit_in_strays|pace_in_strays|cpu_of_way|"
+    r"unexplained|unexplained_deviation|unexplained_rise|unexplained_rise_deviation)"
     r"(_slope|_half|_most|_tenth|_usual)?(_(?P<window>\d+)(?P<unit>[mh]))?"
 )
 _OTHERS: Mapping[str, tuple[str, str]] = {
@@ -71,7 +74,8 @@ NOUNS: Mapping[str, str] = {
     "traffic": "traffic",
     "connections": "connections",
     "queue": "queue",
-    "tightest": "the resource that will be full first",
+    "first": "the resource that will be full first",
+    "second": "the resource that will be full second",
     "saturation": "the fullest resource",
     "upstream": "a service it depends on",
 }
@@ -82,6 +86,8 @@ WHOLE: Mapping[str, str] = {
     "queue": "its SLO",
     "traffic": "its mean",
 }
+#: Whoever is first or second is one of the resources; these tell which.
+RANKS, IDENTITY = ("first", "second"), ("level_15m", "way_15m")
 REST = "other"
 BASE = "base rate"
 
@@ -101,13 +107,14 @@ def factors_of(
         bias: the margin of a moment of which nothing is known.
         top: how many features are told by name.
     """
+    known = tuple(names)
     order = np.argsort(-np.abs(contributions), kind="stable")[:top]
     named = [
         Factor(
             name=names[i],
             value=None if math.isnan(values[i]) else float(values[i]),
             contribution=float(contributions[i]),
-            text=f"{tell(names[i], float(values[i]))} ({contributions[i]:+.2f})",
+            text=f"{tell(_told_name(names[i], known, values), float(values[i]))} ({contributions[i]:+.2f})",
         )
         for i in order
         if contributions[i] != 0.0
@@ -118,6 +125,33 @@ def factors_of(
         Factor(name=REST, value=None, contribution=rest, text=f"all other features ({rest:+.2f})"),
         Factor(name=BASE, value=None, contribution=bias, text=f"base rate ({bias:+.2f})"),
     )
+
+
+def _told_name(name: str, names: tuple[str, ...], values: NDArray[np.float64]) -> str:
+    """Who is first and second is told by name: the resource that has the same level and way."""
+    rank, _, family = name.partition("_")
+    if rank in RANKS and rank in (ranked := _ranked(names)):
+        (level, way), resources = ranked[rank]
+        for slot, (its_level, its_way) in resources:
+            if values[its_level] == values[level] and values[its_way] == values[way]:
+                return f"{slot}_{family}"
+    return name
+
+
+@cache
+def _ranked(names: tuple[str, ...]) -> dict[str, tuple[list[int], list[tuple[str, list[int]]]]]:
+    """Rank -> the columns of its level and way, and those of each resource."""
+    at = {name: place for place, name in enumerate(names)}
+
+    def places(slot: str) -> list[int]:
+        return [at[name] for family in IDENTITY if (name := f"{slot}_{family}") in at]
+
+    complete = {slot: found for slot in NOUNS if len(found := places(slot)) == len(IDENTITY)}
+    return {
+        rank: (complete[rank], [(slot, found) for slot, found in complete.items() if slot not in RANKS])
+        for rank in RANKS
+        if rank in complete
+    }
 
 
 def tell(name: str, value: float) -> str:
@@ -259,6 +293,48 @@ _CLAUSES: Mapping[str, Callable[[Feature, float], str]] = {
     ),
     "rising_share": lambda f, v: f"{_noun(f)} rose in {100 * v:.0f} % of the last {_span(f.window_h)}",
     "way": lambda f, v: f"{_noun(f)} {100 * v:.0f} % of the way from its usual level to {_whole(f)}",
+    "line_way": lambda f, v: (
+        f"{_noun(f)} {100 * v:.0f} % of the way from its usual level to {_whole(f)}"
+        f" by a line through {_span(f.window_h)}"
+    ),
+    "line_pace": lambda f, v: (
+        f"{_noun(f)} {'comes' if v >= 0 else 'goes back'} {100 * abs(v):.0f} % of its way to {_whole(f)} an hour"
+        f" by a line through {_span(f.window_h)}"
+    ),
+    "line_hours_to_limit": lambda f, v: _projected(f, v, f"line through the last {_span(f.window_h)}"),
+    "line_strays": lambda f, v: (
+        f"{_noun(f)} strays by {100 * v:.1f} % of its way from a line through {_span(f.window_h)}"
+    ),
+    "off_line": lambda f, v: (
+        f"{_noun(f)} {100 * abs(v):.1f} % of its way {'over' if v >= 0 else 'under'} a line through {_span(f.window_h)}"
+    ),
+    "limit_in_strays": lambda f, v: (
+        f"{_noun(f)} {abs(v):.0f} times as far {'from' if v >= 0 else 'past'} {_whole(f)} as it strays"
+        f" from a line through {_span(f.window_h)}"
+    ),
+    "pace_in_strays": lambda f, v: (
+        f"{_noun(f)} {'comes' if v >= 0 else 'goes back'} {abs(v):.1f} times as far an hour as it strays"
+        f" from a line through {_span(f.window_h)}"
+    ),
+    "cpu_of_way": lambda f, v: (
+        f"CPU beyond traffic {'rose' if v >= 0 else 'fell'} by {100 * abs(v):.1f} % for the whole way of {_noun(f)}"
+    ),
+    "hours_to_limit_middle": lambda f, v: _projected(f, v, "middle of several stretches"),
+    "unexplained": lambda f, v: (
+        f"{_noun(f)} {100 * abs(v):.1f} % of {_whole(f)} {'over' if v >= 0 else 'under'} what traffic explains"
+        f" over {_span(f.window_h)}"
+    ),
+    "unexplained_deviation": lambda f, v: (
+        f"{_noun(f)} {abs(v):.1f} sigma {'over' if v >= 0 else 'under'} what traffic explains over {_span(f.window_h)}"
+    ),
+    "unexplained_rise": lambda f, v: (
+        f"{_noun(f)} {100 * abs(v):.1f} % of {_whole(f)} {'over' if v >= 0 else 'under'} its hours before,"
+        " without what traffic explains"
+    ),
+    "unexplained_rise_deviation": lambda f, v: (
+        f"{_noun(f)} {abs(v):.1f} sigma {'over' if v >= 0 else 'under'} its hours before,"
+        " without what traffic explains"
+    ),
     "hours_on_way": lambda f, v: f"{_noun(f)} over its usual level for {v:.1f} h",
     "age": _age,
     "count": lambda f, v: f"{v:.0f} {'deploys' if f.name.startswith('deploy') else 'config changes'} in 24 h",

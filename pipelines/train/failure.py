@@ -8,7 +8,7 @@ import polars as pl
 from core.domain import DEFAULT_STEP_S, service_id
 from core.errors import InsufficientDataError
 from core.ports import Attempt, Training
-from features.catalog import FEATURE_NAMES
+from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
 from features.leakage import check_training_set
 from models.failure import fit_failure, incident_frame, label
 from models.failure.balance import Trial
@@ -43,9 +43,11 @@ def train_failure(
     progress("failure", 1, 4)
     check_training_set(frame, FEATURE_NAMES)
     seed, budget = platform.settings.seed, platform.settings.alert_budget_per_week
-    metrics = judged_forward(frame, FEATURE_NAMES, seed=seed, budget_per_week=budget)
+    metrics = judged_forward(frame, FEATURE_NAMES, seed=seed, budget_per_week=budget, shared=RESOURCE_BLIND)
     progress("failure", 2, 4)
-    bundle, report = fit_failure(frame, FEATURE_NAMES, seed=seed, budget_per_week=budget)
+    bundle, report = fit_failure(
+        frame, FEATURE_NAMES, seed=seed, budget_per_week=budget, shared=RESOURCE_BLIND
+    )
     progress("failure", 3, 4)
     services = frame.get_column("service_id").n_unique()
     start = frame.select(pl.col("ts").min()).item()

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.calm import LEFT_OUT_H, PER_DAY, PER_H, tooth, without_traffic
+from features.calm import LEFT_OUT_H, PER_DAY, PER_H, teeth, without_traffic
 
 STEPS = 9 * PER_DAY
 TIME_H = np.arange(STEPS) / PER_H
@@ -54,14 +54,14 @@ def test_without_traffic_the_level_stays_as_it_is() -> None:
 
 def test_teeth_are_taken_out(rotation: np.ndarray) -> None:
     late = slice(5 * PER_DAY, None)
-    bare = (rotation - made(tooth(pl.col("level")), level=rotation))[late]
+    bare = (rotation - made(teeth(pl.col("level"), PER_H).struct.field("now"), level=rotation))[late]
     assert np.median(np.abs(bare - 0.4)) < 0.006
     assert bare.std() < 0.5 * rotation[late].std()
 
 
 def test_a_tooth_ahead_is_where_it_will_be(rotation: np.ndarray) -> None:
     late = slice(5 * PER_DAY, -3 * PER_H)
-    ahead = made(tooth(pl.col("level"), 3 * PER_H), level=rotation)[late]
+    ahead = made(teeth(pl.col("level"), 3 * PER_H).struct.field("ahead"), level=rotation)[late]
     then = rotation[3 * PER_H :][5 * PER_DAY :] - 0.4
     assert np.median(np.abs(ahead - then)) < 0.01
 
@@ -69,7 +69,7 @@ def test_a_tooth_ahead_is_where_it_will_be(rotation: np.ndarray) -> None:
 def test_a_rise_over_teeth_stays(rotation: np.ndarray) -> None:
     rise = np.clip(TIME_H - TIME_H[-1] + 10, 0, None) / 25
     level = rotation + rise
-    bare = level - made(tooth(pl.col("level")), level=level)
+    bare = level - made(teeth(pl.col("level"), PER_H).struct.field("now"), level=level)
     assert bare[-PER_H:].mean() - bare[-11 * PER_H : -10 * PER_H].mean() == pytest.approx(rise[-1], abs=0.05)
 
 
@@ -78,4 +78,4 @@ def test_a_level_without_regular_drops_has_no_teeth(drops: list[int]) -> None:
     level = 0.5 + np.random.default_rng(4).normal(0, 0.004, STEPS)
     for at in drops:
         level[at:] -= 0.05
-    assert not made(tooth(pl.col("level")), level=level).any()
+    assert not made(teeth(pl.col("level"), PER_H).struct.field("now"), level=level).any()

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -11,6 +12,7 @@ from features import windows
 from features.catalog import BY_NAME, FEATURE_NAMES, check_ranges, service_features
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.leakage import check_point_in_time, check_training_set
+from features.resources import FILLING
 from features.slots import dependencies, scale_of, slot_of
 from models.failure import incident_frame, label, reasons
 from models.failure.reasons import tell
@@ -100,7 +102,7 @@ def test_one_moment_alone_has_the_features_it_has_in_its_history(
     fleet: SimulatedFleet, grid: FleetGrid
 ) -> None:
     """What serving computes from the last days is what training saw."""
-    from features.catalog import LOOKBACK_H
+    from features.feature import LOOKBACK_H
 
     offline = {service: service_features(frame)[-1] for service, frame in grid.wide()}
     start = END - timedelta(hours=LOOKBACK_H)
@@ -124,9 +126,35 @@ def test_asking_for_some_steps_of_each_half_hour_changes_nothing_in_them(wide: p
 
 def test_a_steady_rise_reaches_its_limit_when_it_says_so() -> None:
     level = pl.Series("level", [0.5] * 20 + [0.5 + 0.02 * step for step in range(1, 16)])
-    since = windows.hours_since_share(pl.col("level"), 0.5, 72, 2.0)
+    since = windows.hours_since_shares(pl.col("level"), {"half": 0.5}, 72, 2.0).struct.field("half")
     hours = pl.DataFrame([level]).select(since).to_series()
     assert hours[-1] == pytest.approx(0.5 * 15 / 2)
+
+
+def test_lines_are_those_of_least_squares_and_no_value_missing_or_before_them_counts() -> None:
+    rng = np.random.default_rng(5)
+    level = 0.2 + 0.001 * np.arange(60) + rng.normal(0, 0.01, 60)
+    level[[41, 52, 59]] = np.nan
+    made = windows.lines(pl.Series(level).fill_nan(None), np.array([12, 59]), (1, 3), 12)
+    steps = np.arange(47, 60)
+    known = ~np.isnan(level[47:])
+    slope, now = np.polyfit((steps[known] - 59) / 12, level[47:][known], 1)
+    strays = np.std(level[47:][known] - now - slope * (steps[known] - 59) / 12)
+    assert [made[f"{name}_1"][1] for name in ("level", "slope", "strays")] == pytest.approx(
+        [now, slope, strays], abs=1e-12
+    )
+    assert made["slope_3"][0] is None
+
+
+def test_the_first_resource_is_told_by_its_name(wide: pl.DataFrame) -> None:
+    moment = service_features(wide, phases=(0,))[-1].to_dicts()[0]
+    names = tuple(f"{slot}_{family}" for slot in ("first", *FILLING) for family in ("level_15m", "way_15m"))
+    fullest = [slot for slot in FILLING if moment[f"{slot}_way_15m"] == moment["first_way_15m"]]
+    values = np.array([moment[name] for name in names])
+    contributions = np.array([2.0, *[0.0] * (len(names) - 1)])
+    factors = reasons.factors_of(names, values, contributions, -3.0)
+    assert (len(fullest), factors[0].name) == (1, "first_level_15m")
+    assert factors[0].text.startswith(f"{tell(f'{fullest[0]}_level_15m', moment['first_level_15m'])} (")
 
 
 def test_what_is_usual_leaves_one_odd_day_out() -> None:
