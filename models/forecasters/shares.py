@@ -44,8 +44,8 @@ class Candidate:
 
 def with_candidates(choice: Choice, history: History, plan: Plan, candidates: Sequence[Candidate]) -> Choice:
     """The choice with each candidate that earns its cost, and a record of those that do not."""
-    if not choice.mae:
-        # The pool could not be tried on so short a past, so there is nothing to compare with.
+    if not candidates or not choice.mae:
+        # Where the pool could not be tried on so short a past, there is nothing to compare with.
         return choice
     said: dict[str, float] = {}
     reason, left = choice.reason, 1.0

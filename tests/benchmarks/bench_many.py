@@ -62,7 +62,7 @@ def kpi() -> Many:
 def fleet(seed: int, services: int, step_s: int) -> Many:
     """A simulated fleet."""
     made = SimulatedFleet(services, DAYS, seed=seed, end=END)
-    grids = on_grid(made.samples(), step_s=step_s, end=END, steps=DAYS * 86_400 // step_s)
+    grids = on_grid(made.samples, step_s=step_s, end=END, steps=DAYS * 86_400 // step_s)
     return {f"{one.service}.{one.metric}": grids[one.series_id] for one in made.series}
 
 

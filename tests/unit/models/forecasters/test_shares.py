@@ -107,6 +107,12 @@ def test_a_constant_leaves_nothing_to_gain() -> None:
     assert "could not be tried" in choice.reason
 
 
+def test_without_candidates_the_choice_still_knows_its_weights_of_before() -> None:
+    before = select(example(), PLAN)
+    assert before.before
+    assert with_candidates(before, example(), PLAN, []) == before
+
+
 def test_a_series_too_short_for_a_backtest_keeps_what_it_has() -> None:
     short = replace(example(), values=np.arange(9.0))
     before = select(short, PLAN)
