@@ -142,14 +142,14 @@ def phase_of(ts: pl.Expr) -> pl.Expr:
 
 def check_ranges(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> None:
     """Raises InvalidFrameError naming the first feature with a value outside its range."""
-    values = frame.select(names).to_numpy(order="fortran")
-    least, most = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
-    # Missing values are null, and NaN only here.
-    missing, nulls = np.isnan(values).sum(axis=0), frame.select(names).null_count().row(0)
-    for index, name in enumerate(names):
-        low, high = BY_NAME[name].low - 1e-9, BY_NAME[name].high + 1e-9
-        # Nothing but nulls has neither.
-        if missing[index] != nulls[index] or least[index] < low or most[index] > high:
-            raise InvalidFrameError(
-                f"feature {name!r} has values outside [{BY_NAME[name].low}, {BY_NAME[name].high}]"
-            )
+    told = frame.select(names)
+    values = told.to_numpy(order="fortran")
+    low, high = np.array([(BY_NAME[name].low - 1e-9, BY_NAME[name].high + 1e-9) for name in names]).T
+    # Missing values are null, and NaN only here; nothing but nulls has neither a least nor a most.
+    nan = np.isnan(values).sum(axis=0) != told.null_count().row(0)
+    broken = nan | (np.fmin.reduce(values, axis=0) < low) | (np.fmax.reduce(values, axis=0) > high)
+    if broken.any():
+        name = names[int(np.argmax(broken))]
+        raise InvalidFrameError(
+            f"feature {name!r} has values outside [{BY_NAME[name].low}, {BY_NAME[name].high}]"
+        )

@@ -5,7 +5,7 @@ Processes are spawned, never forked, because Prophet deadlocks in a fork.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
@@ -25,6 +25,8 @@ Compute = Literal["processes", "dask", "ray"]
 ROOT = Path(__file__).resolve().parents[1]
 #: Chunks a worker that are submitted and not yet taken: none waits for work, and few are in memory.
 AHEAD = 2
+#: The work is spread over processes; threads of Polars below them would wait for one another.
+ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
 
 
 def chunked(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
@@ -75,7 +77,7 @@ def _submitting(
 ) -> Iterator[Callable[[Chunk], _Waits[Result]]]:
     """Workers that last as long as the work."""
     if compute == "processes":
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with _environment(ONE_THREAD), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             yield lambda chunk: pool.submit(function, chunk)
         return
     runner = _runner(compute, workers)
@@ -86,6 +88,18 @@ def _submitting(
     parameter = next(iter(signature(function).parameters))
     with runner:
         yield lambda chunk: runner.submit(work, parameters={parameter: chunk})
+
+
+@contextmanager
+def _environment(told: Mapping[str, str]) -> Iterator[None]:
+    """What processes that are started meanwhile find in their environment; a user's own values win."""
+    added = [name for name in told if name not in os.environ]
+    os.environ.update({name: told[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _runner(compute: Compute, workers: int) -> Any:

@@ -3,6 +3,8 @@
 import math
 import os
 
+import polars as pl
+
 
 def factorial(number: int) -> int:
     return math.factorial(number)
@@ -10,3 +12,8 @@ def factorial(number: int) -> int:
 
 def process_of(number: int) -> int:
     return os.getpid()
+
+
+def polars_threads(_: int) -> int:
+    """How many threads Polars has in the process that computes it."""
+    return pl.thread_pool_size()

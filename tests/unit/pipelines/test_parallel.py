@@ -1,6 +1,7 @@
 """Chunks keep their order, here and in spawned processes."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from core.errors import ConfigurationError
 from pipelines.parallel import Compute, chunked, map_chunks
-from tests.fakes.chunks import factorial
+from tests.fakes.chunks import factorial, polars_threads
 
 
 def test_chunks_hold_everything_in_order() -> None:
@@ -35,6 +36,16 @@ def test_chunks_are_taken_only_as_workers_get_to_them() -> None:
     assert next(results) == 1
     assert len(taken) < 8
     assert len(list(results)) == 39
+
+
+def test_a_worker_has_one_thread_of_polars_and_the_environment_stays_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("POLARS_MAX_THREADS", raising=False)
+    assert list(map_chunks(polars_threads, [0, 0], workers=2)) == [1, 1]
+    assert "POLARS_MAX_THREADS" not in os.environ
+    monkeypatch.setenv("POLARS_MAX_THREADS", "2")
+    assert list(map_chunks(polars_threads, [0, 0], workers=2)) == [2, 2]
 
 
 @pytest.mark.slow
