@@ -185,7 +185,8 @@ def test_nothing_usable_is_told() -> None:
 def test_the_choice_of_balance_is_recorded(fitted: tuple[FailureBundle, FitReport]) -> None:
     _, report = fitted
     assert {trial.candidate.balance for trial in report.trials} == {"none", "weights", "smote"}
-    assert report.params["balance"] == report.trials[0].candidate.balance
+    found = {trial.candidate.balance: trial.average_precision for trial in report.trials}
+    assert found[report.params["balance"]] > max(found.values()) - 0.1
     assert report.trials[0].average_precision == max(trial.average_precision for trial in report.trials)
 
 
