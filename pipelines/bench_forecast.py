@@ -34,6 +34,8 @@ LEARNS_FROM = 6
 DAY_S, WEEKS_TO_SEE = 86_400, 3
 #: Of the common trees.
 SEED = 1
+#: Below this there is nothing to forecast from.
+LEAST_VALUES = 2
 #: A peer's fit on 5-minute values takes minutes with all of the past.
 CHUNK = 8
 COLUMNS = ("yhat", "lo_80", "hi_80", "lo_95", "hi_95")
@@ -131,6 +133,12 @@ def bench_forecast(
     if any(one < 2 for one in seasons):
         raise InputError(f"a season has at least 2 steps, got {season}")
     found = read_set(path, data_format)
+    short = [one.unique_id for one in found if np.isfinite(one.values).sum() < LEAST_VALUES]
+    if short:
+        raise InsufficientDataError(
+            f"a forecast needs {LEAST_VALUES} values; leave out the series with fewer: {', '.join(short[:5])}"
+            + (f" and {len(short) - 5} more" if len(short) > 5 else "")
+        )
     names = PEERS if peers else ()
     told: list[_Told] = []
     rounds = _rounds(found, horizon, seasons, origins, names)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.errors import InputError
+from core.errors import InputError, InsufficientDataError
 from models.forecasters.fleet import LEARN_FROM_LEAST
 from models.forecasters.metrics import coverage, mase, msis, naive2, owa, scale_of, smape
 from pipelines.bench_forecast import bench_forecast, with_week
@@ -35,6 +35,13 @@ def write_m4(folder: Path, *, with_test: bool, lengths: tuple[int, ...] = (400, 
     if with_test:
         (folder / "Hourly-test.csv").write_text("\n".join(test))
     return folder
+
+
+def test_a_series_too_short_to_forecast_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    folder = write_m4(tmp_path / "m4", with_test=False, lengths=(400, 1))
+    with pytest.raises(InsufficientDataError, match="leave out the series with fewer: H2"):
+        bench_forecast(folder, "m4", horizon=24, season=(24,), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_m4_with_a_test_file_is_scored_and_written(tmp_path: Path) -> None:
