@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from core.domain import DEFAULT_STEP_S
+from features.missing import column_of, floats_of
 
 PER_H = 3600 // DEFAULT_STEP_S
 PER_DAY = 24 * PER_H
@@ -36,9 +37,9 @@ def without_traffic(level: pl.Expr, traffic: pl.Expr) -> pl.Expr:
     """The level less what the traffic explains of it: the slope of a line through the last days, never negative."""
 
     def less(columns: Sequence[pl.Series]) -> pl.Series:
-        own, asked = (_values(column) for column in columns)
-        bridged = _values(columns[1].forward_fill(BRIDGED))
-        return pl.Series(_less_explained(own, asked, bridged)).fill_nan(None)
+        own, asked = (floats_of(column) for column in columns)
+        bridged = floats_of(columns[1].forward_fill(BRIDGED))
+        return column_of(_less_explained(own, asked, bridged))
 
     return pl.map_batches([level, traffic], less, return_dtype=pl.Float64)
 
@@ -88,11 +89,6 @@ def teeth(level: pl.Expr, ahead: int) -> pl.Expr:
         return pl.DataFrame(made).to_struct()
 
     return level.map_batches(heights, return_dtype=pl.Struct(dict.fromkeys(TEETH, pl.Float64)))
-
-
-def _values(column: pl.Series) -> Floats:
-    """float64, NaN = missing."""
-    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 @numba.njit(cache=True)

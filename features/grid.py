@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, service_id
 from core.frames import SAMPLES, TIME, require_frame
+from features.missing import column_of
 from features.slots import SLOTS, dependencies, scale_of, slot_of
 
 #: What is felt of the services that this one calls: the worst of them.
@@ -70,8 +71,8 @@ class FleetGrid:
             columns |= _upstream(self.shares, upstream)
             mine = [event for event in self.events if event.service in (service, "*")]
             columns |= _event_ages(mine, seconds)
-            frame = pl.DataFrame([times, *(pl.Series(name, values) for name, values in columns.items())])
-            yield service_id(self.tenant, service), frame.with_columns(pl.exclude("ts").fill_nan(None))
+            known = (column_of(values).alias(name) for name, values in columns.items())
+            yield service_id(self.tenant, service), pl.DataFrame([times, *known])
 
 
 def fleet_grid(
@@ -129,7 +130,7 @@ def fleet_grid(
 
 
 def _relative(values: Floats, steps: int) -> Floats:
-    usual = pl.Series(values).fill_nan(None).rolling_mean(steps, min_samples=12).to_numpy()
+    usual = column_of(values).rolling_mean(steps, min_samples=12).to_numpy()
     out = np.full_like(values, np.nan)
     np.divide(values, usual, out=out, where=usual > 0)
     return out

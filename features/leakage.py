@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from core.errors import LeakageError
+from features.missing import floats_of
 
 #: A feature that ranks the times to failure as well as this knows them: no honest one comes near.
 KNOWS_THE_TIME = 0.97
@@ -65,9 +66,7 @@ def check_training_set(frame: pl.DataFrame, names: Sequence[str]) -> None:
     times = _ranks(failing.get_column("failure_in_s").to_numpy())
     knowing = []
     for name in names:
-        inside, outside = (
-            part.get_column(name).cast(pl.Float64).fill_null(np.nan).to_numpy() for part in (failing, calm)
-        )
+        inside, outside = (floats_of(part.get_column(name)) for part in (failing, calm))
         if _correlation(inside, times) > KNOWS_THE_TIME or _apart(inside, outside) > KNOWS_THE_OUTCOME:
             knowing.append(name)
     if knowing:
@@ -75,7 +74,7 @@ def check_training_set(frame: pl.DataFrame, names: Sequence[str]) -> None:
 
 
 def _same(left: pl.Series, right: pl.Series) -> bool:
-    a, b = (one.cast(pl.Float64).fill_null(np.nan).to_numpy() for one in (left, right))
+    a, b = (floats_of(one) for one in (left, right))
     return bool(np.allclose(a, b, rtol=1e-9, atol=1e-9, equal_nan=True))
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.missing import column_of, floats_of
+
 Floats = NDArray[np.float64]
 
 #: Slopes and differences are told a day ahead at most; a limit further off than that is "not soon".
@@ -71,8 +73,7 @@ def _over_days(column: pl.Expr, ahead: int, steps_per_day: int, days: int) -> pl
     """What the column was `ahead` steps later than now on each of the days before: without the extremes, the mean."""
 
     def trimmed(values: pl.Series) -> pl.Series:
-        now = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-        return pl.Series(_trimmed_means(now, ahead, steps_per_day, days)).fill_nan(None)
+        return column_of(_trimmed_means(floats_of(values), ahead, steps_per_day, days))
 
     # In Polars' own expressions this is a thousand times slower: seven shifts, each materialised for each use.
     return column.map_batches(trimmed, return_dtype=pl.Float64)
@@ -131,10 +132,9 @@ def hours_since_shares(
     wanted = np.array(list(shares.values()))
 
     def since(values: pl.Series) -> pl.Series:
-        now = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-        lowest = values.rolling_min(steps + 1, min_samples=1).cast(pl.Float64).fill_null(np.nan).to_numpy()
-        hours = _steps_since_shares(now, lowest, wanted, steps) / steps_per_h
-        columns = {name: pl.Series(hours[index]).fill_nan(None) for index, name in enumerate(shares)}
+        lowest = values.rolling_min(steps + 1, min_samples=1)
+        found = _steps_since_shares(floats_of(values), floats_of(lowest), wanted, steps) / steps_per_h
+        columns = {name: column_of(hours) for name, hours in zip(shares, found, strict=True)}
         return pl.DataFrame(columns).to_struct()
 
     return level.map_batches(since, return_dtype=pl.Struct(dict.fromkeys(shares, pl.Float64)))
@@ -179,9 +179,8 @@ def lines(
         as long as `rows`.
     """
     fields = [f"{field}_{hours}" for hours in windows_h for field in ("level", "slope", "strays")]
-    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    made = _lines(values, rows, np.array(windows_h) * steps_per_h, steps_per_h)
-    return {name: pl.Series(made[index]).fill_nan(None) for index, name in enumerate(fields)}
+    made = _lines(floats_of(column), rows, np.array(windows_h) * steps_per_h, steps_per_h)
+    return {name: column_of(values) for name, values in zip(fields, made, strict=True)}
 
 
 @numba.njit(cache=True, fastmath={"reassoc", "contract"})
