@@ -9,7 +9,7 @@ from rich.table import Table
 
 from core.domain import Breach
 from core.ports import FixedClock
-from core.wording import format_duration, format_value
+from core.wording import format_value, format_when
 from flows.commands.console import (
     AsJson,
     AtOption,
@@ -75,7 +75,7 @@ def _record(one: Capacity) -> dict[str, Any]:
 
 
 def _table(found: list[Capacity], now: datetime, days: int) -> Table:
-    columns = ("resource", "used", "of", "growth a day", f"within {days} d", "runs out in", "between")
+    columns = ("resource", "used", "of", "growth a day", f"within {days} d", "runs out")
     table = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for one in found:
         table.add_row(
@@ -84,17 +84,13 @@ def _table(found: list[Capacity], now: datetime, days: int) -> Table:
             format_value(one.breach.threshold, one.series.unit),
             format_value(one.per_day, one.series.unit),
             f"{one.breach.probability:.0%}",
-            *_when(one.breach, now),
+            _when(one.breach, now),
         )
     return table
 
 
-def _when(breach: Breach, now: datetime) -> tuple[str, str]:
+def _when(breach: Breach, now: datetime) -> str:
     """The middle and the range, where running out is more likely than not."""
     if breach.when is None or breach.probability < 0.5:
-        return "-", "-"
-    early, middle, late = (
-        format_duration((moment - now).total_seconds())
-        for moment in (breach.when.p10, breach.when.p50, breach.when.p90)
-    )
-    return middle, f"{early} and {late}"
+        return "-"
+    return format_when(breach.when, now)
