@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from core.errors import InputError, InsufficientDataError
-from models.forecasters.catalog import CATALOG, PEERS
+from models.forecasters.catalog import CATALOG
 from models.forecasters.combination import combine
 from models.forecasters.conformal import LEVELS
 from models.forecasters.fleet import CommonTrees, learn_fleet
@@ -116,7 +116,7 @@ def bench_forecast(
     out: Path | None = None,
     json_file: Path | None = None,
     origins: int = 0,
-    peers: bool = False,
+    peers: Sequence[str] = (),
     workers: int = 1,
     progress: Progress = silent,
 ) -> ForecastBench:
@@ -126,6 +126,7 @@ def bench_forecast(
         season: steps of each season, ascending.
         out: folder for `forecasts.parquet` of the default, and one file a peer.
         origins: rolling origins before the end, a horizon apart; 0 = the test file, or beyond the end.
+        peers: models of `CATALOG` that are run beside the default, on the same series.
     Raises:
         InputError: the set cannot be read, or a season makes no sense.
     """
@@ -139,9 +140,8 @@ def bench_forecast(
             f"a forecast needs {LEAST_VALUES} values; leave out the series with fewer: {', '.join(short[:5])}"
             + (f" and {len(short) - 5} more" if len(short) > 5 else "")
         )
-    names = PEERS if peers else ()
     told: list[_Told] = []
-    rounds = _rounds(found, horizon, seasons, origins, names)
+    rounds = _rounds(found, horizon, seasons, origins, tuple(peers))
     total = sum(map(len, rounds))
     for tasks in rounds:
         for part in map_chunks(_run, chunked(_chosen(tasks, workers, progress), CHUNK), workers=workers):

@@ -55,6 +55,7 @@ def forecast(
     peers: Annotated[bool, typer.Option("--peers", help="Run the peers beside the default.")] = False,
 ) -> None:
     """Forecasts: sMAPE, MASE, OWA, MSIS, coverage, and which model won where."""
+    from models.forecasters.catalog import PEERS
     from pipelines.bench_forecast import bench_forecast
 
     try:
@@ -70,7 +71,7 @@ def forecast(
             out=folder,
             json_file=json_file,
             origins=origins,
-            peers=peers,
+            peers=PEERS if peers else (),
             progress=listen,
         )
     show(report, as_json=False)

@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from multiprocessing import active_children
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,19 +91,29 @@ def night(compute: str, count: int) -> dict[str, Any]:
     kept = Kept()
     platform: Any = SimpleNamespace(store=store, settings=settings, clock=FixedClock(END), registry=kept)
     begun = time.perf_counter()
-    told: list[float] = []
-    report = train_forecasters(
-        platform, progress=lambda step, done, total: told.append(time.perf_counter() - begun)
-    )
+    peaks: list[float] = []
+    report = train_forecasters(platform, progress=lambda step, done, total: peaks.append(_peak_of_workers()))
     return {
         "compute": compute,
         "series": report.trained,
         "seconds": time.perf_counter() - begun,
-        "steps told": len(told),
+        "steps told": len(peaks),
         "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "worker MiB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "worker MiB": max(peaks),
         "bundle MiB": kept.size / 2**20,
     }
+
+
+def _peak_of_workers() -> float:
+    """MiB, the largest; `getrusage` would count what a worker was before it became one: a copy of its parent."""
+    found = [0.0]
+    for worker in active_children():
+        try:
+            status = Path(f"/proc/{worker.pid}/status").read_text(encoding="ascii")
+        except FileNotFoundError:  # it has ended
+            continue
+        found += [float(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")]
+    return max(found)
 
 
 def main(compute: str, sizes: Sequence[int]) -> None:
