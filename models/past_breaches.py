@@ -86,10 +86,11 @@ def find_breaches(seconds: FloatArray, values: FloatArray, threshold: float, *, 
     over = is_past(values, threshold, upward=upward)
     found: list[float] = []
     last_over = -np.inf
-    for index in np.flatnonzero(over[1:] & ~over[:-1]) + 1:
-        if seconds[index] - last_over > SAME_S:
+    for index in np.flatnonzero(over[1:] != over[:-1]) + 1:
+        if not over[index]:
+            last_over = float(seconds[index - 1])
+        elif seconds[index] - last_over > SAME_S:
             found.append(float(seconds[index]))
-        last_over = float(seconds[index])
     return np.array(found)
 
 

@@ -20,7 +20,7 @@ from core.wording import format_value
 from models.breach import Growth
 from models.breach_text import say, say_follows, say_over, say_taken_back, usual_pace
 from models.forecasters.bundle import Prediction
-from models.knock_on import KnockOn, KnockOns
+from models.knock_on import AFTER_S, Cause, KnockOn, KnockOns
 from models.outlook import Case, Outlook
 from models.thresholds import is_upward
 
@@ -35,7 +35,7 @@ class Seen:
     """What was seen of one series: its outlook without the courses, which are large.
 
     Attributes:
-        newly_over: it is over, and was not an hour ago.
+        felt, felt_since: see `Outlook`.
         band: what is expected at the next step.
     """
 
@@ -44,7 +44,8 @@ class Seen:
     breach: Breach
     growth: Growth
     level: float
-    newly_over: bool
+    felt: Breach
+    felt_since: datetime | None
     band: Band
 
     @classmethod
@@ -56,7 +57,8 @@ class Seen:
             breach=outlook.breach,
             growth=outlook.growth,
             level=outlook.level,
-            newly_over=outlook.newly_over,
+            felt=outlook.felt,
+            felt_since=outlook.felt_since,
             band=Band(
                 expected=expected,
                 lower=min(float(prediction.lower[0.95][0]), expected),
@@ -67,6 +69,15 @@ class Seen:
     @property
     def is_over(self) -> bool:
         return self.case is Case.OVER
+
+    def as_cause(self, now: datetime) -> Cause | None:
+        """What it may set off others as; null where nothing is to be expected of it, or no more."""
+        if self.felt_since is not None:
+            since_s = (now - self.felt_since).total_seconds()
+            return Cause(series=self.series, breach=self.felt, since_s=since_s) if since_s < AFTER_S else None
+        if self.felt.probability < DROP_BELOW:
+            return None
+        return Cause(series=self.series, breach=self.felt)
 
 
 def judge(
@@ -106,11 +117,7 @@ def follow(
     seen: Mapping[int, Seen], knock_ons: KnockOns, edges: Iterable[tuple[str, str]], now: datetime
 ) -> dict[int, KnockOn]:
     """The knock-on breaches that are likelier than what the series shows itself, by `series_id`."""
-    causes = {
-        key: (one.series, one.breach)
-        for key, one in seen.items()
-        if (one.newly_over if one.is_over else one.breach.probability >= DROP_BELOW)
-    }
+    causes = {key: cause for key, one in seen.items() if (cause := one.as_cause(now)) is not None}
     effects = [one.series for one in seen.values() if not one.is_over]
     expected = knock_ons.expect(causes, effects, edges, now)
     return {

@@ -8,6 +8,7 @@ import polars as pl
 from core.domain import Series
 from models.forecasters.history import on_grid
 from models.forecasters.protocols import FloatArray, History
+from models.knock_on import WAYS, level_on_way
 from models.past_breaches import PastBreaches, find_breaches, find_rises
 from models.thresholds import is_upward, threshold_of
 
@@ -23,11 +24,12 @@ class PastOfFleet:
     """Finds the breaches of one series after the other, and keeps count.
 
     Attributes:
-        breaches: series_id -> epoch seconds of all its breaches, of each series that had any.
+        breaches: series_id -> epoch seconds of all its breaches, of each series that had any, and of when it came to
+            each further level from which others may have felt it.
     """
 
     def __init__(self) -> None:
-        self.breaches: dict[int, FloatArray] = {}
+        self.breaches: dict[int, tuple[FloatArray, ...]] = {}
         self._breached = _Budget(MOST_OF_A_METRIC)
         self._tried = _Budget(TRIED_OF_A_METRIC)
 
@@ -48,7 +50,15 @@ class PastOfFleet:
         upward = is_upward(series)
         at_s = find_breaches(seconds, values, threshold, upward=upward)
         if len(at_s):
-            self.breaches[series.series_id] = at_s
+            levels = [level_on_way(series, way) for way in WAYS[1:]]
+            self.breaches[series.series_id] = (
+                at_s,
+                *(
+                    find_breaches(seconds, values, level, upward=upward)
+                    for level in levels
+                    if level is not None and level != threshold
+                ),
+            )
         newest = at_s[len(at_s) - self._breached.take(series, len(at_s)) :]
         if not len(newest) and not self._tried.left(series):
             return None

@@ -215,19 +215,21 @@ def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool)
     growth = max((known[-1] - known[-1 - 12 * hours]) / hours for hours in (1, 2, 3, 6))
     ahead = known[-1] + max(1.5 * one.largest_rise, 2 * LOOK_H * growth)
     if known[-1] < one.threshold and ahead < one.threshold and not is_open:
+        never = Breach(
+            threshold=one.threshold,
+            probability=0.0,
+            horizon_s=LOOK_H * 3_600,
+            when=None,
+            probability_by_horizon_s=dict.fromkeys(HORIZONS_S, 0.0),
+        )
         return Seen(
             series=series,
             case=Case.CLEAR,
-            breach=Breach(
-                threshold=one.threshold,
-                probability=0.0,
-                horizon_s=LOOK_H * 3_600,
-                when=None,
-                probability_by_horizon_s=dict.fromkeys(HORIZONS_S, 0.0),
-            ),
+            breach=never,
+            felt=never,
+            felt_since=None,
             growth=Growth(per_hour=0.0, span_s=3_600, usual_per_hour=0.0, weight=0.0),
             level=float(known[-1]),
-            newly_over=False,
             band=Band(expected=0.0, lower=0.0, upper=0.0),
         )
     prediction, outlook = look(bundle, series, one.samples.filter(pl.col("ts") < now), now)

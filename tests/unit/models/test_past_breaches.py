@@ -33,6 +33,13 @@ def test_a_value_that_returns_soon_is_the_same_breach() -> None:
     assert find_breaches(seconds, -values, -9.0, upward=False).tolist() == [5 * 3_600, 15 * 3_600]
 
 
+def test_a_breach_that_lasts_ends_when_it_was_over_for_the_last_time() -> None:
+    seconds = np.arange(0, 20 * 3_600, 3_600, dtype=np.float64)
+    values = np.zeros(20)
+    values[[0, 5, 6, 7, 8, 9, 10, 12, 17]] = 10.0
+    assert find_breaches(seconds, values, 9.0, upward=True).tolist() == [5 * 3_600, 17 * 3_600]
+
+
 def test_looking_back_knows_nothing_that_came_later() -> None:
     values = filling()
     history = History(values=values, start=NOW, step_s=3_600, seasons=(24, 168))
