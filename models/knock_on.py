@@ -14,7 +14,7 @@ the cause is there, only the lags that are still to come speak for the knock-on.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,10 +27,6 @@ from models.thresholds import is_upward, threshold_of
 #: The other breach counts as a knock-on where it begins so long before or after its cause: what nearly ran out
 #: may slow requests before it is at its threshold.
 BEFORE_S, AFTER_S = 3_600, 7_200
-#: So many breaches of a pair weigh as much as those of all pairs alike, and so many of those as chance.
-WORTH = 2.0
-#: A share that is not so many times as large as chance is none.
-ABOVE_CHANCE = 3.0
 #: Quantiles of the lag, each of which stands for a fifth of all.
 LAGS_AT = (0.1, 0.3, 0.5, 0.7, 0.9)
 #: Where a cause may begin to be felt, as shares of the way from its threshold to its limit.
@@ -48,7 +44,8 @@ class Habit:
     """What followed breaches of a cause.
 
     Attributes:
-        causes, followed: breaches of the cause that were looked at, and how many of them the effect followed.
+        causes, followed: breaches of the cause that were looked at, and how many of them the effect followed; those of
+            all pairs alike where this cause never breached.
         share: how often it will follow the next, 0 to 1; where few were seen, drawn towards others alike.
         lag_s: quantiles of effect less cause, in seconds, at `LAGS_AT`; below 0 where the effect came first.
     """
@@ -100,7 +97,7 @@ class KnockOns:
 
     Args:
         by_kind: of all pairs of a kind together.
-        by_pair: (cause, effect) by `series_id`, of pairs whose cause breached at least once.
+        by_pair: (cause, effect) by `series_id`; others are judged by their kind.
         ways: how far from its threshold to its limit a cause is when it begins to be felt, by metric; one of `WAYS`.
     """
 
@@ -128,10 +125,10 @@ class KnockOns:
             at: the present.
         """
         found: dict[int, KnockOn] = {}
-        by_service = _by_service(effects)
-        callers = _callers(edges)
+        by_service = series_by_service(effects)
+        callers = callers_of(edges)
         for cause_id, cause in sorted(causes.items()):
-            for effect, called in _effects(cause.series, by_service, callers):
+            for effect, called in effects_of(cause.series, by_service, callers):
                 effect_id = effect.series_id
                 kind = (cause.series.metric, effect.metric, called)
                 habit = self.by_pair.get((cause_id, effect_id)) or self.by_kind.get(kind)
@@ -173,114 +170,7 @@ def level_on_way(series: Series, way: float) -> float | None:
     return threshold + way * (series.limit - threshold)
 
 
-def learn_knock_ons(
-    breaches: Mapping[int, Sequence[FloatArray]], series: Iterable[Series], edges: Edges, *, span_s: float
-) -> KnockOns:
-    """Count what followed what.
-
-    Args:
-        breaches: series_id -> epoch seconds, ascending, at which it came to its threshold and, where it has a limit,
-            to the other levels of `WAYS`; of each series that breached.
-        series: all that have a threshold.
-        span_s: length of the time that was looked at, in seconds.
-    """
-    known = {one.series_id: one for one in series}
-    by_service, callers = _by_service(known.values()), _callers(edges)
-    # By the metric of the cause and by way: all pairs, by kind.
-    counted: dict[str, dict[float, dict[Kind, list[_Pair]]]] = {}
-    for cause_id, by_way in sorted(breaches.items()):
-        if cause_id not in known:
-            continue
-        cause = known[cause_id]
-        ways = counted.setdefault(cause.metric, {way: defaultdict(list) for way in WAYS})
-        for effect, called in _effects(cause, by_service, callers):
-            felt = breaches.get(effect.series_id, (np.empty(0),))[0]
-            chance = 1.0 - math.exp(-len(felt) * (BEFORE_S + AFTER_S) / span_s)
-            for at, way in enumerate(WAYS):
-                times = by_way[min(at, len(by_way) - 1)]
-                pair = _Pair((cause_id, effect.series_id), len(times), _lags(times, felt), chance)
-                ways[way][cause.metric, effect.metric, called].append(pair)
-    by_kind: dict[Kind, Habit] = {}
-    by_pair: dict[tuple[int, int], Habit] = {}
-    chosen: dict[str, float] = {}
-    for metric, ways in sorted(counted.items()):
-        way = _where_felt(ways)
-        for kind, pairs in sorted(ways[way].items()):
-            habit = _habit_of(pairs)
-            if habit is None:
-                continue
-            by_kind[kind] = habit
-            for pair in pairs:
-                if pair.causes:
-                    followed = len(pair.lags_s)
-                    share = _drawn(followed, pair.causes, habit.share)
-                    by_pair[pair.ids] = replace(habit, causes=pair.causes, followed=followed, share=share)
-        if way != WAYS[0]:
-            chosen[metric] = way
-    return KnockOns(by_kind, by_pair, chosen)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """What one cause did to one effect; `chance` is how often any moment is near a breach of the effect."""
-
-    ids: tuple[int, int]
-    causes: int
-    lags_s: list[float]
-    chance: float
-
-
-def _where_felt(ways: Mapping[float, Mapping[Kind, Sequence[_Pair]]]) -> float:
-    """The way after which what follows comes most alike: with the least spread of lags, and hardly anything missed.
-
-    A knock-on that is not found from there costs as much as one that comes `AFTER_S` away from its usual lag.
-    """
-    lags = {
-        way: [[lag for pair in pairs for lag in pair.lags_s] for _, pairs in sorted(kinds.items())]
-        for way, kinds in ways.items()
-    }
-    most = max(sum(map(len, found)) for found in lags.values())
-
-    def cost(way: float) -> float:
-        missed = most - sum(map(len, lags[way]))
-        return missed + sum(
-            float(np.abs(np.array(one) - np.median(one)).sum()) / AFTER_S for one in lags[way] if one
-        )
-
-    return min(sorted(ways), key=cost)
-
-
-def _habit_of(pairs: Sequence[_Pair]) -> Habit | None:
-    """What all pairs of a kind do together; null where nothing of it is more than chance."""
-    lags = [lag for pair in pairs for lag in pair.lags_s]
-    causes = sum(pair.causes for pair in pairs)
-    if not causes:
-        return None
-    chance = sum(pair.chance * pair.causes for pair in pairs) / causes
-    share = _drawn(len(lags), causes, chance)
-    if not lags or share < ABOVE_CHANCE * chance:
-        return None
-    lag_s = tuple(float(lag) for lag in np.quantile(lags, LAGS_AT))
-    return Habit(causes=causes, followed=len(lags), share=share, lag_s=lag_s)
-
-
-def _drawn(count: int, of: int, towards: float) -> float:
-    """A share, drawn towards another as if `WORTH` more had been seen of that."""
-    return (count + WORTH * towards) / (of + WORTH)
-
-
-def _lags(causes: FloatArray, effects: FloatArray) -> list[float]:
-    """Of each cause that the effect followed: how long after, in seconds."""
-    apart = effects[None, :] - causes[:, None]
-    near = (apart >= -BEFORE_S) & (apart <= AFTER_S)
-    return [
-        float(one[hit][np.argmin(np.abs(one[hit]))])
-        for one, hit in zip(apart, near, strict=True)
-        if hit.any()
-    ]
-
-
-def _by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
+def series_by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
     """Those that can be an effect, by service."""
     found: dict[str, list[Series]] = defaultdict(list)
     for one in series:
@@ -289,14 +179,14 @@ def _by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
     return found
 
 
-def _callers(edges: Edges) -> dict[str, list[str]]:
+def callers_of(edges: Edges) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for caller, callee in sorted(set(edges)):
         found[callee].append(caller)
     return found
 
 
-def _effects(
+def effects_of(
     cause: Series, by_service: Mapping[str, list[Series]], callers: Mapping[str, list[str]]
 ) -> Iterable[tuple[Series, bool]]:
     """Each series that a breach of the cause may reach, and whether it is one service up."""
@@ -311,7 +201,7 @@ def _effects(
 def _follow(cause: Cause, habit: Habit, effect: Series, at: datetime) -> Breach:
     """The breach of the effect: as likely as the cause's times the habit, at its time and the lag."""
     threshold = threshold_of(effect)
-    assert threshold is not None  # noqa: S101 - `_by_service` keeps no other
+    assert threshold is not None  # noqa: S101 - `series_by_service` keeps no other
     breach, lag_s = cause.breach, np.array(habit.lag_s)
     told = np.array(list(breach.probability_by_horizon_s))
     if cause.since_s is None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from core.domain import Breach, Series
+from core.domain import Breach, Role, Series
 from models.breach import Growth, Sawtooth, breach_of, fill_paths, find_resets, measure_growth
 from models.forecasters.history import prepare
 from models.forecasters.protocols import FloatArray, History
@@ -74,7 +74,9 @@ def look_ahead(
     values = prepare(history)
     sawtooth = find_resets(values if upward else -values)
     usual, ahead = _usual(values, history, usual_paths.shape[1])
-    growth = measure_growth(values, usual, history.step_s, level=level, an_hour_ago=an_hour_ago)
+    growth = measure_growth(
+        values, usual, history.step_s, level=level, an_hour_ago=an_hour_ago, inert=is_inert(series)
+    )
     count, steps = usual_paths.shape
     paths = usual_paths.copy()
     towards = growth.per_hour > 0 if upward else growth.per_hour < 0
@@ -106,6 +108,11 @@ def look_ahead(
         felt=breach if felt_at is None or felt_at == threshold else crossing(felt_at),
         paths=paths,
     )
+
+
+def is_inert(series: Series) -> bool:
+    """Whether it fills and empties, and so goes on as it went; what is measured by the request jumps."""
+    return series.role in (Role.CAPACITY, Role.SATURATION)
 
 
 def _name(over: bool, filling: bool, sawtooth: Sawtooth | None, breach: Breach) -> Case:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import polars as pl
 
-from core.domain import Role, Series
+from core.domain import Series
 from models.breach import BELIEVED, NOTICED, SPANS_H
 from models.forecasters.pool import POOL
 from models.forecasters.pool_forecaster import PoolForecaster
 from models.forecasters.protocols import FloatArray, History
 from models.forecasters.selection import Choice
 from models.forecasters.widths import unrest
-from models.outlook import PATHS, Case, Outlook, look_ahead
+from models.outlook import PATHS, Case, Outlook, is_inert, look_ahead
 from models.thresholds import is_past, is_upward, threshold_of
 
 #: A value that returns over the threshold within this time is the same breach.
@@ -72,7 +72,7 @@ def kind_of(series: Series, case: Case) -> str:
     What fills and what is measured by the request are kept apart: one has an inertia, the other has not.
     """
     how = "fill" if case is Case.FILL else "other"
-    stock = "stock" if series.role in (Role.CAPACITY, Role.SATURATION) else "flow"
+    stock = "stock" if is_inert(series) else "flow"
     return f"{how}/{stock}/{series.metric}"
 
 

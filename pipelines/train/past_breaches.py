@@ -8,8 +8,9 @@ import polars as pl
 from core.domain import Series
 from models.forecasters.history import on_grid
 from models.forecasters.protocols import FloatArray, History
-from models.knock_on import WAYS, level_on_way
+from models.knock_on import EFFECTS, WAYS, level_on_way
 from models.past_breaches import PastBreaches, find_breaches, find_rises
+from models.past_knock_ons import Heights
 from models.thresholds import is_upward, threshold_of
 
 #: Breaches of a metric that are looked back on; more teach little and cost seconds.
@@ -26,10 +27,12 @@ class PastOfFleet:
     Attributes:
         breaches: series_id -> epoch seconds of all its breaches, of each series that had any, and of when it came to
             each further level from which others may have felt it.
+        heights: series_id -> how high it rose, of each that others may be felt in.
     """
 
     def __init__(self) -> None:
         self.breaches: dict[int, tuple[FloatArray, ...]] = {}
+        self.heights: dict[int, Heights] = {}
         self._breached = _Budget(MOST_OF_A_METRIC)
         self._tried = _Budget(TRIED_OF_A_METRIC)
 
@@ -59,6 +62,11 @@ class PastOfFleet:
                     if level is not None and level != threshold
                 ),
             )
+        start_s, hours = history.start.timestamp(), len(history) * history.step_s // 3_600
+        if series.role in EFFECTS:
+            found = Heights.of(series, seconds, values, start_s=start_s, hours=hours)
+            if found is not None:
+                self.heights[series.series_id] = found
         newest = at_s[len(at_s) - self._breached.take(series, len(at_s)) :]
         if not len(newest) and not self._tried.left(series):
             return None

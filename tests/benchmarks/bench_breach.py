@@ -21,9 +21,9 @@ from models.forecasters.history import histories
 from models.forecasters.protocols import FloatArray
 from models.forecasters.selection import Plan, select
 from models.hindsight import learn_hindsight
-from models.knock_on import learn_knock_ons
 from models.outlook import HORIZONS_S, Case
 from models.past_breaches import SAME_S, PastLook, find_breaches, look_back
+from models.past_knock_ons import learn_knock_ons
 from models.thresholds import threshold_of
 from pipelines.breach_signals import DROP_BELOW, RAISE_AT, Seen, follow, judge
 from pipelines.forecast import look
@@ -169,7 +169,9 @@ def _train(
         entries,
         seed=seed,
         hindsight=learn_hindsight(looks),
-        knock_ons=learn_knock_ons(past_of.breaches, series.values(), edges, span_s=span_s),
+        knock_ons=learn_knock_ons(
+            past_of.breaches, series.values(), edges, span_s=span_s, heights=past_of.heights
+        ),
     )
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from core.domain import Breach, Role, Series, TimeRange
 from models.breach_text import say_follows
-from models.knock_on import Cause, KnockOns, learn_knock_ons
+from models.knock_on import Cause, KnockOns
+from models.past_knock_ons import learn_knock_ons
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY_S, SPAN_S = 86_400.0, 40 * 86_400.0
