@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from core.domain import Series
-from models.breach import BELIEVED, NOTICED, SPANS_H
+from models.breach import BELIEVED, LASTED, NOTICED, SPANS_H
 from models.forecasters.pool import POOL
 from models.forecasters.pool_forecaster import PoolForecaster
 from models.forecasters.protocols import FloatArray, History
@@ -92,6 +92,20 @@ def find_breaches(seconds: FloatArray, values: FloatArray, threshold: float, *, 
         elif seconds[index] - last_over > SAME_S:
             found.append(float(seconds[index]))
     return np.array(found)
+
+
+def that_crept(
+    at_s: FloatArray, seconds: FloatArray, values: FloatArray, threshold: float, *, usual: float
+) -> FloatArray:
+    """Those breaches that could be foreseen: an hour before, part of the way from what is usual was behind.
+
+    Args:
+        at_s: from `find_breaches`, of the same seconds and values.
+    """
+    if not len(at_s) or threshold == usual:
+        return at_s
+    hour_before = values[np.maximum(np.searchsorted(seconds, at_s - 3_600, side="right") - 1, 0)]
+    return np.asarray(at_s[(hour_before - usual) / (threshold - usual) >= LASTED], dtype=np.float64)
 
 
 def find_rises(seen: FloatArray, threshold: float, *, upward: bool, season: int) -> list[int]:

@@ -83,6 +83,20 @@ class Heights:
         return np.asarray(known[np.where(inside, hours, -1)].max(axis=1), dtype=np.float64)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breached:
+    """When a series breached, in epoch seconds, ascending.
+
+    Attributes:
+        came: when it came to its threshold.
+        foreseen: likewise to each level of `WAYS` that it has; breaches that nobody could have foreseen are left out,
+            for what followed them tells nothing of those that are.
+    """
+
+    came: FloatArray
+    foreseen: tuple[FloatArray, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Pair:
     """What one cause did to one effect; `chance` is how often any moment is near a breach of the effect."""
@@ -97,7 +111,7 @@ _Ways = Mapping[float, Mapping[Kind, list[_Pair]]]
 
 
 def learn_knock_ons(
-    breaches: Mapping[int, Sequence[FloatArray]],
+    breaches: Mapping[int, Breached],
     series: Iterable[Series],
     edges: Edges,
     *,
@@ -107,8 +121,7 @@ def learn_knock_ons(
     """Count what followed what.
 
     Args:
-        breaches: series_id -> epoch seconds, ascending, at which it came to its threshold and, where it has a limit,
-            to the other levels of `WAYS`; of each series that breached.
+        breaches: by `series_id`, of each series that breached.
         series: all that have a threshold.
         span_s: length of the time that was looked at, in seconds.
         heights: of effects, by `series_id`; those without are judged by how often others followed.
@@ -131,21 +144,21 @@ def learn_knock_ons(
 
 
 def _count(
-    breaches: Mapping[int, Sequence[FloatArray]], series: Iterable[Series], edges: Edges, span_s: float
+    breaches: Mapping[int, Breached], series: Iterable[Series], edges: Edges, span_s: float
 ) -> dict[str, _Ways]:
     """By the metric of the cause and by way: all pairs of a kind, also those whose cause did not breach."""
     known = {one.series_id: one for one in series}
     by_service, callers = series_by_service(known.values()), callers_of(edges)
     breached = {known[key].metric for key in breaches if key in known}
-    nothing = (np.empty(0),)
+    nothing = Breached(came=np.empty(0), foreseen=(np.empty(0),))
     counted: dict[str, dict[float, dict[Kind, list[_Pair]]]] = {}
     for cause_id, cause in sorted(known.items()):
         if cause.metric not in breached:
             continue
         ways = counted.setdefault(cause.metric, {way: defaultdict(list) for way in WAYS})
-        by_way = breaches.get(cause_id, nothing)
+        by_way = breaches.get(cause_id, nothing).foreseen
         for effect, called in effects_of(cause, by_service, callers):
-            felt = breaches.get(effect.series_id, nothing)[0]
+            felt = breaches.get(effect.series_id, nothing).came
             chance = 1.0 - math.exp(-len(felt) * (BEFORE_S + AFTER_S) / span_s)
             for at, way in enumerate(WAYS):
                 times = by_way[min(at, len(by_way) - 1)]

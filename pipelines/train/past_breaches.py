@@ -7,10 +7,11 @@ import polars as pl
 
 from core.domain import Series
 from models.forecasters.history import on_grid
-from models.forecasters.protocols import FloatArray, History
+from models.forecasters.protocols import History
 from models.knock_on import EFFECTS, WAYS, level_on_way
-from models.past_breaches import PastBreaches, find_breaches, find_rises
-from models.past_knock_ons import Heights
+from models.outlook import is_inert
+from models.past_breaches import PastBreaches, find_breaches, find_rises, that_crept
+from models.past_knock_ons import Breached, Heights
 from models.thresholds import is_upward, threshold_of
 
 #: Breaches of a metric that are looked back on; more teach little and cost seconds.
@@ -25,13 +26,12 @@ class PastOfFleet:
     """Finds the breaches of one series after the other, and keeps count.
 
     Attributes:
-        breaches: series_id -> epoch seconds of all its breaches, of each series that had any, and of when it came to
-            each further level from which others may have felt it.
+        breaches: by `series_id`, of each series that had any.
         heights: series_id -> how high it rose, of each that others may be felt in.
     """
 
     def __init__(self) -> None:
-        self.breaches: dict[int, tuple[FloatArray, ...]] = {}
+        self.breaches: dict[int, Breached] = {}
         self.heights: dict[int, Heights] = {}
         self._breached = _Budget(MOST_OF_A_METRIC)
         self._tried = _Budget(TRIED_OF_A_METRIC)
@@ -53,15 +53,16 @@ class PastOfFleet:
         upward = is_upward(series)
         at_s = find_breaches(seconds, values, threshold, upward=upward)
         if len(at_s):
-            levels = [level_on_way(series, way) for way in WAYS[1:]]
-            self.breaches[series.series_id] = (
-                at_s,
-                *(
+            if is_inert(series):
+                levels = dict.fromkeys(level_on_way(series, way) for way in WAYS)
+                foreseen = tuple(
                     find_breaches(seconds, values, level, upward=upward)
                     for level in levels
-                    if level is not None and level != threshold
-                ),
-            )
+                    if level is not None
+                )
+            else:
+                foreseen = (that_crept(at_s, seconds, values, threshold, usual=float(np.median(values))),)
+            self.breaches[series.series_id] = Breached(came=at_s, foreseen=foreseen)
         start_s, hours = history.start.timestamp(), len(history) * history.step_s // 3_600
         if series.role in EFFECTS:
             found = Heights.of(series, seconds, values, start_s=start_s, hours=hours)

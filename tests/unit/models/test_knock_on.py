@@ -9,8 +9,9 @@ import pytest
 
 from core.domain import Breach, Role, Series, TimeRange
 from models.breach_text import say_follows
+from models.forecasters.protocols import FloatArray
 from models.knock_on import Cause, KnockOns
-from models.past_knock_ons import learn_knock_ons
+from models.past_knock_ons import Breached, learn_knock_ons
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY_S, SPAN_S = 86_400.0, 40 * 86_400.0
@@ -40,13 +41,18 @@ OVER = Breach(
 )
 
 
+def breached(*at_s: FloatArray) -> Breached:
+    """At the threshold and, where told, at the further levels."""
+    return Breached(came=at_s[0], foreseen=at_s)
+
+
 def learn(followed: int, lag_s: float = 1_200.0, caller: int = 0) -> KnockOns:
     """Twenty breaches of the disk, of which so many were followed."""
     breaches = {
-        DISK.series_id: (TIMES,),
-        ERRORS.series_id: (TIMES[:followed] + lag_s,),
-        CALLER.series_id: (TIMES[:caller] + 2 * lag_s,),
-        STRANGER.series_id: (TIMES + 100.0,),
+        DISK.series_id: breached(TIMES),
+        ERRORS.series_id: breached(TIMES[:followed] + lag_s),
+        CALLER.series_id: breached(TIMES[:caller] + 2 * lag_s),
+        STRANGER.series_id: breached(TIMES + 100.0),
     }
     return learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S)
 
@@ -108,9 +114,9 @@ def test_a_service_without_a_past_is_judged_by_others_alike() -> None:
 def test_a_pair_that_never_followed_is_not_expected_because_others_did() -> None:
     other_disk, other_errors = replace(DISK, service="quiet"), replace(ERRORS, service="quiet")
     breaches = {
-        DISK.series_id: (TIMES,),
-        ERRORS.series_id: (TIMES + 600.0,),
-        other_disk.series_id: (TIMES[:8] + 7_200.0,),
+        DISK.series_id: breached(TIMES),
+        ERRORS.series_id: breached(TIMES + 600.0),
+        other_disk.series_id: breached(TIMES[:8] + 7_200.0),
     }
     known = learn_knock_ons(breaches, (DISK, ERRORS, other_disk, other_errors), (), span_s=SPAN_S)
     causes = {other_disk.series_id: Cause(series=other_disk, breach=foreseen(0.9))}
@@ -119,7 +125,10 @@ def test_a_pair_that_never_followed_is_not_expected_because_others_did() -> None
 
 
 def test_what_breaches_all_the_time_follows_nothing() -> None:
-    breaches = {DISK.series_id: (TIMES,), ERRORS.series_id: (np.arange(0.0, SPAN_S, 3.0 * 3_600),)}
+    breaches = {
+        DISK.series_id: breached(TIMES),
+        ERRORS.series_id: breached(np.arange(0.0, SPAN_S, 3.0 * 3_600)),
+    }
     assert learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S) == KnockOns()
 
 
@@ -143,7 +152,7 @@ def test_what_has_not_followed_within_the_usual_lag_does_not_follow_any_more() -
 
 def test_of_what_follows_late_the_late_are_left() -> None:
     lags = np.where(np.arange(20) % 2, 300.0, 5_400.0)
-    breaches = {DISK.series_id: (TIMES,), ERRORS.series_id: (TIMES + lags,)}
+    breaches = {DISK.series_id: breached(TIMES), ERRORS.series_id: breached(TIMES + lags)}
     known = learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S)
     at_once, later = (expect(known, OVER, since_s=since)[ERRORS.series_id] for since in (60.0, 3_600.0))
     assert later.probability < at_once.probability
@@ -153,7 +162,10 @@ def test_of_what_follows_late_the_late_are_left() -> None:
 
 def test_a_cause_counts_from_the_level_where_it_is_felt() -> None:
     full = TIMES + 3_600.0 * (1.0 + np.arange(20) % 3) / 2
-    breaches = {DISK.series_id: (TIMES, TIMES + 60.0, full, full), ERRORS.series_id: (full + 300.0,)}
+    breaches = {
+        DISK.series_id: breached(TIMES, TIMES + 60.0, full, full),
+        ERRORS.series_id: breached(full + 300.0),
+    }
     known = learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S)
     assert known.ways == {DISK.metric: 0.5}
     assert known.felt_at(DISK) == pytest.approx(99.0)
@@ -182,7 +194,7 @@ def test_nothing_known_expects_nothing() -> None:
 
 
 def test_a_disk_does_not_fill_because_requests_fail() -> None:
-    breaches = {ERRORS.series_id: (TIMES,), DISK.series_id: (TIMES + 60.0,)}
+    breaches = {ERRORS.series_id: breached(TIMES), DISK.series_id: breached(TIMES + 60.0)}
     known = learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S)
     assert all(effect != DISK.series_id for _, effect in known.by_pair)
 
@@ -190,7 +202,11 @@ def test_a_disk_does_not_fill_because_requests_fail() -> None:
 def test_the_likelier_of_two_causes_is_named() -> None:
     pool = replace(DISK, metric="db_connections", unit="connections")
     known = learn_knock_ons(
-        {DISK.series_id: (TIMES,), pool.series_id: (TIMES + 7_200.0,), ERRORS.series_id: (TIMES + 600.0,)},
+        {
+            DISK.series_id: breached(TIMES),
+            pool.series_id: breached(TIMES + 7_200.0),
+            ERRORS.series_id: breached(TIMES + 600.0),
+        },
         (*ALL, pool),
         EDGES,
         span_s=SPAN_S,
