@@ -1,12 +1,13 @@
 """Which breaches are said, from what was seen of every series: begun, going on, or taken back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from core.domain import (
     Band,
     Breach,
+    Event,
     Factor,
     GateResult,
     ModelRef,
@@ -21,7 +22,8 @@ from models.breach import Growth
 from models.breach_text import say, say_follows, say_over, say_taken_back, usual_pace
 from models.forecasters.bundle import Prediction
 from models.knock_on import AFTER_S, Cause, KnockOn, KnockOns
-from models.outlook import Case, Outlook
+from models.maintenance import is_planned
+from models.outlook import Case, Outlook, is_inert
 from models.thresholds import is_upward
 
 #: An alert begins at the first probability and ends below the second: in between it stays as it is.
@@ -87,6 +89,7 @@ def judge(
     open_signals: Mapping[int, Signal],
     model: ModelRef,
     now: datetime,
+    events: Sequence[Event] = (),
 ) -> list[Signal]:
     """The signals that follow: new ones, open ones going on, and open ones taken back.
 
@@ -94,10 +97,12 @@ def judge(
 
     Args:
         seen: by `series_id`.
+        events: maintenance windows among them explain what is disturbed in them.
         edges: the service graph, (caller, callee).
         open_signals: what was said and is not over, by `series_id`.
     """
-    followed = follow(seen, knock_ons, edges, now)
+    followed = follow(seen, knock_ons, edges, now, events)
+    disturbed = disturbed_by_plan(seen, now, events) - set(followed)
     signals: dict[int, Signal] = {}
     # Causes first: what follows from one belongs to the same trouble, which began with the cause.
     for series_id in sorted(seen, key=lambda key: (key in followed, key)):
@@ -107,28 +112,53 @@ def judge(
             cause_id = cause.cause.series_id
             told = signals.get(cause_id) or open_signals.get(cause_id)
             since = told.started_at if told is not None else now
-        signal = _judge(one, cause, before, since, model, now)
+        signal = _judge(one, cause, before, since, model, now, planned=series_id in disturbed)
         if signal is not None:
             signals[series_id] = signal
     return list(signals.values())
 
 
+def disturbed_by_plan(seen: Mapping[int, Seen], now: datetime, events: Sequence[Event]) -> set[int]:
+    """Series whose course tells nothing now, for their service is in maintenance; what fills goes on filling in it."""
+    return {
+        key
+        for key, one in seen.items()
+        if not is_inert(one.series) and is_planned(one.series.service, now, now, events)
+    }
+
+
 def follow(
-    seen: Mapping[int, Seen], knock_ons: KnockOns, edges: Iterable[tuple[str, str]], now: datetime
+    seen: Mapping[int, Seen],
+    knock_ons: KnockOns,
+    edges: Iterable[tuple[str, str]],
+    now: datetime,
+    events: Sequence[Event] = (),
 ) -> dict[int, KnockOn]:
     """The knock-on breaches that are likelier than what the series shows itself, by `series_id`."""
-    causes = {key: cause for key, one in seen.items() if (cause := one.as_cause(now)) is not None}
+    disturbed = disturbed_by_plan(seen, now, events)
+    causes = {
+        key: cause
+        for key, one in seen.items()
+        if key not in disturbed and (cause := one.as_cause(now)) is not None
+    }
     effects = [one.series for one in seen.values() if not one.is_over]
     expected = knock_ons.expect(causes, effects, edges, now)
     return {
         key: found
         for key, found in expected.items()
-        if found.breach.probability > seen[key].breach.probability
+        if key in disturbed or found.breach.probability > seen[key].breach.probability
     }
 
 
 def _judge(
-    seen: Seen, cause: KnockOn | None, before: Signal | None, since: datetime, model: ModelRef, now: datetime
+    seen: Seen,
+    cause: KnockOn | None,
+    before: Signal | None,
+    since: datetime,
+    model: ModelRef,
+    now: datetime,
+    *,
+    planned: bool,
 ) -> Signal | None:
     """The signal of one series, begun at `since` where it is new; null where nothing is to be said."""
     series = seen.series
@@ -163,6 +193,13 @@ def _judge(
                 passed=breach.probability >= RAISE_AT or was_sent,
                 reason=f"the probability is {breach.probability:.0%}; an alert begins at {RAISE_AT:.0%} "
                 f"and ends below {DROP_BELOW:.0%}",
+            ),
+            GateResult(
+                gate="unplanned",
+                passed=not planned or was_sent,
+                reason="within a planned maintenance window"
+                if planned
+                else "in no planned maintenance window",
             ),
         ),
         breach=breach,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipelines.wiring import Platform
 
 NEWEST_SAMPLES = 3
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CHUNK = 200
 
 
@@ -100,7 +100,8 @@ def forecast(
     if frames:
         platform.store.forecasts.publish(pl.concat(frames), made_at=now, model=model)
     edges = service_graph(platform.settings.service_graph, platform.store.series.find())
-    judged = judge(seen, bundle.knock_ons, edges, open_signals, model, now)
+    events = platform.store.events.between(now - DAY, now + DAY)
+    judged = judge(seen, bundle.knock_ons, edges, open_signals, model, now, events)
     platform.store.signals.upsert(judged)
     found = [one for one in judged if one.ended_at is None]
     sent = sorted((one for one in found if one.stopped_by is None), key=urgency)
