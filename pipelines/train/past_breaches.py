@@ -7,7 +7,7 @@ import polars as pl
 
 from core.domain import Series
 from models.forecasters.history import on_grid
-from models.forecasters.protocols import History
+from models.forecasters.protocols import FloatArray, History
 from models.knock_on import EFFECTS, WAYS, level_on_way
 from models.outlook import is_inert
 from models.past_breaches import PastBreaches, find_breaches, find_rises, that_crept
@@ -53,18 +53,10 @@ class PastOfFleet:
         upward = is_upward(series)
         at_s = find_breaches(seconds, values, threshold, upward=upward)
         if len(at_s):
-            if is_inert(series):
-                levels = dict.fromkeys(level_on_way(series, way) for way in WAYS)
-                foreseen = tuple(
-                    find_breaches(seconds, values, level, upward=upward)
-                    for level in levels
-                    if level is not None
-                )
-            else:
-                foreseen = (that_crept(at_s, seconds, values, threshold, usual=float(np.median(values))),)
+            foreseen = _foreseen(series, at_s, seconds, values)
             self.breaches[series.series_id] = Breached(came=at_s, foreseen=foreseen)
-        start_s, hours = history.start.timestamp(), len(history) * history.step_s // 3_600
         if series.role in EFFECTS:
+            start_s, hours = history.start.timestamp(), len(history) * history.step_s // 3_600
             found = Heights.of(series, seconds, values, start_s=start_s, hours=hours)
             if found is not None:
                 self.heights[series.series_id] = found
@@ -82,6 +74,19 @@ class PastOfFleet:
         return PastBreaches(
             at_s=tuple(newest.tolist()), tried=tuple(tried), seen=seen, seconds=seconds, values=values
         )
+
+
+def _foreseen(
+    series: Series, at_s: FloatArray, seconds: FloatArray, values: FloatArray
+) -> tuple[FloatArray, ...]:
+    """When it came to each level from which others may feel it; what has no inertia: when it crept to its threshold."""
+    if is_inert(series):
+        levels = dict.fromkeys(level_on_way(series, way) for way in WAYS)
+        upward = is_upward(series)
+        return tuple(find_breaches(seconds, values, one, upward=upward) for one in levels if one is not None)
+    threshold = threshold_of(series)
+    assert threshold is not None  # noqa: S101 - it breached
+    return (that_crept(at_s, seconds, values, threshold, usual=float(np.median(values))),)
 
 
 class _Budget:
