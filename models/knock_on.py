@@ -11,7 +11,6 @@ and its limit. And what usually follows within minutes does not follow any more 
 the cause is there, only the lags that are still to come speak for the knock-on.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -240,12 +239,10 @@ def _course(breach: Breach, at: datetime) -> tuple[FloatArray, FloatArray]:
 
 
 def _later(when: TimeRange, lag_s: Sequence[float], at: datetime) -> TimeRange:
-    """The sum of two ranges that know nothing of each other: middles add up, and distances from them as squares do."""
-    low, middle, high = lag_s[0], lag_s[len(lag_s) // 2], lag_s[-1]
-    p50 = (when.p50 - at).total_seconds() + middle
-    p10 = p50 - math.hypot((when.p50 - when.p10).total_seconds(), middle - low)
-    p90 = p50 + math.hypot((when.p90 - when.p50).total_seconds(), high - middle)
-    return _range(at, p10, p50, p90)
+    """The sum of two ranges that go together: what fills slowly is late, and is felt late."""
+    seconds = ((moment - at).total_seconds() for moment in (when.p10, when.p50, when.p90))
+    lags = (lag_s[0], lag_s[len(lag_s) // 2], lag_s[-1])
+    return _range(at, *(one + lag for one, lag in zip(seconds, lags, strict=True)))
 
 
 def _range(at: datetime, *seconds: float) -> TimeRange:
