@@ -26,6 +26,8 @@ SPANS_H = (1, 2, 3, 6, 12)
 NOTICED, BELIEVED = 2.0, 5.0
 #: The last hour must still show this share of the growth, or it was a step and is over.
 STILL = 0.5
+#: What has no inertia grew before the last hour too, by this share of all, or it has only jumped.
+LASTED = 1 / 3
 #: Spread of the pace of a fill from hour to hour, and of what is known of it, both of the logarithm.
 PACE_SPREAD, KNOWN_SPREAD = 0.5, 0.2
 #: Hours over which the pace stays alike.
@@ -104,7 +106,13 @@ def _peaks(moves: FloatArray, least: float) -> NDArray[np.intp]:
 
 
 def measure_growth(
-    values: FloatArray, usual: FloatArray, step_s: int, *, level: float, an_hour_ago: float
+    values: FloatArray,
+    usual: FloatArray,
+    step_s: int,
+    *,
+    level: float,
+    an_hour_ago: float,
+    inert: bool = True,
 ) -> Growth:
     """The growth that stands out from what the series usually does.
 
@@ -112,11 +120,14 @@ def measure_growth(
         values: the past on an even grid, without NaN, newest last.
         usual: what was expected at each of them by season alone; the same length.
         level, an_hour_ago: the value now and then, finer than the grid.
+        inert: true of what fills, where an hour of growth is the beginning of more; false of what is measured by the
+            request, where it is a jump unless it began before.
     """
     away = values - usual
     steps_an_hour = max(1, 3_600 // step_s)
     newest = level - usual[-1]
     last_hour = level - an_hour_ago
+    before = an_hour_ago - usual[-1 - min(steps_an_hour, len(usual) - 1)]
     found: list[tuple[float, float, float]] = []
     for span_h in SPANS_H:
         span = span_h * steps_an_hour
@@ -132,7 +143,10 @@ def measure_growth(
         now = (newest - away[-1 - span]) / (span_h + step_s / 7_200)
         stands_out = (abs(now - middle) / spread - NOTICED) / (BELIEVED - NOTICED)
         goes_on = last_hour / (STILL * now) if now else 0.0
-        found.append((now, middle, float(np.clip(stands_out, 0, 1) * np.clip(goes_on, 0, 1))))
+        grown = newest - away[-1 - span]
+        lasted = 1.0 if inert else (before - away[-1 - span]) / (LASTED * grown) if grown else 0.0
+        weight = np.clip(stands_out, 0, 1) * np.clip(goes_on, 0, 1) * np.clip(lasted, 0, 1)
+        found.append((now, middle, float(weight)))
     if not found or max(weight for _, _, weight in found) == 0:
         return Growth(per_hour=0.0, span_s=3_600, usual_per_hour=0.0, weight=0.0)
     best = max(range(len(found)), key=lambda index: (found[index][2], index))

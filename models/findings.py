@@ -26,17 +26,14 @@ from core.wording import format_duration, format_value
 from models.detection import DetectorBundle
 from models.episodes import Episode, find_episodes
 from models.gates import crosses
+from models.maintenance import is_planned
 from models.series_model import COMBINED, NAMES, SeriesModel, detector_views
 
-#: What a maintenance window disturbs begins a little early and ends a little late.
-MAINTENANCE_SLACK = timedelta(minutes=30)
 #: What begins so soon after a deploy is its own disturbance, and counts as brief for so long.
 JUST_DEPLOYED = timedelta(minutes=30)
 AFTER_DEPLOY = timedelta(hours=1)
 #: Traffic so far above what is expected explains that other metrics rise, as long as they hold.
 BUSY_SIGMA = 4.0
-#: A maintenance without an end is taken to last so long.
-MAINTENANCE_LASTS = timedelta(hours=1)
 
 #: A finding names so many metrics at most, and none with a smaller share than this.
 MOST_FACTORS, LEAST_SHARE = 5, 0.05
@@ -121,17 +118,6 @@ def factors_at(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> tu
     return tuple(factors)
 
 
-def _planned(service: str, start: datetime, end: datetime, events: Sequence[Event]) -> bool:
-    """Whether all of a span lies in a maintenance window, or in its echo."""
-    return any(
-        event.kind is EventKind.MAINTENANCE
-        and event.service in (service, "*")
-        and event.at - MAINTENANCE_SLACK <= start
-        and end <= (event.until or event.at + MAINTENANCE_LASTS) + MAINTENANCE_SLACK
-        for event in events
-    )
-
-
 def _just_deployed(service: str, start: datetime, events: Sequence[Event]) -> bool:
     return any(
         event.kind is EventKind.DEPLOY
@@ -173,7 +159,7 @@ def _signal(
         return one.gates(
             row["value"],
             row["expected"],
-            planned=_planned(series.service, first["ts"], row["ts"], events),
+            planned=is_planned(series.service, first["ts"], row["ts"], events),
             excuse=_excuse(
                 series, first["ts"], lasted, episode.shape, events, traffic_sigma(bundle, service, row["ts"])
             ),

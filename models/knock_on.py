@@ -4,12 +4,16 @@ Errors and latencies often show nothing before they jump: the pool that they wai
 that is called. No past of their own tells it beforehand. The fleet's past does: how often a breach of the one was
 followed by a breach of the other, and how long after. Such a share times the probability that the cause breaches is
 the probability of the knock-on, and its time is that of the cause and the usual lag.
+
+A disk at 98 % is a breach, and requests fail when it is full: minutes later where it fills fast, hours where it fills
+slowly. So the cause counts from the level at which it was felt in the past, wherever that lies between its threshold
+and its limit. And what usually follows within minutes does not follow any more where it has not within the hour: once
+the cause is there, only the lags that are still to come speak for the knock-on.
 """
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,17 +21,15 @@ import numpy as np
 
 from core.domain import Breach, Role, Series, TimeRange
 from models.forecasters.protocols import FloatArray
-from models.thresholds import threshold_of
+from models.thresholds import is_upward, threshold_of
 
 #: The other breach counts as a knock-on where it begins so long before or after its cause: what nearly ran out
 #: may slow requests before it is at its threshold.
 BEFORE_S, AFTER_S = 3_600, 7_200
-#: So many breaches of a pair weigh as much as those of all pairs alike, and so many of those as chance.
-WORTH = 2.0
-#: A share that is not so many times as large as chance is none.
-ABOVE_CHANCE = 3.0
-#: Weights of the quantiles 0.1, 0.5 and 0.9 that stand for a whole distribution: Keefer and Bodily (1983).
-SWANSON = (0.3, 0.4, 0.3)
+#: Quantiles of the lag, each of which stands for a fifth of all.
+LAGS_AT = (0.1, 0.3, 0.5, 0.7, 0.9)
+#: Where a cause may begin to be felt, as shares of the way from its threshold to its limit.
+WAYS = (0.0, 0.25, 0.5, 0.75)
 #: What users feel; a disk does not fill because requests are slow.
 EFFECTS = (Role.LATENCY, Role.ERRORS)
 
@@ -41,23 +43,37 @@ class Habit:
     """What followed breaches of a cause.
 
     Attributes:
-        causes, followed: breaches of the cause that were looked at, and how many of them the effect followed.
+        causes, followed: breaches of the cause that were looked at, and how many of them the effect followed; those of
+            all pairs alike where this cause never breached.
         share: how often it will follow the next, 0 to 1; where few were seen, drawn towards others alike.
-        lag_s: quantiles 0.1, 0.5 and 0.9 of effect less cause, in seconds; below 0 where the effect came first.
+        lag_s: quantiles of effect less cause, in seconds, at `LAGS_AT`; below 0 where the effect came first.
     """
 
     causes: int
     followed: int
     share: float
-    lag_s: tuple[float, float, float]
+    lag_s: tuple[float, ...]
 
-    def row(self) -> tuple[int, int, float, float, float, float]:
+    def row(self) -> tuple[float, ...]:
         return self.causes, self.followed, self.share, *self.lag_s
 
     @classmethod
     def of(cls, causes: int, followed: int, share: float, *lag_s: float) -> "Habit":
-        low, middle, high = lag_s
-        return cls(causes=causes, followed=followed, share=share, lag_s=(low, middle, high))
+        return cls(causes=causes, followed=followed, share=share, lag_s=lag_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """What may set off others.
+
+    Attributes:
+        breach: of the level at which it is felt, see `KnockOns.felt_at`.
+        since_s: for how long it has been past that level, in seconds; null where it is not.
+    """
+
+    series: Series
+    breach: Breach
+    since_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +96,21 @@ class KnockOns:
 
     Args:
         by_kind: of all pairs of a kind together.
-        by_pair: (cause, effect) by `series_id`, of pairs whose cause breached at least once.
+        by_pair: (cause, effect) by `series_id`; others are judged by their kind.
+        ways: how far from its threshold to its limit a cause is when it begins to be felt, by metric; one of `WAYS`.
     """
 
     by_kind: Mapping[Kind, Habit] = field(default_factory=dict)
     by_pair: Mapping[tuple[int, int], Habit] = field(default_factory=dict)
+    ways: Mapping[str, float] = field(default_factory=dict)
+
+    def felt_at(self, series: Series) -> float | None:
+        """The value from which others feel it; null where it has no threshold."""
+        return level_on_way(series, self.ways.get(series.metric, WAYS[0]))
 
     def expect(
         self,
-        causes: Mapping[int, tuple[Series, Breach]],
+        causes: Mapping[int, Cause],
         effects: Iterable[Series],
         edges: Edges,
         at: datetime,
@@ -96,24 +118,24 @@ class KnockOns:
         """For each effect the likeliest knock-on, by `series_id`; those that no cause foretells are left out.
 
         Args:
-            causes: what may breach, by `series_id`; one that has just breached has probability 1, now.
+            causes: what may breach or has just breached, by `series_id`.
             effects: what is not over yet.
             edges: (caller, callee).
             at: the present.
         """
         found: dict[int, KnockOn] = {}
-        by_service = _by_service(effects)
-        callers = _callers(edges)
-        for cause_id, (cause, breach) in sorted(causes.items()):
-            for effect, called in _effects(cause, by_service, callers):
+        by_service = series_by_service(effects)
+        callers = callers_of(edges)
+        for cause_id, cause in sorted(causes.items()):
+            for effect, called in effects_of(cause.series, by_service, callers):
                 effect_id = effect.series_id
-                kind = (cause.metric, effect.metric, called)
+                kind = (cause.series.metric, effect.metric, called)
                 habit = self.by_pair.get((cause_id, effect_id)) or self.by_kind.get(kind)
                 if habit is None:
                     continue
-                follows = _follow(breach, habit, effect, at)
+                follows = _follow(cause, habit, effect, at)
                 if effect_id not in found or found[effect_id].breach.probability < follows.probability:
-                    found[effect_id] = KnockOn(cause=cause, habit=habit, breach=follows)
+                    found[effect_id] = KnockOn(cause=cause.series, habit=habit, breach=follows)
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -121,6 +143,7 @@ class KnockOns:
         return {
             "by_kind": [[*kind, *habit.row()] for kind, habit in sorted(self.by_kind.items())],
             "by_pair": [[*pair, *habit.row()] for pair, habit in sorted(self.by_pair.items())],
+            "ways": dict(self.ways),
         }
 
     @classmethod
@@ -131,83 +154,22 @@ class KnockOns:
                 (cause, effect, called): Habit.of(*row) for cause, effect, called, *row in told["by_kind"]
             },
             by_pair={(cause, effect): Habit.of(*row) for cause, effect, *row in told["by_pair"]},
+            ways=told["ways"],
         )
 
 
-def learn_knock_ons(
-    breaches: Mapping[int, FloatArray], series: Iterable[Series], edges: Edges, *, span_s: float
-) -> KnockOns:
-    """Count what followed what.
+def level_on_way(series: Series, way: float) -> float | None:
+    """The value that lies so far on the way from the threshold to the limit; null where there is no threshold.
 
-    Args:
-        breaches: series_id -> epoch seconds at which it breached, ascending, of each series that did.
-        series: all that have a threshold.
-        span_s: length of the time that was looked at, in seconds.
+    An SLO has nothing beyond it, nor has what runs low: there it is the threshold itself.
     """
-    known = {one.series_id: one for one in series}
-    by_service, callers = _by_service(known.values()), _callers(edges)
-    counted: dict[Kind, list[_Pair]] = defaultdict(list)
-    for cause_id, times in sorted(breaches.items()):
-        if cause_id not in known:
-            continue
-        cause = known[cause_id]
-        for effect, called in _effects(cause, by_service, callers):
-            felt = breaches.get(effect.series_id, np.empty(0))
-            counted[cause.metric, effect.metric, called].append(
-                _Pair(
-                    ids=(cause_id, effect.series_id),
-                    causes=len(times),
-                    lags_s=_lags(times, felt),
-                    chance=1.0 - math.exp(-len(felt) * (BEFORE_S + AFTER_S) / span_s),
-                )
-            )
-    by_kind: dict[Kind, Habit] = {}
-    by_pair: dict[tuple[int, int], Habit] = {}
-    for kind, pairs in sorted(counted.items()):
-        lags = [lag for pair in pairs for lag in pair.lags_s]
-        causes = sum(pair.causes for pair in pairs)
-        chance = sum(pair.causes * pair.chance for pair in pairs) / causes
-        share = _drawn(len(lags), causes, chance)
-        if not lags or share < ABOVE_CHANCE * chance:
-            continue
-        low, middle, high = np.quantile(lags, [0.1, 0.5, 0.9]).tolist()
-        habit = Habit(causes=causes, followed=len(lags), share=share, lag_s=(low, middle, high))
-        by_kind[kind] = habit
-        for pair in pairs:
-            followed = len(pair.lags_s)
-            by_pair[pair.ids] = replace(
-                habit, causes=pair.causes, followed=followed, share=_drawn(followed, pair.causes, share)
-            )
-    return KnockOns(by_kind, by_pair)
+    threshold = threshold_of(series)
+    if threshold is None or series.slo_threshold is not None or series.limit is None or not is_upward(series):
+        return threshold
+    return threshold + way * (series.limit - threshold)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pair:
-    """What one cause did to one effect; `chance` is how often any moment is near a breach of the effect."""
-
-    ids: tuple[int, int]
-    causes: int
-    lags_s: list[float]
-    chance: float
-
-
-def _drawn(count: int, of: int, towards: float) -> float:
-    """A share, drawn towards another as if `WORTH` more had been seen of that."""
-    return (count + WORTH * towards) / (of + WORTH)
-
-
-def _lags(causes: FloatArray, effects: FloatArray) -> list[float]:
-    """Of each cause that the effect followed: how long after, in seconds."""
-    apart = effects[None, :] - causes[:, None]
-    near = (apart >= -BEFORE_S) & (apart <= AFTER_S)
-    return [
-        float(one[hit][np.argmin(np.abs(one[hit]))])
-        for one, hit in zip(apart, near, strict=True)
-        if hit.any()
-    ]
-
-
-def _by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
+def series_by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
     """Those that can be an effect, by service."""
     found: dict[str, list[Series]] = defaultdict(list)
     for one in series:
@@ -216,14 +178,14 @@ def _by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
     return found
 
 
-def _callers(edges: Edges) -> dict[str, list[str]]:
+def callers_of(edges: Edges) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for caller, callee in sorted(set(edges)):
         found[callee].append(caller)
     return found
 
 
-def _effects(
+def effects_of(
     cause: Series, by_service: Mapping[str, list[Series]], callers: Mapping[str, list[str]]
 ) -> Iterable[tuple[Series, bool]]:
     """Each series that a breach of the cause may reach, and whether it is one service up."""
@@ -235,37 +197,54 @@ def _effects(
             yield effect, True
 
 
-def _follow(breach: Breach, habit: Habit, effect: Series, at: datetime) -> Breach:
+def _follow(cause: Cause, habit: Habit, effect: Series, at: datetime) -> Breach:
     """The breach of the effect: as likely as the cause's times the habit, at its time and the lag."""
     threshold = threshold_of(effect)
-    assert threshold is not None  # noqa: S101 - `_by_service` keeps no other
-    told = breach.probability_by_horizon_s
-    # What the cause does at the end of a horizon follows after it. What is certain at once has begun already.
-    begun = float(min(told.values(), default=0.0) >= 1.0)
-    horizons, shares = [0.0, *told], [begun, *told.values()]
-    in_time = np.sum(
-        [
-            weight * np.interp(np.array(list(told)) - lag, horizons, shares)
-            for weight, lag in zip(SWANSON, habit.lag_s, strict=True)
-        ],
-        axis=0,
-    )
+    assert threshold is not None  # noqa: S101 - `series_by_service` keeps no other
+    breach, lag_s = cause.breach, np.array(habit.lag_s)
+    told = np.array(list(breach.probability_by_horizon_s))
+    if cause.since_s is None:
+        probability = habit.share * breach.probability
+        seconds, shares = _course(breach, at)
+        in_time = habit.share * np.interp(told[:, None] - lag_s, seconds, shares).mean(axis=1)
+        when = None if breach.when is None else _later(breach.when, habit.lag_s, at)
+    else:
+        # Bayes: of those that follow, only the late ones have not followed by now.
+        left_s = lag_s[lag_s > cause.since_s] - cause.since_s
+        follows = habit.share * len(left_s) / len(lag_s)
+        probability = follows / (1.0 - habit.share + follows) if follows else 0.0
+        in_time = probability * (left_s <= told[:, None]).sum(axis=1) / max(len(left_s), 1)
+        when = _range(at, *np.quantile(left_s, (0.0, 0.5, 1.0))) if len(left_s) else None
     return Breach(
         threshold=threshold,
-        probability=habit.share * breach.probability,
+        probability=probability,
         horizon_s=breach.horizon_s,
-        when=None if breach.when is None else _later(breach.when, habit.lag_s, at),
-        probability_by_horizon_s={
-            horizon_s: habit.share * float(share) for horizon_s, share in zip(told, in_time, strict=True)
-        },
+        when=when,
+        probability_by_horizon_s=dict(
+            zip(told.tolist(), np.minimum(in_time, probability).tolist(), strict=True)
+        ),
     )
 
 
-def _later(when: TimeRange, lag_s: tuple[float, float, float], at: datetime) -> TimeRange:
-    """The sum of two ranges that know nothing of each other: middles add up, and distances from them as squares do."""
-    low, middle, high = lag_s
-    p50 = (when.p50 - at).total_seconds() + middle
-    p10 = p50 - math.hypot((when.p50 - when.p10).total_seconds(), middle - low)
-    p90 = p50 + math.hypot((when.p90 - when.p50).total_seconds(), high - middle)
-    first, second, third = (at + timedelta(seconds=round(max(one, 0.0))) for one in (p10, p50, p90))
-    return TimeRange(p10=first, p50=second, p90=third)
+def _course(breach: Breach, at: datetime) -> tuple[FloatArray, FloatArray]:
+    """How likely the breach has come by then: seconds from now, ascending, and shares."""
+    known = {0.0: 0.0} | {float(key): share for key, share in breach.probability_by_horizon_s.items()}
+    if breach.when is not None:
+        for share, moment in zip(
+            (0.1, 0.5, 0.9), (breach.when.p10, breach.when.p50, breach.when.p90), strict=True
+        ):
+            known[max((moment - at).total_seconds(), 1.0)] = share * breach.probability
+    seconds = np.array(sorted(known))
+    return seconds, np.maximum.accumulate(np.array([known[one] for one in sorted(known)]))
+
+
+def _later(when: TimeRange, lag_s: Sequence[float], at: datetime) -> TimeRange:
+    """The sum of two ranges that go together: what fills slowly is late, and is felt late."""
+    seconds = ((moment - at).total_seconds() for moment in (when.p10, when.p50, when.p90))
+    lags = (lag_s[0], lag_s[len(lag_s) // 2], lag_s[-1])
+    return _range(at, *(one + lag for one, lag in zip(seconds, lags, strict=True)))
+
+
+def _range(at: datetime, *seconds: float) -> TimeRange:
+    p10, p50, p90 = (at + timedelta(seconds=round(max(float(one), 0.0))) for one in seconds)
+    return TimeRange(p10=p10, p50=p50, p90=p90)

@@ -1,11 +1,12 @@
 """What a series' future holds against its threshold: courses drawn, crossings counted, the case named."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 import numpy as np
 
-from core.domain import Breach, Series
+from core.domain import Breach, Role, Series
 from models.breach import Growth, Sawtooth, breach_of, fill_paths, find_resets, measure_growth
 from models.forecasters.history import prepare
 from models.forecasters.protocols import FloatArray, History
@@ -32,7 +33,9 @@ class Outlook:
 
     Attributes:
         breach: over the whole horizon, and within each of `HORIZONS_S`.
-        newly_over: it is over, and was not an hour ago.
+        felt: the breach of the level from which others feel it, which may lie beyond the threshold.
+        felt_since: when it came to that level, or the first moment looked at where it was there before; null where
+            it is not, or nobody looked.
         paths: (count, h), for the fan of the plot.
     """
 
@@ -41,8 +44,9 @@ class Outlook:
     growth: Growth
     sawtooth: Sawtooth | None
     level: float
-    newly_over: bool
+    felt: Breach
     paths: FloatArray
+    felt_since: datetime | None = None
 
 
 def look_ahead(
@@ -53,6 +57,7 @@ def look_ahead(
     level: float,
     an_hour_ago: float,
     rng: np.random.Generator,
+    felt_at: float | None = None,
 ) -> Outlook | None:
     """Probability and time of a breach; null where the series has no threshold.
 
@@ -60,6 +65,7 @@ def look_ahead(
         history: up to now.
         usual_paths: (count, h), how the forecaster thinks it goes on.
         level, an_hour_ago: the value now and then, finer than the grid.
+        felt_at: from which value on others feel it; null: from its threshold on.
     """
     threshold = threshold_of(series)
     if threshold is None:
@@ -68,7 +74,9 @@ def look_ahead(
     values = prepare(history)
     sawtooth = find_resets(values if upward else -values)
     usual, ahead = _usual(values, history, usual_paths.shape[1])
-    growth = measure_growth(values, usual, history.step_s, level=level, an_hour_ago=an_hour_ago)
+    growth = measure_growth(
+        values, usual, history.step_s, level=level, an_hour_ago=an_hour_ago, inert=is_inert(series)
+    )
     count, steps = usual_paths.shape
     paths = usual_paths.copy()
     towards = growth.per_hour > 0 if upward else growth.per_hour < 0
@@ -77,25 +85,34 @@ def look_ahead(
         fills = fill_paths(level, growth, steps, history.step_s, filling, rng, sawtooth if upward else None)
         paths[:filling] = fills + (ahead - usual[-1])
     paths = history.bounds.clip(paths)
-    breach = breach_of(
-        paths,
-        level=level,
-        threshold=threshold,
-        upward=upward,
-        at=history.end,
-        step_s=history.step_s,
-        horizons_s=HORIZONS_S,
-    )
-    over, was_over = is_past(np.array([level, an_hour_ago]), threshold, upward=upward).tolist()
+
+    def crossing(edge: float) -> Breach:
+        return breach_of(
+            paths,
+            level=level,
+            threshold=edge,
+            upward=upward,
+            at=history.end,
+            step_s=history.step_s,
+            horizons_s=HORIZONS_S,
+        )
+
+    breach = crossing(threshold)
+    over = bool(is_past(np.array([level]), threshold, upward=upward)[0])
     return Outlook(
         case=_name(over, filling > count // 4, sawtooth, breach),
         breach=breach,
         growth=growth,
         sawtooth=sawtooth,
         level=level,
-        newly_over=over and not was_over,
+        felt=breach if felt_at is None or felt_at == threshold else crossing(felt_at),
         paths=paths,
     )
+
+
+def is_inert(series: Series) -> bool:
+    """Whether it fills and empties, and so goes on as it went; what is measured by the request jumps."""
+    return series.role in (Role.CAPACITY, Role.SATURATION)
 
 
 def _name(over: bool, filling: bool, sawtooth: Sawtooth | None, breach: Breach) -> Case:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import polars as pl
 
-from core.domain import Role, Series
-from models.breach import BELIEVED, NOTICED, SPANS_H
+from core.domain import Series
+from models.breach import BELIEVED, LASTED, NOTICED, SPANS_H
 from models.forecasters.pool import POOL
 from models.forecasters.pool_forecaster import PoolForecaster
 from models.forecasters.protocols import FloatArray, History
 from models.forecasters.selection import Choice
 from models.forecasters.widths import unrest
-from models.outlook import PATHS, Case, Outlook, look_ahead
+from models.outlook import PATHS, Case, Outlook, is_inert, look_ahead
 from models.thresholds import is_past, is_upward, threshold_of
 
 #: A value that returns over the threshold within this time is the same breach.
@@ -72,7 +72,7 @@ def kind_of(series: Series, case: Case) -> str:
     What fills and what is measured by the request are kept apart: one has an inertia, the other has not.
     """
     how = "fill" if case is Case.FILL else "other"
-    stock = "stock" if series.role in (Role.CAPACITY, Role.SATURATION) else "flow"
+    stock = "stock" if is_inert(series) else "flow"
     return f"{how}/{stock}/{series.metric}"
 
 
@@ -86,11 +86,26 @@ def find_breaches(seconds: FloatArray, values: FloatArray, threshold: float, *, 
     over = is_past(values, threshold, upward=upward)
     found: list[float] = []
     last_over = -np.inf
-    for index in np.flatnonzero(over[1:] & ~over[:-1]) + 1:
-        if seconds[index] - last_over > SAME_S:
+    for index in np.flatnonzero(over[1:] != over[:-1]) + 1:
+        if not over[index]:
+            last_over = float(seconds[index - 1])
+        elif seconds[index] - last_over > SAME_S:
             found.append(float(seconds[index]))
-        last_over = float(seconds[index])
     return np.array(found)
+
+
+def that_crept(
+    at_s: FloatArray, seconds: FloatArray, values: FloatArray, threshold: float, *, usual: float
+) -> FloatArray:
+    """Those breaches that could be foreseen: an hour before, part of the way from what is usual was behind.
+
+    Args:
+        at_s: from `find_breaches`, of the same seconds and values.
+    """
+    if not len(at_s) or threshold == usual:
+        return at_s
+    hour_before = values[np.maximum(np.searchsorted(seconds, at_s - 3_600, side="right") - 1, 0)]
+    return np.asarray(at_s[(hour_before - usual) / (threshold - usual) >= LASTED], dtype=np.float64)
 
 
 def find_rises(seen: FloatArray, threshold: float, *, upward: bool, season: int) -> list[int]:

@@ -1,12 +1,13 @@
 """Which breaches are said, from what was seen of every series: begun, going on, or taken back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from core.domain import (
     Band,
     Breach,
+    Event,
     Factor,
     GateResult,
     ModelRef,
@@ -20,8 +21,9 @@ from core.wording import format_value
 from models.breach import Growth
 from models.breach_text import say, say_follows, say_over, say_taken_back, usual_pace
 from models.forecasters.bundle import Prediction
-from models.knock_on import KnockOn, KnockOns
-from models.outlook import Case, Outlook
+from models.knock_on import AFTER_S, Cause, KnockOn, KnockOns
+from models.maintenance import is_planned
+from models.outlook import Case, Outlook, is_inert
 from models.thresholds import is_upward
 
 #: An alert begins at the first probability and ends below the second: in between it stays as it is.
@@ -35,7 +37,7 @@ class Seen:
     """What was seen of one series: its outlook without the courses, which are large.
 
     Attributes:
-        newly_over: it is over, and was not an hour ago.
+        felt, felt_since: see `Outlook`.
         band: what is expected at the next step.
     """
 
@@ -44,7 +46,8 @@ class Seen:
     breach: Breach
     growth: Growth
     level: float
-    newly_over: bool
+    felt: Breach
+    felt_since: datetime | None
     band: Band
 
     @classmethod
@@ -56,7 +59,8 @@ class Seen:
             breach=outlook.breach,
             growth=outlook.growth,
             level=outlook.level,
-            newly_over=outlook.newly_over,
+            felt=outlook.felt,
+            felt_since=outlook.felt_since,
             band=Band(
                 expected=expected,
                 lower=min(float(prediction.lower[0.95][0]), expected),
@@ -68,6 +72,15 @@ class Seen:
     def is_over(self) -> bool:
         return self.case is Case.OVER
 
+    def as_cause(self, now: datetime) -> Cause | None:
+        """What it may set off others as; null where nothing is to be expected of it, or no more."""
+        if self.felt_since is not None:
+            since_s = (now - self.felt_since).total_seconds()
+            return Cause(series=self.series, breach=self.felt, since_s=since_s) if since_s < AFTER_S else None
+        if self.felt.probability < DROP_BELOW:
+            return None
+        return Cause(series=self.series, breach=self.felt)
+
 
 def judge(
     seen: Mapping[int, Seen],
@@ -76,6 +89,7 @@ def judge(
     open_signals: Mapping[int, Signal],
     model: ModelRef,
     now: datetime,
+    events: Sequence[Event] = (),
 ) -> list[Signal]:
     """The signals that follow: new ones, open ones going on, and open ones taken back.
 
@@ -83,10 +97,12 @@ def judge(
 
     Args:
         seen: by `series_id`.
+        events: maintenance windows among them explain what is disturbed in them.
         edges: the service graph, (caller, callee).
         open_signals: what was said and is not over, by `series_id`.
     """
-    followed = follow(seen, knock_ons, edges, now)
+    followed = follow(seen, knock_ons, edges, now, events)
+    disturbed = disturbed_by_plan(seen, now, events) - set(followed)
     signals: dict[int, Signal] = {}
     # Causes first: what follows from one belongs to the same trouble, which began with the cause.
     for series_id in sorted(seen, key=lambda key: (key in followed, key)):
@@ -96,32 +112,53 @@ def judge(
             cause_id = cause.cause.series_id
             told = signals.get(cause_id) or open_signals.get(cause_id)
             since = told.started_at if told is not None else now
-        signal = _judge(one, cause, before, since, model, now)
+        signal = _judge(one, cause, before, since, model, now, planned=series_id in disturbed)
         if signal is not None:
             signals[series_id] = signal
     return list(signals.values())
 
 
+def disturbed_by_plan(seen: Mapping[int, Seen], now: datetime, events: Sequence[Event]) -> set[int]:
+    """Series whose course tells nothing now, for their service is in maintenance; what fills goes on filling in it."""
+    return {
+        key
+        for key, one in seen.items()
+        if not is_inert(one.series) and is_planned(one.series.service, now, now, events)
+    }
+
+
 def follow(
-    seen: Mapping[int, Seen], knock_ons: KnockOns, edges: Iterable[tuple[str, str]], now: datetime
+    seen: Mapping[int, Seen],
+    knock_ons: KnockOns,
+    edges: Iterable[tuple[str, str]],
+    now: datetime,
+    events: Sequence[Event] = (),
 ) -> dict[int, KnockOn]:
     """The knock-on breaches that are likelier than what the series shows itself, by `series_id`."""
+    disturbed = disturbed_by_plan(seen, now, events)
     causes = {
-        key: (one.series, one.breach)
+        key: cause
         for key, one in seen.items()
-        if (one.newly_over if one.is_over else one.breach.probability >= DROP_BELOW)
+        if key not in disturbed and (cause := one.as_cause(now)) is not None
     }
     effects = [one.series for one in seen.values() if not one.is_over]
     expected = knock_ons.expect(causes, effects, edges, now)
     return {
         key: found
         for key, found in expected.items()
-        if found.breach.probability > seen[key].breach.probability
+        if key in disturbed or found.breach.probability > seen[key].breach.probability
     }
 
 
 def _judge(
-    seen: Seen, cause: KnockOn | None, before: Signal | None, since: datetime, model: ModelRef, now: datetime
+    seen: Seen,
+    cause: KnockOn | None,
+    before: Signal | None,
+    since: datetime,
+    model: ModelRef,
+    now: datetime,
+    *,
+    planned: bool,
 ) -> Signal | None:
     """The signal of one series, begun at `since` where it is new; null where nothing is to be said."""
     series = seen.series
@@ -156,6 +193,13 @@ def _judge(
                 passed=breach.probability >= RAISE_AT or was_sent,
                 reason=f"the probability is {breach.probability:.0%}; an alert begins at {RAISE_AT:.0%} "
                 f"and ends below {DROP_BELOW:.0%}",
+            ),
+            GateResult(
+                gate="unplanned",
+                passed=not planned or was_sent,
+                reason="within a planned maintenance window"
+                if planned
+                else "in no planned maintenance window",
             ),
         ),
         breach=breach,

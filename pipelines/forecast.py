@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,9 @@ import polars as pl
 from core.domain import ModelRef, Series, Signal, SignalKind
 from core.errors import InsufficientDataError, ModelUnavailableError
 from models.forecasters.bundle import ForecasterBundle, Prediction
-from models.outlook import Outlook, look_ahead
+from models.outlook import Case, Outlook, look_ahead
+from models.past_breaches import find_breaches
+from models.thresholds import is_past, is_upward
 from pipelines.breach_signals import Seen, judge, urgency
 from pipelines.parallel import chunked
 from pipelines.present import present
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from pipelines.wiring import Platform
 
 NEWEST_SAMPLES = 3
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CHUNK = 200
 
 
@@ -98,7 +100,8 @@ def forecast(
     if frames:
         platform.store.forecasts.publish(pl.concat(frames), made_at=now, model=model)
     edges = service_graph(platform.settings.service_graph, platform.store.series.find())
-    judged = judge(seen, bundle.knock_ons, edges, open_signals, model, now)
+    events = platform.store.events.between(now - DAY, now + DAY)
+    judged = judge(seen, bundle.knock_ons, edges, open_signals, model, now, events)
     platform.store.signals.upsert(judged)
     found = [one for one in judged if one.ended_at is None]
     sent = sorted((one for one in found if one.stopped_by is None), key=urgency)
@@ -139,11 +142,33 @@ def look(
     level = _level(recent, now, float(known[-1]))
     before = _level(recent.filter(pl.col("ts") < now - HOUR), now - HOUR, level)
     rng = np.random.default_rng([bundle.seed, series_id % 2**32, int(now.timestamp()), 1])
-    outlook = look_ahead(series, history, bundle.paths(prediction), level=level, an_hour_ago=before, rng=rng)
-    if outlook is None:
+    felt_at = bundle.knock_ons.felt_at(series)
+    outlook = look_ahead(
+        series, history, bundle.paths(prediction), level=level, an_hour_ago=before, rng=rng, felt_at=felt_at
+    )
+    if outlook is None or felt_at is None:
         return prediction, None
+    felt_since = _since(recent.filter(pl.col("ts") < now), felt_at, level, upward=is_upward(series))
+    felt = outlook.felt
+    if felt_since is None:
+        # What is over its threshold and not yet where it is felt goes on filling.
+        onwards = Case.FILL if outlook.case is Case.OVER else outlook.case
+        felt = bundle.hindsight.correct(felt, series, onwards, now)
     breach = bundle.hindsight.correct(outlook.breach, series, outlook.case, now)
-    return prediction, replace(outlook, breach=breach)
+    return prediction, replace(outlook, breach=breach, felt=felt, felt_since=felt_since)
+
+
+def _since(samples: pl.DataFrame, edge: float, level: float, *, upward: bool) -> datetime | None:
+    """When a series came to where it is, at `edge` or on its bad side; null where it is on the good side."""
+    if not is_past(np.array([level]), edge, upward=upward)[0]:
+        return None
+    known = samples.filter(pl.col("value").is_finite())
+    seconds = known.get_column("ts").dt.epoch("us").to_numpy() / 1e6
+    values = known.get_column("value").rolling_median(NEWEST_SAMPLES, min_samples=1).to_numpy()
+    came = find_breaches(seconds, values, edge, upward=upward)
+    # Over from the first value on: since then at the latest.
+    first = came[-1] if len(came) else seconds[0] if len(seconds) else 0.0
+    return datetime.fromtimestamp(float(first), UTC)
 
 
 def _level(samples: pl.DataFrame, at: datetime, otherwise: float) -> float:

@@ -9,7 +9,7 @@ import polars as pl
 from core.domain import Event, EventKind, Series, Signal, SignalKind
 from core.errors import InsufficientDataError
 from core.frames import EXCLUSIONS
-from models.findings import MAINTENANCE_LASTS
+from models.maintenance import MAINTENANCE_LASTS
 
 if TYPE_CHECKING:
     from pipelines.wiring import Platform

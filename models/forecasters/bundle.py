@@ -32,7 +32,7 @@ from models.forecasters.widths import Widths, unrest
 from models.hindsight import Hindsight
 from models.knock_on import KnockOns
 
-FORMAT = 3
+FORMAT = 4
 #: Long form of forecasts.
 FORECASTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "series_id": pl.Int64,

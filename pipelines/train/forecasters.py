@@ -20,8 +20,8 @@ from models.forecasters.protocols import History
 from models.forecasters.selection import Choice, Plan, select, shares_of
 from models.forecasters.shares import Candidate, with_candidates
 from models.hindsight import learn_hindsight
-from models.knock_on import learn_knock_ons
 from models.past_breaches import PastBreaches, PastLook, look_back
+from models.past_knock_ons import learn_knock_ons
 from pipelines.learning_window import holidays_to_come, read_exclusions
 from pipelines.parallel import chunked, map_chunks
 from pipelines.present import present
@@ -115,7 +115,11 @@ def train_forecasters(
         trees=trees,
         hindsight=learn_hindsight(looks),
         knock_ons=learn_knock_ons(
-            past.breaches, series.values(), graph, span_s=(now - start).total_seconds()
+            past.breaches,
+            series.values(),
+            graph,
+            span_s=(now - start).total_seconds(),
+            heights=past.heights,
         ),
     )
     episodes = {look.episode for look in looks if look.came_s is not None}

@@ -8,7 +8,10 @@ import polars as pl
 from core.domain import Series
 from models.forecasters.history import on_grid
 from models.forecasters.protocols import FloatArray, History
-from models.past_breaches import PastBreaches, find_breaches, find_rises
+from models.knock_on import EFFECTS, WAYS, level_on_way
+from models.outlook import is_inert
+from models.past_breaches import PastBreaches, find_breaches, find_rises, that_crept
+from models.past_knock_ons import Breached, Heights
 from models.thresholds import is_upward, threshold_of
 
 #: Breaches of a metric that are looked back on; more teach little and cost seconds.
@@ -23,11 +26,13 @@ class PastOfFleet:
     """Finds the breaches of one series after the other, and keeps count.
 
     Attributes:
-        breaches: series_id -> epoch seconds of all its breaches, of each series that had any.
+        breaches: by `series_id`, of each series that had any.
+        heights: series_id -> how high it rose, of each that others may be felt in.
     """
 
     def __init__(self) -> None:
-        self.breaches: dict[int, FloatArray] = {}
+        self.breaches: dict[int, Breached] = {}
+        self.heights: dict[int, Heights] = {}
         self._breached = _Budget(MOST_OF_A_METRIC)
         self._tried = _Budget(TRIED_OF_A_METRIC)
 
@@ -48,7 +53,13 @@ class PastOfFleet:
         upward = is_upward(series)
         at_s = find_breaches(seconds, values, threshold, upward=upward)
         if len(at_s):
-            self.breaches[series.series_id] = at_s
+            foreseen = _foreseen(series, at_s, seconds, values)
+            self.breaches[series.series_id] = Breached(came=at_s, foreseen=foreseen)
+        if series.role in EFFECTS:
+            start_s, hours = history.start.timestamp(), len(history) * history.step_s // 3_600
+            found = Heights.of(series, seconds, values, start_s=start_s, hours=hours)
+            if found is not None:
+                self.heights[series.series_id] = found
         newest = at_s[len(at_s) - self._breached.take(series, len(at_s)) :]
         if not len(newest) and not self._tried.left(series):
             return None
@@ -63,6 +74,19 @@ class PastOfFleet:
         return PastBreaches(
             at_s=tuple(newest.tolist()), tried=tuple(tried), seen=seen, seconds=seconds, values=values
         )
+
+
+def _foreseen(
+    series: Series, at_s: FloatArray, seconds: FloatArray, values: FloatArray
+) -> tuple[FloatArray, ...]:
+    """When it came to each level from which others may feel it; what has no inertia: when it crept to its threshold."""
+    if is_inert(series):
+        levels = dict.fromkeys(level_on_way(series, way) for way in WAYS)
+        upward = is_upward(series)
+        return tuple(find_breaches(seconds, values, one, upward=upward) for one in levels if one is not None)
+    threshold = threshold_of(series)
+    assert threshold is not None  # noqa: S101 - it breached
+    return (that_crept(at_s, seconds, values, threshold, usual=float(np.median(values))),)
 
 
 class _Budget:

@@ -21,11 +21,12 @@ from models.forecasters.history import histories
 from models.forecasters.protocols import FloatArray
 from models.forecasters.selection import Plan, select
 from models.hindsight import learn_hindsight
-from models.knock_on import learn_knock_ons
-from models.outlook import HORIZONS_S, Case
+from models.maintenance import is_planned
+from models.outlook import HORIZONS_S, Case, is_inert
 from models.past_breaches import SAME_S, PastLook, find_breaches, look_back
+from models.past_knock_ons import learn_knock_ons
 from models.thresholds import threshold_of
-from pipelines.breach_signals import DROP_BELOW, RAISE_AT, Seen, follow, judge
+from pipelines.breach_signals import DROP_BELOW, RAISE_AT, Seen, disturbed_by_plan, follow, judge
 from pipelines.forecast import look
 from pipelines.service_graph import Edges, service_graph
 from pipelines.sources.simulated import SimulatedFleet
@@ -55,6 +56,9 @@ class Tally:
     said_and_came: int = 0
     came: int = 0
     came_and_said: int = 0
+    #: Breaches in planned maintenance, which are not among those above.
+    planned: int = 0
+    planned_and_said: int = 0
     crept: int = 0
     crept_and_said: int = 0
     ranges: int = 0
@@ -107,8 +111,9 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
     for hour in range(JUDGED_DAYS * 24 - LOOK_H):
         now = start + timedelta(hours=hour)
         seen = {key: _see(bundle, one, now, is_open=key in alerts) for key, one in walked.items()}
-        followed = follow(seen, bundle.knock_ons, edges, now)
-        for signal in judge(seen, bundle.knock_ons, edges, alerts, MODEL, now):
+        followed = follow(seen, bundle.knock_ons, edges, now, fleet.events)
+        disturbed = disturbed_by_plan(seen, now, fleet.events) - set(followed)
+        for signal in judge(seen, bundle.knock_ons, edges, alerts, MODEL, now, fleet.events):
             assert signal.series_id is not None
             alerts.pop(signal.series_id, None)
             if signal.ended_at is None:
@@ -120,7 +125,9 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
                 one.alerted_since = None
             elif one.alerted_since is None:
                 one.alerted_since = now
-            _count(one, seen[key], breach, now, tallies[group_of(one.entry.series) or ""])
+            # What maintenance disturbs tells nothing and is told to nobody.
+            tally = None if key in disturbed else tallies[group_of(one.entry.series) or ""]
+            _count(one, seen[key], breach, now, tally)
     last = start + timedelta(hours=JUDGED_DAYS * 24 - LOOK_H)
     for one in walked.values():
         tally = tallies[group_of(one.entry.series) or ""]
@@ -131,6 +138,12 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
                     begin - timedelta(hours=BEFORE_H) <= at <= end + timedelta(hours=AFTER_H)
                     for begin, end in one.creeps
                 )
+                if not is_inert(one.entry.series) and is_planned(
+                    one.entry.series.service, at, at, fleet.events
+                ):
+                    tally.planned += 1
+                    tally.planned_and_said += was_said
+                    continue
                 tally.came += 1
                 tally.came_and_said += was_said
                 tally.crept += crept
@@ -169,7 +182,9 @@ def _train(
         entries,
         seed=seed,
         hindsight=learn_hindsight(looks),
-        knock_ons=learn_knock_ons(past_of.breaches, series.values(), edges, span_s=span_s),
+        knock_ons=learn_knock_ons(
+            past_of.breaches, series.values(), edges, span_s=span_s, heights=past_of.heights
+        ),
     )
 
 
@@ -215,19 +230,21 @@ def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool)
     growth = max((known[-1] - known[-1 - 12 * hours]) / hours for hours in (1, 2, 3, 6))
     ahead = known[-1] + max(1.5 * one.largest_rise, 2 * LOOK_H * growth)
     if known[-1] < one.threshold and ahead < one.threshold and not is_open:
+        never = Breach(
+            threshold=one.threshold,
+            probability=0.0,
+            horizon_s=LOOK_H * 3_600,
+            when=None,
+            probability_by_horizon_s=dict.fromkeys(HORIZONS_S, 0.0),
+        )
         return Seen(
             series=series,
             case=Case.CLEAR,
-            breach=Breach(
-                threshold=one.threshold,
-                probability=0.0,
-                horizon_s=LOOK_H * 3_600,
-                when=None,
-                probability_by_horizon_s=dict.fromkeys(HORIZONS_S, 0.0),
-            ),
+            breach=never,
+            felt=never,
+            felt_since=None,
             growth=Growth(per_hour=0.0, span_s=3_600, usual_per_hour=0.0, weight=0.0),
             level=float(known[-1]),
-            newly_over=False,
             band=Band(expected=0.0, lower=0.0, upper=0.0),
         )
     prediction, outlook = look(bundle, series, one.samples.filter(pl.col("ts") < now), now)
@@ -235,10 +252,11 @@ def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool)
     return Seen.of(series, outlook, prediction)
 
 
-def _count(one: Walked, seen: Seen, breach: Breach, now: datetime, tally: Tally) -> None:
-    """What is said of one series at one hour, against what came."""
-    if seen.is_over:
-        one.soon_since, one.over_at = None, now
+def _count(one: Walked, seen: Seen, breach: Breach, now: datetime, tally: Tally | None) -> None:
+    """What is said of one series at one hour, against what came; null as tally: nothing is said."""
+    if seen.is_over or tally is None:
+        one.soon_since = None
+        one.over_at = now if seen.is_over else one.over_at
         return
     if one.over_at is not None and (now - one.over_at).total_seconds() < SAME_S:
         return
@@ -278,6 +296,8 @@ def wilson(share: float, n: int) -> str:
 def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
     """The figures of one group; intervals count breaches, for looks before the same breach are alike."""
     said, came = tally.said_and_came / max(tally.said, 1), tally.came_and_said / max(tally.came, 1)
+    every = tally.came + tally.planned
+    of_every = (tally.came_and_said + tally.planned_and_said) / max(every, 1)
     crept = tally.crept_and_said / max(tally.crept, 1)
     breaches = len(tally.breaches_in_range)
     holds = tally.in_range / max(tally.ranges, 1)
@@ -286,6 +306,13 @@ def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
     measured: list[tuple[str, int, float, str, float | str]] = [
         (f"said within {SOON_H} h, and it comes", tally.said, said, wilson(said, tally.said), 0.8),
         ("comes, and was said", tally.came, came, wilson(came, tally.came), 0.8),
+        (
+            "the same, with those in planned maintenance",
+            every,
+            of_every,
+            wilson(of_every, every),
+            "",
+        ),
         ("comes by its own growth, and was said", tally.crept, crept, wilson(crept, tally.crept), 0.8),
         ("median lead of the alert, h", len(tally.leads_h), lead, "", 3.0),
         ("P10 to P90 holds the time, of hours", tally.ranges, holds, wilson(holds, breaches), 0.8),

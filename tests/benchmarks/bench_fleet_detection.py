@@ -28,7 +28,8 @@ from core.domain import EventKind, Incident, Series, Signal
 from core.frames import EXCLUSIONS
 from models.budget import OTHERS
 from models.detection import DetectorBundle
-from models.findings import MAINTENANCE_LASTS, anomaly_signals
+from models.findings import anomaly_signals
+from models.maintenance import MAINTENANCE_LASTS
 from models.thresholds import threshold_of
 from pipelines.learning_window import AFTER_INCIDENT, BEFORE_INCIDENT
 from pipelines.sources.simulated import SimulatedFleet

@@ -1,5 +1,6 @@
 """The named cases: what is a breach to come, and what only looks like one."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -30,7 +31,13 @@ DISK = Series(
 )
 
 
-def outlook(values: FloatArray, series: Series = DISK, *, an_hour_ago: float | None = None) -> Outlook:
+def outlook(
+    values: FloatArray,
+    series: Series = DISK,
+    *,
+    an_hour_ago: float | None = None,
+    felt_at: float | None = None,
+) -> Outlook:
     """What is said of a series whose past is `values`, hourly."""
     history = History(
         values=values,
@@ -52,6 +59,7 @@ def outlook(values: FloatArray, series: Series = DISK, *, an_hour_ago: float | N
         level=float(values[-1]),
         an_hour_ago=float(values[-2]) if an_hour_ago is None else an_hour_ago,
         rng=rng,
+        felt_at=felt_at,
     )
     assert found is not None
     return found
@@ -94,6 +102,27 @@ def test_a_step_is_not_growth() -> None:
     values = np.full(480, 40.0) + noise(480)
     values[-3:] += 25
     assert outlook(values).breach.probability < 0.2
+
+
+def test_a_jump_of_what_is_measured_by_the_request_is_no_growth_yet() -> None:
+    latency = replace(DISK, metric="latency_p99_seconds", unit="seconds", role=Role.LATENCY)
+    calm = np.full(480, 30.0) + noise(480)
+    jumped = np.concatenate([calm, [80.0]])
+    crept = np.concatenate([calm, 30 + 12.0 * np.arange(1, 5)])
+    assert outlook(jumped).growth.weight > 0.5
+    assert outlook(jumped, latency).breach.probability < 0.2
+    assert outlook(crept, latency).breach.probability > 0.5
+
+
+def test_another_level_may_be_felt_later_than_the_threshold() -> None:
+    values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)]) + noise(487)
+    found = outlook(values, felt_at=LIMIT * 1.01)
+    assert found.felt.threshold == LIMIT * 1.01
+    assert found.felt.probability <= found.breach.probability
+    assert found.felt.when is not None
+    assert found.breach.when is not None
+    assert found.felt.when.p50 > found.breach.when.p50
+    assert outlook(values).felt == outlook(values).breach
 
 
 def test_daily_peaks_that_always_come_close_do_not_breach() -> None:

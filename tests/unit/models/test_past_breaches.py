@@ -8,7 +8,7 @@ from core.domain import Role, Series
 from models.forecasters.protocols import FloatArray, History
 from models.forecasters.selection import Plan, select
 from models.outlook import HORIZONS_S, Case
-from models.past_breaches import PastBreaches, PastLook, find_breaches, find_rises, look_back
+from models.past_breaches import PastBreaches, PastLook, find_breaches, find_rises, look_back, that_crept
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DISK = Series(
@@ -31,6 +31,24 @@ def test_a_value_that_returns_soon_is_the_same_breach() -> None:
     values[[5, 7, 15]] = 10.0
     assert find_breaches(seconds, values, 9.0, upward=True).tolist() == [5 * 3_600, 15 * 3_600]
     assert find_breaches(seconds, -values, -9.0, upward=False).tolist() == [5 * 3_600, 15 * 3_600]
+
+
+def test_a_breach_that_lasts_ends_when_it_was_over_for_the_last_time() -> None:
+    seconds = np.arange(0, 20 * 3_600, 3_600, dtype=np.float64)
+    values = np.zeros(20)
+    values[[0, 5, 6, 7, 8, 9, 10, 12, 17]] = 10.0
+    assert find_breaches(seconds, values, 9.0, upward=True).tolist() == [5 * 3_600, 17 * 3_600]
+
+
+def test_what_jumped_was_not_to_be_foreseen() -> None:
+    seconds = np.arange(0, 20 * 3_600, 3_600, dtype=np.float64)
+    values = np.full(20, 1.0)
+    values[[5, 11, 12, 13]] = [10.0, 4.0, 7.0, 10.0]
+    at_s = find_breaches(seconds, values, 9.0, upward=True)
+    assert at_s.tolist() == [5 * 3_600, 13 * 3_600]
+    assert that_crept(at_s, seconds, values, 9.0, usual=1.0).tolist() == [13 * 3_600]
+    assert that_crept(at_s, seconds, -values, -9.0, usual=-1.0).tolist() == [13 * 3_600]
+    assert that_crept(np.empty(0), seconds, values, 9.0, usual=1.0).tolist() == []
 
 
 def test_looking_back_knows_nothing_that_came_later() -> None:

@@ -1,0 +1,94 @@
+"""Breach signals: what maintenance disturbs wakes nobody, and what it fills does; who may be a cause of others."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.domain import Band, Breach, Event, EventKind, ModelRef, Role, Series, Signal, TimeRange
+from models.breach import Growth
+from models.knock_on import AFTER_S, Habit, KnockOns
+from models.outlook import Case
+from pipelines.breach_signals import Seen, follow, judge
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+MODEL = ModelRef(name="forecaster", version=1, run_id="r")
+DISK = Series(tenant="t", service="db", metric="disk_used_bytes", unit="bytes", role=Role.CAPACITY, limit=1e9)
+SLOW = Series(
+    tenant="t", service="db", metric="latency_seconds", unit="seconds", role=Role.LATENCY, slo_threshold=0.5
+)
+ERRORS = Series(
+    tenant="t", service="db", metric="error_ratio", unit="ratio", role=Role.ERRORS, slo_threshold=0.02
+)
+HABIT = Habit(causes=9, followed=9, share=0.95, lag_s=(0.0, 60.0, 600.0, 1_200.0, 1_800.0))
+KNOWN = KnockOns(by_kind={(metric, ERRORS.metric, False): HABIT for metric in (DISK.metric, SLOW.metric)})
+
+
+def breach(probability: float) -> Breach:
+    when = TimeRange(p10=NOW + HOUR, p50=NOW + 2 * HOUR, p90=NOW + 2.5 * HOUR)
+    told = {10_800: probability, 86_400: probability}
+    return Breach(
+        threshold=1.0, probability=probability, horizon_s=86_400, when=when, probability_by_horizon_s=told
+    )
+
+
+def seen(
+    series: Series, probability: float, *, case: Case = Case.FILL, felt_since: datetime | None = None
+) -> Seen:
+    return Seen(
+        series=series,
+        case=case,
+        breach=breach(probability),
+        felt=breach(probability),
+        felt_since=felt_since,
+        growth=Growth(per_hour=1.0, span_s=3_600, usual_per_hour=0.0, weight=1.0),
+        level=0.5,
+        band=Band(expected=0.5, lower=0.4, upper=0.6),
+    )
+
+
+def window(start_h: float, end_h: float, service: str = "db") -> Event:
+    at, until = NOW + start_h * HOUR, NOW + end_h * HOUR
+    return Event(tenant="t", service=service, kind=EventKind.MAINTENANCE, at=at, until=until)
+
+
+def signal_of(one: Seen, *events: Event, known: Signal | None = None) -> Signal:
+    before = {} if known is None else {one.series.series_id: known}
+    [signal] = judge({one.series.series_id: one}, KnockOns(), (), before, MODEL, NOW, events)
+    return signal
+
+
+@pytest.mark.parametrize("case", [Case.OVER, Case.FILL])
+def test_what_maintenance_disturbs_is_kept_and_wakes_nobody(case: Case) -> None:
+    one = seen(SLOW, 1.0, case=case, felt_since=NOW - 0.2 * HOUR)
+    assert signal_of(one, window(-1, 1)).stopped_by == "unplanned"
+    assert signal_of(one, window(-5, -2)).stopped_by is None
+    assert signal_of(one, window(-1, 1, service="other")).stopped_by is None
+    assert signal_of(one, window(-1, 1, service="*")).stopped_by == "unplanned"
+
+
+def test_what_people_know_of_does_not_vanish_in_maintenance() -> None:
+    one = seen(SLOW, 1.0)
+    assert signal_of(one, window(-1, 1), known=signal_of(one)).stopped_by is None
+
+
+def test_a_disk_goes_on_filling_in_maintenance() -> None:
+    assert signal_of(seen(DISK, 0.9), window(-1, 1)).stopped_by is None
+
+
+def followed(cause: Seen, *events: Event) -> bool:
+    found = {one.series.series_id: one for one in (cause, seen(ERRORS, 0.0, case=Case.CLEAR))}
+    return ERRORS.series_id in follow(found, KNOWN, (), NOW, events)
+
+
+def test_what_maintenance_disturbs_sets_off_nothing_and_what_fills_does() -> None:
+    assert followed(seen(SLOW, 0.9))
+    assert not followed(seen(SLOW, 0.9), window(-1, 1))
+    assert followed(seen(DISK, 0.9), window(-1, 1))
+
+
+def test_a_cause_is_one_from_when_it_is_felt_until_all_that_follows_has_come() -> None:
+    assert followed(seen(DISK, 1.0, case=Case.OVER))
+    assert followed(seen(DISK, 1.0, case=Case.OVER, felt_since=NOW - 0.1 * HOUR))
+    assert not followed(seen(DISK, 1.0, case=Case.OVER, felt_since=NOW - timedelta(seconds=AFTER_S)))
+    assert not followed(seen(DISK, 0.2))
