@@ -38,7 +38,7 @@ def test_a_line_has_its_own_slope() -> None:
     assert slopes[20:] == pytest.approx(0.25 * 12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VALUES)
 def test_the_slope_is_that_of_a_naive_loop(values: np.ndarray) -> None:
     fast = run(windows.slope_per_h(pl.col("x"), 12, 12.0), values)
@@ -47,7 +47,7 @@ def test_the_slope_is_that_of_a_naive_loop(values: np.ndarray) -> None:
     assert fast[known] == pytest.approx(slow[known], abs=1e-8)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VALUES, st.floats(-50, 50), st.floats(0.1, 10))
 def test_slopes_ignore_shifts_and_follow_scales(values: np.ndarray, shift: float, scale: float) -> None:
     expression = windows.slope_per_h(pl.col("x"), 12, 12.0)
@@ -55,7 +55,7 @@ def test_slopes_ignore_shifts_and_follow_scales(values: np.ndarray, shift: float
     assert moved == pytest.approx(run(expression, values) * scale, abs=1e-6, nan_ok=True)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VALUES, VALUES)
 def test_no_window_feature_looks_ahead(values: np.ndarray, other: np.ndarray) -> None:
     level = windows.mean(pl.col("x"), 3)

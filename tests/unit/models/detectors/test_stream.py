@@ -47,14 +47,14 @@ def test_on_quiet_data_p_below_alpha_happens_alpha_of_the_time(alpha: float) -> 
     assert np.mean(shares) == pytest.approx(alpha, rel=0.6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(scale=st.sampled_from([2.0**-8, 0.25, 4.0, 2.0**10]), seed=st.integers(0, 5))
 def test_the_unit_of_the_values_does_not_matter(scale: float, seed: int) -> None:
     values = course(4, seed)
     np.testing.assert_allclose(run(values * scale)[:, EVIDENCE], run(values)[:, EVIDENCE], atol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cut=st.integers(10, 1000), seed=st.integers(0, 5), junk=st.floats(-1e6, 1e6))
 def test_the_future_never_changes_a_past_score(cut: int, seed: int, junk: float) -> None:
     values = course(4, seed)
