@@ -51,7 +51,8 @@ def say_follows(series: Series, found: KnockOn, *, at: datetime, upward: bool = 
     if found.breach.when is not None:
         what += f" {format_when(found.breach.when, at)}"
     cause, habit = what_happens(found.cause, upward=is_upward(found.cause)), found.habit
-    return f"{what}, because {cause}, as {habit.followed} of {habit.causes} times before"
+    where = "before" if habit.own else "elsewhere"
+    return f"{what}, because {cause}, as {habit.followed} of {habit.causes} times {where}"
 
 
 def usual_pace(growth: Growth, unit: str) -> str:

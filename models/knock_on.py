@@ -43,23 +43,24 @@ class Habit:
     """What followed breaches of a cause.
 
     Attributes:
-        causes, followed: breaches of the cause that were looked at, and how many of them the effect followed; those of
-            all pairs alike where this cause never breached.
+        causes, followed: breaches of the cause that were looked at, and how many of them the effect followed.
+        own: these are breaches of this cause; false: of others alike, for none of this one is known that was foreseen.
         share: how often it will follow the next, 0 to 1; where few were seen, drawn towards others alike.
         lag_s: quantiles of effect less cause, in seconds, at `LAGS_AT`; below 0 where the effect came first.
     """
 
     causes: int
     followed: int
+    own: bool
     share: float
     lag_s: tuple[float, ...]
 
     def row(self) -> tuple[float, ...]:
-        return self.causes, self.followed, self.share, *self.lag_s
+        return self.causes, self.followed, self.own, self.share, *self.lag_s
 
     @classmethod
-    def of(cls, causes: int, followed: int, share: float, *lag_s: float) -> "Habit":
-        return cls(causes=causes, followed=followed, share=share, lag_s=lag_s)
+    def of(cls, causes: int, followed: int, own: bool, share: float, *lag_s: float) -> "Habit":
+        return cls(causes=causes, followed=followed, own=own, share=share, lag_s=lag_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,7 +197,7 @@ def _habit_of(pairs: Sequence[_Pair]) -> Habit | None:
     if not lags or share < ABOVE_CHANCE * _chance(pairs):
         return None
     lag_s = tuple(float(lag) for lag in np.quantile(lags, LAGS_AT))
-    return Habit(causes=causes, followed=len(lags), share=share, lag_s=lag_s)
+    return Habit(causes=causes, followed=len(lags), own=False, share=share, lag_s=lag_s)
 
 
 def _pairs_of(
@@ -212,15 +212,17 @@ def _pairs_of(
     chance = _chance(pairs)
     found: dict[tuple[int, int], Habit] = {}
     for pair in pairs:
-        share, effect = habit.share, heights.get(pair.ids[1])
+        told, effect = habit, heights.get(pair.ids[1])
         if effect is not None and len(reached):
-            share = _drawn(int((reached >= effect.bar).sum()), len(reached), chance)
+            followed, causes = int((reached >= effect.bar).sum()), len(reached)
+            share = _drawn(followed, causes, chance)
+            told = replace(habit, causes=causes, followed=followed, share=share)
         if len(pair.times):
             followed, causes = len(pair.lags_s), len(pair.times)
-            share = _drawn(followed, causes, share)
-            found[pair.ids] = replace(habit, causes=causes, followed=followed, share=share)
-        elif effect is not None:
-            found[pair.ids] = replace(habit, share=share)
+            share = _drawn(followed, causes, told.share)
+            told = replace(habit, causes=causes, followed=followed, own=True, share=share)
+        if told is not habit:
+            found[pair.ids] = told
     return found
 
 

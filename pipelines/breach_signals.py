@@ -230,7 +230,7 @@ def _factors(seen: Seen, cause: KnockOn | None) -> tuple[Factor, ...]:
                 name=f"follows_{cause.cause.metric}",
                 value=cause.habit.share,
                 contribution=cause.breach.probability,
-                text=f"followed {cause.cause.name} {cause.habit.followed} of {cause.habit.causes} times",
+                text=_say_followed(cause),
             ),
         )
     growth, unit = seen.growth, seen.series.unit
@@ -246,6 +246,16 @@ def _factors(seen: Seen, cause: KnockOn | None) -> tuple[Factor, ...]:
             text=f"{verb} {format_value(abs(growth.per_hour), unit)}/h over {hours} h; "
             f"usual: {usual_pace(growth, unit)}",
         ),
+    )
+
+
+def _say_followed(cause: KnockOn) -> str:
+    habit = cause.habit
+    times = f"{habit.followed} of {habit.causes} times"
+    return (
+        f"followed {cause.cause.name} {times}"
+        if habit.own
+        else f"followed {cause.cause.metric} {times} elsewhere"
     )
 
 

@@ -227,6 +227,14 @@ def test_the_text_names_the_cause_and_the_evidence() -> None:
     )
 
 
+def test_what_is_only_known_of_others_is_said_to_be_elsewhere() -> None:
+    disk, errors = replace(DISK, service="new"), replace(ERRORS, service="new")
+    found = learn(19).expect(
+        {disk.series_id: Cause(series=disk, breach=foreseen(0.9))}, (errors,), EDGES, NOW
+    )
+    assert say_follows(errors, found[errors.series_id], at=NOW).endswith("as 19 of 20 times elsewhere")
+
+
 def test_what_was_learned_survives_json() -> None:
     known = learn(12, caller=4)
     assert KnockOns.from_json(json.loads(json.dumps(known.to_json()))) == known

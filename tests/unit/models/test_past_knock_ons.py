@@ -75,7 +75,20 @@ def test_what_it_did_itself_counts_too() -> None:
 def test_a_pair_that_never_breached_is_told_of_by_the_evidence_of_the_others() -> None:
     known = shares(0.05, once=False)
     pair = known.by_pair[replace(DISK, service="b").series_id, replace(ERRORS, service="b").series_id]
-    assert (pair.followed, pair.causes) == (8, 8)
+    assert (pair.followed, pair.causes, pair.own) == (8, 8, False)
+    high = shares(0.5, once=False)
+    pair = high.by_pair[
+        replace(DISK, service="b").series_id,
+        replace(ERRORS, service="b", slo_threshold=0.5).series_id,
+    ]
+    assert (pair.followed, pair.causes, pair.own) == (0, 8, False)
+
+
+def test_what_it_did_itself_is_told_as_its_own() -> None:
+    known = shares(0.05, once=True)
+    errors = replace(ERRORS, service="b", slo_threshold=0.05)
+    pair = known.by_pair[replace(DISK, service="b").series_id, errors.series_id]
+    assert (pair.followed, pair.causes, pair.own) == (0, 1, True)
 
 
 def test_what_could_not_be_foreseen_teaches_nothing_of_what_is() -> None:

@@ -1,5 +1,6 @@
 """Breach signals: what maintenance disturbs wakes nobody, and what it fills does; who may be a cause of others."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,7 +21,7 @@ SLOW = Series(
 ERRORS = Series(
     tenant="t", service="db", metric="error_ratio", unit="ratio", role=Role.ERRORS, slo_threshold=0.02
 )
-HABIT = Habit(causes=9, followed=9, share=0.95, lag_s=(0.0, 60.0, 600.0, 1_200.0, 1_800.0))
+HABIT = Habit(causes=9, followed=9, own=True, share=0.95, lag_s=(0.0, 60.0, 600.0, 1_200.0, 1_800.0))
 KNOWN = KnockOns(by_kind={(metric, ERRORS.metric, False): HABIT for metric in (DISK.metric, SLOW.metric)})
 
 
@@ -85,6 +86,22 @@ def test_what_maintenance_disturbs_sets_off_nothing_and_what_fills_does() -> Non
     assert followed(seen(SLOW, 0.9))
     assert not followed(seen(SLOW, 0.9), window(-1, 1))
     assert followed(seen(DISK, 0.9), window(-1, 1))
+
+
+def test_a_reason_says_whether_it_is_the_series_own_or_of_others_alike() -> None:
+    cause, effect = seen(DISK, 0.9), seen(ERRORS, 0.0, case=Case.CLEAR)
+    found = {one.series.series_id: one for one in (cause, effect)}
+
+    def reason(known: KnockOns) -> str:
+        signals = judge(found, known, (), {}, MODEL, NOW)
+        [signal] = [one for one in signals if one.series_id == ERRORS.series_id]
+        return signal.factors[0].text
+
+    alike = replace(HABIT, own=False)
+    assert reason(KNOWN) == "followed db/disk_used_bytes 9 of 9 times"
+    assert reason(KnockOns(by_kind={(DISK.metric, ERRORS.metric, False): alike})) == (
+        "followed disk_used_bytes 9 of 9 times elsewhere"
+    )
 
 
 def test_a_cause_is_one_from_when_it_is_felt_until_all_that_follows_has_come() -> None:
