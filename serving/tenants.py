@@ -26,6 +26,8 @@ MAX_TENANTS = 64
 #: Metadata of a series (its limit, its labels) may be this old.
 _SERIES_TTL_S = 60.0
 _MAX_SERIES = 50_000
+#: Series that are named to somebody who asked for another.
+_MOST_NAMED = 3
 #: Clocks differ; a time further ahead than this is a mistake.
 FUTURE_TOLERANCE = timedelta(minutes=5)
 
@@ -62,13 +64,22 @@ class Room:
         try:
             found = self.platform.store.series.get(series_id)
         except UnknownSeriesError:
-            raise UnknownSeriesError(
-                f"there is no series {name}; it is known after its first sample"
-            ) from None
+            raise UnknownSeriesError(f"there is no series {name}; {self._hint(ref)}") from None
         self._series[series_id] = (found, monotonic() + _SERIES_TTL_S)
         while len(self._series) > _MAX_SERIES:
             self._series.popitem(last=False)
         return found
+
+    def _hint(self, ref: SeriesRef) -> str:
+        """What somebody who asked for a series that is not there may have meant."""
+        alike = []
+        if ref.service and ref.metric:
+            alike = self.platform.store.series.find(service=ref.service, metric=ref.metric)
+        if not alike:
+            return "it is known after its first sample"
+        names = ", ".join(one.name for one in alike[:_MOST_NAMED])
+        rest = f" and {len(alike) - _MOST_NAMED} more" if len(alike) > _MOST_NAMED else ""
+        return f"with other labels there is {names}{rest}: labels are part of the name"
 
     def _identity(self, ref: SeriesRef) -> tuple[int, str]:
         """Id and name for people; the id follows from the names, so that no look-up is needed."""

@@ -73,8 +73,12 @@ class FakeSeriesStore:
             raise UnknownSeriesError(f"there is no series {series_id}")
         return self._known[series_id]
 
-    def find(self) -> list[Series]:
-        return list(self._known.values())
+    def find(self, *, service: str | None = None, metric: str | None = None) -> list[Series]:
+        return [
+            one
+            for one in self._known.values()
+            if service in (None, one.service) and metric in (None, one.metric)
+        ]
 
 
 class FakeSamples:

@@ -1,6 +1,7 @@
 """Requests become questions to one tenant's detector, and its answers go back where they belong."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -108,6 +109,18 @@ def test_a_request_that_is_wrong_does_not_touch_the_others_of_its_batch() -> Non
     assert "future" in str(found[2])
     assert isinstance(found[3], InputError)
     assert "two values" in str(found[3])
+
+
+def test_who_forgot_the_labels_is_told_which_series_there_are() -> None:
+    mounts = [replace(DISK, labels={"mount": f"/{letter}"}) for letter in "abcd"]
+    room, _, _ = fake_room([LATENCY, *mounts])
+    nameless = replace(DISK, labels={})
+    found = detect_each(room, [request(observation(nameless, -5, 1.0))])[0]
+    assert isinstance(found, UnknownSeriesError)
+    assert str(found) == (
+        "there is no series checkout/disk; with other labels there is checkout/disk{mount=/a}, "
+        "checkout/disk{mount=/b}, checkout/disk{mount=/c} and 1 more: labels are part of the name"
+    )
 
 
 def test_another_tenants_series_is_unknown_by_name_and_by_id() -> None:
