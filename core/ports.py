@@ -79,7 +79,11 @@ class ModelRegistry(Protocol):
     """Versions of a tenant's models; a model is a bundle of named files, never a pickle."""
 
     def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
-        """Store a bundle as the next version of the tenant's `kind` and give it the alias `challenger`."""
+        """Store a bundle as the next version of the tenant's `kind` and give it the alias `challenger`.
+
+        Args:
+            files: read one by one, and not kept: they may lie on a disk that is cleared afterwards.
+        """
         ...
 
     def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:

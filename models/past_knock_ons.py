@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.domain import Kind as SeriesKind
 from core.domain import Series
@@ -43,12 +44,13 @@ class Heights:
 
     Attributes:
         start_s: epoch seconds at which the first hour begins.
-        highest: of each hour; -inf where nothing is known. Ratios as they are, all else by what is usual.
+        highest: of each hour; -inf where nothing is known. Ratios as they are, all else by what is usual. In single
+            precision, for a night holds those of a whole fleet.
         bar: its threshold, in the same unit.
     """
 
     start_s: float
-    highest: FloatArray
+    highest: NDArray[np.float32]
     bar: float
 
     @classmethod
@@ -69,8 +71,8 @@ class Heights:
         unit = sign * (usual if series.kind is not SeriesKind.RATIO and usual > 0 else 1.0)
         hour = np.floor((seconds - start_s) / HOUR_S).astype(np.intp)
         inside = (hour >= 0) & (hour < hours)
-        highest = np.full(hours, -np.inf)
-        np.maximum.at(highest, hour[inside], values[inside] / unit)
+        highest = np.full(hours, -np.inf, dtype=np.float32)
+        np.maximum.at(highest, hour[inside], (values[inside] / unit).astype(np.float32))
         return cls(start_s=start_s, highest=highest, bar=threshold / unit)
 
     def around(self, times: FloatArray) -> FloatArray:

@@ -29,9 +29,11 @@ AHEAD = 2
 ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
 
 
-def chunked(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    """`items` in order, in parts of at most `size`."""
-    return [items[first : first + size] for first in range(0, len(items), size)]
+def chunked(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
+    """`items` in order, in parts of at most `size`, each taken when it is asked for."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
 
 
 def map_chunks(

@@ -1,38 +1,31 @@
-"""The forecasters of a whole fleet as one bundle of named files: one version in the registry, no pickle.
+"""The forecasters of a whole fleet as one bundle: one version in the registry.
 
 Kept per series: the choice, the error model and the newest history, so that a bundle answers alone. The
 fast models are fitted when asked, in milliseconds; Prophet's fitted state is kept as JSON.
 """
 
-import io
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from core.domain import Series
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
-from models.bundles import require_format
 from models.forecasters.catalog import CATALOG
 from models.forecasters.combination import combine
-from models.forecasters.conformal import LEVELS, ErrorModel, Memory
+from models.forecasters.conformal import LEVELS, ErrorModel
+from models.forecasters.entry import Entry
 from models.forecasters.global_trees import GlobalTrees
-from models.forecasters.history import bounds_of, on_grid
+from models.forecasters.history import on_grid
 from models.forecasters.prophet import FittedProphet
 from models.forecasters.protocols import FloatArray, History
-from models.forecasters.selection import Choice
 from models.forecasters.voices import voices
-from models.forecasters.widths import Widths, unrest
+from models.forecasters.widths import unrest
 from models.hindsight import Hindsight
 from models.knock_on import KnockOns
 
-FORMAT = 4
 #: Long form of forecasts.
 FORECASTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "series_id": pl.Int64,
@@ -77,16 +70,6 @@ class Prediction:
             },
             schema=dict(FORECASTS),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """What the bundle holds of one series."""
-
-    series: Series
-    history: History
-    choice: Choice
-    prophet: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,149 +203,14 @@ class ForecasterBundle:
         return pl.concat(parts) if parts else pl.DataFrame(schema=dict(FORECASTS))
 
     def to_files(self) -> dict[str, bytes]:
-        """`bundle.json`, `arrays.npz`, `prophet.json` and, where some series uses them, `trees.ubj`."""
-        arrays: dict[str, Any] = {}
-        records: dict[str, Any] = {}
-        for series_id, entry in sorted(self.entries.items()):
-            records[str(series_id)] = _record(entry)
-            arrays[f"{series_id}.values"] = entry.history.values
-            memories = entry.choice.errors.memories
-            arrays[f"{series_id}.scale"] = np.stack([one.widths.scale for one in memories])
-            arrays[f"{series_id}.profile"] = np.stack([one.widths.profile for one in memories])
-            arrays[f"{series_id}.quantiles"] = np.stack([one.quantiles for one in memories])
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        head = {
-            "format": FORMAT,
-            "seed": self.seed,
-            "horizon_steps": self.horizon_steps,
-            "hindsight": self.hindsight.to_json(),
-            "knock_ons": self.knock_ons.to_json(),
-            "series": records,
-        }
-        prophets = {str(key): entry.prophet for key, entry in sorted(self.entries.items()) if entry.prophet}
-        trees = {} if self.trees is None else {"trees.ubj": self.trees.to_bytes()}
-        return {
-            **trees,
-            "bundle.json": json.dumps(head, sort_keys=True).encode(),
-            "arrays.npz": buffer.getvalue(),
-            "prophet.json": json.dumps(prophets, sort_keys=True).encode(),
-        }
+        """Named files that `from_files` makes the same bundle of."""
+        from models.forecasters.files import to_files
 
-    @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> "ForecasterBundle":
-        """The bundle that `to_files` wrote; forecasts are the same to the last bit.
+        return to_files(self)
 
-        Raises:
-            ModelUnavailableError: the files are of another format.
-        """
-        head = json.loads(files["bundle.json"])
-        require_format("forecaster", head, FORMAT)
-        prophets = json.loads(files.get("prophet.json", b"{}"))
-        with np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False) as arrays:
-            entries = {
-                int(key): _entry(
-                    record, {part: arrays[f"{key}.{part}"] for part in _PARTS}, prophets.get(key)
-                )
-                for key, record in head["series"].items()
-            }
-        return cls(
-            entries=entries,
-            seed=head["seed"],
-            horizon_steps=head["horizon_steps"],
-            trees=GlobalTrees.from_bytes(files["trees.ubj"]) if "trees.ubj" in files else None,
-            hindsight=Hindsight.from_json(head["hindsight"]),
-            knock_ons=KnockOns.from_json(head["knock_ons"]),
-        )
+    @staticmethod
+    def from_files(files: Mapping[str, bytes]) -> "ForecasterBundle":
+        """The bundle that `to_files` was called on; forecasts are the same to the last bit."""
+        from models.forecasters.files import from_files
 
-
-_PARTS = ("values", "scale", "profile", "quantiles")
-
-
-def _record(entry: Entry) -> dict[str, Any]:
-    series, history, choice = entry.series, entry.history, entry.choice
-    return {
-        "series": {
-            "tenant": series.tenant,
-            "service": series.service,
-            "metric": series.metric,
-            "labels": dict(series.labels),
-            "unit": series.unit,
-            "kind": series.kind.value,
-            "role": series.role.value,
-            "limit": series.limit,
-            "slo_threshold": series.slo_threshold,
-            "step_s": series.step_s,
-        },
-        "start": history.start.isoformat(),
-        "step_s": history.step_s,
-        "seasons": list(history.seasons),
-        "weights": dict(choice.weights),
-        "mae": dict(choice.mae),
-        "combined_mae": choice.combined_mae,
-        "coverage": {str(level): share for level, share in choice.coverage.items()},
-        "rho": choice.errors.rho,
-        "memories": [
-            {
-                "grows": one.widths.grows,
-                "size": _or_none(one.widths.size),
-                "follows": one.widths.follows,
-                "calm": _or_none(one.widths.calm),
-            }
-            for one in choice.errors.memories
-        ],
-        "width": {str(level): width for level, width in choice.width.items()},
-        "reason": choice.reason,
-    }
-
-
-def _entry(record: Mapping[str, Any], arrays: Mapping[str, FloatArray], prophet: str | None) -> Entry:
-    from core.domain import Kind, Role
-
-    told = dict(record["series"])
-    series = Series(**{**told, "kind": Kind(told["kind"]), "role": Role(told["role"])})
-    return Entry(
-        series=series,
-        history=History(
-            values=arrays["values"],
-            start=datetime.fromisoformat(record["start"]),
-            step_s=record["step_s"],
-            seasons=tuple(record["seasons"]),
-            bounds=bounds_of(series),
-        ),
-        choice=Choice(
-            weights=record["weights"],
-            errors=ErrorModel(
-                memories=tuple(
-                    Memory(
-                        widths=Widths(
-                            scale=arrays["scale"][row],
-                            profile=arrays["profile"][row],
-                            grows=one["grows"],
-                            size=_or_nan(one["size"]),
-                            follows=one["follows"],
-                            calm=_or_nan(one["calm"]),
-                        ),
-                        quantiles=arrays["quantiles"][row],
-                    )
-                    for row, one in enumerate(record["memories"])
-                ),
-                rho=record["rho"],
-            ),
-            mae=record["mae"],
-            combined_mae=record["combined_mae"],
-            coverage={float(level): share for level, share in record["coverage"].items()},
-            width={float(level): width for level, width in record["width"].items()},
-            reason=record["reason"],
-        ),
-        prophet=prophet,
-    )
-
-
-def _or_none(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None
-
-
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
+        return from_files(files)

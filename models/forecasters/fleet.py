@@ -35,19 +35,26 @@ class CommonTrees:
     candidate: Candidate
 
 
+def learned_from(count: int) -> list[int]:
+    """Which of so many series the common trees learn from: some from all over where there are many."""
+    rows: list[int] = np.unique(np.linspace(0, count - 1, LEARN_FROM_MOST).astype(int)).tolist()
+    return rows
+
+
 def learn_fleet(
     histories: Sequence[History], choices: Sequence[Choice], plan: Plan, *, seed: int
 ) -> CommonTrees | None:
     """The common trees, where they take something off the error of the fleet.
 
     Args:
-        histories: of all series, on one grid. choices: what selection found for each of them.
+        histories: of all series, or of those in `learned_from`, on one grid.
+        choices: what selection found for each of them.
     Returns:
         null for a few series, for short ones, and where nothing is gained.
     """
     if len(histories) < LEARN_FROM_LEAST:
         return None
-    chosen = np.unique(np.linspace(0, len(histories) - 1, LEARN_FROM_MOST).astype(int)).tolist()
+    chosen = learned_from(len(histories))
     found = [examples(histories[row], plan.horizon_steps) for row in chosen]
     try:
         earlier = learn(

@@ -1,6 +1,6 @@
 """Which models forecast a series, and why: decided by rolling-origin backtests on its own past."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -149,12 +149,3 @@ def _coverage(past: PastErrors, floor: float, season: int) -> dict[float, float]
             low, high = then.interval(past.told[row], level, _FREE)
             held.append(((actual >= low) & (actual <= high))[known].astype(np.float64))
     return {level: float(np.concatenate(held).mean()) for level, held in inside.items()}
-
-
-def shares_of(choices: Sequence[Choice]) -> dict[str, float]:
-    """Mean share of each model over many series."""
-    total: dict[str, float] = {}
-    for choice in choices:
-        for name, weight in choice.weights.items():
-            total[name] = total.get(name, 0.0) + weight / len(choices)
-    return total

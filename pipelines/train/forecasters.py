@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +13,16 @@ from core.domain import EventKind, Role, Series
 from core.errors import InsufficientDataError
 from core.ports import Training
 from models.clock import holidays as calendar_days
-from models.forecasters.bundle import Entry, ForecasterBundle
-from models.forecasters.fleet import learn_fleet
+from models.forecasters.bundle import ForecasterBundle
+from models.forecasters.conformal import LEVELS
+from models.forecasters.entry import Entry
+from models.forecasters.files import head_files
+from models.forecasters.fleet import CommonTrees, learn_fleet, learned_from
 from models.forecasters.global_trees import GlobalTrees
 from models.forecasters.history import histories
 from models.forecasters.prophet import ProphetForecaster
 from models.forecasters.protocols import History
-from models.forecasters.selection import Choice, Plan, select, shares_of
+from models.forecasters.selection import Choice, Plan, select
 from models.forecasters.shares import Candidate, with_candidates
 from models.hindsight import learn_hindsight
 from models.past_breaches import PastBreaches, PastLook, look_back
@@ -29,6 +34,7 @@ from pipelines.progress import Progress, silent
 from pipelines.service_graph import service_graph
 from pipelines.train.past_breaches import PastOfFleet
 from pipelines.train.report import TrainReport
+from pipelines.train.spool import Spool
 
 if TYPE_CHECKING:
     from pipelines.wiring import Platform
@@ -44,8 +50,8 @@ WORTH_PROCESSES = 500
 #: Prophet costs a hundred times what the pool does, and is tried on this share of the series: those with most left
 #: to gain. The common trees are tried on all.
 PROPHET_SHARE = 0.03
-#: Past moments that a nightly run looks back to; a bench affords more.
-ORIGINS = 12
+#: A nightly run looks back to so many past moments; a bench affords more.
+PLAN = Plan(origins=12)
 
 _FORECAST_ROLES = (Role.CAPACITY, Role.TRAFFIC, Role.ERRORS)
 
@@ -61,7 +67,6 @@ class Job:
     series_id: int
     series: Series
     history: History
-    plan: Plan
     choice: Choice | None = None
     candidates: tuple[Candidate, ...] = ()
     past: PastBreaches | None = None
@@ -92,48 +97,78 @@ def train_forecasters(
     now = present(platform, at)
     start = now - timedelta(days=WINDOW_DAYS)
     series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
-    plan = Plan(origins=ORIGINS)
     ids = sorted(series)
-    spread = Spread(platform, len(ids))
-    done: list[Done] = []
     past = PastOfFleet()
-    for result in spread.map(fit_chunk, _jobs(platform, series, start, now, plan, past)):
-        done += result
-        progress("forecasters", len(done), len(ids))
-    known = {one.series_id for one in done}
-    done += [
-        Done(series_id=series_id, entry=None, reason="no samples in the window")
-        for series_id in ids
-        if series_id not in known
-    ]
-    looks = [look for one in done for look in one.looks]
-    graph = service_graph(platform.settings.service_graph, platform.store.series.find())
-    done, trees = _with_candidates(done, plan, platform.settings.seed, spread, progress)
-    bundle = ForecasterBundle(
-        {one.series_id: one.entry for one in done if one.entry is not None},
-        seed=platform.settings.seed,
-        trees=trees,
-        hindsight=learn_hindsight(looks),
-        knock_ons=learn_knock_ons(
-            past.breaches,
-            series.values(),
-            graph,
-            span_s=(now - start).total_seconds(),
-            heights=past.heights,
-        ),
+    night = Night(Spread(platform, len(ids)), platform.settings.seed, progress, ids)
+    with TemporaryDirectory(prefix="forewarn-") as scratch:
+        chosen, entries = Spool(Path(scratch, "chosen")), Spool(Path(scratch, "entries"))
+        night.fit(_jobs(platform, series, start, now, past), chosen, "forecasters", len(ids))
+        trees = _with_candidates(night, chosen, entries)
+        metrics = summary(entry.choice for entry in entries.entries())
+        foreseen = {look.episode for look in night.looks if look.came_s is not None}
+        common = ForecasterBundle(
+            {},
+            seed=platform.settings.seed,
+            trees=trees if trees is not None and f"share_{trees.name}" in metrics else None,
+            hindsight=learn_hindsight(night.looks),
+            knock_ons=learn_knock_ons(
+                past.breaches,
+                series.values(),
+                service_graph(platform.settings.service_graph, platform.store.series.find()),
+                span_s=(now - start).total_seconds(),
+                heights=past.heights,
+            ),
+        )
+        entries.keep(head_files(common, entries.parts))
+        training = Training(
+            window_start=start,
+            window_end=now,
+            seed=platform.settings.seed,
+            metrics=metrics | {"breaches_looked_back_on": float(len(foreseen))},
+            params={"step_s": HOUR_S},
+        )
+        model = platform.registry.register("forecaster", entries, training)
+    return TrainReport(
+        model=model,
+        trained=entries.count,
+        skipped={series[series_id].name: reason for series_id, reason in night.skipped.items()},
+        metrics=training.metrics,
     )
-    episodes = {look.episode for look in looks if look.came_s is not None}
-    metrics = summary(bundle) | {"breaches_looked_back_on": float(len(episodes))}
-    training = Training(
-        window_start=start,
-        window_end=now,
-        seed=platform.settings.seed,
-        metrics=metrics,
-        params={"step_s": HOUR_S},
-    )
-    model = platform.registry.register("forecaster", bundle.to_files(), training)
-    skipped = {series[one.series_id].name: one.reason for one in done if one.entry is None}
-    return TrainReport(model=model, trained=len(bundle.entries), skipped=skipped, metrics=metrics)
+
+
+class Night:
+    """One run over the fleet; entries go to the disk as they come.
+
+    Attributes:
+        skipped: series_id -> why there is no entry of it.
+        looks: what was said before the breaches of the past.
+    """
+
+    def __init__(self, spread: "Spread", seed: int, progress: Progress, ids: Iterable[int]) -> None:
+        self.seed = seed
+        self.skipped = dict.fromkeys(ids, "no samples in the window")
+        self.looks: list[PastLook] = []
+        self._spread = spread
+        self._progress = progress
+
+    def fit(self, chunks: Iterable[Sequence[Job]], into: Spool, step: str, total: int) -> None:
+        """Work on all jobs and keep the entries in their order.
+
+        Args:
+            step, total: what is told of the progress.
+        """
+        met = 0
+        for done in self._spread.map(fit_chunk, chunks):
+            for one in done:
+                self.looks += one.looks
+                if one.entry is None:
+                    self.skipped[one.series_id] = one.reason
+                else:
+                    self.skipped.pop(one.series_id, None)
+            into.add(one.entry for one in done if one.entry is not None)
+            met += len(done)
+            self._progress(step, met, total)
+        into.close()
 
 
 class Spread:
@@ -156,7 +191,6 @@ def _jobs(
     series: Mapping[int, Series],
     start: datetime,
     end: datetime,
-    plan: Plan,
     past: PastOfFleet,
 ) -> Iterator[Sequence[Job]]:
     """Chunks of series with their histories, read when a worker has room for them; `past` learns their breaches."""
@@ -178,7 +212,6 @@ def _jobs(
                 series_id=series_id,
                 series=series[series_id],
                 history=history,
-                plan=plan,
                 past=past.find(series[series_id], history, samples),
                 seed=platform.settings.seed,
             )
@@ -194,8 +227,8 @@ def fit_chunk(jobs: Sequence[Job]) -> list[Done]:
 
 def _fit(job: Job) -> Done:
     try:
-        choice = job.choice or select(job.history, job.plan)
-        choice = with_candidates(choice, job.history, job.plan, job.candidates)
+        choice = job.choice or select(job.history, PLAN)
+        choice = with_candidates(choice, job.history, PLAN, job.candidates)
         prophet = None
         if "prophet" in choice.weights:
             prophet = ProphetForecaster().fit(job.history).to_json()
@@ -206,70 +239,74 @@ def _fit(job: Job) -> Done:
     return Done(series_id=job.series_id, entry=entry, looks=tuple(looks))
 
 
-def _with_candidates(
-    done: Sequence[Done], plan: Plan, seed: int, spread: Spread, progress: Progress
-) -> tuple[list[Done], GlobalTrees | None]:
-    """Try the common trees on every series, and Prophet where the pool leaves most to gain."""
-    by_id = {one.series_id: one for one in done}
-    entries = {one.series_id: one.entry for one in done if one.entry is not None and one.entry.choice.mae}
-    fleet = learn_fleet(
-        [entry.history for entry in entries.values()],
-        [entry.choice for entry in entries.values()],
-        plan,
-        seed=seed,
-    )
+def _with_candidates(night: Night, chosen: Spool, into: Spool) -> GlobalTrees | None:
+    """Try the common trees on every series, and Prophet where the pool leaves most to gain.
+
+    Returns:
+        the trees; null where the fleet gains nothing by them.
+    """
     left = {
-        key: min(entry.choice.mae.values()) / size
-        for key, entry in entries.items()
-        if (size := float(np.nanstd(entry.history.values))) > 0
+        entry.series.series_id: min(entry.choice.mae.values()) / size
+        for entry in chosen.entries()
+        if entry.choice.mae and (size := float(np.nanstd(entry.history.values))) > 0
     }
     worst = sorted(left, key=lambda key: (-left[key], key))
     prophets = set(worst[: round(PROPHET_SHARE * len(worst))])
+    fleet = _learn_fleet(chosen, sorted(left), night.seed)
     prophet = (Candidate(forecaster=ProphetForecaster()),)
-    jobs = [
-        Job(
-            series_id=key,
-            series=entries[key].series,
-            history=entries[key].history,
-            plan=plan,
-            choice=entries[key].choice,
-            candidates=(prophet if key in prophets else ()) + (() if fleet is None else (fleet.candidate,)),
-        )
-        for key in sorted(left if fleet else prophets)
-    ]
-    again = 0
-    for result in spread.map(fit_chunk, chunked(jobs, CHUNK)):
-        by_id.update({one.series_id: one for one in result})
-        again += len(result)
-        progress("models that must earn their cost", again, len(jobs))
-    done = [by_id[key] for key in sorted(by_id)]
-    used = fleet is not None and any(
-        one.entry is not None and fleet.trees.name in one.entry.choice.weights for one in done
+    common = () if fleet is None else (fleet.candidate,)
+
+    def jobs() -> Iterator[Job]:
+        for entry in chosen.entries():
+            key = entry.series.series_id
+            yield Job(
+                series_id=key,
+                series=entry.series,
+                history=entry.history,
+                choice=entry.choice,
+                candidates=((prophet if key in prophets else ()) + common) if key in left else (),
+            )
+
+    night.fit(chunked(jobs(), CHUNK), into, "models that must earn their cost", chosen.count)
+    return None if fleet is None else fleet.trees
+
+
+def _learn_fleet(chosen: Spool, ids: Sequence[int], seed: int) -> CommonTrees | None:
+    """The common trees, of some of the series that could be tried."""
+    wanted = {ids[row] for row in learned_from(len(ids))}
+    entries = [entry for entry in chosen.entries() if entry.series.series_id in wanted]
+    return learn_fleet(
+        [entry.history for entry in entries], [entry.choice for entry in entries], PLAN, seed=seed
     )
-    return done, fleet.trees if fleet is not None and used else None
 
 
-def summary(bundle: ForecasterBundle) -> dict[str, float]:
+def summary(choices: Iterable[Choice]) -> dict[str, float]:
     """What was measured over the fleet, in the backtests, and who forecasts.
 
     Returns:
         `relative_error`: mean absolute error of the combination by that of seasonal naive, median over the
         series; `coverage_80` and `coverage_95`: shares inside the intervals, mean over the series.
     """
-    choices: list[Choice] = [entry.choice for entry in bundle.entries.values()]
-    found = {"series": float(len(choices))}
-    errors = [
-        choice.combined_mae / naive
-        for choice in choices
-        if choice.combined_mae is not None and (naive := choice.mae.get("seasonal_naive", 0.0)) > 0
-    ]
+    count = 0
+    errors: list[float] = []
+    inside: dict[float, list[float]] = {level: [] for level in LEVELS}
+    weight: dict[str, float] = {}
+    for choice in choices:
+        count += 1
+        naive = choice.mae.get("seasonal_naive", 0.0)
+        if choice.combined_mae is not None and naive > 0:
+            errors.append(choice.combined_mae / naive)
+        for level, share in choice.coverage.items():
+            inside[level].append(share)
+        for name, share in choice.weights.items():
+            weight[name] = weight.get(name, 0.0) + share
+    found = {"series": float(count)}
     if errors:
         found["relative_error"] = float(np.median(errors))
-    for level, name in ((0.8, "coverage_80"), (0.95, "coverage_95")):
-        shares = [choice.coverage[level] for choice in choices if level in choice.coverage]
-        if shares:
-            found[name] = float(np.mean(shares))
-    return found | {f"share_{name}": share for name, share in shares_of(choices).items()}
+    found |= {
+        f"coverage_{round(100 * level)}": float(np.mean(told)) for level, told in inside.items() if told
+    }
+    return found | {f"share_{name}": total / count for name, total in weight.items()}
 
 
 def _calendar(

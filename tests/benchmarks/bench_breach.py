@@ -16,7 +16,8 @@ import polars as pl
 
 from core.domain import Band, Breach, ModelRef, Role, Series, Signal
 from models.breach import Growth
-from models.forecasters.bundle import Entry, ForecasterBundle
+from models.forecasters.bundle import ForecasterBundle
+from models.forecasters.entry import Entry
 from models.forecasters.history import histories
 from models.forecasters.protocols import FloatArray
 from models.forecasters.selection import Plan, select

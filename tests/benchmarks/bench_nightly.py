@@ -77,6 +77,15 @@ def night(compute: str, count: int) -> dict[str, Any]:
     """Train `count` series in this process and its workers."""
     series = [
         Series(tenant="t", service=f"service-{number}", metric="requests_per_second", role=Role.TRAFFIC)
+        if number % 4
+        # Of what users feel more is remembered: how high it rose.
+        else Series(
+            tenant="t",
+            service=f"service-{number}",
+            metric="latency_p99_milliseconds",
+            role=Role.LATENCY,
+            slo_threshold=1_000.0,
+        )
         for number in range(count)
     ]
     nothing = SimpleNamespace(between=lambda start, end: [], list=lambda: [])

@@ -22,7 +22,8 @@ from features.catalog import FEATURE_NAMES
 from flows.processes import ServerProcess, free_port, start_service
 from models.detection import DetectorBundle
 from models.failure.bundle import FailureBundle
-from models.forecasters.bundle import Entry, ForecasterBundle
+from models.forecasters.bundle import ForecasterBundle
+from models.forecasters.entry import Entry
 from models.forecasters.history import histories
 from models.forecasters.selection import Plan, select
 from pipelines.stores.embedded import EmbeddedPostgres

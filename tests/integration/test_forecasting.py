@@ -35,7 +35,7 @@ class KeptInMemory:
         self.training: Training | None = None
 
     def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
-        self.files, self.training = files, training
+        self.files, self.training = dict(files), training
         return ModelRef(name=kind, version=1, run_id="run")
 
     def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:

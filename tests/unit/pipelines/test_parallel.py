@@ -15,8 +15,8 @@ from tests.fakes.chunks import factorial, polars_threads
 
 
 def test_chunks_hold_everything_in_order() -> None:
-    assert chunked([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4], [5]]
-    assert chunked([], 3) == []
+    assert list(chunked([1, 2, 3, 4, 5], 2)) == [[1, 2], [3, 4], [5]]
+    assert list(chunked([], 3)) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -8,7 +8,8 @@ import pytest
 
 from core.domain import Role, Series
 from models.capacity import plan_capacity
-from models.forecasters.bundle import Entry, ForecasterBundle
+from models.forecasters.bundle import ForecasterBundle
+from models.forecasters.entry import Entry
 from models.forecasters.protocols import History
 from models.forecasters.selection import Plan, select
 from models.outlook import look_ahead

@@ -1,6 +1,7 @@
 """A night over a fleet: after the first pass the common trees are learned, tried on every series, and travel along."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,31 +9,38 @@ import numpy as np
 from core.domain import Role, Series
 from models.forecasters.bundle import ForecasterBundle
 from models.forecasters.checks import example
+from models.forecasters.files import head_files
 from models.forecasters.fleet import LEARN_FROM_LEAST
-from models.forecasters.selection import Plan
-from pipelines.train.forecasters import Job, Spread, _with_candidates, fit_chunk
+from pipelines.train.forecasters import Job, Night, Spread, _with_candidates, fit_chunk
+from pipelines.train.spool import Spool
 
 
-def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass() -> None:
+def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
+    tmp_path: Path,
+) -> None:
     t = np.arange(24 * 28)
     dips = 40.0 * np.isin(t // 12 % 9, (4, 5))
-    plan = Plan(origins=8)
     jobs = []
     for number in range(LEARN_FROM_LEAST):
         noise = np.random.default_rng(number).normal(0, 3, len(t))
         values = 100 + 20 * np.sin(2 * np.pi * t / 24) - dips + noise
         series = Series(tenant="t", service=f"shop-{number}", metric="requests_per_second", role=Role.TRAFFIC)
         history = replace(example(), values=values)
-        jobs.append(Job(series_id=series.series_id, series=series, history=history, plan=plan))
+        jobs.append(Job(series_id=series.series_id, series=series, history=history))
     spread = Spread(SimpleNamespace(settings=SimpleNamespace(compute="processes", workers=1)), len(jobs))
+    chosen, entries = Spool(tmp_path / "chosen"), Spool(tmp_path / "entries")
+    chosen.add(one.entry for one in fit_chunk(jobs) if one.entry is not None)
+    chosen.close()
     told: list[int] = []
-    done, trees = _with_candidates(fit_chunk(jobs), plan, 1, spread, lambda _what, at, _of: told.append(at))
+    night = Night(spread, 1, lambda _step, at, _total: told.append(at), [job.series_id for job in jobs])
+    trees = _with_candidates(night, chosen, entries)
     assert trees is not None
     assert told == [LEARN_FROM_LEAST]
-    entries = {one.series_id: one.entry for one in done if one.entry is not None}
-    assert len(entries) == LEARN_FROM_LEAST
-    assert sum("global_trees" in one.choice.weights for one in entries.values()) > LEARN_FROM_LEAST / 2
-    bundle = ForecasterBundle(entries, trees=trees)
-    again = ForecasterBundle.from_files(bundle.to_files())
-    key = next(iter(entries))
+    found = {one.series.series_id: one for one in entries.entries()}
+    assert list(found) == [job.series_id for job in jobs]
+    assert sum("global_trees" in one.choice.weights for one in found.values()) > LEARN_FROM_LEAST / 2
+    bundle = ForecasterBundle(found, trees=trees)
+    entries.keep(head_files(bundle, entries.parts))
+    again = ForecasterBundle.from_files(entries)
+    key = next(iter(found))
     assert np.array_equal(bundle.forecast(key).yhat, again.forecast(key).yhat)

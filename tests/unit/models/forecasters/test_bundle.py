@@ -1,19 +1,24 @@
 """A bundle answers alone, survives its files to the last bit, and moves on with newer samples."""
 
+import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
-from core.domain import Role, Series
+from core.domain import Kind, Role, Series
 from core.errors import InvalidFrameError, UnknownSeriesError
 from core.frames import SAMPLES
 from models.bundles import load_bundle
-from models.forecasters.bundle import FORECASTS, Entry, ForecasterBundle
+from models.forecasters.bundle import FORECASTS, ForecasterBundle
 from models.forecasters.checks import example
+from models.forecasters.entry import Entry
+from models.forecasters.files import part_files, read_part
 from models.forecasters.global_trees import examples, learn
+from models.forecasters.history import bounds_of
 from models.forecasters.prophet import ProphetForecaster
 from models.forecasters.protocols import History
 from models.forecasters.selection import Plan, select
@@ -54,8 +59,39 @@ def test_the_registry_knows_how_to_load_it(bundle: ForecasterBundle) -> None:
 
 def test_nothing_in_the_files_is_a_pickle(bundle: ForecasterBundle) -> None:
     files = bundle.to_files()
-    assert set(files) == {"bundle.json", "arrays.npz", "prophet.json"}
+    assert set(files) == {"bundle.json", "part-00000.json", "part-00000.npz"}
     json.loads(files["bundle.json"])
+    json.loads(files["part-00000.json"])
+    with np.load(io.BytesIO(files["part-00000.npz"]), allow_pickle=False) as arrays:
+        assert {array.dtype for array in arrays.values()} == {np.dtype(np.float64)}
+
+
+def test_parts_give_every_entry_back_as_it_was(bundle: ForecasterBundle) -> None:
+    made = bundle.entries[KEY]
+    ratio = replace(SERIES, service="cart", kind=Kind.RATIO, role=Role.ERRORS, slo_threshold=0.02)
+    history = replace(
+        made.history, bounds=bounds_of(ratio), deploys=(END - timedelta(days=3),), holidays=(END.date(),)
+    )
+    first = replace(made, history=replace(made.history, bounds=bounds_of(SERIES)))
+    other = replace(
+        made,
+        series=ratio,
+        history=replace(history, values=history.values[:300]),
+        choice=replace(made.choice, before={"level": 1.0}),
+        prophet="{}",
+    )
+    again = read_part(7, part_files(7, [first, other]))
+    assert [one.series for one in again] == [first.series, other.series]
+    for old, new in zip((first, other), again, strict=True):
+        assert np.array_equal(old.history.values, new.history.values, equal_nan=True)
+        assert replace(old.history, values=new.history.values) == new.history
+        assert replace(old.choice, errors=new.choice.errors) == new.choice
+        assert old.choice.errors.rho == new.choice.errors.rho
+        for before, after in zip(old.choice.errors.memories, new.choice.errors.memories, strict=True):
+            assert np.array_equal(before.quantiles, after.quantiles)
+            assert np.array_equal(before.widths.scale, after.widths.scale)
+            assert np.array_equal(before.widths.profile, after.widths.profile)
+        assert old.prophet == new.prophet
 
 
 def test_newer_samples_move_the_forecast_on(bundle: ForecasterBundle) -> None:
