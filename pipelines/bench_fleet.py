@@ -39,28 +39,18 @@ UNSEEN_EVERY = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetBenchReport:
-    """Figures of one fleet, all at the 3 h horizon unless they say otherwise.
+    """Figures of one fleet, at the 3 h horizon.
 
     Attributes:
-        median_lead_h: of alarms at the budget's threshold, over failures with slow precursors that they announced.
-        announced: share of those failures that an alarm announced.
-        type_right: share of moments within 3 h of a failure whose type is told right.
-        range_coverage: share of times to failure (of those within 24 h) between P10 and P90.
-        unseen_precision_at_80_recall: on services of which nothing was learned.
+        failures: how many were learned from.
+        known: on services of which the past was learned. unseen: on those of which nothing was.
         peers: (average precision, precision at 80 % recall) of a logistic regression and of a threshold on one level.
     """
 
     seed: int
     failures: int
-    average_precision: float
-    precision_at_80_recall: float
-    calibration_error: float
-    median_lead_h: float
-    announced: float
-    type_right: float
-    range_coverage: float
-    unseen_average_precision: float
-    unseen_precision_at_80_recall: float
+    known: Judgement
+    unseen: Judgement
     peers: Mapping[str, tuple[float, float]]
     balance: str
 
@@ -78,7 +68,7 @@ def bench_fleet(
     future = moments.filter((pl.col("ts") > cut + GAP) & pl.col("usable"))
     progress("fleet", 1, 3)
     bundle, report = fit_failure(past, FEATURE_NAMES, seed=seed, shared=RESOURCE_BLIND)
-    figures = _judged(bundle, future)
+    known = _judged(bundle, future)
     progress("fleet", 2, 3)
     names = sorted(moments.get_column("service_id").unique())
     unseen = names[::UNSEEN_EVERY]
@@ -89,15 +79,8 @@ def bench_fleet(
     return FleetBenchReport(
         seed=seed,
         failures=report.failures,
-        average_precision=figures.average_precision,
-        precision_at_80_recall=figures.precision_at_80_recall,
-        calibration_error=figures.calibration_error,
-        median_lead_h=figures.median_lead_h,
-        announced=figures.announced,
-        type_right=figures.type_right,
-        range_coverage=figures.range_coverage,
-        unseen_average_precision=strange.average_precision,
-        unseen_precision_at_80_recall=strange.precision_at_80_recall,
+        known=known,
+        unseen=strange,
         peers=_peers(past, future),
         balance=str(report.params.get("balance", "")),
     )

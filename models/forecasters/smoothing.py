@@ -83,7 +83,7 @@ def double_seasonal(values: FloatArray, seasons: tuple[int, ...], horizon_steps:
     )
     grid = _GRID if long > short else _GRID[_GRID[:, 2] == _GRID[0, 2]]
     best = grid[_search(values, grid, start, day, week)]
-    level_, day, week, error = _run(values, best, start, day, week)
+    _, level_, day, week, error = _run(values, best, start, day, week)
     ahead = np.arange(n, n + horizon_steps)
     fade = best[3] ** np.arange(1, horizon_steps + 1)
     path = level_ + day[ahead % short] + week[ahead % len(week)] + error * fade
@@ -114,22 +114,9 @@ def _smooth_level(values: FloatArray, alphas: FloatArray) -> float:
 @numba.njit(cache=True)
 def _search(values: FloatArray, grid: FloatArray, start: float, day: FloatArray, week: FloatArray) -> int:
     """Index of the row of `grid` with the smallest squared error after the first third."""
-    n, short, long = len(values), len(day), len(week)
     best, chosen = np.inf, 0
     for row in range(len(grid)):
-        alpha, gamma, omega, phi = grid[row]
-        state, days, weeks, carry, total = start, day.copy(), week.copy(), 0.0, 0.0
-        for t in range(n):
-            i, j = t % short, t % long
-            base = state + days[i] + weeks[j]
-            error = values[t] - base - phi * carry
-            carry = values[t] - base
-            state += alpha * error
-            days[i] += gamma * error
-            if long > 1:
-                weeks[j] += omega * error
-            if t >= n // 3:
-                total += error * error
+        total = _run(values, grid[row], start, day, week)[0]
         if total < best:
             best, chosen = total, row
     return chosen
@@ -138,12 +125,12 @@ def _search(values: FloatArray, grid: FloatArray, start: float, day: FloatArray,
 @numba.njit(cache=True)
 def _run(
     values: FloatArray, row: FloatArray, start: float, day: FloatArray, week: FloatArray
-) -> tuple[float, FloatArray, FloatArray, float]:
-    """Level, seasons and last error after all values."""
-    short, long = len(day), len(week)
+) -> tuple[float, float, FloatArray, FloatArray, float]:
+    """Squared error after the first third; level, seasons and last error after all values."""
+    n, short, long = len(values), len(day), len(week)
     alpha, gamma, omega, phi = row
-    state, days, weeks, carry = start, day.copy(), week.copy(), 0.0
-    for t in range(len(values)):
+    state, days, weeks, carry, total = start, day.copy(), week.copy(), 0.0, 0.0
+    for t in range(n):
         i, j = t % short, t % long
         base = state + days[i] + weeks[j]
         error = values[t] - base - phi * carry
@@ -152,4 +139,6 @@ def _run(
         days[i] += gamma * error
         if long > 1:
             weeks[j] += omega * error
-    return state, days, weeks, carry
+        if t >= n // 3:
+            total += error * error
+    return total, state, days, weeks, carry

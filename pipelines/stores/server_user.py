@@ -21,31 +21,18 @@ class ServerUser:
 
     def run(self, command: Sequence[str | Path], timeout_s: float) -> subprocess.CompletedProcess[str]:
         """Run a command as this user, from a folder that anybody can reach."""
-        arguments = [str(part) for part in command]
-        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-        if self.uid is None:
-            return subprocess.run(  # noqa: S603 - arguments are our own paths and constants
-                arguments,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=timeout_s,
-                cwd="/",
-                env=environment,
-                stdin=subprocess.DEVNULL,
-            )
         return subprocess.run(  # noqa: S603 - arguments are our own paths and constants
-            arguments,
+            [str(part) for part in command],
             capture_output=True,
             text=True,
             check=False,
             timeout=timeout_s,
             cwd="/",
-            env=environment,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
             stdin=subprocess.DEVNULL,
             user=self.uid,
             group=self.gid,
-            extra_groups=[],
+            extra_groups=None if self.uid is None else [],
         )
 
     def own(self, path: Path) -> None:

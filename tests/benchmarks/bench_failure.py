@@ -60,7 +60,7 @@ def fleets(seeds: tuple[int, ...] = SEEDS) -> list[Row]:
         print(reports[-1], flush=True)
 
     def mean(name: str) -> float:
-        return float(np.mean([getattr(report, name) for report in reports]))
+        return float(np.mean([getattr(report.known, name) for report in reports]))
 
     def peer(name: str, place: int) -> float:
         return float(np.mean([report.peers[name][place] for report in reports]))
@@ -81,7 +81,7 @@ def fleets(seeds: tuple[int, ...] = SEEDS) -> list[Row]:
             "unseen services, precision at 80 % recall",
             ">= 0.60",
             ">= 0.80",
-            mean("unseen_precision_at_80_recall"),
+            float(np.mean([report.unseen.precision_at_80_recall for report in reports])),
         ),
     ]
 
