@@ -21,6 +21,7 @@ from models.failure.measures import precision_at_recall
 from models.failure.peers import fit_logistic, fit_rule
 from pipelines.progress import Progress, silent
 from pipelines.sources.simulated import SimulatedFleet
+from pipelines.train.failure import CADENCE_S
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
 #: Learned from the first two thirds; what comes after a day of gap is judged.
@@ -29,7 +30,7 @@ GAP = timedelta(hours=24)
 HORIZON_S = 3 * 3600
 #: The first days have no "usual" to compare with.
 WARM_UP = timedelta(days=2)
-#: Moments are taken at this cadence, and more often before failures, where a slow precursor looks different each time.
+#: Moments are judged at this cadence; learned from are those that training would take.
 EVERY_S = 1800
 #: Causes whose precursors last for hours.
 SLOW = ("memory_leak", "disk_full", "pool_exhaustion", "queue_backlog", "latency_creep")
@@ -64,7 +65,9 @@ def bench_fleet(
     first, last = moments.select(first=pl.col("ts").min(), last=pl.col("ts").max()).row(0)
     cut = first + (last - first) * LEARN_SHARE
     # What is learned at the cut knows nothing of what came after it.
-    past = as_known_at(moments, cut).filter(pl.col("ts") >= first + WARM_UP)
+    past = as_known_at(moments, cut).filter(
+        pl.col("ts") >= first + WARM_UP, pl.col("ts").dt.epoch("s") % CADENCE_S == 0
+    )
     future = moments.filter((pl.col("ts") > cut + GAP) & pl.col("usable"))
     progress("fleet", 1, 3)
     bundle, report = fit_failure(past, FEATURE_NAMES, seed=seed, shared=RESOURCE_BLIND)

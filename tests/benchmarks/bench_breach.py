@@ -27,6 +27,7 @@ from models.outlook import HORIZONS_S, Case, is_inert
 from models.past_breaches import SAME_S, PastLook, find_breaches, look_back
 from models.past_knock_ons import learn_knock_ons
 from models.thresholds import threshold_of
+from pipelines.bench_fleet import SLOW
 from pipelines.breach_signals import DROP_BELOW, RAISE_AT, Seen, disturbed_by_plan, follow, judge
 from pipelines.forecast import look
 from pipelines.service_graph import Edges, service_graph
@@ -60,6 +61,9 @@ class Tally:
     #: Breaches in planned maintenance, which are not among those above.
     planned: int = 0
     planned_and_said: int = 0
+    #: Of those that came, while something was going wrong slowly, here or in a service that is called.
+    announced: int = 0
+    announced_and_said: int = 0
     crept: int = 0
     crept_and_said: int = 0
     ranges: int = 0
@@ -130,6 +134,7 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
             tally = None if key in disturbed else tallies[group_of(one.entry.series) or ""]
             _count(one, seen[key], breach, now, tally)
     last = start + timedelta(hours=JUDGED_DAYS * 24 - LOOK_H)
+    precursors = _precursors(fleet)
     for one in walked.values():
         tally = tallies[group_of(one.entry.series) or ""]
         for at in one.crossings:
@@ -147,8 +152,23 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
                     continue
                 tally.came += 1
                 tally.came_and_said += was_said
+                announced = any(
+                    begin <= at <= end + timedelta(hours=AFTER_H)
+                    for begin, end in precursors[one.entry.series.service]
+                )
+                tally.announced += announced
+                tally.announced_and_said += announced and was_said
                 tally.crept += crept
                 tally.crept_and_said += crept and was_said
+
+
+def _precursors(fleet: SimulatedFleet) -> dict[str, list[tuple[datetime, datetime]]]:
+    """When something went wrong slowly, by each service that may feel it; all else nobody could have foreseen."""
+    slow = [one for one in fleet.truth.precursors if one.cause in SLOW]
+    return {
+        service: [(one.start, one.until) for one in slow if one.service in (service, *called)]
+        for service, called in fleet.truth.depends_on.items()
+    }
 
 
 def _train(
@@ -299,6 +319,7 @@ def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
     said, came = tally.said_and_came / max(tally.said, 1), tally.came_and_said / max(tally.came, 1)
     every = tally.came + tally.planned
     of_every = (tally.came_and_said + tally.planned_and_said) / max(every, 1)
+    announced = tally.announced_and_said / max(tally.announced, 1)
     crept = tally.crept_and_said / max(tally.crept, 1)
     breaches = len(tally.breaches_in_range)
     holds = tally.in_range / max(tally.ranges, 1)
@@ -312,6 +333,13 @@ def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
             every,
             of_every,
             wilson(of_every, every),
+            "",
+        ),
+        (
+            "comes after a precursor, and was said",
+            tally.announced,
+            announced,
+            wilson(announced, tally.announced),
             "",
         ),
         ("comes by its own growth, and was said", tally.crept, crept, wilson(crept, tally.crept), 0.8),
