@@ -19,7 +19,7 @@ from core.errors import UnavailableError
 from core.hypotheses import Judgement
 from core.ports import FixedClock
 from core.settings import Settings
-from flows.environment import prepare_prefect
+from flows.prefect_server import READY, start_prefect
 from flows.processes import ServerProcess, free_port, start_server, start_service
 from pipelines.access import create_key
 from pipelines.database import down
@@ -86,7 +86,7 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
             servers.callback(down, settings)
         prefect, mlflow = _start_consoles(settings, servers)
         samples = _simulate(settings, now, progress)
-        prefect.wait_until_ready("/api/health")
+        prefect.wait_until_ready(READY)
         judgements = _main_job(now, progress)
         progress("start the service", 0, 1)
         service = servers.enter_context(start_service(settings)).url
@@ -112,19 +112,7 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
 
 def _start_consoles(settings: Settings, servers: ExitStack) -> tuple[ServerProcess, ServerProcess]:
     """Prefect's server and MLflow's, started first, for they need seconds that the simulation can use."""
-    logs = settings.data_dir / "logs"
-    prefect_port, mlflow_port = free_port(4200), free_port(5000)
-    prefect_url = f"http://127.0.0.1:{prefect_port}"
-    prepare_prefect(settings, api_url=f"{prefect_url}/api")
-    prefect = start_server(
-        "Prefect",
-        [
-            *(sys.executable, "-m", "prefect", "server", "start"),
-            *("--host", "127.0.0.1", "--port", str(prefect_port)),
-        ],
-        url=prefect_url,
-        log=logs / "prefect.log",
-    )
+    prefect, mlflow_port = start_prefect(settings), free_port(5000)
     servers.enter_context(prefect)
     mlflow_url = f"http://127.0.0.1:{mlflow_port}"
     database = f"sqlite:///{(settings.mlruns_dir / 'mlflow.db').resolve()}"
@@ -135,7 +123,7 @@ def _start_consoles(settings: Settings, servers: ExitStack) -> tuple[ServerProce
             *("--backend-store-uri", database, "--workers", "1"),
         ],
         url=mlflow_url,
-        log=logs / "mlflow.log",
+        log=settings.data_dir / "logs" / "mlflow.log",
     )
     servers.enter_context(mlflow)
     return prefect, mlflow

@@ -51,15 +51,18 @@ def run(
 def deploy(tenant: TenantOption = None) -> None:
     """Register the schedules and run what is due, until interrupted (Ctrl-C).
 
-    Uses the Prefect server of PREFECT_API_URL; without one, start it with `prefect server start`.
+    Uses the Prefect server of PREFECT_API_URL; without one it starts its own, which ends with it. Several tenants need
+    one that they share.
     """
     settings = settings_for(tenant)
-    from flows.environment import prepare_prefect
+    from flows.prefect_server import prefect_server
 
-    prepare_prefect(settings)
-    from flows.schedules import serve_schedules
+    out.print("Starting ...")
+    with prefect_server(settings) as api_url:
+        from flows.schedules import serve_schedules
 
-    serve_schedules(settings.tenant)
+        out.print(f"Prefect: {api_url.removesuffix('/api')}")
+        serve_schedules(settings.tenant)
 
 
 @app.command("list")

@@ -1,6 +1,7 @@
 """The command line, from an empty folder to signals, as a new user would go."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import httpx
 import pytest
 from servers.commands import ROOT, Forewarn, forewarn_in
 from servers.prefect_server import prefect_server, running, wait_until
+
+from flows.processes import start_server
 
 DATASETS = Path(
     os.environ.get("FOREWARN_DATASETS", Path(__file__).resolve().parents[3] / "shared" / "datasets")
@@ -137,6 +140,34 @@ def test_a_deployed_flow_runs_for_its_tenant(fleet: Forewarn, tmp_path: Path) ->
                 [sys.executable, "-m", "prefect", *ask], env=environment, capture_output=True, text=True
             )
             assert asked.returncode == 0, asked.stdout + (tmp_path / "log").read_text()[-3000:]
+
+
+@pytest.mark.timeout(300)
+def test_without_a_server_of_prefect_deploying_starts_one_that_keeps_the_schedules(
+    tmp_path: Path,
+) -> None:
+    # If a schedule fires meanwhile, its run must not start a database that nobody stops.
+    environment = {**Forewarn(tmp_path).environment, "FOREWARN_DATABASE_URL": "postgresql://127.0.0.1:9/none"}
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "flows.cli", "flows", "deploy"]
+    with start_server("flows deploy", command, url="", log=log, env=environment) as deployed:
+
+        def planned() -> bool:
+            address = re.search(r"Prefect: (http://\S+)", log.read_text())
+            if address is None:
+                return False
+            asked = {"flows": {"name": {"any_": ["watch"]}}}
+            runs = httpx.post(f"{address[1]}/api/flow_runs/filter", json=asked).json()
+            return any(run["auto_scheduled"] for run in runs)
+
+        wait_until(planned, 200)
+        os.kill(deployed.process.pid, signal.SIGTERM)
+        deployed.process.wait(60)
+    address = re.search(r"Prefect: (http://\S+)", log.read_text())
+    assert address is not None
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address[1])
+    assert "Traceback" not in log.read_text()
 
 
 def test_no_connection_left_the_machine(fleet: Forewarn) -> None:
