@@ -30,7 +30,8 @@ def fit_calibrator(margins: Floats, happened: Floats) -> Calibrator:
 
     Plain isotonic regression is flat over each of its blocks, so that moments which the model can tell apart become
     equal, and alarms come in lumps; here each block's value holds at its centre, with lines between the centres. The
-    ends are drawn in by the rule of succession, so that nothing is ever surely so or surely not so.
+    ends are drawn in, so that nothing is ever surely so or surely not so: nothing is believed less likely than the rule
+    of succession says of the lowest moments, however many of them are taken, nor more likely than of the highest.
 
     References:
         Zadrozny, B., Elkan, C. (2002). Transforming classifier scores into accurate multiclass probability
@@ -39,14 +40,19 @@ def fit_calibrator(margins: Floats, happened: Floats) -> Calibrator:
         studies. Statistics in Biopharmaceutical Research 9.
     """
     fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(margins, happened)
-    mean, ends = float(happened.mean()), (fitted == fitted.min(), fitted == fitted.max())
-    low, high = ((happened[rows].sum() + 0.5) / (rows.sum() + 1) for rows in ends)
+    ascending = happened[np.argsort(margins, kind="stable")]
+    low, high = _succession(ascending).min(), _succession(ascending[::-1]).max()
     # Blocks that are drawn in to the same value are one block.
-    values, block = np.unique(np.clip(fitted, min(low, mean), max(high, mean)), return_inverse=True)
+    values, block = np.unique(np.clip(fitted, low, high), return_inverse=True)
     centres = np.bincount(block, margins) / np.bincount(block)
     x = np.concatenate([[centres[0] - TILT_OVER], centres, [centres[-1] + TILT_OVER]])
     y = np.concatenate([[values[0] * (1 - TILT)], values, [values[-1] + TILT * (1 - values[-1])]])
     return Calibrator(x, y)
+
+
+def _succession(happened: Floats) -> Floats:
+    """The share that happened of the first, the first two, and so on, as if half of one more had (Jeffreys' prior)."""
+    return np.asarray((np.cumsum(happened) + 0.5) / np.arange(2, len(happened) + 2))
 
 
 def calibration_error(probabilities: Floats, happened: Floats, bins: int = 10) -> float:

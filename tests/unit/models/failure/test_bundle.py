@@ -279,3 +279,19 @@ def test_calibration_keeps_apart_what_the_model_told_apart() -> None:
     assert said[0] > 0
     assert said[-1] < 1
     assert said[1:-1].mean() == pytest.approx(happened.mean(), abs=0.01)
+
+
+def test_one_failure_among_the_lowest_moments_does_not_raise_the_risk_of_all_others() -> None:
+    rng = np.random.default_rng(3)
+    margins = np.sort(rng.normal(-6, 2, 5000))
+    happened = (rng.random(5000) < 1 / (1 + np.exp(-margins))).astype(float)
+    happened[:3], happened[3] = 0.0, 1.0
+    said = fit_calibrator(margins, happened)(margins)
+    assert said.mean() == pytest.approx(happened.mean(), rel=0.1)
+    assert calibration_error(said, happened) < 0.005
+    assert said[0] > 0
+
+
+def test_few_moments_vouch_for_little() -> None:
+    said = fit_calibrator(np.arange(6.0), np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))(np.array([0.0, 5.0]))
+    assert said == pytest.approx([0.5 / 4, 3.5 / 4], rel=0.01)
