@@ -35,8 +35,10 @@ class CommonTrees:
     candidate: Candidate
 
 
-def learned_from(count: int) -> list[int]:
-    """Which of so many series the common trees learn from: some from all over where there are many."""
+def learned_from(count: int) -> Sequence[int]:
+    """Which of so many series the common trees learn from: all, or some from all over where there are many."""
+    if count <= LEARN_FROM_MOST:
+        return range(count)
     rows: list[int] = np.unique(np.linspace(0, count - 1, LEARN_FROM_MOST).astype(int)).tolist()
     return rows
 

@@ -11,7 +11,8 @@ from models.forecasters.bundle import ForecasterBundle
 from models.forecasters.checks import example
 from models.forecasters.files import head_files
 from models.forecasters.fleet import LEARN_FROM_LEAST
-from pipelines.train.forecasters import Job, Night, Spread, _with_candidates, fit_chunk
+from pipelines.progress import silent
+from pipelines.train.forecasters import Job, Night, Spread, _with_candidates, fit_chunk, summary
 from pipelines.train.spool import Spool
 
 
@@ -44,3 +45,13 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
     again = ForecasterBundle.from_files(entries)
     key = next(iter(found))
     assert np.array_equal(bundle.forecast(key).yhat, again.forecast(key).yhat)
+
+
+def test_a_night_without_samples_learns_nothing_and_says_so(tmp_path: Path) -> None:
+    spread = Spread(SimpleNamespace(settings=SimpleNamespace(compute="processes", workers=1)), 1)
+    night = Night(spread, 1, silent, [7])
+    chosen, entries = Spool(tmp_path / "chosen"), Spool(tmp_path / "entries")
+    night.fit([], chosen, "forecasters", 1)
+    assert _with_candidates(night, chosen, entries) is None
+    assert summary(entry.choice for entry in entries.entries()) == {"series": 0.0}
+    assert night.skipped == {7: "no samples in the window"}
