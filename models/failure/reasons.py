@@ -88,6 +88,8 @@ WHOLE: Mapping[str, str] = {
 }
 #: Whoever is first or second is one of the resources; these tell which.
 RANKS, IDENTITY = ("first", "second"), ("level_15m", "way_15m")
+#: Rank -> the columns of its level and way, and those of each resource.
+_Ranked = Mapping[str, tuple[list[int], list[tuple[str, list[int]]]]]
 REST = "other"
 BASE = "base rate"
 
@@ -107,14 +109,14 @@ def factors_of(
         bias: the margin of a moment of which nothing is known.
         top: how many features are told by name.
     """
-    known = tuple(names)
+    ranked = _ranked(tuple(names))
     order = np.argsort(-np.abs(contributions), kind="stable")[:top]
     named = [
         Factor(
             name=names[i],
             value=None if math.isnan(values[i]) else float(values[i]),
             contribution=float(contributions[i]),
-            text=f"{tell(_told_name(names[i], known, values), float(values[i]))} ({contributions[i]:+.2f})",
+            text=f"{tell(_told_name(names[i], ranked, values), float(values[i]))} ({contributions[i]:+.2f})",
         )
         for i in order
         if contributions[i] != 0.0
@@ -127,10 +129,10 @@ def factors_of(
     )
 
 
-def _told_name(name: str, names: tuple[str, ...], values: NDArray[np.float64]) -> str:
+def _told_name(name: str, ranked: _Ranked, values: NDArray[np.float64]) -> str:
     """Who is first and second is told by name: the resource that has the same level and way."""
     rank, _, family = name.partition("_")
-    if rank in RANKS and rank in (ranked := _ranked(names)):
+    if rank in ranked:
         (level, way), resources = ranked[rank]
         for slot, (its_level, its_way) in resources:
             if values[its_level] == values[level] and values[its_way] == values[way]:
@@ -139,8 +141,8 @@ def _told_name(name: str, names: tuple[str, ...], values: NDArray[np.float64]) -
 
 
 @cache
-def _ranked(names: tuple[str, ...]) -> dict[str, tuple[list[int], list[tuple[str, list[int]]]]]:
-    """Rank -> the columns of its level and way, and those of each resource."""
+def _ranked(names: tuple[str, ...]) -> _Ranked:
+    """From the names of all features; to look it up costs as much as ten words, so it is done once a row."""
     at = {name: place for place, name in enumerate(names)}
 
     def places(slot: str) -> list[int]:
