@@ -144,14 +144,20 @@ def test_a_model_is_trained_on_what_feast_knew_and_finds_the_failing_disk(
     assert len(platform.store.signals.find(kind=SignalKind.FAILURE_RISK)) == first.new
 
 
+@pytest.fixture(scope="module")
+def read_again(platform: Platform) -> pl.DataFrame:
+    """The training set, not as `trained` read it."""
+    return failure.training_set(platform, END)
+
+
 @pytest.mark.usefixtures("trained")
-def test_the_same_training_set_gives_the_same_files(platform: Platform) -> None:
+def test_the_same_training_set_gives_the_same_files(platform: Platform, read_again: pl.DataFrame) -> None:
     registry = platform.registry
     assert isinstance(registry, OneModel)
     settings = platform.settings
     # The fit alone: judging and plots, which take as long again, put nothing in the files.
     again, _ = fit_failure(
-        failure.training_set(platform, END),
+        read_again,
         FEATURE_NAMES,
         seed=settings.seed,
         budget_per_week=settings.alert_budget_per_week,
@@ -161,10 +167,9 @@ def test_the_same_training_set_gives_the_same_files(platform: Platform) -> None:
 
 
 def test_a_leak_planted_in_the_store_stops_the_training(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, read_again: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = failure.training_set(platform, END)
-    leak = honest.with_columns(cpu_level_15m=pl.col("failure_in_s").fill_null(9e9))
+    leak = read_again.with_columns(cpu_level_15m=pl.col("failure_in_s").fill_null(9e9))
     monkeypatch.setattr(failure, "training_set", lambda *_: leak)
     with pytest.raises(LeakageError, match="cpu_level_15m"):
         failure.train_failure(platform)
