@@ -20,7 +20,7 @@ from core.hypotheses import Judgement
 from core.ports import FixedClock
 from core.settings import Settings
 from flows.prefect_server import READY, start_prefect
-from flows.processes import ServerProcess, free_port, start_server, start_service
+from flows.processes import SERVICE_READY, ServerProcess, free_port, launch_service, start_server
 from pipelines.access import create_key
 from pipelines.database import down
 from pipelines.progress import Progress, silent
@@ -87,9 +87,11 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
         prefect, mlflow = _start_consoles(settings, servers)
         samples = _simulate(settings, now, progress)
         prefect.wait_until_ready(READY)
+        # It imports while the models are trained, and finds them when it is first asked.
+        service = servers.enter_context(launch_service(settings))
         judgements = _main_job(now, progress)
         progress("start the service", 0, 1)
-        service = servers.enter_context(start_service(settings)).url
+        service.wait_until_ready(SERVICE_READY)
         mlflow.wait_until_ready("/health")
         progress("start the service", 1, 1)
         alerts, anomalies = _findings(settings, now)
@@ -101,8 +103,8 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
             anomalies=anomalies,
             judgement=judgements[0] if judgements else None,
             places={
-                "service": service,
-                "API docs": f"{service}/docs",
+                "service": service.url,
+                "API docs": f"{service.url}/docs",
                 "MLflow": mlflow.url,
                 "Prefect": prefect.url,
             },

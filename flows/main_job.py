@@ -46,10 +46,11 @@ def nightly(tenant: str | None = None, at: datetime | None = None) -> Reports:
 def weekly(tenant: str | None = None, at: datetime | None = None) -> Reports:
     """Train all kinds of models, evaluate them, and promote what passes the gate."""
     who = _who(tenant, at)
+    # The longest first, so that none is left to run alone.
     running = {
-        "detectors": tasks.train_detectors.submit(**who),
-        "forecasters": tasks.train_forecasters.submit(**who),
         "failure": tasks.train_failure.submit(**who),
+        "forecasters": tasks.train_forecasters.submit(**who),
+        "detectors": tasks.train_detectors.submit(**who),
     }
     reports: Reports = {name: future.result() for name, future in running.items()}
     return {**reports, "evaluation": tasks.evaluate_models(**who), "promotion": tasks.promote_models(**who)}

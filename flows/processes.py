@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,8 @@ from core.settings import Settings
 STOP_GRACE_S = 20.0
 #: They need seconds to import, and several times that on a busy machine; Prefect makes its tables on the first start.
 READY_TIMEOUT_S = 120.0
+#: What the service answers with 200 once it works.
+SERVICE_READY = "/readyz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +108,33 @@ def start_server(
     return ServerProcess(name, url, log, process)
 
 
-def start_service(settings: Settings, *, env: Mapping[str, str] | None = None) -> ServerProcess:
-    """The HTTP service, ready to answer.
+def launch_service(settings: Settings, *, env: Mapping[str, str] | None = None) -> ServerProcess:
+    """The HTTP service, which answers `SERVICE_READY` once it works; it needs seconds for its imports.
 
     Args:
         env: an environment that makes `settings` there; ours must without it.
-    Raises:
-        UnavailableError: it did not become ready; names its log.
     """
     anywhere = settings.serve_host in ("0.0.0.0", "::")  # noqa: S104 - read, not bound
     host = "127.0.0.1" if anywhere else settings.serve_host
-    service = start_server(
+    return start_server(
         "the service",
         [sys.executable, "-m", "serving.run"],
         url=f"http://{host}:{settings.serve_port}",
         log=settings.data_dir / "logs" / "service.log",
         env=env,
     )
-    try:
-        service.wait_until_ready("/readyz")
-    except BaseException:
-        service.stop()
-        raise
+
+
+def start_service(settings: Settings, *, env: Mapping[str, str] | None = None) -> ServerProcess:
+    """The HTTP service, ready to answer; arguments as of `launch_service`.
+
+    Raises:
+        UnavailableError: it did not become ready; names its log.
+    """
+    with ExitStack() as unless_ready:
+        service = unless_ready.enter_context(launch_service(settings, env=env))
+        service.wait_until_ready(SERVICE_READY)
+        unless_ready.pop_all()
     return service
 
 

@@ -46,7 +46,7 @@ class Heights:
         start_s: epoch seconds at which the first hour begins.
         highest: of each hour; -inf where nothing is known. Ratios as they are, all else by what is usual. In single
             precision, for a night holds those of a whole fleet.
-        bar: its threshold, in the same unit.
+        bar: its threshold, in the same unit and precision, so that a value on it is one that came to it.
     """
 
     start_s: float
@@ -73,7 +73,7 @@ class Heights:
         inside = (hour >= 0) & (hour < hours)
         highest = np.full(hours, -np.inf, dtype=np.float32)
         np.maximum.at(highest, hour[inside], (values[inside] / unit).astype(np.float32))
-        return cls(start_s=start_s, highest=highest, bar=threshold / unit)
+        return cls(start_s=start_s, highest=highest, bar=float(np.float32(threshold / unit)))
 
     def around(self, times: FloatArray) -> FloatArray:
         """The highest from `BEFORE_S` before to `AFTER_S` after each time, by whole hours; -inf where unknown."""

@@ -15,7 +15,7 @@ from core.errors import InputError
 from features.runs import fit_conditions, run_features
 from models.failure.calibration import calibration_error
 from models.failure.fit import NEARBY
-from models.failure.learning import CLASSIFIER, Member, fit_horizon, group_folds, margin
+from models.failure.learning import CLASSIFIER, Member, fit_horizons, group_folds, margin
 from models.failure.measures import coverage, nasa_score
 from models.failure.peers import fit_logistic, fit_rule
 from models.failure.remaining import fit_remaining
@@ -113,14 +113,13 @@ def bench_failure(
     ranges = group_folds(train.units, RANGE_FOLDS, SEED)
     life = fit_remaining(x, remaining, ranges, cap=CAP, seed=SEED, workers=2)
     progress("fails within 30", 2, 3)
-    risk = fit_horizon(
+    [risk] = fit_horizons(
         x,
-        soon,
+        [[Member((remaining <= share * SOON).astype(np.float64)) for share in (1.0, *NEARBY)]],
         folds,
         seed=SEED,
         workers=2,
         params={**CLASSIFIER, "min_child_weight": 20.0},
-        members=[Member((remaining <= share * SOON).astype(np.float64)) for share in (1.0, *NEARBY)],
     )
     said = risk.calibrator(margin(risk.boosters, x_test))
     last = test.lasts

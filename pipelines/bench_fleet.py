@@ -14,9 +14,9 @@ from features.catalog import FEATURE_NAMES, RESOURCE_BLIND, service_features
 from features.feature import RASTER
 from features.grid import fleet_grid
 from models.failure import FailureBundle, fit_failure, incident_frame, label
+from models.failure.binned import Floats
 from models.failure.judging import Judgement, features_of, judge
 from models.failure.labels import as_known_at, within
-from models.failure.learning import Floats
 from models.failure.measures import precision_at_recall
 from models.failure.peers import fit_logistic, fit_rule
 from pipelines.progress import Progress, silent

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import xgboost as xgb
 from imblearn.over_sampling import SMOTE
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from models.failure.learning import CLASSIFIER, Balancer, Floats, Folds, Params, in_parallel, margin, train
+from models.failure.binned import Balancer, Binned, Floats, Params, Rows
+from models.failure.learning import CLASSIFIER, Folds, in_parallel, margin
 
 Balance = Literal["none", "weights", "smote"]
 #: SMOTE fills the rare class up to this share of the other; more makes the many synthetic rows the rule.
@@ -55,25 +55,24 @@ CANDIDATES = (
 def balanced(balance: Balance, seed: int = 0) -> Balancer:
     """The function that balances rows; only ever given rows of a training fold."""
 
-    def plain(x: NDArray[np.float32], y: Floats) -> tuple[NDArray[np.float32], Floats, Floats | None]:
-        return x, y, None
+    def plain(x: NDArray[np.float32], y: Floats) -> tuple[NDArray[np.float32], Floats | None]:
+        return x[:0], None
 
-    def weights(x: NDArray[np.float32], y: Floats) -> tuple[NDArray[np.float32], Floats, Floats | None]:
+    def weights(x: NDArray[np.float32], y: Floats) -> tuple[NDArray[np.float32], Floats | None]:
         rare = max(float(y.mean()), 1e-6)
-        return x, y, np.where(y > 0, ((1 - rare) / rare) ** WEIGHT_POWER, 1.0)
+        return x[:0], np.where(y > 0, ((1 - rare) / rare) ** WEIGHT_POWER, 1.0)
 
-    def smote(x: NDArray[np.float32], y: Floats) -> tuple[NDArray[np.float32], Floats, Floats | None]:
+    def smote(x: NDArray[np.float32], y: Floats) -> tuple[NDArray[np.float32], Floats | None]:
         positives = int(y.sum())
         if positives < 2 or positives >= SMOTE_SHARE * (len(y) - positives):
-            return x, y, None
+            return x[:0], None
         # Neighbours need distances: unknown values count as the median, and every feature counts alike.
         middle = np.nan_to_num(np.nanmedian(x, axis=0))
         scale = np.nan_to_num(np.nanstd(x, axis=0)) + 1e-9
         filled = (np.where(np.isnan(x), middle, x) - middle) / scale
         sampler = SMOTE(sampling_strategy=SMOTE_SHARE, k_neighbors=min(5, positives - 1), random_state=seed)
-        more_x, more_y = sampler.fit_resample(filled, y)
-        made = (np.asarray(more_x)[len(x) :] * scale + middle).astype(np.float32)
-        return np.vstack([x, made]), np.concatenate([y, np.asarray(more_y, dtype=np.float64)[len(y) :]]), None
+        more, _ = sampler.fit_resample(filled, y)
+        return (np.asarray(more)[len(x) :] * scale + middle).astype(np.float32), None
 
     return {"none": plain, "weights": weights, "smote": smote}[balance]
 
@@ -96,21 +95,18 @@ def choose(
     if not parts:
         return candidates[0], ()
 
-    def job(candidate: Candidate, learn: NDArray[np.bool_]) -> Callable[[], xgb.Booster]:
-        def run() -> xgb.Booster:
-            rows = balanced(candidate.balance, seed)(x[learn], y[learn])
-            return train(rows[0], rows[1], candidate.params, seed=seed, weight=rows[2])
+    def job(learn: Rows, hold: Rows) -> Callable[[], list[float]]:
+        def run() -> list[float]:
+            binned = Binned(x[learn], max_bin=int(CLASSIFIER["max_bin"]))
+            tried = [
+                binned.learn(y[learn], one.params, seed=seed, balance=balanced(one.balance, seed))
+                for one in candidates
+            ]
+            return [average_precision_score(y[hold], margin([one], x[hold])) for one in tried]
 
         return run
 
-    jobs = [job(candidate, learn) for candidate in candidates for learn, _ in parts]
-    fitted = iter(in_parallel(jobs, workers))
-    found = np.array(
-        [
-            [average_precision_score(y[hold], margin([next(fitted)], x[hold])) for _, hold in parts]
-            for _ in candidates
-        ]
-    )
+    found = np.array(in_parallel([job(learn, hold) for learn, hold in parts], workers)).T
     trials = [Trial(one, float(row.mean())) for one, row in zip(candidates, found, strict=True)]
     return candidates[simplest(found)], tuple(sorted(trials, key=lambda trial: -trial.average_precision))
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from core.domain import FailureRisk, TimeRange
 from core.errors import InvalidFrameError
+from models.failure.binned import Floats
 from models.failure.calibration import Calibrator
-from models.failure.learning import Floats, margin
+from models.failure.learning import margin
 from models.failure.reasons import factors_of
 from models.failure.remaining import RemainingTime
 from models.failure.trees import FlatTrees, flatten

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from core.errors import InsufficientDataError
 from models.failure.alarms import budget_threshold
 from models.failure.balance import Trial, balanced, choose
+from models.failure.binned import Floats, Params
 from models.failure.bundle import FailureBundle
 from models.failure.calibration import reliability
 from models.failure.labels import HORIZONS_S, within
 from models.failure.learning import (
     REGRESSOR,
-    Floats,
     Member,
-    Params,
-    fit_horizon,
+    fit_horizons,
     group_folds,
     time_folds,
     train,
@@ -116,19 +115,21 @@ def fit_failure(
         count=trials,
         workers=workers,
     )
-    fitted = {
-        h: fit_horizon(
-            moments.x,
-            y[h],
-            folds,
-            seed=seed,
-            workers=workers,
-            params=chosen.params,
-            balance=balanced(chosen.balance, seed),
-            members=_members(moments, h, columns),
+    fitted = dict(
+        zip(
+            horizons_s,
+            fit_horizons(
+                moments.x,
+                [_members(moments, h, columns) for h in horizons_s],
+                folds,
+                seed=seed,
+                workers=workers,
+                params=chosen.params,
+                balance=balanced(chosen.balance, seed),
+            ),
+            strict=True,
         )
-        for h in horizons_s
-    }
+    )
     trust = failures / (failures + FEW_FAILURES) if failures < 2 * FEW_FAILURES else 1.0
     # What the bundle will say is drawn towards the rate; a threshold for other numbers would never be reached.
     alert = trust * fitted[alert_s].held_out + (1 - trust) * base[horizons_s.index(alert_s)]

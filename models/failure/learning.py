@@ -1,20 +1,18 @@
 """The learners that the failure model is made of: gradient-boosted trees with held-out predictions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from models.failure.binned import Balancer, Binned, Floats, Params, Rows
 from models.failure.calibration import Calibrator, fit_calibrator
 
-Floats = NDArray[np.float64]
-Rows = NDArray[np.bool_]
-Params = Mapping[str, float | int | str]
-#: Rows to learn from, made of rows of a training fold: (features, outcome) -> (features, outcome, weight).
-Balancer = Callable[[NDArray[np.float32], Floats], tuple[NDArray[np.float32], Floats, Floats | None]]
+Result = TypeVar("Result")
 
 #: Shallow, slow, and each tree sees a quarter of the features: right for a hundred failures among thousands of moments.
 CLASSIFIER: Params = {
@@ -45,17 +43,8 @@ REGRESSOR: Params = {
 def train(
     x: NDArray[np.float32], y: Floats, params: Params, *, seed: int, weight: Floats | None = None
 ) -> xgb.Booster:
-    """One booster.
-
-    One thread each, and threads of our own around them (`in_parallel`): OpenMP's threads wait for each other by
-    spinning, many times slower as soon as another process wants a core, and sums would depend on their number.
-    """
-    chosen = {name: value for name, value in params.items() if name != "rounds"} | {
-        "seed": seed,
-        "nthread": 1,
-    }
-    data = xgb.QuantileDMatrix(x, y, weight=weight, max_bin=int(params.get("max_bin", 256)), nthread=1)
-    return xgb.train(chosen, data, int(params["rounds"]))
+    """One booster of rows that teach nothing else."""
+    return Binned(x, max_bin=int(params["max_bin"])).train(y, params, seed=seed, weight=weight)
 
 
 def margin(boosters: Sequence[xgb.Booster], x: NDArray[np.float32]) -> Floats:
@@ -64,7 +53,7 @@ def margin(boosters: Sequence[xgb.Booster], x: NDArray[np.float32]) -> Floats:
     return np.asarray(np.mean(said, axis=0))
 
 
-def in_parallel(jobs: Sequence[Callable[[], xgb.Booster]], workers: int) -> list[xgb.Booster]:
+def in_parallel(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Result]:
     """The results of the jobs, in their order; XGBoost frees the interpreter while it learns."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
@@ -138,70 +127,94 @@ class Member:
     columns: Rows | None = None
 
 
-def fit_horizon(
+def fit_horizons(
     x: NDArray[np.float32],
-    y: Floats,
+    horizons: Sequence[Sequence[Member]],
     folds: Folds,
     *,
     seed: int,
     workers: int,
     params: Params = CLASSIFIER,
     balance: Balancer | None = None,
-    members: Sequence[Member] = (),
-) -> FittedHorizon:
-    """Learn on all rows whose outcome is known (`y` not NaN), and calibrate on held-out ones.
+) -> list[FittedHorizon]:
+    """Learn each horizon on all rows whose outcome is known (not NaN), and calibrate on held-out ones.
 
     Args:
-        members: who learns; one that learns `y` from all features where there is none. The mean over neighbouring
+        horizons: of each, who learns; the first of them learns the horizon itself. The mean over neighbouring
             horizons knows that a failure just beyond the horizon is more like one within it than like none, and
-            its errors are smaller than those of each member. The first must learn `y`.
-        balance: makes the rows to learn from of those of a training fold; held-out rows stay as they are.
+            its errors are smaller than those of each member.
+        balance: of the rows of a training fold; held-out rows stay as they are.
     """
-    known = ~np.isnan(y)
-    # A fold without failures to learn from cannot say anything of its rows.
-    able = [k for k, rows in enumerate(folds.learn) if 0 < y[rows & known].sum() < (rows & known).sum()]
-    parts = [folds.learn[k] for k in able] + [np.ones(len(y), dtype=bool)]
+    parts = [*folds.learn, np.ones(len(x), dtype=bool)]
+    # All that learns from the same rows and columns shares their bins.
+    lessons: dict[tuple[int, bytes | None], list[tuple[int, int]]] = {}
+    for horizon, members in enumerate(horizons):
+        able = [*_able(members[0].outcomes, folds), len(folds.learn)]
+        for part in able:
+            for number, member in enumerate(members):
+                # The horizon itself can be learned in every part; a nearby one that cannot does without.
+                if number == 0 or _has_both(member.outcomes[parts[part]]):
+                    columns = None if member.columns is None else member.columns.tobytes()
+                    lessons.setdefault((part, columns), []).append((horizon, number))
 
-    members = members or (Member(y),)
-
-    def job(rows: Rows, number: int) -> Callable[[], xgb.Booster]:
-        member = members[number]
-
-        def run() -> xgb.Booster:
-            learn, outcome, weight = (
-                (x[rows], member.outcomes[rows], None)
-                if balance is None
-                else balance(x[rows], member.outcomes[rows])
-            )
-            if member.columns is not None:
-                # What is missing everywhere is never split on, and the columns keep their places.
-                learn = np.where(member.columns, learn, np.float32(np.nan))
-            return train(learn, outcome, params, seed=seed + number, weight=weight)
+    def job(part: int, found: Sequence[tuple[int, int]]) -> Callable[[], list[xgb.Booster]]:
+        def run() -> list[xgb.Booster]:
+            rows, (first, number) = parts[part], found[0]
+            binned = Binned(x[rows], max_bin=int(params["max_bin"]), columns=horizons[first][number].columns)
+            return [
+                binned.learn(
+                    horizons[horizon][number].outcomes[rows], params, seed=seed + number, balance=balance
+                )
+                for horizon, number in found
+            ]
 
         return run
 
-    jobs, of_part = [], []
-    for index, part in enumerate(parts):
-        for number, member in enumerate(members):
-            rows = part & ~np.isnan(member.outcomes)
-            # The horizon itself can be learned in every part; a nearby one that cannot does without.
-            if number == 0 or 0 < member.outcomes[rows].sum() < rows.sum():
-                jobs.append(job(rows, number))
-                of_part.append(index)
-    trained = in_parallel(jobs, workers)
-    *parts_fitted, boosters = [
-        tuple(one for one, part in zip(trained, of_part, strict=True) if part == index)
-        for index in range(len(parts))
+    trained = in_parallel([job(part, found) for (part, _), found in lessons.items()], workers)
+    boosters: dict[tuple[int, int], dict[int, xgb.Booster]] = {}
+    for ((part, _), found), fitted in zip(lessons.items(), trained, strict=True):
+        for (horizon, number), booster in zip(found, fitted, strict=True):
+            boosters.setdefault((horizon, part), {})[number] = booster
+    return [
+        _calibrated(
+            x,
+            members[0].outcomes,
+            folds,
+            [_in_order(boosters.get((horizon, part), {})) for part in range(len(parts))],
+        )
+        for horizon, members in enumerate(horizons)
     ]
+
+
+def _able(y: Floats, folds: Folds) -> list[int]:
+    """The folds with failures to learn from; the others cannot say anything of their rows."""
+    return [k for k, rows in enumerate(folds.learn) if _has_both(y[rows])]
+
+
+def _has_both(y: Floats) -> bool:
+    """Whether there are failures and others among the known outcomes."""
+    known = y[~np.isnan(y)]
+    return bool(0 < known.sum() < len(known))
+
+
+def _in_order(members: dict[int, xgb.Booster]) -> tuple[xgb.Booster, ...]:
+    return tuple(members[number] for number in sorted(members))
+
+
+def _calibrated(
+    x: NDArray[np.float32], y: Floats, folds: Folds, fitted: Sequence[tuple[xgb.Booster, ...]]
+) -> FittedHorizon:
+    """What a horizon's boosters say; those of the folds first, those of all rows last."""
+    *of_folds, boosters = fitted
     margins = np.full(len(y), np.nan)
-    for k, fitted in zip(able, parts_fitted, strict=True):
-        rows = folds.hold[k] & known
-        if rows.any():
-            margins[rows] = margin(fitted, x[rows])
+    for members, hold in zip(of_folds, folds.hold, strict=True):
+        rows = hold & ~np.isnan(y)
+        if members and rows.any():
+            margins[rows] = margin(members, x[rows])
     said = np.full(len(y), np.nan)
     seen = ~np.isnan(margins)
-    for k in able:
-        inside, outside = seen & folds.hold[k], seen & ~folds.hold[k]
+    for hold in folds.hold:
+        inside, outside = seen & hold, seen & ~hold
         if inside.any() and outside.any():
             said[inside] = fit_calibrator(margins[outside], y[outside])(margins[inside])
     return FittedHorizon(boosters, fit_calibrator(margins[seen], y[seen]), said, margins)

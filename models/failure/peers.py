@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models.failure.learning import Floats
+from models.failure.binned import Floats
 
 Scorer = Callable[[NDArray[np.float32]], Floats]
 

@@ -142,7 +142,7 @@ def _told_name(name: str, ranked: _Ranked, values: NDArray[np.float64]) -> str:
 
 @cache
 def _ranked(names: tuple[str, ...]) -> _Ranked:
-    """From the names of all features; to look it up costs as much as ten words, so it is done once a row."""
+    """From the names of all features; to look it up hashes every one of them, so it is done once a row."""
     at = {name: place for place, name in enumerate(names)}
 
     def places(slot: str) -> list[int]:

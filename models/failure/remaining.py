@@ -7,7 +7,8 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from models.failure.learning import REGRESSOR, Floats, Folds, Params, Rows, in_parallel, margin, train
+from models.failure.binned import Floats, Params, Rows
+from models.failure.learning import REGRESSOR, Folds, in_parallel, margin, train
 
 #: The levels that are told.
 LEVELS = (0.1, 0.5, 0.9)

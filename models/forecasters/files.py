@@ -60,7 +60,7 @@ def part_files(number: int, entries: Sequence[Entry]) -> dict[str, bytes]:
     """The files of one part, of at least one entry, from which `read_part` gives the same."""
     arrays = [_arrays(entry) for entry in entries]
     records = [_record(entry, found) for entry, found in zip(entries, arrays, strict=True)]
-    # One array of a name for all series is read in a tenth of the time that one for each would take.
+    # One array of a name for all series is one file in the archive; one for each would be thousands.
     joined = {name: np.concatenate([found[name].ravel() for found in arrays]) for name in arrays[0]}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **joined)

@@ -45,6 +45,12 @@ def heights(series: Series, peak: float, usual: float = 0.001) -> Heights:
     return found
 
 
+@pytest.mark.parametrize("height", [0.02, 0.06, 0.07, 1 / 3])
+def test_what_rose_to_the_threshold_exactly_came_to_it(height: float) -> None:
+    found = heights(replace(ERRORS, slo_threshold=height), height)
+    assert found.around(TIMES).min() >= found.bar
+
+
 def shares(bar: float, *, once: bool) -> KnockOns:
     """What is known of a second service whose SLO lies at `bar`, where another's errors rise to 0.06."""
     disk, errors = replace(DISK, service="b"), replace(ERRORS, service="b", slo_threshold=bar)
@@ -107,7 +113,7 @@ def test_latencies_are_compared_by_what_is_usual_and_ratios_as_they_are() -> Non
     slow = replace(ERRORS, metric="latency_seconds", kind=Kind.GAUGE, role=Role.LATENCY, slo_threshold=0.5)
     assert heights(slow, 0.4, usual=0.1).bar == pytest.approx(5.0)
     assert heights(slow, 0.4, usual=0.1).around(TIMES).tolist() == pytest.approx([4.0] * 8)
-    assert heights(ERRORS, 0.06).bar == 0.02
+    assert heights(ERRORS, 0.06).bar == pytest.approx(0.02)
     assert heights(ERRORS, 0.06).around(TIMES).tolist() == pytest.approx([0.06] * 8)
 
 

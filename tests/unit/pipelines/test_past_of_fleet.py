@@ -73,7 +73,7 @@ def test_errors_that_jumped_were_not_to_be_foreseen_and_those_that_crept_were(
     assert [len(one) for one in breached.foreseen] == [foreseen]
     heights = fleet.heights[ERRORS.series_id]
     assert heights.around(breached.came).tolist() == pytest.approx([0.06])
-    assert heights.bar == 0.02
+    assert heights.bar == pytest.approx(0.02)
 
 
 def test_what_never_breached_has_heights_all_the_same() -> None:
