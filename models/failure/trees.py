@@ -24,36 +24,68 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
+#: Rows that are worked on together: one leaf's comparisons for all of them are vector instructions, and their
+#: features and sums fit into a core's cache.
+BLOCK = 32
+
+
 @numba.njit(cache=True, nogil=True)
-def _add_up(
+def _add_leaves(
     x: NDArray[np.float32],
     feature: NDArray[np.int64],
     low: NDArray[np.float32],
     high: NDArray[np.float32],
     missing: NDArray[np.bool_],
     value: Floats,
-    shares: Floats,
-    contributions: Floats,
     margins: Floats,
 ) -> None:
-    """Adds every leaf to the margin of each row and, where `contributions` has rows, its SHAP values to those."""
+    """Adds to each row's margin the leaves that it reaches."""
     leaves, depth = feature.shape
-    patterns = 1 << depth
-    explain = len(contributions) > 0
     for row in range(len(x)):
         for leaf in range(leaves):
-            pattern = 0
             for place in range(depth):
                 at = x[row, feature[leaf, place]]
-                if missing[leaf, place] if np.isnan(at) else low[leaf, place] <= at < high[leaf, place]:
-                    pattern |= 1 << place
-                elif not explain:
+                if not (missing[leaf, place] if np.isnan(at) else low[leaf, place] <= at < high[leaf, place]):
                     break
-            if pattern == patterns - 1:
+            else:
                 margins[row] += value[leaf]
-            if explain:
-                for place in range(depth):
-                    contributions[row, feature[leaf, place]] += shares[leaf * patterns + pattern, place]
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_shares(
+    x: NDArray[np.float32],
+    feature: NDArray[np.int64],
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
+    missing: NDArray[np.bool_],
+    shares: Floats,
+    contributions: Floats,
+) -> None:
+    """Adds to each row's contributions the SHAP values of every leaf."""
+    leaves, depth = feature.shape
+    patterns = 1 << depth
+    size = max(1, min(BLOCK, len(x)))
+    pattern = np.empty(size, dtype=np.int64)
+    columns = np.empty((x.shape[1], size), dtype=np.float32)
+    sums = np.empty((x.shape[1], size))
+    for first in range(0, len(x), size):
+        rows = min(size, len(x) - first)
+        columns[:, :rows] = x[first : first + rows].T
+        sums[:] = 0.0
+        for leaf in range(leaves):
+            pattern[:] = leaf * patterns
+            for place in range(depth):
+                at, bit = columns[feature[leaf, place]], 1 << place
+                edge, end, unknown = low[leaf, place], high[leaf, place], missing[leaf, place]
+                for row in range(rows):
+                    # Without a branch; only NaN differs from itself.
+                    points = ((edge <= at[row]) & (at[row] < end)) | (unknown & (at[row] != at[row]))
+                    pattern[row] += bit * points
+            for place in range(depth):
+                into = sums[feature[leaf, place]]
+                for row in range(rows):
+                    into[row] += shares[pattern[row], place]
+        contributions[first : first + rows, : x.shape[1]] += sums[:, :rows].T
 
 
 @dataclass(frozen=True)
@@ -84,29 +116,20 @@ class FlatTrees:
 
     def margins(self, x: NDArray[np.float32]) -> Floats:
         """Margin of each row, as the boosters themselves give it (sums in double precision)."""
-        return self._added(x, np.empty((0, self.columns)))
+        margins = np.full(len(x), self.base)
+        _add_leaves(_rows(x), self.feature, self.low, self.high, self.missing, self.value, margins)
+        return margins
 
     def contributions(self, x: NDArray[np.float32]) -> Floats:
         """(rows, columns + 1): SHAP values, the bias last; a row adds up to its margin."""
         out = np.zeros((len(x), self.columns + 1))
-        self._added(x, out)
         out[:, -1] = self.bias
+        _add_shares(_rows(x), self.feature, self.low, self.high, self.missing, self.shares, out)
         return out
 
-    def _added(self, x: NDArray[np.float32], contributions: Floats) -> Floats:
-        margins = np.full(len(x), self.base)
-        _add_up(
-            np.ascontiguousarray(x, dtype=np.float32),
-            self.feature,
-            self.low,
-            self.high,
-            self.missing,
-            self.value,
-            self.shares,
-            contributions,
-            margins,
-        )
-        return margins
+
+def _rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(x, dtype=np.float32)
 
 
 def flatten(boosters: Sequence[xgb.Booster], columns: int) -> FlatTrees:

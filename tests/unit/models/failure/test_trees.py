@@ -5,7 +5,7 @@ import pytest
 import xgboost as xgb
 
 from models.failure.learning import CLASSIFIER, train
-from models.failure.trees import flatten
+from models.failure.trees import BLOCK, flatten
 
 
 @pytest.fixture(scope="module", params=[1, 3, 6])
@@ -59,3 +59,12 @@ def test_several_boosters_count_by_their_mean(fitted: tuple[xgb.Booster, np.ndar
 
 def test_no_rows_give_no_margins(fitted: tuple[xgb.Booster, np.ndarray]) -> None:
     assert flatten([fitted[0]], 9).margins(np.empty((0, 9), dtype=np.float32)).shape == (0,)
+
+
+def test_a_row_is_explained_alike_whatever_stands_beside_it(fitted: tuple[xgb.Booster, np.ndarray]) -> None:
+    booster, x = fitted
+    trees = flatten([booster], 9)
+    whole = trees.contributions(x)
+    for first, rows in ((0, 1), (5, BLOCK - 1), (7, BLOCK), (11, 2 * BLOCK + 3)):
+        assert np.array_equal(trees.contributions(x[first : first + rows]), whole[first : first + rows])
+    assert trees.contributions(x[:0]).shape == (0, 10)
