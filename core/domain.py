@@ -14,6 +14,8 @@ from enum import StrEnum
 from core.errors import InputError
 
 DEFAULT_STEP_S = 300
+#: How far a capacity plan looks ahead unless told otherwise.
+CAPACITY_DAYS = 90
 #: Between the parts that an id is made of: ASCII's own unit separator.
 SEPARATOR = "\x1f"
 

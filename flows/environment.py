@@ -3,14 +3,14 @@
 import os
 
 from core.settings import Settings
+from pipelines.parallel import THREADS
 from pipelines.privacy import silence_telemetry
-
-#: Each numerical library's own name for the number of threads in a process.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def one_thread_in_a_process() -> None:
     """Work is spread over processes, by series; threads below them would wait for one another.
+
+    To be called before NumPy is imported, which reads them then.
 
     Small matrices solved with as many threads as cores took forty times as long on a busy machine. A user's
     own values win.

@@ -11,13 +11,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from core.domain import Breach, Series
+from core.domain import CAPACITY_DAYS, Breach, Series
 from models.breach import breach_of
 from models.forecasters.protocols import Bounds, FloatArray, History
 from models.thresholds import is_upward, threshold_of
 
 DAY_S = 86_400
-HORIZON_DAYS = 90
 PATHS = 500
 #: Fewer days than this say nothing about growth.
 LEAST_DAYS = 7
@@ -107,7 +106,7 @@ def _slope_error(peaks: FloatArray, growth: float) -> float:
 
 
 def plan_capacity(
-    series: Series, history: History, *, at: datetime, seed: int, horizon_days: int = HORIZON_DAYS
+    series: Series, history: History, *, at: datetime, seed: int, horizon_days: int = CAPACITY_DAYS
 ) -> Capacity | None:
     """When the resource runs out; null where it has no threshold or less than a week of history."""
     threshold = threshold_of(series)

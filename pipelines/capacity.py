@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from core.domain import Role
+from core.domain import CAPACITY_DAYS, Role
 from core.errors import InsufficientDataError
-from models.capacity import HORIZON_DAYS, Capacity, by_urgency, plan_capacity
+from models.capacity import Capacity, by_urgency, plan_capacity
 from pipelines.forecast import load_forecasters
 from pipelines.parallel import chunked
 from pipelines.present import present
@@ -23,7 +23,7 @@ def capacity(
     platform: "Platform",
     *,
     at: datetime | None = None,
-    horizon_days: int = HORIZON_DAYS,
+    horizon_days: int = CAPACITY_DAYS,
     progress: Progress = silent,
 ) -> list[Capacity]:
     """When each resource runs out at its present growth, the most urgent first.

@@ -25,8 +25,10 @@ Compute = Literal["processes", "dask", "ray"]
 ROOT = Path(__file__).resolve().parents[1]
 #: Chunks a worker that are submitted and not yet taken: none waits for work, and few are in memory.
 AHEAD = 2
-#: The work is spread over processes; threads of Polars below them would wait for one another.
-ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
+#: Each numerical library's own name for the number of threads in a process.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+#: The work is spread over processes; threads below them would wait for one another.
+ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", *THREADS), "1")
 
 
 def chunked(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:

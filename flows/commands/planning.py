@@ -2,12 +2,12 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from core.domain import Breach
+from core.domain import CAPACITY_DAYS, Breach
 from core.ports import FixedClock
 from core.wording import format_value, format_when
 from flows.commands.console import (
@@ -20,11 +20,13 @@ from flows.commands.console import (
     settings_for,
     utc,
 )
-from models.capacity import HORIZON_DAYS, Capacity
+
+if TYPE_CHECKING:
+    from models.capacity import Capacity
 
 
 def capacity(
-    days: Annotated[int, typer.Option(help="How far to look ahead.", min=1, max=366)] = HORIZON_DAYS,
+    days: Annotated[int, typer.Option(help="How far to look ahead.", min=1, max=366)] = CAPACITY_DAYS,
     limit: Annotated[int, typer.Option(help="How many of the most urgent.", min=1)] = 30,
     plots: Annotated[
         Path | None, typer.Option("--plot", help="Draw each of them into this folder.", show_default=False)
@@ -56,7 +58,7 @@ def capacity(
         out.print(_table(found, now, days))
 
 
-def _record(one: Capacity) -> dict[str, Any]:
+def _record(one: "Capacity") -> dict[str, Any]:
     """One resource for a program; the fan by day only where it is drawn."""
     when = one.breach.when
     return {
@@ -74,7 +76,7 @@ def _record(one: Capacity) -> dict[str, Any]:
     }
 
 
-def _table(found: list[Capacity], now: datetime, days: int) -> Table:
+def _table(found: "list[Capacity]", now: datetime, days: int) -> Table:
     columns = ("resource", "used", "of", "growth a day", f"within {days} d", "runs out")
     table = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for one in found:

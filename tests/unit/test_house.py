@@ -41,6 +41,16 @@ def test_importing_the_pure_layers_reads_no_environment_and_pulls_in_no_platform
     assert done.returncode == 0, done.stderr
 
 
+def test_the_command_sets_the_number_of_threads_before_a_numerical_library_could_read_it() -> None:
+    code = (
+        "import sys, flows.cli\n"
+        "heavy = {'numpy._core', 'scipy', 'numba', 'xgboost'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_telemetry_of_every_library_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SWITCHES:
         monkeypatch.delenv(name, raising=False)
