@@ -9,6 +9,7 @@ the series' own past.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,9 @@ PACE_H = 2.0
 STOP_PER_HOUR = 0.05
 #: Growth that hardly differs from a straight line is still not known better than this share of its spread.
 LEAST_SPREAD = 0.5
+
+
+Values = TypeVar("Values", float, FloatArray)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +109,17 @@ def _peaks(moves: FloatArray, least: float) -> NDArray[np.intp]:
     return np.flatnonzero((moves >= least) & (moves >= beside))
 
 
+def between(before: Values, after: Values, part: float) -> Values:
+    """On the straight line from `before` (part 0) to `after` (part 1)."""
+    return before + part * (after - before)
+
+
 def measure_growth(
     values: FloatArray,
     usual: FloatArray,
     step_s: int,
     *,
+    part: float,
     level: float,
     an_hour_ago: float,
     inert: bool = True,
@@ -118,16 +128,22 @@ def measure_growth(
 
     Args:
         values: the past on an even grid, without NaN, newest last.
-        usual: what was expected at each of them by season alone; the same length.
+        usual: what was expected at each of them, and in the step after them, by season alone; one longer.
+        part: how much of the step after them has passed, in [0, 1].
         level, an_hour_ago: the value now and then, finer than the grid.
         inert: true of what fills, where an hour of growth is the beginning of more; false of what is measured by the
             request, where it is a jump unless it began before.
     """
-    away = values - usual
+    away = values - usual[:-1]
     steps_an_hour = max(1, 3_600 // step_s)
-    newest = level - usual[-1]
+
+    def back(course: FloatArray, steps: int) -> float:
+        """A course where now lies between its steps, so many from its end."""
+        return float(between(course[-1 - steps], course[-steps], part))
+
+    newest = level - back(usual, 1)
     last_hour = level - an_hour_ago
-    before = an_hour_ago - usual[-1 - min(steps_an_hour, len(usual) - 1)]
+    before = an_hour_ago - back(usual, 1 + min(steps_an_hour, len(values) - 1))
     found: list[tuple[float, float, float]] = []
     for span_h in SPANS_H:
         span = span_h * steps_an_hour
@@ -139,12 +155,13 @@ def measure_growth(
         spread = MAD_TO_SIGMA * float(np.median(np.abs(past - middle)))
         low, high = np.percentile(past, [16, 84])
         spread = max(spread, LEAST_SPREAD * float(high - low) / 2, 1e-12)
-        # The mean of the last step lies half a step back, the newest value does not.
-        now = (newest - away[-1 - span]) / (span_h + step_s / 7_200)
+        # The mean of a step lies half a step before its end, the newest value does not.
+        then = back(away, span)
+        now = (newest - then) / (span_h + step_s / 7_200)
         stands_out = (abs(now - middle) / spread - NOTICED) / (BELIEVED - NOTICED)
         goes_on = last_hour / (STILL * now) if now else 0.0
-        grown = newest - away[-1 - span]
-        lasted = 1.0 if inert else (before - away[-1 - span]) / (LASTED * grown) if grown else 0.0
+        grown = newest - then
+        lasted = 1.0 if inert else (before - then) / (LASTED * grown) if grown else 0.0
         weight = np.clip(stands_out, 0, 1) * np.clip(goes_on, 0, 1) * np.clip(lasted, 0, 1)
         found.append((now, middle, float(weight)))
     if not found or max(weight for _, _, weight in found) == 0:

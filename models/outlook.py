@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 
 from core.domain import Breach, Role, Series
-from models.breach import Growth, Sawtooth, breach_of, fill_paths, find_resets, measure_growth
+from models.breach import Growth, Sawtooth, between, breach_of, fill_paths, find_resets, measure_growth
 from models.forecasters.history import prepare
 from models.forecasters.protocols import FloatArray, History
 from models.thresholds import is_past, is_upward, threshold_of
@@ -36,6 +36,7 @@ class Outlook:
         felt: the breach of the level from which others feel it, which may lie beyond the threshold.
         felt_since: when it came to that level, or the first moment looked at where it was there before; null where
             it is not, or nobody looked.
+        at: the present, from which `paths` go on.
         paths: (count, h), for the fan of the plot.
     """
 
@@ -45,6 +46,7 @@ class Outlook:
     sawtooth: Sawtooth | None
     level: float
     felt: Breach
+    at: datetime
     paths: FloatArray
     felt_since: datetime | None = None
 
@@ -57,33 +59,44 @@ def look_ahead(
     level: float,
     an_hour_ago: float,
     rng: np.random.Generator,
+    at: datetime | None = None,
     felt_at: float | None = None,
 ) -> Outlook | None:
     """Probability and time of a breach; null where the series has no threshold.
 
     Args:
-        history: up to now.
-        usual_paths: (count, h), how the forecaster thinks it goes on.
+        history: all whole steps up to now.
+        usual_paths: (count, h), how the forecaster thinks it goes on from there.
         level, an_hour_ago: the value now and then, finer than the grid.
+        at: the present, less than a step after the history's end; null: where that ends.
         felt_at: from which value on others feel it; null: from its threshold on.
     """
     threshold = threshold_of(series)
     if threshold is None:
         return None
     upward = is_upward(series)
+    at = history.end if at is None else at
+    # What has passed of the step that goes on, of which the history knows nothing and the level does.
+    part = min((at - history.end).total_seconds() / history.step_s, 1.0)
     values = prepare(history)
     sawtooth = find_resets(values if upward else -values)
-    usual, ahead = _usual(values, history, usual_paths.shape[1])
-    growth = measure_growth(
-        values, usual, history.step_s, level=level, an_hour_ago=an_hour_ago, inert=is_inert(series)
-    )
     count, steps = usual_paths.shape
-    paths = usual_paths.copy()
+    usual, ahead = _usual(values, history, steps + 1)
+    growth = measure_growth(
+        values,
+        np.append(usual, ahead[0]),
+        history.step_s,
+        part=part,
+        level=level,
+        an_hour_ago=an_hour_ago,
+        inert=is_inert(series),
+    )
+    paths = between(usual_paths, np.append(usual_paths[:, 1:], usual_paths[:, -1:], axis=1), part)
     towards = growth.per_hour > 0 if upward else growth.per_hour < 0
     filling = round(growth.weight * count) if towards else 0
     if filling:
         fills = fill_paths(level, growth, steps, history.step_s, filling, rng, sawtooth if upward else None)
-        paths[:filling] = fills + (ahead - usual[-1])
+        paths[:filling] = fills + between(ahead[:-1], ahead[1:], part) - between(usual[-1], ahead[0], part)
     paths = history.bounds.clip(paths)
 
     def crossing(edge: float) -> Breach:
@@ -92,7 +105,7 @@ def look_ahead(
             level=level,
             threshold=edge,
             upward=upward,
-            at=history.end,
+            at=at,
             step_s=history.step_s,
             horizons_s=HORIZONS_S,
         )
@@ -106,6 +119,7 @@ def look_ahead(
         sawtooth=sawtooth,
         level=level,
         felt=breach if felt_at is None or felt_at == threshold else crossing(felt_at),
+        at=at,
         paths=paths,
     )
 

@@ -39,7 +39,7 @@ def plot_signal(platform: "Platform", signal: Signal, *, at: datetime | None = N
     if outlook is None:
         raise InputError(f"{entry.series.name} has no threshold any more")
     when = (signal.breach or outlook.breach).when
-    return plot_breach(entry.series, bundle.present(entry, recent, now), prediction, outlook.paths, when)
+    return plot_breach(entry.series, bundle.present(entry, recent, now), prediction, outlook, when)
 
 
 def save_plots(

@@ -144,7 +144,14 @@ def look(
     rng = np.random.default_rng([bundle.seed, series_id % 2**32, int(now.timestamp()), 1])
     felt_at = bundle.knock_ons.felt_at(series)
     outlook = look_ahead(
-        series, history, bundle.paths(prediction), level=level, an_hour_ago=before, rng=rng, felt_at=felt_at
+        series,
+        history,
+        bundle.paths(prediction),
+        level=level,
+        an_hour_ago=before,
+        rng=rng,
+        at=now,
+        felt_at=felt_at,
     )
     if outlook is None or felt_at is None:
         return prediction, None

@@ -17,6 +17,7 @@ from models.breach_text import what_happens
 from models.capacity import Capacity
 from models.forecasters.bundle import Prediction
 from models.forecasters.protocols import FloatArray, History
+from models.outlook import Outlook
 from models.thresholds import threshold_of
 
 if TYPE_CHECKING:
@@ -46,12 +47,11 @@ def _days(moments: Sequence[datetime]) -> FloatArray:
 
 
 def plot_breach(
-    series: Series, history: History, prediction: Prediction, paths: FloatArray, when: TimeRange | None
+    series: Series, history: History, prediction: Prediction, outlook: Outlook, when: TimeRange | None
 ) -> "Figure":
     """History, forecast band, the fan of simulated courses, the limit, and when it is reached.
 
     Args:
-        paths: (count, h), the courses.
         when: as it was said; what another breach brings about is not among the series' own courses.
     """
     figure = figure_of()
@@ -67,9 +67,10 @@ def plot_breach(
     axes.fill_between(
         ahead, prediction.lower[0.8], prediction.upper[0.8], color=BAND, alpha=0.6, label="80 %"
     )
-    fan = np.percentile(paths, [10, 50, 90], axis=0)
-    axes.plot(ahead, fan[1], color=FAN, linewidth=1.5, label="course, P50")
-    axes.fill_between(ahead, fan[0], fan[2], color=FAN, alpha=0.25, label="courses, P10 to P90")
+    fan = np.percentile(outlook.paths, [10, 50, 90], axis=0)
+    onwards = _days([moment + (outlook.at - history.end) for moment in prediction.times()])
+    axes.plot(onwards, fan[1], color=FAN, linewidth=1.5, label="course, P50")
+    axes.fill_between(onwards, fan[0], fan[2], color=FAN, alpha=0.25, label="courses, P10 to P90")
     threshold = threshold_of(series)
     if threshold is not None:
         axes.axhline(threshold, color=LIMIT, linewidth=1.2, label=format_value(threshold, series.unit))
@@ -77,7 +78,7 @@ def plot_breach(
         early, middle, late = (float(day) for day in _days([when.p10, when.p50, when.p90]))
         axes.axvspan(early, late, ymax=0.04, color=LIMIT, alpha=0.6)
         axes.axvline(middle, color=LIMIT, linewidth=0.8, linestyle=":")
-        axes.set_title(f"{what_happens(series)} {format_when(when, history.end)}", loc="left", fontsize=10)
+        axes.set_title(f"{what_happens(series)} {format_when(when, outlook.at)}", loc="left", fontsize=10)
     axes.xaxis_date()
     axes.set_ylabel(series.unit)
     axes.legend(loc="upper left", fontsize=7, ncols=2)

@@ -1,7 +1,7 @@
 """Time to breach on the simulated fleet: does what is said come, is what comes said, how early, in the range?
 
 The fleet's truth is used only to judge. Forecasters are trained once, on what lies before the judged days;
-from then on each hour is judged with nothing later known, as `pipelines.forecast` does it.
+from then on moments are judged with nothing later known, as `pipelines.forecast` does it.
 """
 
 import math
@@ -47,6 +47,8 @@ CREEPS = {
 BEFORE_H, AFTER_H = 8, 1
 SOON_H = 3
 LOOK_H = 24
+#: Not on the hour, on which the forecasters' grid lies: every minute of it is looked at alike.
+LOOK_EVERY = timedelta(minutes=65)
 MODEL = ModelRef(name="bench", version=1, run_id="bench")
 
 
@@ -83,7 +85,7 @@ class Walked:
         alerted_since: since when people know of it; null while they do not.
         soon_since: the same of a breach within `SOON_H`.
         over_at: when it was over the last time; what returns soon is the same breach, and counts neither way.
-        said: the hours at which a breach within `SOON_H` was said.
+        said: the moments at which a breach within `SOON_H` was said.
     """
 
     entry: Entry
@@ -104,7 +106,7 @@ class Walked:
 
 
 def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
-    """Walk through the judged days of one fleet hour by hour."""
+    """Walk through the judged days of one fleet."""
     fleet = SimulatedFleet(SERVICES, DAYS, seed=seed, end=END)
     start = fleet.end - timedelta(days=JUDGED_DAYS)
     series = {one.series_id: one for one in fleet.series if group_of(one) is not None}
@@ -113,8 +115,9 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
     bundle = _train(fleet, series, edges, samples.filter(pl.col("ts") < start), start, seed)
     walked = {key: _walked(entry, samples, fleet, start) for key, entry in bundle.entries.items()}
     alerts: dict[int, Signal] = {}
-    for hour in range(JUDGED_DAYS * 24 - LOOK_H):
-        now = start + timedelta(hours=hour)
+    last = start + timedelta(hours=JUDGED_DAYS * 24 - LOOK_H)
+    for number in range((last - start) // LOOK_EVERY):
+        now = start + number * LOOK_EVERY
         seen = {key: _see(bundle, one, now, is_open=key in alerts) for key, one in walked.items()}
         followed = follow(seen, bundle.knock_ons, edges, now, fleet.events)
         disturbed = disturbed_by_plan(seen, now, fleet.events) - set(followed)
@@ -133,7 +136,6 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
             # What maintenance disturbs tells nothing and is told to nobody.
             tally = None if key in disturbed else tallies[group_of(one.entry.series) or ""]
             _count(one, seen[key], breach, now, tally)
-    last = start + timedelta(hours=JUDGED_DAYS * 24 - LOOK_H)
     precursors = _precursors(fleet)
     for one in walked.values():
         tally = tallies[group_of(one.entry.series) or ""]
@@ -274,7 +276,7 @@ def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool)
 
 
 def _count(one: Walked, seen: Seen, breach: Breach, now: datetime, tally: Tally | None) -> None:
-    """What is said of one series at one hour, against what came; null as tally: nothing is said."""
+    """What is said of one series at one moment, against what came; null as tally: nothing is said."""
     if seen.is_over or tally is None:
         one.soon_since = None
         one.over_at = now if seen.is_over else one.over_at
@@ -300,7 +302,7 @@ def _count(one: Walked, seen: Seen, breach: Breach, now: datetime, tally: Tally 
         name = f"{one.entry.series.series_id} {coming[0]}"
         tally.breaches_in_range.setdefault(name, []).append(holds)
     tally.leads_h += [
-        (at - one.alerted_since).total_seconds() / 3_600 for at in coming if at < now + timedelta(hours=1)
+        (at - one.alerted_since).total_seconds() / 3_600 for at in coming if at < now + LOOK_EVERY
     ]
 
 
@@ -344,7 +346,7 @@ def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
         ),
         ("comes by its own growth, and was said", tally.crept, crept, wilson(crept, tally.crept), 0.8),
         ("median lead of the alert, h", len(tally.leads_h), lead, "", 3.0),
-        ("P10 to P90 holds the time, of hours", tally.ranges, holds, wilson(holds, breaches), 0.8),
+        ("P10 to P90 holds the time, of looks", tally.ranges, holds, wilson(holds, breaches), 0.8),
         ("the same, mean over breaches", breaches, by_breach, wilson(by_breach, breaches), 0.8),
     ]
     return [

@@ -42,7 +42,7 @@ def test_a_breach_is_drawn_with_its_limit_and_its_range(history: History, tmp_pa
         rng=np.random.default_rng(1),
     )
     assert outlook is not None
-    figure = plot_breach(DISK, history, prediction, outlook.paths, outlook.breach.when)
+    figure = plot_breach(DISK, history, prediction, outlook, outlook.breach.when)
     assert figure.axes[0].get_title(loc="left").startswith("disk of db is full in ")
     assert save(figure, tmp_path / "breach.png").stat().st_size > 5_000
 
