@@ -77,7 +77,7 @@ def look_ahead(
     upward = is_upward(series)
     at = history.end if at is None else at
     # What has passed of the step that goes on, of which the history knows nothing and the level does.
-    part = min((at - history.end).total_seconds() / history.step_s, 1.0)
+    part = float(np.clip((at - history.end).total_seconds() / history.step_s, 0.0, 1.0))
     values = prepare(history)
     sawtooth = find_resets(values if upward else -values)
     count, steps = usual_paths.shape

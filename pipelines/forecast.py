@@ -119,8 +119,9 @@ def forecast(
 def read_recent(
     platform: "Platform", bundle: ForecasterBundle, series_ids: Sequence[int], now: datetime
 ) -> pl.DataFrame:
-    """The samples since the bundle was made; the two hours before give the newest level even when that is now."""
-    since = min(bundle.entry(series_id).history.end for series_id in series_ids)
+    """The samples since the bundle was made, or since `now` if that was before; the two hours before give the newest
+    level even when that is now."""
+    since = min(now, *(bundle.entry(series_id).history.end for series_id in series_ids))
     return platform.store.samples.read(since - 2 * HOUR, now, series_ids)
 
 

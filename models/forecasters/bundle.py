@@ -138,7 +138,7 @@ class ForecasterBundle:
         return self.entries[series_id]
 
     def present(self, entry: Entry, recent: pl.DataFrame | None, at: datetime | None) -> History:
-        """The kept history, moved on to `at` with the recent samples.
+        """The kept history, moved on to `at` with the recent samples, or cut there where it knows of later ones.
 
         The grid is kept, so `at` is rounded down to it only if it lies between two of its points.
         """
@@ -152,7 +152,7 @@ class ForecasterBundle:
             moment = max(moment, newest + timedelta(seconds=entry.series.step_s))
         fresh = int((moment - history.end).total_seconds() // history.step_s)
         if fresh <= 0:
-            return history
+            return history.until(max(0, len(history) + fresh)) if fresh else history
         added = np.full(fresh, np.nan)
         if recent is not None:
             mine = recent.filter(pl.col("series_id") == entry.series.series_id)

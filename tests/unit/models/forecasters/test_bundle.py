@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from core.domain import Kind, Role, Series
-from core.errors import InvalidFrameError, UnknownSeriesError
+from core.errors import InsufficientDataError, InvalidFrameError, UnknownSeriesError
 from core.frames import SAMPLES
 from models.bundles import load_bundle
 from models.forecasters.bundle import FORECASTS, ForecasterBundle
@@ -51,6 +51,22 @@ def test_the_files_give_the_same_forecast_to_the_last_bit(bundle: ForecasterBund
     assert np.array_equal(bundle.paths(first), again.paths(second))
     assert again.entries[KEY].choice.reason == bundle.entries[KEY].choice.reason
     assert again.to_files() == bundle.to_files()
+
+
+def test_a_moment_before_the_models_were_made_is_forecast_with_nothing_later_known(
+    bundle: ForecasterBundle,
+) -> None:
+    at = END - timedelta(hours=5, minutes=20)
+    entry = bundle.entry(KEY)
+    values = entry.history.values.copy()
+    values[-6:] = 1e6
+    wiser = ForecasterBundle({KEY: replace(entry, history=replace(entry.history, values=values))}, seed=7)
+    first, second = bundle.forecast(KEY, at=at), wiser.forecast(KEY, at=at)
+    assert first.made_at == END - timedelta(hours=6)
+    assert np.array_equal(first.yhat, second.yhat)
+    assert np.array_equal(first.upper[0.95], second.upper[0.95])
+    with pytest.raises(InsufficientDataError):
+        bundle.forecast(KEY, at=END - timedelta(days=99))
 
 
 def test_the_registry_knows_how_to_load_it(bundle: ForecasterBundle) -> None:
