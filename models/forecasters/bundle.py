@@ -169,8 +169,10 @@ class ForecasterBundle:
     def _median(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
         names = entry.choice.weights
         yhat = voices(history, names, horizon_steps, self.trees)
+        # At a moment before it was fitted the kept Prophet would know what came.
+        may_know = entry.prophet is not None and len(history) >= len(entry.history)
         for name in names:
-            if name == "prophet" and entry.prophet is not None:
+            if name == "prophet" and may_know:
                 yhat[name] = self._prophet(series_id, entry, history, horizon_steps)
             elif name not in yhat:
                 yhat[name] = CATALOG[name].fit(history).predict(horizon_steps)

@@ -157,6 +157,17 @@ def test_prophet_and_the_common_trees_travel_with_the_bundle() -> None:
     assert moved.yhat[0] > first.forecast(KEY).yhat[6]
 
 
+def test_prophet_before_it_was_fitted_is_fitted_on_what_was_known_then() -> None:
+    history = example()
+    choice = replace(select(history, Plan()), weights={"prophet": 1.0})
+    kept = ProphetForecaster().fit(history).to_json()
+    bundle = ForecasterBundle({KEY: Entry(series=SERIES, history=history, choice=choice, prophet=kept)})
+    hours = 48
+    said = bundle.forecast(KEY, at=history.end - timedelta(hours=hours, minutes=-20))
+    then = ProphetForecaster().fit(history.until(len(history) - hours)).predict(len(said.yhat))
+    assert np.array_equal(said.yhat, then)
+
+
 def test_prophet_knows_a_deploy_that_shifted_the_level() -> None:
     values = example(28).values.copy()
     at = 24 * 20
