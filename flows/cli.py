@@ -1,6 +1,9 @@
 """The `forewarn` command: assembles the groups and turns our own errors into one sentence and an exit code."""
 
+import signal
 import sys
+from types import FrameType
+from typing import Never
 
 import typer
 
@@ -23,6 +26,8 @@ from flows.environment import one_thread_in_a_process
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
+#: What a shell reports of a process that a signal ended.
+EXIT_SIGNALLED = 128
 
 app = typer.Typer(
     name="forewarn",
@@ -55,11 +60,17 @@ app.add_typer(bench.app, name="bench")
 def main() -> None:
     """Entry point of the `forewarn` script."""
     one_thread_in_a_process()
+    signal.signal(signal.SIGTERM, _leave)
     try:
         app()
     except ForewarnError as error:
         err.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         sys.exit(EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAILED)
+
+
+def _leave(signal_number: int, _frame: FrameType | None) -> Never:
+    """End as by Ctrl-C: through every block under way, so that no server which a command started outlives it."""
+    sys.exit(EXIT_SIGNALLED + signal_number)
 
 
 if __name__ == "__main__":

@@ -143,8 +143,9 @@ def test_a_deployed_flow_runs_for_its_tenant(fleet: Forewarn, tmp_path: Path) ->
 
 
 @pytest.mark.timeout(300)
-def test_without_a_server_of_prefect_deploying_starts_one_that_keeps_the_schedules(
-    tmp_path: Path,
+@pytest.mark.parametrize("when", ["before the schedules", "with the schedules"])
+def test_without_a_server_of_prefect_deploying_starts_one_that_lasts_as_long(
+    tmp_path: Path, when: str
 ) -> None:
     # If a schedule fires meanwhile, its run must not start a database that nobody stops.
     environment = {**Forewarn(tmp_path).environment, "FOREWARN_DATABASE_URL": "postgresql://127.0.0.1:9/none"}
@@ -152,21 +153,22 @@ def test_without_a_server_of_prefect_deploying_starts_one_that_keeps_the_schedul
     command = [sys.executable, "-m", "flows.cli", "flows", "deploy"]
     with start_server("flows deploy", command, url="", log=log, env=environment) as deployed:
 
+        def address() -> str | None:
+            said = re.search(r"Prefect: (http://\S+)", log.read_text())
+            return said[1] if said else None
+
         def planned() -> bool:
-            address = re.search(r"Prefect: (http://\S+)", log.read_text())
-            if address is None:
-                return False
             asked = {"flows": {"name": {"any_": ["watch"]}}}
-            runs = httpx.post(f"{address[1]}/api/flow_runs/filter", json=asked).json()
+            runs = httpx.post(f"{address()}/api/flow_runs/filter", json=asked).json()
             return any(run["auto_scheduled"] for run in runs)
 
-        wait_until(planned, 200)
-        os.kill(deployed.process.pid, signal.SIGTERM)
+        wait_until(lambda: address() is not None, 200)
+        if when == "with the schedules":
+            wait_until(planned, 200)
+        deployed.process.terminate()
         deployed.process.wait(60)
-    address = re.search(r"Prefect: (http://\S+)", log.read_text())
-    assert address is not None
     with pytest.raises(httpx.ConnectError):
-        httpx.get(address[1])
+        httpx.get(str(address()))
     assert "Traceback" not in log.read_text()
 
 
