@@ -1,14 +1,17 @@
 """The failure features: every one named, with its expression, its range and how it is told to a person."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from core.domain import DEFAULT_STEP_S
 from core.errors import InputError, InvalidFrameError
+from core.frames import TIME
 from features import ranked, resources, windows
-from features.feature import DIGITS, PER_H, RASTER, Feature
+from features.feature import DIGITS, LOOKBACK_H, PER_H, RASTER, Feature
 from features.grid import AGE_CAP_H, UPSTREAM
 from features.resources import AHEAD_H, FILLING, LIMITED, RISE_H
 from features.slots import SLOTS
@@ -52,6 +55,8 @@ def _of_all() -> Iterable[Feature]:
     since = pl.col("hours_since_maintenance")
     yield Feature("hours_since_maintenance", since, "events", "age", 0, 0.0, AGE_CAP_H)
     missing = pl.sum_horizontal([pl.col(slot).is_null().cast(pl.Float64) for slot in SLOTS]) / len(SLOTS)
+    # Events are known of each step of a service: where they are not, no value is missing.
+    missing = pl.when(pl.col("in_maintenance").is_not_null()).then(missing)
     missing = missing.rolling_mean(PER_H, min_samples=1).clip(0.0, 1.0)
     yield Feature("missing_share_1h", missing, "events", "missing", 1, 0.0, 1.0)
     clock = pl.col("ts").dt.hour().cast(pl.Float64) + pl.col("ts").dt.minute().cast(pl.Float64) / 60
@@ -101,33 +106,72 @@ def service_features(
 ) -> pl.DataFrame:
     """`ts` and the named features of one service, a row for each row of its wide frame, in its order.
 
+    Arguments and errors as of `services_features`.
+    """
+    return services_features([wide], names, phases=phases)[0]
+
+
+def services_features(
+    wides: Sequence[pl.DataFrame],
+    names: Sequence[str] = FEATURE_NAMES,
+    *,
+    phases: Sequence[int] = range(RASTER),
+) -> list[pl.DataFrame]:
+    """`ts` and the named features of each service, a row for each row of its wide frame, in its order.
+
+    Of several at once they cost less: half of one's time is what Polars takes for an expression, however few its rows.
+
     Args:
-        wide: one row a step, none left out.
+        wides: one row a step, none left out.
         phases: which steps of each half hour are wanted (0 is the full and the half hour); each costs the same.
     Raises:
         InputError: a name is not in the catalog.
-        InvalidFrameError: the frame lacks a column that the features read.
+        InvalidFrameError: a frame lacks a column that the features read.
     """
     unknown = [name for name in names if name not in BY_NAME]
     if unknown:
         raise InputError(f"no such feature: {', '.join(unknown)}")
     try:
-        steps = wide.with_columns(_phase=phase_of(pl.col("ts")))
+        steps = _one_below_the_other(wides).with_columns(_phase=phase_of(pl.col("ts")))
         for columns in (*HIDDEN, STAGES[0]):
             steps = steps.with_columns(**columns)
-        parts = []
-        for phase in phases:
-            wanted = steps.get_column("_phase") == phase
-            lines = resources.line_columns(steps, wanted.arg_true().to_numpy().astype(np.int64))
-            rows = steps.filter(wanted).with_columns(**lines)
-            # Stage by stage: a lazy query over all of them is optimised for seconds.
-            for number, stage in enumerate(STAGES[1:], start=1):
-                for columns in (*HIDDEN_AT.get(number, ()), stage):
-                    rows = rows.with_columns(**columns)
-            parts.append(rows.select("ts", *(_rounded(name) for name in names)))
+        parts = [
+            _half_hourly(steps, phase).select("_service", "ts", *map(_rounded, names)) for phase in phases
+        ]
     except pl.exceptions.ColumnNotFoundError as error:
         raise InvalidFrameError(f"the wide frame lacks a column: {error}") from error
-    return parts[0] if len(parts) == 1 else pl.concat(parts).sort("ts")
+    found = []
+    for service in range(len(wides)):
+        mine = pl.concat([part.filter(pl.col("_service") == service).drop("_service") for part in parts])
+        found.append(mine if len(phases) == 1 else mine.sort("ts"))
+    return found
+
+
+def _one_below_the_other(wides: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """With their number as `_service`; between two nothing is known for as long as any feature looks back."""
+    step = timedelta(seconds=DEFAULT_STEP_S)
+    stacked = []
+    for number, wide in enumerate(wides):
+        if number > 0:
+            first = wide.item(0, "ts")
+            before = pl.datetime_range(
+                first - timedelta(hours=LOOKBACK_H), first, step, closed="left", time_unit="us", eager=True
+            )
+            stacked.append(pl.DataFrame({"ts": before.cast(TIME)}))
+        stacked.append(wide.with_columns(_service=pl.lit(number)))
+    return pl.concat(stacked, how="diagonal")
+
+
+def _half_hourly(steps: pl.DataFrame, phase: int) -> pl.DataFrame:
+    """The rows at that step of their half hour, with the features of all stages."""
+    wanted = steps.get_column("_phase") == phase
+    lines = resources.line_columns(steps, wanted.arg_true().to_numpy().astype(np.int64))
+    rows = steps.filter(wanted).with_columns(**lines)
+    # Stage by stage: a lazy query over all of them is optimised for seconds.
+    for number, stage in enumerate(STAGES[1:], start=1):
+        for columns in (*HIDDEN_AT.get(number, ()), stage):
+            rows = rows.with_columns(**columns)
+    return rows
 
 
 def _rounded(name: str) -> pl.Expr:
@@ -140,8 +184,12 @@ def phase_of(ts: pl.Expr) -> pl.Expr:
     return ts.dt.epoch("s") // DEFAULT_STEP_S % RASTER
 
 
-def check_ranges(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> None:
-    """Raises InvalidFrameError naming the first feature with a value outside its range."""
+def checked_values(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> NDArray[np.float64]:
+    """The features as a matrix (rows, names) that lies column by column; missing is NaN.
+
+    Raises:
+        InvalidFrameError: a feature has a value outside its range; names the first one.
+    """
     told = frame.select(names)
     values = told.to_numpy(order="fortran")
     low, high = np.array([(BY_NAME[name].low - 1e-9, BY_NAME[name].high + 1e-9) for name in names]).T
@@ -153,3 +201,4 @@ def check_ranges(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> N
         raise InvalidFrameError(
             f"feature {name!r} has values outside [{BY_NAME[name].low}, {BY_NAME[name].high}]"
         )
+    return values

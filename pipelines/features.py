@@ -6,13 +6,17 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from core.domain import DEFAULT_STEP_S, Event, Series, service_id
 from core.errors import InsufficientDataError
-from features.catalog import FEATURE_NAMES, check_ranges, service_features
+from core.frames import TIME
+from features.catalog import FEATURE_NAMES, checked_values, services_features
 from features.feature import LOOKBACK_H, RASTER, RASTER_S
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
+from features.missing import column_of
 from features.slots import slot_of
 from pipelines.parallel import chunked, map_chunks
 from pipelines.progress import Progress, silent
@@ -29,8 +33,8 @@ HISTORY = timedelta(days=60)
 LATE = timedelta(days=1)
 #: Services whose samples are read at once.
 CHUNK = 100
-#: Services that one worker gets at a time.
-PART = 10
+#: Services that one worker gets at a time: their answers stay under 32 MB, above which memory is mapped anew for each.
+PART = 5
 #: Under so many services starting workers takes longer than they save.
 WORTH_PROCESSES = 100
 #: Online answers older than the view's TTL are stale, so only this much is brought online.
@@ -70,15 +74,15 @@ def build_features(
     settings = platform.settings
     # Who asks for a cluster by name gets one, however small the fleet.
     worth = settings.compute != "processes" or len(services) >= WORTH_PROCESSES
-    frames = map_chunks(
+    made = map_chunks(
         features_of_part,
         _parts(platform, series, services, begin, now),
         workers=settings.workers if worth else 1,
         compute=settings.compute,
     )
     rows = 0
-    for done, frame in enumerate(chain.from_iterable(frames), start=1):
-        rows += platform.store.features.write(frame)
+    for done, one in enumerate(chain.from_iterable(made), start=1):
+        rows += platform.store.features.write(one.frame())
         progress("features", done, len(services))
     return FeatureReport(start=begin, end=now, services=len(services), rows=rows)
 
@@ -152,18 +156,40 @@ def parts_of(grid: FleetGrid, wanted: Collection[str], begin: datetime, now: dat
         yield Part(frames, begin, now)
 
 
-def features_of_part(part: Part) -> list[pl.DataFrame]:
+@dataclass(frozen=True)
+class ServiceFeatures:
+    """What a worker answers of a service: arrays, for a frame of so many columns takes several times as long to send.
+
+    Attributes:
+        times: microseconds since 1970, ascending.
+        values: (times, features), missing is NaN.
+    """
+
+    service_id: str
+    times: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def frame(self) -> pl.DataFrame:
+        """`service_id`, `ts` and a column for each feature."""
+        columns = map(column_of, self.values.T)
+        features = (column.alias(name) for name, column in zip(FEATURE_NAMES, columns, strict=True))
+        frame = pl.DataFrame([pl.Series("ts", self.times).cast(TIME), *features])
+        return frame.select(pl.lit(self.service_id).alias("service_id"), pl.all())
+
+
+def features_of_part(part: Part) -> list[ServiceFeatures]:
     """What a worker process does: the checked features of each service at the half hours and the newest moment."""
     keep = (pl.col("ts") >= part.begin) & (
         (pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == part.now)
     )
     # The half hours, and the newest moment's own place in its half hour.
     phases = sorted({0, int(part.now.timestamp()) // DEFAULT_STEP_S % RASTER})
+    made = services_features([wide for _, wide in part.wide], phases=phases)
     found = []
-    for identity, wide in part.wide:
-        frame = service_features(wide, phases=phases).filter(keep)
-        check_ranges(frame)
-        found.append(frame.select(pl.lit(identity).alias("service_id"), "ts", *FEATURE_NAMES))
+    for (identity, _), frame in zip(part.wide, made, strict=True):
+        kept = frame.filter(keep)
+        times = kept.get_column("ts").to_physical().to_numpy()
+        found.append(ServiceFeatures(identity, times, checked_values(kept)))
     return found
 
 

@@ -35,8 +35,8 @@ def main() -> dict[str, float]:
             yield from parts_of(grid, wanted, fleet.start, fleet.end)
 
     before, started = _cpu_s(), time.perf_counter()
-    frames = map_chunks(features_of_part, parts(), workers=WORKERS)
-    rows = sum(frame.height for part in frames for frame in part)
+    made = map_chunks(features_of_part, parts(), workers=WORKERS)
+    rows = sum(one.frame().height for part in made for one in part)
     wall_s, cpu_s = time.perf_counter() - started, _cpu_s() - before
     figures = {
         "seconds": wall_s,

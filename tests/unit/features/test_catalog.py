@@ -5,11 +5,18 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from core.domain import Event, EventKind, Role, Series
 from core.errors import InputError, InvalidFrameError, LeakageError
 from features import windows
-from features.catalog import BY_NAME, FEATURE_NAMES, check_ranges, service_features
+from features.catalog import (
+    BY_NAME,
+    FEATURE_NAMES,
+    checked_values,
+    service_features,
+    services_features,
+)
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.leakage import check_point_in_time, check_training_set
 from features.resources import FILLING
@@ -43,12 +50,22 @@ def test_names_are_unique_and_fit_a_column() -> None:
 
 def test_all_features_are_in_their_range(grid: FleetGrid) -> None:
     for _, frame in grid.wide():
-        check_ranges(service_features(frame))
+        checked_values(service_features(frame))
+
+
+def test_services_do_not_see_each_other_when_their_features_are_made_at_once(grid: FleetGrid) -> None:
+    wides = [frame for _, frame in grid.wide()][:3]
+    # From a moment at which what fills up is full, to one at which it may be empty.
+    wides[1] = wides[1][-288 * 3 - 7 :]
+    for phases in ((0,), (0, 5)):
+        made = services_features(wides, phases=phases)
+        for frame, wide in zip(made, wides, strict=True):
+            assert_frame_equal(frame, service_features(wide, phases=phases), check_exact=True)
 
 
 def test_a_value_out_of_range_is_named() -> None:
     with pytest.raises(InvalidFrameError, match="hour_of_day"):
-        check_ranges(pl.DataFrame({"hour_of_day": [25.0]}), ["hour_of_day"])
+        checked_values(pl.DataFrame({"hour_of_day": [25.0]}), ["hour_of_day"])
 
 
 def test_no_feature_looks_ahead(wide: pl.DataFrame) -> None:
