@@ -138,8 +138,8 @@ def services_features(
         parts = [
             _half_hourly(steps, phase).select("_service", "ts", *map(_rounded, names)) for phase in phases
         ]
-    except pl.exceptions.ColumnNotFoundError as error:
-        raise InvalidFrameError(f"the wide frame lacks a column: {error}") from error
+    except (pl.exceptions.ColumnNotFoundError, pl.exceptions.ShapeError) as error:
+        raise InvalidFrameError(f"a wide frame lacks a column: {error}") from error
     found = []
     for service in range(len(wides)):
         mine = pl.concat([part.filter(pl.col("_service") == service).drop("_service") for part in parts])
@@ -150,16 +150,14 @@ def services_features(
 def _one_below_the_other(wides: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """With their number as `_service`; between two nothing is known for as long as any feature looks back."""
     step = timedelta(seconds=DEFAULT_STEP_S)
+    gap = pl.int_range(-LOOKBACK_H * PER_H, 0, eager=True) * step
     stacked = []
     for number, wide in enumerate(wides):
         if number > 0:
-            first = wide.item(0, "ts")
-            before = pl.datetime_range(
-                first - timedelta(hours=LOOKBACK_H), first, step, closed="left", time_unit="us", eager=True
-            )
-            stacked.append(pl.DataFrame({"ts": before.cast(TIME)}))
-        stacked.append(wide.with_columns(_service=pl.lit(number)))
-    return pl.concat(stacked, how="diagonal")
+            times = (wide.item(0, "ts") + gap).cast(TIME)
+            stacked.append(wide.clear(len(gap)).with_columns(ts=times, _service=pl.lit(None, pl.Int32)))
+        stacked.append(wide.with_columns(_service=pl.lit(number, pl.Int32)))
+    return pl.concat(stacked)
 
 
 def _half_hourly(steps: pl.DataFrame, phase: int) -> pl.DataFrame:
