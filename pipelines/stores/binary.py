@@ -65,6 +65,36 @@ def sample_rows(series_id: Ints, ts_us: Ints, value: Floats) -> bytes:
     return rows.tobytes()
 
 
+def feature_rows(keys: Sequence[str], ts_us: Ints, values: Floats) -> bytes:
+    """COPY rows of (text for each of `keys`, timestamptz, double precision for each column), as `sample_rows`.
+
+    Args:
+        keys: the same in all rows.
+        ts_us: microseconds since 1970.
+        values: (rows, columns), missing is NaN and becomes null.
+    """
+    count, columns = values.shape
+    texts = [one.encode() for one in keys]
+    start = (len(keys) + 1 + columns).to_bytes(2, "big") + b"".join(
+        len(text).to_bytes(4, "big") + text for text in texts
+    )
+    times, cells = np.empty(count, dtype=_INT_ELEMENT), np.empty((count, columns), dtype=_FLOAT_ELEMENT)
+    times["bytes"], times["value"] = 8, ts_us - EPOCH_US
+    missing = np.isnan(values)
+    cells["bytes"], cells["value"] = np.where(missing, -1, 8), values
+    head = np.concatenate([np.tile(_bytes(start), (count, 1)), _bytes(times).reshape(count, -1)], axis=1)
+    # A missing value has a length of -1 and no bytes after it.
+    kept = np.ones((count, columns, _FLOAT_ELEMENT.itemsize), dtype=bool)
+    kept[missing, 4:] = False
+    kept = np.concatenate([np.ones(head.shape, dtype=bool), kept.reshape(count, -1)], axis=1)
+    rows = np.concatenate([head, _bytes(cells).reshape(count, -1)], axis=1)
+    return bytes(rows[kept])
+
+
+def _bytes(data: Buffer | npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(data, dtype=np.uint8)
+
+
 class FloatArray:
     """A double precision[] on its way out: missing is NaN, so that all elements have one width."""
 

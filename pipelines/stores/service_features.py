@@ -9,6 +9,7 @@ from psycopg import sql
 
 from core.errors import InputError, InvalidFrameError
 from core.frames import TIME, Schema, require_frame
+from pipelines.stores.binary import COPY_HEADER, COPY_TRAILER, feature_rows
 from pipelines.stores.session import Session, utc_or_none
 
 _KEYS: Schema = {"service_id": pl.String, "ts": TIME}
@@ -28,8 +29,8 @@ class Features:
         for name in names:
             if not _NAME.fullmatch(name) or name in {"tenant", "created", *_KEYS}:
                 raise InputError(f"{name!r} cannot be the name of a feature")
-        missing = [name for name in names if name not in self._columns()]
-        for name in missing:
+        known = set(self._columns())
+        for name in (name for name in names if name not in known):
             self._session.execute(
                 sql.SQL("ALTER TABLE service_features ADD COLUMN IF NOT EXISTS {} double precision").format(
                     sql.Identifier(name)
@@ -52,16 +53,16 @@ class Features:
         prefix = f"{self._session.tenant}/"
         if not keys["service_id"].str.starts_with(prefix).all():
             raise InputError(f"every service_id must start with {prefix!r}, the tenant that it belongs to")
-        for name in names:
-            if frame.schema[name] != pl.Float64:
-                raise InvalidFrameError(f"features column {name!r} must be Float64, got {frame.schema[name]}")
+        for name, kind in frame.select(names).schema.items():
+            if kind != pl.Float64:
+                raise InvalidFrameError(f"features column {name!r} must be Float64, got {kind}")
         self.ensure_columns(names)
         if frame.is_empty():
             return 0
         rows = frame.select(*keys.columns, *names).unique(
             ["service_id", "ts"], keep="last", maintain_order=True
         )
-        columns = sql.SQL(", ").join(map(sql.Identifier, rows.columns))
+        columns = sql.SQL(", ").join(map(sql.Identifier, ["tenant", *rows.columns]))
         updates = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in ["created", *names]]
         with self._session.atomically(), self._session.connection() as connection:
             connection.execute(
@@ -70,15 +71,17 @@ class Features:
             )
             connection.execute("TRUNCATE incoming_features")
             with connection.cursor() as cursor:
-                statement = sql.SQL("COPY incoming_features (tenant, {}) FROM STDIN (FORMAT BINARY)")
+                statement = sql.SQL("COPY incoming_features ({}) FROM STDIN (FORMAT BINARY)")
                 with cursor.copy(statement.format(columns)) as copy:
-                    copy.set_types(["text", "text", "timestamptz", *["float8"] * len(names)])
-                    for row in rows.iter_rows():
-                        copy.write_row((self._session.tenant, *row))
+                    copy.write(COPY_HEADER)
+                    for (service,), one in rows.partition_by("service_id", as_dict=True).items():
+                        times = one["ts"].to_physical().to_numpy()
+                        values = one.select(names).to_numpy()
+                        copy.write(feature_rows((self._session.tenant, str(service)), times, values))
+                    copy.write(COPY_TRAILER)
             written = connection.execute(
                 sql.SQL(
-                    "INSERT INTO service_features (tenant, created, {columns})"
-                    " SELECT tenant, now(), {columns} FROM incoming_features"
+                    "INSERT INTO service_features (created, {columns}) SELECT now(), {columns} FROM incoming_features"
                     " ON CONFLICT (tenant, service_id, ts) DO UPDATE SET {updates}"
                 ).format(columns=columns, updates=sql.SQL(", ").join(updates))
             )

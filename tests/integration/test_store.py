@@ -238,6 +238,13 @@ def test_features_are_replaced_by_service_and_time_and_keep_the_others(store: St
     read = store.features.read(T0, T0 + STEP)
     assert read.select("cpu_trend", "p99_s").rows() == [(2.0, 3.0)]
     assert store.features.read(T0 + STEP, T0 + 2 * STEP).is_empty()
+    two = pl.concat([keys, keys.with_columns(service_id=pl.lit(f"{store.tenant}/größer"))])
+    values = {"cpu_trend": pl.Series([None, 4.0]), "p99_s": pl.Series([5.0, None])}
+    assert store.features.write(two.with_columns(**values)) == 2
+    assert store.features.read(T0, T0 + STEP).select("cpu_trend", "p99_s").rows() == [
+        (None, 5.0),
+        (4.0, None),
+    ]
     with pytest.raises(InputError, match="must start with"):
         store.features.write(keys.with_columns(service_id=pl.lit("another/checkout"), cpu_trend=pl.lit(1.0)))
     with pytest.raises(InputError, match="name of a feature"):
