@@ -11,6 +11,7 @@ from core.domain import (
     Factor,
     GateResult,
     ModelRef,
+    Role,
     Series,
     Severity,
     Signal,
@@ -21,13 +22,14 @@ from core.wording import format_value
 from models.breach import Growth
 from models.breach_text import say, say_follows, say_over, say_taken_back, usual_pace
 from models.forecasters.bundle import Prediction
+from models.hindsight import TOLD_AT
 from models.knock_on import AFTER_S, Cause, KnockOn, KnockOns
 from models.maintenance import is_planned
-from models.outlook import Case, Outlook, is_inert
+from models.outlook import Case, Outlook
 from models.thresholds import is_upward
 
 #: An alert begins at the first probability and ends below the second: in between it stays as it is.
-RAISE_AT, DROP_BELOW = 0.5, 0.25
+RAISE_AT, DROP_BELOW = TOLD_AT, 0.25
 #: Sooner than this, somebody should be woken.
 CRITICAL_WITHIN = timedelta(hours=4)
 
@@ -119,12 +121,17 @@ def judge(
 
 
 def disturbed_by_plan(seen: Mapping[int, Seen], now: datetime, events: Sequence[Event]) -> set[int]:
-    """Series whose course tells nothing now, for their service is in maintenance; what fills goes on filling in it."""
+    """Series whose course tells nothing now, for their service is in maintenance."""
     return {
         key
         for key, one in seen.items()
-        if not is_inert(one.series) and is_planned(one.series.service, now, now, events)
+        if is_disturbed(one.series) and is_planned(one.series.service, now, now, events)
     }
+
+
+def is_disturbed(series: Series) -> bool:
+    """Whether maintenance moves it: requests and what waits for them; a disk or a memory goes on filling."""
+    return series.role is not Role.CAPACITY
 
 
 def follow(

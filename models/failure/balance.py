@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from models.failure.binned import Balancer, Binned, Floats, Params, Rows
-from models.failure.learning import CLASSIFIER, Folds, in_parallel, margin
+from models.failure.learning import CLASSIFIER, Folds, has_both, in_parallel, margin
 
 Balance = Literal["none", "weights", "smote"]
 #: SMOTE fills the rare class up to this share of the other; more makes the many synthetic rows the rule.
@@ -90,7 +90,7 @@ def choose(
     parts = [
         (learn & known, hold & known)
         for learn, hold in zip(folds.learn, folds.hold, strict=True)
-        if y[hold & known].sum() > 0 and 0 < y[learn & known].sum() < (learn & known).sum()
+        if y[hold & known].sum() > 0 and has_both(y[learn])
     ]
     if not parts:
         return candidates[0], ()

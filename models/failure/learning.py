@@ -153,7 +153,7 @@ def fit_horizons(
         for part in able:
             for number, member in enumerate(members):
                 # The horizon itself can be learned in every part; a nearby one that cannot does without.
-                if number == 0 or _has_both(member.outcomes[parts[part]]):
+                if number == 0 or has_both(member.outcomes[parts[part]]):
                     columns = None if member.columns is None else member.columns.tobytes()
                     lessons.setdefault((part, columns), []).append((horizon, number))
 
@@ -188,10 +188,10 @@ def fit_horizons(
 
 def _able(y: Floats, folds: Folds) -> list[int]:
     """The folds with failures to learn from; the others cannot say anything of their rows."""
-    return [k for k, rows in enumerate(folds.learn) if _has_both(y[rows])]
+    return [k for k, rows in enumerate(folds.learn) if has_both(y[rows])]
 
 
-def _has_both(y: Floats) -> bool:
+def has_both(y: Floats) -> bool:
     """Whether there are failures and others among the known outcomes."""
     known = y[~np.isnan(y)]
     return bool(0 < known.sum() < len(known))

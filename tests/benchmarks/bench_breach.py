@@ -23,12 +23,20 @@ from models.forecasters.protocols import FloatArray
 from models.forecasters.selection import Plan, select
 from models.hindsight import learn_hindsight
 from models.maintenance import is_planned
-from models.outlook import HORIZONS_S, Case, is_inert
+from models.outlook import HORIZONS_S, Case
 from models.past_breaches import SAME_S, PastLook, find_breaches, look_back
 from models.past_knock_ons import learn_knock_ons
 from models.thresholds import threshold_of
 from pipelines.bench_fleet import SLOW
-from pipelines.breach_signals import DROP_BELOW, RAISE_AT, Seen, disturbed_by_plan, follow, judge
+from pipelines.breach_signals import (
+    DROP_BELOW,
+    RAISE_AT,
+    Seen,
+    disturbed_by_plan,
+    follow,
+    is_disturbed,
+    judge,
+)
 from pipelines.forecast import look
 from pipelines.service_graph import Edges, service_graph
 from pipelines.sources.simulated import SimulatedFleet
@@ -84,7 +92,6 @@ class Walked:
         crossings: when it really breached.
         alerted_since: since when people know of it; null while they do not.
         soon_since: the same of a breach within `SOON_H`.
-        over_at: when it was over the last time; what returns soon is the same breach, and counts neither way.
         said: the moments at which a breach within `SOON_H` was said.
     """
 
@@ -98,11 +105,16 @@ class Walked:
     largest_rise: float
     alerted_since: datetime | None = None
     soon_since: datetime | None = None
-    over_at: datetime | None = None
     said: list[datetime] = field(default_factory=list)
 
     def known(self, now: datetime) -> FloatArray:
         return self.level[: int(np.searchsorted(self.seconds, now.timestamp()))]
+
+    def was_over(self, now: datetime) -> bool:
+        """Whether it was past its threshold lately: what returns soon is the same breach, and counts neither way."""
+        known = self.known(now)
+        lately = int(np.searchsorted(self.seconds, now.timestamp() - SAME_S))
+        return bool((known[lately:] >= self.threshold).any())
 
 
 def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
@@ -146,7 +158,7 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
                     begin - timedelta(hours=BEFORE_H) <= at <= end + timedelta(hours=AFTER_H)
                     for begin, end in one.creeps
                 )
-                if not is_inert(one.entry.series) and is_planned(
+                if is_disturbed(one.entry.series) and is_planned(
                     one.entry.series.service, at, at, fleet.events
                 ):
                     tally.planned += 1
@@ -277,11 +289,8 @@ def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool)
 
 def _count(one: Walked, seen: Seen, breach: Breach, now: datetime, tally: Tally | None) -> None:
     """What is said of one series at one moment, against what came; null as tally: nothing is said."""
-    if seen.is_over or tally is None:
+    if seen.is_over or one.was_over(now) or tally is None:
         one.soon_since = None
-        one.over_at = now if seen.is_over else one.over_at
-        return
-    if one.over_at is not None and (now - one.over_at).total_seconds() < SAME_S:
         return
     soon = breach.probability_by_horizon_s[SOON_H * 3_600]
     if soon >= RAISE_AT and one.soon_since is None:

@@ -18,6 +18,7 @@ DISK = Series(tenant="t", service="db", metric="disk_used_bytes", unit="bytes", 
 SLOW = Series(
     tenant="t", service="db", metric="latency_seconds", unit="seconds", role=Role.LATENCY, slo_threshold=0.5
 )
+QUEUE = Series(tenant="t", service="db", metric="queue_depth", role=Role.SATURATION, slo_threshold=100.0)
 ERRORS = Series(
     tenant="t", service="db", metric="error_ratio", unit="ratio", role=Role.ERRORS, slo_threshold=0.02
 )
@@ -59,9 +60,10 @@ def signal_of(one: Seen, *events: Event, known: Signal | None = None) -> Signal:
     return signal
 
 
+@pytest.mark.parametrize("series", [SLOW, QUEUE])
 @pytest.mark.parametrize("case", [Case.OVER, Case.FILL])
-def test_what_maintenance_disturbs_is_kept_and_wakes_nobody(case: Case) -> None:
-    one = seen(SLOW, 1.0, case=case, felt_since=NOW - 0.2 * HOUR)
+def test_what_maintenance_disturbs_is_kept_and_wakes_nobody(case: Case, series: Series) -> None:
+    one = seen(series, 1.0, case=case, felt_since=NOW - 0.2 * HOUR)
     assert signal_of(one, window(-1, 1)).stopped_by == "unplanned"
     assert signal_of(one, window(-5, -2)).stopped_by is None
     assert signal_of(one, window(-1, 1, service="other")).stopped_by is None
