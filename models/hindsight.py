@@ -36,8 +36,8 @@ WORTH = 8
 #: Normal quantile of the limit up to which doubt speaks for what was said: one in a hundred.
 DOUBT = 2.33
 #: From this probability on people are told, and the range is asked to hold. Below one half, for courses are timid: of
-#: what they told at 40 to 45 % within 3 h, 63 % came (see docs/decisions/what-follows-a-breach.md).
-TOLD_AT = 0.44
+#: what they told at 45 to 50 % within 3 h, 70 % came (see docs/decisions/what-follows-a-breach.md).
+TOLD_AT = 0.47
 
 Offsets = tuple[float, float, float]
 NONE: Offsets = (0.0, 0.0, 0.0)

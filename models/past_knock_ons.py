@@ -31,8 +31,9 @@ from models.knock_on import (
 )
 from models.thresholds import is_upward, threshold_of
 
-#: So many breaches of a pair weigh as much as those of all pairs alike, and so many of those as chance.
-WORTH = 2.0
+#: So many breaches of a pair weigh as much as those of all pairs alike, and so many of those as chance: as little as
+#: Jeffreys' prior, or what always followed would be told as if it often did not.
+PAIR_WORTH, KIND_WORTH = 2.0, 0.5
 #: A share that is not so many times as large as chance is none.
 ABOVE_CHANCE = 3.0
 HOUR_S = 3_600
@@ -195,7 +196,7 @@ def _habit_of(pairs: Sequence[_Pair]) -> Habit | None:
     causes = sum(len(pair.times) for pair in pairs)
     if not causes:
         return None
-    share = _drawn(len(lags), causes, _chance(pairs))
+    share = _drawn(len(lags), causes, _chance(pairs), KIND_WORTH)
     if not lags or share < ABOVE_CHANCE * _chance(pairs):
         return None
     lag_s = tuple(float(lag) for lag in np.quantile(lags, LAGS_AT))
@@ -217,11 +218,11 @@ def _pairs_of(
         told, effect = habit, heights.get(pair.ids[1])
         if effect is not None and len(reached):
             followed, causes = int((reached >= effect.bar).sum()), len(reached)
-            share = _drawn(followed, causes, chance)
+            share = _drawn(followed, causes, chance, KIND_WORTH)
             told = replace(habit, causes=causes, followed=followed, share=share)
         if len(pair.times):
             followed, causes = len(pair.lags_s), len(pair.times)
-            share = _drawn(followed, causes, told.share)
+            share = _drawn(followed, causes, told.share, PAIR_WORTH)
             told = replace(habit, causes=causes, followed=followed, own=True, share=share)
         if told is not habit:
             found[pair.ids] = told
@@ -234,9 +235,9 @@ def _chance(pairs: Sequence[_Pair]) -> float:
     return sum(pair.chance * len(pair.times) for pair in pairs) / causes if causes else 0.0
 
 
-def _drawn(count: int, of: int, towards: float) -> float:
-    """A share, drawn towards another as if `WORTH` more had been seen of that."""
-    return (count + WORTH * towards) / (of + WORTH)
+def _drawn(count: int, of: int, towards: float, worth: float) -> float:
+    """A share, drawn towards another as if `worth` more had been seen of that."""
+    return (count + worth * towards) / (of + worth)
 
 
 def _lags(causes: FloatArray, effects: FloatArray) -> list[float]:
