@@ -106,12 +106,12 @@ def service_features(
 ) -> pl.DataFrame:
     """`ts` and the named features of one service, a row for each row of its wide frame, in its order.
 
-    Arguments and errors as of `services_features`.
+    Arguments and errors as of `features_of_services`.
     """
-    return services_features([wide], names, phases=phases)[0]
+    return features_of_services([wide], names, phases=phases)[0]
 
 
-def services_features(
+def features_of_services(
     wides: Sequence[pl.DataFrame],
     names: Sequence[str] = FEATURE_NAMES,
     *,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.domain import DEFAULT_STEP_S, Event, Series, service_id
 from core.errors import InsufficientDataError
 from core.frames import TIME
-from features.catalog import FEATURE_NAMES, checked_values, services_features
+from features.catalog import FEATURE_NAMES, checked_values, features_of_services
 from features.feature import LOOKBACK_H, RASTER, RASTER_S
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.missing import column_of
@@ -184,7 +184,7 @@ def features_of_part(part: Part) -> list[ServiceFeatures]:
     )
     # The half hours, and the newest moment's own place in its half hour.
     phases = sorted({0, int(part.now.timestamp()) // DEFAULT_STEP_S % RASTER})
-    made = services_features([wide for _, wide in part.wide], phases=phases)
+    made = features_of_services([wide for _, wide in part.wide], phases=phases)
     found = []
     for (identity, _), frame in zip(part.wide, made, strict=True):
         kept = frame.filter(keep)

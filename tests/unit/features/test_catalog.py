@@ -14,8 +14,8 @@ from features.catalog import (
     BY_NAME,
     FEATURE_NAMES,
     checked_values,
+    features_of_services,
     service_features,
-    services_features,
 )
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.leakage import check_point_in_time, check_training_set
@@ -55,10 +55,10 @@ def test_all_features_are_in_their_range(grid: FleetGrid) -> None:
 
 def test_services_do_not_see_each_other_when_their_features_are_made_at_once(grid: FleetGrid) -> None:
     wides = [frame for _, frame in grid.wide()][:3]
-    # From a moment at which what fills up is full, to one at which it may be empty.
+    # One that is shorter than the others, and does not begin on a half hour.
     wides[1] = wides[1][-288 * 3 - 7 :]
     for phases in ((0,), (0, 5)):
-        made = services_features(wides, phases=phases)
+        made = features_of_services(wides, phases=phases)
         for frame, wide in zip(made, wides, strict=True):
             assert_frame_equal(frame, service_features(wide, phases=phases), check_exact=True)
 
