@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+
+import numpy as np
 
 from core.domain import (
     Band,
@@ -25,13 +27,16 @@ from models.forecasters.bundle import Prediction
 from models.hindsight import TOLD_AT
 from models.knock_on import AFTER_S, Cause, KnockOn, KnockOns
 from models.maintenance import is_planned
-from models.outlook import Case, Outlook
-from models.thresholds import is_upward
+from models.outlook import HORIZONS_S, Case, Outlook
+from models.thresholds import is_past, is_upward
 
 #: An alert begins at the first probability and ends below the second: in between it stays as it is.
 RAISE_AT, DROP_BELOW = TOLD_AT, 0.25
-#: Sooner than this, somebody should be woken.
-CRITICAL_WITHIN = timedelta(hours=4)
+#: A breach so soon is critical: somebody should be woken.
+SOON_S = HORIZONS_S[0]
+#: It is said to be soon once so much of its probability lies within that time. Whether it comes at all is hardly known
+#: better by waiting, and when it comes is: without this, who looks every five minutes would say it too early.
+SURE_OF_TIME = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +195,9 @@ def _judge(
         started_at=started_at,
         peak_at=None if breach.when is None else breach.when.p50,
         summary=_say(seen, cause, now),
-        severity=_severity(breach, now, over=seen.is_over),
+        severity=Severity.CRITICAL
+        if seen.is_over or _is_soon(series, breach, before, planned=planned)
+        else Severity.WARNING,
         value=seen.level,
         band=seen.band,
         score=breach.probability,
@@ -224,10 +231,18 @@ def _say(seen: Seen, cause: KnockOn | None, now: datetime) -> str:
     return say(seen.series, seen.breach, seen.growth, at=now, upward=upward)
 
 
-def _severity(breach: Breach, now: datetime, *, over: bool) -> Severity:
-    if over or (breach.when is not None and breach.when.p50 - now <= CRITICAL_WITHIN):
-        return Severity.CRITICAL
-    return Severity.WARNING
+def _is_soon(series: Series, breach: Breach, before: Signal | None, *, planned: bool) -> bool:
+    """Whether it is said to come within `SOON_S`: from when that is likely until it is unlikely."""
+    in_time = breach.probability_by_horizon_s[SOON_S]
+    if before is not None and before.severity is Severity.CRITICAL and not _was_over(series, before):
+        return in_time >= DROP_BELOW
+    return not planned and in_time >= max(RAISE_AT, SURE_OF_TIME * breach.probability)
+
+
+def _was_over(series: Series, before: Signal) -> bool:
+    if before.value is None or before.breach is None:
+        return False
+    return bool(is_past(np.array([before.value]), before.breach.threshold, upward=is_upward(series))[0])
 
 
 def _factors(seen: Seen, cause: KnockOn | None) -> tuple[Factor, ...]:

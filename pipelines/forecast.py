@@ -11,6 +11,7 @@ import polars as pl
 from core.domain import ModelRef, Series, Signal, SignalKind
 from core.errors import InsufficientDataError, ModelUnavailableError
 from models.forecasters.bundle import ForecasterBundle, Prediction
+from models.forecasters.protocols import FloatArray
 from models.outlook import Case, Outlook, look_ahead
 from models.past_breaches import find_breaches
 from models.thresholds import is_past, is_upward
@@ -138,10 +139,15 @@ def look(
     series_id = series.series_id
     recent = recent.filter(pl.col("series_id") == series_id)
     history = bundle.present(bundle.entry(series_id), recent, now)
-    prediction = bundle.forecast(series_id, recent, at=now)
-    known = history.values[np.isfinite(history.values)]
-    level = _level(recent, now, float(known[-1]))
-    before = _level(recent.filter(pl.col("ts") < now - HOUR), now - HOUR, level)
+    prediction = bundle.predict(series_id, history)
+    newest = history.values[np.isfinite(history.values)][-1]
+    known = recent.filter(pl.col("ts") < now, pl.col("value").is_finite())
+    seconds, values = (
+        known.get_column("ts").dt.epoch("us").to_numpy() / 1e6,
+        known.get_column("value").to_numpy(),
+    )
+    level = _level(seconds, values, now, float(newest))
+    before = _level(seconds, values, now - HOUR, level)
     rng = np.random.default_rng([bundle.seed, series_id % 2**32, int(now.timestamp()), 1])
     felt_at = bundle.knock_ons.felt_at(series)
     outlook = look_ahead(
@@ -156,7 +162,7 @@ def look(
     )
     if outlook is None or felt_at is None:
         return prediction, None
-    felt_since = _since(recent.filter(pl.col("ts") < now), felt_at, level, upward=is_upward(series))
+    felt_since = _since(seconds, values, felt_at, level, upward=is_upward(series))
     felt = outlook.felt
     if felt_since is None:
         # What is over its threshold and not yet where it is felt goes on filling.
@@ -166,20 +172,20 @@ def look(
     return prediction, replace(outlook, breach=breach, felt=felt, felt_since=felt_since)
 
 
-def _since(samples: pl.DataFrame, edge: float, level: float, *, upward: bool) -> datetime | None:
+def _since(
+    seconds: FloatArray, values: FloatArray, edge: float, level: float, *, upward: bool
+) -> datetime | None:
     """When a series came to where it is, at `edge` or on its bad side; null where it is on the good side."""
     if not is_past(np.array([level]), edge, upward=upward)[0]:
         return None
-    known = samples.filter(pl.col("value").is_finite())
-    seconds = known.get_column("ts").dt.epoch("us").to_numpy() / 1e6
-    values = known.get_column("value").rolling_median(NEWEST_SAMPLES, min_samples=1).to_numpy()
-    came = find_breaches(seconds, values, edge, upward=upward)
+    smooth = pl.Series(values).rolling_median(NEWEST_SAMPLES, min_samples=1).to_numpy()
+    came = find_breaches(seconds, smooth, edge, upward=upward)
     # Over from the first value on: since then at the latest.
     first = came[-1] if len(came) else seconds[0] if len(seconds) else 0.0
     return datetime.fromtimestamp(float(first), UTC)
 
 
-def _level(samples: pl.DataFrame, at: datetime, otherwise: float) -> float:
+def _level(seconds: FloatArray, values: FloatArray, at: datetime, otherwise: float) -> float:
     """The median of the last samples of the hour before `at`: one bad sample is not a breach."""
-    values = samples.filter(pl.col("ts") >= at - HOUR).get_column("value").drop_nulls().drop_nans()
-    return float(np.median(values.tail(NEWEST_SAMPLES).to_numpy())) if len(values) else otherwise
+    first, last = np.searchsorted(seconds, [(at - HOUR).timestamp(), at.timestamp()])
+    return float(np.median(values[first:last][-NEWEST_SAMPLES:])) if first < last else otherwise

@@ -91,6 +91,8 @@ class ForecasterBundle:
     hindsight: Hindsight = field(default_factory=Hindsight)
     knock_ons: KnockOns = field(default_factory=KnockOns)
     _cache: dict[int, FittedProphet] = field(default_factory=dict, repr=False, compare=False)
+    #: By series, the history last seen and what followed: within the hour it is asked again and again.
+    _told: dict[int, tuple[tuple[int, int], FloatArray]] = field(default_factory=dict, repr=False, compare=False)
 
     def forecast(
         self,
@@ -109,8 +111,18 @@ class ForecasterBundle:
         Raises:
             UnknownSeriesError: the bundle does not hold that series.
         """
+        history = self.present(self.entry(series_id), recent, at)
+        return self.predict(series_id, history, horizon_steps, levels)
+
+    def predict(
+        self,
+        series_id: int,
+        history: History,
+        horizon_steps: int | None = None,
+        levels: Sequence[float] = LEVELS,
+    ) -> Prediction:
+        """The same from a history that `present` gave."""
         entry = self.entry(series_id)
-        history = self.present(entry, recent, at)
         yhat = self._median(series_id, entry, history, horizon_steps or self.horizon_steps)
         errors = self._errors(entry, history)
         edges = {level: errors.interval(yhat, level, history.bounds) for level in levels}
@@ -167,6 +179,12 @@ class ForecasterBundle:
         return entry.choice.errors.at(unrest(history.values, season), len(history) - len(entry.history))
 
     def _median(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
+        asked = (horizon_steps, hash(history.values.tobytes()))
+        if series_id not in self._told or self._told[series_id][0] != asked:
+            self._told[series_id] = asked, self._combined(series_id, entry, history, horizon_steps)
+        return self._told[series_id][1]
+
+    def _combined(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
         names = entry.choice.weights
         yhat = voices(history, names, horizon_steps, self.trees)
         # At a moment before it was fitted the kept Prophet would know what came.

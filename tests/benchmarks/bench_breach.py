@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from core.domain import Band, Breach, ModelRef, Role, Series, Signal
+from core.domain import Band, Breach, ModelRef, Role, Series, Severity, Signal
 from models.breach import Growth
 from models.forecasters.bundle import ForecasterBundle
 from models.forecasters.entry import Entry
@@ -29,8 +29,7 @@ from models.past_knock_ons import learn_knock_ons
 from models.thresholds import threshold_of
 from pipelines.bench_fleet import SLOW
 from pipelines.breach_signals import (
-    DROP_BELOW,
-    RAISE_AT,
+    SOON_S,
     Seen,
     disturbed_by_plan,
     follow,
@@ -53,10 +52,10 @@ CREEPS = {
 }
 #: A creep begins so long before people call it an incident.
 BEFORE_H, AFTER_H = 8, 1
-SOON_H = 3
+SOON_H = SOON_S // 3_600
 LOOK_H = 24
-#: Not on the hour, on which the forecasters' grid lies: every minute of it is looked at alike.
-LOOK_EVERY = timedelta(minutes=65)
+#: As the flow `watch` does: the more often one looks, the earlier a word that is said too early.
+LOOK_EVERY = timedelta(minutes=5)
 MODEL = ModelRef(name="bench", version=1, run_id="bench")
 
 
@@ -91,8 +90,8 @@ class Walked:
         seconds, level: the same as epoch seconds and smoothed values.
         crossings: when it really breached.
         alerted_since: since when people know of it; null while they do not.
-        soon_since: the same of a breach within `SOON_H`.
-        said: the moments at which a breach within `SOON_H` was said.
+        is_said: whether a breach within `SOON_H` is being said.
+        said: the moments at which it was.
     """
 
     entry: Entry
@@ -104,7 +103,7 @@ class Walked:
     creeps: list[tuple[datetime, datetime]]
     largest_rise: float
     alerted_since: datetime | None = None
-    soon_since: datetime | None = None
+    is_said: bool = False
     said: list[datetime] = field(default_factory=list)
 
     def known(self, now: datetime) -> FloatArray:
@@ -139,15 +138,10 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
             if signal.ended_at is None:
                 alerts[signal.series_id] = signal
         for key, one in walked.items():
-            breach = followed[key].breach if key in followed else seen[key].breach
-            alert = alerts.get(key)
-            if alert is None or alert.stopped_by is not None:
-                one.alerted_since = None
-            elif one.alerted_since is None:
-                one.alerted_since = now
             # What maintenance disturbs tells nothing and is told to nobody.
             tally = None if key in disturbed else tallies[group_of(one.entry.series) or ""]
-            _count(one, seen[key], breach, now, tally)
+            alert = alerts.get(key)
+            _count(one, seen[key], None if alert is None or alert.stopped_by else alert, now, tally)
     precursors = _precursors(fleet)
     for one in walked.values():
         tally = tallies[group_of(one.entry.series) or ""]
@@ -287,29 +281,28 @@ def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool)
     return Seen.of(series, outlook, prediction)
 
 
-def _count(one: Walked, seen: Seen, breach: Breach, now: datetime, tally: Tally | None) -> None:
-    """What is said of one series at one moment, against what came; null as tally: nothing is said."""
-    if seen.is_over or one.was_over(now) or tally is None:
-        one.soon_since = None
-        return
-    soon = breach.probability_by_horizon_s[SOON_H * 3_600]
-    if soon >= RAISE_AT and one.soon_since is None:
-        one.soon_since = now
-        tally.said += 1
-        tally.said_and_came += any(now <= at <= now + timedelta(hours=SOON_H) for at in one.crossings)
-    elif soon < DROP_BELOW:
-        one.soon_since = None
-    if one.soon_since is not None:
-        one.said.append(now)
-    if one.alerted_since is None:
+def _count(one: Walked, seen: Seen, alert: Signal | None, now: datetime, tally: Tally | None) -> None:
+    """What people are told of one series at one moment, against what came; null as tally: nothing."""
+    one.alerted_since = None if alert is None else one.alerted_since or now
+    was_said = one.is_said
+    one.is_said = False
+    if seen.is_over or one.was_over(now) or tally is None or alert is None or alert.breach is None:
         return
     coming = [at for at in one.crossings if now <= at <= now + timedelta(hours=LOOK_H)]
-    if coming and breach.when is not None:
-        holds = breach.when.p10 <= coming[0] <= breach.when.p90
+    if alert.severity is Severity.CRITICAL:
+        one.is_said = True
+        one.said.append(now)
+        if not was_said:
+            tally.said += 1
+            tally.said_and_came += bool(coming) and coming[0] <= now + timedelta(hours=SOON_H)
+    when = alert.breach.when
+    if coming and when is not None:
+        holds = when.p10 <= coming[0] <= when.p90
         tally.ranges += 1
         tally.in_range += holds
         name = f"{one.entry.series.series_id} {coming[0]}"
         tally.breaches_in_range.setdefault(name, []).append(holds)
+    assert one.alerted_since is not None
     tally.leads_h += [
         (at - one.alerted_since).total_seconds() / 3_600 for at in coming if at < now + LOOK_EVERY
     ]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.domain import Band, Breach, Event, EventKind, ModelRef, Role, Series, Signal, TimeRange
+from core.domain import Band, Breach, Event, EventKind, ModelRef, Role, Series, Severity, Signal, TimeRange
 from models.breach import Growth
 from models.knock_on import AFTER_S, Habit, KnockOns
 from models.outlook import Case
@@ -26,9 +26,10 @@ HABIT = Habit(causes=9, followed=9, own=True, share=0.95, lag_s=(0.0, 60.0, 600.
 KNOWN = KnockOns(by_kind={(metric, ERRORS.metric, False): HABIT for metric in (DISK.metric, SLOW.metric)})
 
 
-def breach(probability: float) -> Breach:
+def breach(probability: float, within_3h: float | None = None) -> Breach:
+    """As likely within 3 h as within a day, unless told."""
     when = TimeRange(p10=NOW + HOUR, p50=NOW + 2 * HOUR, p90=NOW + 2.5 * HOUR)
-    told = {10_800: probability, 86_400: probability}
+    told = {10_800: probability if within_3h is None else within_3h, 86_400: probability}
     return Breach(
         threshold=1.0, probability=probability, horizon_s=86_400, when=when, probability_by_horizon_s=told
     )
@@ -73,6 +74,45 @@ def test_what_maintenance_disturbs_is_kept_and_wakes_nobody(case: Case, series: 
 def test_what_people_know_of_does_not_vanish_in_maintenance() -> None:
     one = seen(SLOW, 1.0)
     assert signal_of(one, window(-1, 1), known=signal_of(one)).stopped_by is None
+
+
+def soon(probability: float, within_3h: float, *, case: Case = Case.FILL, level: float = 0.5) -> Seen:
+    return replace(seen(SLOW, 0.0, case=case), breach=breach(probability, within_3h), level=level)
+
+
+@pytest.mark.parametrize(
+    ("probability", "within_3h", "severity"),
+    [
+        (0.95, 0.95, Severity.CRITICAL),
+        (0.95, 0.86, Severity.CRITICAL),
+        (0.95, 0.80, Severity.WARNING),
+        (0.50, 0.49, Severity.CRITICAL),
+        (0.46, 0.46, Severity.WARNING),
+    ],
+)
+def test_critical_is_what_is_likely_and_sure_to_come_within_3_h_if_at_all(
+    probability: float, within_3h: float, severity: Severity
+) -> None:
+    assert signal_of(soon(probability, within_3h)).severity is severity
+
+
+def test_critical_stays_until_it_is_unlikely_within_3_h() -> None:
+    first = signal_of(soon(0.9, 0.9))
+    wavering = signal_of(soon(0.9, 0.3), known=first)
+    assert wavering.severity is Severity.CRITICAL
+    assert signal_of(soon(0.9, 0.2), known=wavering).severity is Severity.WARNING
+
+
+def test_after_a_breach_critical_begins_anew() -> None:
+    over = signal_of(soon(1.0, 1.0, case=Case.OVER, level=1.1))
+    assert over.severity is Severity.CRITICAL
+    assert signal_of(soon(0.9, 0.3), known=over).severity is Severity.WARNING
+
+
+def test_maintenance_raises_nothing_to_critical_and_takes_nothing_from_it() -> None:
+    warning, critical = signal_of(soon(0.9, 0.3)), signal_of(soon(0.9, 0.9))
+    assert signal_of(soon(0.9, 0.9), window(-1, 1), known=warning).severity is Severity.WARNING
+    assert signal_of(soon(0.9, 0.9), window(-1, 1), known=critical).severity is Severity.CRITICAL
 
 
 def test_a_disk_goes_on_filling_in_maintenance() -> None:
