@@ -1,8 +1,8 @@
 """The way out: what passed the gates is put into an outbox, and taken from it once each receiver said yes.
 
-Each sink has two lanes in the outbox: one for what began, one for what is over. A delivery leaves its lane
-only after the receiver said yes, so a receiver that is down, or a run that is killed, loses nothing; what was
-sent and not yet ticked off is sent again, under the same id.
+Each sink has three lanes in the outbox: for what began, for what became critical since, and for what is over. A
+delivery leaves its lane only after the receiver said yes, so a receiver that is down, or a run that is killed, loses
+nothing; what was sent and not yet ticked off is sent again, under the same id.
 
 Machines (table, webhook) get every signal. People get one alert for a trouble: a signal that joins a trouble
 of which they know is ticked off quietly, unless it is worse than what they were told.
@@ -97,6 +97,11 @@ def retry_after(attempts: int) -> timedelta:
     return timedelta(seconds=min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(attempts, 16)))
 
 
+def worse_lane(sink_name: str) -> str:
+    """The lane of the outbox for what became critical after it was told."""
+    return f"{sink_name}/worse"
+
+
 def ended_lane(sink_name: str) -> str:
     """The lane of the outbox for what is over."""
     return f"{sink_name}/ended"
@@ -116,11 +121,17 @@ class _Outbox:
 
     def empty(self) -> SinkReport:
         name = self._sink.name
-        if self._empty_lane(name):
-            self._store.deliveries.enqueue_ended(name, ended_lane(name))
-            if self._empty_lane(ended_lane(name)):
-                self._keep_alive()
+        if self._empty_lane(name) and self._empty_worse(name) and self._empty_ended(name):
+            self._keep_alive()
         return SinkReport(delivered=self._delivered, sent=self._sent, failed=self._failed, error=self._error)
+
+    def _empty_worse(self, name: str) -> bool:
+        self._store.deliveries.enqueue_worse(name, worse_lane(name))
+        return self._empty_lane(worse_lane(name))
+
+    def _empty_ended(self, name: str) -> bool:
+        self._store.deliveries.enqueue_ended(name, ended_lane(name))
+        return self._empty_lane(ended_lane(name))
 
     def _empty_lane(self, lane: str) -> bool:
         """Deliver what is due; false when the receiver is down, and so need not be tried further."""
@@ -152,6 +163,7 @@ class _Outbox:
         due_ids = {signal.signal_id for signal in due}
         troubles = correlate([*self._recent(due), *due], self._graph)
         alert_ids = self._store.deliveries.alert_ids(self._sink.name)
+        told_critical = self._store.deliveries.told(worse_lane(self._sink.name))
         for trouble in troubles:
             news = [signal for signal in trouble.signals if signal.signal_id in due_ids]
             known = [signal for signal in trouble.signals if signal.signal_id in alert_ids]
@@ -165,6 +177,9 @@ class _Outbox:
                 continue
             if lane == self._sink.name:
                 quiet = bool(known) and _worst(known) >= _worst(news)
+                anchors = anchors[:1]
+            elif lane == worse_lane(self._sink.name):
+                quiet = any(signal.signal_id in told_critical for signal in trouble.signals)
                 anchors = anchors[:1]
             else:
                 quiet = any(signal.ended_at is None for signal in trouble.signals)
@@ -234,13 +249,20 @@ class _Outbox:
         ids = [signal.signal_id for signal in news]
         self._store.deliveries.delivered(lane, ids, alert_id=alert_id)
         self._delivered += len(ids)
+        if lane == self._sink.name:
+            # What began as critical is no news once more when it still is.
+            critical = [signal.signal_id for signal in news if signal.severity is Severity.CRITICAL]
+            self._tick_off_as_well(worse_lane(lane), critical)
 
     def _tick_off_ends(self, lane: str, news: Sequence[Signal]) -> None:
         """What was over before it could be told has been told with its end."""
         over = [signal.signal_id for signal in news if signal.ended_at is not None]
-        if over:
-            self._store.deliveries.enqueue([ended_lane(lane)], over)
-            self._store.deliveries.delivered(ended_lane(lane), over)
+        self._tick_off_as_well(ended_lane(lane), over)
+
+    def _tick_off_as_well(self, lane: str, signal_ids: Sequence[str]) -> None:
+        if signal_ids:
+            self._store.deliveries.enqueue([lane], signal_ids)
+            self._store.deliveries.delivered(lane, signal_ids)
 
     def _put_off(self, lane: str, signal_ids: Sequence[str], error: UnavailableError) -> None:
         attempts = self._store.deliveries.attempts(lane)

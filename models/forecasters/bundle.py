@@ -92,7 +92,9 @@ class ForecasterBundle:
     knock_ons: KnockOns = field(default_factory=KnockOns)
     _cache: dict[int, FittedProphet] = field(default_factory=dict, repr=False, compare=False)
     #: By series, the history last seen and what followed: within the hour it is asked again and again.
-    _told: dict[int, tuple[tuple[int, int], FloatArray]] = field(default_factory=dict, repr=False, compare=False)
+    _told: dict[int, tuple[tuple[int, int], FloatArray]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def forecast(
         self,

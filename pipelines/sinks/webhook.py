@@ -2,7 +2,7 @@
 
 One signal is posted as `application/cloudevents+json`, several as `application/cloudevents-batch+json`.
 `source` + `id` are the same for every delivery of the same news, so that a receiver can drop repeats: the id
-is the signal's, and once the trouble is over the signal's with `-ended`.
+is the signal's, with `-critical` when it is critical and with `-ended` once the trouble is over.
 
 With a secret, `X-Forewarn-Signature` is `sha256=` and the hexadecimal HMAC-SHA256 of the body.
 
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from pydantic import SecretStr, TypeAdapter
 
-from core.domain import Signal
+from core.domain import Severity, Signal
 from pipelines.sinks.posting import Receiver
 
 SIGNATURE_HEADER = "X-Forewarn-Signature"
@@ -50,10 +50,10 @@ class WebhookSink:
 
 def cloud_event(signal: Signal) -> dict[str, object]:
     """The signal in its envelope; `data` is the whole signal."""
-    ended = signal.ended_at is not None
+    ended, critical = signal.ended_at is not None, signal.severity is Severity.CRITICAL
     return {
         "specversion": "1.0",
-        "id": signal.signal_id + ("-ended" if ended else ""),
+        "id": signal.signal_id + ("-ended" if ended else "-critical" if critical else ""),
         "source": f"/forewarn/{signal.tenant}",
         "type": f"io.forewarn.{signal.kind}." + ("ended" if ended else "raised"),
         "subject": signal.service + (f"/{signal.metric}" if signal.metric else ""),

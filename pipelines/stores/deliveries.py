@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from core.domain import Signal
+from core.domain import Severity, Signal
 from core.errors import NotFoundError
 from pipelines.stores.session import Session
 from pipelines.stores.signals import signal_from_body
@@ -57,6 +57,17 @@ class Deliveries:
             {"sink": sink, "lane": lane},
         )
 
+    def enqueue_worse(self, sink: str, lane: str) -> int:
+        """Make due in `lane`, each once, what `sink` was told of and is critical by now; returns how many were new."""
+        return self._session.execute(
+            "INSERT INTO deliveries (tenant, sink, signal_id) SELECT d.tenant, %(lane)s, d.signal_id"
+            " FROM deliveries d JOIN signals s USING (tenant, signal_id)"
+            " WHERE d.tenant = %(tenant)s AND d.sink = %(sink)s AND d.delivered_at IS NOT NULL"
+            " AND s.ended_at IS NULL AND s.body->>'severity' = %(critical)s"
+            " ORDER BY d.signal_id ON CONFLICT DO NOTHING",
+            {"sink": sink, "lane": lane, "critical": Severity.CRITICAL.value},
+        )
+
     def due(self, sink: str, now: datetime) -> list[Signal]:
         """What that sink has still to get, oldest first; those that failed wait for their next try."""
         rows = self._session.rows(
@@ -94,6 +105,15 @@ class Deliveries:
             {"sink": sink},
         )
         return {row["signal_id"]: row["attempts"] for row in rows}
+
+    def told(self, sink: str) -> set[str]:
+        """The signals that sink has said yes to."""
+        rows = self._session.rows(
+            "SELECT signal_id FROM deliveries WHERE tenant = %(tenant)s AND sink = %(sink)s"
+            " AND delivered_at IS NOT NULL",
+            {"sink": sink},
+        )
+        return {row["signal_id"] for row in rows}
 
     def alert_ids(self, sink: str) -> dict[str, str]:
         """Signal id -> the alert under which that sink was told of it."""

@@ -165,6 +165,59 @@ def test_who_joins_a_known_trouble_is_ticked_off_quietly_unless_it_is_worse(
     ]
 
 
+def test_what_becomes_critical_after_it_was_told_is_told_once_more(
+    platform: FakePlatform, machine: FakeSink, pager: FakePager
+) -> None:
+    for severity in (
+        Severity.WARNING,
+        Severity.CRITICAL,
+        Severity.CRITICAL,
+        Severity.WARNING,
+        Severity.CRITICAL,
+    ):
+        keep(platform, make_signal(severity=severity))
+        emit(platform)
+    for sink in (machine, pager):
+        assert [signal.severity for signal in sink.got] == [Severity.WARNING, Severity.CRITICAL]
+
+
+def test_what_was_critical_from_the_first_is_told_once(
+    platform: FakePlatform, machine: FakeSink, pager: FakePager
+) -> None:
+    keep(platform, make_signal(severity=Severity.CRITICAL))
+    emit(platform)
+    emit(platform)
+    assert (machine.ids, pager.ids) == (["s1"], ["s1"])
+
+
+def test_people_are_told_once_that_a_trouble_is_critical_and_machines_of_each_signal(
+    platform: FakePlatform, machine: FakeSink, pager: FakePager
+) -> None:
+    keep(platform, make_signal("s1"), make_signal("s2", minute=5))
+    emit(platform)
+    for name, minute in (("s2", 5), ("s1", 0)):
+        keep(platform, make_signal(name, minute=minute, severity=Severity.CRITICAL))
+        emit(platform)
+    assert [(alert.signal_id, alert.severity) for alert in pager.got] == [
+        ("s1", Severity.WARNING),
+        ("s1", Severity.CRITICAL),
+    ]
+    assert machine.ids == ["s1", "s2", "s2", "s1"]
+
+
+def test_a_receiver_that_was_down_is_told_later_that_it_became_critical(
+    platform: FakePlatform, machine: FakeSink
+) -> None:
+    keep(platform, make_signal())
+    emit(platform)
+    machine.is_down = True
+    keep(platform, make_signal(severity=Severity.CRITICAL))
+    assert emit(platform).failed["machine"] == 1
+    machine.is_down = False
+    emit(platform.later(seconds=30))
+    assert [signal.severity for signal in machine.got] == [Severity.WARNING, Severity.CRITICAL]
+
+
 def test_an_alert_ends_under_its_own_id_when_all_of_the_trouble_has_ended(
     platform: FakePlatform, pager: FakePager
 ) -> None:

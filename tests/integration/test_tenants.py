@@ -123,6 +123,7 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "deliveries.due": lambda: store.deliveries.due("slack", END),
         "deliveries.attempts": lambda: store.deliveries.attempts("slack"),
         "deliveries.alert_ids": lambda: store.deliveries.alert_ids("slack"),
+        "deliveries.told": lambda: store.deliveries.told("slack"),
         "deliveries.waiting": lambda: store.deliveries.waiting("slack"),
         "feedback.list": store.feedback.list,
         "verdicts.list": store.verdicts.list,
@@ -145,8 +146,8 @@ WRITES = {
     "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "dead_letters.add",
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.enqueue_passed", "deliveries.enqueue_ended",
-    "deliveries.delivered", "deliveries.failed", "feedback.add", "verdicts.add", "transitions.append",
-    "retention.apply",
+    "deliveries.enqueue_worse", "deliveries.delivered", "deliveries.failed", "feedback.add", "verdicts.add",
+    "transitions.append", "retention.apply",
 }  # fmt: skip
 
 
@@ -225,6 +226,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     store.deliveries.delivered("slack", ["s1"], alert_id="s1")
     store.deliveries.enqueue(["pagerduty"], ["s1"])
     store.deliveries.enqueue_ended("slack", "slack/ended")
+    store.deliveries.enqueue_worse("slack", "slack/worse")
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before

@@ -128,6 +128,11 @@ def test_a_cloud_event_holds_the_whole_signal_and_the_end_is_other_news() -> Non
     assert TypeAdapter(Signal).validate_python(event["data"]) == over
 
 
+def test_a_cloud_event_that_it_is_critical_is_other_news_too() -> None:
+    ids = [cloud_event(make_signal(severity=severity))["id"] for severity in Severity]
+    assert ids == ["s1", "s1", "s1-critical"]
+
+
 def test_an_alert_has_stable_labels_and_says_what_where_and_why(receiver: Receiver) -> None:
     deploy = Event(tenant="t", service="checkout", kind=EventKind.DEPLOY, at=NOON, version="2.3.1")
     alertmanager(receiver.url).send(
