@@ -4,9 +4,9 @@ The fleet's truth is used only to judge. Forecasters are trained once, on what l
 from then on moments are judged with nothing later known, as `pipelines.forecast` does it.
 """
 
+import argparse
 import math
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -122,7 +122,7 @@ class Walked:
         return bool((known[lately:] >= self.threshold).any())
 
 
-def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
+def judge_fleet(seed: int, tallies: dict[str, Tally], every: timedelta) -> None:
     """Walk through the judged days of one fleet."""
     fleet = SimulatedFleet(SERVICES, DAYS, seed=seed, end=END)
     start = fleet.end - timedelta(days=JUDGED_DAYS)
@@ -133,8 +133,8 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
     walked = {key: _walked(entry, samples, fleet, start) for key, entry in bundle.entries.items()}
     alerts: dict[int, Signal] = {}
     last = start + timedelta(hours=JUDGED_DAYS * 24 - LOOK_H)
-    for number in range((last - start) // LOOK_EVERY):
-        now = start + number * LOOK_EVERY
+    for number in range((last - start) // every):
+        now = start + number * every
         seen = {key: _see(bundle, one, now, is_open=key in alerts) for key, one in walked.items()}
         followed = follow(seen, bundle.knock_ons, edges, now, fleet.events)
         disturbed = disturbed_by_plan(seen, now, fleet.events) - set(followed)
@@ -147,7 +147,8 @@ def judge_fleet(seed: int, tallies: dict[str, Tally]) -> None:
             # What maintenance disturbs tells nothing and is told to nobody.
             tally = None if key in disturbed else tallies[group_of(one.entry.series) or ""]
             alert = alerts.get(key)
-            _count(one, seen[key], None if alert is None or alert.stopped_by else alert, now, tally)
+            told = None if alert is None or alert.stopped_by else alert
+            _count(one, seen[key], told, now, every, tally)
     precursors = _precursors(fleet)
     for one in walked.values():
         tally = tallies[group_of(one.entry.series) or ""]
@@ -287,7 +288,9 @@ def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool)
     return Seen.of(series, outlook, prediction)
 
 
-def _count(one: Walked, seen: Seen, alert: Signal | None, now: datetime, tally: Tally | None) -> None:
+def _count(
+    one: Walked, seen: Seen, alert: Signal | None, now: datetime, every: timedelta, tally: Tally | None
+) -> None:
     """What people are told of one series at one moment, against what came; null as tally: nothing."""
     one.alerted_since = None if alert is None else one.alerted_since or now
     was_said = one.is_said
@@ -311,7 +314,7 @@ def _count(one: Walked, seen: Seen, alert: Signal | None, now: datetime, tally: 
         name = f"{one.entry.series.series_id} {coming[0]}"
         tally.breaches_in_range.setdefault(name, []).append(holds)
     assert one.alerted_since is not None
-    tally.leads_h += [_hours(one.alerted_since, at) for at in coming if at < now + LOOK_EVERY]
+    tally.leads_h += [_hours(one.alerted_since, at) for at in coming if at < now + every]
 
 
 def _hours(since: datetime, until: datetime) -> float:
@@ -377,14 +380,17 @@ def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
     ]
 
 
-def main(seeds: Sequence[int]) -> list[dict[str, float | str]]:
+def main(seeds: Sequence[int], every: timedelta = LOOK_EVERY) -> list[dict[str, float | str]]:
     """Print a table of the promises and what was measured."""
     tallies = {group: Tally() for group in dict.fromkeys(GROUPS.values())}
     for seed in seeds:
-        judge_fleet(seed, tallies)
+        judge_fleet(seed, tallies, every)
     tallies["all"] = sum(tallies.values(), Tally())
     rows = [row for group, tally in tallies.items() for row in rows_of(group, tally)]
-    print(f"Seeds {', '.join(map(str, seeds))}; {SERVICES} services each, {JUDGED_DAYS} judged days.\n")
+    print(
+        f"Seeds {', '.join(map(str, seeds))}; {SERVICES} services each, {JUDGED_DAYS} judged days, "
+        f"looked at every {every // timedelta(minutes=1)} minutes.\n"
+    )
     print("| breach on the simulated fleet | what | n | measured | 95 % | must |")
     print("|---|---|---:|---:|---|---:|")
     for row in rows:
@@ -393,4 +399,8 @@ def main(seeds: Sequence[int]) -> list[dict[str, float | str]]:
 
 
 if __name__ == "__main__":
-    main([int(one) for one in sys.argv[1:]] or SEEDS)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seeds", type=int, nargs="*", default=SEEDS, help="one fleet each")
+    parser.add_argument("--every", type=int, default=LOOK_EVERY // timedelta(minutes=1), help="minutes")
+    asked = parser.parse_args()
+    main(asked.seeds, timedelta(minutes=asked.every))
