@@ -9,7 +9,7 @@ of which they know is ticked off quietly, unless it is worse than what they were
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -175,14 +175,11 @@ class _Outbox:
                 self._tick_off(lane, news, None)
                 self._tick_off_ends(lane, news)
                 continue
-            if lane == self._sink.name:
-                quiet = bool(known) and _worst(known) >= _worst(news)
-                anchors = anchors[:1]
-            elif lane == worse_lane(self._sink.name):
-                quiet = any(signal.signal_id in told_critical for signal in trouble.signals)
-                anchors = anchors[:1]
-            else:
+            if lane == ended_lane(self._sink.name):
                 quiet = any(signal.ended_at is None for signal in trouble.signals)
+            else:
+                quiet = bool(known) and _worst_told(known, told_critical) >= _worst(news)
+                anchors = anchors[:1]
             if quiet:
                 self._tick_off(lane, news, anchors[0])
             else:
@@ -277,3 +274,11 @@ class _Outbox:
 
 def _worst(signals: Sequence[Signal]) -> int:
     return max(_SEVERITIES.index(signal.severity) for signal in signals)
+
+
+def _worst_told(signals: Sequence[Signal], told_critical: Collection[str]) -> int:
+    """The same of what people were told: what became critical since counts as it was."""
+    critical = _SEVERITIES.index(Severity.CRITICAL)
+    if any(signal.signal_id in told_critical for signal in signals):
+        return critical
+    return min(_worst(signals), critical - 1)

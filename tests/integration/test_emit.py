@@ -205,6 +205,16 @@ def test_people_are_told_once_that_a_trouble_is_critical_and_machines_of_each_si
     assert machine.ids == ["s1", "s2", "s2", "s1"]
 
 
+def test_people_hear_that_it_is_critical_when_another_joins_in_the_same_run(
+    platform: FakePlatform, pager: FakePager
+) -> None:
+    keep(platform, make_signal("s1"))
+    emit(platform)
+    keep(platform, *(make_signal(name, severity=Severity.CRITICAL) for name in ("s1", "s2")))
+    emit(platform)
+    assert [alert.severity for alert in pager.got] == [Severity.WARNING, Severity.CRITICAL]
+
+
 def test_a_receiver_that_was_down_is_told_later_that_it_became_critical(
     platform: FakePlatform, machine: FakeSink
 ) -> None:
