@@ -12,15 +12,13 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.domain import Breach, TimeRange
 from models.forecasters.protocols import FloatArray
+from models.resets import Sawtooth
 
 #: Robust spread of a normal distribution: 1 / Phi^-1(3/4), Rousseeuw and Croux (1993).
 MAD_TO_SIGMA = 1.4826
-#: A fall is a reset where it takes back this share of the range of the series.
-RESET_SHARE = 0.25
 #: Growth is measured over these spans; each has a say by how much it stands out.
 SPANS_H = (1, 2, 3, 6, 12)
 #: Growth that stands out by so many usual spreads begins to be believed, and is believed.
@@ -60,53 +58,6 @@ class Growth:
     weight: float
     paces: tuple[float, ...] = ()
     says: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sawtooth:
-    """That a series is reset again and again, such as by log rotation.
-
-    Attributes:
-        tops: values just before the resets.
-        drops: how far each reset took it down, positive.
-        gap_steps: median steps between two resets.
-    """
-
-    tops: FloatArray
-    drops: FloatArray
-    gap_steps: float
-
-
-def find_resets(values: FloatArray, *, least: int = 3) -> Sawtooth | None:
-    """The resets of a sawtooth: falls in a step or two that take back most of a climb.
-
-    Args:
-        values: the past on an even grid, without NaN.
-        least: how many resets make a habit.
-    Returns:
-        null where the series has no such habit.
-    """
-    if len(values) < 8:
-        return None
-    # A reset inside a step spreads over two of them once values are averaged.
-    moves = values[2:] - values[:-2]
-    spread = float(np.percentile(values, 98) - np.percentile(values, 2))
-    typical = float(np.median(np.abs(np.diff(values))))
-    if spread <= 0:
-        return None
-    least_fall = max(RESET_SHARE * spread, 6 * typical)
-    falls = _peaks(-moves, least_fall)
-    # Between resets a sawtooth climbs; a series that rises as it falls is only noisy.
-    if len(falls) < least or len(_peaks(moves, least_fall)) > len(falls) // 2:
-        return None
-    gaps = np.diff(falls)
-    return Sawtooth(tops=values[falls], drops=-moves[falls], gap_steps=float(np.median(gaps)))
-
-
-def _peaks(moves: FloatArray, least: float) -> NDArray[np.intp]:
-    """Where moves of at least that size are largest among their neighbours."""
-    beside = np.maximum(np.append(moves[1:], -np.inf), np.insert(moves[:-1], 0, -np.inf))
-    return np.flatnonzero((moves >= least) & (moves >= beside))
 
 
 def between(before: Values, after: Values, part: float) -> Values:
@@ -206,14 +157,8 @@ def fill_paths(
     clock = hours * np.arange(1, horizon_steps + 1)
     moves = base[:, None] * hours * pace * (clock[None, :] <= stops[:, None])
     if sawtooth is not None:
-        moves -= _resets(sawtooth, count, horizon_steps, rng)
+        moves -= sawtooth.ahead(count, horizon_steps, rng)
     return np.asarray(level + np.cumsum(moves, axis=1), dtype=np.float64)
-
-
-def _resets(sawtooth: Sawtooth, count: int, horizon_steps: int, rng: np.random.Generator) -> FloatArray:
-    """How far each course falls in each step: resets go on at their own times, whatever fills the rest."""
-    due = rng.random((count, horizon_steps)) < 1.0 / max(sawtooth.gap_steps, 1.0)
-    return np.asarray(np.where(due, rng.choice(sawtooth.drops, (count, horizon_steps)), 0.0))
 
 
 def breach_of(

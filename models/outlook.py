@@ -7,9 +7,10 @@ from enum import StrEnum
 import numpy as np
 
 from core.domain import Breach, Role, Series
-from models.breach import Growth, Sawtooth, between, breach_of, fill_paths, find_resets, measure_growth
+from models.breach import Growth, between, breach_of, fill_paths, measure_growth
 from models.forecasters.history import prepare
 from models.forecasters.protocols import FloatArray, History
+from models.resets import Sawtooth, find_resets
 from models.thresholds import is_past, is_upward, threshold_of
 
 PATHS = 400
@@ -95,7 +96,8 @@ def look_ahead(
     towards = growth.per_hour > 0 if upward else growth.per_hour < 0
     filling = round(growth.weight * count) if towards else 0
     if filling:
-        fills = fill_paths(level, growth, steps, history.step_s, filling, rng, sawtooth if upward else None)
+        resets = sawtooth.at_present(values, level, part) if sawtooth is not None and upward else None
+        fills = fill_paths(level, growth, steps, history.step_s, filling, rng, resets)
         paths[:filling] = fills + between(ahead[:-1], ahead[1:], part) - between(usual[-1], ahead[0], part)
     paths = history.bounds.clip(paths)
 

@@ -112,8 +112,12 @@ class Walked:
     is_said: bool = False
     said: list[datetime] = field(default_factory=list)
 
+    def count(self, now: datetime) -> int:
+        """How many of the samples are known by then."""
+        return int(np.searchsorted(self.seconds, now.timestamp()))
+
     def known(self, now: datetime) -> FloatArray:
-        return self.level[: int(np.searchsorted(self.seconds, now.timestamp()))]
+        return self.level[: self.count(now)]
 
     def was_over(self, now: datetime) -> bool:
         """Whether it was past its threshold lately: what returns soon is the same breach, and counts neither way."""
@@ -283,7 +287,7 @@ def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool)
             level=float(known[-1]),
             band=Band(expected=0.0, lower=0.0, upper=0.0),
         )
-    prediction, outlook = look(bundle, series, one.samples.filter(pl.col("ts") < now), now)
+    prediction, outlook = look(bundle, series, one.samples.head(one.count(now)), now)
     assert outlook is not None
     return Seen.of(series, outlook, prediction)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.domain import Breach, Kind, Role, Series, TimeRange
 from core.wording import format_duration
-from models.breach import Growth, breach_of, find_resets
+from models.breach import Growth, breach_of
 from models.breach_text import say, usual_pace
 from models.forecasters.conformal import fit_errors
 from models.forecasters.protocols import Bounds, FloatArray, History
@@ -160,10 +160,6 @@ def test_the_slo_comes_before_the_physical_end() -> None:
     assert threshold_of(Series(tenant="t", service="s", metric="m", limit=100.0)) == pytest.approx(98.0)
     assert threshold_of(Series(tenant="t", service="s", metric="m", limit=100.0, slo_threshold=70.0)) == 70.0
     assert threshold_of(Series(tenant="t", service="s", metric="m", kind=Kind.RATIO)) is None
-
-
-def test_noise_alone_is_not_a_sawtooth() -> None:
-    assert find_resets(np.random.default_rng(1).normal(0, 1, 500)) is None
 
 
 def test_the_text_reads_as_a_person_would_say_it() -> None:
