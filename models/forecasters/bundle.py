@@ -182,9 +182,11 @@ class ForecasterBundle:
 
     def _median(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
         asked = (horizon_steps, hash(history.values.tobytes()))
-        if series_id not in self._told or self._told[series_id][0] != asked:
-            self._told[series_id] = asked, self._combined(series_id, entry, history, horizon_steps)
-        return self._told[series_id][1]
+        told = self._told.get(series_id)
+        if told is None or told[0] != asked:
+            # Kept in hand as well: another thread may ask for other steps of the same series meanwhile.
+            told = self._told[series_id] = asked, self._combined(series_id, entry, history, horizon_steps)
+        return told[1]
 
     def _combined(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
         names = entry.choice.weights

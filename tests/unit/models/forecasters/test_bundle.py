@@ -20,7 +20,7 @@ from models.forecasters.files import part_files, read_part
 from models.forecasters.global_trees import examples, learn
 from models.forecasters.history import bounds_of
 from models.forecasters.prophet import ProphetForecaster
-from models.forecasters.protocols import History
+from models.forecasters.protocols import FloatArray, History
 from models.forecasters.selection import Plan, select
 
 SERIES = Series(tenant="t", service="shop", metric="requests_per_second", role=Role.TRAFFIC)
@@ -125,6 +125,27 @@ def test_hours_without_samples_are_missing_and_not_zero(bundle: ForecasterBundle
 
 def test_the_grid_stands_when_the_present_lies_between_two_steps(bundle: ForecasterBundle) -> None:
     assert bundle.forecast(KEY, at=END + timedelta(minutes=90)).made_at == END + timedelta(hours=1)
+
+
+def test_what_another_thread_asks_meanwhile_is_not_answered_here(bundle: ForecasterBundle) -> None:
+    class Contended(dict[int, tuple[tuple[int, int], FloatArray]]):
+        """Another thread always keeps its own answer right after this one."""
+
+        def __setitem__(self, key: int, told: tuple[tuple[int, int], FloatArray]) -> None:
+            super().__setitem__(key, ((99, 0), np.zeros(99)))
+
+    contended = replace(bundle, _told=Contended())
+    asked = contended.forecast(KEY, horizon_steps=6)
+    assert np.array_equal(asked.yhat, bundle.forecast(KEY, horizon_steps=6).yhat)
+
+
+def test_other_steps_and_newer_samples_are_not_answered_with_what_was_told_before(
+    bundle: ForecasterBundle,
+) -> None:
+    first = bundle.forecast(KEY)
+    assert len(bundle.forecast(KEY, horizon_steps=6).yhat) == 6
+    assert not np.array_equal(bundle.forecast(KEY, recent(3, 900.0)).yhat, first.yhat)
+    assert np.array_equal(bundle.forecast(KEY).yhat, first.yhat)
 
 
 def test_a_frame_is_answered_with_a_frame(bundle: ForecasterBundle) -> None:
