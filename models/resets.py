@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from models.forecasters.protocols import FloatArray
 
 #: A fall is a reset where it takes back this share of the range between P10 and P90 of the series, and so many times
-#: what it usually moves in a step: four resets a day take back six hours each.
+#: what it usually moves in a step: four resets a day take back six hours each. Both, and the spread below, were chosen
+#: on simulated fleets that are not among those of `docs/benchmarks.md`.
 RESET_SHARE, RESET_MOVES = 0.5, 3.0
 #: The age, in steps, of a reset that the newest values have just shown.
 SHOWN_AFTER = 1.5
 #: How many resets make a habit.
 HABIT = 3
-#: Spread of the logarithm of the time between two resets, beside that of the gaps that were seen.
+#: Spread of the logarithm of the time between two resets, beside that of the gaps that were seen: a gap is known to
+#: half a step, which is a twentieth of the ten or so that there are between resets twice a day.
 GAP_SPREAD = 0.05
 
 

@@ -1,6 +1,6 @@
 """Runs the benchmarks, each in a process of its own, and writes what they print into docs/benchmarks.md.
 
-    python tests/benchmarks/run.py                  all of them: over an hour
+    python tests/benchmarks/run.py                  all of them: well over an hour, half of it for breaches
     python tests/benchmarks/run.py ingest serving   two of them; the sections of the others stay
 
 Each benchmark compares within one run, so its ratios hold on any machine; its absolute figures do not.
