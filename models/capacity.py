@@ -3,17 +3,19 @@
 The hours of a day say nothing here, so the series is taken by days (their highest hour), and courses are
 drawn from what it really did from one day to the next: weeks of such steps are drawn as a whole, so that a
 weekend stays a weekend, and each course has a growth of its own, for a month of history does not know it well.
+What runs out within a day is not seen by days: there the outlook by hours counts, from which alerts come as well.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 
-from core.domain import CAPACITY_DAYS, Breach, Series
+from core.domain import CAPACITY_DAYS, Breach, Series, TimeRange
 from models.breach import breach_of
 from models.forecasters.protocols import Bounds, FloatArray, History
+from models.outlook import Case, Outlook
 from models.thresholds import is_upward, threshold_of
 
 DAY_S = 86_400
@@ -23,6 +25,8 @@ LEAST_DAYS = 7
 BLOCK_DAYS = 7
 #: However straight the past, growth itself changes over months: by a tenth, one time in three more.
 GROWTH_CHANGES = 0.1
+#: What runs out more likely than not has a time at which it does.
+LIKELY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +34,13 @@ class Capacity:
     """One resource.
 
     Attributes:
-        used: share of the threshold that is used now.
-        per_day: median growth a day, in units of the values; positive = towards the threshold.
-        fan: day ahead -> P10, P50, P90 of the level, (days, 3).
+        level: the newest of `peaks`.
+        used: that as a share of the threshold.
+        per_day: growth a day, in units of the values and signed as they are: the median of the days, or the pace of
+            what is filling up within the day.
+        peaks: the highest hour of each of the past days, the last of which ends now; the lowest where too little is
+            the trouble.
+        fan: day ahead -> P10, P50, P90 of the level as the days go, (days, 3).
     """
 
     series: Series
@@ -40,7 +48,13 @@ class Capacity:
     used: float
     per_day: float
     breach: Breach
+    peaks: FloatArray
     fan: FloatArray
+
+    @property
+    def runs_out(self) -> TimeRange | None:
+        """When; null where it more likely does not within the days that were asked for."""
+        return self.breach.when if self.breach.probability >= LIKELY else None
 
 
 def daily_peaks(history: History, *, upward: bool = True) -> FloatArray:
@@ -106,9 +120,19 @@ def _slope_error(peaks: FloatArray, growth: float) -> float:
 
 
 def plan_capacity(
-    series: Series, history: History, *, at: datetime, seed: int, horizon_days: int = CAPACITY_DAYS
+    series: Series,
+    history: History,
+    *,
+    at: datetime,
+    seed: int,
+    horizon_days: int = CAPACITY_DAYS,
+    outlook: Outlook | None = None,
 ) -> Capacity | None:
-    """When the resource runs out; null where it has no threshold or less than a week of history."""
+    """When the resource runs out; null where it has no threshold or less than a week of history.
+
+    Args:
+        outlook: of the next hours, at the same moment; null: only the days count.
+    """
     threshold = threshold_of(series)
     if threshold is None or threshold == 0:
         return None
@@ -118,14 +142,22 @@ def plan_capacity(
         return None
     rng = np.random.default_rng([seed, series.series_id % 2**32, 90])
     paths = daily_paths(peaks, horizon_days, PATHS, history.bounds, rng)
-    level = float(peaks[-1])
-    breach = breach_of(paths, level=level, threshold=threshold, upward=upward, at=at, step_s=DAY_S)
+    level, per_day = float(peaks[-1]), robust_growth(peaks)
+    # What was over in the last day may have been emptied since.
+    newest = level if outlook is None else outlook.level
+    breach = breach_of(paths, level=newest, threshold=threshold, upward=upward, at=at, step_s=DAY_S)
+    if outlook is not None and outlook.breach.probability >= LIKELY:
+        probability = max(breach.probability, outlook.breach.probability)
+        breach = replace(breach, probability=probability, when=outlook.breach.when)
+        if outlook.case is Case.FILL:
+            per_day = 24 * outlook.growth.per_hour
     return Capacity(
         series=series,
         level=level,
         used=level / threshold,
-        per_day=robust_growth(peaks),
+        per_day=per_day,
         breach=breach,
+        peaks=peaks,
         fan=np.percentile(paths, [10, 50, 90], axis=0).T,
     )
 
@@ -134,14 +166,8 @@ def by_urgency(found: Sequence[Capacity]) -> list[Capacity]:
     """What likely runs out first comes first; then what is most likely to, then what is fullest."""
 
     def key(one: Capacity) -> tuple[bool, float, float, float, str]:
-        likely = one.breach.probability >= 0.5 and one.breach.when is not None
-        when = one.breach.when.p50.timestamp() if likely and one.breach.when else 0.0
-        return (not likely, when, -one.breach.probability, -one.used, one.series.name)
+        when = one.runs_out
+        seconds = 0.0 if when is None else when.p50.timestamp()
+        return (when is None, seconds, -one.breach.probability, -one.used, one.series.name)
 
     return sorted(found, key=key)
-
-
-def runs_out_by(one: Capacity, at: datetime) -> timedelta | None:
-    """Time until the middle of the range; null where it more likely does not run out."""
-    when = one.breach.when
-    return when.p50 - at if when is not None and one.breach.probability >= 0.5 else None

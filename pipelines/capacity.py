@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from core.domain import CAPACITY_DAYS, Role
 from core.errors import InsufficientDataError
 from models.capacity import Capacity, by_urgency, plan_capacity
-from pipelines.forecast import load_forecasters
+from pipelines.forecast import load_forecasters, look, read_recent
 from pipelines.parallel import chunked
 from pipelines.present import present
 from pipelines.progress import Progress, silent
@@ -36,15 +36,22 @@ def capacity(
     ids = [key for key, entry in sorted(bundle.entries.items()) if entry.series.role in _FILLS]
     found: list[Capacity] = []
     for number, part in enumerate(chunked(ids, CHUNK), start=1):
-        since = min(bundle.entries[key].history.end for key in part)
-        recent = platform.store.samples.read(since, now, part)
+        recent = read_recent(platform, bundle, part, now)
         for key in part:
             entry = bundle.entries[key]
             try:
                 history = bundle.present(entry, recent, now)
+                _, outlook = look(bundle, entry.series, recent, now)
             except InsufficientDataError:
                 continue
-            one = plan_capacity(entry.series, history, at=now, seed=bundle.seed, horizon_days=horizon_days)
+            one = plan_capacity(
+                entry.series,
+                history,
+                at=now,
+                seed=bundle.seed,
+                horizon_days=horizon_days,
+                outlook=outlook,
+            )
             if one is not None:
                 found.append(one)
         progress("capacity", min(number * CHUNK, len(ids)), len(ids))

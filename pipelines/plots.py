@@ -3,6 +3,7 @@
 Matplotlib is imported when a plot is drawn: serving and the flows do without it.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,9 +22,11 @@ from models.outlook import Outlook
 from models.thresholds import threshold_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SHOWN_DAYS = 3
+TICKS = 8
 INK, BAND, FAN, LIMIT = "#1f2933", "#9fb3c8", "#d9822b", "#c23030"
 
 
@@ -75,29 +78,49 @@ def plot_breach(
     if threshold is not None:
         axes.axhline(threshold, color=LIMIT, linewidth=1.2, label=format_value(threshold, series.unit))
     if when is not None:
-        early, middle, late = (float(day) for day in _days([when.p10, when.p50, when.p90]))
-        axes.axvspan(early, late, ymax=0.04, color=LIMIT, alpha=0.6)
-        axes.axvline(middle, color=LIMIT, linewidth=0.8, linestyle=":")
-        axes.set_title(f"{what_happens(series)} {format_when(when, outlook.at)}", loc="left", fontsize=10)
-    axes.xaxis_date()
-    axes.set_ylabel(series.unit)
+        _mark(axes, series, when, outlook.at)
+    _label(axes, series)
     axes.legend(loc="upper left", fontsize=7, ncols=2)
     return figure
 
 
 def plot_capacity(found: Capacity, *, at: datetime) -> "Figure":
-    """The fan of one resource up to 90 days ahead, and its threshold."""
+    """The highest hours of the past days, their fan up to 90 days ahead, the threshold, and when it is reached."""
     figure = figure_of()
     axes = figure.add_subplot()
+    past = _days([at - timedelta(days=back) for back in reversed(range(len(found.peaks)))])
     days = _days([at + timedelta(days=day) for day in range(1, len(found.fan) + 1)])
-    axes.fill_between(days, found.fan[:, 0], found.fan[:, 2], color=FAN, alpha=0.25, label="P10 to P90")
-    axes.plot(days, found.fan[:, 1], color=FAN, label="P50")
+    axes.plot(past, found.peaks, color=INK, linewidth=1.2, label="highest hour of the day")
+    axes.fill_between(
+        days, found.fan[:, 0], found.fan[:, 2], color=FAN, alpha=0.25, label="as days go, P10 to P90"
+    )
+    axes.plot(days, found.fan[:, 1], color=FAN, label="as days go, P50")
     axes.axhline(found.breach.threshold, color=LIMIT, label="threshold")
     axes.set_title(found.series.name, loc="left", fontsize=10)
-    axes.xaxis_date()
-    axes.set_ylabel(found.series.unit)
+    if found.runs_out is not None:
+        _mark(axes, found.series, found.runs_out, at)
+    _label(axes, found.series)
     axes.legend(loc="upper left", fontsize=7)
     return figure
+
+
+def _mark(axes: "Axes", series: Series, when: TimeRange, at: datetime) -> None:
+    """The range on the time axis, and what happens then as the title."""
+    early, middle, late = (float(day) for day in _days([when.p10, when.p50, when.p90]))
+    axes.axvspan(early, late, ymax=0.04, color=LIMIT, alpha=0.6)
+    axes.axvline(middle, color=LIMIT, linewidth=0.8, linestyle=":")
+    axes.set_title(f"{what_happens(series)} {format_when(when, at)}", loc="left", fontsize=10)
+
+
+def _label(axes: "Axes", series: Series) -> None:
+    """Dates below, and values beside as people read them, bytes at even steps of theirs."""
+    from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+    axes.xaxis_date()
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value, series.unit)))
+    low, high = axes.get_ylim()
+    if series.unit == "bytes" and high > low:
+        axes.yaxis.set_major_locator(MultipleLocator(2.0 ** math.ceil(math.log2((high - low) / TICKS))))
 
 
 def save(figure: "Figure", path: Path) -> Path:

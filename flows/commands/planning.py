@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from core.domain import CAPACITY_DAYS, Breach
+from core.domain import CAPACITY_DAYS
 from core.ports import FixedClock
 from core.wording import format_value, format_when
 from flows.commands.console import (
@@ -77,8 +77,11 @@ def _record(one: "Capacity") -> dict[str, Any]:
 
 
 def _table(found: "list[Capacity]", now: datetime, days: int) -> Table:
-    columns = ("resource", "used", "of", "growth a day", f"within {days} d", "runs out")
-    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    # In a narrow terminal a name goes on in the next line; one that is cut names nothing.
+    table.add_column("resource", overflow="fold")
+    for column in ("used", "of", "growth a day", f"in {days} d", "runs out"):
+        table.add_column(column)
     for one in found:
         table.add_row(
             one.series.name,
@@ -86,13 +89,6 @@ def _table(found: "list[Capacity]", now: datetime, days: int) -> Table:
             format_value(one.breach.threshold, one.series.unit),
             format_value(one.per_day, one.series.unit),
             f"{one.breach.probability:.0%}",
-            _when(one.breach, now),
+            "-" if one.runs_out is None else format_when(one.runs_out, now),
         )
     return table
-
-
-def _when(breach: Breach, now: datetime) -> str:
-    """The middle and the range, where running out is more likely than not."""
-    if breach.when is None or breach.probability < 0.5:
-        return "-"
-    return format_when(breach.when, now)

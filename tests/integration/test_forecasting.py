@@ -106,6 +106,11 @@ def test_a_filling_disk_is_warned_of_and_taken_back_once_it_is_emptied(platform:
     assert warning.breach.when.p10 < NOW + timedelta(hours=hours_left) < warning.breach.when.p90
     assert warning.model is not None
 
+    # The 90-day view says what the alert says, though nothing grew for three weeks.
+    [disk] = capacity(platform)
+    assert disk.runs_out == warning.breach.when
+    assert disk.per_day / 2**30 == pytest.approx(5.0 * 24, rel=0.4)
+
     figure = plot_signal(platform, warning)
     assert figure.axes[0].get_title(loc="left").startswith("disk of orders-db is full in ")
 
@@ -128,6 +133,7 @@ def test_a_filling_disk_is_warned_of_and_taken_back_once_it_is_emptied(platform:
     [kept] = platform.store.signals.find(kind=SignalKind.BREACH)
     assert kept.ended_at == taken.at
     assert kept.summary.startswith("Taken back")
+    assert capacity(after)[0].runs_out is None
 
     # And it does not come back by itself.
     assert forecast(after).taken_back == ()

@@ -50,4 +50,7 @@ def test_a_breach_is_drawn_with_its_limit_and_its_range(history: History, tmp_pa
 def test_a_plan_is_drawn(history: History, tmp_path: Path) -> None:
     found = plan_capacity(DISK, history, at=NOW, seed=1)
     assert found is not None
-    assert save(plot_capacity(found, at=NOW), tmp_path / "plots" / "plan.svg").exists()
+    figure = plot_capacity(found, at=NOW)
+    assert save(figure, tmp_path / "plots" / "plan.svg").exists()
+    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "64 B" in ticks
