@@ -6,6 +6,7 @@ from types import FrameType
 from typing import Never
 
 import typer
+from rich.text import Text
 
 from core.errors import ForewarnError, InputError
 from flows.commands import (
@@ -64,7 +65,7 @@ def main() -> None:
     try:
         app()
     except ForewarnError as error:
-        err.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        err.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
         sys.exit(EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAILED)
 
 

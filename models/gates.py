@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from core.domain import GateResult, Role, Series
+from core.wording import format_value
 from models.grid import FloatArray
 from models.thresholds import is_upward, threshold_of
 
@@ -110,9 +111,8 @@ def slo_impact(
         crossed = crosses(series, value, expected)
         share = worse / way if way > 0 else float(worse > 0)
         passed = crossed or (share >= SHARE_OF_THE_WAY and not excuse)
-        reason = (
-            f"past the threshold of {threshold:g}" if crossed else f"{share:.0%} of the way to {threshold:g}"
-        )
+        edge = format_value(threshold, series.unit)
+        reason = f"past the threshold of {edge}" if crossed else f"{share:.0%} of the way to {edge}"
         if excuse and not crossed:
             reason += f", and {excuse}"
         return GateResult(gate=SLO_IMPACT, passed=passed, reason=reason)

@@ -39,7 +39,7 @@ class PredictReport:
     """What was said of the services at one moment.
 
     Attributes:
-        risks: service -> its risk.
+        risks: service -> its risk, the most endangered first.
         signals: those that are open now.
         new, updated, taken_back: what became of signals.
     """
@@ -87,7 +87,8 @@ def predict_failure(
     return PredictReport(
         at=now,
         model=ref,
-        risks=risks,
+        # Likely soon is in all of its horizons, likely later in the last.
+        risks=dict(sorted(risks.items(), key=lambda one: -sum(one[1].probability_by_horizon_s.values()))),
         signals=tuple(signal for signal in changed if signal.ended_at is None),
         new=new,
         updated=updated,

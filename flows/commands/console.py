@@ -1,9 +1,8 @@
 """How commands speak: results on standard output, progress on standard error, one sentence for an error."""
 
-import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -17,8 +16,9 @@ from rich.table import Table
 from core.settings import Settings
 from pipelines.progress import Progress as Listener
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+#: Without markup: names and messages come from outside, and their brackets are not ours to read.
+out = Console(highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for a program to read.")]
 TenantOption = Annotated[
@@ -54,36 +54,18 @@ def print_json(value: Any) -> None:
     )
 
 
-def show(report: Any, *, as_json: bool, title: str = "") -> None:
-    """Print a report: as JSON, or as a two-column table of its fields."""
+def show(report: Any, *, as_json: bool) -> None:
+    """Print a report: as JSON, or its fields, a line for each thing that a person would name."""
     if as_json:
         print_json(report)
         return
-    table = Table(title=title or None, show_header=False, box=None, padding=(0, 2, 0, 0))
-    fields = dataclasses.asdict(report) if dataclasses.is_dataclass(report) else report  # type: ignore[arg-type]  # an instance
-    for name, value in _flattened(fields):
-        table.add_row(name.replace("_", " "), value)
+    # Only where it is shown: what a report may hold is known to the pipelines.
+    from flows.commands.words import rows
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, line in rows(report):
+        table.add_row(name, line)
     out.print(table)
-
-
-def _flattened(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in fields.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flattened(value, f"{prefix}{name} ")
-        else:
-            yield f"{prefix}{name}", _cell(value)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M UTC")
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    if value is None or value in ({}, (), []):
-        return "-"
-    return str(value)
 
 
 @contextmanager

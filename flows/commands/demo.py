@@ -5,12 +5,11 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from flows.commands.console import err, out, progress_bars
 
 if TYPE_CHECKING:
-    from core.hypotheses import Judgement
     from flows.demo import DemoResult
 
 
@@ -44,22 +43,23 @@ def demo(
 
 
 def _print(result: "DemoResult") -> None:
+    from flows.commands.judgement_page import print_judgement
     from models.wording import describe
 
-    out.print(f"\n[bold]Predictive alerts[/] at {result.now:%Y-%m-%d %H:%M} UTC")
+    out.print(Text.assemble("\n", ("Predictive alerts", "bold"), f" at {result.now:%Y-%m-%d %H:%M} UTC"))
     for alert in result.alerts[:10]:
-        out.print(f"  [bold]{describe(alert, result.now)}[/]", soft_wrap=True)
+        out.print(f"  {describe(alert, result.now)}", style="bold", soft_wrap=True)
         for factor in alert.factors[:2]:
             out.print(f"      {factor.text}", soft_wrap=True)
     if not result.alerts:
         out.print("  none: nothing is about to break")
     if result.anomalies:
-        out.print("\n[bold]Going on now[/]")
+        out.print("\nGoing on now", style="bold")
         for anomaly in result.anomalies[:5]:
             out.print(f"  {describe(anomaly, result.now)}", soft_wrap=True)
     if result.judgement is not None:
-        _print_judgement(result.judgement)
-    out.print("\n[bold]Where to look[/]")
+        print_judgement(result.judgement, "Top hypothesis")
+    out.print("\nWhere to look", style="bold")
     for name, place in result.places.items():
         out.print(f"  {name:<10} {place}")
     out.print(f"  API key    {result.key}")
@@ -68,21 +68,3 @@ def _print(result: "DemoResult") -> None:
         ".venv/bin/forewarn signals list",
         soft_wrap=True,
     )
-
-
-def _print_judgement(judgement: "Judgement") -> None:
-    top = judgement.top
-    if top is None:
-        return
-    out.print(f"\n[bold]Top hypothesis[/]  {top.hypothesis.statement}")
-    out.print(f"  confidence {top.confidence:.2f} ({top.low:.2f} to {top.high:.2f}); {judgement.reason}")
-    table = Table("factor", "weight", "value", "adds", "why", box=None, padding=(0, 2, 0, 2))
-    for factor in top.factors:
-        table.add_row(
-            factor.factor,
-            f"{factor.weight:.2f}",
-            f"{factor.value:.2f}",
-            f"{factor.contribution:.3f}",
-            factor.reason,
-        )
-    out.print(table)

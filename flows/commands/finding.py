@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from core.domain import Signal, SignalKind
 from core.errors import InputError
-from flows.commands.console import AsJson, AtOption, TenantOption, out, print_json, settings_for, show, utc
-from flows.commands.learning import run_step
+from flows.commands.console import AsJson, AtOption, TenantOption, out, print_json, settings_for, utc
+from flows.commands.learning import report_of, run_step
 from pipelines.progress import Progress
 
 if TYPE_CHECKING:
@@ -101,8 +102,10 @@ def signal_table(found: list[Signal]) -> Table:
             f"{signal.started_at:%m-%d %H:%M}",
             signal.severity,
             signal.kind,
-            signal.summary + (f" [dim](stopped: {signal.stopped_by})[/]" if signal.stopped_by else ""),
-            f"[dim]{signal.signal_id[:12]}[/]",
+            Text.assemble(
+                signal.summary, (f" (stopped: {signal.stopped_by})" if signal.stopped_by else "", "dim")
+            ),
+            Text(signal.signal_id[:12], "dim"),
         )
     return table
 
@@ -121,6 +124,7 @@ def show_signal(
     as_json: AsJson = False,
 ) -> None:
     """Everything that is known of one signal."""
+    from flows.commands.signal_page import signal_page
     from pipelines.breach_plots import plot_signal
     from pipelines.plots import save
     from pipelines.wiring import open_platform
@@ -129,7 +133,10 @@ def show_signal(
         signal = platform.store.signals.get(signal_id)
         if plot is not None:
             save(plot_signal(platform, signal, at=utc(at)), plot)
-    show(signal, as_json=as_json, title=signal.summary)
+    if as_json:
+        print_json(signal)
+    else:
+        out.print(signal_page(signal))
 
 
 @signals_app.command("send")
@@ -169,6 +176,13 @@ def mark_signal(
 @hypotheses_app.command("score")
 def score_hypotheses(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Weigh what could be behind the open signals, deterministically, with the breakdown."""
+    from flows.commands.judgement_page import print_judgement
     from pipelines.hypotheses import score_hypotheses as run
 
-    run_step(run, tenant=tenant, at=at, as_json=as_json)
+    report = report_of(run, tenant=tenant, at=at, quiet=as_json)
+    if as_json:
+        print_json(report)
+        return
+    for verdict in report.verdicts:
+        print_judgement(verdict.judgement, verdict.service)
+    out.print(f"{len(report.verdicts)} open troubles, {report.new} with something new to say")

@@ -19,13 +19,19 @@ def run_step(
     function: Callable[..., Any], *, tenant: str | None, at: datetime | None, as_json: bool, **arguments: Any
 ) -> None:
     """Open the platform, run one pipeline function with progress, print its report."""
+    show(report_of(function, tenant=tenant, at=at, quiet=as_json, **arguments), as_json=as_json)
+
+
+def report_of(
+    function: Callable[..., Any], *, tenant: str | None, at: datetime | None, quiet: bool, **arguments: Any
+) -> Any:
+    """Open the platform, run one pipeline function with progress."""
     from pipelines.wiring import open_platform
 
     moment = utc(at)
     clock = None if moment is None else FixedClock(moment)
-    with progress_bars(quiet=as_json) as listen, open_platform(settings_for(tenant), clock=clock) as platform:
-        report = function(platform, progress=listen, **arguments)
-    show(report, as_json=as_json)
+    with progress_bars(quiet=quiet) as listen, open_platform(settings_for(tenant), clock=clock) as platform:
+        return function(platform, progress=listen, **arguments)
 
 
 @features_app.command("build")
@@ -41,7 +47,8 @@ def features_materialize(tenant: TenantOption = None, at: AtOption = None, as_js
     """Bring the newest features online, where the service reads them."""
     from pipelines.features import materialize
 
-    run_step(materialize, tenant=tenant, at=at, as_json=as_json)
+    services = report_of(materialize, tenant=tenant, at=at, quiet=as_json)
+    show({"services": services}, as_json=as_json)
 
 
 def baseline(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:

@@ -2,6 +2,7 @@
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from flows.commands.console import AsJson, TenantOption, out, print_json, settings_for
 
@@ -21,7 +22,7 @@ def status(tenant: TenantOption = None, as_json: AsJson = False) -> None:
             table.add_row(part.name, part.state, f"{part.as_of:%Y-%m-%d %H:%M}" if part.as_of else "-")
         out.print(table)
         for problem in stock.problems:
-            out.print(f"[yellow]![/] {problem}", soft_wrap=True)
+            out.print(Text.assemble(("!", "yellow"), f" {problem}"), soft_wrap=True)
         if not stock.problems:
-            out.print("[green]nothing is wrong[/]")
+            out.print("nothing is wrong", style="green")
     raise typer.Exit(1 if stock.problems else 0)

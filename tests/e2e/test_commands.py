@@ -73,6 +73,13 @@ def test_what_runs_out_is_listed_and_a_breach_is_drawn(fleet: Forewarn, tmp_path
     assert all(picture.stat().st_size > 5_000 for picture in pictures)
 
 
+def test_what_is_behind_a_trouble_is_told_with_what_it_adds_up_from(fleet: Forewarn) -> None:
+    told = fleet.run("hypotheses", "score", "--at", "2026-11-01")
+    assert "confidence 0." in told
+    assert "signal strength" in told
+    assert "open troubles" in told
+
+
 def test_running_the_main_job_again_changes_nothing(fleet: Forewarn) -> None:
     before = fleet.json("signals", "list", "--since-h", "100000", "--limit", "10000")
     fleet.run("flows", "run", "main-job", "--at", "2026-11-01")
@@ -179,7 +186,7 @@ def test_no_connection_left_the_machine(fleet: Forewarn) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("signals", "show", "nope"), "there is no signal 'nope'"),
+        (("signals", "show", "[/nope]"), "there is no signal '[/nope]'"),
         (("signals", "mark", "nope", "perhaps"), "true or false"),
         (("flows", "run", "yearly"), "no flow 'yearly'; there are nightly"),
         (("promote", "oracle"), "no model kind 'oracle'; there are detector"),

@@ -1,0 +1,122 @@
+"""What the parts of a report read like: a line for each thing that a person would name."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import singledispatch
+from typing import Any
+
+from core.domain import FailureRisk, ModelRef, Signal, TimeRange
+from core.wording import format_duration
+from models.event_matching import EventScore
+from pipelines.emit import SinkReport
+from pipelines.promote import KindPromotion
+
+#: What a person types to see one: so many digits of its id.
+ID_DIGITS = 12
+
+
+def rows(report: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Name and line, by field; a list has a line for each of its items, and the name before the first."""
+    fields = _fields(report)
+    for key, value in fields.items():
+        name = f"{prefix}{str(key).replace('_', ' ')}"
+        if (line := words(value)) is not None:
+            yield name, line
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            lines = [words(item) or str(item) for item in value]
+            yield from zip([name, *[""] * len(lines)], lines or ["-"], strict=False)
+        elif _fields(value):
+            yield from rows(value, f"{name} ")
+        else:
+            yield name, "-"
+
+
+def _fields(report: Any) -> Mapping[str, Any]:
+    if dataclasses.is_dataclass(report):
+        return {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
+    return report if isinstance(report, Mapping) else {}
+
+
+@singledispatch
+def words(value: Any) -> str | None:
+    """One line; null for what is made of parts that need a line each."""
+    return (
+        None
+        if isinstance(value, (Mapping, list, tuple, set)) or dataclasses.is_dataclass(value)
+        else str(value)
+    )
+
+
+@words.register
+def _(value: None) -> str:
+    return "-"
+
+
+@words.register
+def _(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+@words.register
+def _(value: int) -> str:
+    return f"{value:,}"
+
+
+@words.register
+def _(value: float) -> str:
+    return f"{value:.4g}"
+
+
+@words.register
+def _(value: datetime) -> str:
+    return f"{value:%Y-%m-%d %H:%M} UTC"
+
+
+@words.register
+def _(value: ModelRef) -> str:
+    return f"{value.name} version {value.version}, run {value.run_id}"
+
+
+@words.register
+def _(value: Signal) -> str:
+    return f"{value.signal_id[:ID_DIGITS]} {value.severity}: {value.summary}"
+
+
+@words.register
+def _(value: TimeRange) -> str:
+    return f"{words(value.p50)}, 80% between {words(value.p10)} and {words(value.p90)}"
+
+
+@words.register
+def _(value: FailureRisk) -> str:
+    likely = f", likely {value.likely_type.replace('_', ' ')}" if value.likely_type else ""
+    return within(value.probability_by_horizon_s) + likely
+
+
+@words.register
+def _(value: EventScore) -> str:
+    shares = {"precision": value.precision, "recall": value.recall, "F1": value.f1}
+    told = ", ".join(f"{name} {share:.2f}" for name, share in shares.items() if share is not None)
+    lead = value.median_lead_s
+    if lead is not None:
+        told += f", median {format_duration(abs(lead))} {'before' if lead >= 0 else 'after'} the incident"
+    return f"{value.signals} signals, {value.incidents} incidents" + (f": {told}" if told else "")
+
+
+@words.register
+def _(value: KindPromotion) -> str:
+    version = "" if value.challenger is None else f"version {value.challenger.version} "
+    return f"{version}{'promoted' if value.promoted else 'not promoted'}: {value.reason}"
+
+
+@words.register
+def _(value: SinkReport) -> str:
+    told = f"{value.delivered} delivered ({value.sent} posted), {value.failed} failed"
+    return f"{told}: {value.error}" if value.error else told
+
+
+def within(probability_by_horizon_s: Mapping[int, float]) -> str:
+    """How likely by when, the nearest first."""
+    shares = sorted(probability_by_horizon_s.items())
+    return ", ".join(f"{share:.0%} within {format_duration(horizon)}" for horizon, share in shares)

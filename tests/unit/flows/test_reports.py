@@ -1,0 +1,179 @@
+"""What commands print is for people: names, units and times, and nothing that only Python reads."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fakes.signals import NOON, make_signal
+from rich.console import Console
+
+from core.domain import (
+    Band,
+    Breach,
+    DetectorView,
+    FailureRisk,
+    GateResult,
+    ModelRef,
+    SignalKind,
+    TimeRange,
+)
+from flows.commands import console
+from flows.commands.signal_page import signal_page
+from flows.commands.words import rows
+from models.event_matching import EventScore
+from pipelines.emit import EmitReport, SinkReport
+from pipelines.evaluate import EvaluationReport
+from pipelines.forecast import ForecastReport
+from pipelines.predict import PredictReport
+from pipelines.promote import KindPromotion, PromotionReport
+from pipelines.train.report import TrainReport
+
+MODEL = ModelRef(name="acme.forecaster", version=3, run_id="4f2a")
+WHEN = TimeRange(p10=NOON + timedelta(hours=3), p50=NOON + timedelta(hours=4), p90=NOON + timedelta(hours=6))
+BREACH = make_signal(
+    kind=SignalKind.BREACH,
+    metric="disk_used_bytes",
+    unit="bytes",
+    labels={"mount": "/data"},
+    summary="disk of checkout is full in 4 h",
+    value=80 * 2.0**30,
+    band=Band(expected=2.0**30, lower=0.5 * 2.0**30, upper=2 * 2.0**30),
+    score=0.8,
+    breach=Breach(
+        threshold=98 * 2.0**30,
+        probability=0.8,
+        horizon_s=86_400,
+        when=WHEN,
+        probability_by_horizon_s={10_800: 0.1, 21_600: 0.75},
+    ),
+    gates=(GateResult(gate="likely", passed=True, reason="the probability is 80%"),),
+    detectors=(
+        DetectorView(detector="mad", score=0.9, p_value=1e-9),
+        DetectorView(detector="stream", score=None, p_value=None),
+    ),
+    model=MODEL,
+    links={"runbook": "https://runbooks.example/disk"},
+)
+RISK = FailureRisk(
+    probability_by_horizon_s={3_600: 0.01, 21_600: 0.6}, when=WHEN, likely_type="disk_full", factors=()
+)
+SCORE = EventScore(signals=4, incidents=3, precision=0.75, recall=1.0, f1=0.857, median_lead_s=5_400.0)
+LATE = EventScore(signals=0, incidents=3, precision=None, recall=0.0, f1=None, median_lead_s=-600.0)
+MET = {"series": 7, "signals": (BREACH,), "taken_back": (), "watched": 0}
+
+
+def printed(capsys: pytest.CaptureFixture[str], report: Any) -> str:
+    console.out.width = 200
+    console.show(report, as_json=False)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("report", "lines"),
+    [
+        (
+            ForecastReport(model=MODEL, at=NOON, skipped={"shop/cpu": "fewer than two values"}, **MET),
+            {
+                "model": "acme.forecaster version 3, run 4f2a",
+                "at": "2026-03-02 12:00 UTC",
+                "signals": "s1 warning: disk of checkout is full in 4 h",
+                "taken back": "-",
+                "skipped shop/cpu": "fewer than two values",
+            },
+        ),
+        (
+            PredictReport(
+                at=NOON, model=MODEL, risks={"cart": RISK}, signals=(), new=1, updated=0, taken_back=0
+            ),
+            {"risks cart": "1% within 1 h, 60% within 6 h, likely disk full"},
+        ),
+        (
+            EvaluationReport(start=NOON, end=NOON, overall=SCORE, by_kind={"failure_risk": LATE}),
+            {
+                "overall": "4 signals, 3 incidents: precision 0.75, recall 1.00, F1 0.86, "
+                "median 1 h 30 min before the incident",
+                "by kind failure risk": "0 signals, 3 incidents: recall 0.00, median 10 min after the incident",
+            },
+        ),
+        (
+            PromotionReport(
+                by_kind={
+                    "detector": KindPromotion(challenger=MODEL, promoted=False, reason="no better"),
+                    "failure": KindPromotion(challenger=None, promoted=False, reason="there is none"),
+                }
+            ),
+            {
+                "by kind detector": "version 3 not promoted: no better",
+                "by kind failure": "not promoted: there is none",
+            },
+        ),
+        (
+            EmitReport(
+                enqueued=1_200, sinks={"slack": SinkReport(delivered=3, sent=1, failed=2, error="429")}
+            ),
+            {"enqueued": "1,200", "sinks slack": "3 delivered (1 posted), 2 failed: 429"},
+        ),
+        (
+            TrainReport(model=MODEL, trained=20, skipped={}, metrics={"coverage_80": 0.80314}),
+            {"skipped": "-", "metrics coverage 80": "0.8031"},
+        ),
+    ],
+)
+def test_a_report_reads_in_words(
+    capsys: pytest.CaptureFixture[str], report: object, lines: Mapping[str, str]
+) -> None:
+    told = dict(rows(report))
+    assert {name: told[name] for name in lines} == lines
+    text = printed(capsys, report)
+    assert not any(of_python in text for of_python in ("datetime", "Signal(", "{'", "<", "None"))
+
+
+def test_a_list_has_its_name_before_the_first_line_only() -> None:
+    assert list(rows({"applied": ("0001", "0002"), "pending": []})) == [
+        ("applied", "0001"),
+        ("", "0002"),
+        ("pending", "-"),
+    ]
+
+
+def page(**changed: Any) -> str:
+    narrow = Console(width=120, markup=False, highlight=False)
+    with narrow.capture() as capture:
+        narrow.print(signal_page(make_signal(**changed) if changed else BREACH))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def test_the_page_of_a_breach_says_what_when_and_why() -> None:
+    assert (
+        page()
+        == """\
+disk of checkout is full in 4 h
+ what       warning breach
+ where      checkout/disk_used_bytes{mount=/data}
+ since      2026-03-02 12:00 UTC, open
+ value      80 GiB
+ expected   1 GiB, 95% between 512 MiB and 2 GiB
+ score      0.80
+ passes     98 GiB: 10% within 3 h, 75% within 6 h, 80% within 1 d
+ when       2026-03-02 16:00 UTC, 80% between 2026-03-02 15:00 UTC and 2026-03-02 18:00 UTC
+ why        by acme.forecaster version 3, run 4f2a
+ gates      likely passed: the probability is 80%
+ detectors  mad 0.90, p = 1e-09
+            stream could not score
+ runbook    https://runbooks.example/disk
+ id         s1"""
+    )
+
+
+def test_what_a_signal_does_not_have_is_left_out() -> None:
+    told = page(metric=None, ended_at=NOON + timedelta(hours=1), risk=RISK, kind=SignalKind.FAILURE_RISK)
+    assert "until 2026-03-02 13:00 UTC" in told
+    assert "fails  1% within 1 h, 60% within 6 h, likely disk full" in told
+    assert not any(absent in told for absent in ("gates", "value", "passes", "detectors", "score"))
+
+
+def test_brackets_in_a_name_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """To a library of styles `[/tmp]` ends a style that nobody began."""
+    assert "[/tmp] [red]" in printed(capsys, {"mount": "[/tmp] [red]"})
+    assert "[/tmp]" in page(summary="disk [/tmp] of checkout")
