@@ -7,7 +7,7 @@ from rich.text import Text
 
 from core.domain import Band, DetectorView, GateResult, Series, Signal
 from core.wording import format_value
-from flows.commands.words import within, words
+from flows.commands.words import spaced, within, words
 from pipelines.sinks.alerts import reasons
 
 
@@ -23,8 +23,8 @@ def signal_page(signal: Signal) -> Table:
 
 def _lines(signal: Signal) -> Iterator[tuple[str, str | Sequence[str]]]:
     unit = signal.unit
-    shape = f", {signal.shape.replace('_', ' ')}" if signal.shape else ""
-    yield "what", f"{signal.severity} {signal.kind.replace('_', ' ')}{shape}"
+    shape = f", {spaced(signal.shape)}" if signal.shape else ""
+    yield "what", f"{signal.severity} {spaced(signal.kind)}{shape}"
     yield "where", _where(signal)
     until = "open" if signal.ended_at is None else f"until {words(signal.ended_at)}"
     yield "since", f"{words(signal.started_at)}, {until}"
@@ -67,7 +67,7 @@ def _band(band: Band, unit: str) -> str:
 
 
 def _gate(gate: GateResult) -> str:
-    return f"{gate.gate.replace('_', ' ')} {'passed' if gate.passed else 'stopped it'}: {gate.reason}"
+    return f"{spaced(gate.gate)} {'passed' if gate.passed else 'stopped it'}: {gate.reason}"
 
 
 def _view(view: DetectorView) -> str:

@@ -1,6 +1,7 @@
 """What the parts of a report read like: a line for each thing that a person would name."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import singledispatch
@@ -20,12 +21,14 @@ def rows(report: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Name and line, by field; a list has a line for each of its items, and the name before the first."""
     fields = _fields(report)
     for key, value in fields.items():
-        name = f"{prefix}{str(key).replace('_', ' ')}"
+        name = f"{prefix}{spaced(key)}"
         if (line := words(value)) is not None:
             yield name, line
         elif isinstance(value, (list, tuple, set, frozenset)):
             lines = [words(item) or str(item) for item in value]
             yield from zip([name, *[""] * len(lines)], lines or ["-"], strict=False)
+        elif not _is_group(value) and (figures := _figures(value)):
+            yield name, ", ".join(f"{what} {words(figure)}" for what, figure in figures)
         elif _fields(value):
             yield from rows(value, f"{name} ")
         else:
@@ -38,14 +41,37 @@ def _fields(report: Any) -> Mapping[str, Any]:
     return report if isinstance(report, Mapping) else {}
 
 
+def _is_group(value: Any) -> bool:
+    """Whether all of its parts have parts of their own, and so a line each."""
+    return all(_fields(one) for one in _fields(value).values())
+
+
+def _figures(value: Any, prefix: str = "") -> list[tuple[str, float]]:
+    """The figures of what holds nothing else, which fit into a line, without those that are missing; else none."""
+    found: list[tuple[str, float]] = []
+    for key, one in _fields(value).items():
+        name = f"{prefix}{spaced(key)}"
+        if one is None or one == {}:
+            continue
+        if isinstance(one, (int, float)):
+            found += [] if math.isnan(one) else [(name, one)]
+        elif inner := _figures(one, f"{name} "):
+            found += inner
+        else:
+            return []
+    return found
+
+
+def spaced(name: object) -> str:
+    """A name of the code as people write it."""
+    return str(name).replace("_", " ")
+
+
 @singledispatch
 def words(value: Any) -> str | None:
     """One line; null for what is made of parts that need a line each."""
-    return (
-        None
-        if isinstance(value, (Mapping, list, tuple, set)) or dataclasses.is_dataclass(value)
-        else str(value)
-    )
+    has_parts = isinstance(value, (Mapping, list, tuple, set, frozenset)) or dataclasses.is_dataclass(value)
+    return None if has_parts else str(value)
 
 
 @words.register
@@ -90,7 +116,7 @@ def _(value: TimeRange) -> str:
 
 @words.register
 def _(value: FailureRisk) -> str:
-    likely = f", likely {value.likely_type.replace('_', ' ')}" if value.likely_type else ""
+    likely = f", likely {spaced(value.likely_type)}" if value.likely_type else ""
     return within(value.probability_by_horizon_s) + likely
 
 

@@ -115,8 +115,8 @@ def printed(capsys: pytest.CaptureFixture[str], report: Any) -> str:
             {"enqueued": "1,200", "sinks slack": "3 delivered (1 posted), 2 failed: 429"},
         ),
         (
-            TrainReport(model=MODEL, trained=20, skipped={}, metrics={"coverage_80": 0.80314}),
-            {"skipped": "-", "metrics coverage 80": "0.8031"},
+            TrainReport(model=MODEL, trained=20, skipped={}, metrics={"coverage_80": 0.80314, "mase": 1}),
+            {"skipped": "-", "metrics": "coverage 80 0.8031, mase 1"},
         ),
     ],
 )
@@ -127,6 +127,18 @@ def test_a_report_reads_in_words(
     assert {name: told[name] for name in lines} == lines
     text = printed(capsys, report)
     assert not any(of_python in text for of_python in ("datetime", "Signal(", "{'", "<", "None"))
+
+
+def test_figures_of_one_thing_are_one_line_and_missing_ones_are_left_out() -> None:
+    models = {
+        "auto_ets": {"mase": 0.76, "coverage": {}, "owa": None},
+        "ours": {"mase": 0.5, "coverage": {80: 0.79}},
+    }
+    assert list(rows({"models": models, "winners": {}})) == [
+        ("models auto ets", "mase 0.76"),
+        ("models ours", "mase 0.5, coverage 80 0.79"),
+        ("winners", "-"),
+    ]
 
 
 def test_a_list_has_its_name_before_the_first_line_only() -> None:
