@@ -1,6 +1,7 @@
 """Durations, ranges of time and values as people say them. Pure: the present is an argument."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 
 from core.domain import TimeRange
@@ -63,6 +64,27 @@ def format_when(when: TimeRange, now: datetime) -> str:
     if p10 <= 0:
         return f"in {format_duration(p50)}, within {format_duration(p90)} at the latest"
     return f"in {format_duration(p50)}, {format_range(p10, p90)}"
+
+
+def format_moment(moment: datetime) -> str:
+    """A time of UTC, to the minute: `2026-03-02 12:00 UTC`."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def format_time_range(when: TimeRange) -> str:
+    """The middle and the range of a time by the clock, where nobody knows when it will be read."""
+    p10, p50, p90 = map(format_moment, (when.p10, when.p50, when.p90))
+    return f"{p50}, 80% between {p10} and {p90}"
+
+
+def format_odds(probability_by_horizon_s: Mapping[int, float]) -> str:
+    """How likely by when, the nearest first.
+
+    >>> format_odds({21_600: 0.6, 3_600: 0.01})
+    '1% within 1 h, 60% within 6 h'
+    """
+    shares = sorted(probability_by_horizon_s.items())
+    return ", ".join(f"{share:.0%} within {format_duration(horizon)}" for horizon, share in shares)
 
 
 def format_value(value: float, unit: str = "") -> str:

@@ -1,7 +1,7 @@
 """What is answered: the words of `core`, with the model that said it named in every answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -110,10 +110,14 @@ class ScoreHypothesesAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalsAnswer:
-    """Newest first; `next_cursor` leads to the next page and is null on the last."""
+    """Newest first; `next_cursor` leads to the next page and is null on the last.
+
+    Where one was asked for by its id, `in_words` is what a person reads of it: name -> lines.
+    """
 
     signals: tuple[Signal, ...]
     next_cursor: str | None
+    in_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

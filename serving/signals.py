@@ -10,6 +10,7 @@ from starlette.datastructures import QueryParams
 
 from core.domain import Signal, SignalKind
 from core.errors import InputError
+from models.signal_page import signal_page
 from serving.answers import SignalsAnswer
 from serving.errors import sentence_of
 from serving.schemas import Moment, Name
@@ -55,7 +56,8 @@ def list_signals(room: Room, query: SignalsQuery) -> SignalsAnswer:
         NotFoundError: an id was asked for and this tenant has no such signal.
     """
     if query.id is not None:
-        return SignalsAnswer(signals=(room.platform.store.signals.get(query.id),), next_cursor=None)
+        signal = room.platform.store.signals.get(query.id)
+        return SignalsAnswer(signals=(signal,), next_cursor=None, in_words=signal_page(signal))
     after = None if query.cursor is None else _position_of(query.cursor)
     found = room.platform.store.signals.find(
         kind=query.kind,

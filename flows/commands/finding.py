@@ -124,7 +124,7 @@ def show_signal(
     as_json: AsJson = False,
 ) -> None:
     """Everything that is known of one signal."""
-    from flows.commands.signal_page import signal_page
+    from models.signal_page import signal_page
     from pipelines.breach_plots import plot_signal
     from pipelines.plots import save
     from pipelines.wiring import open_platform
@@ -136,7 +136,10 @@ def show_signal(
     if as_json:
         print_json(signal)
     else:
-        out.print(signal_page(signal))
+        table = Table(title=signal.summary, title_justify="left", show_header=False, box=None)
+        for name, lines in signal_page(signal).items():
+            table.add_row(Text(name, "dim"), "\n".join(lines))
+        out.print(table)
 
 
 @signals_app.command("send")

@@ -8,8 +8,9 @@ from functools import singledispatch
 from typing import Any
 
 from core.domain import FailureRisk, ModelRef, Signal, TimeRange
-from core.wording import format_duration
+from core.wording import format_duration, format_moment, format_time_range
 from models.event_matching import EventScore
+from models.signal_page import risk_in_words, spaced
 from pipelines.emit import SinkReport
 from pipelines.promote import KindPromotion
 
@@ -62,11 +63,6 @@ def _figures(value: Any, prefix: str = "") -> list[tuple[str, float]]:
     return found
 
 
-def spaced(name: object) -> str:
-    """A name of the code as people write it."""
-    return str(name).replace("_", " ")
-
-
 @singledispatch
 def words(value: Any) -> str | None:
     """One line; null for what is made of parts that need a line each."""
@@ -96,7 +92,7 @@ def _(value: float) -> str:
 
 @words.register
 def _(value: datetime) -> str:
-    return f"{value:%Y-%m-%d %H:%M} UTC"
+    return format_moment(value)
 
 
 @words.register
@@ -111,13 +107,12 @@ def _(value: Signal) -> str:
 
 @words.register
 def _(value: TimeRange) -> str:
-    return f"{words(value.p50)}, 80% between {words(value.p10)} and {words(value.p90)}"
+    return format_time_range(value)
 
 
 @words.register
 def _(value: FailureRisk) -> str:
-    likely = f", likely {spaced(value.likely_type)}" if value.likely_type else ""
-    return within(value.probability_by_horizon_s) + likely
+    return risk_in_words(value)
 
 
 @words.register
@@ -140,9 +135,3 @@ def _(value: KindPromotion) -> str:
 def _(value: SinkReport) -> str:
     told = f"{value.delivered} delivered ({value.sent} posted), {value.failed} failed"
     return f"{told}: {value.error}" if value.error else told
-
-
-def within(probability_by_horizon_s: Mapping[int, float]) -> str:
-    """How likely by when, the nearest first."""
-    shares = sorted(probability_by_horizon_s.items())
-    return ", ".join(f"{share:.0%} within {format_duration(horizon)}" for horizon, share in shares)

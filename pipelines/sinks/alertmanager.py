@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 
 from core.domain import Severity, Signal, SignalKind
 from core.ports import Clock
+from models.signal_page import reasons
 from models.wording import describe
-from pipelines.sinks.alerts import Links, reasons
+from pipelines.sinks.alerts import Links
 from pipelines.sinks.posting import Receiver
 
 #: Alertmanager ends what it is not told again. The rarest schedule is nightly: a day, and two hours of grace.

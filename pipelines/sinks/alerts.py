@@ -7,9 +7,6 @@ from urllib.parse import quote
 
 from core.domain import Signal
 from core.ports import SignalSink
-from models.correlation import RELATED
-
-_FACTORS_AT_MOST = 4
 
 
 @runtime_checkable
@@ -45,18 +42,3 @@ class Links:
         if own or not self.runbook_url:
             return own
         return f"{self.runbook_url.rstrip('/')}/{signal.kind}?service={quote(signal.service, safe='')}"
-
-
-def reasons(signal: Signal) -> list[str]:
-    """Why: what contributes most, what else belongs to the trouble, what was changed nearby, who says so."""
-    own = [factor for factor in signal.factors if factor.name != RELATED]
-    own = own or list(signal.risk.factors if signal.risk else ())
-    weightiest = sorted(own, key=lambda factor: -abs(factor.contribution))[:_FACTORS_AT_MOST]
-    related = [factor for factor in signal.factors if factor.name == RELATED]
-    lines = [factor.text or factor.name for factor in weightiest + related]
-    for event in signal.nearby_events:
-        name = event.title or f"{event.service} {event.version}".strip()
-        lines.append(f"{event.kind.replace('_', ' ')} at {event.at:%H:%M} UTC: {name}")
-    if signal.model is not None:
-        lines.append(f"by {signal.model.name} version {signal.model.version}, run {signal.model.run_id}")
-    return lines

@@ -12,8 +12,9 @@ from pydantic import SecretStr
 
 from core.domain import Severity, Signal
 from core.ports import Clock
+from models.signal_page import reasons
 from models.wording import describe
-from pipelines.sinks.alerts import Links, reasons
+from pipelines.sinks.alerts import Links
 from pipelines.sinks.posting import Receiver
 
 _SIGNS = {Severity.INFO: ":blue_heart:", Severity.WARNING: ":warning:", Severity.CRITICAL: ":rotating_light:"}

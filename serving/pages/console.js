@@ -27,11 +27,35 @@ function showModels(models) {
 }
 
 function showSignal(signal) {
-  const card = add(byId("signals"), "article", "", signal.severity);
-  add(card, "p", signal.summary);
-  const when = new Date(signal.started_at).toLocaleString();
+  const card = add(byId("signals"), "article", "", signal.ended_at ? "over" : signal.severity);
+  const title = add(card, "button", signal.summary, "title");
+  title.setAttribute("aria-expanded", "false");
+  title.addEventListener("click", () => guarded(() => toggle(card, title, signal.signal_id)));
+  const moment = (text) => new Date(text).toLocaleString();
+  const span = `since ${moment(signal.started_at)}` + (signal.ended_at ? `, over at ${moment(signal.ended_at)}` : "");
   const model = signal.model ? ` · ${signal.model.name} v${signal.model.version}` : "";
-  add(card, "small", `${signal.service} · ${signal.kind} · since ${when}${model}`);
+  add(card, "small", `${signal.severity} · ${signal.service} · ${signal.kind.replace("_", " ")} · ${span}${model}`);
+  return { card, title };
+}
+
+async function toggle(card, title, id) {
+  const details = card.querySelector(".details");
+  title.setAttribute("aria-expanded", String(!details));
+  if (details) return details.remove();
+  const page = await ask("/signals?id=" + encodeURIComponent(id));
+  const shown = add(card, "div", "", "details");
+  const list = add(shown, "dl", "");
+  for (const [name, lines] of Object.entries(page.in_words)) {
+    add(list, "dt", name);
+    for (const line of lines) {
+      const parent = add(list, "dd", "");
+      if (/^https?:\/\//.test(line)) add(parent, "a", line).href = line;
+      else parent.textContent = line;
+    }
+  }
+  const raw = add(shown, "details", "");
+  add(raw, "summary", "as JSON");
+  add(raw, "pre", JSON.stringify(page.signals[0], null, 2)).tabIndex = 0;
 }
 
 // Alerts link here as #signal=<id>.
@@ -40,9 +64,8 @@ const wanted = new URLSearchParams(location.hash.slice(1)).get("signal");
 async function showWanted() {
   if (!wanted) return;
   const page = await ask("/signals?id=" + encodeURIComponent(wanted));
-  page.signals.forEach(showSignal);
-  const details = add(byId("signals"), "pre", JSON.stringify(page.signals[0], null, 2));
-  details.tabIndex = 0;
+  const { card, title } = showSignal(page.signals[0]);
+  await toggle(card, title, wanted);
 }
 
 async function showSignals() {

@@ -29,6 +29,10 @@ def test_the_console_shows_a_tenant_its_own_signals_and_models_once_it_has_the_k
         # Models are asked for after the signals.
         page.wait_for("(document.body?.innerText ?? '').includes('detector v')")
         assert all(signal["summary"] not in page.text for signal in theirs)
+        # A click tells the rest, in words.
+        assert mine[0]["signal_id"] not in page.text
+        page.evaluate("document.querySelector('article .title').click()")
+        page.wait_for(f"(document.body?.innerText ?? '').includes({mine[0]['signal_id']!r})")
 
 
 def test_a_wrong_key_is_told_and_shows_nothing(fleet: Fleet, tmp_path: Path) -> None:

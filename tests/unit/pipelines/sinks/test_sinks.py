@@ -13,8 +13,9 @@ from pydantic import SecretStr, TypeAdapter
 from core.domain import Event, EventKind, Factor, ModelRef, Severity, Signal, SignalKind
 from core.errors import UnavailableError
 from core.ports import FixedClock, SignalSink
+from models.signal_page import reasons
 from pipelines.sinks.alertmanager import HOLD, AlertmanagerSink, labels
-from pipelines.sinks.alerts import AlertSink, Links, reasons
+from pipelines.sinks.alerts import AlertSink, Links
 from pipelines.sinks.pagerduty import PagerDutySink
 from pipelines.sinks.posting import RejectedError
 from pipelines.sinks.slack import SlackSink
