@@ -17,6 +17,8 @@ from pipelines.progress import Progress
 if TYPE_CHECKING:
     from pipelines.wiring import Platform
 
+SHORT_TIME = "%m-%d %H:%M"
+
 signals_app = typer.Typer(help="What was found.", no_args_is_help=True)
 hypotheses_app = typer.Typer(help="What is behind it.", no_args_is_help=True)
 
@@ -95,17 +97,20 @@ def list_signals(
 
 
 def signal_table(found: list[Signal]) -> Table:
-    """Signals as a person reads them."""
-    table = Table("started (UTC)", "severity", "kind", "what", "id", box=None, padding=(0, 2, 0, 0))
+    """Signals as a person reads them; what is over says since when."""
+    from flows.commands.words import ID_DIGITS
+    from models.signal_page import spaced
+
+    table = Table("since (UTC)", "kind", "what", "id", box=None, padding=(0, 2, 0, 0))
     for signal in found:
+        over = "" if signal.ended_at is None else f"\nto {signal.ended_at:{SHORT_TIME}}"
+        stopped = "" if signal.stopped_by is None else f" (stopped: {signal.stopped_by})"
         table.add_row(
-            f"{signal.started_at:%m-%d %H:%M}",
-            signal.severity,
-            signal.kind,
-            Text.assemble(
-                signal.summary, (f" (stopped: {signal.stopped_by})" if signal.stopped_by else "", "dim")
-            ),
-            Text(signal.signal_id[:12], "dim"),
+            f"{signal.started_at:{SHORT_TIME}}{over}",
+            f"{signal.severity}\n{spaced(signal.kind)}",
+            signal.summary + stopped,
+            signal.signal_id[:ID_DIGITS],
+            style="dim" if over else None,
         )
     return table
 
