@@ -36,7 +36,7 @@ RAISE_AT, DROP_BELOW = TOLD_AT, 0.25
 SOON_S = HORIZONS_S[0]
 #: It is said to be soon once so much of its probability lies within that time. Whether it comes at all is hardly known
 #: better by waiting, and when it comes is: without this, who looks every five minutes would say it too early.
-SURE_OF_TIME = 0.8
+SURE_OF_TIME = 0.85
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

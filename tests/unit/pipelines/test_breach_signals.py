@@ -84,8 +84,8 @@ def soon(probability: float, within_3h: float, *, case: Case = Case.FILL, level:
     ("probability", "within_3h", "severity"),
     [
         (0.95, 0.95, Severity.CRITICAL),
-        (0.95, 0.77, Severity.CRITICAL),
-        (0.95, 0.75, Severity.WARNING),
+        (0.95, 0.82, Severity.CRITICAL),
+        (0.95, 0.80, Severity.WARNING),
         (0.50, 0.49, Severity.CRITICAL),
         (0.46, 0.46, Severity.WARNING),
     ],
