@@ -19,7 +19,7 @@ from models.capacity import Capacity
 from models.forecasters.bundle import Prediction
 from models.forecasters.protocols import FloatArray, History
 from models.outlook import Outlook
-from models.thresholds import threshold_of
+from models.thresholds import is_upward, threshold_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,12 +85,12 @@ def plot_breach(
 
 
 def plot_capacity(found: Capacity, *, at: datetime) -> "Figure":
-    """The highest hours of the past days, their fan up to 90 days ahead, the threshold, and when it is reached."""
+    """The worst hours of the past days, their fan up to 90 days ahead, the threshold, and when it is reached."""
     figure = figure_of()
     axes = figure.add_subplot()
     past = _days([at - timedelta(days=back) for back in reversed(range(len(found.peaks)))])
     days = _days([at + timedelta(days=day) for day in range(1, len(found.fan) + 1)])
-    axes.plot(past, found.peaks, color=INK, linewidth=1.2, label="highest hour of the day")
+    axes.plot(past, found.peaks, color=INK, linewidth=1.2, label="worst hour of the day")
     axes.fill_between(
         days, found.fan[:, 0], found.fan[:, 2], color=FAN, alpha=0.25, label="as days go, P10 to P90"
     )
@@ -109,7 +109,8 @@ def _mark(axes: "Axes", series: Series, when: TimeRange, at: datetime) -> None:
     early, middle, late = (float(day) for day in _days([when.p10, when.p50, when.p90]))
     axes.axvspan(early, late, ymax=0.04, color=LIMIT, alpha=0.6)
     axes.axvline(middle, color=LIMIT, linewidth=0.8, linestyle=":")
-    axes.set_title(f"{what_happens(series)} {format_when(when, at)}", loc="left", fontsize=10)
+    happens = what_happens(series, upward=is_upward(series))
+    axes.set_title(f"{happens} {format_when(when, at)}", loc="left", fontsize=10)
 
 
 def _label(axes: "Axes", series: Series) -> None:

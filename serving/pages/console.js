@@ -42,7 +42,16 @@ async function toggle(card, title, id) {
   const details = card.querySelector(".details");
   title.setAttribute("aria-expanded", String(!details));
   if (details) return details.remove();
-  const page = await ask("/signals?id=" + encodeURIComponent(id));
+  const page = await askFor(id);
+  // Who clicked twice before the answer came asked for it once.
+  if (!card.querySelector(".details")) showDetails(card, page);
+}
+
+function askFor(id) {
+  return ask("/signals?id=" + encodeURIComponent(id));
+}
+
+function showDetails(card, page) {
   const shown = add(card, "div", "", "details");
   const list = add(shown, "dl", "");
   for (const [name, lines] of Object.entries(page.in_words)) {
@@ -63,9 +72,10 @@ const wanted = new URLSearchParams(location.hash.slice(1)).get("signal");
 
 async function showWanted() {
   if (!wanted) return;
-  const page = await ask("/signals?id=" + encodeURIComponent(wanted));
+  const page = await askFor(wanted);
   const { card, title } = showSignal(page.signals[0]);
-  await toggle(card, title, wanted);
+  title.setAttribute("aria-expanded", "true");
+  showDetails(card, page);
 }
 
 async function showSignals() {

@@ -1,5 +1,6 @@
 """A breach and a plan are drawn without a window and end as files."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -54,3 +55,17 @@ def test_a_plan_is_drawn(history: History, tmp_path: Path) -> None:
     assert save(figure, tmp_path / "plots" / "plan.svg").exists()
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert "64 B" in ticks
+
+
+def test_what_runs_out_downwards_is_not_called_full() -> None:
+    free = replace(DISK, metric="disk_free_bytes", limit=10.0)
+    values = 60.0 - np.arange(24 * 20) / 10
+    history = History(values=values, start=NOW - timedelta(hours=len(values)), step_s=3_600)
+    found = plan_capacity(free, history, at=NOW, seed=1)
+    assert found is not None
+    assert (
+        plot_capacity(found, at=NOW)
+        .axes[0]
+        .get_title(loc="left")
+        .startswith("disk free of db falls below 10 B")
+    )
