@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 
 import httpx
 
+from core.diagnosis import Judgement
 from core.domain import Signal, SignalKind
 from core.errors import UnavailableError
-from core.hypotheses import Judgement
 from core.ports import FixedClock
 from core.settings import Settings
 from flows.prefect_server import READY, start_prefect
 from flows.processes import SERVICE_READY, ServerProcess, free_port, launch_service, start_server
-from pipelines.access import create_key
-from pipelines.database import down
-from pipelines.progress import Progress, silent
+from pipelines.common.progress import Progress, silent
+from pipelines.operate.keys import create_key
+from pipelines.stores.ready import down
 
 TENANT = "demo"
 SERVICES = 20
@@ -132,7 +132,7 @@ def _start_consoles(settings: Settings, servers: ExitStack) -> tuple[ServerProce
 
 
 def _simulate(settings: Settings, now: datetime, progress: Progress) -> int:
-    from pipelines.ingest import ingest
+    from pipelines.collect.ingest import ingest
     from pipelines.sources.simulated import SimulatedFleet
     from pipelines.wiring import open_platform
 

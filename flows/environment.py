@@ -3,8 +3,8 @@
 import os
 
 from core.settings import Settings
-from pipelines.parallel import THREADS
-from pipelines.privacy import silence_telemetry
+from pipelines.common.parallel import THREADS
+from pipelines.common.privacy import silence_telemetry
 
 
 def one_thread_in_a_process() -> None:

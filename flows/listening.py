@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from pipelines.progress import Progress, silent
+from pipelines.common.progress import Progress, silent
 
 # Prefect copies the context into the threads of its tasks, so a listener set around a flow hears them all.
 _listener: ContextVar[Progress] = ContextVar("forewarn_progress", default=silent)

@@ -48,9 +48,9 @@ def weekly(tenant: str | None = None, at: datetime | None = None) -> Reports:
     who = _who(tenant, at)
     # The two that take longest end side by side; the short one runs before, so that no core waits for it at the end.
     running = {
-        "failure": tasks.train_failure.submit(**who),
-        "detectors": tasks.train_detectors.submit(**who),
-        "forecasters": tasks.train_forecasters.submit(**who),
+        "failure": tasks.fit_failure_model.submit(**who),
+        "detectors": tasks.fit_detectors.submit(**who),
+        "forecasters": tasks.fit_forecasters.submit(**who),
     }
     reports: Reports = {name: future.result() for name, future in running.items()}
     return {**reports, "evaluation": tasks.evaluate_models(**who), "promotion": tasks.promote_models(**who)}
@@ -62,11 +62,11 @@ def watch(tenant: str | None = None, at: datetime | None = None) -> Reports:
     who = _who(tenant, at)
     return {
         "pulled": tasks.pull_metrics(**who),
-        "scores": tasks.score_samples(**who),
+        "scores": tasks.detect_anomalies(**who),
         "forecasts": tasks.forecast_series(**who),
         "risks": tasks.predict_failures(**who),
-        "hypotheses": tasks.weigh_hypotheses(**who),
-        "deliveries": tasks.emit_signals(**who),
+        "hypotheses": tasks.diagnose_incidents(**who),
+        "deliveries": tasks.deliver_signals(**who),
     }
 
 

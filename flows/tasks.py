@@ -11,10 +11,18 @@ from prefect.cache_policies import NO_CACHE
 from core.errors import InsufficientDataError, ModelUnavailableError, UnavailableError
 from core.ports import FixedClock
 from flows.listening import current_listener
-from pipelines import baseline, emit, evaluate, features, forecast, hypotheses, predict, promote, score
-from pipelines.keep import apply_retention
-from pipelines.pull import pull
-from pipelines.train import detectors, failure, forecasters
+from pipelines.collect.pull import pull
+from pipelines.learn import (
+    baseline,
+    evaluate,
+    features,
+    promote,
+    train_detectors,
+    train_failure,
+    train_forecasters,
+)
+from pipelines.operate.retention import apply_retention
+from pipelines.watch import deliver, detect, diagnose, forecast, predict_failure
 from pipelines.wiring import open_platform
 
 R = TypeVar("R")
@@ -71,14 +79,14 @@ pull_metrics = step(pull)
 build_features = step(features.build_features)
 materialize_features = step(features.materialize)
 build_baselines = step(baseline.build_baselines)
-train_detectors = step(detectors.train_detectors)
-train_forecasters = step(forecasters.train_forecasters, optional=True)
-train_failure = step(failure.train_failure, optional=True)
+fit_detectors = step(train_detectors.train_detectors)
+fit_forecasters = step(train_forecasters.train_forecasters, optional=True)
+fit_failure_model = step(train_failure.train_failure, optional=True)
 evaluate_models = step(evaluate.evaluate)
 promote_models = step(promote.promote)
-score_samples = step(score.score)
+detect_anomalies = step(detect.score)
 forecast_series = step(forecast.forecast, optional=True)
-predict_failures = step(predict.predict_failure, optional=True)
-weigh_hypotheses = step(hypotheses.score_hypotheses)
-emit_signals = step(emit.emit)
+predict_failures = step(predict_failure.predict_failure, optional=True)
+diagnose_incidents = step(diagnose.score_hypotheses)
+deliver_signals = step(deliver.emit)
 drop_expired = step(apply_retention)

@@ -10,12 +10,12 @@ from psycopg_pool import PoolTimeout
 from core.errors import UnavailableError
 from core.ports import Clock, FeatureStore, ModelRegistry, SignalSink, SystemClock
 from core.settings import Settings
-from pipelines.database import ready_dsn
-from pipelines.privacy import silence_telemetry
+from pipelines.common.privacy import silence_telemetry
 from pipelines.sinks.configured import configured_sinks
 from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.keys import KeyRing
 from pipelines.stores.mlflow_registry import MlflowRegistry
+from pipelines.stores.ready import ready_dsn
 from pipelines.stores.session import Pool, open_pool
 from pipelines.stores.store import Store
 

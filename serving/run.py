@@ -11,7 +11,7 @@ import sys
 
 from core.errors import ForewarnError, UnavailableError
 from core.settings import Settings
-from pipelines.privacy import silence_telemetry
+from pipelines.common.privacy import silence_telemetry
 
 #: Requests under way may finish for this long.
 GRACE_S = 10

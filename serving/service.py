@@ -8,23 +8,23 @@ from starlette.responses import Response
 
 from core.errors import ForewarnError
 from core.settings import Settings
-from serving.answers import DetectAnswer, respond
-from serving.bento_specs import CallBatch, OneCall, OneResponse, ResponseBatch
-from serving.detection import detect_batch, detect_each
-from serving.errors import response_to
-from serving.failure import predict_failure
-from serving.forecasting import forecast
-from serving.gate import Call, Gate
-from serving.hypotheses import score_hypotheses
-from serving.runtime import Runtime
-from serving.schemas import (
+from serving.contract.errors import response_to
+from serving.contract.requests import (
     DetectBatchRequest,
     DetectRequest,
     ForecastRequest,
     PredictFailureRequest,
     ScoreHypothesesRequest,
 )
-from serving.web import web_app
+from serving.contract.responses import DetectAnswer, respond
+from serving.endpoints.detect import detect_batch, detect_each
+from serving.endpoints.forecast import forecast
+from serving.endpoints.predict_failure import predict_failure
+from serving.endpoints.score_hypotheses import score_hypotheses
+from serving.http.admission import Call, Gate
+from serving.http.bento_specs import CallBatch, OneCall, OneResponse, ResponseBatch
+from serving.http.web import web_app
+from serving.state.runtime import Runtime
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

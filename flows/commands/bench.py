@@ -22,7 +22,7 @@ def detect(
     json_file: JsonFile = None,
 ) -> None:
     """Detection: average precision, VUS-PR, events, false alarms, delay; for nab its own score."""
-    from pipelines.bench_detect import bench_detect
+    from pipelines.bench.detect import bench_detect
 
     with progress_bars() as listen:
         report = bench_detect(path, data_format, scores=scores, json_file=json_file, progress=listen)
@@ -36,7 +36,7 @@ def localise(
     json_file: JsonFile = None,
 ) -> None:
     """Localisation: how often the true place and kind of a fault are among the first suspects."""
-    from pipelines.bench_localise import bench_localise
+    from pipelines.bench.localise import bench_localise
 
     with progress_bars() as listen:
         report = bench_localise(path, data_format, json_file=json_file, progress=listen)
@@ -55,8 +55,8 @@ def forecast(
     peers: Annotated[bool, typer.Option("--peers", help="Run the peers beside the default.")] = False,
 ) -> None:
     """Forecasts: sMAPE, MASE, OWA, MSIS, coverage, and which model won where."""
-    from models.forecasters.catalog import PEERS
-    from pipelines.bench_forecast import bench_forecast
+    from models.forecast.catalog import PEERS
+    from pipelines.bench.forecast import bench_forecast
 
     try:
         seasons = [int(part) for part in season.split(",")]
@@ -86,7 +86,7 @@ def failure(
     json_file: JsonFile = None,
 ) -> None:
     """Failure prediction: RMSE, NASA score, coverage, average precision, calibration."""
-    from pipelines.bench_failure import bench_failure
+    from pipelines.bench.failure import bench_failure
 
     with progress_bars() as listen:
         report = bench_failure(

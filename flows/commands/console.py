@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from core.settings import Settings
-from pipelines.progress import Progress as Listener
+from pipelines.common.progress import Progress as Listener
 
 #: Without markup: names and messages come from outside, and their brackets are not ours to read.
 out = Console(highlight=False, markup=False)

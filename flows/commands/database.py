@@ -10,7 +10,7 @@ app = typer.Typer(help="Start, stop and migrate the database.", no_args_is_help=
 @app.command()
 def up(as_json: AsJson = False) -> None:
     """Start the embedded database (or reach the one of FOREWARN_DATABASE_URL) and migrate it."""
-    from pipelines.database import up as bring_up
+    from pipelines.stores.ready import up as bring_up
 
     show(bring_up(settings_for(None)), as_json=as_json)
 
@@ -18,7 +18,7 @@ def up(as_json: AsJson = False) -> None:
 @app.command()
 def down(as_json: AsJson = False) -> None:
     """Stop the embedded database; the data stay. A database given by DSN is left alone."""
-    from pipelines.database import down as take_down
+    from pipelines.stores.ready import down as take_down
 
     show(take_down(settings_for(None)), as_json=as_json)
 
@@ -26,7 +26,7 @@ def down(as_json: AsJson = False) -> None:
 @app.command()
 def migrate(as_json: AsJson = False) -> None:
     """Apply the migrations that the database lacks."""
-    from pipelines.database import apply_migrations
+    from pipelines.stores.ready import apply_migrations
 
     applied = apply_migrations(settings_for(None))
     if as_json:
@@ -38,6 +38,6 @@ def migrate(as_json: AsJson = False) -> None:
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Where the database is, whether it answers, and which migrations it has."""
-    from pipelines.database import status as database_status
+    from pipelines.stores.ready import status as database_status
 
     show(database_status(settings_for(None)), as_json=as_json)

@@ -43,8 +43,8 @@ def demo(
 
 
 def _print(result: "DemoResult") -> None:
-    from flows.commands.judgement_page import print_judgement
-    from models.wording import describe
+    from flows.commands.diagnosis_page import print_judgement
+    from models.words.one_line import describe
 
     out.print(Text.assemble("\n", ("Predictive alerts", "bold"), f" at {result.now:%Y-%m-%d %H:%M} UTC"))
     for alert in result.alerts[:10]:

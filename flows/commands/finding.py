@@ -12,7 +12,7 @@ from core.domain import Signal, SignalKind
 from core.errors import InputError
 from flows.commands.console import AsJson, AtOption, TenantOption, out, print_json, settings_for, utc
 from flows.commands.learning import report_of, run_step
-from pipelines.progress import Progress
+from pipelines.common.progress import Progress
 
 if TYPE_CHECKING:
     from pipelines.wiring import Platform
@@ -32,7 +32,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score what is new against the champion detector, and keep what it finds as signals."""
-    from pipelines.score import score as run
+    from pipelines.watch.detect import score as run
 
     start = None
     if since_h is not None:
@@ -50,9 +50,9 @@ def forecast(
     as_json: AsJson = False,
 ) -> None:
     """Forecast every series and say which will cross its threshold, and when."""
-    from pipelines.breach_plots import save_plots
-    from pipelines.forecast import ForecastReport
-    from pipelines.forecast import forecast as run
+    from pipelines.plots.of_signals import save_plots
+    from pipelines.watch.forecast import ForecastReport
+    from pipelines.watch.forecast import forecast as run
 
     def run_and_draw(platform: "Platform", *, progress: Progress) -> ForecastReport:
         report = run(platform, progress=progress)
@@ -65,7 +65,7 @@ def forecast(
 
 def predict(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Say for every service how likely it is to fail, when, and why."""
-    from pipelines.predict import predict_failure
+    from pipelines.watch.predict_failure import predict_failure
 
     run_step(predict_failure, tenant=tenant, at=at, as_json=as_json)
 
@@ -99,7 +99,7 @@ def list_signals(
 def signal_table(found: list[Signal]) -> Table:
     """Signals as a person reads them; what is over says since when."""
     from flows.commands.words import ID_DIGITS
-    from models.signal_page import spaced
+    from models.words.page import spaced
 
     table = Table("since (UTC)", "kind", "what", "id", box=None, padding=(0, 2, 0, 0))
     for signal in found:
@@ -129,9 +129,9 @@ def show_signal(
     as_json: AsJson = False,
 ) -> None:
     """Everything that is known of one signal."""
-    from models.signal_page import signal_page
-    from pipelines.breach_plots import plot_signal
-    from pipelines.plots import save
+    from models.words.page import signal_page
+    from pipelines.plots.breach_and_capacity import save
+    from pipelines.plots.of_signals import plot_signal
     from pipelines.wiring import open_platform
 
     with open_platform(settings_for(tenant)) as platform:
@@ -150,7 +150,7 @@ def show_signal(
 @signals_app.command("send")
 def send_signals(tenant: TenantOption = None, as_json: AsJson = False) -> None:
     """Deliver to the configured receivers what they have not had yet."""
-    from pipelines.emit import emit
+    from pipelines.watch.deliver import emit
 
     run_step(emit, tenant=tenant, at=None, as_json=as_json)
 
@@ -163,7 +163,7 @@ def mark_signal(
     tenant: TenantOption = None,
 ) -> None:
     """Tell whether a signal was true; models and hypotheses learn from it."""
-    from core.hypotheses import Feedback
+    from core.diagnosis import Feedback
     from pipelines.wiring import open_platform
 
     if verdict not in ("true", "false"):
@@ -184,8 +184,8 @@ def mark_signal(
 @hypotheses_app.command("score")
 def score_hypotheses(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Weigh what could be behind the open signals, deterministically, with the breakdown."""
-    from flows.commands.judgement_page import print_judgement
-    from pipelines.hypotheses import score_hypotheses as run
+    from flows.commands.diagnosis_page import print_judgement
+    from pipelines.watch.diagnose import score_hypotheses as run
 
     report = report_of(run, tenant=tenant, at=at, quiet=as_json)
     if as_json:

@@ -17,7 +17,7 @@ app = typer.Typer(
 
 
 def _ingest(source: MetricSource, tenant: str | None, as_json: bool) -> None:
-    from pipelines.ingest import ingest
+    from pipelines.collect.ingest import ingest
     from pipelines.wiring import open_platform
 
     with progress_bars(quiet=as_json) as listen, open_platform(settings_for(tenant)) as platform:

@@ -16,7 +16,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it; only its hash is kept, so it cannot be shown again."""
-    from pipelines.access import create_key
+    from pipelines.operate.keys import create_key
 
     key = create_key(settings_for(tenant), note)
     if as_json:
@@ -28,7 +28,7 @@ def create(
 @app.command("list")
 def list_keys(tenant: TenantOption = None, as_json: AsJson = False) -> None:
     """The tenant's keys, without their secrets."""
-    from pipelines.access import list_keys as listed
+    from pipelines.operate.keys import list_keys as listed
 
     rows = listed(settings_for(tenant))
     if as_json:
@@ -42,7 +42,7 @@ def list_keys(tenant: TenantOption = None, as_json: AsJson = False) -> None:
 @app.command()
 def revoke(key_id: str, tenant: TenantOption = None) -> None:
     """End a key at once."""
-    from pipelines.access import revoke_key
+    from pipelines.operate.keys import revoke_key
 
     revoke_key(settings_for(tenant), key_id)
     typer.echo(f"revoked {key_id}")

@@ -37,7 +37,7 @@ def report_of(
 @features_app.command("build")
 def features_build(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Compute every service's features from its metrics and keep them for training."""
-    from pipelines.features import build_features
+    from pipelines.learn.features import build_features
 
     run_step(build_features, tenant=tenant, at=at, as_json=as_json)
 
@@ -45,7 +45,7 @@ def features_build(tenant: TenantOption = None, at: AtOption = None, as_json: As
 @features_app.command("materialize")
 def features_materialize(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Bring the newest features online, where the service reads them."""
-    from pipelines.features import materialize
+    from pipelines.learn.features import materialize
 
     services = report_of(materialize, tenant=tenant, at=at, quiet=as_json)
     show({"services": services}, as_json=as_json)
@@ -53,7 +53,7 @@ def features_materialize(tenant: TenantOption = None, at: AtOption = None, as_js
 
 def baseline(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Learn what is normal for every series over the last 30 days."""
-    from pipelines.baseline import build_baselines
+    from pipelines.learn.baseline import build_baselines
 
     run_step(build_baselines, tenant=tenant, at=at, as_json=as_json)
 
@@ -61,7 +61,7 @@ def baseline(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson =
 @train_app.command("detectors")
 def train_detectors(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Isolation Forest and the statistical detectors, calibrated."""
-    from pipelines.train.detectors import train_detectors as train
+    from pipelines.learn.train_detectors import train_detectors as train
 
     run_step(train, tenant=tenant, at=at, as_json=as_json)
 
@@ -69,7 +69,7 @@ def train_detectors(tenant: TenantOption = None, at: AtOption = None, as_json: A
 @train_app.command("forecasters")
 def train_forecasters(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Prophet and its peers, selected per series."""
-    from pipelines.train.forecasters import train_forecasters as train
+    from pipelines.learn.train_forecasters import train_forecasters as train
 
     run_step(train, tenant=tenant, at=at, as_json=as_json)
 
@@ -77,14 +77,14 @@ def train_forecasters(tenant: TenantOption = None, at: AtOption = None, as_json:
 @train_app.command("failure")
 def train_failure(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """XGBoost on past incidents and the features before them."""
-    from pipelines.train.failure import train_failure as train
+    from pipelines.learn.train_failure import train_failure as train
 
     run_step(train, tenant=tenant, at=at, as_json=as_json)
 
 
 def evaluate(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Hold what was said against what came: signals against incidents, forecasts against values."""
-    from pipelines.evaluate import evaluate as run
+    from pipelines.learn.evaluate import evaluate as run
 
     run_step(run, tenant=tenant, at=at, as_json=as_json)
 
@@ -96,6 +96,6 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Make the challenger the champion where the gate lets it; a running service picks it up by itself."""
-    from pipelines.promote import promote as run
+    from pipelines.learn.promote import promote as run
 
     run_step(run, tenant=tenant, at=None, as_json=as_json, kinds=(kind,) if kind else None, force=force)

@@ -8,8 +8,8 @@ import typer
 from rich.table import Table
 
 from core.domain import CAPACITY_DAYS
+from core.formatting import format_value, format_when
 from core.ports import FixedClock
-from core.wording import format_value, format_when
 from flows.commands.console import (
     AsJson,
     AtOption,
@@ -22,7 +22,7 @@ from flows.commands.console import (
 )
 
 if TYPE_CHECKING:
-    from models.capacity import Capacity
+    from models.breach.capacity import Capacity
 
 
 def capacity(
@@ -36,9 +36,9 @@ def capacity(
     as_json: AsJson = False,
 ) -> None:
     """Say when each resource runs out at its present growth, the most urgent first."""
-    from pipelines.capacity import capacity as run
-    from pipelines.plots import plot_capacity, save
-    from pipelines.present import present
+    from pipelines.common.present import present
+    from pipelines.plots.breach_and_capacity import plot_capacity, save
+    from pipelines.watch.capacity import capacity as run
     from pipelines.wiring import open_platform
 
     moment = utc(at)

@@ -8,11 +8,11 @@ from functools import singledispatch
 from typing import Any
 
 from core.domain import FailureRisk, ModelRef, Signal, TimeRange
-from core.wording import format_duration, format_moment, format_time_range
-from models.event_matching import EventScore
-from models.signal_page import risk_in_words, spaced
-from pipelines.emit import SinkReport
-from pipelines.promote import KindPromotion
+from core.formatting import format_duration, format_moment, format_time_range
+from models.lifecycle.event_matching import EventScore
+from models.words.page import risk_in_words, spaced
+from pipelines.learn.promote import KindPromotion
+from pipelines.watch.deliver import SinkReport
 
 #: What a person types to see one: so many digits of its id.
 ID_DIGITS = 12

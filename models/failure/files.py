@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import xgboost as xgb
 
-from models.bundles import require_format
 from models.failure.bundle import FailureBundle
 from models.failure.calibration import Calibrator
 from models.failure.remaining import RemainingTime
+from models.lifecycle.bundles import require_format
 
 #: Raised whenever older files could no longer be read: 3 has features of the first and second resource.
 FORMAT = 3

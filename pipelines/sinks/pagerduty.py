@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from core.domain import Severity, Signal
 from core.ports import Clock
-from models.signal_page import reasons
-from models.wording import describe
+from models.words.one_line import describe
+from models.words.page import reasons
 from pipelines.sinks.alerts import Links
 from pipelines.sinks.posting import Receiver
 

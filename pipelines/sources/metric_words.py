@@ -36,7 +36,7 @@ ROLE_WORDS: dict[Role, frozenset[str]] = {
     Role.SATURATION: frozenset(_SATURATION.split()),
 }
 MOVING_WORDS = frozenset(_MOVING.split())
-#: Word -> unit as `core.wording.format_value` knows it.
+#: Word -> unit as `core.formatting.format_value` knows it.
 UNIT_WORDS = {
     "bytes": "bytes",
     "seconds": "seconds",

@@ -6,8 +6,8 @@ from datetime import datetime
 from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 
+from core.diagnosis import Feedback, IncidentState, Transition, Verdict
 from core.errors import InputError
-from core.hypotheses import Feedback, IncidentState, Transition, Verdict
 from pipelines.stores.session import Session, utc
 
 _VERDICT = TypeAdapter(Verdict)

@@ -13,7 +13,7 @@ import polars as pl
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from models.bundles import load_bundle
+from models.lifecycle.bundles import load_bundle
 
 
 class BundleModel(PythonModel):

@@ -12,8 +12,8 @@ import polars as pl
 
 from core.domain import Role, Series
 from core.frames import EXCLUSIONS
-from models.detection import DetectorBundle
-from models.episodes import find_episodes
+from models.detect.bundle import DetectorBundle
+from models.detect.episodes import find_episodes
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 LEARNED, JUDGED, SERIES = 30, 14, 24

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 from statsmodels.tsa.seasonal import STL
 
-from models.baselines import fit_baselines
-from models.grid import DAY_S, Grid
+from models.baseline.baselines import fit_baselines
+from models.series.grid import DAY_S, Grid
 
 STEP_S, DAYS, PERIOD = 300, 30, 288
 MONDAY_S = 1_767_571_200

@@ -1,7 +1,7 @@
 """Time to breach on the simulated fleet: does what is said come, is what comes said, how early, in the range?
 
 The fleet's truth is used only to judge. Forecasters are trained once, on what lies before the judged days;
-from then on moments are judged with nothing later known, as `pipelines.forecast` does it.
+from then on moments are judged with nothing later known, as `pipelines.watch.forecast` does it.
 """
 
 import argparse
@@ -14,30 +14,30 @@ import polars as pl
 from breach_tally import SOON_H, Tally, rows_of
 
 from core.domain import Band, Breach, ModelRef, Role, Series, Severity, Signal
-from models.breach import Growth
-from models.forecasters.bundle import ForecasterBundle
-from models.forecasters.entry import Entry
-from models.forecasters.history import histories
-from models.forecasters.protocols import FloatArray
-from models.forecasters.selection import Plan, select
-from models.hindsight import learn_hindsight
-from models.maintenance import is_planned
-from models.outlook import HORIZONS_S, Case
-from models.past_breaches import SAME_S, PastLook, find_breaches, look_back
-from models.past_knock_ons import learn_knock_ons
-from models.thresholds import threshold_of
-from pipelines.bench_fleet import SLOW
-from pipelines.breach_signals import (
+from models.breach.backtest import SAME_S, PastLook, find_breaches, look_back
+from models.breach.correction import learn_hindsight
+from models.breach.growth_and_paths import Growth
+from models.breach.learn_cascades import learn_knock_ons
+from models.breach.outlook import HORIZONS_S, Case
+from models.forecast.bundle import ForecasterBundle
+from models.forecast.choice.selection import Plan, select
+from models.forecast.entry import Entry
+from models.forecast.history import histories
+from models.forecast.protocols import FloatArray
+from models.series.maintenance import is_planned
+from models.series.thresholds import threshold_of
+from models.signals.breach import (
     Seen,
     disturbed_by_plan,
     follow,
     is_disturbed,
     judge,
 )
-from pipelines.forecast import look
-from pipelines.service_graph import Edges, service_graph
+from pipelines.bench.fleet import SLOW
+from pipelines.common.service_graph import Edges, service_graph
+from pipelines.learn.past_breaches import PastOfFleet
 from pipelines.sources.simulated import SimulatedFleet
-from pipelines.train.past_breaches import PastOfFleet
+from pipelines.watch.forecast import look
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 SERVICES, DAYS, JUDGED_DAYS = 10, 45, 10
@@ -167,7 +167,7 @@ def _train(
     start: datetime,
     seed: int,
 ) -> ForecasterBundle:
-    """As `pipelines.train.forecasters` does it, without a database."""
+    """As `pipelines.learn.train_forecasters` does it, without a database."""
     spans: dict[str, list[tuple[datetime, datetime]]] = {}
     for incident in fleet.truth.incidents:
         if incident.start < start:
@@ -234,7 +234,7 @@ def _walked(entry: Entry, samples: pl.DataFrame, fleet: SimulatedFleet, start: d
 
 
 def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool) -> Seen:
-    """As `pipelines.forecast` sees it; what cannot reach its threshold by itself is not looked at, to save time."""
+    """As `pipelines.watch.forecast` sees it: what cannot reach its threshold by itself is not looked at."""
     known, series = one.known(now), one.entry.series
     growth = max((known[-1] - known[-1 - 12 * hours]) / hours for hours in (1, 2, 3, 6))
     ahead = known[-1] + max(1.5 * one.largest_rise, 2 * LOOK_H * growth)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from pipelines.bench_detect import BenchDetectReport, Figures, bench_detect
+from pipelines.bench.detect import BenchDetectReport, Figures, bench_detect
 
 SETS = {"nab": "nab", "kpi": "kpi_aiops2018", "smd": "smd", "asd": "asd"}
 ANCHORS = {

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from models.catalog import detector_classes
+from models.detect.catalog import detector_classes
 
 #: Detectors by distance are measured on fewer values: their speed does not depend on how many.
 MANY, FEW = 1_000_000, 20_000

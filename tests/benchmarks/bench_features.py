@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from core.domain import service_id
 from features.catalog import FEATURE_NAMES
 from features.grid import fleet_grid
-from pipelines.features import CHUNK, Part, features_of_part, parts_of
-from pipelines.parallel import map_chunks
+from pipelines.common.parallel import map_chunks
+from pipelines.learn.features import CHUNK, Part, features_of_part, parts_of
 from pipelines.sources.simulated import SimulatedFleet
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -26,12 +26,12 @@ from scipy.stats import norm
 
 from core.domain import EventKind, Incident, Series, Signal
 from core.frames import EXCLUSIONS
-from models.budget import OTHERS
-from models.detection import DetectorBundle
-from models.findings import anomaly_signals
-from models.maintenance import MAINTENANCE_LASTS
-from models.thresholds import threshold_of
-from pipelines.learning_window import AFTER_INCIDENT, BEFORE_INCIDENT
+from models.detect.budget import OTHERS
+from models.detect.bundle import DetectorBundle
+from models.series.maintenance import MAINTENANCE_LASTS
+from models.series.thresholds import threshold_of
+from models.signals.anomaly import anomaly_signals
+from pipelines.learn.learning_window import AFTER_INCIDENT, BEFORE_INCIDENT
 from pipelines.sources.simulated import SimulatedFleet
 
 END = datetime(2026, 3, 1, tzinfo=UTC)

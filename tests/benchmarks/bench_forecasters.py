@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from models.forecasters.combination import combine
-from models.forecasters.conformal import LEVELS
-from models.forecasters.fleet import TRIED_AT, CommonTrees
-from models.forecasters.global_trees import GlobalTrees, examples, learn
-from models.forecasters.prophet import quiet
-from models.forecasters.protocols import Bounds, History
-from models.forecasters.selection import Choice, Plan, select
-from models.forecasters.shares import SHARES, Candidate, with_candidates
-from models.forecasters.voices import voices
+from models.forecast.choice.combination import combine
+from models.forecast.choice.members import voices
+from models.forecast.choice.selection import Choice, Plan, select
+from models.forecast.choice.shares import SHARES, Candidate, with_candidates
+from models.forecast.fleet.common_trees import TRIED_AT, CommonTrees
+from models.forecast.fleet.global_trees import GlobalTrees, examples, learn
+from models.forecast.intervals.conformal import LEVELS
+from models.forecast.libraries.prophet import quiet
+from models.forecast.protocols import Bounds, History
 
 #: Timed, and learned from for the common trees.
 SERIES, FLEET = 12, 24

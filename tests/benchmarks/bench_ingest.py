@@ -23,7 +23,7 @@ from servers.postgres import embedded_server  # noqa: E402
 from core.domain import Series  # noqa: E402
 from core.frames import SAMPLES  # noqa: E402
 from core.ports import Batch, FixedClock  # noqa: E402
-from pipelines.ingest import ingest  # noqa: E402
+from pipelines.collect.ingest import ingest  # noqa: E402
 from pipelines.stores.binary import COPY_HEADER, COPY_TRAILER, sample_rows  # noqa: E402
 from pipelines.stores.migrate import migrate  # noqa: E402
 from pipelines.stores.session import Pool, open_pool  # noqa: E402

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 from sklearn.ensemble import IsolationForest as Forest
 
-from models.detectors.isolation_forest import from_sklearn
+from models.detect.detectors.isolation_forest import from_sklearn
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from pipelines.bench_localise import BenchLocaliseReport, LocaliseFigures, bench_localise
+from pipelines.bench.localise import BenchLocaliseReport, LocaliseFigures, bench_localise
 
 SETS = {"nezha": "nezha", "petshop": "petshop/low_traffic"}
 NOTE = """

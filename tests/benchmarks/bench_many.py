@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from models.forecasters.history import on_grid
-from models.forecasters.protocols import FloatArray
-from pipelines.bench_forecast import DEFAULT, bench_forecast
-from pipelines.forecast_sets import read_set
+from models.forecast.history import on_grid
+from models.forecast.protocols import FloatArray
+from pipelines.bench.forecast import DEFAULT, bench_forecast
+from pipelines.bench.forecast_sets import read_set
 from pipelines.sources.simulated import SimulatedFleet
 
 DATASETS = Path(os.environ.get("FOREWARN_DATASETS", Path(__file__).parents[3] / "shared" / "datasets"))

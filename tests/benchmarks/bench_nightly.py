@@ -26,7 +26,7 @@ from core.domain import ModelRef, Role, Series
 from core.frames import SAMPLES
 from core.ports import FixedClock, Training
 from core.settings import Settings
-from pipelines.train.forecasters import WINDOW_DAYS, train_forecasters
+from pipelines.learn.train_forecasters import WINDOW_DAYS, train_forecasters
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 HOURS = WINDOW_DAYS * 24

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.forecasters.catalog import PEERS
-from pipelines.bench_forecast import DEFAULT, ForecastBench, bench_forecast
+from models.forecast.catalog import PEERS
+from pipelines.bench.forecast import DEFAULT, ForecastBench, bench_forecast
 
 DATASETS = Path(os.environ.get("FOREWARN_DATASETS", Path(__file__).parents[3] / "shared" / "datasets"))
 

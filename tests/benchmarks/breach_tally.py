@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
-from pipelines.breach_signals import SOON_S
+from models.signals.breach import SOON_S
 
 SOON_H = SOON_S // 3_600
 

@@ -20,12 +20,12 @@ from core.ports import Training
 from core.settings import Settings
 from features.catalog import FEATURE_NAMES
 from flows.processes import ServerProcess, free_port, start_service
-from models.detection import DetectorBundle
+from models.detect.bundle import DetectorBundle
 from models.failure.bundle import FailureBundle
-from models.forecasters.bundle import ForecasterBundle
-from models.forecasters.entry import Entry
-from models.forecasters.history import histories
-from models.forecasters.selection import Plan, select
+from models.forecast.bundle import ForecasterBundle
+from models.forecast.choice.selection import Plan, select
+from models.forecast.entry import Entry
+from models.forecast.history import histories
 from pipelines.stores.embedded import EmbeddedPostgres
 from pipelines.wiring import Platform, Tenancy, open_tenancy
 

@@ -11,14 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from data_sets import DATASETS
 from servers.commands import ROOT, Forewarn, forewarn_in
 from servers.prefect_server import prefect_server, running, wait_until
 
 from flows.processes import start_server
 
-DATASETS = Path(
-    os.environ.get("FOREWARN_DATASETS", Path(__file__).resolve().parents[3] / "shared" / "datasets")
-)
 END = "2026-11-01T12:00:00Z"
 
 

@@ -27,7 +27,7 @@ def test_a_notebook_runs_and_shows_its_plots(
         ).execute()
     finally:
         from core.settings import Settings
-        from pipelines.database import down
+        from pipelines.stores.ready import down
 
         down(Settings(data_dir=tmp_path / "data"))
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]

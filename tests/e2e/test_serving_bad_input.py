@@ -11,7 +11,7 @@ from e2e.fleet import Fleet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.routes import JSON, ROUTES
+from serving.http.routes import JSON, ROUTES
 
 POSTS = [route.path for route in ROUTES if route.request is not None and route.media_type == JSON]
 EXAMPLES = {

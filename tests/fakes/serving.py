@@ -13,9 +13,9 @@ from core.errors import ModelUnavailableError, UnknownSeriesError
 from core.frames import SAMPLES
 from core.ports import FixedClock
 from core.settings import Settings
-from models.series_model import PointScore
-from serving.models import ModelShelf
-from serving.tenants import Room
+from models.detect.series_model import PointScore
+from serving.state.loaded_models import ModelShelf
+from serving.state.tenants import Room
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

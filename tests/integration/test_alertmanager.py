@@ -13,11 +13,11 @@ from servers.alertmanager import PROGRAM, running_alertmanager
 
 from core.domain import Breach, Severity, Signal, SignalKind, TimeRange
 from core.ports import FixedClock
-from pipelines.emit import emit
 from pipelines.sinks.alertmanager import AlertmanagerSink
 from pipelines.sinks.alerts import Links
 from pipelines.sources.webhooks import parse_alerts
 from pipelines.stores.store import Store
+from pipelines.watch.deliver import emit
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Debian's prometheus-alertmanager is not installed")
 

@@ -10,21 +10,21 @@ import polars as pl
 import pytest
 from fakes.signals import make_signal
 
+from core.diagnosis import Feedback
 from core.domain import Event, EventKind, ModelRef, Series, SignalKind
 from core.errors import ModelUnavailableError
 from core.frames import SAMPLES
-from core.hypotheses import Feedback
 from core.ports import FixedClock, Training
 from core.settings import Settings
-from models.clock import LocalClock
-from models.detection import DetectorBundle
-from pipelines.baseline import build_baselines, next_times_s
-from pipelines.ingest import ingest
-from pipelines.learning_window import read_window
-from pipelines.score import score
+from models.detect.bundle import DetectorBundle
+from models.series.clock import LocalClock
+from pipelines.collect.ingest import ingest
+from pipelines.learn.baseline import build_baselines, next_times_s
+from pipelines.learn.learning_window import read_window
+from pipelines.learn.train_detectors import train_detectors
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.stores.store import Store
-from pipelines.train.detectors import train_detectors
+from pipelines.watch.detect import score
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -8,12 +8,12 @@ from fakes.signals import NOON, make_signal
 from pydantic import SecretStr
 
 from core.domain import GateResult, Severity, Signal
-from pipelines.emit import LONGEST_RETRY_S, SinkReport, emit, retry_after
 from pipelines.sinks.alerts import Links
 from pipelines.sinks.pagerduty import PagerDutySink
 from pipelines.sinks.slack import SlackSink
 from pipelines.sinks.webhook import WebhookSink
 from pipelines.stores.store import Store
+from pipelines.watch.deliver import LONGEST_RETRY_S, SinkReport, emit, retry_after
 
 OVER = NOON + timedelta(minutes=50)
 

@@ -13,16 +13,15 @@ from core.ports import FixedClock, Training
 from core.settings import Settings
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
 from models.failure import fit_failure
-from pipelines import features
-from pipelines.features import build_features, materialize
-from pipelines.ingest import ingest
-from pipelines.predict import predict_failure, summary
+from pipelines.collect.ingest import ingest
+from pipelines.learn import failure, features
+from pipelines.learn.features import build_features, materialize
+from pipelines.learn.report import TrainReport
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
-from pipelines.train import failure
-from pipelines.train.report import TrainReport
+from pipelines.watch.predict_failure import predict_failure, summary
 from pipelines.wiring import Platform
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -13,13 +13,13 @@ from core.domain import ModelRef, Role, Series, SignalKind
 from core.errors import ModelUnavailableError
 from core.frames import SAMPLES
 from core.ports import FixedClock, Training
-from models.correlation import correlate
-from pipelines.breach_plots import plot_signal
-from pipelines.capacity import capacity
-from pipelines.forecast import forecast
-from pipelines.service_graph import service_graph
+from models.causes.incidents import correlate
+from pipelines.common.service_graph import service_graph
+from pipelines.learn.train_forecasters import train_forecasters
+from pipelines.plots.of_signals import plot_signal
 from pipelines.stores.store import Store
-from pipelines.train.forecasters import train_forecasters
+from pipelines.watch.capacity import capacity
+from pipelines.watch.forecast import forecast
 from pipelines.wiring import Platform
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

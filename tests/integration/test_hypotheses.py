@@ -7,12 +7,12 @@ import pytest
 from fakes.platform import FakePlatform
 from fakes.signals import NOON, make_signal
 
+from core.diagnosis import Cause, Decision, Feedback, IncidentState
 from core.domain import Event, EventKind, GateResult, Incident, Series, Severity, Signal
 from core.errors import InputError, NotFoundError
-from core.hypotheses import Cause, Decision, Feedback, IncidentState
-from pipelines.hypotheses import HypothesisReport, move_case, score_hypotheses
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
+from pipelines.watch.diagnose import HypothesisReport, move_case, score_hypotheses
 
 
 @pytest.fixture

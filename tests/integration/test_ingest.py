@@ -15,7 +15,7 @@ from fakes.platform import platform_of
 from servers.postgres import fresh_database
 
 from core.domain import Role
-from pipelines.ingest import IngestReport, ingest
+from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.sources.csv_files import CsvFiles
 from pipelines.stores.migrate import migrate
 from pipelines.stores.store import Store
@@ -106,7 +106,7 @@ sys.path[:0] = [{repository!r}, {repository!r} + "/tests"]
 from pipelines.sources import csv_files, files
 from pipelines.sources.csv_files import CsvFiles
 from core.domain import Role
-from pipelines.ingest import ingest
+from pipelines.collect.ingest import ingest
 from pipelines.stores.session import open_pool
 from pipelines.stores.store import Store
 from fakes.platform import platform_of

@@ -21,7 +21,7 @@ from core.errors import InputError, UnavailableError
 from core.ports import Batch, FixedClock, SystemClock
 from core.settings import Settings
 from flows.processes import free_port
-from pipelines.ingest import ingest
+from pipelines.collect.ingest import ingest
 from pipelines.sources.prometheus import PrometheusSource, configured_prometheus
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.stores.store import Store

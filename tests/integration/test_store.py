@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from fakes.rows import STEP, T0, make_series, samples_of
 
+from core.diagnosis import Decision, Feedback, IncidentState, Judgement, Transition, Verdict
 from core.domain import (
     Band,
     Event,
@@ -24,7 +25,6 @@ from core.domain import (
 )
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import TIME
-from core.hypotheses import Decision, Feedback, IncidentState, Judgement, Transition, Verdict
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.keys import KeyRing
 from pipelines.stores.session import Pool

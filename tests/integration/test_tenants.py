@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from core.diagnosis import Decision, Feedback, IncidentState, Judgement, Transition, Verdict
 from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import SAMPLES, TIME
-from core.hypotheses import Decision, Feedback, IncidentState, Judgement, Transition, Verdict
 from core.settings import Settings
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.session import Pool

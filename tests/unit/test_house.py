@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.privacy import SWITCHES, silence_telemetry
+from pipelines.common.privacy import SWITCHES, silence_telemetry
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("core", "features", "models", "pipelines", "serving", "flows")
@@ -30,7 +30,7 @@ def test_no_module_is_called_like_one_of_the_standard_library() -> None:
 
 def test_importing_the_pure_layers_reads_no_environment_and_pulls_in_no_platform() -> None:
     code = (
-        "import sys, core.domain, core.settings, core.frames, models.promotion\n"
+        "import sys, core.domain, core.settings, core.frames, models.lifecycle.promotion\n"
         "heavy = {'psycopg', 'mlflow', 'prefect', 'bentoml', 'feast', 'httpx'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

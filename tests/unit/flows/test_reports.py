@@ -9,13 +9,13 @@ from fakes.signals import NOON, make_signal
 from core.domain import FailureRisk, ModelRef, SignalKind
 from flows.commands import console
 from flows.commands.words import rows
-from models.event_matching import EventScore
-from pipelines.emit import EmitReport, SinkReport
-from pipelines.evaluate import EvaluationReport
-from pipelines.forecast import ForecastReport
-from pipelines.predict import PredictReport
-from pipelines.promote import KindPromotion, PromotionReport
-from pipelines.train.report import TrainReport
+from models.lifecycle.event_matching import EventScore
+from pipelines.learn.evaluate import EvaluationReport
+from pipelines.learn.promote import KindPromotion, PromotionReport
+from pipelines.learn.report import TrainReport
+from pipelines.watch.deliver import EmitReport, SinkReport
+from pipelines.watch.forecast import ForecastReport
+from pipelines.watch.predict_failure import PredictReport
 
 MODEL = ModelRef(name="acme.forecaster", version=3, run_id="4f2a")
 BREACH = make_signal(kind=SignalKind.BREACH, summary="disk of checkout is full in 4 h")

@@ -13,7 +13,7 @@ from pydantic import SecretStr, TypeAdapter
 from core.domain import Event, EventKind, Factor, ModelRef, Severity, Signal, SignalKind
 from core.errors import UnavailableError
 from core.ports import FixedClock, SignalSink
-from models.signal_page import reasons
+from models.words.page import reasons
 from pipelines.sinks.alertmanager import HOLD, AlertmanagerSink, labels
 from pipelines.sinks.alerts import AlertSink, Links
 from pipelines.sinks.pagerduty import PagerDutySink

@@ -1,0 +1,1 @@
+"""When a series will cross its threshold, and what follows from that."""

@@ -1,0 +1,1 @@
+"""From signals to incidents, hypotheses and a diagnosis."""

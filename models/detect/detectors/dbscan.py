@@ -1,0 +1,59 @@
+"""DBSCAN: how far a value lies from the nearest dense core.
+
+References:
+    Ester et al. (1996), A density-based algorithm for discovering clusters, KDD.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from models.detect.detectors.neighbours import learn_rows, nearest, scaled_rows
+from models.detect.protocols import Arrays
+from models.series.grid import FloatArray
+
+MIN_SAMPLES = 5
+#: The radius: at it, this share of the rows learned from has enough neighbours to be a core.
+CORE_SHARE = 0.95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedDbscan:
+    """The cores, and the radius within which a row belongs to one."""
+
+    cores: FloatArray
+    radius: FloatArray
+    center: FloatArray
+    spread: FloatArray
+    recent: FloatArray
+
+    def score(self, values: FloatArray) -> FloatArray:
+        """Distance to the nearest core in radii: up to 1 within a cluster, above it noise."""
+        rows, scorable = scaled_rows(values, self.center, self.spread, self.recent)
+        distance = nearest(self.cores, rows, 1)[0][:, 0] / self.radius[0]
+        return np.where(scorable, distance, np.nan)
+
+    def update(self, values: FloatArray) -> "FittedDbscan":
+        return self
+
+    def to_arrays(self) -> Arrays:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Dbscan:
+    """Five neighbours make a core; the radius follows from the data."""
+
+    name: ClassVar[str] = "dbscan"
+    min_points: ClassVar[int] = 4 * MIN_SAMPLES
+
+    def fit(self, values: FloatArray) -> FittedDbscan:
+        """See `models.detect.protocols.Detector.fit`."""
+        kept, center, spread, recent = learn_rows(values, self.min_points, self.name)
+        to_fifth = nearest(kept, kept, MIN_SAMPLES)[0][:, -1]  # itself is the first, as in the paper
+        radius = max(float(np.quantile(to_fifth, CORE_SHARE)), 1e-9)
+        return FittedDbscan(kept[to_fifth <= radius], np.array([radius]), center, spread, recent)
+
+    def from_arrays(self, arrays: Arrays) -> FittedDbscan:
+        return FittedDbscan(**{name: arrays[name] for name in FittedDbscan.__slots__})

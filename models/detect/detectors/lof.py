@@ -1,0 +1,62 @@
+"""Local Outlier Factor: a value that lies more sparsely than its neighbours do.
+
+References:
+    Breunig et al. (2000), LOF: identifying density-based local outliers, SIGMOD.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from models.detect.detectors.neighbours import learn_rows, nearest, scaled_rows
+from models.detect.protocols import Arrays
+from models.series.grid import FloatArray
+
+NEIGHBOURS = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedLof:
+    """The rows learned from, the distance of each to its k-th neighbour, and its density."""
+
+    kept: FloatArray
+    reach: FloatArray
+    density: FloatArray
+    center: FloatArray
+    spread: FloatArray
+    recent: FloatArray
+
+    def score(self, values: FloatArray) -> FloatArray:
+        """The local outlier factor, about 1 when usual, higher is sparser; as scikit-learn's with novelty."""
+        rows, scorable = scaled_rows(values, self.center, self.spread, self.recent)
+        distance, index = nearest(self.kept, rows, NEIGHBOURS)
+        own = 1.0 / (np.maximum(distance, self.reach[index]).mean(axis=1) + 1e-10)
+        factor = self.density[index].mean(axis=1) / own
+        return np.where(scorable, factor, np.nan)
+
+    def update(self, values: FloatArray) -> "FittedLof":
+        return self
+
+    def to_arrays(self) -> Arrays:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Lof:
+    """Twenty neighbours, as scikit-learn has it; a single metric is seen in windows of 8 values."""
+
+    name: ClassVar[str] = "lof"
+    min_points: ClassVar[int] = NEIGHBOURS + 2
+
+    def fit(self, values: FloatArray) -> FittedLof:
+        """See `models.detect.protocols.Detector.fit`."""
+        kept, center, spread, recent = learn_rows(values, self.min_points, self.name)
+        distance, index = nearest(kept, kept, NEIGHBOURS + 1)
+        distance, index = distance[:, 1:], index[:, 1:]  # without itself
+        reach = distance[:, -1]
+        density = 1.0 / (np.maximum(distance, reach[index]).mean(axis=1) + 1e-10)
+        return FittedLof(kept, reach, density, center, spread, recent)
+
+    def from_arrays(self, arrays: Arrays) -> FittedLof:
+        return FittedLof(**{name: arrays[name] for name in FittedLof.__slots__})

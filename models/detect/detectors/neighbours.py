@@ -1,0 +1,35 @@
+"""What all detectors by distance share: the scaled rows that they learned from, and the values just before."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from models.detect.detectors.embedding import rows_of, scaling, thinned
+from models.detect.protocols import require_points
+from models.series.grid import BoolArray, FloatArray
+
+#: Rows that are kept: distances to more would cost time and change little.
+MOST_ROWS = 2000
+
+
+def learn_rows(values: FloatArray, least: int, name: str, most: int = MOST_ROWS) -> tuple[FloatArray, ...]:
+    """Scaled rows to compare with, their centre and spread, and the last values for the next windows."""
+    rows = require_points(rows_of(values), least, name)
+    center, spread = scaling(rows)
+    recent = values[np.isfinite(values)][-16:] if values.ndim == 1 else np.empty(0)
+    return thinned((rows - center) / spread, most), center, spread, recent
+
+
+def scaled_rows(
+    values: FloatArray, center: FloatArray, spread: FloatArray, recent: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    """Rows of new values in the scale learned, a missing metric at its centre; and which rows can be scored."""
+    rows = (rows_of(values, before=recent) - center) / spread
+    scorable: BoolArray = np.asarray(np.isfinite(rows).any(axis=1))
+    return np.nan_to_num(rows), scorable
+
+
+def nearest(kept: FloatArray, rows: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+    """Distances (n, count) to the nearest kept rows, rising, and which ones they are."""
+    distance, index = cKDTree(kept).query(rows, k=min(count, len(kept)))
+    shape = (len(rows), -1)
+    return np.asarray(distance).reshape(shape), np.asarray(index).reshape(shape)

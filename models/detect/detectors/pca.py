@@ -1,0 +1,129 @@
+"""What the usual few directions of common movement do not explain: the default for several metrics together.
+
+Metrics of one service move together. The principal components that carry half of the variance say how; what is
+left of a row after taking them out, in units of what used to be left, is how strange it is, and which metrics the
+rest lies in says why. Each metric's rest is averaged over some ten rows (root mean square), as trouble lasts and noise
+does not; the mean over metrics is of roots, not of squares, so that one far out does not drown several that stray.
+
+References:
+    Jackson and Mudholkar (1979), Control procedures for residuals associated with principal component analysis,
+    Technometrics 21. Lakhina, Crovella and Diot (2004), Diagnosing network-wide traffic anomalies, SIGCOMM.
+"""
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numba
+import numpy as np
+
+from models.detect.protocols import Arrays, require_points
+from models.series.grid import FloatArray
+
+#: A metric that hardly ever moves gets a spread of this share of all metrics' spread, so that its first
+#: move is large but not infinite.
+FLOOR = 1e-3
+#: No metric counts as further away than this many of its spreads.
+CLIP = 20.0
+#: Share of the variance that the components taken out carry.
+SHARE = 0.5
+#: What used to be left of a metric is taken to be at least this, in its spreads.
+REST_FLOOR = 0.05
+
+
+@numba.njit(cache=True, nogil=True)
+def average_columns(values: FloatArray, start: FloatArray, weight: float) -> FloatArray:
+    """Exponentially weighted average down each column, going on from `start`; NaN leaves it where it is."""
+    out = np.empty_like(values)
+    state = start.copy()
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            if not np.isnan(values[i, j]):
+                state[j] += weight * (values[i, j] - state[j])
+            out[i, j] = state[j]
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedPca:
+    """Attributes: center, spread (d) of the metrics; components (k, d); rest (d), what used to be left, squared
+    and averaged; state (d), the average of what is left of each metric; weight of a new row in it."""
+
+    center: FloatArray
+    spread: FloatArray
+    components: FloatArray
+    rest: FloatArray
+    state: FloatArray
+    weight: float
+
+    def _squares(self, values: FloatArray) -> FloatArray:
+        """What is left of each metric in each row, squared and averaged, (n, d); a missing metric is as usual."""
+        rows = values[:, None] if values.ndim == 1 else values
+        z = np.clip((rows - self.center) / self.spread, -CLIP, CLIP)
+        known = np.nan_to_num(z)
+        left = ((known - known @ self.components.T @ self.components) / self.rest) ** 2
+        left[np.isnan(z).all(axis=1)] = np.nan
+        return np.asarray(average_columns(left, self.state, self.weight))
+
+    def score(self, values: FloatArray) -> FloatArray:
+        """Mean over metrics of what is left, [0, inf), a little below 1 when all is usual; NaN for an empty row."""
+        rows = values[:, None] if values.ndim == 1 else values
+        scores: FloatArray = np.where(
+            np.isnan(rows).all(axis=1), np.nan, np.sqrt(self._squares(rows)).mean(axis=1)
+        )
+        return scores
+
+    def shares(self, values: FloatArray) -> FloatArray:
+        """Which metrics are to blame: share of each in the score of each row, (n, d), rows sum to 1."""
+        parts = np.sqrt(self._squares(values))
+        shares: FloatArray = parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-300)
+        return shares
+
+    def update(self, values: FloatArray) -> "FittedPca":
+        if len(values) == 0:
+            return self
+        state = self._squares(values)[-1]
+        return FittedPca(self.center, self.spread, self.components, self.rest, state, self.weight)
+
+    def to_arrays(self) -> Arrays:
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Pca:
+    """Reconstruction error of principal components; `weight` 0.2 remembers about ten rows."""
+
+    weight: float = 0.2
+    share: float = SHARE
+    name: ClassVar[str] = "pca"
+    min_points: ClassVar[int] = 32
+
+    def fit(self, values: FloatArray) -> FittedPca:
+        """See `models.detect.protocols.Detector.fit`; rows in which a metric is missing are left out."""
+        rows = values[:, None] if values.ndim == 1 else values
+        known = require_points(rows, self.min_points, self.name)
+        center = known.mean(axis=0)
+        spread = known.std(axis=0) + FLOOR * float(known.std()) + 1e-6 * (1e-6 + np.abs(center))
+        z = np.clip((known - center) / spread, -CLIP, CLIP)
+        if z.shape[1] == 1:  # a single metric has nothing to be explained by
+            components = np.zeros((0, 1))
+        else:
+            values_, vectors = np.linalg.eigh(np.cov(z.T) + 1e-12 * np.eye(z.shape[1]))
+            falling = np.argsort(values_)[::-1]
+            carried = np.cumsum(values_[falling]) / values_.sum()
+            keep = int(np.searchsorted(carried, self.share)) + 1
+            components = vectors[:, falling[: min(keep, z.shape[1] - 1)]].T
+        left = z - z @ components.T @ components
+        rest = left.std(axis=0) + REST_FLOOR
+        usual = np.mean((left / rest) ** 2, axis=0)
+        draft = FittedPca(center, spread, np.ascontiguousarray(components), rest, usual, self.weight)
+        return draft.update(known[-200:])
+
+    def from_arrays(self, arrays: Arrays) -> FittedPca:
+        return FittedPca(
+            arrays["center"],
+            arrays["spread"],
+            arrays["components"],
+            arrays["rest"],
+            arrays["state"],
+            float(arrays["weight"]),
+        )

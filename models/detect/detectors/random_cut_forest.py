@@ -1,0 +1,224 @@
+"""Random Cut Forest: how much a value changes the trees that random cuts make of the last values. Streaming.
+
+Each tree holds a window of recent rows in a binary tree of random cuts. A new row is inserted, scored by how much of
+the tree it pushes down (its collusive displacement), and the oldest row is taken out: memory stays the same.
+
+References:
+    Guha et al. (2016), Robust random cut forest based anomaly detection on streams, ICML.
+    Bartos, Mullapudi and Troutman (2019), rrcf: implementation of the robust random cut forest, JOSS 4.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detect.detectors.embedding import rows_of, scaling
+from models.detect.protocols import Arrays, require_points
+from models.series.grid import FloatArray
+
+TREES, SIZE, WINDOW = 30, 128, 4
+NONE = -1
+#: Columns of a node: parent, left, right, the dimension cut (a leaf: NONE), how many rows below.
+_PARENT, _LEFT, _RIGHT, _CUT, _COUNT = 0, 1, 2, 3, 4
+
+
+@numba.njit(cache=True, nogil=True)
+def _random(seed: NDArray[np.uint64]) -> float:
+    """The next number in [0, 1) (splitmix64), so that the same history gives the same trees."""
+    seed[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = seed[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) / 9007199254740992.0
+
+
+@numba.njit(cache=True, nogil=True)
+def _shrink(nodes: NDArray[np.int32], low: FloatArray, high: FloatArray, node: int) -> None:
+    """Bounding boxes and counts anew from `node` up to the root."""
+    while node != NONE:
+        left, right = nodes[node, _LEFT], nodes[node, _RIGHT]
+        nodes[node, _COUNT] = nodes[left, _COUNT] + nodes[right, _COUNT]
+        for k in range(low.shape[1]):
+            low[node, k] = min(low[left, k], low[right, k])
+            high[node, k] = max(high[left, k], high[right, k])
+        node = nodes[node, _PARENT]
+
+
+@numba.njit(cache=True, nogil=True)
+def _remove(
+    nodes: NDArray[np.int32], low: FloatArray, high: FloatArray, root: NDArray[np.int32], leaf: int
+) -> int:
+    """Take a leaf out; its sibling takes the place of their parent, which is free again (returned)."""
+    parent = nodes[leaf, _PARENT]
+    if parent == NONE:
+        root[0] = NONE
+        return NONE
+    sibling = nodes[parent, _RIGHT] if nodes[parent, _LEFT] == leaf else nodes[parent, _LEFT]
+    above = nodes[parent, _PARENT]
+    nodes[sibling, _PARENT] = above
+    if above == NONE:
+        root[0] = sibling
+    elif nodes[above, _LEFT] == parent:
+        nodes[above, _LEFT] = sibling
+    else:
+        nodes[above, _RIGHT] = sibling
+    _shrink(nodes, low, high, above)
+    return int(parent)
+
+
+@numba.njit(cache=True, nogil=True)
+def _insert(
+    nodes: NDArray[np.int32], cuts: FloatArray, low: FloatArray, high: FloatArray, root: NDArray[np.int32],
+    leaf: int, free: int, row: FloatArray, seed: NDArray[np.uint64],
+) -> None:  # fmt: skip
+    """Put a row into the tree by a cut drawn over the box of a node and the row together (Guha, algorithm 2)."""
+    dims = row.size
+    for k in range(dims):
+        low[leaf, k] = high[leaf, k] = row[k]
+    nodes[leaf, _LEFT] = nodes[leaf, _RIGHT] = nodes[leaf, _CUT] = NONE
+    nodes[leaf, _COUNT] = 1
+    if root[0] == NONE:
+        nodes[leaf, _PARENT] = NONE
+        root[0] = leaf
+        return
+    node = root[0]
+    while True:
+        span = 0.0
+        for k in range(dims):
+            span += max(high[node, k], row[k]) - min(low[node, k], row[k])
+        drawn = _random(seed) * span
+        cut, at = dims - 1, 0.0
+        for k in range(dims):
+            width = max(high[node, k], row[k]) - min(low[node, k], row[k])
+            if drawn <= width:
+                cut, at = k, min(low[node, k], row[k]) + drawn
+                break
+            drawn -= width
+        outside = row[cut] <= at < low[node, cut] or high[node, cut] <= at < row[cut]
+        if outside or nodes[node, _CUT] == NONE:
+            break
+        node = nodes[node, _LEFT] if row[nodes[node, _CUT]] <= cuts[node] else nodes[node, _RIGHT]
+    above = nodes[node, _PARENT]
+    left_first = row[cut] <= at
+    if not outside:  # at a leaf that equals the row: any cut will do
+        left_first = True
+    nodes[free, _PARENT], nodes[free, _CUT], cuts[free] = above, cut, at
+    nodes[free, _LEFT] = leaf if left_first else node
+    nodes[free, _RIGHT] = node if left_first else leaf
+    if above == NONE:
+        root[0] = free
+    elif nodes[above, _LEFT] == node:
+        nodes[above, _LEFT] = free
+    else:
+        nodes[above, _RIGHT] = free
+    nodes[node, _PARENT] = nodes[leaf, _PARENT] = free
+    _shrink(nodes, low, high, free)
+
+
+@numba.njit(cache=True, nogil=True)
+def _displacement(nodes: NDArray[np.int32], leaf: int) -> float:
+    """The largest ratio, on the way up, of rows pushed down to rows that would go with this one (CoDisp)."""
+    most, node = 0.0, leaf
+    while nodes[node, _PARENT] != NONE:
+        parent = nodes[node, _PARENT]
+        sibling = nodes[parent, _RIGHT] if nodes[parent, _LEFT] == node else nodes[parent, _LEFT]
+        most = max(most, nodes[sibling, _COUNT] / nodes[node, _COUNT])
+        node = parent
+    return most
+
+
+@numba.njit(cache=True, nogil=True)
+def _run(
+    nodes: NDArray[np.int32], cuts: FloatArray, low: FloatArray, high: FloatArray, roots: NDArray[np.int32],
+    state: NDArray[np.int64], seed: NDArray[np.uint64], rows: FloatArray,
+) -> FloatArray:  # fmt: skip
+    out = np.full(rows.shape[0], np.nan)
+    trees, size = nodes.shape[0], nodes.shape[1] // 2
+    for i in range(rows.shape[0]):
+        if np.isnan(rows[i, 0]):
+            continue
+        total = 0.0
+        leaf = state[0] % size  # the leaf of the oldest row is used again
+        for t in range(trees):
+            freed = size + leaf
+            if state[0] >= size:
+                freed = _remove(nodes[t], low[t], high[t], roots[t : t + 1], leaf)
+            _insert(nodes[t], cuts[t], low[t], high[t], roots[t : t + 1], leaf, freed, rows[i], seed)
+            total += _displacement(nodes[t], leaf)
+        state[0] += 1
+        out[i] = total / trees
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedRandomCutForest:
+    """The trees as arrays, one entry a node; `state` counts the rows seen."""
+
+    nodes: NDArray[np.int32]
+    cuts: FloatArray
+    low: FloatArray
+    high: FloatArray
+    roots: NDArray[np.int32]
+    state: NDArray[np.int64]
+    seed: NDArray[np.uint64]
+    center: FloatArray
+    spread: FloatArray
+    recent: FloatArray
+
+    def _go_on(self, values: FloatArray) -> tuple[FloatArray, "FittedRandomCutForest"]:
+        rows = (rows_of(values, WINDOW, self.recent) - self.center) / self.spread
+        if values.ndim == 2:
+            empty = np.asarray(np.isnan(rows).all(axis=1))
+            rows = np.where(empty[:, None], np.nan, np.nan_to_num(rows))
+        after = FittedRandomCutForest(
+            self.nodes.copy(), self.cuts.copy(), self.low.copy(), self.high.copy(), self.roots.copy(),
+            self.state.copy(), self.seed.copy(), self.center, self.spread, self._recent_with(values),
+        )  # fmt: skip
+        scores = _run(
+            after.nodes, after.cuts, after.low, after.high, after.roots, after.state, after.seed,
+            np.ascontiguousarray(rows),
+        )  # fmt: skip
+        return scores, after
+
+    def _recent_with(self, values: FloatArray) -> FloatArray:
+        known = values[np.isfinite(values)] if values.ndim == 1 else np.empty(0)
+        recent: FloatArray = np.concatenate([self.recent, known])[-(WINDOW - 1) :]
+        return recent
+
+    def score(self, values: FloatArray) -> FloatArray:
+        """Mean collusive displacement, range [0, inf); each row enters the trees only to be scored."""
+        return self._go_on(values)[0]
+
+    def update(self, values: FloatArray) -> "FittedRandomCutForest":
+        return self._go_on(values)[1]
+
+    def to_arrays(self) -> Arrays:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class RandomCutForest:
+    """Thirty trees over the last 128 rows; a single metric is seen in windows of 4 values."""
+
+    seed: int = 0
+    name: ClassVar[str] = "random_cut_forest"
+    min_points: ClassVar[int] = 32
+
+    def fit(self, values: FloatArray) -> FittedRandomCutForest:
+        """See `models.detect.protocols.Detector.fit`."""
+        rows = rows_of(values, WINDOW)
+        center, spread = scaling(require_points(rows, self.min_points, self.name))
+        dims, capacity = rows.shape[1], 2 * SIZE
+        empty = FittedRandomCutForest(
+            np.full((TREES, capacity, 5), NONE, dtype=np.int32), np.zeros((TREES, capacity)),
+            np.zeros((TREES, capacity, dims)), np.zeros((TREES, capacity, dims)),
+            np.full(TREES, NONE, dtype=np.int32), np.zeros(1, dtype=np.int64),
+            np.array([self.seed], dtype=np.uint64), center, spread, np.empty(0),
+        )  # fmt: skip
+        return empty.update(values[-20 * SIZE :])
+
+    def from_arrays(self, arrays: Arrays) -> FittedRandomCutForest:
+        return FittedRandomCutForest(**{name: arrays[name] for name in FittedRandomCutForest.__slots__})

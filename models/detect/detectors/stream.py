@@ -1,0 +1,325 @@
+"""The default for one metric: several simple views of each value, each turned into evidence, then merged.
+
+A value is predicted by three experts (where it just was, the time of day, the time of week), weighed by how right
+they have been. The residual, in units of the hour's own spread, is looked at alone, averaged over 2 to 50 values,
+against the season only, as spread, and as step; and the value itself by whether it leaves the range seen so far.
+Each view's rank among its own past is a p-value, 1/p is evidence (an e-value up to a constant), views of the same
+residual are averaged (which is valid however they depend) and the range multiplies it. Each value is scored before
+it is learned, in constant memory; levels move on by themselves, so a lasting shift becomes the new normal.
+
+References:
+    Vovk, Gammerman and Shafer (2005), Algorithmic Learning in a Random World (conformal p-values).
+    Vovk and Wang (2021), E-values: calibration, combination and applications, Annals of Statistics 49.
+    Herbster and Warmuth (1998), Tracking the best expert, Machine Learning 32 (weighing experts by their loss).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detect.protocols import Arrays, require_points
+from models.series.grid import DAY_S, MONDAY_OFFSET_S, WEEK_S, FloatArray, IntArray
+
+#: Weights of the averages of the residual: a memory of about 3, 9, 30 and 100 values.
+AVERAGES = (0.5, 0.2, 0.06, 0.02)
+#: Views of the residual whose evidence is averaged: alone, three averages, the season, the spread, the step.
+VIEWS = 8
+RANGE = VIEWS
+TOGETHER = VIEWS + 1
+#: Steps that the spread and the experts' losses remember.
+_MEMORY = 500.0
+#: A residual counts as at most so many spreads in averages and spreads: one spike is not a shift.
+_CLIP = 6.0
+_WARM = 20
+HOURS_A_WEEK = 168
+#: Views are ranked among many values, since ranks of rare ones need them; p-values among the last thousands, since
+#: evidence is strong in the first days, when little is known yet.
+_VIEWS_COUNTED, _TOGETHER_COUNTED = 20_000.0, 3_000.0
+#: How the output columns are called.
+EVIDENCE, SURPRISE, EXPECTED, SPREAD = 0, 1, 2, 3
+
+_FAST, _LEVEL, _SLOW, _SCALE, _RAW, _LOSS, _AVG, _VAR, _SEASONAL, _LOW, _HIGH, _LAST, _SEEN = (
+    0, 1, 2, 3, 4, 5, 8, 12, 13, 14, 15, 16, 17
+)  # fmt: skip
+_SCALARS = 18
+
+
+# How rare a number is among all before it: counts in logarithmic bins (ten an octave, from 2**-12 to 2**20), so
+# that a rank is known to within 7 % of a number's size. In this file because a compiled function is kept on disk
+# by the state of its own file: changed helpers elsewhere would go unnoticed.
+BINS = 320
+BLOCK = 16
+_BINS_PER_OCTAVE = 10.0
+_LOWEST_OCTAVE = 12.0
+#: The share of numbers above x is taken to fall like x**-2 beyond the largest seen, by 3 decades at most: a tail
+#: as heavy as residuals of metrics have, so that one record does not hide the next.
+_TAIL_POWER = 2.0
+_TAIL_MOST = 3.0
+
+
+def empty_counts(rows: int) -> FloatArray:
+    """Counts of `rows` kinds of numbers: bins, then sums of blocks of bins, then the number and the largest."""
+    return np.zeros((rows, BINS + BINS // BLOCK + 2))
+
+
+@numba.njit(cache=True, nogil=True)
+def bin_of(number: float) -> int:
+    """Bin of a number >= 0."""
+    if number <= 2.0**-_LOWEST_OCTAVE:
+        return 0
+    return min(int((np.log2(number) + _LOWEST_OCTAVE) * _BINS_PER_OCTAVE) + 1, BINS - 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def surprise(counts: FloatArray, row: int, number: float) -> float:
+    """-log10 of the p-value of a number >= 0 among those counted, >= 0; equal ones count half."""
+    at = bin_of(number)
+    block = at // BLOCK
+    above = 0.5 * counts[row, at]
+    for k in range(at + 1, (block + 1) * BLOCK):
+        above += counts[row, k]
+    for k in range(block + 1, BINS // BLOCK):
+        above += counts[row, BINS + k]
+    total, largest = counts[row, -2], counts[row, -1]
+    rare = -np.log10((above + 0.5) / (total + 1.0))
+    if number > largest > 0.0:
+        rare += min(_TAIL_MOST, _TAIL_POWER * np.log10(number / largest))
+    return float(max(rare, 0.0))
+
+
+@numba.njit(cache=True, nogil=True)
+def count(counts: FloatArray, row: int, number: float, most: float) -> None:
+    """Learn a number >= 0; at `most` numbers all counts are halved, so that what was long ago fades."""
+    at = bin_of(number)
+    counts[row, at] += 1.0
+    counts[row, BINS + at // BLOCK] += 1.0
+    counts[row, -2] += 1.0
+    if number > counts[row, -1]:
+        counts[row, -1] = number
+    if counts[row, -2] >= most:
+        counts[row, :-1] *= 0.5
+
+
+@numba.njit(cache=True, nogil=True)
+def _run(
+    state: FloatArray, daily: FloatArray, weekly: FloatArray, hourly: FloatArray, counts: FloatArray,
+    times_s: IntArray, values: FloatArray, step_s: float,
+) -> FloatArray:  # fmt: skip
+    """Score and learn values in their order; changes the state. Columns: evidence, surprise, expected, spread."""
+    n = values.size
+    out = np.full((n, 4), np.nan)
+    slots = daily.shape[1]
+    per_day = max(86_400.0 / step_s, 1.0)
+    for i in range(n):
+        x = values[i]
+        if np.isnan(x):
+            continue
+        t = times_s[i] + MONDAY_OFFSET_S
+        hour = int(t % DAY_S // 3600)
+        slot = int(t % DAY_S * slots // DAY_S)
+        week_slot = int(t % WEEK_S // 3600)
+        seen = state[_SEEN]
+        if seen == 0:
+            state[_FAST] = state[_LEVEL] = state[_SLOW] = state[_LOW] = state[_HIGH] = state[_LAST] = x
+        # Three experts, weighed by the inverse square of their mean absolute error.
+        last = state[_FAST]
+        day = daily[0, slot] + state[_LEVEL] if daily[1, slot] > 0 else last
+        week = day + weekly[0, week_slot] if weekly[1, week_slot] > 0 else day
+        least = max(min(state[_LOSS], state[_LOSS + 1], state[_LOSS + 2]), 1e-150)
+        w0 = (least / max(state[_LOSS], least)) ** 2
+        w1 = (least / max(state[_LOSS + 1], least)) ** 2
+        w2 = (least / max(state[_LOSS + 2], least)) ** 2
+        expected = (w0 * last + w1 * day + w2 * week) / (w0 + w1 + w2)
+        season = (w1 * day + w2 * week) / (w1 + w2)
+        error = x - expected
+        spread = max(state[_SCALE], 1e-9 * (state[_HIGH] - state[_LOW]), 1e-150)
+        if hourly[1, hour] > 3600.0 / step_s:
+            spread = max(0.5 * spread + 0.5 * hourly[0, hour], 0.2 * spread)
+        z = error / spread
+        clipped = min(max(z, -_CLIP), _CLIP)
+        state[_AVG] += 0.5 * (clipped - state[_AVG])
+        state[_AVG + 1] += 0.2 * (clipped - state[_AVG + 1])
+        state[_AVG + 2] += 0.06 * (clipped - state[_AVG + 2])
+        state[_AVG + 3] += 0.02 * (clipped - state[_AVG + 3])
+        state[_VAR] += 0.06 * (abs(clipped) - state[_VAR])
+        seasonal = (x - season) / spread
+        state[_SEASONAL] += 0.3 * (min(max(seasonal, -20.0), 20.0) - state[_SEASONAL])
+        low, high = state[_LOW], state[_HIGH]
+        beyond = max(0.0, x - high, low - x) / max(high - low, 1e-150)
+        views = (
+            abs(z), abs(state[_AVG + 1]), abs(state[_AVG + 2]), abs(state[_AVG + 3]), abs(seasonal),
+            abs(state[_SEASONAL]), state[_VAR], abs(x - state[_LAST]) / spread,
+        )  # fmt: skip
+        mean_evidence = 0.0
+        for k in range(VIEWS):
+            mean_evidence += 10.0 ** min(surprise(counts, k, views[k]), 30.0) / VIEWS
+        evidence = np.log10(mean_evidence) + surprise(counts, RANGE, beyond)
+        out[i, 0] = evidence
+        out[i, 1] = surprise(counts, TOGETHER, max(evidence, 0.0))
+        out[i, 2] = expected
+        out[i, 3] = spread
+        # Only now is the value learned.
+        if seen >= _WARM:  # the first residuals are of no spread yet, and would be the largest for ever
+            for k in range(VIEWS):
+                count(counts, k, views[k], _VIEWS_COUNTED)
+            count(counts, RANGE, beyond, _VIEWS_COUNTED)
+            count(counts, TOGETHER, max(evidence, 0.0), _TOGETHER_COUNTED)
+        seen += 1.0
+        state[_SEEN] = seen
+        slowly = max(1.0 / seen, 1.0 / _MEMORY)
+        state[_RAW] += slowly * (abs(error) - state[_RAW])
+        # A tenth of the unclipped error lets a spread that was once nothing grow again.
+        limit = 6.0 * state[_SCALE] + 0.1 * state[_RAW] if seen > _WARM else np.inf
+        state[_SCALE] += slowly * (min(abs(error), limit) - state[_SCALE])
+        hourly[1, hour] += 1.0
+        hourly[0, hour] += max(1.0 / hourly[1, hour], 4.0 / _MEMORY) * (
+            min(abs(error), limit) - hourly[0, hour]
+        )
+        for k, guess in enumerate((last, day, week)):
+            loss = state[_LOSS + k] + slowly * (min(abs(x - guess), limit) - state[_LOSS + k])
+            state[_LOSS + k] = max(loss, 1e-150)
+        state[_FAST] += 0.5 * (x - state[_FAST])
+        own = daily[0, slot] if daily[1, slot] > 0 else 0.0
+        state[_LEVEL] += max(1.0 / seen, 1.0 / per_day) * (x - own - state[_LEVEL])
+        state[_SLOW] += max(1.0 / seen, 0.3 / per_day) * (x - state[_SLOW])
+        gap = x - state[_SLOW]
+        daily[1, slot] += 1.0
+        daily[0, slot] += max(1.0 / daily[1, slot], 0.15) * (gap - daily[0, slot])
+        weekly[1, week_slot] += 1.0
+        faster = max(1.0 / weekly[1, week_slot], 0.3 * step_s / 3600.0)
+        weekly[0, week_slot] += faster * (gap - daily[0, slot] - weekly[0, week_slot])
+        state[_LOW], state[_HIGH], state[_LAST] = min(low, x), max(high, x), x
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def once(evidence: FloatArray, heard: float, floor: float, forget: float) -> tuple[FloatArray, float]:
+    """One incident, one alarm: evidence no stronger than what was just said is held down near `floor`.
+
+    Args:
+        heard: the strongest evidence of late, as left by the call before (0 at first); it fades by `forget` a step.
+    """
+    out = np.empty_like(evidence)
+    for i in range(evidence.size):
+        heard = max(heard - forget, 0.0)
+        new = evidence[i]
+        if np.isnan(new):
+            out[i] = np.nan
+            continue
+        out[i] = new if new > heard or new <= floor else floor + 0.02 * (new - floor)
+        heard = max(heard, new)
+    return out, heard
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedStream:
+    """All that is remembered of one metric.
+
+    Attributes:
+        state: scalars; daily: value and count by slot; weekly: what each hour of the week adds, and count;
+        hourly: spread and count by hour of the day.
+        counts: how often each view was how large, see `empty_counts`.
+        next_s: epoch second of the next value; step_s: seconds between values.
+    """
+
+    state: FloatArray
+    daily: FloatArray
+    weekly: FloatArray
+    hourly: FloatArray
+    counts: FloatArray
+    next_s: int
+    step_s: int
+
+    def run(self, times_s: IntArray, values: FloatArray) -> tuple[FloatArray, "FittedStream"]:
+        """Score and learn values at given times, rising.
+
+        Returns:
+            Float64, shape (n, 4): evidence (log10), surprise (-log10 of its p-value), the value expected, and
+            the usual distance from it; and the detector after them.
+        """
+        after = FittedStream(
+            self.state.copy(), self.daily.copy(), self.weekly.copy(), self.hourly.copy(), self.counts.copy(),
+            int(times_s[-1]) + self.step_s if times_s.size else self.next_s, self.step_s,
+        )  # fmt: skip
+        out = _run(
+            after.state,
+            after.daily,
+            after.weekly,
+            after.hourly,
+            after.counts,
+            times_s,
+            values,
+            float(self.step_s),
+        )
+        return out, after
+
+    def _times_s(self, n: int) -> IntArray:
+        return self.next_s + self.step_s * np.arange(n, dtype=np.int64)
+
+    def score(self, values: FloatArray) -> FloatArray:
+        """Evidence against each value being usual, log10, >= about -1; each scored before it is learned."""
+        result: FloatArray = self.run(self._times_s(values.size), values)[0][:, EVIDENCE]
+        return result
+
+    def update(self, values: FloatArray) -> "FittedStream":
+        return self.run(self._times_s(values.size), values)[1]
+
+    def packed(self) -> FloatArray:
+        """All of it as one row; of streams of one step all rows are equally long."""
+        parts = (self.state, self.daily, self.weekly, self.hourly, self.counts)
+        return np.concatenate([*(part.ravel() for part in parts), [float(self.next_s), float(self.step_s)]])
+
+    def to_arrays(self) -> Arrays:
+        clock: NDArray[np.int64] = np.array([self.next_s, self.step_s])
+        return {
+            "state": self.state, "daily": self.daily, "weekly": self.weekly, "hourly": self.hourly,
+            "counts": self.counts, "clock": clock,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The default detector of one metric; the start and the step tell it the time of day and week."""
+
+    step_s: int = 300
+    start_s: int = 0
+    name: ClassVar[str] = "stream"
+    min_points: ClassVar[int] = 12
+
+    def fresh(self) -> FittedStream:
+        """One that has seen nothing yet: the first values score low and teach much."""
+        slots = max(1, min(288, DAY_S // self.step_s))
+        return FittedStream(
+            np.zeros(_SCALARS), np.zeros((2, slots)), np.zeros((2, HOURS_A_WEEK)), np.zeros((2, 24)),
+            empty_counts(TOGETHER + 1), self.start_s, self.step_s,
+        )  # fmt: skip
+
+    def unpacked(self, row: FloatArray) -> FittedStream:
+        """The inverse of `FittedStream.packed`."""
+        empty = self.fresh()
+        parts, at = [], 0
+        for like in (empty.state, empty.daily, empty.weekly, empty.hourly, empty.counts):
+            parts.append(row[at : at + like.size].reshape(like.shape))
+            at += like.size
+        state, daily, weekly, hourly, counts = parts
+        return FittedStream(state, daily, weekly, hourly, counts, int(row[at]), int(row[at + 1]))
+
+    def fit(self, values: FloatArray) -> FittedStream:
+        """See `models.detect.protocols.Detector.fit`."""
+        require_points(values, self.min_points, self.name)
+        return self.fresh().update(values)
+
+    def from_arrays(self, arrays: Arrays) -> FittedStream:
+        next_s, step_s = (int(value) for value in arrays["clock"])
+        return FittedStream(
+            arrays["state"],
+            arrays["daily"],
+            arrays["weekly"],
+            arrays["hourly"],
+            arrays["counts"],
+            next_s,
+            step_s,
+        )

@@ -1,0 +1,95 @@
+"""One incident, one finding: anomalous values that belong together, with start, end, peak and shape."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.domain import Shape
+from models.series.grid import BoolArray, FloatArray, IntArray
+
+#: Anomalous values closer than this are one episode.
+JOIN_S = 1800
+#: An episode goes on while values are at least this surprising (-log10 p): one in a hundred.
+GOES_ON = 2.0
+#: Where values go this far, those nearer than the second are usual again.
+PLAIN_SIGMA, USUAL_SIGMA = 6.0, 3.0
+#: A spike is over within this time.
+SPIKE_S = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """Indices into the scored values: first, last (inclusive) and peak; `open` while it touches the end."""
+
+    first: int
+    last: int
+    peak: int
+    open: bool
+    shape: Shape
+
+
+def find_episodes(
+    times_s: IntArray, surprise: FloatArray, anomalous: BoolArray, deviation: FloatArray, step_s: int
+) -> list[Episode]:
+    """The episodes of one series, in the order of time.
+
+    Args:
+        times_s: epoch seconds, rising; surprise: -log10 p; anomalous: what starts an episode;
+        deviation: signed, in sigma; all of length n.
+    """
+    episodes: list[Episode] = []
+    n = times_s.size
+    i = 0
+    while i < n:
+        if not anomalous[i]:
+            i += 1
+            continue
+        first = last = i
+        j = i + 1
+        while j < n and times_s[j] - times_s[last] <= max(JOIN_S, 2 * step_s):
+            if anomalous[j] or surprise[j] >= GOES_ON:
+                last = j
+            j += 1
+        last = _trim_echo(deviation, first, last)
+        peak = first + int(np.nanargmax(surprise[first : last + 1]))
+        still_open = bool(times_s[-1] - times_s[last] <= max(JOIN_S, 2 * step_s))
+        shape = name_shape(
+            times_s[first : last + 1],
+            deviation[first : last + 1],
+            deviation[max(0, first - (last - first + 1)) : first],
+        )
+        episodes.append(Episode(first, last, peak, still_open, shape))
+        i = j
+    return episodes
+
+
+def _trim_echo(deviation: FloatArray, first: int, last: int) -> int:
+    """The last value that is itself out of the ordinary, where any plainly is.
+
+    Averages stay high for a while after the trouble is over; that echo is not part of it.
+    """
+    far = np.abs(deviation[first : last + 1])
+    if not np.nanmax(far) >= PLAIN_SIGMA:
+        return last
+    return first + int(np.flatnonzero(far >= USUAL_SIGMA)[-1])
+
+
+def name_shape(times_s: IntArray, deviation: FloatArray, before: FloatArray) -> Shape:
+    """What the course of an episode looks like.
+
+    Args:
+        times_s: of the episode; deviation: signed, in sigma; before: deviations just before it.
+    """
+    known = deviation[np.isfinite(deviation)]
+    if known.size == 0:
+        return Shape.MISSING
+    if times_s[-1] - times_s[0] <= SPIKE_S:
+        return Shape.POINT_SPIKE
+    if known.size >= 6 and float(np.ptp(known)) < 1e-6 * (1.0 + abs(float(known[0]))):
+        return Shape.STUCK
+    same_side = max(float(np.mean(known > 0)), float(np.mean(known < 0)))
+    if same_side < 0.8:
+        return Shape.VARIANCE_CHANGE
+    third = max(1, known.size // 3)
+    early, late = float(np.median(np.abs(known[:third]))), float(np.median(np.abs(known[-third:])))
+    return Shape.SLOW_DRIFT if late > 1.5 * early else Shape.LEVEL_SHIFT

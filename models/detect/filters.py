@@ -1,0 +1,131 @@
+"""The three gates that a finding must pass to become an alert, each with its reason."""
+
+import numpy as np
+from scipy.stats import rankdata
+
+from core.domain import GateResult, Role, Series
+from core.formatting import format_value
+from models.series.grid import FloatArray
+from models.series.thresholds import is_upward, threshold_of
+
+CLEAR_BASELINE = "clear_baseline"
+PREDICTABLE = "predictable"
+SLO_IMPACT = "slo_impact"
+
+MIN_DAYS = 7.0
+#: Lag of the variance ratio, in hours: long enough for a level to pull values back, short enough for a week.
+LAG_HOURS = 12
+#: One-sided 5 % point of the normal distribution.
+CRITICAL_Z = -1.6449
+#: A deviation towards the threshold matters when it takes this share of the way there.
+SHARE_OF_THE_WAY = 0.25
+
+
+def variance_ratio_z(hourly: FloatArray) -> float:
+    """How far from a random walk a course is; below -1.64 a random walk is ruled out at 5 %.
+
+    A random walk's changes over q hours vary q times as much as those over one; a course that returns to its
+    level has a ratio far below 1. By ranks, so it holds whatever the distribution of the changes.
+
+    Args:
+        hourly: one value an hour with the season taken out, float64, NaN = missing.
+    Returns:
+        The z statistic; NaN with fewer than 4 lags of data.
+    References:
+        Lo and MacKinlay (1988), Stock market prices do not follow random walks, Rev. Financial Studies 1.
+        Wright (2000), Alternative variance-ratio tests using ranks and signs, J. Business & Econ. Stat. 18.
+    """
+    known = hourly[np.isfinite(hourly)]
+    q = LAG_HOURS
+    n = known.size - 1
+    if n < 4 * q:
+        return float("nan")
+    steps = np.diff(known)
+    if np.ptp(known) <= 1e-9 * (1.0 + float(np.abs(known).max())):
+        return -np.inf  # a constant is as predictable as can be
+    # Ranks of the changes, standardised: bursts and outliers count as no more than large.
+    ranks = (rankdata(steps) - (n + 1) / 2) / np.sqrt((n - 1) * (n + 1) / 12)
+    sums = np.cumsum(np.concatenate([[0.0], ranks]))
+    long = sums[q:] - sums[:-q]
+    ratio = float((long**2).sum()) / (q * n * float(np.mean(ranks**2)))
+    return float((ratio - 1.0) / np.sqrt(2 * (2 * q - 1) * (q - 1) / (3 * q * n)))
+
+
+def clear_baseline(days: float) -> GateResult:
+    """Over seven days of data."""
+    return GateResult(
+        gate=CLEAR_BASELINE,
+        passed=days > MIN_DAYS,
+        reason=f"{days:.1f} days of clean history, more than {MIN_DAYS:.0f} needed",
+    )
+
+
+def crosses(series: Series, value: float, expected: float) -> bool:
+    """Whether a value lies past the series' threshold, and worse than expected."""
+    threshold = threshold_of(series)
+    if threshold is None:
+        return False
+    sign = _bad_sign(series, expected)
+    return sign * (value - threshold) >= 0 and sign * (value - expected) > 0
+
+
+def _bad_sign(series: Series, expected: float) -> float:
+    return 1.0 if is_upward(series, expected) else -1.0
+
+
+def predictable(z: float, *, past: bool = False) -> GateResult:
+    """The course returns to its level: a random walk is ruled out.
+
+    Args:
+        past: the value is past its threshold, which is trouble however the series came there.
+    """
+    if past:
+        return GateResult(gate=PREDICTABLE, passed=True, reason="past its threshold, whatever its course")
+    if np.isnan(z):
+        return GateResult(
+            gate=PREDICTABLE, passed=False, reason="too little history to tell from a random walk"
+        )
+    passed = z < CRITICAL_Z
+    word = "ruled out" if passed else "not ruled out"
+    return GateResult(
+        gate=PREDICTABLE, passed=passed, reason=f"random walk {word} (variance ratio z = {z:.1f})"
+    )
+
+
+def slo_impact(
+    series: Series, value: float, expected: float, *, planned: bool = False, excuse: str = ""
+) -> GateResult:
+    """The deviation goes where users would notice: towards the threshold, or the bad way for its role.
+
+    Args:
+        planned: it happened in a maintenance window, whose disturbance nobody needs to be told of.
+        excuse: why only crossing the threshold would hurt anyone, such as "over within minutes"; "" = nothing.
+    """
+    if planned:
+        return GateResult(gate=SLO_IMPACT, passed=False, reason="within a planned maintenance window")
+    deviation = value - expected
+    threshold = threshold_of(series)
+    if threshold is not None:
+        sign = _bad_sign(series, expected)
+        worse, way = sign * deviation, sign * (threshold - expected)
+        crossed = crosses(series, value, expected)
+        share = worse / way if way > 0 else float(worse > 0)
+        passed = crossed or (share >= SHARE_OF_THE_WAY and not excuse)
+        edge = format_value(threshold, series.unit)
+        reason = f"past the threshold of {edge}" if crossed else f"{share:.0%} of the way to {edge}"
+        if excuse and not crossed:
+            reason += f", and {excuse}"
+        return GateResult(gate=SLO_IMPACT, passed=passed, reason=reason)
+    if excuse:
+        reason = f"{excuse}, and no threshold is known"
+        return GateResult(gate=SLO_IMPACT, passed=False, reason=reason)
+    if series.role is Role.TRAFFIC:
+        passed = deviation < 0
+        less = "less traffic than expected: users may not get through"
+        more = "more traffic than expected hurts only where another metric says so"
+        return GateResult(gate=SLO_IMPACT, passed=passed, reason=less if passed else more)
+    passed = deviation > 0
+    side = "above" if passed else "below"
+    return GateResult(
+        gate=SLO_IMPACT, passed=passed, reason=f"{side} what is expected; for {series.role} high is bad"
+    )

@@ -1,0 +1,240 @@
+"""The forecasters of a whole fleet as one bundle: one version in the registry.
+
+Kept per series: the choice, the error model and the newest history, so that a bundle answers alone. The
+fast models are fitted when asked, in milliseconds; Prophet's fitted state is kept as JSON.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from core.errors import UnknownSeriesError
+from core.frames import SAMPLES, TIME, require_frame
+from models.breach.cascade import KnockOns
+from models.breach.correction import Hindsight
+from models.forecast.catalog import CATALOG
+from models.forecast.choice.combination import combine
+from models.forecast.choice.members import voices
+from models.forecast.entry import Entry
+from models.forecast.fleet.global_trees import GlobalTrees
+from models.forecast.history import on_grid
+from models.forecast.intervals.conformal import LEVELS, ErrorModel
+from models.forecast.intervals.widths import unrest
+from models.forecast.libraries.prophet import FittedProphet
+from models.forecast.protocols import FloatArray, History
+
+#: Long form of forecasts.
+FORECASTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "series_id": pl.Int64,
+    "ts": TIME,
+    **dict.fromkeys(("yhat", "lo_80", "hi_80", "lo_95", "hi_95"), pl.Float64),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One series' forecast.
+
+    Attributes:
+        made_at: the first forecast is for this moment; each next one `step_s` later.
+        yhat: the median, length h.
+        lower, upper: level -> edge, each of length h; wider levels enclose narrower ones.
+    """
+
+    series_id: int
+    made_at: datetime
+    step_s: int
+    yhat: FloatArray
+    lower: Mapping[float, FloatArray]
+    upper: Mapping[float, FloatArray]
+    models: Mapping[str, float]
+    errors: ErrorModel
+
+    def times(self) -> list[datetime]:
+        return [self.made_at + timedelta(seconds=self.step_s * step) for step in range(len(self.yhat))]
+
+    def frame(self) -> pl.DataFrame:
+        """As rows of `FORECASTS`; needs the levels 0.8 and 0.95."""
+        return pl.DataFrame(
+            {
+                "series_id": np.full(len(self.yhat), self.series_id, dtype=np.int64),
+                "ts": self.times(),
+                "yhat": self.yhat,
+                "lo_80": self.lower[0.8],
+                "hi_80": self.upper[0.8],
+                "lo_95": self.lower[0.95],
+                "hi_95": self.upper[0.95],
+            },
+            schema=dict(FORECASTS),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ForecasterBundle:
+    """All series of a tenant.
+
+    Args:
+        entries: series_id -> what is known of it.
+        seed: of the simulated paths.
+        trees: the model that learned from all series, where some series uses it.
+        hindsight: how wrong what was said of past breaches proved.
+        knock_ons: which breaches follow others.
+    """
+
+    entries: Mapping[int, Entry]
+    seed: int = 1
+    horizon_steps: int = 24
+    trees: GlobalTrees | None = None
+    hindsight: Hindsight = field(default_factory=Hindsight)
+    knock_ons: KnockOns = field(default_factory=KnockOns)
+    _cache: dict[int, FittedProphet] = field(default_factory=dict, repr=False, compare=False)
+    #: By series, the history last seen and what followed: within the hour it is asked again and again.
+    _told: dict[int, tuple[tuple[int, int], FloatArray]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def forecast(
+        self,
+        series_id: int,
+        recent: pl.DataFrame | None = None,
+        horizon_steps: int | None = None,
+        levels: Sequence[float] = LEVELS,
+        *,
+        at: datetime | None = None,
+    ) -> Prediction:
+        """Forecast one series from its newest values.
+
+        Args:
+            recent: `core.frames.SAMPLES` since the bundle was made; null: go on from what it holds.
+            at: the present, for which the first forecast is; null: where the history ends.
+        Raises:
+            UnknownSeriesError: the bundle does not hold that series.
+        """
+        history = self.present(self.entry(series_id), recent, at)
+        return self.predict(series_id, history, horizon_steps, levels)
+
+    def predict(
+        self,
+        series_id: int,
+        history: History,
+        horizon_steps: int | None = None,
+        levels: Sequence[float] = LEVELS,
+    ) -> Prediction:
+        """The same from a history that `present` gave."""
+        entry = self.entry(series_id)
+        yhat = self._median(series_id, entry, history, horizon_steps or self.horizon_steps)
+        errors = self._errors(entry, history)
+        edges = {level: errors.interval(yhat, level, history.bounds) for level in levels}
+        return Prediction(
+            series_id=series_id,
+            made_at=history.end,
+            step_s=history.step_s,
+            yhat=yhat,
+            lower={level: low for level, (low, _) in edges.items()},
+            upper={level: high for level, (_, high) in edges.items()},
+            models=entry.choice.weights,
+            errors=errors,
+        )
+
+    def paths(self, prediction: Prediction, count: int = 500) -> FloatArray:
+        """Simulated courses around a prediction, (count, h); the same for the same bundle and moment."""
+        entry = self.entry(prediction.series_id)
+        seed = [self.seed, prediction.series_id % 2**32, int(prediction.made_at.timestamp())]
+        rng = np.random.default_rng(seed)
+        return prediction.errors.paths(prediction.yhat, count, entry.history.bounds, rng)
+
+    def entry(self, series_id: int) -> Entry:
+        if series_id not in self.entries:
+            raise UnknownSeriesError(f"no forecaster was trained for series {series_id}")
+        return self.entries[series_id]
+
+    def present(self, entry: Entry, recent: pl.DataFrame | None, at: datetime | None) -> History:
+        """The kept history, moved on to `at` with the recent samples, or cut there where it knows of later ones.
+
+        The grid is kept, so `at` is rounded down to it only if it lies between two of its points.
+        """
+        history = entry.history
+        moment = history.end if at is None else at
+        if recent is None and at is None:
+            return history
+        if recent is not None and at is None and recent.height:
+            newest = recent.get_column("ts").max()
+            assert isinstance(newest, datetime)  # noqa: S101 - SAMPLES has a time column
+            moment = max(moment, newest + timedelta(seconds=entry.series.step_s))
+        fresh = int((moment - history.end).total_seconds() // history.step_s)
+        if fresh <= 0:
+            return history.until(max(0, len(history) + fresh)) if fresh else history
+        added = np.full(fresh, np.nan)
+        if recent is not None:
+            mine = recent.filter(pl.col("series_id") == entry.series.series_id)
+            end = history.end + timedelta(seconds=history.step_s * fresh)
+            added = on_grid(mine, step_s=history.step_s, end=end, steps=fresh).get(
+                entry.series.series_id, added
+            )
+        return replace(history, values=np.concatenate([history.values, added]))
+
+    def _errors(self, entry: Entry, history: History) -> ErrorModel:
+        season = history.seasons[0] if history.seasons else 1
+        return entry.choice.errors.at(unrest(history.values, season), len(history) - len(entry.history))
+
+    def _median(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
+        asked = (horizon_steps, hash(history.values.tobytes()))
+        told = self._told.get(series_id)
+        if told is None or told[0] != asked:
+            # Kept in hand as well: another thread may ask for other steps of the same series meanwhile.
+            told = self._told[series_id] = asked, self._combined(series_id, entry, history, horizon_steps)
+        return told[1]
+
+    def _combined(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
+        names = entry.choice.weights
+        yhat = voices(history, names, horizon_steps, self.trees)
+        # At a moment before it was fitted the kept Prophet would know what came.
+        may_know = entry.prophet is not None and len(history) >= len(entry.history)
+        for name in names:
+            if name == "prophet" and may_know:
+                yhat[name] = self._prophet(series_id, entry, history, horizon_steps)
+            elif name not in yhat:
+                yhat[name] = CATALOG[name].fit(history).predict(horizon_steps)
+        return combine(yhat, entry.choice.weights)
+
+    def _prophet(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
+        """The kept Prophet, moved by how wrong it was in the hours since it was fitted."""
+        if series_id not in self._cache and entry.prophet is not None:
+            self._cache[series_id] = FittedProphet.from_json(entry.prophet)
+        since = len(history) - len(entry.history)
+        path = self._cache[series_id].predict(since + horizon_steps)
+        if since:
+            wrong = history.values[-since:] - path[:since]
+            if np.isfinite(wrong).any():
+                path = path + float(np.nanmedian(wrong[-6:]) if np.isfinite(wrong[-6:]).any() else 0.0)
+        return history.bounds.clip(path[since:])
+
+    def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Forecast the series that `frame` has samples of.
+
+        Args:
+            frame: `core.frames.SAMPLES`, the newest samples.
+        Returns:
+            series_id, ts, yhat, lo_80, hi_80, lo_95, hi_95.
+        """
+        samples = require_frame(frame, SAMPLES, "samples")
+        ids = samples.get_column("series_id").unique().sort().to_list()
+        known = [series_id for series_id in ids if series_id in self.entries]
+        parts = [self.forecast(key, samples.filter(pl.col("series_id") == key)).frame() for key in known]
+        return pl.concat(parts) if parts else pl.DataFrame(schema=dict(FORECASTS))
+
+    def to_files(self) -> dict[str, bytes]:
+        """Named files that `from_files` makes the same bundle of."""
+        from models.forecast.files import to_files
+
+        return to_files(self)
+
+    @staticmethod
+    def from_files(files: Mapping[str, bytes]) -> "ForecasterBundle":
+        """The bundle that `to_files` was called on; forecasts are the same to the last bit."""
+        from models.forecast.files import from_files
+
+        return from_files(files)

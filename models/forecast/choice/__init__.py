@@ -1,0 +1,1 @@
+"""Which models forecast a series, and with which weights."""

@@ -1,0 +1,214 @@
+"""A bundle of forecasters as named files: JSON for what people read, NPZ for arrays, UBJSON for trees. No pickle.
+
+The series are in parts, so that who writes or reads a fleet of any size needs the memory of one part.
+"""
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from core.domain import Kind, Role, Series
+from models.breach.cascade import KnockOns
+from models.breach.correction import Hindsight
+from models.forecast.bundle import ForecasterBundle
+from models.forecast.choice.selection import Choice
+from models.forecast.entry import Entry
+from models.forecast.fleet.global_trees import GlobalTrees
+from models.forecast.history import bounds_of
+from models.forecast.intervals.conformal import ErrorModel, Memory
+from models.forecast.intervals.widths import Widths
+from models.forecast.protocols import FloatArray, History
+from models.lifecycle.bundles import require_format
+
+#: Raised whenever older files could no longer be read: 5 has the series in parts.
+FORMAT = 5
+META, TREES = "bundle.json", "trees.ubj"
+#: Series in a part: some megabytes.
+PART = 500
+
+
+def to_files(bundle: ForecasterBundle) -> dict[str, bytes]:
+    """Named files that `from_files` makes the same bundle of."""
+    ids = sorted(bundle.entries)
+    parts = [ids[first : first + PART] for first in range(0, len(ids), PART)]
+    files = head_files(bundle, len(parts))
+    for number, part in enumerate(parts):
+        files |= part_files(number, [bundle.entries[key] for key in part])
+    return files
+
+
+def head_files(bundle: ForecasterBundle, parts: int) -> dict[str, bytes]:
+    """All but the series, which are in so many parts: what the fleet has in common."""
+    meta = {
+        "format": FORMAT,
+        "seed": bundle.seed,
+        "horizon_steps": bundle.horizon_steps,
+        "hindsight": bundle.hindsight.to_json(),
+        "knock_ons": bundle.knock_ons.to_json(),
+        "parts": parts,
+    }
+    trees = {} if bundle.trees is None else {TREES: bundle.trees.to_bytes()}
+    return {META: json.dumps(meta, sort_keys=True).encode(), **trees}
+
+
+def part_files(number: int, entries: Sequence[Entry]) -> dict[str, bytes]:
+    """The files of one part, of at least one entry, from which `read_part` gives the same."""
+    arrays = [_arrays(entry) for entry in entries]
+    records = [_record(entry, found) for entry, found in zip(entries, arrays, strict=True)]
+    # One array of a name for all series is one file in the archive; one for each would be thousands.
+    joined = {name: np.concatenate([found[name].ravel() for found in arrays]) for name in arrays[0]}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **joined)
+    records_name, arrays_name = _names(number)
+    return {records_name: json.dumps(records, sort_keys=True).encode(), arrays_name: buffer.getvalue()}
+
+
+def from_files(files: Mapping[str, bytes]) -> ForecasterBundle:
+    """The bundle that `to_files` was called on.
+
+    Raises:
+        ModelUnavailableError: the files are of another format.
+    """
+    meta = json.loads(files[META])
+    require_format("forecaster", meta, FORMAT)
+    entries: dict[int, Entry] = {}
+    for number in range(meta["parts"]):
+        entries |= {one.series.series_id: one for one in read_part(number, files)}
+    return ForecasterBundle(
+        entries=entries,
+        seed=meta["seed"],
+        horizon_steps=meta["horizon_steps"],
+        trees=GlobalTrees.from_bytes(files[TREES]) if TREES in files else None,
+        hindsight=Hindsight.from_json(meta["hindsight"]),
+        knock_ons=KnockOns.from_json(meta["knock_ons"]),
+    )
+
+
+def read_part(number: int, files: Mapping[str, bytes]) -> list[Entry]:
+    """The entries of one part."""
+    records_name, arrays_name = _names(number)
+    with np.load(io.BytesIO(files[arrays_name]), allow_pickle=False) as stored:
+        rest = dict(stored)
+    entries: list[Entry] = []
+    for record in json.loads(files[records_name]):
+        arrays = {}
+        for name, shape in record["shapes"].items():
+            size = math.prod(shape)
+            # A copy, so that one entry does not keep the numbers of all others alive.
+            arrays[name], rest[name] = rest[name][:size].reshape(shape).copy(), rest[name][size:]
+        entries.append(_entry(record, arrays))
+    return entries
+
+
+def _names(number: int) -> tuple[str, str]:
+    return f"part-{number:05}.json", f"part-{number:05}.npz"
+
+
+def _arrays(entry: Entry) -> dict[str, FloatArray]:
+    memories = entry.choice.errors.memories
+    return {
+        "values": entry.history.values,
+        "scale": np.stack([one.widths.scale for one in memories]),
+        "profile": np.stack([one.widths.profile for one in memories]),
+        "quantiles": np.stack([one.quantiles for one in memories]),
+    }
+
+
+def _record(entry: Entry, arrays: Mapping[str, FloatArray]) -> dict[str, Any]:
+    series, history, choice = entry.series, entry.history, entry.choice
+    return {
+        "series": {
+            "tenant": series.tenant,
+            "service": series.service,
+            "metric": series.metric,
+            "labels": dict(series.labels),
+            "unit": series.unit,
+            "kind": series.kind.value,
+            "role": series.role.value,
+            "limit": series.limit,
+            "slo_threshold": series.slo_threshold,
+            "step_s": series.step_s,
+        },
+        "start": history.start.isoformat(),
+        "step_s": history.step_s,
+        "seasons": list(history.seasons),
+        "deploys": [at.isoformat() for at in history.deploys],
+        "holidays": [day.isoformat() for day in history.holidays],
+        "weights": dict(choice.weights),
+        "before": dict(choice.before),
+        "mae": dict(choice.mae),
+        "combined_mae": choice.combined_mae,
+        "coverage": {str(level): share for level, share in choice.coverage.items()},
+        "rho": choice.errors.rho,
+        "memories": [
+            {
+                "grows": one.widths.grows,
+                "size": _or_none(one.widths.size),
+                "follows": one.widths.follows,
+                "calm": _or_none(one.widths.calm),
+            }
+            for one in choice.errors.memories
+        ],
+        "width": {str(level): width for level, width in choice.width.items()},
+        "reason": choice.reason,
+        "prophet": entry.prophet,
+        "shapes": {name: one.shape for name, one in arrays.items()},
+    }
+
+
+def _entry(record: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Entry:
+    told = dict(record["series"])
+    series = Series(**{**told, "kind": Kind(told["kind"]), "role": Role(told["role"])})
+    return Entry(
+        series=series,
+        history=History(
+            values=arrays["values"],
+            start=datetime.fromisoformat(record["start"]),
+            step_s=record["step_s"],
+            seasons=tuple(record["seasons"]),
+            bounds=bounds_of(series),
+            deploys=tuple(datetime.fromisoformat(at) for at in record["deploys"]),
+            holidays=tuple(date.fromisoformat(day) for day in record["holidays"]),
+        ),
+        choice=Choice(
+            weights=record["weights"],
+            errors=ErrorModel(
+                memories=tuple(
+                    Memory(
+                        widths=Widths(
+                            scale=arrays["scale"][row],
+                            profile=arrays["profile"][row],
+                            grows=one["grows"],
+                            size=_or_nan(one["size"]),
+                            follows=one["follows"],
+                            calm=_or_nan(one["calm"]),
+                        ),
+                        quantiles=arrays["quantiles"][row],
+                    )
+                    for row, one in enumerate(record["memories"])
+                ),
+                rho=record["rho"],
+            ),
+            before=record["before"],
+            mae=record["mae"],
+            combined_mae=record["combined_mae"],
+            coverage={float(level): share for level, share in record["coverage"].items()},
+            width={float(level): width for level, width in record["width"].items()},
+            reason=record["reason"],
+        ),
+        prophet=record["prophet"],
+    )
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value

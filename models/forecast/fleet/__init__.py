@@ -1,0 +1,1 @@
+"""The model that learns from all series of a fleet together."""

@@ -1,0 +1,194 @@
+"""Intervals from the errors that were really made, and paths with the same dependence.
+
+Errors are divided by their width (`widths`) and pooled, so that a few past moments already give smooth intervals.
+Their quantiles are then moved as far as it takes to be right: windows are left out in turn, and intervals learned
+from those that do not overlap with them must hold what came in them as often as they claim (cross-conformal). What is
+left of the doubt, for the width itself is only known from so many independent errors, is Student's.
+
+All of that is done twice, with all past moments and with the newer half of them, and the quantiles are averaged: the
+long memory knows more, the short one knows how the series is now. On series that grow or die out the long one alone
+holds .75 where .80 was promised.
+
+References:
+    Vovk, V. (2015). Cross-conformal predictors. Annals of Mathematics and AI 74.
+    Barber, R. F. et al. (2021). Predictive inference with the jackknife+. Annals of Statistics 49(1).
+    Chernozhukov, V., Wüthrich, K. and Zhu, Y. (2018). Exact and robust conformal inference methods for predictive
+    machine learning with dependent data. COLT (blocks that do not overlap).
+    Schefzik, R., Thorarinsdottir, T. and Gneiting, T. (2013). Uncertainty quantification in complex
+    simulation models using ensemble copula coupling. Statistical Science 28(4).
+    Lichtendahl, K. C., Grushka-Cockayne, Y. and Winkler, R. L. (2013). Is it better to average probabilities or
+    quantiles? Management Science 59(7).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import ndtr, ndtri, stdtrit
+
+from models.forecast.intervals.widths import PastErrors, Widths, independent, learn_widths, neighbours
+from models.forecast.protocols import Bounds, FloatArray
+
+#: Probabilities at which the error distribution is kept.
+PROBABILITIES: FloatArray = np.array(
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 0.995]
+)
+LEVELS = (0.8, 0.95)
+#: A window is tried where so many others do not overlap with it, and believed where so many were tried.
+LEAST_OTHERS, LEAST_TRIED = 1, 2
+#: The short memory needs so many moments, and so many horizons between the first and the last, for windows that
+#: overlap say the same again.
+LEAST_NEWEST, LEAST_SPAN = 6, 2.5
+#: How far what the windows say of one another may move the quantiles: a few windows cannot know more.
+STRETCH_REACH = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What some past errors say of the next one.
+
+    Attributes:
+        widths: of the errors.
+        quantiles: of the errors divided by their widths, at `PROBABILITIES`.
+    """
+
+    widths: Widths
+    quantiles: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorModel:
+    """How wrong a forecast is.
+
+    Attributes:
+        memories: a long one and, where enough was tried, a short one; their quantiles are averaged.
+        rho: correlation of the errors of two neighbouring steps, 0 to 1.
+    """
+
+    memories: tuple[Memory, ...]
+    rho: float
+
+    def at(self, now: float, steps: int = 0) -> "ErrorModel":
+        """The same some steps later, when the unrest is `now` (NaN = unknown): intervals adapt without a backtest."""
+        moved = tuple(replace(one, widths=one.widths.at(now, steps)) for one in self.memories)
+        return replace(self, memories=moved)
+
+    def scaled(self, factor: float) -> "ErrorModel":
+        """The same for errors that are `factor` times as large."""
+        moved = tuple(
+            replace(one, widths=replace(one.widths, scale=one.widths.scale * factor)) for one in self.memories
+        )
+        return replace(self, memories=moved)
+
+    def interval(self, yhat: FloatArray, level: float, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper edge that hold the truth with probability `level`."""
+        low, high = np.zeros_like(yhat), np.zeros_like(yhat)
+        for one in self.memories:
+            width = one.widths.around(yhat) / len(self.memories)
+            below, above = np.interp([(1 - level) / 2, (1 + level) / 2], PROBABILITIES, one.quantiles)
+            low, high = low + min(below, 0.0) * width, high + max(above, 0.0) * width
+        return bounds.clip(yhat + low), bounds.clip(yhat + high)
+
+    def paths(self, yhat: FloatArray, count: int, bounds: Bounds, rng: np.random.Generator) -> FloatArray:
+        """Courses, (count, h): each step has the interval's distribution, neighbours move together."""
+        steps = len(yhat)
+        noise = rng.standard_normal((count, steps))
+        normal = np.empty_like(noise)
+        normal[:, 0] = noise[:, 0]
+        fresh = np.sqrt(1.0 - self.rho**2)
+        for step in range(1, steps):
+            normal[:, step] = self.rho * normal[:, step - 1] + fresh * noise[:, step]
+        rank = ndtr(normal)
+        errors = np.zeros_like(rank)
+        for one in self.memories:
+            errors += np.interp(rank, PROBABILITIES, one.quantiles) * one.widths.around(yhat)
+        return bounds.clip(yhat + errors / len(self.memories))
+
+
+def fit_errors(past: PastErrors, *, floor: float, season: int = 1) -> ErrorModel:
+    """The error model of a backtest.
+
+    Args:
+        floor: the least width that makes sense, such as the resolution of the values.
+        season: the shortest one, in steps.
+    """
+    if not np.isfinite(past.errors).any():
+        flat = Widths(scale=np.full(past.errors.shape[1], floor))
+        return ErrorModel(memories=(Memory(widths=flat, quantiles=_normal_quantiles()),), rho=0.9)
+    long, scaled = _remember(past, floor, season)
+    newest = past.newest(len(past.origins) // 2)
+    memories: tuple[Memory, ...] = (long,)
+    enough = len(newest.origins) >= LEAST_NEWEST and np.isfinite(newest.errors).any()
+    if enough and newest.origins[-1] - newest.origins[0] >= LEAST_SPAN * newest.errors.shape[1]:
+        memories = (long, _remember(newest, floor, season)[0])
+    return ErrorModel(memories=memories, rho=neighbours(scaled))
+
+
+def _remember(past: PastErrors, floor: float, season: int) -> tuple[Memory, FloatArray]:
+    """What these errors say, and the errors divided by their widths."""
+    widths, scaled = learn_widths(past, floor=floor, season=season)
+    doubtful = _student(PROBABILITIES, independent(scaled, past.origins))
+    quantiles = np.quantile(scaled[np.isfinite(scaled)], doubtful)
+    stretch = np.interp(
+        np.abs(2 * PROBABILITIES - 1), (0.0, *LEVELS), (1.0, *_stretches(scaled, past.origins, doubtful))
+    )
+    return Memory(widths=widths, quantiles=_in_order(quantiles * stretch)), scaled
+
+
+def wide_errors(known: FloatArray, horizon_steps: int, floor: float) -> ErrorModel:
+    """What to assume of a series that is too short for a backtest: a random walk, and wide.
+
+    Args:
+        known: the few values there are, without NaN.
+    """
+    step = float(np.mean(np.abs(np.diff(known)))) if len(known) > 1 else 0.0
+    # A tenth of the level, for a handful of equal values says little about the next one.
+    width = max(step, floor, 0.1 * float(np.max(np.abs(known), initial=0.0)))
+    growth = np.sqrt(np.arange(1, horizon_steps + 1))
+    alone = Memory(widths=Widths(scale=width * growth), quantiles=_normal_quantiles())
+    return ErrorModel(memories=(alone,), rho=0.9)
+
+
+def _student(probabilities: FloatArray, worth: float) -> FloatArray:
+    """Where to read quantiles whose width is known from `worth` errors: further out, as Student's t does it."""
+    return np.asarray(ndtr(stdtrit(worth, probabilities)), dtype=np.float64)
+
+
+def _in_order(quantiles: FloatArray) -> FloatArray:
+    """Quantiles that spread from the middle outwards: an outer one is never inside an inner one."""
+    middle = len(quantiles) // 2
+    above = np.maximum.accumulate(quantiles[middle:])
+    below = np.minimum.accumulate(quantiles[middle::-1])[::-1]
+    return np.concatenate([below[:-1], above])
+
+
+def _stretches(scaled: FloatArray, origins: tuple[int, ...], doubtful: FloatArray) -> tuple[float, ...]:
+    """By how much the quantiles of each of `LEVELS` must be multiplied to hold windows that they did not see.
+
+    Args:
+        scaled: (k, horizon); NaN = unknown.
+        doubtful: for `PROBABILITIES`, where the quantiles are read.
+    """
+    at = np.array(origins)
+    inner = np.interp([(1 - level) / 2 for level in LEVELS], PROBABILITIES, doubtful)
+    outer = np.interp([(1 + level) / 2 for level in LEVELS], PROBABILITIES, doubtful)
+    tiny = np.finfo(np.float64).eps
+    beyond: list[FloatArray] = []
+    for row, window in enumerate(scaled):
+        apart = np.abs(at - at[row]) >= scaled.shape[1]
+        others = scaled[apart][np.isfinite(scaled[apart])]
+        if int(apart.sum()) < LEAST_OTHERS or not len(others):
+            continue
+        edges = np.quantile(others, np.concatenate([inner, outer]))
+        low, high = np.minimum(edges[: len(LEVELS)], -tiny), np.maximum(edges[len(LEVELS) :], tiny)
+        mine = window[np.isfinite(window)]
+        beyond.append(np.maximum(mine[:, None] / low, mine[:, None] / high))
+    if len(beyond) < LEAST_TRIED:
+        return tuple(1.0 for _ in LEVELS)
+    pooled = np.concatenate(beyond)
+    found = [float(np.quantile(pooled[:, k], outer[k] - inner[k])) for k in range(len(LEVELS))]
+    return tuple(float(np.clip(one, 1 / STRETCH_REACH, STRETCH_REACH)) for one in found)
+
+
+def _normal_quantiles() -> FloatArray:
+    # The mean absolute value of a standard normal is sqrt(2 / pi): the scale is a mean absolute error.
+    return np.asarray(ndtri(PROBABILITIES) * np.sqrt(np.pi / 2), dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Adapters for the forecasters of other libraries."""

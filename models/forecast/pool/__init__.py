@@ -1,0 +1,1 @@
+"""The pool of fast forecasters: each takes about a millisecond."""

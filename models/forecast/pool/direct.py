@@ -1,0 +1,26 @@
+"""Models that are a plain function of the values, behind the contract."""
+
+from dataclasses import dataclass
+
+from models.forecast.prepared import Prepared, make_ready
+from models.forecast.protocols import Course, FloatArray, History
+
+
+@dataclass(frozen=True, slots=True)
+class FittedDirect:
+    ready: Prepared
+    course: Course
+
+    def predict(self, horizon_steps: int) -> FloatArray:
+        return self.ready.path(self.course, horizon_steps)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectForecaster:
+    """A course that is cheap enough to be computed anew each time."""
+
+    name: str
+    course: Course
+
+    def fit(self, history: History) -> FittedDirect:
+        return FittedDirect(make_ready(history), self.course)

@@ -1,0 +1,49 @@
+"""The default forecaster: the weighted median of the pool."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.forecast.choice.backtest import Backtest
+from models.forecast.choice.combination import combine
+from models.forecast.pool.pool import POOL
+from models.forecast.prepared import Prepared, make_ready
+from models.forecast.protocols import FloatArray, History
+
+
+def paths(ready: Prepared, horizon_steps: int, names: Sequence[str] = tuple(POOL)) -> dict[str, FloatArray]:
+    """The forecast of each model of the pool, on the history's own grid."""
+    return {name: ready.path(POOL[name], horizon_steps) for name in names}
+
+
+def backtest_pool(history: History, *, origins: Sequence[int], horizon_steps: int) -> Backtest:
+    """What the pool would have said at past moments; the history is made ready once for each of them."""
+    told = [paths(make_ready(history.until(at)), horizon_steps) for at in origins]
+    return Backtest(
+        origins=tuple(origins),
+        actual=np.stack([history.values[at : at + horizon_steps] for at in origins]),
+        yhat={name: np.stack([one[name] for one in told]) for name in POOL},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPool:
+    ready: Prepared
+    weights: Mapping[str, float]
+
+    def predict(self, horizon_steps: int) -> FloatArray:
+        return combine(paths(self.ready, horizon_steps, tuple(self.weights)), self.weights)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolForecaster:
+    """Args:
+    weights: model -> share, as selection found it; all alike when it was not asked.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(POOL, 1.0 / len(POOL)))
+    name: str = "pool"
+
+    def fit(self, history: History) -> FittedPool:
+        return FittedPool(make_ready(history), self.weights)

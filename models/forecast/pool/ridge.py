@@ -1,0 +1,123 @@
+"""Ridge regression straight to every step ahead, on the last lags: the best linear forecast, in a millisecond.
+
+Neighbouring windows share all but one of their values, so the products of all lags follow from one another
+and no matrix of windows is ever built.
+
+References:
+    Hoerl, A. E. and Kennard, R. W. (1970). Ridge regression. Technometrics 12(1).
+    Marcellino, M., Stock, J. and Watson, M. (2006). A comparison of direct and iterated multistep AR
+    methods. Journal of Econometrics 135.
+    Toner, W. and Darlow, L. (2024). An analysis of linear time series forecasting models. ICML.
+"""
+
+import numba
+import numpy as np
+from scipy.linalg import solve
+
+from models.forecast.protocols import FloatArray
+
+#: Weight of the ridge, as a share of the mean square of a lag.
+PENALTY = 0.3
+#: A week and a day of hours: the longest habit that lags alone can show.
+LONG_LAGS, SHORT_LAGS = 8, 2
+
+
+def lags_of_last(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
+    """Each step ahead from the lags of a week and a day, all relative to the last value."""
+    season = seasons[0] if seasons else 1
+    lags = min(max(LONG_LAGS * season, 8), len(values) // 3)
+    return _ridge(values, lags, horizon_steps, relative=True)
+
+
+def lags_of_rest(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
+    """The mean course by season, and a ridge on what it leaves."""
+    return _on_rest(values, mean_course(values, seasons), seasons, horizon_steps)
+
+
+def lags_of_robust_rest(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
+    """The median course by season, and a ridge on what it leaves."""
+    return _on_rest(values, median_course(values, seasons), seasons, horizon_steps)
+
+
+def mean_course(values: FloatArray, seasons: tuple[int, ...]) -> FloatArray:
+    """The mean by phase of the short season, plus that of the long one, shrunk; first phase = next value."""
+    n = len(values)
+    short = seasons[0] if seasons else 1
+    phase = (np.arange(n) - n) % short
+    course = np.bincount(phase, values, short) / np.bincount(phase, minlength=short)
+    if len(seasons) < 2 or n < 3 * seasons[-1]:
+        return np.asarray(course, dtype=np.float64)
+    long = seasons[-1]
+    place = (np.arange(n) - n) % long
+    rest = np.bincount(place, values - course[phase], long)
+    # Two weeks of doubt: a week seen three times is not yet a habit.
+    return np.asarray(
+        np.resize(course, long) + rest / (np.bincount(place, minlength=long) + 2.0), dtype=np.float64
+    )
+
+
+def median_course(values: FloatArray, seasons: tuple[int, ...]) -> FloatArray:
+    """The same with medians, over at most two weeks of days."""
+    n = len(values)
+    short = seasons[0] if seasons else 1
+    count = min(n // short, 14)
+    course = np.median(values[n - count * short :].reshape(count, short), axis=0)
+    if len(seasons) < 2 or n < 3 * seasons[-1]:
+        return np.asarray(course, dtype=np.float64)
+    long = seasons[-1]
+    weeks = n // long
+    rest = values - course[(np.arange(n) - n) % short]
+    habit = np.median(rest[n - weeks * long :].reshape(weeks, long), axis=0)
+    return np.asarray(np.resize(course, long) + habit, dtype=np.float64)
+
+
+def _on_rest(
+    values: FloatArray, course: FloatArray, seasons: tuple[int, ...], horizon_steps: int
+) -> FloatArray:
+    n = len(values)
+    rest = values - course[(np.arange(n) - n) % len(course)]
+    season = seasons[0] if seasons else 1
+    lags = min(max(SHORT_LAGS * season, 8), n // 3)
+    return _ridge(rest, lags, horizon_steps, relative=False) + np.resize(course, horizon_steps)
+
+
+def _ridge(values: FloatArray, lags: int, horizon_steps: int, *, relative: bool) -> FloatArray:
+    n = len(values)
+    windows = n - lags - horizon_steps + 1
+    if lags < 1 or windows < 2 or float(np.ptp(values)) == 0.0:
+        return np.full(horizon_steps, values[-1] if relative else float(np.mean(values)))
+    # Centred first: products of large levels would drown what differs.
+    middle = float(np.mean(values)) if relative else 0.0
+    products = _products(values - middle, lags + horizon_steps, windows)
+    past, ahead = products[:lags, :lags], products[:lags, lags:]
+    recent = values[-lags:] - middle
+    if relative:
+        last = lags - 1
+        edge, corner = past[:, last].copy(), past[last, last]
+        ahead = ahead - products[last, lags:][None, :] - edge[:, None] + corner
+        past = past - edge[:, None] - edge[None, :] + corner
+        recent = recent - recent[-1]
+    penalty = PENALTY * float(np.trace(past)) / lags
+    if penalty <= 0:
+        return np.full(horizon_steps, values[-1] if relative else 0.0)
+    past = past + penalty * np.eye(lags)
+    weights = solve(past, ahead, assume_a="pos", check_finite=False, overwrite_a=True)
+    return np.asarray(recent @ weights + (values[-1] if relative else 0.0), dtype=np.float64)
+
+
+@numba.njit(cache=True)
+def _products(values: FloatArray, width: int, windows: int) -> FloatArray:
+    """Sums over all windows of value i times value j, (width, width)."""
+    out = np.empty((width, width))
+    for j in range(width):
+        total = 0.0
+        for t in range(windows):
+            total += values[t] * values[t + j]
+        out[0, j] = total
+        out[j, 0] = total
+    for i in range(1, width):
+        for j in range(i, width):
+            moved = values[i - 1 + windows] * values[j - 1 + windows] - values[i - 1] * values[j - 1]
+            out[i, j] = out[i - 1, j - 1] + moved
+            out[j, i] = out[i, j]
+    return out

@@ -1,0 +1,92 @@
+"""A history made ready once for all fast models, and forecasts taken from an hourly grid to a finer one.
+
+On a 5-minute grid a season has 288 steps and a week 2,016: too many for anything that learns by lag or
+phase, and most of what differs between neighbours is noise. So the course of the day is forecast on 24
+points, and the usual shape inside the hour is put back on.
+
+References:
+    Athanasopoulos, G. et al. (2017). Forecasting with temporal hierarchies. EJOR 262(1).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.forecast.history import prepare
+from models.forecast.protocols import Bounds, Course, FloatArray, History
+
+#: Points of the shortest season that the models see.
+POINTS = 24
+#: The shape inside the coarse steps is the median over so many seasons.
+SHAPE_OVER = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the fast models need of a history.
+
+    Attributes:
+        values: on the own grid, without NaN.
+        coarse: means of `factor` values each, the newest last and whole.
+        seasons: usable ones, in coarse steps.
+        shape: what to add by phase of the own grid; first = next value.
+    """
+
+    values: FloatArray
+    coarse: FloatArray
+    factor: int
+    seasons: tuple[int, ...]
+    shape: FloatArray
+    bounds: Bounds
+
+    def path(self, course: Course, horizon_steps: int) -> FloatArray:
+        """The course's forecast on the own grid, within the bounds."""
+        path = course(self.coarse, self.seasons, -(-horizon_steps // self.factor))
+        if self.factor > 1:
+            centres = np.arange(len(path)) * self.factor + (self.factor - 1) / 2.0
+            # From the middle of the last coarse step that is known, so that the first hour joins on.
+            places = np.concatenate(([-(self.factor + 1) / 2.0], centres))
+            line = np.interp(np.arange(horizon_steps), places, np.concatenate((self.coarse[-1:], path)))
+            path = line + np.resize(self.shape, horizon_steps)
+        return self.bounds.clip(path[:horizon_steps])
+
+
+def make_ready(history: History) -> Prepared:
+    """Fill, tame and coarsen a history.
+
+    Raises:
+        InsufficientDataError: fewer than two values are there.
+    """
+    values = prepare(history)
+    seasons = history.usable_seasons
+    factor = _factor(seasons)
+    whole = len(values) // factor * factor
+    coarse = values if factor == 1 else values[-whole:].reshape(-1, factor).mean(axis=1)
+    bounds = history.bounds
+    if bounds.lower is None and float(values.min()) >= 0:
+        bounds = Bounds(lower=0.0, upper=bounds.upper)
+    return Prepared(
+        values=values,
+        coarse=coarse,
+        factor=factor,
+        seasons=tuple(season // factor for season in seasons),
+        shape=_shape(values, coarse, factor, seasons[0]) if factor > 1 else np.zeros(1),
+        bounds=bounds,
+    )
+
+
+def _factor(seasons: tuple[int, ...]) -> int:
+    """How many steps make a coarse one: 1 unless every season divides into 24 points or a multiple."""
+    if not seasons or seasons[0] < 2 * POINTS:
+        return 1
+    factor = seasons[0] // POINTS
+    return factor if all(season % factor == 0 for season in seasons) else 1
+
+
+def _shape(values: FloatArray, coarse: FloatArray, factor: int, season: int) -> FloatArray:
+    count = min(SHAPE_OVER, len(coarse) * factor // season)
+    fine = values[-count * season :]
+    means = coarse[-count * season // factor :]
+    centres = np.arange(len(means)) * factor + (factor - 1) / 2.0
+    rest = fine - np.interp(np.arange(len(fine)), centres, means)
+    return np.asarray(np.median(rest.reshape(count, season), axis=0), dtype=np.float64)

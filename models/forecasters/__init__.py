@@ -1,1 +1,0 @@
-"""One forecaster a file, named for its algorithm."""

@@ -1,0 +1,1 @@
+"""Versions of models: loading a bundle, comparing it with the champion, promotion."""

@@ -1,0 +1,1 @@
+"""Where signals are built: one file for each kind of signal."""

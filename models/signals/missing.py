@@ -1,0 +1,154 @@
+"""Series that fall silent: one finding a service, however many of its series are gone."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from core.domain import Factor, ModelRef, Shape, Signal, SignalKind, stable_id
+from core.formatting import format_duration
+from models.detect.bundle import DetectorBundle
+from models.detect.filters import clear_baseline
+from models.detect.series_model import SeriesModel
+from models.series.grid import as_utc
+from models.signals.anomaly import severity
+
+#: So many steps without a value are a finding, and never less than this time.
+MISSING_STEPS = 3
+MISSING_S = 600
+#: Series of a service that fall silent within this time fall silent together.
+TOGETHER = timedelta(minutes=30)
+_NAMED_AT_MOST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """One series without values: from when it was due, to when it was back, null while it is not."""
+
+    model: SeriesModel
+    start: datetime
+    back: datetime | None
+
+
+def missing_signals(
+    bundle: DetectorBundle, samples: pl.DataFrame, model: ModelRef | None, *, start: datetime, end: datetime
+) -> list[Signal]:
+    """One signal for each silence that reaches into [start, end), of a series or of several of a service at once.
+
+    Args:
+        samples: from well before `start`, so that the last value before a gap is among them.
+    Returns:
+        Open while a series of it is gone; the factors name the series.
+    """
+    by_service: dict[str, list[_Gap]] = defaultdict(list)
+    for gap in _gaps(bundle, samples, start, end):
+        by_service[gap.model.series.service].append(gap)
+    return [
+        _signal(group, len(_series_of(bundle, service)), end, model)
+        for service, gaps in sorted(by_service.items())
+        for group in _together(gaps)
+    ]
+
+
+def ended_silences(
+    known: Sequence[Signal], found: Sequence[Signal], bundle: DetectorBundle, samples: pl.DataFrame
+) -> list[Signal]:
+    """Known silences, still open, that are over: all of their series have values, and no gap of them is found.
+
+    Without this a silence longer than what is read would stay open for ever: the value before it is out of sight.
+    """
+    going_on = {one.signal_id for one in found}
+    first_seen = {
+        int(key): moment
+        for key, moment in samples.filter(pl.col("value").is_not_null())
+        .group_by("series_id")
+        .agg(pl.col("ts").min())
+        .iter_rows()
+    }
+    ended = []
+    for one in known:
+        if one.kind is not SignalKind.MISSING or one.ended_at is not None or one.signal_id in going_on:
+            continue
+        keys = [one.series_id] if one.series_id is not None else _series_of(bundle, one.service)
+        back = [first_seen.get(key) for key in keys if key in bundle.models]
+        if back and None not in back:
+            latest = max(moment for moment in back if moment is not None)
+            ended.append(replace(one, ended_at=max(latest, one.started_at)))
+    return ended
+
+
+def _series_of(bundle: DetectorBundle, service: str) -> list[int]:
+    return [key for key, one in bundle.models.items() if one.series.service == service]
+
+
+def _gaps(bundle: DetectorBundle, samples: pl.DataFrame, start: datetime, end: datetime) -> list[_Gap]:
+    gaps = []
+    present = samples.filter(pl.col("value").is_not_null()).sort("series_id", "ts")
+    for (key,), mine in present.group_by("series_id", maintain_order=True):
+        one = bundle.models.get(int(key))
+        if one is None:
+            continue
+        longest = max(MISSING_STEPS * one.series.step_s, MISSING_S)
+        seconds = np.append(mine["ts"].dt.epoch("s").to_numpy(), int(end.timestamp()))
+        for i in np.flatnonzero(np.diff(seconds) > longest):
+            back = as_utc(seconds[i + 1])
+            if back >= start:
+                due = as_utc(seconds[i]) + timedelta(seconds=one.series.step_s)
+                gaps.append(_Gap(one, due, None if i == seconds.size - 2 else back))
+    return gaps
+
+
+def _together(gaps: Sequence[_Gap]) -> list[list[_Gap]]:
+    groups: list[list[_Gap]] = []
+    for gap in sorted(gaps, key=lambda gap: (gap.start, gap.model.series.name)):
+        if groups and gap.start - groups[-1][0].start <= TOGETHER:
+            groups[-1].append(gap)
+        else:
+            groups.append([gap])
+    return groups
+
+
+def _signal(gaps: Sequence[_Gap], of: int, end: datetime, model: ModelRef | None) -> Signal:
+    """The signal of one silence; a single series is named as such, several only by their service."""
+    first = gaps[0]
+    series = first.model.series
+    alone = len(gaps) == 1
+    back = None if any(gap.back is None for gap in gaps) else max(gap.back for gap in gaps if gap.back)
+    lasted = format_duration(((back or end) - first.start).total_seconds())
+    who = series.name if alone else f"{series.service}: {len(gaps)} of {of} series"
+    gates = (clear_baseline(max(float(gap.model.baselines.days[gap.model.row]) for gap in gaps)),)
+    subject = str(series.series_id) if alone else series.service
+    return Signal(
+        signal_id=stable_id(series.tenant, SignalKind.MISSING, subject, first.start.isoformat()),
+        tenant=series.tenant,
+        kind=SignalKind.MISSING,
+        service=series.service,
+        started_at=first.start,
+        ended_at=back,
+        summary=f"{who}: no values for {lasted}" + ("" if back else ", and still none"),
+        severity=severity(gates, crossed=False),
+        metric=series.metric if alone else None,
+        series_id=series.series_id if alone else None,
+        labels=series.labels if alone else {},
+        unit=series.unit if alone else "",
+        shape=Shape.MISSING,
+        gates=gates,
+        factors=() if alone else _named(gaps),
+        model=model,
+    )
+
+
+def _named(gaps: Sequence[_Gap]) -> tuple[Factor, ...]:
+    share = 1.0 / len(gaps)
+    return tuple(
+        Factor(
+            name=gap.model.series.name,
+            value=None,
+            contribution=share,
+            text=f"{gap.model.series.metric}: no values since {gap.start:%H:%M}",
+        )
+        for gap in gaps[:_NAMED_AT_MOST]
+    )

@@ -1,0 +1,74 @@
+"""A breach as an SRE would say it: "disk of orders-db is full in 4 h 10 min, between 3 h and 6 h"."""
+
+from datetime import datetime
+
+from core.domain import Breach, Series
+from core.formatting import format_duration, format_value, format_when
+from models.breach.cascade import KnockOn
+from models.breach.growth_and_paths import Growth
+from models.series.thresholds import is_upward
+
+#: A share of the present growth that nobody would call a growth of its own.
+NOTHING = 0.01
+
+
+def what_happens(series: Series, *, upward: bool = True) -> str:
+    """`disk of orders-db is full`, `latency p99 of cart passes 250 ms`.
+
+    >>> what_happens(Series(tenant="t", service="db", metric="disk_used_bytes", unit="bytes", limit=1e9))
+    'disk of db is full'
+    """
+    metric, suffixes = series.metric, ("_seconds", "_bytes", "_total", "_ratio", "_used")
+    for suffix in suffixes:
+        metric = metric.removesuffix(suffix)
+    name = metric.replace("_", " ")
+    if upward and series.slo_threshold is None:
+        word = "is full" if series.unit == "bytes" else "reaches its limit"
+        return f"{name} of {series.service} {word}"
+    verb = "passes" if upward else "falls below"
+    return f"{name} of {series.service} {verb} {format_value(series.threshold or 0.0, series.unit)}"
+
+
+def say(series: Series, breach: Breach, growth: Growth | None, *, at: datetime, upward: bool = True) -> str:
+    """One sentence for the alert; `at` is the present."""
+    what = what_happens(series, upward=upward)
+    if breach.when is None:
+        return f"{what}: not within {format_duration(breach.horizon_s)}"
+    text = f"{what} {format_when(breach.when, at)}"
+    # Growth away from the threshold is no reason for a breach, and would only puzzle the reader.
+    if growth is not None and growth.weight > 0 and (growth.per_hour > 0) == upward:
+        verb = "grew" if growth.per_hour > 0 else "fell"
+        text += (
+            f"; it {verb} {format_value(abs(growth.per_hour), series.unit)}/h over the last "
+            f"{format_duration(growth.span_s)}; usual: {usual_pace(growth, series.unit)}"
+        )
+    return text
+
+
+def say_follows(series: Series, found: KnockOn, *, at: datetime, upward: bool = True) -> str:
+    """That it breaches because something else does."""
+    what = what_happens(series, upward=upward)
+    if found.breach.when is not None:
+        what += f" {format_when(found.breach.when, at)}"
+    cause, habit = what_happens(found.cause, upward=is_upward(found.cause)), found.habit
+    where = "before" if habit.own else "elsewhere"
+    return f"{what}, because {cause}, as {habit.followed} of {habit.causes} times {where}"
+
+
+def usual_pace(growth: Growth, unit: str) -> str:
+    """What it usually does in an hour; next to nothing of the growth is said to be nothing, not 1.4e-05."""
+    if abs(growth.usual_per_hour) < NOTHING * abs(growth.per_hour):
+        return "none"
+    return f"{format_value(growth.usual_per_hour, unit)}/h"
+
+
+def say_over(series: Series, level: float, *, upward: bool = True) -> str:
+    """That it is not about to happen, because it has."""
+    side = "over" if upward else "under"
+    threshold = format_value(series.threshold or 0.0, series.unit)
+    return f"{series.name} is {side} its threshold already: {format_value(level, series.unit)} of {threshold}"
+
+
+def say_taken_back(series: Series, horizon_s: int) -> str:
+    """That an alert no longer holds."""
+    return f"Taken back: {what_happens(series)} is no longer expected within {format_duration(horizon_s)}"

@@ -1,0 +1,82 @@
+"""A signal in one line, as one says it to a colleague. Pure: what is `now` is an argument."""
+
+from datetime import datetime
+
+from core.domain import Signal, SignalKind
+from core.formatting import format_duration, format_value, format_when
+
+#: What it is called when a resource with such a word in its metric's name reaches its limit.
+_ENDS = {
+    "disk": "disk full",
+    "filesystem": "disk full",
+    "inode": "inodes used up",
+    "memory": "memory used up",
+    "mem_": "memory used up",
+    "pool": "pool used up",
+    "conn": "connections used up",
+    "queue": "queue full",
+    "descriptor": "file descriptors used up",
+    "fds": "file descriptors used up",
+}
+
+
+def describe(signal: Signal, now: datetime) -> str:
+    """What is about to happen, or does, and when, seen from `now`.
+
+    `checkout: disk full in 4 h 10 min, between 3 h and 6 h`. A signal's own `summary` was true when it
+    was made; this is true when it is read.
+    """
+    match signal.kind:
+        case SignalKind.BREACH:
+            text = _breach(signal, now)
+        case SignalKind.FAILURE_RISK:
+            text = _risk(signal, now)
+        case SignalKind.ANOMALY:
+            text = _anomaly(signal, now)
+        case SignalKind.MISSING:
+            text = f"{signal.metric or 'metrics'} silent {_lasting(signal, now)}"
+    return f"{signal.service}: {text}" if text else signal.summary
+
+
+def _breach(signal: Signal, now: datetime) -> str:
+    breach, metric = signal.breach, signal.metric or ""
+    if breach is None:
+        return ""
+    what = next((end for word, end in _ENDS.items() if word in metric.lower()), None)
+    what = what or f"{metric} reaches {format_value(breach.threshold, signal.unit)}"
+    if signal.ended_at is not None:
+        return f"{what} no longer expected"
+    if breach.when is not None:
+        return f"{what} {format_when(breach.when, now)}"
+    return f"{what} within {format_duration(breach.horizon_s)} with {breach.probability:.0%}"
+
+
+def _risk(signal: Signal, now: datetime) -> str:
+    risk = signal.risk
+    if risk is None:
+        return ""
+    what = risk.likely_type.replace("_", " ") if risk.likely_type else "failure"
+    if signal.ended_at is not None:
+        return f"{what} no longer expected"
+    horizon_s, probability = max(risk.probability_by_horizon_s.items(), default=(0, 0.0))
+    sure = f"{probability:.0%} within {format_duration(horizon_s)}" if horizon_s else ""
+    if risk.when is None:
+        return f"{what} likely" + (f", {sure}" if sure else "")
+    return f"{what} {format_when(risk.when, now)}" + (f" ({sure})" if sure else "")
+
+
+def _anomaly(signal: Signal, now: datetime) -> str:
+    if signal.value is None:
+        return ""
+    text = f"{signal.metric or 'value'} at {format_value(signal.value, signal.unit)}"
+    if signal.band is not None:
+        lower, upper = (format_value(edge, signal.unit) for edge in (signal.band.lower, signal.band.upper))
+        text += f", expected {lower} to {upper}"
+    if signal.deviation_sigma is not None:
+        text += f" ({abs(signal.deviation_sigma):.1f} sigma)"
+    return f"{text}, {_lasting(signal, now)}"
+
+
+def _lasting(signal: Signal, now: datetime) -> str:
+    lasted = format_duration(((signal.ended_at or now) - signal.started_at).total_seconds())
+    return f"for {lasted}" if signal.ended_at is None else f"for {lasted}, over"

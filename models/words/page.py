@@ -1,0 +1,96 @@
+"""One signal as a page for a person: what, since when, how far out, when it ends badly, why, who says so."""
+
+from collections.abc import Iterator
+
+from core.domain import Band, DetectorView, FailureRisk, GateResult, Series, Signal
+from core.formatting import format_moment, format_odds, format_time_range, format_value
+from models.causes.incidents import RELATED
+
+_FACTORS_AT_MOST = 4
+
+
+def signal_page(signal: Signal) -> dict[str, tuple[str, ...]]:
+    """Name -> lines, in the order of reading; what the signal does not have is left out."""
+    return {name: lines for name, lines in _parts(signal) if lines}
+
+
+def _parts(signal: Signal) -> Iterator[tuple[str, tuple[str, ...]]]:
+    unit, breach, risk = signal.unit, signal.breach, signal.risk
+    shape = f", {spaced(signal.shape)}" if signal.shape else ""
+    yield "what", (f"{signal.severity} {spaced(signal.kind)}{shape}",)
+    yield "where", (_where(signal),)
+    until = "open" if signal.ended_at is None else f"until {format_moment(signal.ended_at)}"
+    yield "since", (f"{format_moment(signal.started_at)}, {until}",)
+    if signal.value is not None:
+        yield "value", (format_value(signal.value, unit),)
+    if signal.band is not None:
+        yield "expected", (_band(signal.band, unit),)
+    if signal.deviation_sigma is not None:
+        yield "deviation", (f"{signal.deviation_sigma:.1f} sigma",)
+    if signal.score is not None:
+        yield "score", (_score(signal.score, signal.p_value),)
+    if breach is not None:
+        odds = format_odds({**breach.probability_by_horizon_s, breach.horizon_s: breach.probability})
+        yield "passes", (f"{format_value(breach.threshold, unit)}: {odds}",)
+    if risk is not None:
+        yield "fails", (risk_in_words(risk),)
+    when = (breach and breach.when) or (risk and risk.when)
+    if when:
+        yield "when", (format_time_range(when),)
+    yield "why", tuple(reasons(signal))
+    yield "gates", tuple(_gate(gate) for gate in signal.gates)
+    yield "detectors", tuple(f"{view.detector} {_view(view)}" for view in signal.detectors)
+    for name, address in signal.links.items():
+        yield name, (address,)
+    yield "id", (signal.signal_id,)
+
+
+def reasons(signal: Signal) -> list[str]:
+    """Why: what contributes most, what else belongs to the trouble, what was changed nearby, who says so."""
+    own = [factor for factor in signal.factors if factor.name != RELATED]
+    own = own or list(signal.risk.factors if signal.risk else ())
+    weightiest = sorted(own, key=lambda factor: -abs(factor.contribution))[:_FACTORS_AT_MOST]
+    related = [factor for factor in signal.factors if factor.name == RELATED]
+    lines = [factor.text or factor.name for factor in weightiest + related]
+    for event in signal.nearby_events:
+        name = event.title or f"{event.service} {event.version}".strip()
+        lines.append(f"{event.kind.replace('_', ' ')} at {event.at:%H:%M} UTC: {name}")
+    if signal.model is not None:
+        lines.append(f"by {signal.model.name} version {signal.model.version}, run {signal.model.run_id}")
+    return lines
+
+
+def risk_in_words(risk: FailureRisk) -> str:
+    """`3% within 3 h, 57% within 6 h, likely disk full`."""
+    likely = f", likely {spaced(risk.likely_type)}" if risk.likely_type else ""
+    return format_odds(risk.probability_by_horizon_s) + likely
+
+
+def spaced(name: object) -> str:
+    """A name of the code as people write it."""
+    return str(name).replace("_", " ")
+
+
+def _where(signal: Signal) -> str:
+    if signal.metric is None:
+        return signal.service
+    return Series(
+        tenant=signal.tenant, service=signal.service, metric=signal.metric, labels=signal.labels
+    ).name
+
+
+def _band(band: Band, unit: str) -> str:
+    expected, low, high = (format_value(edge, unit) for edge in (band.expected, band.lower, band.upper))
+    return f"{expected}, {band.level:.0%} between {low} and {high}"
+
+
+def _gate(gate: GateResult) -> str:
+    return f"{spaced(gate.gate)} {'passed' if gate.passed else 'stopped it'}: {gate.reason}"
+
+
+def _view(view: DetectorView) -> str:
+    return "could not score" if view.score is None else _score(view.score, view.p_value)
+
+
+def _score(score: float, p_value: float | None) -> str:
+    return f"{score:.2f}" if p_value is None else f"{score:.2f}, p = {p_value:.2g}"

@@ -1,0 +1,1 @@
+"""Benchmarks: the product's own models on public data sets."""

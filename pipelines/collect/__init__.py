@@ -1,0 +1,1 @@
+"""Collect: read sources, validate, and store."""

@@ -1,0 +1,1 @@
+"""Learn: baselines, features, training, evaluation and promotion."""

@@ -1,0 +1,125 @@
+"""The nightly baselines: learned from 30 days, published as one version."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from core.domain import EventKind, Series
+from models.baseline.baselines import Fitted, fit_baselines
+from models.baseline.seasons import NONE, SEASONALITY, WEEKLY
+from models.series.clock import clocks
+from models.series.grid import DAY_S, MONDAY_OFFSET_S, WEEK_S, IntArray, as_utc, exclusion_mask, grids
+from pipelines.common.progress import Progress, silent
+from pipelines.learn.learning_window import read_window
+from pipelines.stores.baselines import BASELINE_ROWS
+
+if TYPE_CHECKING:
+    from pipelines.wiring import Platform
+
+#: With less history the note says how wide the band had to be.
+SHORT_DAYS = 14
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineReport:
+    """One published version.
+
+    Attributes:
+        series: how many have a baseline; skipped: how many had no samples in the window.
+        seasonal: how many have a daily or weekly season.
+        shifts: lasting changes of level found; explained: those that follow a deploy.
+    """
+
+    version: int
+    window_start: datetime
+    window_end: datetime
+    series: int
+    skipped: int
+    seasonal: int
+    shifts: int
+    explained: int
+
+
+def build_baselines(
+    platform: "Platform", *, at: datetime | None = None, progress: Progress = silent
+) -> BaselineReport:
+    """Learn the baselines of all series and publish them together, or not at all.
+
+    Raises:
+        InsufficientDataError: there are no samples.
+    """
+    window = read_window(platform, at=at)
+    known = {one.series_id: one for one in window.series}
+    deploys = {
+        key: [int(event.at.timestamp()) for event in window.events
+              if event.kind is EventKind.DEPLOY and event.service in (one.service, "*")]
+        for key, one in known.items()
+    }  # fmt: skip
+    frames, shifts, explained, done = [], 0, 0, 0
+    for clock, members in clocks(window.series, window.events, platform.settings.time_zone).items():
+        for grid in grids(window.samples, {one.series_id: one.step_s for one in members}):
+            progress("baselines", done, len(known))
+            excluded = exclusion_mask(grid, window.series, window.exclusions)
+            fitted = fit_baselines(grid, excluded=excluded, deploys_s=deploys, clock=clock)
+            frames.append(baseline_rows(fitted, known))
+            shifts += sum(map(len, fitted.shifts))
+            explained += sum(one.deploy_s is not None for row in fitted.shifts for one in row)
+            done += len(grid.series_ids)
+    progress("baselines", len(known), len(known))
+    rows = pl.concat(frames) if frames else pl.DataFrame(schema=BASELINE_ROWS)
+    version = platform.store.baselines.publish(
+        rows, window_start=window.start, window_end=window.end, model=None
+    )
+    return BaselineReport(
+        version=version,
+        window_start=window.start,
+        window_end=window.end,
+        series=rows.height,
+        skipped=len(known) - rows.height,
+        seasonal=rows.filter(pl.col("seasonality") != SEASONALITY[NONE]).height,
+        shifts=shifts,
+        explained=explained,
+    )
+
+
+def baseline_rows(fitted: Fitted, series: dict[int, Series]) -> pl.DataFrame:
+    """`BASELINE_ROWS` of each series; those without a single value are left out."""
+    table = fitted.baselines
+    rows = []
+    for row, key in enumerate(table.series_ids):
+        if table.count[row] == 0:
+            continue
+        season = int(table.seasonality[row])
+        period_s = WEEK_S if season == WEEKLY else DAY_S
+        slot_s = period_s if season == NONE else table.slot_s
+        times_s = next_times_s(table.end_s, period_s, slot_s)
+        expected = table.level[row] + table.season(row, times_s)
+        scale = table.scale_at(row, times_s) if season != NONE else table.scale[row].max(keepdims=True)
+        lower, upper = table.edges(row, expected, scale)
+        rows.append((
+            int(key), int(table.count[row]), table.mean[row], table.std[row], table.percentiles[row].tolist(),
+            SEASONALITY[season], [as_utc(shift.at_s) for shift in fitted.shifts[row]], expected.tolist(),
+            int(slot_s), lower.tolist(), upper.tolist(), note(float(table.days[row]), season),
+        ))  # fmt: skip
+    return pl.DataFrame(rows, schema=BASELINE_ROWS, orient="row")
+
+
+def next_times_s(end_s: int, period_s: int, slot_s: int) -> IntArray:
+    """When each slot of the period comes next after `end_s`; slot 0 is Monday (or any day) 00:00 UTC, as stored.
+
+    So the profile is that of the coming days, with the clock and the holidays that they will have.
+    """
+    first = (end_s + MONDAY_OFFSET_S) // period_s * period_s - MONDAY_OFFSET_S
+    times_s = np.arange(first, first + period_s, slot_s, dtype=np.int64)
+    return np.where(times_s + slot_s <= end_s, times_s + period_s, times_s)
+
+
+def note(days: float, season: int) -> str:
+    """What a reader of the band must know: how little it was learned from."""
+    if days >= SHORT_DAYS:
+        return ""
+    learned = {NONE: "no season yet", 1: "hour of the day only"}.get(season, "")
+    return f"learned from {days:.1f} days, {learned}; the band is wide accordingly".replace(", ;", ";")

@@ -1,0 +1,61 @@
+"""Entries of a bundle on the local disk while a night runs, so that its memory does not grow with the fleet."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from models.forecast.entry import Entry
+from models.forecast.files import PART, part_files, read_part
+
+
+class Spool(Mapping[str, bytes]):
+    """The files of a bundle's parts, written as entries come and read when they are asked for.
+
+    Args:
+        folder: is made, and belongs to the caller.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._waiting: list[Entry] = []
+        self.parts, self.count = 0, 0
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Take entries; a part is written as soon as it is full."""
+        before = len(self._waiting)
+        self._waiting += entries
+        self.count += len(self._waiting) - before
+        while len(self._waiting) >= PART:
+            self._write(PART)
+
+    def close(self) -> None:
+        """Write what is left; until then it cannot be read."""
+        if self._waiting:
+            self._write(PART)
+
+    def entries(self) -> Iterator[Entry]:
+        """All of them in the order in which they came, one part in memory at a time."""
+        for number in range(self.parts):
+            yield from read_part(number, self)
+
+    def keep(self, files: Mapping[str, bytes]) -> None:
+        """Put further files of the bundle beside the parts."""
+        for name, content in files.items():
+            (self._folder / name).write_bytes(content)
+
+    def _write(self, count: int) -> None:
+        part, self._waiting = self._waiting[:count], self._waiting[count:]
+        self.keep(part_files(self.parts, part))
+        self.parts += 1
+
+    def __getitem__(self, name: str) -> bytes:
+        path = self._folder / name
+        if not path.is_file():
+            raise KeyError(name)
+        return path.read_bytes()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(path.name for path in self._folder.iterdir()))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -1,0 +1,101 @@
+"""What the nightly steps learn from: a window of history, and what to leave out of it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from core.domain import Event, EventKind, Series, Signal, SignalKind
+from core.errors import InsufficientDataError
+from core.frames import EXCLUSIONS
+from models.series.maintenance import MAINTENANCE_LASTS
+
+if TYPE_CHECKING:
+    from pipelines.wiring import Platform
+
+WINDOW = timedelta(days=30)
+#: What leads up to an incident is not normal either, and its echo lasts a while after the end.
+BEFORE_INCIDENT = timedelta(hours=12)
+AFTER_INCIDENT = timedelta(hours=1)
+#: A confirmed anomaly was measured to its last value; one usual step may have been under way.
+AFTER_CONFIRMED = timedelta(minutes=5)
+_MOST_SIGNALS = 100_000
+#: A model may stay in use so long that it must know the holidays of this time ahead.
+CALENDAR_AHEAD = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningWindow:
+    """History up to `end`, with the spans that nothing may be learned from; the events hold holidays to come too."""
+
+    start: datetime
+    end: datetime
+    series: tuple[Series, ...]
+    samples: pl.DataFrame
+    exclusions: pl.DataFrame
+    events: tuple[Event, ...]
+
+
+def read_window(platform: "Platform", *, at: datetime | None = None) -> LearningWindow:
+    """The 30 days before `at`; by default before now, or before the end of the data where it is older.
+
+    Raises:
+        InsufficientDataError: there are no samples at all.
+    """
+    span = platform.store.samples.span()
+    if span is None:
+        raise InsufficientDataError("there are no samples yet; ingest some first")
+    end = at or min(platform.clock.now(), span[1] + timedelta(seconds=1))
+    start = end - WINDOW
+    return LearningWindow(
+        start=start,
+        end=end,
+        series=tuple(platform.store.series.find()),
+        samples=platform.store.samples.read(start, end),
+        exclusions=read_exclusions(platform, start, end, known_at=at),
+        events=(*platform.store.events.between(start, end), *holidays_to_come(platform, end)),
+    )
+
+
+def holidays_to_come(platform: "Platform", end: datetime) -> list[Event]:
+    """What the calendar says of the time after `end`: known long before, and needed to expect a holiday."""
+    coming = platform.store.events.between(end, end + CALENDAR_AHEAD)
+    return [event for event in coming if event.kind is EventKind.HOLIDAY and event.at >= end]
+
+
+def read_exclusions(
+    platform: "Platform", start: datetime, end: datetime, *, known_at: datetime | None = None
+) -> pl.DataFrame:
+    """Maintenance, incidents and confirmed anomalies that touch the span, as `core.frames.EXCLUSIONS`.
+
+    Only what was known at `end` counts: an incident that began later leaves its run-up in.
+
+    Args:
+        known_at: what people said of anomalies later than this is not known yet; null: now.
+    """
+    rows = [
+        (event.service, event.at, event.until or event.at + MAINTENANCE_LASTS)
+        for event in platform.store.events.between(start, end)
+        if event.kind is EventKind.MAINTENANCE
+    ]
+    rows += [
+        (incident.service, incident.start - BEFORE_INCIDENT, (incident.end or end) + AFTER_INCIDENT)
+        for incident in platform.store.incidents.between(start, end)
+        if incident.start < end
+    ]
+    rows += [
+        (signal.service, signal.started_at, (signal.ended_at or end) + AFTER_CONFIRMED)
+        for signal in _confirmed(platform, start, known_at or platform.clock.now())
+        if signal.started_at < end
+    ]
+    return pl.DataFrame(rows, schema=dict(EXCLUSIONS), orient="row")
+
+
+def _confirmed(platform: "Platform", start: datetime, known_at: datetime) -> list[Signal]:
+    """Anomalies since `start` that a person called true; the last word on each counts."""
+    said = {one.subject_id: one.accepted for one in platform.store.feedback.list() if one.at <= known_at}
+    if not any(said.values()):
+        return []
+    found = platform.store.signals.find(kind=SignalKind.ANOMALY, since=start, limit=_MOST_SIGNALS)
+    return [signal for signal in found if said.get(signal.signal_id, False)]

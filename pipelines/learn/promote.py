@@ -1,0 +1,74 @@
+"""Make challengers champions where the gate lets them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from core.domain import ModelRef
+from core.errors import NotFoundError
+from models.lifecycle.promotion import Criterion, Decision, decide
+from pipelines.common.progress import Progress, silent
+from pipelines.wiring import Platform
+
+#: What decides for each kind; every training run measures it on data that it did not learn from.
+CRITERIA = {
+    "detector": Criterion("calibration_error", higher_is_better=False, tolerance=0.25),
+    "forecaster": Criterion("relative_error", higher_is_better=False),
+    "failure": Criterion("average_precision_3h", higher_is_better=True),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindPromotion:
+    """What became of one kind's challenger; null where there is none or it is the champion already."""
+
+    challenger: ModelRef | None
+    promoted: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionReport:
+    by_kind: Mapping[str, KindPromotion]
+
+
+def promote(
+    platform: Platform,
+    *,
+    kinds: Sequence[str] | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> PromotionReport:
+    """Point `champion` at the challenger of each kind that passes; the service picks it up by itself.
+
+    Raises:
+        NotFoundError: there is no such kind.
+    """
+    wanted = tuple(kinds or CRITERIA)
+    for kind in wanted:
+        if kind not in CRITERIA:
+            raise NotFoundError(f"no model kind {kind!r}; there are {', '.join(CRITERIA)}")
+    made = {}
+    for done, kind in enumerate(wanted):
+        progress("promotion", done, len(wanted))
+        made[kind] = _promote_kind(platform, kind, force=force)
+    progress("promotion", len(wanted), len(wanted))
+    return PromotionReport(by_kind=made)
+
+
+def _promote_kind(platform: Platform, kind: str, *, force: bool) -> KindPromotion:
+    registry = platform.registry
+    challenger, champion = registry.resolve(kind, "challenger"), registry.resolve(kind, "champion")
+    if challenger is None:
+        return KindPromotion(challenger=None, promoted=False, reason="nothing is trained yet")
+    if challenger == champion:
+        return KindPromotion(challenger=None, promoted=False, reason="the challenger is the champion already")
+    decision = decide(
+        CRITERIA[kind],
+        registry.metrics(challenger),
+        None if champion is None else registry.metrics(champion),
+    )
+    if force and not decision.promote:
+        decision = Decision(True, f"by force, although {decision.reason}")
+    if decision.promote:
+        registry.promote(challenger)
+    return KindPromotion(challenger=challenger, promoted=decision.promote, reason=decision.reason)

@@ -1,0 +1,102 @@
+"""Train failure prediction on what Feast knew at each past moment, and register it."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from core.domain import DEFAULT_STEP_S, service_id
+from core.errors import InsufficientDataError
+from core.ports import Attempt, Training
+from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
+from features.leakage import check_training_set
+from models.failure import fit_failure, incident_frame, label
+from models.failure.balance import Trial
+from models.failure.judging import judged_forward
+from pipelines.common.progress import Progress, silent
+from pipelines.learn.features import EVERY_S, HISTORY, newest_moment
+from pipelines.learn.report import TrainReport
+from pipelines.plots.failure import failure_plots
+
+if TYPE_CHECKING:
+    from pipelines.wiring import Platform
+
+KIND = "failure"
+#: One moment an hour of each service is learned from.
+CADENCE_S = 2 * EVERY_S
+
+
+def train_failure(
+    platform: "Platform", *, at: datetime | None = None, progress: Progress = silent
+) -> TrainReport:
+    """Learn from the features and incidents of the 60 days before `at` and register the bundle as challenger.
+
+    Its metrics are those of a model made from the first part of that time, judged on the rest.
+
+    Raises:
+        InsufficientDataError: there are no features yet.
+        LeakageError: a feature knows what came next.
+    """
+    progress("failure", 0, 4)
+    now = newest_moment(platform, at)
+    frame = training_set(platform, now)
+    progress("failure", 1, 4)
+    check_training_set(frame, FEATURE_NAMES)
+    seed, budget = platform.settings.seed, platform.settings.alert_budget_per_week
+    metrics = judged_forward(frame, FEATURE_NAMES, seed=seed, budget_per_week=budget, shared=RESOURCE_BLIND)
+    progress("failure", 2, 4)
+    bundle, report = fit_failure(
+        frame, FEATURE_NAMES, seed=seed, budget_per_week=budget, shared=RESOURCE_BLIND
+    )
+    progress("failure", 3, 4)
+    services = frame.get_column("service_id").n_unique()
+    start = frame.select(pl.col("ts").min()).item()
+    ref = platform.registry.register(
+        KIND,
+        bundle.to_files(),
+        Training(
+            window_start=start,
+            window_end=now,
+            seed=seed,
+            params=report.params | {"features": len(FEATURE_NAMES), "rows": frame.height},
+            metrics=metrics | {"failures": float(report.failures)},
+            tags={"notes": "; ".join(report.notes)} if report.notes else {},
+            attempts=[_attempt(number, trial) for number, trial in enumerate(report.trials)],
+            documents=failure_plots(bundle, frame.filter("usable"), seed=seed),
+        ),
+    )
+    progress("failure", 4, 4)
+    skipped = {"failure": "; ".join(report.notes)} if report.notes else {}
+    return TrainReport(model=ref, trained=services, skipped=skipped, metrics=metrics)
+
+
+def _attempt(place: int, trial: Trial) -> Attempt:
+    """A candidate of the search; the first is the one that was chosen."""
+    candidate = trial.candidate
+    return Attempt(
+        name=f"{place + 1}. {candidate.balance}" + (" (chosen)" if place == 0 else ""),
+        params={**candidate.params, "balance": candidate.balance},
+        metrics={"average_precision": trial.average_precision},
+    )
+
+
+def training_set(platform: "Platform", now: datetime) -> pl.DataFrame:
+    """Past moments with their features as they were known then, and what came after them, as known at `now`.
+
+    Raises:
+        InsufficientDataError: there are no features yet.
+    """
+    span = platform.store.samples.span()
+    if span is None:
+        raise InsufficientDataError("there are no samples yet; ingest some first")
+    start = newest_moment(platform, max(now - HISTORY, span[0]))
+    services = sorted({one.service for one in platform.store.series.find()})
+    times = pl.datetime_range(start, now, timedelta(seconds=DEFAULT_STEP_S), time_unit="us", eager=True)
+    moments = times.filter(times.dt.epoch("s") % CADENCE_S == 0).alias("ts").to_frame()
+    ids = pl.DataFrame({"service_id": [service_id(platform.tenant, service) for service in services]})
+    known = platform.features.training_frame(ids.join(moments, how="cross"), FEATURE_NAMES)
+    known = known.filter(pl.any_horizontal(pl.col(FEATURE_NAMES).is_not_null()))
+    if known.is_empty():
+        raise InsufficientDataError("there are no features yet; run `forewarn features build` first")
+    incidents = platform.store.incidents.between(start, now + timedelta(seconds=1))
+    return label(known, incident_frame(incidents), known_until=now)

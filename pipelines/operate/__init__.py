@@ -1,0 +1,1 @@
+"""Operate: status, API keys and retention."""

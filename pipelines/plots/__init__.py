@@ -1,0 +1,1 @@
+"""Plots for reports, notebooks and model versions."""

@@ -1,0 +1,58 @@
+"""The picture of a breach that was said, as it looked at a moment: read again from the samples, never stored."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.domain import Signal, SignalKind
+from core.errors import InputError
+from pipelines.common.present import present
+from pipelines.common.progress import Progress, silent
+from pipelines.plots.breach_and_capacity import plot_breach, save
+from pipelines.watch.forecast import load_forecasters, look, read_recent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pipelines.wiring import Platform
+
+
+def plot_signal(platform: "Platform", signal: Signal, *, at: datetime | None = None) -> "Figure":
+    """History, band, fan, limit and the range of one breach signal.
+
+    Args:
+        at: the moment to look from; null: the present, or when it was raised if it is over.
+    Raises:
+        InputError: the signal is not of a breach.
+        UnknownSeriesError: the forecasters do not know its series.
+        ModelUnavailableError: no forecasters were trained yet.
+        ConfigurationError: matplotlib is not installed.
+    """
+    if signal.kind is not SignalKind.BREACH or signal.series_id is None:
+        raise InputError(f"only a breach has a plot; signal {signal.signal_id} is of kind {signal.kind}")
+    _, bundle = load_forecasters(platform)
+    entry = bundle.entry(signal.series_id)
+    now = at or (present(platform) if signal.ended_at is None else signal.started_at)
+    recent = read_recent(platform, bundle, [signal.series_id], now)
+    prediction, outlook = look(bundle, entry.series, recent, now)
+    if outlook is None:
+        raise InputError(f"{entry.series.name} has no threshold any more")
+    when = (signal.breach or outlook.breach).when
+    return plot_breach(entry.series, bundle.present(entry, recent, now), prediction, outlook, when)
+
+
+def save_plots(
+    platform: "Platform",
+    signals: Sequence[Signal],
+    folder: Path,
+    *,
+    at: datetime | None = None,
+    progress: Progress = silent,
+) -> list[Path]:
+    """A PNG for each breach signal, called by its id; returns the files."""
+    files: list[Path] = []
+    for signal in signals:
+        files.append(save(plot_signal(platform, signal, at=at), folder / f"{signal.signal_id}.png"))
+        progress("plots", len(files), len(signals))
+    return files

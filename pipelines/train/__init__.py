@@ -1,1 +1,0 @@
-"""Training: one file a kind of model; each ends with a version in the registry."""

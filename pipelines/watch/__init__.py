@@ -1,0 +1,1 @@
+"""Watch: detect, forecast, predict failures, diagnose and deliver."""

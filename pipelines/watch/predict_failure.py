@@ -1,0 +1,167 @@
+"""Predict failures from the newest features, and turn risks over the budget's threshold into signals."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from core.domain import (
+    Event,
+    EventKind,
+    FailureRisk,
+    ModelRef,
+    Severity,
+    Signal,
+    SignalKind,
+    service_id,
+    stable_id,
+)
+from features.catalog import FEATURE_NAMES
+from models.failure import FailureBundle
+from models.failure.alarms import RELEASE_SHARE
+from pipelines.common.progress import Progress, silent
+from pipelines.learn.features import build_features, materialize, newest_moment
+from pipelines.learn.train_failure import KIND
+
+if TYPE_CHECKING:
+    from pipelines.wiring import Platform
+
+#: A signal is critical from this probability on, if the failure is near.
+CRITICAL_FROM = 0.8
+#: Deploys and config changes this long before a signal are told with it.
+NEARBY = timedelta(hours=6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictReport:
+    """What was said of the services at one moment.
+
+    Attributes:
+        risks: service -> its risk, the most endangered first.
+        signals: those that are open now.
+        new, updated, taken_back: what became of signals.
+    """
+
+    at: datetime
+    model: ModelRef
+    risks: Mapping[str, FailureRisk]
+    signals: tuple[Signal, ...]
+    new: int
+    updated: int
+    taken_back: int
+
+
+def predict_failure(
+    platform: "Platform", *, at: datetime | None = None, progress: Progress = silent
+) -> PredictReport:
+    """Ask the champion about every service now; store, update and take back signals. The same moment twice is one.
+
+    Raises:
+        ModelUnavailableError: no failure model is champion yet.
+        InsufficientDataError: there are no samples.
+    """
+    ref, files = platform.registry.load(KIND)
+    bundle = FailureBundle.from_files(files)
+    now = newest_moment(platform, at)
+    services = sorted({one.service for one in platform.store.series.find()})
+    features = _online(platform, services, now, progress)
+    progress("risks", 0, len(services))
+    risks = dict(zip(services, bundle.predict(features), strict=True))
+    open_now = {
+        signal.service: signal
+        for signal in reversed(platform.store.signals.find(kind=SignalKind.FAILURE_RISK, limit=10_000))
+        if signal.ended_at is None and signal.started_at <= now
+    }
+    events = platform.store.events.between(now - NEARBY, now + timedelta(seconds=1))
+    changed = [
+        signal
+        for service, risk in risks.items()
+        if (
+            signal := _decide(platform.tenant, service, risk, open_now.get(service), bundle, ref, now, events)
+        )
+    ]
+    new, updated = platform.store.signals.upsert(changed)
+    progress("risks", len(services), len(services))
+    return PredictReport(
+        at=now,
+        model=ref,
+        # Likely soon is in all of its horizons, likely later in the last.
+        risks=dict(sorted(risks.items(), key=lambda one: -sum(one[1].probability_by_horizon_s.values()))),
+        signals=tuple(signal for signal in changed if signal.ended_at is None),
+        new=new,
+        updated=updated,
+        taken_back=sum(signal.ended_at is not None for signal in changed),
+    )
+
+
+def _online(platform: "Platform", services: Sequence[str], now: datetime, progress: Progress) -> pl.DataFrame:
+    """The features of this moment from the online store, built and brought there first where they lack."""
+    ids = [service_id(platform.tenant, service) for service in services]
+    features = platform.features.online(ids, FEATURE_NAMES)
+    if (features.get_column("ts") != now).fill_null(value=True).any():
+        build_features(platform, start=now, end=now, progress=progress)
+        materialize(platform, at=now, progress=progress)
+        features = platform.features.online(ids, FEATURE_NAMES)
+    return features.with_columns(pl.col("ts").fill_null(now))
+
+
+def _decide(
+    tenant: str,
+    service: str,
+    risk: FailureRisk,
+    before: Signal | None,
+    bundle: FailureBundle,
+    model: ModelRef,
+    now: datetime,
+    events: Sequence[Event],
+) -> Signal | None:
+    """The signal of one service: raised over the threshold, kept while it stays near, taken back when it falls."""
+    probability = risk.probability_by_horizon_s[bundle.alert_horizon_s]
+    if before is None and probability < bundle.alert_threshold:
+        return None
+    started_at = now if before is None else before.started_at
+    nearby = tuple(
+        event
+        for event in events
+        if event.service in (service, "*") and event.kind in (EventKind.DEPLOY, EventKind.CONFIG_CHANGE)
+    )
+    signal = Signal(
+        signal_id=stable_id(tenant, SignalKind.FAILURE_RISK, service, started_at.isoformat()),
+        tenant=tenant,
+        kind=SignalKind.FAILURE_RISK,
+        service=service,
+        started_at=started_at,
+        summary=summary(service, risk, bundle.alert_horizon_s, now),
+        severity=Severity.CRITICAL if probability >= CRITICAL_FROM else Severity.WARNING,
+        score=probability,
+        risk=risk,
+        factors=risk.factors,
+        nearby_events=before.nearby_events if before is not None else nearby,
+        model=model,
+    )
+    if before is not None and probability < RELEASE_SHARE * bundle.alert_threshold:
+        return replace(
+            before,
+            ended_at=now,
+            summary=f"{service}: the risk has passed ({probability:.0%} now)",
+            severity=Severity.INFO,
+        )
+    return signal
+
+
+def summary(service: str, risk: FailureRisk, horizon_s: int, now: datetime) -> str:
+    """One line for an SRE: "checkout: disk full in 4 h 10 min, between 3 h and 6 h (82 % within 6 h)"."""
+    what = (risk.likely_type or "failure").replace("_", " ")
+    sure = f"{risk.probability_by_horizon_s[horizon_s]:.0%} within {horizon_s // 3600} h"
+    if risk.when is None:
+        return f"{service}: {what} likely, {sure}"
+    middle, low, high = (_duration(at - now) for at in (risk.when.p50, risk.when.p10, risk.when.p90))
+    return f"{service}: {what} in {middle}, between {low} and {high} ({sure})"
+
+
+def _duration(span: timedelta) -> str:
+    minutes = max(0, round(span.total_seconds() / 60))
+    hours, rest = divmod(minutes, 60)
+    return " ".join([f"{hours} h"] * bool(hours) + [f"{rest} min"] * bool(rest or not hours))

@@ -1,0 +1,1 @@
+"""The contract of the HTTP API: requests, responses and errors."""

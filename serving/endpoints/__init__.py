@@ -1,0 +1,1 @@
+"""What each endpoint does: a validated request in, a response out."""

@@ -1,0 +1,106 @@
+"""What the service takes in besides questions: metrics, events, and what people say of findings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core.diagnosis import Feedback
+from core.domain import Event
+from core.ports import Batch
+from pipelines.collect.ingest import ingest, ingest_batch
+from pipelines.sources.webhooks import parse_alerts, parse_deploys
+from serving.contract.requests import (
+    AlertsWebhook,
+    DeploysWebhook,
+    EventsRequest,
+    FeedbackRequest,
+    RemoteWrite,
+)
+from serving.contract.responses import EventsAnswer, FeedbackAnswer, WebhookAnswer
+from serving.state.tenants import Room
+
+
+def take_events(room: Room, request: EventsRequest) -> EventsAnswer:
+    """Store events; the same event told twice is one. Planned ones may lie in the future.
+
+    Raises:
+        InputError: an event ends before it starts.
+    """
+    tenant = room.platform.tenant
+    events = [
+        Event(
+            tenant=tenant,
+            service=given.service,
+            kind=given.kind,
+            at=given.at,
+            until=given.until,
+            title=given.title,
+            version=given.version,
+        )
+        for given in request.events
+    ]
+    return EventsAnswer(received=len(events), new=room.platform.store.events.add(events))
+
+
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    """One webhook as a source: read once, with no place to go on from."""
+
+    name: str
+    batch: Batch
+
+    def batches(self, cursor: str | None) -> Iterator[Batch]:
+        yield self.batch
+
+
+def take_deploys(room: Room, webhook: DeploysWebhook) -> WebhookAnswer:
+    """Store the deploys of a webhook.
+
+    Raises:
+        InputError: it is neither GitHub's form nor the plain one.
+    """
+    return _take(room, "webhook:deploys", parse_deploys(webhook.root, room.platform.tenant))
+
+
+def take_alerts(room: Room, webhook: AlertsWebhook) -> WebhookAnswer:
+    """Store the alerts of a webhook as incidents.
+
+    Raises:
+        InputError: it is not Alertmanager's form.
+    """
+    return _take(room, "webhook:alerts", parse_alerts(webhook.root, room.platform.tenant))
+
+
+def _take(room: Room, name: str, batch: Batch) -> WebhookAnswer:
+    report = ingest(room.platform, _Posted(name, batch))
+    return WebhookAnswer(events=report.events, incidents=report.incidents, rejected=report.rejected)
+
+
+def take_remote_write(room: Room, request: RemoteWrite) -> None:
+    """Store what Prometheus pushed. It drops what we call bad and sends again what we could not take.
+
+    Raises:
+        InputError: the body is not a WriteRequest compressed with snappy.
+        UnavailableError: the database does not answer; nothing of the request is kept.
+    """
+    receiver = room.remote_write
+    ingest_batch(room.platform, receiver.name, room.sidecars.added_to(receiver.batch(request.root)))
+
+
+def take_feedback(room: Room, request: FeedbackRequest) -> FeedbackAnswer:
+    """Store what a person says of a signal.
+
+    Raises:
+        NotFoundError: this tenant has no such signal.
+    """
+    platform = room.platform
+    signal = platform.store.signals.get(request.signal_id)
+    said = Feedback(
+        tenant=platform.tenant,
+        subject_id=signal.signal_id,
+        accepted=request.real,
+        at=platform.clock.now(),
+        by=request.who,
+        note=request.note,
+    )
+    platform.store.feedback.add([said])
+    return FeedbackAnswer(signal_id=request.signal_id)

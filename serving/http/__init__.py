@@ -1,0 +1,1 @@
+"""HTTP: routes, admission, the OpenAPI document and the web pages."""

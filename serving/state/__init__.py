@@ -1,0 +1,1 @@
+"""What the service keeps between requests: tenants, models, keys, limits and metrics."""

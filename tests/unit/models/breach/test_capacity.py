@@ -1,0 +1,98 @@
+"""The 90-day view: growth is told from noise, and the order is by urgency."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from core.domain import Role, Series
+from models.breach.capacity import Capacity, by_urgency, plan_capacity, robust_growth
+from models.breach.outlook import look_ahead
+from models.forecast.protocols import FloatArray, History
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def disk(service: str, limit: float = 1000.0) -> Series:
+    return Series(
+        tenant="t", service=service, metric="disk_used_bytes", role=Role.CAPACITY, limit=limit / 0.98
+    )
+
+
+def plan(series: Series, values: FloatArray) -> Capacity:
+    """What the view says of a series by the hour; its forecaster says that it stays where it is."""
+    start = NOW - timedelta(hours=len(values))
+    history = History(values=values, start=start, step_s=3_600, seasons=(24, 168))
+    rng = np.random.default_rng(2)
+    outlook = look_ahead(
+        series,
+        history,
+        values[-1] + rng.normal(0, 3, (400, 24)),
+        level=float(values[-1]),
+        an_hour_ago=float(values[-2]),
+        rng=rng,
+    )
+    found = plan_capacity(series, history, at=NOW, seed=1, outlook=outlook)
+    assert found is not None
+    return found
+
+
+def growing(per_day: float, level: float = 500.0, seed: int = 1) -> FloatArray:
+    hours = np.arange(24 * 40)
+    return level + per_day * hours / 24 + np.random.default_rng(seed).normal(0, 3, len(hours))
+
+
+def test_steady_growth_runs_out_when_a_line_says_so() -> None:
+    found = plan(disk("db"), growing(10.0, 100.0))
+    days = (1000.0 - 500.0) / 10.0
+    assert found.runs_out is not None
+    assert abs((found.runs_out.p50 - NOW) / timedelta(days=1) - days) < 5
+    assert found.runs_out.p10 < NOW + timedelta(days=days) < found.runs_out.p90
+
+
+def test_what_does_not_grow_does_not_run_out() -> None:
+    found = plan(disk("db"), growing(0.0))
+    assert found.breach.probability < 0.1
+    assert found.runs_out is None
+
+
+def test_what_fills_up_today_is_not_missed_for_a_month_in_which_nothing_grew() -> None:
+    values = growing(0.0)
+    values[-12:] += 35.0 * np.arange(1, 13)
+    found = plan(disk("db"), values)
+    assert found.runs_out is not None
+    hours = (1000.0 - values[-1]) / 35.0
+    assert found.runs_out.p10 < NOW + timedelta(hours=hours) < found.runs_out.p90
+    assert found.per_day == pytest.approx(35.0 * 24, rel=0.1)
+    first, _ = by_urgency([plan(disk("steady"), growing(12.0, 400.0)), found])
+    assert first is found
+
+
+def test_what_was_full_yesterday_and_emptied_since_does_not_run_out_now() -> None:
+    values = growing(0.0)
+    values[-20:-8] = 1_010.0
+    runs_out = plan(disk("db"), values).runs_out
+    assert runs_out is None or runs_out.p10 > NOW
+
+
+def test_a_month_with_an_incident_does_not_turn_the_growth() -> None:
+    values = growing(5.0, 100.0)
+    values[400:460] += 400
+    assert plan(disk("db"), values).per_day == pytest.approx(5.0, abs=1.0)
+
+
+def test_the_most_urgent_comes_first() -> None:
+    soon = plan(disk("soon"), growing(12.0, 400.0))
+    later = plan(disk("later"), growing(8.0, 100.0))
+    never = plan(disk("never"), growing(0.0, 900.0))
+    assert [one.series.service for one in by_urgency([never, later, soon])] == ["soon", "later", "never"]
+
+
+def test_a_series_without_a_threshold_has_no_plan() -> None:
+    series = Series(tenant="t", service="s", metric="disk_used_bytes")
+    history = History(values=growing(1.0), start=NOW, step_s=3_600)
+    assert plan_capacity(series, history, at=NOW, seed=1) is None
+
+
+def test_the_slope_is_exact_on_a_line() -> None:
+    assert robust_growth(np.arange(10.0) * 3) == pytest.approx(3.0)

@@ -1,0 +1,67 @@
+"""Each gate says why."""
+
+import numpy as np
+import pytest
+
+from core.domain import Role, Series
+from models.detect.filters import clear_baseline, crosses, predictable, slo_impact, variance_ratio_z
+
+
+def test_a_random_walk_is_told_from_a_level_with_noise() -> None:
+    rng = np.random.default_rng(1)
+    walks = [variance_ratio_z(np.cumsum(rng.normal(size=720))) for _ in range(200)]
+    levels = [variance_ratio_z(rng.normal(size=720)) for _ in range(200)]
+    assert np.mean([predictable(z).passed for z in walks]) < 0.10
+    assert np.mean([predictable(z).passed for z in levels]) > 0.99
+
+
+def test_a_line_and_a_constant_are_predictable() -> None:
+    line = np.arange(720.0) + np.random.default_rng(2).normal(0, 3, 720)
+    assert predictable(variance_ratio_z(line)).passed
+    assert predictable(variance_ratio_z(np.full(720, 3.0))).passed
+
+
+def test_a_day_of_history_is_not_a_clear_baseline() -> None:
+    assert not clear_baseline(1.0).passed
+    assert "1.0 days" in clear_baseline(1.0).reason
+    assert clear_baseline(7.1).passed
+    assert not predictable(variance_ratio_z(np.arange(20.0))).passed
+
+
+@pytest.mark.parametrize(
+    ("role", "slo", "value", "passes"),
+    [
+        (Role.LATENCY, 400.0, 390.0, True),
+        (Role.LATENCY, 400.0, 500.0, True),
+        (Role.LATENCY, 400.0, 105.0, False),
+        (Role.LATENCY, 400.0, 20.0, False),
+        (Role.CAPACITY, 10.0, 30.0, True),  # free space: the threshold lies below
+        (Role.CAPACITY, 10.0, 200.0, False),
+        (Role.ERRORS, None, 120.0, True),
+        (Role.ERRORS, None, 20.0, False),
+        (Role.TRAFFIC, None, 20.0, True),
+        (Role.TRAFFIC, None, 300.0, False),
+    ],
+)
+def test_only_what_users_could_notice_passes(
+    role: Role, slo: float | None, value: float, *, passes: bool
+) -> None:
+    series = Series(tenant="t", service="s", metric="m", role=role, slo_threshold=slo)
+    assert slo_impact(series, value, 100.0).passed is passes
+
+
+def test_a_level_that_crept_past_the_threshold_does_not_turn_its_bad_side_round() -> None:
+    latency = Series(tenant="t", service="s", metric="m", role=Role.LATENCY, slo_threshold=0.15)
+    assert "past the threshold" in slo_impact(latency, 0.28, expected=0.16).reason
+    assert slo_impact(latency, 0.28, expected=0.16).passed
+    assert not slo_impact(latency, 0.155, expected=0.16).passed, "it gets better"
+
+
+def test_past_its_threshold_a_random_walk_is_trouble_all_the_same() -> None:
+    assert not predictable(0.5).passed
+    assert predictable(0.5, past=True).passed
+    disk = Series(tenant="t", service="s", metric="disk_used_bytes", role=Role.CAPACITY, limit=100.0)
+    assert crosses(disk, 98.5, expected=60.0), "full a little before its end"
+    assert not crosses(disk, 97.0, expected=60.0)
+    assert not crosses(disk, 98.5, expected=99.0), "it gets better"
+    assert not crosses(Series(tenant="t", service="s", metric="m"), 98.5, expected=60.0)

@@ -1,0 +1,36 @@
+"""Prophet takes the calendar that it is given."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+
+from models.forecast.libraries.prophet import FittedProphet, ProphetForecaster
+from models.forecast.protocols import History
+
+START = datetime(2026, 4, 6, tzinfo=UTC)
+SEEN = (date(2026, 4, 15), date(2026, 4, 23))
+COMING = date(2026, 5, 5)  # a Tuesday
+
+
+def history(holidays: tuple[date, ...]) -> History:
+    hours = np.arange(28 * 24)
+    days = [(START + timedelta(hours=int(hour))).date() for hour in hours]
+    quiet = np.array([day in SEEN for day in days])
+    values = 100 + 20 * np.sin(2 * np.pi * hours / 24) - 50 * quiet
+    return History(values=values + np.random.default_rng(1).normal(0, 1, hours.size), start=START, step_s=3600,
+                   seasons=(24, 168), holidays=holidays)  # fmt: skip
+
+
+def forecast_of_the_day(holidays: tuple[date, ...]) -> float:
+    fitted = ProphetForecaster().fit(history(holidays))
+    yhat = FittedProphet.from_json(fitted.to_json()).predict(48)  # Monday 4 and Tuesday 5 May
+    return float(yhat[24:].mean())
+
+
+def test_a_holiday_to_come_goes_like_those_seen() -> None:
+    assert forecast_of_the_day((*SEEN, COMING)) < 60
+    assert forecast_of_the_day(SEEN) > 85
+
+
+def test_a_holiday_that_none_was_seen_before_is_a_usual_day() -> None:
+    assert forecast_of_the_day((COMING,)) > 80

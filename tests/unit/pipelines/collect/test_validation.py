@@ -1,0 +1,71 @@
+"""Which samples are refused, and with what words."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from core.domain import Kind, Series
+from core.frames import SAMPLES
+from pipelines.collect.validation import FUTURE_TOLERANCE_S, validate_samples
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+GAUGE = Series(tenant="t", service="cart", metric="cpu")
+RATIO = Series(tenant="t", service="cart", metric="cpu_ratio", kind=Kind.RATIO)
+COUNTER = Series(tenant="t", service="cart", metric="hits_total", kind=Kind.COUNTER)
+KNOWN = {series.series_id: series for series in (GAUGE, RATIO, COUNTER)}
+
+
+def one(series: Series, ts: datetime | None, value: float | None) -> pl.DataFrame:
+    return pl.DataFrame([(series.series_id, ts, value)], schema=SAMPLES, orient="row")
+
+
+@pytest.mark.parametrize(
+    ("series", "ts", "value", "reason"),
+    [
+        (Series(tenant="t", service="x", metric="y"), NOW, 1.0, "is not a known series"),
+        (GAUGE, None, 1.0, "ts is missing"),
+        (GAUGE, NOW + timedelta(seconds=FUTURE_TOLERANCE_S + 1), 1.0, "is in the future"),
+        (GAUGE, datetime(1970, 1, 21, tzinfo=UTC), 1.0, "before 1990"),
+        (GAUGE, NOW, None, "value is missing"),
+        (GAUGE, NOW, float("nan"), "value NaN is not a finite number"),
+        (GAUGE, NOW, float("-inf"), "value -inf is not a finite number"),
+        (RATIO, NOW, 1.5, "value 1.5 is outside 0 to 1"),
+        (COUNTER, NOW, -1.0, "value -1.0 is below 0"),
+    ],
+)
+def test_a_sample_that_makes_no_sense_is_refused_with_its_reason(
+    series: Series, ts: datetime | None, value: float | None, reason: str
+) -> None:
+    checked = validate_samples(one(series, ts, value), KNOWN, NOW)
+    assert checked.accepted.is_empty()
+    assert reason in checked.rejected["reason"].item()
+    json.loads(checked.rejected["row"].item())
+
+
+@pytest.mark.parametrize(
+    ("series", "ts", "value"),
+    [
+        (GAUGE, NOW + timedelta(seconds=FUTURE_TOLERANCE_S), -5.0),
+        (GAUGE, datetime(2014, 2, 14, tzinfo=UTC), 1e300),
+        (RATIO, NOW, 1.0 + 1e-12),
+        (RATIO, NOW, 0.0),
+        (COUNTER, NOW, 0.0),
+    ],
+)
+def test_a_sample_that_makes_sense_is_accepted(series: Series, ts: datetime, value: float) -> None:
+    sample = one(series, ts, value)
+    checked = validate_samples(sample, KNOWN, NOW)
+    assert checked.accepted.equals(sample)
+    assert checked.rejected.is_empty()
+
+
+def test_nothing_is_known_means_everything_is_refused() -> None:
+    assert validate_samples(one(GAUGE, NOW, 1.0), {}, NOW).rejected.height == 1
+
+
+def test_no_samples_are_no_trouble() -> None:
+    checked = validate_samples(pl.DataFrame(schema=SAMPLES), {}, NOW)
+    assert checked.accepted.is_empty()
+    assert checked.rejected.is_empty()

@@ -1,0 +1,85 @@
+"""Chunks keep their order, here and in spawned processes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigurationError
+from pipelines.common.parallel import Compute, chunked, map_chunks
+from tests.fakes.chunks import factorial, polars_threads
+
+
+def test_chunks_hold_everything_in_order() -> None:
+    assert list(chunked([1, 2, 3, 4, 5], 2)) == [[1, 2], [3, 4], [5]]
+    assert list(chunked([], 3)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_chunks(workers: int) -> None:
+    assert list(map_chunks(factorial, [1, 2, 3, 4], workers=workers)) == [1, 2, 6, 24]
+
+
+def test_chunks_are_taken_only_as_workers_get_to_them() -> None:
+    taken: list[int] = []
+
+    def chunks() -> Iterator[int]:
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    results = map_chunks(factorial, chunks(), workers=2)
+    assert next(results) == 1
+    assert len(taken) < 8
+    assert len(list(results)) == 39
+
+
+def test_a_worker_has_one_thread_of_polars_and_the_environment_stays_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("POLARS_MAX_THREADS", raising=False)
+    assert list(map_chunks(polars_threads, [0, 0], workers=2)) == [1, 1]
+    assert "POLARS_MAX_THREADS" not in os.environ
+    monkeypatch.setenv("POLARS_MAX_THREADS", "2")
+    assert list(map_chunks(polars_threads, [0, 0], workers=2)) == [2, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compute", ["dask", "ray"])
+def test_clusters_give_what_processes_give(compute: Compute, tmp_path: Path) -> None:
+    pytest.importorskip(f"prefect_{compute}")
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SPREAD.format(compute=compute, folder=tmp_path)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr[-3000:]
+    assert json.loads(told.stdout.splitlines()[-1])["values"] == [1, 2, 6, 24]
+    assert json.loads(told.stdout.splitlines()[-1])["elsewhere"], "all of it ran in the process that asked"
+
+
+#: In a process of its own, prepared as the commands do it: clusters leave threads, sockets and warnings behind.
+SPREAD = """
+import json, os
+from core.settings import Settings
+from flows.environment import prepare_prefect
+prepare_prefect(Settings(data_dir="{folder}"))
+from pipelines.common.parallel import map_chunks
+from tests.fakes.chunks import factorial, process_of
+if __name__ == "__main__":
+    values = list(map_chunks(factorial, [1, 2, 3, 4], workers=2, compute="{compute}"))
+    pids = set(map_chunks(process_of, [0, 0], workers=2, compute="{compute}"))
+    print(json.dumps({{"values": values, "elsewhere": os.getpid() not in pids}}))
+"""
+
+
+def test_a_cluster_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prefect_dask", None)
+    with pytest.raises(ConfigurationError, match="needs prefect-dask"):
+        list(map_chunks(factorial, [1, 2], workers=2, compute="dask"))

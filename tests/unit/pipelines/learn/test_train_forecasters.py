@@ -1,0 +1,57 @@
+"""A night over a fleet: after the first pass the common trees are learned, tried on every series, and travel along."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from core.domain import Role, Series
+from models.forecast.bundle import ForecasterBundle
+from models.forecast.checks import example
+from models.forecast.files import head_files
+from models.forecast.fleet.common_trees import LEARN_FROM_LEAST
+from pipelines.common.progress import silent
+from pipelines.learn.bundle_on_disk import Spool
+from pipelines.learn.train_forecasters import Job, Night, Spread, _with_candidates, fit_chunk, summary
+
+
+def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
+    tmp_path: Path,
+) -> None:
+    t = np.arange(24 * 28)
+    dips = 40.0 * np.isin(t // 12 % 9, (4, 5))
+    jobs = []
+    for number in range(LEARN_FROM_LEAST):
+        noise = np.random.default_rng(number).normal(0, 3, len(t))
+        values = 100 + 20 * np.sin(2 * np.pi * t / 24) - dips + noise
+        series = Series(tenant="t", service=f"shop-{number}", metric="requests_per_second", role=Role.TRAFFIC)
+        history = replace(example(), values=values)
+        jobs.append(Job(series_id=series.series_id, series=series, history=history))
+    spread = Spread(SimpleNamespace(settings=SimpleNamespace(compute="processes", workers=1)), len(jobs))
+    chosen, entries = Spool(tmp_path / "chosen"), Spool(tmp_path / "entries")
+    chosen.add(one.entry for one in fit_chunk(jobs) if one.entry is not None)
+    chosen.close()
+    told: list[int] = []
+    night = Night(spread, 1, lambda _step, at, _total: told.append(at), [job.series_id for job in jobs])
+    trees = _with_candidates(night, chosen, entries)
+    assert trees is not None
+    assert told == [LEARN_FROM_LEAST]
+    found = {one.series.series_id: one for one in entries.entries()}
+    assert list(found) == [job.series_id for job in jobs]
+    assert sum("global_trees" in one.choice.weights for one in found.values()) > LEARN_FROM_LEAST / 2
+    bundle = ForecasterBundle(found, trees=trees)
+    entries.keep(head_files(bundle, entries.parts))
+    again = ForecasterBundle.from_files(entries)
+    key = next(iter(found))
+    assert np.array_equal(bundle.forecast(key).yhat, again.forecast(key).yhat)
+
+
+def test_a_night_without_samples_learns_nothing_and_says_so(tmp_path: Path) -> None:
+    spread = Spread(SimpleNamespace(settings=SimpleNamespace(compute="processes", workers=1)), 1)
+    night = Night(spread, 1, silent, [7])
+    chosen, entries = Spool(tmp_path / "chosen"), Spool(tmp_path / "entries")
+    night.fit([], chosen, "forecasters", 1)
+    assert _with_candidates(night, chosen, entries) is None
+    assert summary(entry.choice for entry in entries.entries()) == {"series": 0.0}
+    assert night.skipped == {7: "no samples in the window"}

@@ -1,0 +1,71 @@
+"""A breach and a plan are drawn without a window and end as files."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.domain import Role, Series
+from models.breach.capacity import plan_capacity
+from models.breach.outlook import look_ahead
+from models.forecast.bundle import ForecasterBundle
+from models.forecast.choice.selection import Plan, select
+from models.forecast.entry import Entry
+from models.forecast.protocols import History
+from pipelines.plots.breach_and_capacity import plot_breach, plot_capacity, save
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DISK = Series(
+    tenant="t", service="db", metric="disk_used_bytes", unit="bytes", role=Role.CAPACITY, limit=100.0
+)
+
+
+@pytest.fixture
+def history() -> History:
+    values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)])
+    values = values + np.random.default_rng(1).normal(0, 0.3, len(values))
+    start = NOW - timedelta(hours=len(values))
+    return History(values=values, start=start, step_s=3_600, seasons=(24, 168))
+
+
+def test_a_breach_is_drawn_with_its_limit_and_its_range(history: History, tmp_path: Path) -> None:
+    entry = Entry(series=DISK, history=history, choice=select(history, Plan()))
+    bundle = ForecasterBundle({DISK.series_id: entry})
+    prediction = bundle.forecast(DISK.series_id)
+    outlook = look_ahead(
+        DISK,
+        history,
+        bundle.paths(prediction),
+        level=float(history.values[-1]),
+        an_hour_ago=float(history.values[-2]),
+        rng=np.random.default_rng(1),
+    )
+    assert outlook is not None
+    figure = plot_breach(DISK, history, prediction, outlook, outlook.breach.when)
+    assert figure.axes[0].get_title(loc="left").startswith("disk of db is full in ")
+    assert save(figure, tmp_path / "breach.png").stat().st_size > 5_000
+
+
+def test_a_plan_is_drawn(history: History, tmp_path: Path) -> None:
+    found = plan_capacity(DISK, history, at=NOW, seed=1)
+    assert found is not None
+    figure = plot_capacity(found, at=NOW)
+    assert save(figure, tmp_path / "plots" / "plan.svg").exists()
+    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "64 B" in ticks
+
+
+def test_what_runs_out_downwards_is_not_called_full() -> None:
+    free = replace(DISK, metric="disk_free_bytes", limit=10.0)
+    values = 60.0 - np.arange(24 * 20) / 10
+    history = History(values=values, start=NOW - timedelta(hours=len(values)), step_s=3_600)
+    found = plan_capacity(free, history, at=NOW, seed=1)
+    assert found is not None
+    assert (
+        plot_capacity(found, at=NOW)
+        .axes[0]
+        .get_title(loc="left")
+        .startswith("disk free of db falls below 10 B")
+    )

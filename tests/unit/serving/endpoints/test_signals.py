@@ -1,0 +1,85 @@
+"""The query string of /signals and the cursor from page to page."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fakes.serving import FakeRegistry
+from fakes.signals import make_signal
+from starlette.datastructures import QueryParams
+
+from core.domain import Signal
+from core.errors import InputError
+from core.settings import Settings
+from serving.endpoints.signals import list_signals, query_of
+from serving.state.loaded_models import ModelShelf
+from serving.state.tenants import Room
+
+
+class FakeSignals:
+    """Signals, newest first, as the store orders them."""
+
+    def __init__(self, count: int) -> None:
+        made = [make_signal(f"{number:032x}", minute=number // 3) for number in range(count)]
+        self._signals = sorted(made, key=lambda one: (-one.started_at.timestamp(), one.signal_id))
+
+    def find(self, *, limit: int, after: tuple[Any, str] | None, **filters: Any) -> list[Signal]:
+        rest = self._signals
+        if after is not None:
+            rest = [
+                one
+                for one in rest
+                if one.started_at < after[0] or (one.started_at == after[0] and one.signal_id > after[1])
+            ]
+        return rest[:limit]
+
+
+def room_with(count: int) -> Room:
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    store = SimpleNamespace(signals=FakeSignals(count))
+    platform: Any = SimpleNamespace(tenant="t", store=store, settings=settings)
+    return Room(platform, ModelShelf(FakeRegistry(), retry_s=1))
+
+
+@pytest.mark.parametrize(("count", "limit"), [(0, 5), (5, 5), (11, 5), (20, 3), (7, 100)])
+def test_the_pages_hold_every_signal_once(count: int, limit: int) -> None:
+    room, seen, cursor = room_with(count), list[str](), ""
+    while True:
+        page = list_signals(
+            room, query_of(QueryParams(f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")))
+        )
+        assert len(page.signals) <= limit
+        seen += [signal.signal_id for signal in page.signals]
+        if page.next_cursor is None:
+            break
+        cursor = page.next_cursor
+    assert len(seen) == len(set(seen)) == count
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "kind=party",
+        "limit=0",
+        "limit=1001",
+        "limit=many",
+        "limit=1e2",
+        "stopped=perhaps",
+        "since=yesterday",
+        "since=2026-01-31T12:00:00",
+        "since=1700000000",
+        "service=",
+        "service=%00",
+        "unknown=1",
+        "limit=1&limit=2",
+    ],
+)
+def test_a_wrong_query_is_refused(query: str) -> None:
+    with pytest.raises(InputError):
+        query_of(QueryParams(query))
+
+
+@pytest.mark.parametrize("cursor", ["x", "%%%", "AAAA", "MjAyNi0wMS0zMQ", "é", "=" * 9, "MXwy"])
+def test_a_cursor_that_was_not_given_is_refused(cursor: str) -> None:
+    with pytest.raises(InputError, match="next_cursor"):
+        list_signals(room_with(3), query_of(QueryParams({"cursor": cursor})))

@@ -1,0 +1,242 @@
+"""The door, asked over ASGI without a server: who gets in, how often, with how much, and with what."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import JSONResponse
+
+from core.errors import UnavailableError
+from core.settings import Settings
+from serving.http.admission import CALL, Gate
+from serving.state.api_keys import KeyCache
+from serving.state.limits import RateLimiter
+from serving.state.runtime import Runtime
+
+KEYS = {"key-of-acme": "acme", "key-of-globex": "globex"}
+ACME = {"Authorization": "Bearer key-of-acme"}
+BODY = {"services": ["checkout"]}
+
+
+class Ring:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def resolve(self, key: str) -> str | None:
+        self.asked += 1
+        if key == "key-while-down":
+            raise UnavailableError("the database does not answer")
+        return KEYS.get(key)
+
+
+async def inner(scope: Any, receive: Any, send: Any) -> None:
+    """What lies behind the door: says who came, or fails as it is told to."""
+    call = scope[CALL]
+    if scope["path"] == "/models" and call.tenant == "globex":
+        raise ZeroDivisionError("a bug")
+    request = None if call.request is None else call.request.model_dump()
+    await JSONResponse({"tenant": call.tenant, "request": request})(scope, receive, send)
+
+
+def runtime_with(
+    ring: Ring, *, rate_per_s: float = 1_000.0, now: Callable[[], float] = lambda: 0.0
+) -> Runtime:
+    runtime = Runtime()
+    runtime.settings = Settings(max_body_bytes=2_000)
+    runtime.keys = KeyCache(ring, clock=now)
+    runtime.limiter = RateLimiter(rate_per_s, now)
+    return runtime
+
+
+def asking(steps: Callable[[httpx.AsyncClient], Awaitable[Any]], runtime: Runtime | None = None) -> Any:
+    """Run `steps` against a door."""
+
+    async def run() -> Any:
+        app: Any = Gate(inner, runtime or runtime_with(Ring()))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
+            return await steps(client)
+
+    return asyncio.run(run())
+
+
+def post(headers: dict[str, str] = ACME, **body: Any) -> httpx.Response:
+    answer: httpx.Response = asking(
+        lambda client: client.post("/predict_failure", headers=headers, **(body or {"json": BODY}))
+    )
+    return answer
+
+
+def test_a_key_opens_its_tenant() -> None:
+    assert post().json() == {"tenant": "acme", "request": BODY}
+    assert post({"X-API-Key": "key-of-globex"}).json()["tenant"] == "globex"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic a2V5LW9mLWFjbWU="},
+        {"Authorization": "key-of-acme"},
+        {"X-API-Key": "KEY-OF-ACME"},
+    ],
+)
+def test_without_a_good_key_nobody_gets_in(headers: dict[str, str]) -> None:
+    answer = post(headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert list(answer.json()) == ["error"]
+
+
+def test_a_key_in_the_url_is_not_read() -> None:
+    answer = asking(lambda client: client.get("/signals?api_key=key-of-acme"))
+    assert answer.status_code == 401
+
+
+def test_a_database_that_is_down_is_no_wrong_key() -> None:
+    answer = post({"X-API-Key": "key-while-down"})
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/schema.json", 404),
+        ("GET", "/detect", 405),
+        ("DELETE", "/signals", 405),
+        ("OPTIONS", "/detect", 405),
+        ("GET", "/../etc/passwd", 404),
+    ],
+)
+def test_a_path_that_is_not_there_is_said_so(method: str, path: str, status: int) -> None:
+    answer = asking(lambda client: client.request(method, path, headers=ACME))
+    assert answer.status_code == status
+    assert list(answer.json()) == ["error"]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/"])
+def test_probes_and_docs_need_no_key(path: str) -> None:
+    assert asking(lambda client: client.get(path)).json()["tenant"] is None
+
+
+def test_metrics_with_a_key_are_that_tenants() -> None:
+    assert asking(lambda client: client.get("/metrics", headers=ACME)).json()["tenant"] == "acme"
+    wrong = asking(lambda client: client.get("/metrics", headers={"X-API-Key": "wrong"}))
+    assert wrong.status_code == 401
+
+
+def test_a_body_over_the_limit_is_refused_by_its_length() -> None:
+    answer = post(content=b" " * 2_001)
+    assert answer.status_code == 413
+    assert "2000 bytes" in answer.json()["error"]
+
+
+def test_a_body_over_the_limit_is_refused_while_it_streams_and_read_no_further() -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(10_000):
+            sent += 1
+            yield b" " * 500
+
+    assert post(content=endless()).status_code == 413
+    assert sent < 10
+
+
+def test_a_body_of_exactly_the_limit_is_read() -> None:
+    text = b'{"services": ["checkout"]}'
+    assert post(content=text + b" " * (2_000 - len(text))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/vnd.bentoml+pickle"},
+        {"Content-Type": "application/json; charset=latin-1"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+    ],
+)
+def test_a_body_of_another_kind_is_refused(headers: dict[str, str]) -> None:
+    assert post(ACME | headers, content=b"{}").status_code == 415
+
+
+def test_who_asks_too_often_waits_and_others_do_not() -> None:
+    runtime = runtime_with(Ring(), rate_per_s=1.0)
+
+    async def steps(client: httpx.AsyncClient) -> list[httpx.Response]:
+        mine = [await client.get("/models", headers=ACME) for _ in range(4)]
+        return [
+            *mine,
+            await client.post("/predict_failure", headers={"X-API-Key": "key-of-globex"}, json=BODY),
+        ]
+
+    answers = asking(steps, runtime)
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429, 200]
+    assert answers[2].headers["Retry-After"] == "1"
+
+
+def test_a_bug_behind_the_door_is_one_sentence_and_tells_nothing() -> None:
+    answer = asking(lambda client: client.get("/models", headers={"X-API-Key": "key-of-globex"}))
+    assert answer.status_code == 500
+    assert "ZeroDivision" not in answer.text
+
+
+def test_a_key_is_looked_up_once_and_again_when_that_was_long_ago() -> None:
+    ring, now = Ring(), [0.0]
+    runtime = runtime_with(ring, now=lambda: now[0])
+
+    async def steps(client: httpx.AsyncClient) -> None:
+        for seconds in (0.0, 1.0, 9.0):
+            now[0] = seconds
+            await client.get("/models", headers=ACME)
+        assert ring.asked == 1
+        now[0] = 10.5
+        await client.get("/models", headers=ACME)
+        assert ring.asked == 2
+
+    asking(steps, runtime)
+
+
+def test_guessing_keys_does_not_push_out_the_ones_that_are_right() -> None:
+    ring = Ring()
+    runtime = runtime_with(ring)
+    runtime.keys = KeyCache(ring, size=3, clock=lambda: 0.0)
+
+    async def steps(client: httpx.AsyncClient) -> None:
+        await client.get("/models", headers=ACME)
+        for guess in range(20):
+            await client.get("/models", headers={"X-API-Key": f"guess-{guess}"})
+        before = ring.asked
+        await client.get("/models", headers=ACME)
+        assert ring.asked == before
+
+    asking(steps, runtime)
+
+
+def test_the_access_log_holds_no_key_and_no_query(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        asking(lambda client: client.get("/signals?service=secret-thing", headers=ACME))
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "forewarn.access"]
+    assert line.startswith("GET /signals 200 ")
+    assert line.endswith(" ms tenant=acme")
+
+
+def test_paths_that_were_made_up_do_not_become_metrics() -> None:
+    runtime = runtime_with(Ring())
+
+    async def steps(client: httpx.AsyncClient) -> None:
+        for number in range(50):
+            await client.request(f"MADEUP{number}", f"/made-up-{number}", headers=ACME)
+
+    asking(steps, runtime)
+    text = runtime.metrics.text().decode()
+    assert "made-up" not in text.lower().replace("_", "-")
+    assert 'route="unknown"} 50.0' in text
