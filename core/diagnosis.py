@@ -1,8 +1,8 @@
-"""The vocabulary of judging: evidence, hypotheses, their scores, the judgement, and the states of a case.
+"""The vocabulary of diagnosing: evidence, hypotheses, their scores, the diagnosis, and the states of an incident.
 
-A hypothesis is one possible cause of one trouble. Evidence speaks for it or against it; the scorer in
-`models/causes/score.py` weighs it. What is built here is plain data, so that a judgement can be kept and
-made again.
+A hypothesis is one possible cause of one incident. Evidence supports it or contradicts it; the scorer in
+`models/causes/score.py` weighs the evidence. Everything here is plain data, so that a diagnosis can be stored and
+reproduced.
 """
 
 import math
@@ -23,8 +23,8 @@ class EvidenceKind(StrEnum):
     REPORT = "report"
 
 
-class Cause(StrEnum):
-    """What a hypothesis says is behind the trouble."""
+class CauseKind(StrEnum):
+    """The kind of cause that a hypothesis names."""
 
     DEPLOY = "deploy"
     CONFIG_CHANGE = "config_change"
@@ -45,8 +45,8 @@ class FactorName(StrEnum):
     HUMAN_VALIDATION = "human validation"
 
 
-class Decision(StrEnum):
-    """What is to be done with a judgement."""
+class PolicyDecision(StrEnum):
+    """What the policy does with a diagnosis."""
 
     ACKNOWLEDGE = "acknowledge"
     SHOW = "show"
@@ -56,7 +56,7 @@ class Decision(StrEnum):
 
 
 class IncidentState(StrEnum):
-    """Where a case stands; `models.causes.score.NEXT_STATES` says what may follow what."""
+    """The state of an incident; `models.causes.score.NEXT_STATES` lists the allowed transitions."""
 
     DETECTED = "detected"
     ACKNOWLEDGED = "acknowledged"
@@ -69,13 +69,13 @@ class IncidentState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """One observation that speaks for a hypothesis, or against it.
+    """One observation that supports a hypothesis or contradicts it.
 
     Attributes:
-        source: what it was seen by; two pieces are independent when their sources differ.
+        source: where it was observed; two pieces are independent when their sources differ.
         at: when it happened; of a symptom, its onset.
         supports: false when it contradicts the hypothesis.
-        strong: false for what alone would convince nobody.
+        strong: false where the observation alone would convince nobody.
         deviation_sigma: of a symptom, how far from the expectation, in standard deviations, either sign.
         ref: the signal, event or incident to look up.
     """
@@ -99,19 +99,19 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hypothesis:
-    """One possible cause of one trouble, with all that speaks for and against it.
+    """One possible cause of one incident, with the evidence for and against it.
 
     Attributes:
         service: where the cause would be.
         statement: the cause in words: `bad deploy of checkout 2.3.1`.
         precedents: how many past incidents were like it.
-        accepted: how many past verdicts of this kind a person accepted.
-        rejected: how many a person rejected.
+        accepted: how many past hypotheses of this kind people accepted.
+        rejected: how many of them people rejected.
     """
 
     tenant: str
     service: str
-    cause: Cause
+    cause: CauseKind
     statement: str
     evidence: tuple[Evidence, ...] = ()
     precedents: int = 0
@@ -130,7 +130,7 @@ class Hypothesis:
 
     @property
     def conflicting(self) -> bool:
-        """Whether some of the evidence speaks against it."""
+        """Whether some of the evidence contradicts it."""
         return any(not piece.supports for piece in self.evidence)
 
 
@@ -177,15 +177,15 @@ class ScoredHypothesis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """All hypotheses of one trouble, the likeliest first, and what the policy makes of them.
+class Diagnosis:
+    """What the scorer returns for one incident: its hypotheses, the likeliest first, and the decision of the policy.
 
     Attributes:
         ranked: every hypothesis that was scored.
         shown: those of them that a person should see, at most three.
     """
 
-    decision: Decision
+    decision: PolicyDecision
     reason: str
     ranked: tuple[ScoredHypothesis, ...]
     shown: tuple[ScoredHypothesis, ...]
@@ -196,49 +196,73 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """A judgement as it was given: on which trouble, when, on which signals. Kept and never rewritten.
+class DiagnosisRecord:
+    """A diagnosis as it was made: of which incident, when, from which signals. Stored and never rewritten.
 
     Attributes:
-        case_id: the trouble; later verdicts on the same trouble carry the same one.
+        incident_id: later diagnoses of the same incident carry the same one.
     """
 
     tenant: str
-    case_id: str
+    incident_id: str
     service: str
     made_at: datetime
     signal_ids: tuple[str, ...]
-    judgement: Judgement
+    diagnosis: Diagnosis
 
     def __post_init__(self) -> None:
         require_utc(self.made_at, "made_at")
 
     @property
-    def verdict_id(self) -> str:
-        return stable_id(self.tenant, self.case_id, self.made_at.isoformat())
+    def diagnosis_id(self) -> str:
+        return stable_id(self.tenant, self.incident_id, self.made_at.isoformat())
+
+
+class FeedbackValue(StrEnum):
+    """What a person says: the first two about a signal, the last two about a hypothesis or a diagnosis."""
+
+    TRUE_POSITIVE = "true_positive"
+    FALSE_POSITIVE = "false_positive"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether the person agrees."""
+        return self in (FeedbackValue.TRUE_POSITIVE, FeedbackValue.ACCEPTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """What a person says of a signal, a verdict or a hypothesis, by its id: right or wrong. The last counts."""
+    """What a person says about a signal, a hypothesis or a diagnosis, by its id. The newest one counts.
+
+    Attributes:
+        by: who says it; note: why, "" where the person gave no reason.
+    """
 
     tenant: str
     subject_id: str
-    accepted: bool
+    value: FeedbackValue
     at: datetime
-    by: str = ""
-    note: str = ""
+    by: str
+    note: str
 
     def __post_init__(self) -> None:
         require_utc(self.at, "at")
+        if not self.by:
+            raise InputError("feedback needs the name of the person or program that gives it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """One step of a case. Steps are only ever added. `before` is null for the first, DETECTED."""
+    """One state transition of an incident. Transitions are only ever added. `before` is null for the first one.
+
+    Attributes:
+        by: who made it, a person or the scorer.
+    """
 
     tenant: str
-    case_id: str
+    incident_id: str
     before: IncidentState | None
     after: IncidentState
     at: datetime

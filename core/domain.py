@@ -20,7 +20,7 @@ CAPACITY_DAYS = 90
 SEPARATOR = "\x1f"
 
 
-class Kind(StrEnum):
+class SeriesKind(StrEnum):
     """How the values of a series are to be read."""
 
     GAUGE = "gauge"
@@ -120,7 +120,7 @@ class Series:
     metric: str
     labels: Mapping[str, str] = field(default_factory=dict)
     unit: str = ""
-    kind: Kind = Kind.GAUGE
+    kind: SeriesKind = SeriesKind.GAUGE
     role: Role = Role.SATURATION
     limit: float | None = None
     slo_threshold: float | None = None
@@ -293,16 +293,20 @@ class FailureRisk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateResult:
-    """Whether a finding may become an alert, by one of the three gates, and why."""
+class FilterResult:
+    """Whether a filter lets a finding become an alert, and why.
 
-    gate: str
+    Attributes:
+        name: of the filter.
+    """
+
+    name: str
     passed: bool
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorView:
+class DetectorResult:
     """What one detector thought of the peak; null where it could not score."""
 
     detector: str
@@ -318,8 +322,8 @@ class DetectorView:
 class Signal:
     """One finding, as evidence: what, where, when, how sure, why, and by which model.
 
-    A signal whose gates did not all hold is kept and never sent; `stopped_by` names the first gate
-    that stopped it. `signal_id` is stable: the same trouble scored twice is the same signal.
+    A signal whose filters did not all hold is kept and never sent; `suppressed_by` names the first gate
+    that suppressed it. `signal_id` is stable: the same trouble scored twice is the same signal.
     """
 
     signal_id: str
@@ -341,8 +345,8 @@ class Signal:
     deviation_sigma: float | None = None
     score: float | None = None
     p_value: float | None = None
-    gates: tuple[GateResult, ...] = ()
-    detectors: tuple[DetectorView, ...] = ()
+    filters: tuple[FilterResult, ...] = ()
+    detectors: tuple[DetectorResult, ...] = ()
     breach: Breach | None = None
     risk: FailureRisk | None = None
     factors: tuple[Factor, ...] = ()
@@ -356,8 +360,8 @@ class Signal:
         require_unit_interval(self.p_value, "p_value")
 
     @property
-    def stopped_by(self) -> str | None:
-        return next((gate.gate for gate in self.gates if not gate.passed), None)
+    def suppressed_by(self) -> str | None:
+        return next((one.name for one in self.filters if not one.passed), None)
 
 
 def stable_id(*parts: str) -> str:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import httpx
 
-from core.diagnosis import Judgement
+from core.diagnosis import Diagnosis
 from core.domain import Signal, SignalKind
 from core.errors import UnavailableError
 from core.ports import FixedClock
@@ -35,9 +35,9 @@ class DemoResult:
     """What there is to show.
 
     Attributes:
-        alerts: predictive signals that passed the gates, the most urgent first.
-        anomalies: open anomalies that passed the gates.
-        judgement: the likeliest explanation of the worst trouble; null if nothing is wrong.
+        alerts: predictive signals that passed the filters, the most urgent first.
+        anomalies: open anomalies that passed the filters.
+        diagnosis: the likeliest explanation of the worst trouble; null if nothing is wrong.
         places: name -> address.
     """
 
@@ -46,7 +46,7 @@ class DemoResult:
     services: int
     alerts: tuple[Signal, ...]
     anomalies: tuple[Signal, ...]
-    judgement: Judgement | None
+    diagnosis: Diagnosis | None
     places: dict[str, str]
     key: str
 
@@ -89,7 +89,7 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
         prefect.wait_until_ready(READY)
         # It imports while the models are trained, and finds them when it is first asked.
         service = servers.enter_context(launch_service(settings))
-        judgements = _main_job(now, progress)
+        diagnoses = _main_job(now, progress)
         progress("start the service", 0, 1)
         service.wait_until_ready(SERVICE_READY)
         mlflow.wait_until_ready("/health")
@@ -101,7 +101,7 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
             services=SERVICES,
             alerts=alerts,
             anomalies=anomalies,
-            judgement=judgements[0] if judgements else None,
+            diagnosis=diagnoses[0] if diagnoses else None,
             places={
                 "service": service.url,
                 "API docs": f"{service.url}/docs",
@@ -141,13 +141,13 @@ def _simulate(settings: Settings, now: datetime, progress: Progress) -> int:
         return ingest(platform, fleet, progress=progress).inserted
 
 
-def _main_job(now: datetime, progress: Progress) -> tuple[Judgement, ...]:
+def _main_job(now: datetime, progress: Progress) -> tuple[Diagnosis, ...]:
     from flows.listening import listening
     from flows.main_job import main_job
 
     with listening(progress):
         reports = main_job(tenant=TENANT, at=now)
-    found: tuple[Judgement, ...] = reports["hypotheses"].judgements
+    found: tuple[Diagnosis, ...] = reports["hypotheses"].diagnoses
     return found
 
 
@@ -155,7 +155,7 @@ def _findings(settings: Settings, now: datetime) -> tuple[tuple[Signal, ...], tu
     from pipelines.wiring import open_platform
 
     with open_platform(settings, clock=FixedClock(now)) as platform:
-        found = platform.store.signals.find(stopped=False, limit=1000)
+        found = platform.store.signals.find(suppressed=False, limit=1000)
     still_open = [signal for signal in found if signal.ended_at is None]
     predictive = [s for s in still_open if s.kind in (SignalKind.BREACH, SignalKind.FAILURE_RISK)]
     return (

@@ -2,7 +2,7 @@
 
 nightly   features -> baselines                       what is normal
 weekly    the three trainings, two at a time -> gate  what is expected
-watch     pull -> score, forecast, predict -> weigh -> emit
+watch     pull -> score, forecast, predict -> weigh -> deliver
 main_job  all of it once, in that order
 """
 

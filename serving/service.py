@@ -21,7 +21,7 @@ from serving.endpoints.detect import detect_batch, detect_each
 from serving.endpoints.forecast import forecast
 from serving.endpoints.predict_failure import predict_failure
 from serving.endpoints.score_hypotheses import score_hypotheses
-from serving.http.admission import Call, Gate
+from serving.http.admission import Admission, Call
 from serving.http.bento_specs import CallBatch, OneCall, OneResponse, ResponseBatch
 from serving.http.web import web_app
 from serving.state.runtime import Runtime
@@ -115,7 +115,7 @@ class Forewarn:
 # What the decorator makes of the class; BentoML's decorators carry no types.
 _service: Any = Forewarn
 _service.mount_asgi_app(web_app(runtime), path="/", name="web")
-_service.add_asgi_middleware(Gate, runtime=runtime)
+_service.add_asgi_middleware(Admission, runtime=runtime)
 
 
 def application() -> Any:

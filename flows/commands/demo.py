@@ -43,7 +43,7 @@ def demo(
 
 
 def _print(result: "DemoResult") -> None:
-    from flows.commands.diagnosis_page import print_judgement
+    from flows.commands.diagnosis_page import print_diagnosis
     from models.words.one_line import describe
 
     out.print(Text.assemble("\n", ("Predictive alerts", "bold"), f" at {result.now:%Y-%m-%d %H:%M} UTC"))
@@ -57,8 +57,8 @@ def _print(result: "DemoResult") -> None:
         out.print("\nGoing on now", style="bold")
         for anomaly in result.anomalies[:5]:
             out.print(f"  {describe(anomaly, result.now)}", soft_wrap=True)
-    if result.judgement is not None:
-        print_judgement(result.judgement, "Top hypothesis")
+    if result.diagnosis is not None:
+        print_diagnosis(result.diagnosis, "Top hypothesis")
     out.print("\nWhere to look", style="bold")
     for name, place in result.places.items():
         out.print(f"  {name:<10} {place}")

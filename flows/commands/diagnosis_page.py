@@ -3,17 +3,17 @@
 from rich.table import Table
 from rich.text import Text
 
-from core.diagnosis import Judgement
+from core.diagnosis import Diagnosis
 from flows.commands.console import out
 
 
-def print_judgement(judgement: Judgement, title: str) -> None:
+def print_diagnosis(diagnosis: Diagnosis, title: str) -> None:
     """The likeliest hypothesis with its breakdown, and the others that a person should see."""
-    top = judgement.top
+    top = diagnosis.top
     if top is None:
         return
     out.print(Text.assemble("\n", (title, "bold"), f"  {top.hypothesis.statement}"))
-    out.print(f"  confidence {top.confidence:.2f} ({top.low:.2f} to {top.high:.2f}); {judgement.reason}")
+    out.print(f"  confidence {top.confidence:.2f} ({top.low:.2f} to {top.high:.2f}); {diagnosis.reason}")
     table = Table("factor", "weight", "value", "adds", "why", box=None, padding=(0, 2, 0, 2))
     for factor in top.factors:
         table.add_row(
@@ -24,7 +24,7 @@ def print_judgement(judgement: Judgement, title: str) -> None:
             factor.reason,
         )
     out.print(table)
-    for other in judgement.shown:
+    for other in diagnosis.shown:
         if other != top:
             out.print(
                 f"  or {other.hypothesis.statement}: {other.confidence:.2f} ({other.low:.2f} to {other.high:.2f})"

@@ -1,5 +1,6 @@
 """`forewarn score | forecast | predict | signals | hypotheses`: from models to what an SRE is told."""
 
+import getpass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,7 +76,9 @@ def list_signals(
     kind: Annotated[SignalKind | None, typer.Option(help="Only this kind.")] = None,
     service: Annotated[str | None, typer.Option(help="Only this service.")] = None,
     since_h: Annotated[float, typer.Option(help="Only those of the last so many hours.", min=0)] = 24.0,
-    stopped: Annotated[bool, typer.Option("--stopped", help="Those that a gate stopped instead.")] = False,
+    stopped: Annotated[
+        bool, typer.Option("--stopped", help="Those that a filter suppressed instead.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
     tenant: TenantOption = None,
     as_json: AsJson = False,
@@ -86,7 +89,7 @@ def list_signals(
     with open_platform(settings_for(tenant)) as platform:
         since = platform.clock.now() - timedelta(hours=since_h)
         found = platform.store.signals.find(
-            kind=kind, service=service, since=since, stopped=stopped, limit=limit
+            kind=kind, service=service, since=since, suppressed=stopped, limit=limit
         )
     if as_json:
         print_json(found)
@@ -104,7 +107,7 @@ def signal_table(found: list[Signal]) -> Table:
     table = Table("since (UTC)", "kind", "what", "id", box=None, padding=(0, 2, 0, 0))
     for signal in found:
         over = "" if signal.ended_at is None else f"\nto {signal.ended_at:{SHORT_TIME}}"
-        stopped = "" if signal.stopped_by is None else f" (stopped: {signal.stopped_by})"
+        stopped = "" if signal.suppressed_by is None else f" (stopped: {signal.suppressed_by})"
         table.add_row(
             f"{signal.started_at:{SHORT_TIME}}{over}",
             f"{signal.severity}\n{spaced(signal.kind)}",
@@ -150,9 +153,9 @@ def show_signal(
 @signals_app.command("send")
 def send_signals(tenant: TenantOption = None, as_json: AsJson = False) -> None:
     """Deliver to the configured receivers what they have not had yet."""
-    from pipelines.watch.deliver import emit
+    from pipelines.watch.deliver import deliver
 
-    run_step(emit, tenant=tenant, at=None, as_json=as_json)
+    run_step(deliver, tenant=tenant, at=None, as_json=as_json)
 
 
 @signals_app.command("mark")
@@ -163,7 +166,7 @@ def mark_signal(
     tenant: TenantOption = None,
 ) -> None:
     """Tell whether a signal was true; models and hypotheses learn from it."""
-    from core.diagnosis import Feedback
+    from core.diagnosis import Feedback, FeedbackValue
     from pipelines.wiring import open_platform
 
     if verdict not in ("true", "false"):
@@ -173,7 +176,8 @@ def mark_signal(
         said = Feedback(
             tenant=platform.tenant,
             subject_id=signal.signal_id,
-            accepted=verdict == "true",
+            value=FeedbackValue.TRUE_POSITIVE if verdict == "true" else FeedbackValue.FALSE_POSITIVE,
+            by=getpass.getuser(),
             at=platform.clock.now(),
             note=note,
         )
@@ -184,13 +188,13 @@ def mark_signal(
 @hypotheses_app.command("score")
 def score_hypotheses(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Weigh what could be behind the open signals, deterministically, with the breakdown."""
-    from flows.commands.diagnosis_page import print_judgement
+    from flows.commands.diagnosis_page import print_diagnosis
     from pipelines.watch.diagnose import score_hypotheses as run
 
     report = report_of(run, tenant=tenant, at=at, quiet=as_json)
     if as_json:
         print_json(report)
         return
-    for verdict in report.verdicts:
-        print_judgement(verdict.judgement, verdict.service)
-    out.print(f"{len(report.verdicts)} open troubles, {report.new} with something new to say")
+    for record in report.records:
+        print_diagnosis(record.diagnosis, record.service)
+    out.print(f"{len(report.records)} open incidents, {report.new} with something new to say")

@@ -9,11 +9,11 @@ from flows.commands.console import AsJson, TenantOption, out, print_json, settin
 
 def status(tenant: TenantOption = None, as_json: AsJson = False) -> None:
     """Show what is there, how fresh it is, and what is wrong; exits with 1 if something is."""
-    from pipelines.operate.status import take_stock
+    from pipelines.operate.status import read_status
     from pipelines.wiring import open_platform
 
     with open_platform(settings_for(tenant)) as platform:
-        stock = take_stock(platform)
+        stock = read_status(platform)
     if as_json:
         print_json(stock)
     else:

@@ -339,7 +339,7 @@ def _robust_slope(day: FloatArray, values: FloatArray) -> float:
 def _residuals(
     flat: FloatArray, columns_s: IntArray, days: FloatArray, percentiles: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Spread by hour of the day, and quantiles in its units, of the values against the day before's level."""
+    """ChunkPool by hour of the day, and quantiles in its units, of the values against the day before's level."""
     n = flat.shape[0]
     level = day_levels(flat)
     before = np.concatenate([level[:, :1], level[:, :-1]], axis=1)

@@ -8,7 +8,7 @@ import polars as pl
 
 from core.domain import Series
 from models.breach.growth_and_paths import BELIEVED, LASTED, NOTICED, SPANS_H
-from models.breach.outlook import PATHS, Case, Outlook, is_inert, look_ahead
+from models.breach.outlook import PATHS, BreachPattern, Outlook, breach_outlook, is_inert
 from models.forecast.choice.selection import Choice
 from models.forecast.intervals.widths import unrest
 from models.forecast.pool.pool import POOL
@@ -19,7 +19,7 @@ from models.series.thresholds import is_past, is_upward, threshold_of
 #: A value that returns over the threshold within this time is the same breach.
 SAME_S = 3 * 3_600
 #: How far before a breach looks are taken, and how many steps apart: those of neighbouring hours are alike.
-LOOK_BACK_STEPS, APART_STEPS = 24, 3
+BACKTEST_STEPS, APART_STEPS = 24, 3
 #: The values before a look that it sees as they came, with nothing left out.
 SEEN_STEPS = 36
 #: Below this probability of a breach within the longest horizon a look says nothing that could prove wrong.
@@ -45,7 +45,7 @@ class PastBreaches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastLook:
+class PastForecast:
     """What was said at a moment of the past, and what came.
 
     Attributes:
@@ -58,7 +58,7 @@ class PastLook:
     """
 
     kind: str
-    case: Case
+    pattern: BreachPattern
     episode: str
     told: Mapping[int, float] = field(default_factory=dict)
     told_s: tuple[float, float, float] | None
@@ -66,12 +66,12 @@ class PastLook:
     chosen: bool
 
 
-def kind_of(series: Series, case: Case) -> str:
+def kind_of(series: Series, pattern: BreachPattern) -> str:
     """What resembles one another: breaches of a metric by growth, and those by chance.
 
     What fills and what is measured by the request are kept apart: one has an inertia, the other has not.
     """
-    how = "fill" if case is Case.FILL else "other"
+    how = "fill" if pattern is BreachPattern.FILL else "other"
     stock = "stock" if is_inert(series) else "flow"
     return f"{how}/{stock}/{series.metric}"
 
@@ -94,7 +94,7 @@ def find_breaches(seconds: FloatArray, values: FloatArray, threshold: float, *, 
     return np.array(found)
 
 
-def that_crept(
+def gradual_breaches(
     at_s: FloatArray, seconds: FloatArray, values: FloatArray, threshold: float, *, usual: float
 ) -> FloatArray:
     """Those breaches that could be foreseen: an hour before, part of the way from what is usual was behind.
@@ -109,7 +109,7 @@ def that_crept(
 
 
 def find_rises(seen: FloatArray, threshold: float, *, upward: bool, season: int) -> list[int]:
-    """Steps at which growth stands out that would cross the threshold within `LOOK_BACK_STEPS`, whether it did or not.
+    """Steps at which growth stands out that would cross the threshold within `BACKTEST_STEPS`, whether it did or not.
 
     What stands out on a day is judged by the days before it, roughly as `measure_growth` does it finely.
 
@@ -122,16 +122,16 @@ def find_rises(seen: FloatArray, threshold: float, *, upward: bool, season: int)
     known = pl.Series(seen).fill_nan(None).forward_fill().backward_fill().to_numpy()
     level, edge = (known, threshold) if upward else (-known, -threshold)
     noticed = NOTICED + LIKELY_AT * (BELIEVED - NOTICED)
-    last = len(level) - LOOK_BACK_STEPS
+    last = len(level) - BACKTEST_STEPS
     found: set[int] = set()
-    for first in range(2 * LOOK_BACK_STEPS, last + 1, LOOK_BACK_STEPS):
-        steps = np.arange(first, min(first + LOOK_BACK_STEPS, last + 1))
+    for first in range(2 * BACKTEST_STEPS, last + 1, BACKTEST_STEPS):
+        steps = np.arange(first, min(first + BACKTEST_STEPS, last + 1))
         newest = level[steps - 1]
         away = level[: steps[-1]] - _usual(level[:first], int(steps[-1]), season)
         for span in SPANS_H:
             slopes = (away[span:] - away[:-span]) / span
             now = slopes[steps - 1 - span]
-            crossing = (now > 0) & (newest < edge) & (newest + LOOK_BACK_STEPS * now >= edge)
+            crossing = (now > 0) & (newest < edge) & (newest + BACKTEST_STEPS * now >= edge)
             if not crossing.any():
                 continue
             low, middle, high = np.percentile(slopes[: first - span], [16, 50, 84])
@@ -147,9 +147,9 @@ def _usual(past: FloatArray, length: int, season: int) -> FloatArray:
     return np.resize(np.median(past[:whole].reshape(-1, season), axis=0), length)
 
 
-def look_back(
+def backtest_breaches(
     series: Series, history: History, choice: Choice, past: PastBreaches, *, seed: int
-) -> list[PastLook]:
+) -> list[PastForecast]:
     """What would have been said before each breach, and from each step tried, with nothing known that came later.
 
     Args:
@@ -167,7 +167,7 @@ def look_back(
     forecaster = PoolForecaster() if best is None else PoolForecaster({best: 1.0})
     season = history.seasons[0] if history.seasons else 1
     begin = history.start.timestamp()
-    looks: list[PastLook] = []
+    looks: list[PastForecast] = []
     for known, chosen in _steps(history, past):
         now_s = begin + known * history.step_s
         newest = int(np.searchsorted(seconds, now_s)) - 1
@@ -177,13 +177,13 @@ def look_back(
         recent = np.concatenate([then.values[:-SEEN_STEPS], newly])
         # What was over a moment ago and will be again is the same breach, and no news.
         lately = over[int(np.searchsorted(seconds, now_s - SAME_S)) : newest + 1].any()
-        if before < 0 or lately or np.isfinite(recent).sum() < LOOK_BACK_STEPS:
+        if before < 0 or lately or np.isfinite(recent).sum() < BACKTEST_STEPS:
             continue
         then = replace(then, values=recent)
         rng = np.random.default_rng([seed, series.series_id % 2**32, int(now_s)])
-        yhat = forecaster.fit(then).predict(LOOK_BACK_STEPS)
+        yhat = forecaster.fit(then).predict(BACKTEST_STEPS)
         errors = choice.errors.at(unrest(then.values, season), known - len(history))
-        outlook = look_ahead(
+        outlook = breach_outlook(
             series,
             then,
             errors.paths(yhat, PATHS, then.bounds, rng),
@@ -192,7 +192,7 @@ def look_back(
             rng=rng,
         )
         if outlook is not None:
-            coming = at_s[(at_s >= now_s) & (at_s <= now_s + LOOK_BACK_STEPS * history.step_s)]
+            coming = at_s[(at_s >= now_s) & (at_s <= now_s + BACKTEST_STEPS * history.step_s)]
             came = float(coming[0]) if len(coming) else None
             looks.append(_look(series, outlook, now_s, came, chosen=chosen))
     return looks
@@ -204,14 +204,16 @@ def _steps(history: History, past: PastBreaches) -> Iterator[tuple[int, bool]]:
     for came in past.at_s:
         last = int((came - begin) // history.step_s)
         # From the last whole hour backwards: every distance from it is there alike.
-        first = max(last, 2 * LOOK_BACK_STEPS) - LOOK_BACK_STEPS
+        first = max(last, 2 * BACKTEST_STEPS) - BACKTEST_STEPS
         for known in range(min(last, len(history)), first, -APART_STEPS):
             yield known, True
     for known in past.tried:
         yield known, False
 
 
-def _look(series: Series, outlook: Outlook, now_s: float, came: float | None, *, chosen: bool) -> PastLook:
+def _look(
+    series: Series, outlook: Outlook, now_s: float, came: float | None, *, chosen: bool
+) -> PastForecast:
     when = outlook.breach.when
     told_s = None
     if when is not None:
@@ -219,9 +221,9 @@ def _look(series: Series, outlook: Outlook, now_s: float, came: float | None, *,
         told_s = (p10, p50, p90)
     # What came to nothing has no breach to be called after; looks of one half day are alike.
     episode = came if came is not None else now_s // (12 * 3_600)
-    return PastLook(
-        kind=kind_of(series, outlook.case),
-        case=outlook.case,
+    return PastForecast(
+        kind=kind_of(series, outlook.pattern),
+        pattern=outlook.pattern,
         episode=f"{series.series_id} {episode:.0f}",
         told=outlook.breach.probability_by_horizon_s,
         told_s=told_s,

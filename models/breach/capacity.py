@@ -14,7 +14,7 @@ import numpy as np
 
 from core.domain import CAPACITY_DAYS, Breach, Series, TimeRange
 from models.breach.growth_and_paths import breach_of
-from models.breach.outlook import Case, Outlook
+from models.breach.outlook import BreachPattern, Outlook
 from models.forecast.protocols import Bounds, FloatArray, History
 from models.series.thresholds import is_upward, threshold_of
 
@@ -149,7 +149,7 @@ def plan_capacity(
     if outlook is not None and outlook.breach.probability >= LIKELY:
         probability = max(breach.probability, outlook.breach.probability)
         breach = replace(breach, probability=probability, when=outlook.breach.when)
-        if outlook.case is Case.FILL:
+        if outlook.pattern is BreachPattern.FILL:
             per_day = 24 * outlook.growth.per_hour
     return Capacity(
         series=series,

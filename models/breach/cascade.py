@@ -34,12 +34,12 @@ WAYS = (0.0, 0.25, 0.5, 0.75)
 EFFECTS = (Role.LATENCY, Role.ERRORS)
 
 #: Metric of the cause, metric of the effect, and whether the cause is in a service that the effect's calls.
-Kind = tuple[str, str, bool]
+CascadeKind = tuple[str, str, bool]
 Edges = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Habit:
+class CascadeRate:
     """What followed breaches of a cause.
 
     Attributes:
@@ -59,16 +59,16 @@ class Habit:
         return self.causes, self.followed, self.own, self.share, *self.lag_s
 
     @classmethod
-    def of(cls, causes: int, followed: int, own: bool, share: float, *lag_s: float) -> "Habit":
+    def of(cls, causes: int, followed: int, own: bool, share: float, *lag_s: float) -> "CascadeRate":
         return cls(causes=causes, followed=followed, own=own, share=share, lag_s=lag_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class CascadeCause:
     """What may set off others.
 
     Attributes:
-        breach: of the level at which it is felt, see `KnockOns.felt_at`.
+        breach: of the level at which it is felt, see `CascadeModel.impact_level`.
         since_s: for how long it has been past that level, in seconds; null where it is not.
     """
 
@@ -78,7 +78,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnockOn:
+class Cascade:
     """A breach that is expected because another one is.
 
     Attributes:
@@ -87,12 +87,12 @@ class KnockOn:
     """
 
     cause: Series
-    habit: Habit
+    habit: CascadeRate
     breach: Breach
 
 
 @dataclass(frozen=True, slots=True)
-class KnockOns:
+class CascadeModel:
     """What is known of a fleet's knock-on breaches.
 
     Args:
@@ -101,21 +101,21 @@ class KnockOns:
         ways: how far from its threshold to its limit a cause is when it begins to be felt, by metric; one of `WAYS`.
     """
 
-    by_kind: Mapping[Kind, Habit] = field(default_factory=dict)
-    by_pair: Mapping[tuple[int, int], Habit] = field(default_factory=dict)
+    by_kind: Mapping[CascadeKind, CascadeRate] = field(default_factory=dict)
+    by_pair: Mapping[tuple[int, int], CascadeRate] = field(default_factory=dict)
     ways: Mapping[str, float] = field(default_factory=dict)
 
-    def felt_at(self, series: Series) -> float | None:
+    def impact_level(self, series: Series) -> float | None:
         """The value from which others feel it; null where it has no threshold."""
-        return level_on_way(series, self.ways.get(series.metric, WAYS[0]))
+        return level_between(series, self.ways.get(series.metric, WAYS[0]))
 
     def expect(
         self,
-        causes: Mapping[int, Cause],
+        causes: Mapping[int, CascadeCause],
         effects: Iterable[Series],
         edges: Edges,
         at: datetime,
-    ) -> dict[int, KnockOn]:
+    ) -> dict[int, Cascade]:
         """For each effect the likeliest knock-on, by `series_id`; those that no cause foretells are left out.
 
         Args:
@@ -124,7 +124,7 @@ class KnockOns:
             edges: (caller, callee).
             at: the present.
         """
-        found: dict[int, KnockOn] = {}
+        found: dict[int, Cascade] = {}
         by_service = series_by_service(effects)
         callers = callers_of(edges)
         for cause_id, cause in sorted(causes.items()):
@@ -136,7 +136,7 @@ class KnockOns:
                     continue
                 follows = _follow(cause, habit, effect, at)
                 if effect_id not in found or found[effect_id].breach.probability < follows.probability:
-                    found[effect_id] = KnockOn(cause=cause.series, habit=habit, breach=follows)
+                    found[effect_id] = Cascade(cause=cause.series, habit=habit, breach=follows)
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -148,18 +148,19 @@ class KnockOns:
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "KnockOns":
+    def from_json(cls, told: Mapping[str, Any]) -> "CascadeModel":
         """What `to_json` gave."""
         return cls(
             by_kind={
-                (cause, effect, called): Habit.of(*row) for cause, effect, called, *row in told["by_kind"]
+                (cause, effect, called): CascadeRate.of(*row)
+                for cause, effect, called, *row in told["by_kind"]
             },
-            by_pair={(cause, effect): Habit.of(*row) for cause, effect, *row in told["by_pair"]},
+            by_pair={(cause, effect): CascadeRate.of(*row) for cause, effect, *row in told["by_pair"]},
             ways=told["ways"],
         )
 
 
-def level_on_way(series: Series, way: float) -> float | None:
+def level_between(series: Series, way: float) -> float | None:
     """The value that lies so far on the way from the threshold to the limit; null where there is no threshold.
 
     An SLO has nothing beyond it, nor has what runs low: there it is the threshold itself.
@@ -198,7 +199,7 @@ def effects_of(
             yield effect, True
 
 
-def _follow(cause: Cause, habit: Habit, effect: Series, at: datetime) -> Breach:
+def _follow(cause: CascadeCause, habit: CascadeRate, effect: Series, at: datetime) -> Breach:
     """The breach of the effect: as likely as the cause's times the habit, at its time and the lag."""
     threshold = threshold_of(effect)
     assert threshold is not None  # noqa: S101 - `series_by_service` keeps no other

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from core.domain import Breach, Series, TimeRange
-from models.breach.backtest import LIKELY_AT, PastLook, kind_of
-from models.breach.outlook import Case
+from models.breach.backtest import LIKELY_AT, PastForecast, kind_of
+from models.breach.outlook import BreachPattern
 from models.forecast.protocols import FloatArray
 
 #: P10, P50 and P90, as shares.
@@ -37,14 +37,14 @@ WORTH = 8
 DOUBT = 2.33
 #: From this probability on people are told, and the range is asked to hold. Below one half, for courses are timid: of
 #: what they told at 45 to 50 % within 3 h, 70 % came (see docs/decisions/what-follows-a-breach.md).
-TOLD_AT = 0.47
+ALERT_FROM = 0.47
 
 Offsets = tuple[float, float, float]
 NONE: Offsets = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Hindsight:
+class BreachCorrection:
     """By what probabilities and ranges of breaches are to be corrected.
 
     Args:
@@ -56,11 +56,11 @@ class Hindsight:
     moved: Mapping[str, Offsets] = field(default_factory=dict)
     came_true: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
-    def correct(self, breach: Breach, series: Series, case: Case, at: datetime) -> Breach:
+    def correct(self, breach: Breach, series: Series, pattern: BreachPattern, at: datetime) -> Breach:
         """The same breach with the probabilities and the range that held in the past; `at` is the present."""
-        if case is Case.OVER:
+        if pattern is BreachPattern.OVER:
             return breach
-        kind = kind_of(series, case)
+        kind = kind_of(series, pattern)
         return self._likely(self._timed(breach, kind, at), kind)
 
     def _timed(self, breach: Breach, kind: str, at: datetime) -> Breach:
@@ -95,7 +95,7 @@ class Hindsight:
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "Hindsight":
+    def from_json(cls, told: Mapping[str, Any]) -> "BreachCorrection":
         """What `to_json` gave."""
         return cls(
             moved={kind: (low, middle, high) for kind, (low, middle, high) in told["moved"].items()},
@@ -110,15 +110,15 @@ def _family(kind: str) -> str:
     return kind.rpartition("/")[0]
 
 
-def learn_hindsight(looks: Sequence[PastLook]) -> Hindsight:
+def learn_correction(looks: Sequence[PastForecast]) -> BreachCorrection:
     """The corrections that would have been right; none where nothing was looked at."""
     moved: dict[str, Offsets] = {}
     came_true: dict[str, Mapping[int, float]] = {}
-    told = [look for look in looks if look.chosen and look.told_s and max(look.told.values()) >= TOLD_AT]
+    told = [look for look in looks if look.chosen and look.told_s and max(look.told.values()) >= ALERT_FROM]
     tried = [
         look
         for look in looks
-        if not look.chosen and look.case is Case.FILL and max(look.told.values()) >= LIKELY_AT
+        if not look.chosen and look.pattern is BreachPattern.FILL and max(look.told.values()) >= LIKELY_AT
     ]
     for family in sorted({_family(look.kind) for look in looks}):
         moved[family] = _offsets([look for look in told if _family(look.kind) == family], NONE)
@@ -126,10 +126,10 @@ def learn_hindsight(looks: Sequence[PastLook]) -> Hindsight:
         for kind in sorted({look.kind for look in looks if _family(look.kind) == family}):
             moved[kind] = _offsets([look for look in told if look.kind == kind], moved[family])
             came_true[kind] = _ratios([look for look in tried if look.kind == kind], came_true[family])
-    return Hindsight(moved, came_true)
+    return BreachCorrection(moved, came_true)
 
 
-def _offsets(looks: Sequence[PastLook], otherwise: Offsets) -> Offsets:
+def _offsets(looks: Sequence[PastForecast], otherwise: Offsets) -> Offsets:
     """Quantiles of the log ratios, drawn towards `otherwise` where few breaches are known."""
     came = np.log(np.array([look.came_s for look in looks if look.came_s is not None]) + SOON_S)
     if not len(came):
@@ -145,7 +145,7 @@ def _offsets(looks: Sequence[PastLook], otherwise: Offsets) -> Offsets:
     return moved[0], moved[1], moved[2]
 
 
-def _ratios(looks: Sequence[PastLook], otherwise: Mapping[int, float]) -> Mapping[int, float]:
+def _ratios(looks: Sequence[PastForecast], otherwise: Mapping[int, float]) -> Mapping[int, float]:
     """Breaches that came for each that was expected, by horizon, as if `WORTH` more had come as `otherwise` says.
 
     Of what may be true the most (the upper limit of a Poisson rate, by its score), and at most 1: a probability is
@@ -164,7 +164,7 @@ def _ratios(looks: Sequence[PastLook], otherwise: Mapping[int, float]) -> Mappin
     return ratios
 
 
-def _weights(looks: Sequence[PastLook]) -> FloatArray:
+def _weights(looks: Sequence[PastForecast]) -> FloatArray:
     """Ten looks at one episode are worth more than one look, and less than ten episodes."""
     sizes = Counter(look.episode for look in looks)
     return np.array([1.0 / np.sqrt(sizes[look.episode]) for look in looks])

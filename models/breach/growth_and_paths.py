@@ -27,7 +27,7 @@ NOTICED, BELIEVED = 2.0, 5.0
 STILL = 0.5
 #: What has no inertia grew before the last hour too, by this share of all, or it has only jumped.
 LASTED = 1 / 3
-#: Spread of the pace of a fill from hour to hour, and of what is known of it, both of the logarithm.
+#: ChunkPool of the pace of a fill from hour to hour, and of what is known of it, both of the logarithm.
 PACE_SPREAD, KNOWN_SPREAD = 0.5, 0.2
 #: Hours over which the pace stays alike.
 PACE_H = 2.0

@@ -13,17 +13,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain import Kind as SeriesKind
-from core.domain import Series
+from core.domain import Series, SeriesKind
 from models.breach.cascade import (
     AFTER_S,
     BEFORE_S,
     LAGS_AT,
     WAYS,
+    CascadeKind,
+    CascadeModel,
+    CascadeRate,
     Edges,
-    Habit,
-    Kind,
-    KnockOns,
     callers_of,
     effects_of,
     series_by_service,
@@ -110,17 +109,17 @@ class _Pair:
     chance: float
 
 
-_Ways = Mapping[float, Mapping[Kind, list[_Pair]]]
+_Ways = Mapping[float, Mapping[CascadeKind, list[_Pair]]]
 
 
-def learn_knock_ons(
+def learn_cascades(
     breaches: Mapping[int, Breached],
     series: Iterable[Series],
     edges: Edges,
     *,
     span_s: float,
     heights: Mapping[int, Heights] | None = None,
-) -> KnockOns:
+) -> CascadeModel:
     """Count what followed what.
 
     Args:
@@ -130,8 +129,8 @@ def learn_knock_ons(
         heights: of effects, by `series_id`; those without are judged by how often others followed.
     """
     heights = heights or {}
-    by_kind: dict[Kind, Habit] = {}
-    by_pair: dict[tuple[int, int], Habit] = {}
+    by_kind: dict[CascadeKind, CascadeRate] = {}
+    by_pair: dict[tuple[int, int], CascadeRate] = {}
     chosen: dict[str, float] = {}
     for metric, ways in sorted(_count(breaches, series, edges, span_s).items()):
         way = _where_felt(ways)
@@ -143,7 +142,7 @@ def learn_knock_ons(
             by_pair.update(_pairs_of(pairs, habit, heights))
         if way != WAYS[0]:
             chosen[metric] = way
-    return KnockOns(by_kind, by_pair, chosen)
+    return CascadeModel(by_kind, by_pair, chosen)
 
 
 def _count(
@@ -154,7 +153,7 @@ def _count(
     by_service, callers = series_by_service(known.values()), callers_of(edges)
     breached = {known[key].metric for key in breaches if key in known}
     nothing = Breached(came=np.empty(0), foreseen=(np.empty(0),))
-    counted: dict[str, dict[float, dict[Kind, list[_Pair]]]] = {}
+    counted: dict[str, dict[float, dict[CascadeKind, list[_Pair]]]] = {}
     for cause_id, cause in sorted(known.items()):
         if cause.metric not in breached:
             continue
@@ -190,7 +189,7 @@ def _where_felt(ways: _Ways) -> float:
     return min(sorted(ways), key=cost)
 
 
-def _habit_of(pairs: Sequence[_Pair]) -> Habit | None:
+def _habit_of(pairs: Sequence[_Pair]) -> CascadeRate | None:
     """What all pairs of a kind do together; null where nothing of it is more than chance."""
     lags = [lag for pair in pairs for lag in pair.lags_s]
     causes = sum(len(pair.times) for pair in pairs)
@@ -200,12 +199,12 @@ def _habit_of(pairs: Sequence[_Pair]) -> Habit | None:
     if not lags or share < ABOVE_CHANCE * _chance(pairs):
         return None
     lag_s = tuple(float(lag) for lag in np.quantile(lags, LAGS_AT))
-    return Habit(causes=causes, followed=len(lags), own=False, share=share, lag_s=lag_s)
+    return CascadeRate(causes=causes, followed=len(lags), own=False, share=share, lag_s=lag_s)
 
 
 def _pairs_of(
-    pairs: Sequence[_Pair], habit: Habit, heights: Mapping[int, Heights]
-) -> dict[tuple[int, int], Habit]:
+    pairs: Sequence[_Pair], habit: CascadeRate, heights: Mapping[int, Heights]
+) -> dict[tuple[int, int], CascadeRate]:
     """Each pair's own habit, drawn towards how often others went as high as this effect's threshold lies.
 
     A pair whose cause never breached has a habit too, where the heights of others say something of it.
@@ -213,7 +212,7 @@ def _pairs_of(
     known = [heights[pair.ids[1]].around(pair.times) for pair in pairs if pair.ids[1] in heights]
     reached = np.concatenate(known) if known else np.empty(0)
     chance = _chance(pairs)
-    found: dict[tuple[int, int], Habit] = {}
+    found: dict[tuple[int, int], CascadeRate] = {}
     for pair in pairs:
         told, effect = habit, heights.get(pair.ids[1])
         if effect is not None and len(reached):

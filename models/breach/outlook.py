@@ -18,7 +18,7 @@ PATHS = 400
 HORIZONS_S = (3 * 3_600, 6 * 3_600, 12 * 3_600, 24 * 3_600)
 
 
-class Case(StrEnum):
+class BreachPattern(StrEnum):
     """Why a series does or does not breach, as a person would call it."""
 
     OVER = "over"
@@ -35,13 +35,13 @@ class Outlook:
     Attributes:
         breach: over the whole horizon, and within each of `HORIZONS_S`.
         felt: the breach of the level from which others feel it, which may lie beyond the threshold.
-        felt_since: when it came to that level, or the first moment looked at where it was there before; null where
+        impact_since: when it came to that level, or the first moment looked at where it was there before; null where
             it is not, or nobody looked.
         at: the present, from which `paths` go on.
         paths: (count, h), for the fan of the plot.
     """
 
-    case: Case
+    pattern: BreachPattern
     breach: Breach
     growth: Growth
     sawtooth: Sawtooth | None
@@ -49,10 +49,10 @@ class Outlook:
     felt: Breach
     at: datetime
     paths: FloatArray
-    felt_since: datetime | None = None
+    impact_since: datetime | None = None
 
 
-def look_ahead(
+def breach_outlook(
     series: Series,
     history: History,
     usual_paths: FloatArray,
@@ -61,7 +61,7 @@ def look_ahead(
     an_hour_ago: float,
     rng: np.random.Generator,
     at: datetime | None = None,
-    felt_at: float | None = None,
+    impact_level: float | None = None,
 ) -> Outlook | None:
     """Probability and time of a breach; null where the series has no threshold.
 
@@ -70,7 +70,7 @@ def look_ahead(
         usual_paths: (count, h), how the forecaster thinks it goes on from there.
         level, an_hour_ago: the value now and then, finer than the grid.
         at: the present, less than a step after the history's end; null: where that ends.
-        felt_at: from which value on others feel it; null: from its threshold on.
+        impact_level: from which value on others feel it; null: from its threshold on.
     """
     threshold = threshold_of(series)
     if threshold is None:
@@ -115,12 +115,12 @@ def look_ahead(
     breach = crossing(threshold)
     over = bool(is_past(np.array([level]), threshold, upward=upward)[0])
     return Outlook(
-        case=_name(over, filling > count // 4, sawtooth, breach),
+        pattern=_name(over, filling > count // 4, sawtooth, breach),
         breach=breach,
         growth=growth,
         sawtooth=sawtooth,
         level=level,
-        felt=breach if felt_at is None or felt_at == threshold else crossing(felt_at),
+        felt=breach if impact_level is None or impact_level == threshold else crossing(impact_level),
         at=at,
         paths=paths,
     )
@@ -131,14 +131,14 @@ def is_inert(series: Series) -> bool:
     return series.role in (Role.CAPACITY, Role.SATURATION)
 
 
-def _name(over: bool, filling: bool, sawtooth: Sawtooth | None, breach: Breach) -> Case:
+def _name(over: bool, filling: bool, sawtooth: Sawtooth | None, breach: Breach) -> BreachPattern:
     if over:
-        return Case.OVER
+        return BreachPattern.OVER
     if filling:
-        return Case.FILL
+        return BreachPattern.FILL
     if sawtooth is not None:
-        return Case.SAWTOOTH
-    return Case.SEASONAL if breach.probability >= 0.1 else Case.CLEAR
+        return BreachPattern.SAWTOOTH
+    return BreachPattern.SEASONAL if breach.probability >= 0.1 else BreachPattern.CLEAR
 
 
 def _usual(values: FloatArray, history: History, horizon_steps: int) -> tuple[FloatArray, FloatArray]:

@@ -22,7 +22,7 @@ RESET_SHARE, RESET_MOVES = 0.5, 3.0
 SHOWN_AFTER = 1.5
 #: How many resets make a habit.
 HABIT = 3
-#: Spread of the logarithm of the time between two resets, beside that of the gaps that were seen: a gap is known to
+#: ChunkPool of the logarithm of the time between two resets, beside that of the gaps that were seen: a gap is known to
 #: half a step, which is a twentieth of the ten or so that there are between resets twice a day.
 GAP_SPREAD = 0.05
 

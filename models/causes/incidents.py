@@ -1,6 +1,6 @@
-"""Signals about the same trouble, found across series and along the service graph. Pure.
+"""Signals about the same incident, found across series and along the service graph. Pure.
 
-Two signals speak of the same trouble when they began within `window_s` of each other and
+Two signals speak of the same incident when they began within `window_s` of each other and
 - belong to the same service, or
 - belong to services of which one calls the other, directly or through others; or when they
 - belong to the same series and overlap in time, or follow each other within `window_s`.
@@ -17,7 +17,7 @@ from itertools import pairwise
 
 from core.domain import Event, Factor, Severity, Signal, SignalKind
 
-#: Onsets of one trouble spread over about as long as the slowest chain of timeouts, retries and pools;
+#: Onsets of one incident spread over about as long as the slowest chain of timeouts, retries and pools;
 #: six samples at the usual step of 5 min.
 WINDOW_S = 1_800
 
@@ -29,7 +29,7 @@ _NAMED_AT_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class DetectedIncident:
     """One or more signals that belong together.
 
     Attributes:
@@ -57,14 +57,14 @@ class Trouble:
 
 def correlate(
     signals: Iterable[Signal], edges: Iterable[tuple[str, str]] = (), *, window_s: float = WINDOW_S
-) -> list[Trouble]:
-    """Put signals that speak of the same trouble together; each signal is in exactly one trouble.
+) -> list[DetectedIncident]:
+    """Put signals that speak of the same incident together; each signal is in exactly one incident.
 
     Args:
         edges: the service graph: (caller, callee).
 
     Returns:
-        troubles in the order of their first onset; the order of the input does not matter.
+        incidents in the order of their first onset; the order of the input does not matter.
     """
     ordered = sorted(
         {signal.signal_id: signal for signal in signals}.values(), key=lambda s: (s.started_at, s.signal_id)
@@ -108,28 +108,28 @@ def correlate(
     groups: dict[int, list[Signal]] = defaultdict(list)
     for index, signal in enumerate(ordered):
         groups[root(index)].append(signal)
-    return [Trouble(tuple(group), _origin(group, called)) for _, group in sorted(groups.items())]
+    return [DetectedIncident(tuple(group), _origin(group, called)) for _, group in sorted(groups.items())]
 
 
-def fold(trouble: Trouble, anchor: Signal | None = None) -> Signal:
-    """The trouble as one signal, which people are alerted with.
+def fold(incident: DetectedIncident, anchor: Signal | None = None) -> Signal:
+    """The incident as one signal, which people are alerted with.
 
-    It has the identity of `anchor` (default: the signal that began), so that a trouble that grows stays
+    It has the identity of `anchor` (default: the signal that began), so that an incident that grows stays
     one alert; the severity of the worst; the onset of the first; the others named in a last factor; and it
     has ended when all have.
     """
-    lead = anchor or trouble.first
-    others = [signal for signal in trouble.signals if signal.signal_id != lead.signal_id]
+    lead = anchor or incident.first
+    others = [signal for signal in incident.signals if signal.signal_id != lead.signal_id]
     if not others:
         return lead
-    ends = [signal.ended_at for signal in trouble.signals]
+    ends = [signal.ended_at for signal in incident.signals]
     events: dict[str, Event] = {
         event.event_id: event for signal in (lead, *others) for event in signal.nearby_events
     }
     return replace(
         lead,
-        severity=trouble.severity,
-        started_at=trouble.first.started_at,
+        severity=incident.severity,
+        started_at=incident.first.started_at,
         ended_at=None if None in ends else max(end for end in ends if end is not None),
         factors=(*lead.factors, Factor(name=RELATED, value=None, contribution=0.0, text=_named(others))),
         nearby_events=tuple(events.values()),
@@ -175,7 +175,7 @@ def _reachable(edges: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
 
 
 def _origin(group: Sequence[Signal], called: Mapping[str, frozenset[str]]) -> str:
-    """Trouble travels from what is called to its callers, so it comes from what calls none of the others."""
+    """DetectedIncident travels from what is called to its callers, so it comes from what calls none of the others."""
     services = list(dict.fromkeys(signal.service for signal in group))
     return next(
         (service for service in services if called.get(service, frozenset()).isdisjoint(services)),

@@ -1,4 +1,4 @@
-"""What could be behind a trouble: hypotheses from its signals, the changes near it and the past. Pure.
+"""What could be behind an incident: hypotheses from its signals, the changes near it and the past. Pure.
 
 Every hypothesis names one cause at one service and gathers what speaks for it and against it; how likely it is,
 is for the scorer in `models/causes/score.py` to say.
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from core.diagnosis import Cause, Evidence, EvidenceKind, Hypothesis
+from core.diagnosis import CauseKind, Evidence, EvidenceKind, Hypothesis
 from core.domain import Event, EventKind, Incident, Role, Series, Signal, SignalKind
-from models.causes.incidents import Trouble
+from models.causes.incidents import DetectedIncident
 from models.causes.localise import Deviation, Origin, rank_suspects
 from models.causes.score import sigma_of_probability
 
@@ -31,11 +31,11 @@ _RESOURCES = {
     "files": (("descriptor", "fds"), "file descriptors of {} running out"),
 }
 _INCIDENT_WORDS = {
-    Cause.DEPLOY: ("deploy", "release", "rollout", "regression"),
-    Cause.CONFIG_CHANGE: ("config",),
-    Cause.DEPENDENCY: ("depend", "upstream"),
-    Cause.TRAFFIC: ("traffic", "surge", "overload"),
-    Cause.SILENCE: ("outage", "unavailable", "silent"),
+    CauseKind.DEPLOY: ("deploy", "release", "rollout", "regression"),
+    CauseKind.CONFIG_CHANGE: ("config",),
+    CauseKind.DEPENDENCY: ("depend", "upstream"),
+    CauseKind.TRAFFIC: ("traffic", "surge", "overload"),
+    CauseKind.SILENCE: ("outage", "unavailable", "silent"),
 }
 _TRAFFIC_WORDS = ("request", "traffic", "rps", "qps", "throughput")
 
@@ -46,29 +46,29 @@ class Context:
 
     Attributes:
         events: changes of any service, in any order.
-        incidents: of any service; only those that began before the trouble are precedents.
+        incidents: of any service; only those that began before the incident are precedents.
         edges: the service graph: (caller, callee).
         roles: of series, by `series_id`.
-        said: by cause, how many verdicts people accepted and rejected.
+        feedback: by cause, how many hypotheses people accepted and rejected.
     """
 
     events: Sequence[Event] = ()
     incidents: Sequence[Incident] = ()
     edges: Sequence[tuple[str, str]] = ()
     roles: Mapping[int, Role] = field(default_factory=dict)
-    said: Mapping[Cause, tuple[int, int]] = field(default_factory=dict)
+    feedback: Mapping[CauseKind, tuple[int, int]] = field(default_factory=dict)
 
 
-def hypothesise(trouble: Trouble, context: Context) -> list[Hypothesis]:
+def propose_hypotheses(incident: DetectedIncident, context: Context) -> list[Hypothesis]:
     """Every cause that something speaks for; where no symptom points to one, a fault of the service itself."""
-    return list(_Suspicion(trouble, context).all())
+    return list(_Proposals(incident, context).all())
 
 
-class _Suspicion:
-    def __init__(self, trouble: Trouble, context: Context) -> None:
-        self._trouble = trouble
+class _Proposals:
+    def __init__(self, incident: DetectedIncident, context: Context) -> None:
+        self._incident = incident
         self._context = context
-        self._signals = trouble.signals
+        self._signals = incident.signals
 
     def all(self) -> Iterator[Hypothesis]:
         for event in self._suspects():
@@ -77,7 +77,7 @@ class _Suspicion:
             *self._dependency(),
             *(
                 hypothesis
-                for service in self._trouble.services
+                for service in self._incident.services
                 for find in (self._capacity, self._traffic, self._silence)
                 for hypothesis in find(service)
             ),
@@ -112,7 +112,7 @@ class _Suspicion:
         )
         yield self._hypothesis(
             where,
-            Cause.DEPLOY if deploy else Cause.CONFIG_CHANGE,
+            CauseKind.DEPLOY if deploy else CauseKind.CONFIG_CHANGE,
             f"bad deploy of {where} {what}" if deploy else f"config change of {where}: {what}",
             [change, *(_symptom(signal, supports=signal.started_at >= event.at) for signal in felt)],
         )
@@ -126,7 +126,7 @@ class _Suspicion:
             if growing:
                 yield self._hypothesis(
                     service,
-                    Cause.CAPACITY,
+                    CauseKind.CAPACITY,
                     statement.format(service),
                     self._from_onset(service, growing),
                     precedent_words=words,
@@ -136,18 +136,18 @@ class _Suspicion:
         surge = [signal for signal in self._signals if signal.service == service and self._is_surge(signal)]
         if surge:
             statement = f"traffic surge at {service}"
-            yield self._hypothesis(service, Cause.TRAFFIC, statement, self._from_onset(service, surge))
+            yield self._hypothesis(service, CauseKind.TRAFFIC, statement, self._from_onset(service, surge))
 
     def _silence(self, service: str) -> Iterator[Hypothesis]:
         silent = [s for s in self._signals if s.service == service and s.kind is SignalKind.MISSING]
         if silent:
             statement = f"{service} down, or its metrics no longer collected"
-            yield self._hypothesis(service, Cause.SILENCE, statement, map(_symptom, silent))
+            yield self._hypothesis(service, CauseKind.SILENCE, statement, map(_symptom, silent))
 
     def _dependency(self) -> Iterator[Hypothesis]:
         """That the service which calls none of the others concerned drags its callers down."""
-        service = self._trouble.service
-        callers = self._callers(service) & set(self._trouble.services)
+        service = self._incident.service
+        callers = self._callers(service) & set(self._incident.services)
         if not callers:
             return
         onset = min(signal.started_at for signal in self._signals if signal.service == service)
@@ -157,12 +157,12 @@ class _Suspicion:
             if signal.service == service or signal.service in callers
         ]
         statement = f"{service} degraded, felt by {', '.join(sorted(callers))}"
-        yield self._hypothesis(service, Cause.DEPENDENCY, statement, evidence)
+        yield self._hypothesis(service, CauseKind.DEPENDENCY, statement, evidence)
 
     def _fault(self) -> Hypothesis:
         """What is left: the most suspect service itself; by the name that the failure model has for it, if any."""
         suspects = rank_suspects(self._deviations(), self._context.edges)
-        service = suspects[0].service if suspects else self._trouble.service
+        service = suspects[0].service if suspects else self._incident.service
         felt = self._felt(service)
         types = [signal.risk.likely_type for signal in felt if signal.risk and signal.risk.likely_type]
         if types:
@@ -172,7 +172,9 @@ class _Suspicion:
         else:
             statement = f"fault in {service} itself"
         words = (types[0].lower(),) if types else ()
-        return self._hypothesis(service, Cause.FAULT, statement, map(_symptom, felt), precedent_words=words)
+        return self._hypothesis(
+            service, CauseKind.FAULT, statement, map(_symptom, felt), precedent_words=words
+        )
 
     def _deviations(self) -> list[Deviation]:
         """The anomalies among the signals, as the localisation looks at them."""
@@ -199,15 +201,15 @@ class _Suspicion:
     def _hypothesis(
         self,
         service: str,
-        cause: Cause,
+        cause: CauseKind,
         statement: str,
         evidence: Iterable[Evidence],
         precedent_words: tuple[str, ...] = (),
     ) -> Hypothesis:
-        accepted, rejected = self._context.said.get(cause, (0, 0))
+        accepted, rejected = self._context.feedback.get(cause, (0, 0))
         words = precedent_words or _INCIDENT_WORDS.get(cause, ())
         return Hypothesis(
-            tenant=self._trouble.first.tenant,
+            tenant=self._incident.first.tenant,
             service=service,
             cause=cause,
             statement=statement,
@@ -220,7 +222,7 @@ class _Suspicion:
         )
 
     def _is_precedent(self, incident: Incident, service: str, words: Sequence[str]) -> bool:
-        """Like it: at the same service, of a type that says the same; the trouble itself is no precedent."""
+        """Like it: at the same service, of a type that says the same; the incident itself is no precedent."""
         if incident.service != service or incident.start >= self._signals[0].started_at:
             return False
         if words:

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 from core.diagnosis import (
-    Decision,
+    Diagnosis,
     Evidence,
     EvidenceKind,
     FactorName,
     FactorScore,
     Hypothesis,
     IncidentState,
-    Judgement,
+    PolicyDecision,
     ScoredHypothesis,
 )
 from core.domain import require_unit_interval
@@ -84,7 +84,7 @@ def require_transition(before: IncidentState | None, after: IncidentState) -> No
         )
 
 
-def score_hypotheses(hypotheses: Sequence[Hypothesis]) -> Judgement:
+def score_hypotheses(hypotheses: Sequence[Hypothesis]) -> Diagnosis:
     """Score all hypotheses of one trouble and apply the policy to them.
 
     Returns:
@@ -102,7 +102,7 @@ def score_hypotheses(hypotheses: Sequence[Hypothesis]) -> Judgement:
     )
     shown = tuple(scored for scored in ranked if scored.confidence > SHOWN_ABOVE)[:SHOWN_AT_MOST]
     decision, reason = _decide(ranked, shown)
-    return Judgement(decision=decision, reason=reason, ranked=ranked, shown=shown)
+    return Diagnosis(decision=decision, reason=reason, ranked=ranked, shown=shown)
 
 
 def score_hypothesis(hypothesis: Hypothesis) -> ScoredHypothesis:
@@ -240,25 +240,27 @@ def _lags_s(supporting: Sequence[Evidence], kind: EvidenceKind, window_s: float)
     return [lag_s for lag_s in lags_s if 0 <= lag_s <= window_s]
 
 
-def _decide(ranked: Sequence[ScoredHypothesis], shown: Sequence[ScoredHypothesis]) -> tuple[Decision, str]:
+def _decide(
+    ranked: Sequence[ScoredHypothesis], shown: Sequence[ScoredHypothesis]
+) -> tuple[PolicyDecision, str]:
     """The policy, in the order in which its rules win."""
     if all(scored.confidence < INCONCLUSIVE_BELOW for scored in ranked):
-        return Decision.INCONCLUSIVE, f"no hypothesis reaches {INCONCLUSIVE_BELOW}"
+        return PolicyDecision.INCONCLUSIVE, f"no hypothesis reaches {INCONCLUSIVE_BELOW}"
     conflicts = [scored for scored in shown or ranked[:1] if scored.hypothesis.conflicting]
     if conflicts:
-        return Decision.ASK, f"the evidence for '{conflicts[0].hypothesis.statement}' conflicts"
+        return PolicyDecision.ASK, f"the evidence for '{conflicts[0].hypothesis.statement}' conflicts"
     top = ranked[0]
     if top.confidence > ACKNOWLEDGED_ABOVE and top.hypothesis.precedents > 0:
         return (
-            Decision.ACKNOWLEDGE,
+            PolicyDecision.ACKNOWLEDGE,
             f"{top.confidence:.2f} is above {ACKNOWLEDGED_ABOVE} and it happened before",
         )
     if shown:
         return (
-            Decision.SHOW,
+            PolicyDecision.SHOW,
             f"{_count(len(shown), 'hypothesis', 'hypotheses')} above {SHOWN_ABOVE}",
         )
-    return Decision.WATCH, f"nothing is above {SHOWN_ABOVE} yet, nor all under {INCONCLUSIVE_BELOW}"
+    return PolicyDecision.WATCH, f"nothing is above {SHOWN_ABOVE} yet, nor all under {INCONCLUSIVE_BELOW}"
 
 
 def _from_table(table: Sequence[tuple[float, float]], amount: float) -> float:

@@ -1,4 +1,4 @@
-"""The shipped detector of a fleet: baselines, detectors, calibration and gates of many series in one bundle.
+"""The shipped detector of a fleet: baselines, detectors, calibration and filters of many series in one bundle.
 
 Each value is compared with its baseline: z-score, MAD and EWMA look at the residual, an Isolation Forest looks at
 all residuals of the service together. Beside them the stream judges each movement by how rare it was before. Each
@@ -26,7 +26,7 @@ from models.detect.budget import OTHERS, WEEK_S, AlertBudget
 from models.detect.calibration import score_of
 from models.detect.files import from_files, to_files
 from models.detect.fit import fit_grid
-from models.detect.series_model import COMBINED, NAMES, PointScore, SeriesModel, detector_views
+from models.detect.series_model import COMBINED, NAMES, PointScore, SeriesModel, detector_results
 from models.series.clock import UTC_ZONE, clocks
 from models.series.grid import FloatArray, Grid, IntArray, as_utc, exclusion_mask, grids
 from models.series.thresholds import weights
@@ -272,8 +272,8 @@ class DetectorBundle:
             p_value=p_value,
             deviation_sigma=float(residual),
             is_anomaly=anomalous,
-            gates=model.gates(float(value), float(expected)) if anomalous else (),
-            detectors=detector_views(views),
+            filters=model.filters(float(value), float(expected)) if anomalous else (),
+            detectors=detector_results(views),
         )
 
     def to_files(self) -> dict[str, bytes]:

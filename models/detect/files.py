@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain import Kind, Role, Series
+from core.domain import Role, Series, SeriesKind
 from models.baseline.baselines import Baselines
 from models.detect.budget import AlertBudget
 from models.detect.calibration import LEVELS, Calibration
@@ -90,7 +90,7 @@ def from_files(
     }
     for at, entry in enumerate(meta["series"]):
         table, row, forest, column = (entry.pop(name) for name in ("table", "row", "forest", "column"))
-        series = Series(**{**entry, "kind": Kind(entry["kind"]), "role": Role(entry["role"])})
+        series = Series(**{**entry, "kind": SeriesKind(entry["kind"]), "role": Role(entry["role"])})
         calibrations = {name: _unpack(arrays[f"calibration/{name}"][at]) for name in CALIBRATED}
         models[series.series_id] = SeriesModel(
             series,

@@ -1,9 +1,9 @@
-"""The three gates that a finding must pass to become an alert, each with its reason."""
+"""The three filters that a finding must pass to become an alert, each with its reason."""
 
 import numpy as np
 from scipy.stats import rankdata
 
-from core.domain import GateResult, Role, Series
+from core.domain import FilterResult, Role, Series
 from core.formatting import format_value
 from models.series.grid import FloatArray
 from models.series.thresholds import is_upward, threshold_of
@@ -32,7 +32,7 @@ def variance_ratio_z(hourly: FloatArray) -> float:
     Returns:
         The z statistic; NaN with fewer than 4 lags of data.
     References:
-        Lo and MacKinlay (1988), Stock market prices do not follow random walks, Rev. Financial Studies 1.
+        Lo and MacKinlay (1988), PlatformStatus market prices do not follow random walks, Rev. Financial Studies 1.
         Wright (2000), Alternative variance-ratio tests using ranks and signs, J. Business & Econ. Stat. 18.
     """
     known = hourly[np.isfinite(hourly)]
@@ -51,10 +51,10 @@ def variance_ratio_z(hourly: FloatArray) -> float:
     return float((ratio - 1.0) / np.sqrt(2 * (2 * q - 1) * (q - 1) / (3 * q * n)))
 
 
-def clear_baseline(days: float) -> GateResult:
+def clear_baseline(days: float) -> FilterResult:
     """Over seven days of data."""
-    return GateResult(
-        gate=CLEAR_BASELINE,
+    return FilterResult(
+        name=CLEAR_BASELINE,
         passed=days > MIN_DAYS,
         reason=f"{days:.1f} days of clean history, more than {MIN_DAYS:.0f} needed",
     )
@@ -73,28 +73,28 @@ def _bad_sign(series: Series, expected: float) -> float:
     return 1.0 if is_upward(series, expected) else -1.0
 
 
-def predictable(z: float, *, past: bool = False) -> GateResult:
+def predictable(z: float, *, past: bool = False) -> FilterResult:
     """The course returns to its level: a random walk is ruled out.
 
     Args:
         past: the value is past its threshold, which is trouble however the series came there.
     """
     if past:
-        return GateResult(gate=PREDICTABLE, passed=True, reason="past its threshold, whatever its course")
+        return FilterResult(name=PREDICTABLE, passed=True, reason="past its threshold, whatever its course")
     if np.isnan(z):
-        return GateResult(
-            gate=PREDICTABLE, passed=False, reason="too little history to tell from a random walk"
+        return FilterResult(
+            name=PREDICTABLE, passed=False, reason="too little history to tell from a random walk"
         )
     passed = z < CRITICAL_Z
     word = "ruled out" if passed else "not ruled out"
-    return GateResult(
-        gate=PREDICTABLE, passed=passed, reason=f"random walk {word} (variance ratio z = {z:.1f})"
+    return FilterResult(
+        name=PREDICTABLE, passed=passed, reason=f"random walk {word} (variance ratio z = {z:.1f})"
     )
 
 
 def slo_impact(
     series: Series, value: float, expected: float, *, planned: bool = False, excuse: str = ""
-) -> GateResult:
+) -> FilterResult:
     """The deviation goes where users would notice: towards the threshold, or the bad way for its role.
 
     Args:
@@ -102,7 +102,7 @@ def slo_impact(
         excuse: why only crossing the threshold would hurt anyone, such as "over within minutes"; "" = nothing.
     """
     if planned:
-        return GateResult(gate=SLO_IMPACT, passed=False, reason="within a planned maintenance window")
+        return FilterResult(name=SLO_IMPACT, passed=False, reason="within a planned maintenance window")
     deviation = value - expected
     threshold = threshold_of(series)
     if threshold is not None:
@@ -115,17 +115,17 @@ def slo_impact(
         reason = f"past the threshold of {edge}" if crossed else f"{share:.0%} of the way to {edge}"
         if excuse and not crossed:
             reason += f", and {excuse}"
-        return GateResult(gate=SLO_IMPACT, passed=passed, reason=reason)
+        return FilterResult(name=SLO_IMPACT, passed=passed, reason=reason)
     if excuse:
         reason = f"{excuse}, and no threshold is known"
-        return GateResult(gate=SLO_IMPACT, passed=False, reason=reason)
+        return FilterResult(name=SLO_IMPACT, passed=False, reason=reason)
     if series.role is Role.TRAFFIC:
         passed = deviation < 0
         less = "less traffic than expected: users may not get through"
         more = "more traffic than expected hurts only where another metric says so"
-        return GateResult(gate=SLO_IMPACT, passed=passed, reason=less if passed else more)
+        return FilterResult(name=SLO_IMPACT, passed=passed, reason=less if passed else more)
     passed = deviation > 0
     side = "above" if passed else "below"
-    return GateResult(
-        gate=SLO_IMPACT, passed=passed, reason=f"{side} what is expected; for {series.role} high is bad"
+    return FilterResult(
+        name=SLO_IMPACT, passed=passed, reason=f"{side} what is expected; for {series.role} high is bad"
     )

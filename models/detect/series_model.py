@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 
-from core.domain import Band, DetectorView, GateResult, Series
+from core.domain import Band, DetectorResult, FilterResult, Series
 from models.baseline.baselines import Baselines
 from models.detect.calibration import Calibration, score_of
 from models.detect.detectors.ewma import Ewma
@@ -31,7 +31,7 @@ class PointScore:
 
     Attributes:
         score: 0 to 1, a half at p = 0.0001. deviation_sigma: signed, from the expectation.
-        gates: only where the value is an anomaly, all three.
+        filters: only where the value is an anomaly, all three.
     """
 
     ts: datetime
@@ -41,8 +41,8 @@ class PointScore:
     p_value: float | None
     deviation_sigma: float | None
     is_anomaly: bool
-    gates: tuple[GateResult, ...]
-    detectors: tuple[DetectorView, ...]
+    filters: tuple[FilterResult, ...]
+    detectors: tuple[DetectorResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ class SeriesModel:
         evidence: FloatArray = self.stream.run(self.baselines.clock.local_s(times_s), values)[0][:, EVIDENCE]
         return evidence
 
-    def gates(
+    def filters(
         self, value: float, expected: float, *, planned: bool = False, excuse: str = ""
-    ) -> tuple[GateResult, ...]:
-        """The three gates for a value; `planned` and `excuse` as in `models.detect.filters.slo_impact`."""
+    ) -> tuple[FilterResult, ...]:
+        """The three filters for a value; `planned` and `excuse` as in `models.detect.filters.slo_impact`."""
         return (
             clear_baseline(float(self.baselines.days[self.row])),
             predictable(self.randomness_z, past=crosses(self.series, value, expected)),
@@ -97,13 +97,13 @@ class SeriesModel:
         return views
 
 
-def detector_views(surprises: Mapping[str, float]) -> tuple[DetectorView, ...]:
+def detector_results(surprises: Mapping[str, float]) -> tuple[DetectorResult, ...]:
     """Each detector's own view, from -log10 p."""
     views = []
     for name, surprise in surprises.items():
         known = not np.isnan(surprise)
         views.append(
-            DetectorView(
+            DetectorResult(
                 detector=name,
                 score=float(score_of(np.asarray(surprise))) if known else None,
                 p_value=float(10.0 ** -min(surprise, 300.0)) if known else None,

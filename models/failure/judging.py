@@ -19,7 +19,7 @@ LEARN_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class HeldOutFigures:
     """Figures at one horizon, on moments that the model has not seen.
 
     Attributes:
@@ -47,7 +47,7 @@ def judge(
     *,
     horizon_s: int = CHOICE_HORIZON_S,
     slow_types: tuple[str, ...] | None = None,
-) -> Judgement | None:
+) -> HeldOutFigures | None:
     """The figures of a bundle on labelled moments; null where no failure or nothing else came within the horizon.
 
     Args:
@@ -71,7 +71,7 @@ def judge(
     told = [risk.likely_type for risk in bundle.predict(future.filter(pl.Series(soon)))]
     truth = future.get_column("next_type").to_numpy()[soon]
     near = failure_in <= bundle.horizons_s[-1]
-    return Judgement(
+    return HeldOutFigures(
         moments=int(known.sum()),
         failures=failure_ids(future.filter(pl.Series(soon))).n_unique(),
         average_precision=float(average_precision_score(y[known], said[known])),
@@ -98,7 +98,7 @@ def judged_forward(
         frame: labelled moments.
         shared: as for `fit_failure`.
     Returns:
-        `average_precision_3h` and the like for each horizon, and the other figures of `Judgement`; empty where there
+        `average_precision_3h` and the like for each horizon, and the other figures of `HeldOutFigures`; empty if there
         are too few failures in either part.
     """
     first, last = frame.select(first=pl.col("ts").min(), last=pl.col("ts").max()).row(0)

@@ -13,11 +13,11 @@ import polars as pl
 
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
-from models.breach.cascade import KnockOns
-from models.breach.correction import Hindsight
+from models.breach.cascade import CascadeModel
+from models.breach.correction import BreachCorrection
 from models.forecast.catalog import CATALOG
 from models.forecast.choice.combination import combine
-from models.forecast.choice.members import voices
+from models.forecast.choice.members import member_forecasts
 from models.forecast.entry import Entry
 from models.forecast.fleet.global_trees import GlobalTrees
 from models.forecast.history import on_grid
@@ -81,15 +81,15 @@ class ForecasterBundle:
         seed: of the simulated paths.
         trees: the model that learned from all series, where some series uses it.
         hindsight: how wrong what was said of past breaches proved.
-        knock_ons: which breaches follow others.
+        cascades: which breaches follow others.
     """
 
     entries: Mapping[int, Entry]
     seed: int = 1
     horizon_steps: int = 24
     trees: GlobalTrees | None = None
-    hindsight: Hindsight = field(default_factory=Hindsight)
-    knock_ons: KnockOns = field(default_factory=KnockOns)
+    hindsight: BreachCorrection = field(default_factory=BreachCorrection)
+    cascades: CascadeModel = field(default_factory=CascadeModel)
     _cache: dict[int, FittedProphet] = field(default_factory=dict, repr=False, compare=False)
     #: By series, the history last seen and what followed: within the hour it is asked again and again.
     _told: dict[int, tuple[tuple[int, int], FloatArray]] = field(
@@ -190,7 +190,7 @@ class ForecasterBundle:
 
     def _combined(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
         names = entry.choice.weights
-        yhat = voices(history, names, horizon_steps, self.trees)
+        yhat = member_forecasts(history, names, horizon_steps, self.trees)
         # At a moment before it was fitted the kept Prophet would know what came.
         may_know = entry.prophet is not None and len(history) >= len(entry.history)
         for name in names:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from core.domain import Kind, Role, Series
-from models.breach.cascade import KnockOns
-from models.breach.correction import Hindsight
+from core.domain import Role, Series, SeriesKind
+from models.breach.cascade import CascadeModel
+from models.breach.correction import BreachCorrection
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Choice
 from models.forecast.entry import Entry
@@ -49,7 +49,7 @@ def head_files(bundle: ForecasterBundle, parts: int) -> dict[str, bytes]:
         "seed": bundle.seed,
         "horizon_steps": bundle.horizon_steps,
         "hindsight": bundle.hindsight.to_json(),
-        "knock_ons": bundle.knock_ons.to_json(),
+        "cascades": bundle.cascades.to_json(),
         "parts": parts,
     }
     trees = {} if bundle.trees is None else {TREES: bundle.trees.to_bytes()}
@@ -84,8 +84,8 @@ def from_files(files: Mapping[str, bytes]) -> ForecasterBundle:
         seed=meta["seed"],
         horizon_steps=meta["horizon_steps"],
         trees=GlobalTrees.from_bytes(files[TREES]) if TREES in files else None,
-        hindsight=Hindsight.from_json(meta["hindsight"]),
-        knock_ons=KnockOns.from_json(meta["knock_ons"]),
+        hindsight=BreachCorrection.from_json(meta["hindsight"]),
+        cascades=CascadeModel.from_json(meta["cascades"]),
     )
 
 
@@ -163,7 +163,7 @@ def _record(entry: Entry, arrays: Mapping[str, FloatArray]) -> dict[str, Any]:
 
 def _entry(record: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Entry:
     told = dict(record["series"])
-    series = Series(**{**told, "kind": Kind(told["kind"]), "role": Role(told["role"])})
+    series = Series(**{**told, "kind": SeriesKind(told["kind"]), "role": Role(told["role"])})
     return Entry(
         series=series,
         history=History(

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from core.domain import Kind, Role, Series
+from core.domain import Role, Series, SeriesKind
 from core.errors import InsufficientDataError
 from core.frames import SAMPLES, require_frame
 from models.forecast.protocols import MIN_POINTS, Bounds, FloatArray, History
@@ -20,9 +20,14 @@ DAY_S = 86_400
 
 def bounds_of(series: Series) -> Bounds:
     """A ratio lies in [0, 1]; counts, bytes, rates and durations are not below 0."""
-    if series.kind is Kind.RATIO:
+    if series.kind is SeriesKind.RATIO:
         return Bounds(lower=0.0, upper=1.0)
-    if series.kind is Kind.COUNTER or series.role in (Role.TRAFFIC, Role.ERRORS, Role.LATENCY, Role.CAPACITY):
+    if series.kind is SeriesKind.COUNTER or series.role in (
+        Role.TRAFFIC,
+        Role.ERRORS,
+        Role.LATENCY,
+        Role.CAPACITY,
+    ):
         return Bounds(lower=0.0)
     return Bounds()
 

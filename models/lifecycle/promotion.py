@@ -20,7 +20,7 @@ class Criterion:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class PromotionDecision:
     """Whether to promote, and why, in one sentence."""
 
     promote: bool
@@ -29,7 +29,7 @@ class Decision:
 
 def decide(
     criterion: Criterion, challenger: Mapping[str, float], champion: Mapping[str, float] | None
-) -> Decision:
+) -> PromotionDecision:
     """Promote a challenger that is not worse than the champion beyond the noise.
 
     Args:
@@ -38,14 +38,16 @@ def decide(
     name = criterion.metric
     new = challenger.get(name)
     if new is None:
-        return Decision(False, f"the challenger has no {name}: it was not evaluated")
+        return PromotionDecision(False, f"the challenger has no {name}: it was not evaluated")
     if champion is None:
-        return Decision(True, f"there is no champion yet; {name} is {new:.4g}")
+        return PromotionDecision(True, f"there is no champion yet; {name} is {new:.4g}")
     old = champion.get(name)
     if old is None:
-        return Decision(True, f"the champion has no {name} to hold against {new:.4g}")
+        return PromotionDecision(True, f"the champion has no {name} to hold against {new:.4g}")
     worse_by = (old - new) if criterion.higher_is_better else (new - old)
     allowed = criterion.tolerance * abs(old)
     if worse_by > allowed:
-        return Decision(False, f"{name} went from {old:.4g} to {new:.4g}, worse by more than {allowed:.4g}")
-    return Decision(True, f"{name} is {new:.4g}, the champion's {old:.4g}")
+        return PromotionDecision(
+            False, f"{name} went from {old:.4g} to {new:.4g}, worse by more than {allowed:.4g}"
+        )
+    return PromotionDecision(True, f"{name} is {new:.4g}, the champion's {old:.4g}")

@@ -12,7 +12,7 @@ from core.domain import (
     Event,
     EventKind,
     Factor,
-    GateResult,
+    FilterResult,
     ModelRef,
     Role,
     Series,
@@ -26,7 +26,7 @@ from core.formatting import format_duration, format_value
 from models.detect.bundle import DetectorBundle
 from models.detect.episodes import Episode, find_episodes
 from models.detect.filters import crosses
-from models.detect.series_model import COMBINED, NAMES, SeriesModel, detector_views
+from models.detect.series_model import COMBINED, NAMES, SeriesModel, detector_results
 from models.series.maintenance import is_planned
 
 #: What begins so soon after a deploy is its own disturbance, and counts as brief for so long.
@@ -56,7 +56,7 @@ def anomaly_signals(
     since: datetime,
     events: Sequence[Event] = (),
 ) -> list[Signal]:
-    """One signal for each episode that lasts beyond `since`, whether or not its gates hold.
+    """One signal for each episode that lasts beyond `since`, whether or not its filters hold.
 
     Args:
         scored: what `DetectorBundle.score` returned.
@@ -155,8 +155,8 @@ def _signal(
     first, last = (scored.row(i, named=True) for i in (episode.first, episode.last))
     lasted = (last["ts"] - first["ts"]).total_seconds()
 
-    def gates_at(row: Mapping[str, Any]) -> tuple[GateResult, ...]:
-        return one.gates(
+    def gates_at(row: Mapping[str, Any]) -> tuple[FilterResult, ...]:
+        return one.filters(
             row["value"],
             row["expected"],
             planned=is_planned(series.service, first["ts"], row["ts"], events),
@@ -168,7 +168,7 @@ def _signal(
     # The way back can be more surprising than the trouble, for the level had begun to follow it.
     moments = [scored.row(i, named=True) for i in (episode.peak, *_extremes(scored, episode))]
     judged = [(row, gates_at(row)) for row in moments]
-    peak, gates = next((one for one in judged if all(gate.passed for gate in one[1])), judged[0])
+    peak, filters = next((one for one in judged if all(one.passed for one in one[1])), judged[0])
     value, expected, sigma = peak["value"], peak["expected"], peak["deviation_sigma"]
     side = "above" if sigma > 0 else "below"
     summary = (
@@ -188,7 +188,7 @@ def _signal(
         ended_at=None if episode.open else last["ts"],
         peak_at=peak["ts"],
         summary=summary,
-        severity=severity(gates, crossed=crosses(series, value, expected)),
+        severity=severity(filters, crossed=crosses(series, value, expected)),
         metric=series.metric,
         series_id=series.series_id,
         labels=series.labels,
@@ -199,9 +199,9 @@ def _signal(
         deviation_sigma=sigma,
         score=peak["score"],
         p_value=peak["p_value"],
-        gates=gates,
+        filters=filters,
         factors=factors_at(bundle, service, peak["ts"]),
-        detectors=detector_views({**surprises, COMBINED: peak["surprise"]}),
+        detectors=detector_results({**surprises, COMBINED: peak["surprise"]}),
         model=model,
     )
 
@@ -212,8 +212,8 @@ def _extremes(scored: pl.DataFrame, episode: Episode) -> tuple[int, int]:
     return episode.first + int(np.nanargmax(deviation)), episode.first + int(np.nanargmin(deviation))
 
 
-def severity(gates: tuple[GateResult, ...], *, crossed: bool) -> Severity:
-    """Critical past the threshold, a warning before it, information where a gate stopped it."""
-    if not all(gate.passed for gate in gates):
+def severity(filters: tuple[FilterResult, ...], *, crossed: bool) -> Severity:
+    """Critical past the threshold, a warning before it, information where a gate suppressed it."""
+    if not all(one.passed for one in filters):
         return Severity.INFO
     return Severity.CRITICAL if crossed else Severity.WARNING

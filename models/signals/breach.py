@@ -11,7 +11,7 @@ from core.domain import (
     Breach,
     Event,
     Factor,
-    GateResult,
+    FilterResult,
     ModelRef,
     Role,
     Series,
@@ -21,17 +21,17 @@ from core.domain import (
     stable_id,
 )
 from core.formatting import format_value
-from models.breach.cascade import AFTER_S, Cause, KnockOn, KnockOns
-from models.breach.correction import TOLD_AT
+from models.breach.cascade import AFTER_S, Cascade, CascadeCause, CascadeModel
+from models.breach.correction import ALERT_FROM
 from models.breach.growth_and_paths import Growth
-from models.breach.outlook import HORIZONS_S, Case, Outlook
+from models.breach.outlook import HORIZONS_S, BreachPattern, Outlook
 from models.forecast.bundle import Prediction
 from models.series.maintenance import is_planned
 from models.series.thresholds import is_past, is_upward
 from models.words.breach import say, say_follows, say_over, say_taken_back, usual_pace
 
 #: An alert begins at the first probability and ends below the second: in between it stays as it is.
-RAISE_AT, DROP_BELOW = TOLD_AT, 0.25
+RAISE_AT, DROP_BELOW = ALERT_FROM, 0.25
 #: A breach so soon is critical: somebody should be woken.
 SOON_S = HORIZONS_S[0]
 #: It is said to be soon once so much of its probability lies within that time. Whether it comes at all is hardly known
@@ -40,34 +40,34 @@ SURE_OF_TIME = 0.85
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class SeriesOutlook:
     """What was seen of one series: its outlook without the courses, which are large.
 
     Attributes:
-        felt, felt_since: see `Outlook`.
+        felt, impact_since: see `Outlook`.
         band: what is expected at the next step.
     """
 
     series: Series
-    case: Case
+    pattern: BreachPattern
     breach: Breach
     growth: Growth
     level: float
     felt: Breach
-    felt_since: datetime | None
+    impact_since: datetime | None
     band: Band
 
     @classmethod
-    def of(cls, series: Series, outlook: Outlook, prediction: Prediction) -> "Seen":
+    def of(cls, series: Series, outlook: Outlook, prediction: Prediction) -> "SeriesOutlook":
         expected = float(prediction.yhat[0])
         return cls(
             series=series,
-            case=outlook.case,
+            pattern=outlook.pattern,
             breach=outlook.breach,
             growth=outlook.growth,
             level=outlook.level,
             felt=outlook.felt,
-            felt_since=outlook.felt_since,
+            impact_since=outlook.impact_since,
             band=Band(
                 expected=expected,
                 lower=min(float(prediction.lower[0.95][0]), expected),
@@ -77,21 +77,25 @@ class Seen:
 
     @property
     def is_over(self) -> bool:
-        return self.case is Case.OVER
+        return self.pattern is BreachPattern.OVER
 
-    def as_cause(self, now: datetime) -> Cause | None:
+    def as_cause(self, now: datetime) -> CascadeCause | None:
         """What it may set off others as; null where nothing is to be expected of it, or no more."""
-        if self.felt_since is not None:
-            since_s = (now - self.felt_since).total_seconds()
-            return Cause(series=self.series, breach=self.felt, since_s=since_s) if since_s < AFTER_S else None
+        if self.impact_since is not None:
+            since_s = (now - self.impact_since).total_seconds()
+            return (
+                CascadeCause(series=self.series, breach=self.felt, since_s=since_s)
+                if since_s < AFTER_S
+                else None
+            )
         if self.felt.probability < DROP_BELOW:
             return None
-        return Cause(series=self.series, breach=self.felt)
+        return CascadeCause(series=self.series, breach=self.felt)
 
 
 def judge(
-    seen: Mapping[int, Seen],
-    knock_ons: KnockOns,
+    seen: Mapping[int, SeriesOutlook],
+    cascades: CascadeModel,
     edges: Iterable[tuple[str, str]],
     open_signals: Mapping[int, Signal],
     model: ModelRef,
@@ -108,7 +112,7 @@ def judge(
         edges: the service graph, (caller, callee).
         open_signals: what was said and is not over, by `series_id`.
     """
-    followed = follow(seen, knock_ons, edges, now, events)
+    followed = follow(seen, cascades, edges, now, events)
     disturbed = disturbed_by_plan(seen, now, events) - set(followed)
     signals: dict[int, Signal] = {}
     # Causes first: what follows from one belongs to the same trouble, which began with the cause.
@@ -125,7 +129,7 @@ def judge(
     return list(signals.values())
 
 
-def disturbed_by_plan(seen: Mapping[int, Seen], now: datetime, events: Sequence[Event]) -> set[int]:
+def disturbed_by_plan(seen: Mapping[int, SeriesOutlook], now: datetime, events: Sequence[Event]) -> set[int]:
     """Series whose course tells nothing now, for their service is in maintenance."""
     return {
         key
@@ -140,12 +144,12 @@ def is_disturbed(series: Series) -> bool:
 
 
 def follow(
-    seen: Mapping[int, Seen],
-    knock_ons: KnockOns,
+    seen: Mapping[int, SeriesOutlook],
+    cascades: CascadeModel,
     edges: Iterable[tuple[str, str]],
     now: datetime,
     events: Sequence[Event] = (),
-) -> dict[int, KnockOn]:
+) -> dict[int, Cascade]:
     """The knock-on breaches that are likelier than what the series shows itself, by `series_id`."""
     disturbed = disturbed_by_plan(seen, now, events)
     causes = {
@@ -154,7 +158,7 @@ def follow(
         if key not in disturbed and (cause := one.as_cause(now)) is not None
     }
     effects = [one.series for one in seen.values() if not one.is_over]
-    expected = knock_ons.expect(causes, effects, edges, now)
+    expected = cascades.expect(causes, effects, edges, now)
     return {
         key: found
         for key, found in expected.items()
@@ -163,8 +167,8 @@ def follow(
 
 
 def _judge(
-    seen: Seen,
-    cause: KnockOn | None,
+    seen: SeriesOutlook,
+    cause: Cascade | None,
     before: Signal | None,
     since: datetime,
     model: ModelRef,
@@ -179,7 +183,7 @@ def _judge(
         if before is None:
             return None
         return replace(before, ended_at=now, summary=say_taken_back(series, breach.horizon_s))
-    was_sent = before is not None and before.stopped_by is None
+    was_sent = before is not None and before.suppressed_by is None
     started_at = before.started_at if before is not None else since
     return Signal(
         signal_id=before.signal_id
@@ -201,15 +205,15 @@ def _judge(
         value=seen.level,
         band=seen.band,
         score=breach.probability,
-        gates=(
-            GateResult(
-                gate="likely",
+        filters=(
+            FilterResult(
+                name="likely",
                 passed=breach.probability >= RAISE_AT or was_sent,
                 reason=f"the probability is {breach.probability:.0%}; an alert begins at {RAISE_AT:.0%} "
                 f"and ends below {DROP_BELOW:.0%}",
             ),
-            GateResult(
-                gate="unplanned",
+            FilterResult(
+                name="unplanned",
                 passed=not planned or was_sent,
                 reason="within a planned maintenance window"
                 if planned
@@ -222,7 +226,7 @@ def _judge(
     )
 
 
-def _say(seen: Seen, cause: KnockOn | None, now: datetime) -> str:
+def _say(seen: SeriesOutlook, cause: Cascade | None, now: datetime) -> str:
     upward = is_upward(seen.series)
     if seen.is_over:
         return say_over(seen.series, seen.level, upward=upward)
@@ -245,7 +249,7 @@ def _was_over(series: Series, before: Signal) -> bool:
     return bool(is_past(np.array([before.value]), before.breach.threshold, upward=is_upward(series))[0])
 
 
-def _factors(seen: Seen, cause: KnockOn | None) -> tuple[Factor, ...]:
+def _factors(seen: SeriesOutlook, cause: Cascade | None) -> tuple[Factor, ...]:
     if cause is not None:
         return (
             Factor(
@@ -271,7 +275,7 @@ def _factors(seen: Seen, cause: KnockOn | None) -> tuple[Factor, ...]:
     )
 
 
-def _say_followed(cause: KnockOn) -> str:
+def _say_followed(cause: Cascade) -> str:
     habit = cause.habit
     times = f"{habit.followed} of {habit.causes} times"
     return (

@@ -119,7 +119,7 @@ def _signal(gaps: Sequence[_Gap], of: int, end: datetime, model: ModelRef | None
     back = None if any(gap.back is None for gap in gaps) else max(gap.back for gap in gaps if gap.back)
     lasted = format_duration(((back or end) - first.start).total_seconds())
     who = series.name if alone else f"{series.service}: {len(gaps)} of {of} series"
-    gates = (clear_baseline(max(float(gap.model.baselines.days[gap.model.row]) for gap in gaps)),)
+    filters = (clear_baseline(max(float(gap.model.baselines.days[gap.model.row]) for gap in gaps)),)
     subject = str(series.series_id) if alone else series.service
     return Signal(
         signal_id=stable_id(series.tenant, SignalKind.MISSING, subject, first.start.isoformat()),
@@ -129,13 +129,13 @@ def _signal(gaps: Sequence[_Gap], of: int, end: datetime, model: ModelRef | None
         started_at=first.start,
         ended_at=back,
         summary=f"{who}: no values for {lasted}" + ("" if back else ", and still none"),
-        severity=severity(gates, crossed=False),
+        severity=severity(filters, crossed=False),
         metric=series.metric if alone else None,
         series_id=series.series_id if alone else None,
         labels=series.labels if alone else {},
         unit=series.unit if alone else "",
         shape=Shape.MISSING,
-        gates=gates,
+        filters=filters,
         factors=() if alone else _named(gaps),
         model=model,
     )

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from core.domain import Breach, Series
 from core.formatting import format_duration, format_value, format_when
-from models.breach.cascade import KnockOn
+from models.breach.cascade import Cascade
 from models.breach.growth_and_paths import Growth
 from models.series.thresholds import is_upward
 
@@ -45,7 +45,7 @@ def say(series: Series, breach: Breach, growth: Growth | None, *, at: datetime, 
     return text
 
 
-def say_follows(series: Series, found: KnockOn, *, at: datetime, upward: bool = True) -> str:
+def say_follows(series: Series, found: Cascade, *, at: datetime, upward: bool = True) -> str:
     """That it breaches because something else does."""
     what = what_happens(series, upward=upward)
     if found.breach.when is not None:

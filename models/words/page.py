@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from core.domain import Band, DetectorView, FailureRisk, GateResult, Series, Signal
+from core.domain import Band, DetectorResult, FailureRisk, FilterResult, Series, Signal
 from core.formatting import format_moment, format_odds, format_time_range, format_value
 from models.causes.incidents import RELATED
 
@@ -38,7 +38,7 @@ def _parts(signal: Signal) -> Iterator[tuple[str, tuple[str, ...]]]:
     if when:
         yield "when", (format_time_range(when),)
     yield "why", tuple(reasons(signal))
-    yield "gates", tuple(_gate(gate) for gate in signal.gates)
+    yield "filters", tuple(_filter(one) for one in signal.filters)
     yield "detectors", tuple(f"{view.detector} {_view(view)}" for view in signal.detectors)
     for name, address in signal.links.items():
         yield name, (address,)
@@ -84,11 +84,11 @@ def _band(band: Band, unit: str) -> str:
     return f"{expected}, {band.level:.0%} between {low} and {high}"
 
 
-def _gate(gate: GateResult) -> str:
-    return f"{spaced(gate.gate)} {'passed' if gate.passed else 'stopped it'}: {gate.reason}"
+def _filter(one: FilterResult) -> str:
+    return f"{spaced(one.name)} {'passed' if one.passed else 'suppressed it'}: {one.reason}"
 
 
-def _view(view: DetectorView) -> str:
+def _view(view: DetectorResult) -> str:
     return "could not score" if view.score is None else _score(view.score, view.p_value)
 
 

@@ -15,7 +15,7 @@ from features.feature import RASTER
 from features.grid import fleet_grid
 from models.failure import FailureBundle, fit_failure, incident_frame, label
 from models.failure.binned import Floats
-from models.failure.judging import Judgement, features_of, judge
+from models.failure.judging import HeldOutFigures, features_of, judge
 from models.failure.labels import as_known_at, within
 from models.failure.measures import precision_at_recall
 from pipelines.bench.failure_peers import fit_logistic, fit_rule
@@ -50,8 +50,8 @@ class FleetBenchReport:
 
     seed: int
     failures: int
-    known: Judgement
-    unseen: Judgement
+    known: HeldOutFigures
+    unseen: HeldOutFigures
     peers: Mapping[str, tuple[float, float]]
     balance: str
 
@@ -102,7 +102,7 @@ def fleet_moments(seed: int, *, services: int = 20, days: float = 45, every_s: i
     return label(pl.concat(frames), incident_frame(fleet.incidents), known_until=fleet.end)
 
 
-def _judged(bundle: FailureBundle, future: pl.DataFrame) -> Judgement:
+def _judged(bundle: FailureBundle, future: pl.DataFrame) -> HeldOutFigures:
     found = judge(bundle, future, horizon_s=HORIZON_S, slow_types=SLOW)
     if found is None:
         raise InsufficientDataError("no failure came in the judged time; simulate more days or services")

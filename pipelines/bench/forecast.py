@@ -16,7 +16,7 @@ import polars as pl
 from core.errors import InputError, InsufficientDataError
 from models.forecast.catalog import CATALOG
 from models.forecast.choice.combination import combine
-from models.forecast.choice.members import voices
+from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, select
 from models.forecast.choice.shares import with_candidates
 from models.forecast.fleet.common_trees import CommonTrees, learn_fleet
@@ -95,7 +95,7 @@ class _Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
+class _BenchResult:
     """One model at one origin."""
 
     unique_id: str
@@ -140,7 +140,7 @@ def bench_forecast(
             f"a forecast needs {LEAST_VALUES} values; leave out the series with fewer: {', '.join(short[:5])}"
             + (f" and {len(short) - 5} more" if len(short) > 5 else "")
         )
-    told: list[_Told] = []
+    told: list[_BenchResult] = []
     rounds = _rounds(found, horizon, seasons, origins, tuple(peers))
     total = sum(map(len, rounds))
     for tasks in rounds:
@@ -205,7 +205,7 @@ def _choose(tasks: Sequence[_Task]) -> list[_Task]:
     return done
 
 
-def _run(tasks: Sequence[_Task]) -> list[_Told]:
+def _run(tasks: Sequence[_Task]) -> list[_BenchResult]:
     return [told for task in tasks for told in _origin(task)]
 
 
@@ -235,7 +235,7 @@ def with_week(seasons: tuple[int, ...], step_s: int, known: int) -> tuple[int, .
     return (seasons[0], 7 * seasons[0])
 
 
-def _origin(task: _Task) -> list[_Told]:
+def _origin(task: _Task) -> list[_BenchResult]:
     history, past, actual = _history(task), task.past, task.actual
     clean = past[np.isfinite(past)]
     season = task.season[0] if task.season else 1
@@ -248,20 +248,20 @@ def _origin(task: _Task) -> list[_Told]:
     return told
 
 
-def _default(task: _Task, history: History) -> _Told:
+def _default(task: _Task, history: History) -> _BenchResult:
     begun = time.perf_counter()
     choice, common = task.choice, task.common
     assert choice is not None  # noqa: S101 - `_chosen` has seen every task
     if common is not None:
         choice = with_candidates(choice, history, Plan(horizon_steps=task.horizon), [common.candidate])
-    said = voices(history, choice.weights, task.horizon, common.trees if common else None)
+    said = member_forecasts(history, choice.weights, task.horizon, common.trees if common else None)
     yhat = combine(said, choice.weights)
     bounds = make_ready(history).bounds
     frame = {"yhat": yhat}
     for level in LEVELS:
         low, high = choice.errors.interval(yhat, level, bounds)
         frame[f"lo_{level:.0%}".rstrip("%")], frame[f"hi_{level:.0%}".rstrip("%")] = low, high
-    return _Told(
+    return _BenchResult(
         unique_id=task.series.unique_id,
         origin=len(task.past),
         model=DEFAULT,
@@ -272,13 +272,13 @@ def _default(task: _Task, history: History) -> _Told:
     )
 
 
-def _peer(task: _Task, name: str, history: History) -> _Told | None:
+def _peer(task: _Task, name: str, history: History) -> _BenchResult | None:
     begun = time.perf_counter()
     try:
         yhat = CATALOG[name].fit(history).predict(task.horizon)
     except InsufficientDataError:
         return None
-    return _Told(
+    return _BenchResult(
         unique_id=task.series.unique_id,
         origin=len(task.past),
         model=name,
@@ -311,7 +311,9 @@ def _judge(
     return figures
 
 
-def _report(told: Sequence[_Told], data_format: str, horizon: int, season: tuple[int, ...]) -> ForecastBench:
+def _report(
+    told: Sequence[_BenchResult], data_format: str, horizon: int, season: tuple[int, ...]
+) -> ForecastBench:
     models = sorted({one.model for one in told}, key=lambda name: (name != DEFAULT, name))
     won = _wins(told)
     winners: dict[str, int] = {}
@@ -331,7 +333,7 @@ def _report(told: Sequence[_Told], data_format: str, horizon: int, season: tuple
     )
 
 
-def _wins(told: Sequence[_Told]) -> dict[str, int]:
+def _wins(told: Sequence[_BenchResult]) -> dict[str, int]:
     mean: dict[str, dict[str, list[float]]] = {}
     for one in told:
         if np.isfinite(one.figures.get("mase", np.nan)):
@@ -343,7 +345,7 @@ def _wins(told: Sequence[_Told]) -> dict[str, int]:
     return won
 
 
-def _figures(told: Sequence[_Told], won: int) -> ModelFigures:
+def _figures(told: Sequence[_BenchResult], won: int) -> ModelFigures:
     def mean(name: str) -> float:
         values = [one.figures[name] for one in told if np.isfinite(one.figures.get(name, np.nan))]
         return float(np.mean(values)) if values else float("nan")
@@ -363,7 +365,7 @@ def _figures(told: Sequence[_Told], won: int) -> ModelFigures:
     )
 
 
-def _write(told: Sequence[_Told], out: Path) -> None:
+def _write(told: Sequence[_BenchResult], out: Path) -> None:
     """One Parquet a model; where origins roll, `origin` is how many values were known."""
     rolling = len({(one.unique_id, one.origin) for one in told}) > len({one.unique_id for one in told})
     out.mkdir(parents=True, exist_ok=True)

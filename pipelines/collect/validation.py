@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from core.domain import Kind, Series
+from core.domain import Series, SeriesKind
 from core.frames import SAMPLES, require_frame
 
 #: Clocks of different machines differ; more than this is not a clock but a mistake.
@@ -66,8 +66,8 @@ def rejected_rows(bad: pl.DataFrame, series: Mapping[int, Series]) -> pl.DataFra
 def _reason(series: Mapping[int, Series], now: datetime) -> pl.Expr:
     """The first thing wrong with a row, null when there is nothing."""
     series_id, ts, value = pl.col("series_id"), pl.col("ts"), pl.col("value")
-    ratios = [key for key, item in series.items() if item.kind is Kind.RATIO]
-    counters = [key for key, item in series.items() if item.kind is Kind.COUNTER]
+    ratios = [key for key, item in series.items() if item.kind is SeriesKind.RATIO]
+    counters = [key for key, item in series.items() if item.kind is SeriesKind.COUNTER]
     latest = now + timedelta(seconds=FUTURE_TOLERANCE_S)
     in_ratio = value.is_between(-RATIO_TOLERANCE, 1 + RATIO_TOLERANCE)
     shown = pl.format("value {}", value)

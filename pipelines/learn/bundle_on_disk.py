@@ -7,7 +7,7 @@ from models.forecast.entry import Entry
 from models.forecast.files import PART, part_files, read_part
 
 
-class Spool(Mapping[str, bytes]):
+class BundleOnDisk(Mapping[str, bytes]):
     """The files of a bundle's parts, written as entries come and read when they are asked for.
 
     Args:

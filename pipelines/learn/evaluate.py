@@ -30,12 +30,12 @@ class EvaluationReport:
 def evaluate(
     platform: Platform, *, window: timedelta = timedelta(days=7), progress: Progress = silent
 ) -> EvaluationReport:
-    """Score the signals that passed the gates in the window that ends now; incidents are the truth."""
+    """Score the signals that passed the filters in the window that ends now; incidents are the truth."""
     end = platform.clock.now()
     start = end - window
     progress("evaluation", 0, 1)
     incidents = platform.store.incidents.between(start, end)
-    found = platform.store.signals.find(since=start, stopped=False, limit=MOST_SIGNALS)
+    found = platform.store.signals.find(since=start, suppressed=False, limit=MOST_SIGNALS)
     signals = [signal for signal in found if signal.started_at < end]
     kinds = sorted({signal.kind for signal in signals})
     report = EvaluationReport(

@@ -94,7 +94,9 @@ def read_exclusions(
 
 def _confirmed(platform: "Platform", start: datetime, known_at: datetime) -> list[Signal]:
     """Anomalies since `start` that a person called true; the last word on each counts."""
-    said = {one.subject_id: one.accepted for one in platform.store.feedback.list() if one.at <= known_at}
+    said = {
+        one.subject_id: one.value.is_positive for one in platform.store.feedback.list() if one.at <= known_at
+    }
     if not any(said.values()):
         return []
     found = platform.store.signals.find(kind=SignalKind.ANOMALY, since=start, limit=_MOST_SIGNALS)

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from core.domain import Series
-from models.breach.backtest import PastBreaches, find_breaches, find_rises, that_crept
-from models.breach.cascade import EFFECTS, WAYS, level_on_way
+from models.breach.backtest import PastBreaches, find_breaches, find_rises, gradual_breaches
+from models.breach.cascade import EFFECTS, WAYS, level_between
 from models.breach.learn_cascades import Breached, Heights
 from models.breach.outlook import is_inert
 from models.forecast.history import on_grid
@@ -81,12 +81,12 @@ def _foreseen(
 ) -> tuple[FloatArray, ...]:
     """When it came to each level from which others may feel it; what has no inertia: when it crept to its threshold."""
     if is_inert(series):
-        levels = dict.fromkeys(level_on_way(series, way) for way in WAYS)
+        levels = dict.fromkeys(level_between(series, way) for way in WAYS)
         upward = is_upward(series)
         return tuple(find_breaches(seconds, values, one, upward=upward) for one in levels if one is not None)
     threshold = threshold_of(series)
     assert threshold is not None  # noqa: S101 - it breached
-    return (that_crept(at_s, seconds, values, threshold, usual=float(np.median(values))),)
+    return (gradual_breaches(at_s, seconds, values, threshold, usual=float(np.median(values))),)
 
 
 class _Budget:

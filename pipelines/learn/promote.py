@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.domain import ModelRef
 from core.errors import NotFoundError
-from models.lifecycle.promotion import Criterion, Decision, decide
+from models.lifecycle.promotion import Criterion, PromotionDecision, decide
 from pipelines.common.progress import Progress, silent
 from pipelines.wiring import Platform
 
@@ -68,7 +68,7 @@ def _promote_kind(platform: Platform, kind: str, *, force: bool) -> KindPromotio
         None if champion is None else registry.metrics(champion),
     )
     if force and not decision.promote:
-        decision = Decision(True, f"by force, although {decision.reason}")
+        decision = PromotionDecision(True, f"by force, although {decision.reason}")
     if decision.promote:
         registry.promote(challenger)
     return KindPromotion(challenger=challenger, promoted=decision.promote, reason=decision.reason)

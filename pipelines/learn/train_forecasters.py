@@ -12,9 +12,9 @@ import numpy as np
 from core.domain import EventKind, Role, Series
 from core.errors import InsufficientDataError
 from core.ports import Training
-from models.breach.backtest import PastBreaches, PastLook, look_back
-from models.breach.correction import learn_hindsight
-from models.breach.learn_cascades import learn_knock_ons
+from models.breach.backtest import PastBreaches, PastForecast, backtest_breaches
+from models.breach.correction import learn_correction
+from models.breach.learn_cascades import learn_cascades
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Choice, Plan, select
 from models.forecast.choice.shares import Candidate, with_candidates
@@ -31,7 +31,7 @@ from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
-from pipelines.learn.bundle_on_disk import Spool
+from pipelines.learn.bundle_on_disk import BundleOnDisk
 from pipelines.learn.learning_window import holidays_to_come, read_exclusions
 from pipelines.learn.past_breaches import PastOfFleet
 from pipelines.learn.report import TrainReport
@@ -57,7 +57,7 @@ _FORECAST_ROLES = (Role.CAPACITY, Role.TRAFFIC, Role.ERRORS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class FitJob:
     """One series for a worker process.
 
     Attributes:
@@ -74,11 +74,11 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class FitResult:
     series_id: int
     entry: Entry | None
     reason: str = ""
-    looks: tuple[PastLook, ...] = ()
+    looks: tuple[PastForecast, ...] = ()
 
 
 def wanted(series: Series) -> bool:
@@ -99,9 +99,9 @@ def train_forecasters(
     series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
     ids = sorted(series)
     past = PastOfFleet()
-    night = Night(Spread(platform, len(ids)), platform.settings.seed, progress, ids)
+    night = FleetTraining(ChunkPool(platform, len(ids)), platform.settings.seed, progress, ids)
     with TemporaryDirectory(prefix="forewarn-") as scratch:
-        chosen, entries = Spool(Path(scratch, "chosen")), Spool(Path(scratch, "entries"))
+        chosen, entries = BundleOnDisk(Path(scratch, "chosen")), BundleOnDisk(Path(scratch, "entries"))
         night.fit(_jobs(platform, series, start, now, past), chosen, "forecasters", len(ids))
         trees = _with_candidates(night, chosen, entries)
         metrics = summary(entry.choice for entry in entries.entries())
@@ -110,8 +110,8 @@ def train_forecasters(
             {},
             seed=platform.settings.seed,
             trees=trees if trees is not None and f"share_{trees.name}" in metrics else None,
-            hindsight=learn_hindsight(night.looks),
-            knock_ons=learn_knock_ons(
+            hindsight=learn_correction(night.looks),
+            cascades=learn_cascades(
                 past.breaches,
                 series.values(),
                 service_graph(platform.settings.service_graph, platform.store.series.find()),
@@ -136,7 +136,7 @@ def train_forecasters(
     )
 
 
-class Night:
+class FleetTraining:
     """One run over the fleet; entries go to the disk as they come.
 
     Attributes:
@@ -144,14 +144,14 @@ class Night:
         looks: what was said before the breaches of the past.
     """
 
-    def __init__(self, spread: "Spread", seed: int, progress: Progress, ids: Iterable[int]) -> None:
+    def __init__(self, spread: "ChunkPool", seed: int, progress: Progress, ids: Iterable[int]) -> None:
         self.seed = seed
         self.skipped = dict.fromkeys(ids, "no samples in the window")
-        self.looks: list[PastLook] = []
+        self.looks: list[PastForecast] = []
         self._spread = spread
         self._progress = progress
 
-    def fit(self, chunks: Iterable[Sequence[Job]], into: Spool, step: str, total: int) -> None:
+    def fit(self, chunks: Iterable[Sequence[FitJob]], into: BundleOnDisk, step: str, total: int) -> None:
         """Work on all jobs and keep the entries in their order.
 
         Args:
@@ -171,7 +171,7 @@ class Night:
         into.close()
 
 
-class Spread:
+class ChunkPool:
     """Where the chunks of one run are worked on."""
 
     def __init__(self, platform: "Platform", series: int) -> None:
@@ -181,8 +181,8 @@ class Spread:
         self.compute = platform.settings.compute
 
     def map(
-        self, function: Callable[[Sequence[Job]], list[Done]], chunks: Iterable[Sequence[Job]]
-    ) -> Iterator[list[Done]]:
+        self, function: Callable[[Sequence[FitJob]], list[FitResult]], chunks: Iterable[Sequence[FitJob]]
+    ) -> Iterator[list[FitResult]]:
         return map_chunks(function, chunks, workers=self.workers, compute=self.compute)
 
 
@@ -192,7 +192,7 @@ def _jobs(
     start: datetime,
     end: datetime,
     past: PastOfFleet,
-) -> Iterator[Sequence[Job]]:
+) -> Iterator[Sequence[FitJob]]:
     """Chunks of series with their histories, read when a worker has room for them; `past` learns their breaches."""
     exclusions, deploys, holidays = _calendar(platform, start, end)
     for part in chunked(sorted(series), READ):
@@ -208,7 +208,7 @@ def _jobs(
             holidays=holidays,
         )
         jobs = [
-            Job(
+            FitJob(
                 series_id=series_id,
                 series=series[series_id],
                 history=history,
@@ -220,12 +220,12 @@ def _jobs(
         yield from chunked(jobs, CHUNK)
 
 
-def fit_chunk(jobs: Sequence[Job]) -> list[Done]:
+def fit_chunk(jobs: Sequence[FitJob]) -> list[FitResult]:
     """What a worker process does: choose for each series; a series that cannot be fitted says why."""
     return [_fit(job) for job in jobs]
 
 
-def _fit(job: Job) -> Done:
+def _fit(job: FitJob) -> FitResult:
     try:
         choice = job.choice or select(job.history, PLAN)
         choice = with_candidates(choice, job.history, PLAN, job.candidates)
@@ -233,13 +233,13 @@ def _fit(job: Job) -> Done:
         if "prophet" in choice.weights:
             prophet = ProphetForecaster().fit(job.history).to_json()
     except InsufficientDataError as error:
-        return Done(series_id=job.series_id, entry=None, reason=str(error))
+        return FitResult(series_id=job.series_id, entry=None, reason=str(error))
     entry = Entry(series=job.series, history=job.history, choice=choice, prophet=prophet)
-    looks = look_back(job.series, job.history, choice, job.past, seed=job.seed) if job.past else ()
-    return Done(series_id=job.series_id, entry=entry, looks=tuple(looks))
+    looks = backtest_breaches(job.series, job.history, choice, job.past, seed=job.seed) if job.past else ()
+    return FitResult(series_id=job.series_id, entry=entry, looks=tuple(looks))
 
 
-def _with_candidates(night: Night, chosen: Spool, into: Spool) -> GlobalTrees | None:
+def _with_candidates(night: FleetTraining, chosen: BundleOnDisk, into: BundleOnDisk) -> GlobalTrees | None:
     """Try the common trees on every series, and Prophet where the pool leaves most to gain.
 
     Returns:
@@ -256,10 +256,10 @@ def _with_candidates(night: Night, chosen: Spool, into: Spool) -> GlobalTrees | 
     prophet = (Candidate(forecaster=ProphetForecaster()),)
     common = () if fleet is None else (fleet.candidate,)
 
-    def jobs() -> Iterator[Job]:
+    def jobs() -> Iterator[FitJob]:
         for entry in chosen.entries():
             key = entry.series.series_id
-            yield Job(
+            yield FitJob(
                 series_id=key,
                 series=entry.series,
                 history=entry.history,
@@ -271,7 +271,7 @@ def _with_candidates(night: Night, chosen: Spool, into: Spool) -> GlobalTrees | 
     return None if fleet is None else fleet.trees
 
 
-def _learn_fleet(chosen: Spool, ids: Sequence[int], seed: int) -> CommonTrees | None:
+def _learn_fleet(chosen: BundleOnDisk, ids: Sequence[int], seed: int) -> CommonTrees | None:
     """The common trees, of some of the series that could be tried."""
     wanted = {ids[row] for row in learned_from(len(ids))}
     entries = [entry for entry in chosen.entries() if entry.series.series_id in wanted]

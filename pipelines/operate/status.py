@@ -25,7 +25,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stock:
+class PlatformStatus:
     """All parts, and the problems among them as sentences that say what to do."""
 
     tenant: str
@@ -33,7 +33,7 @@ class Stock:
     problems: tuple[str, ...]
 
 
-def take_stock(platform: Platform) -> Stock:
+def read_status(platform: Platform) -> PlatformStatus:
     """Look at every part; nothing is changed."""
     looks: tuple[Callable[[Platform], Iterator[Part]], ...] = (
         _samples,
@@ -44,7 +44,7 @@ def take_stock(platform: Platform) -> Stock:
         _deliveries,
     )
     parts = tuple(part for look in looks for part in look(platform))
-    return Stock(
+    return PlatformStatus(
         tenant=platform.tenant,
         parts=parts,
         problems=tuple(part.problem for part in parts if part.problem),
@@ -111,12 +111,12 @@ def _models(platform: Platform) -> Iterator[Part]:
 
 def _signals(platform: Platform) -> Iterator[Part]:
     since = platform.clock.now() - timedelta(days=1)
-    sent = platform.store.signals.find(since=since, stopped=False, limit=10_000)
-    stopped = platform.store.signals.find(since=since, stopped=True, limit=10_000)
+    sent = platform.store.signals.find(since=since, suppressed=False, limit=10_000)
+    stopped = platform.store.signals.find(since=since, suppressed=True, limit=10_000)
     going_on = sum(signal.ended_at is None for signal in sent)
     yield Part(
         name="signals of 24 h",
-        state=f"{len(sent)} passed the gates ({going_on} open), {len(stopped)} were stopped",
+        state=f"{len(sent)} passed the filters ({going_on} open), {len(stopped)} were stopped",
         as_of=max((signal.started_at for signal in sent), default=None),
     )
 

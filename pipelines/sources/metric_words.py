@@ -7,7 +7,7 @@ and CloudWatch naming conventions.
 import re
 from dataclasses import dataclass
 
-from core.domain import Kind, Role
+from core.domain import Role, SeriesKind
 
 _ERRORS = (
     "error errors err failure failures failed fail exception exceptions 5xx 4xx drop drops dropped timeout "
@@ -60,7 +60,7 @@ class Guess:
     """What a metric seems to be."""
 
     unit: str
-    kind: Kind
+    kind: SeriesKind
     role: Role
 
 
@@ -78,7 +78,7 @@ def guess_metric(name: str) -> Guess:
     """Unit, kind and role by the words of a metric's name; without a telling word, a gauge of saturation.
 
     >>> guess_metric("http_requests_total")
-    Guess(unit='requests', kind=<Kind.COUNTER: 'counter'>, role=<Role.TRAFFIC: 'traffic'>)
+    Guess(unit='requests', kind=<SeriesKind.COUNTER: 'counter'>, role=<Role.TRAFFIC: 'traffic'>)
     >>> guess_metric("node_filesystem_avail_bytes").role
     <Role.CAPACITY: 'capacity'>
     >>> guess_metric("disk_write_bytes").role
@@ -91,5 +91,5 @@ def guess_metric(name: str) -> Guess:
         role = Role.SATURATION  # bytes that pass through a disk do not fill it
     unit = next((UNIT_WORDS[word] for word in reversed(words) if word in UNIT_WORDS), "")
     if words and words[-1] == "total":
-        return Guess(unit, Kind.COUNTER, role)
-    return Guess(unit, Kind.RATIO if unit == "ratio" else Kind.GAUGE, role)
+        return Guess(unit, SeriesKind.COUNTER, role)
+    return Guess(unit, SeriesKind.RATIO if unit == "ratio" else SeriesKind.GAUGE, role)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from core.domain import DEFAULT_STEP_S, Kind, Series
+from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
 from core.ports import Batch, Clock, MetricSource
@@ -228,7 +228,11 @@ def series_of_labels(
         metric=metric,
         labels={key: value for key, value in labels.items() if key not in {"__name__", named}},
         unit=rate_unit if counter else guess.unit,
-        kind=Kind.COUNTER if counter else guess.kind if guess.kind is Kind.RATIO else Kind.GAUGE,
+        kind=SeriesKind.COUNTER
+        if counter
+        else guess.kind
+        if guess.kind is SeriesKind.RATIO
+        else SeriesKind.GAUGE,
         role=guess.role,
         step_s=step_s,
     )

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from core.domain import DEFAULT_STEP_S, Kind, Series
+from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.ports import Batch
@@ -69,7 +69,7 @@ class RemoteWriteReceiver:
         except (IndexError, struct.error, UnicodeDecodeError, TypeError) as error:
             raise InputError("the body is not a remote_write request of version 1") from error
         samples = pl.concat([pl.DataFrame(schema=SAMPLES), *(frame for _, frame in found)])
-        counting = [series.series_id for series, _ in found if series.kind is Kind.COUNTER]
+        counting = [series.series_id for series, _ in found if series.kind is SeriesKind.COUNTER]
         counted = pl.col("series_id").is_in(counting)
         samples = pl.concat([samples.filter(~counted), self._counters.rates(samples.filter(counted))])
         return Batch(series=tuple({one.series_id: one for one, _ in found}.values()), samples=samples)

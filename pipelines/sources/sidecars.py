@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from core.domain import Event, EventKind, Incident, Kind, Role, Series, Severity
+from core.domain import Event, EventKind, Incident, Role, Series, SeriesKind, Severity
 from core.errors import InputError
 from core.ports import Batch, MetricSource
 from pipelines.sources.times import parse_times
@@ -167,7 +167,7 @@ def _described(series: Series, row: Row) -> Series:
         return replace(
             series,
             unit=row.get("unit") or series.unit,
-            kind=Kind(row["kind"].lower()) if row.get("kind") else series.kind,
+            kind=SeriesKind(row["kind"].lower()) if row.get("kind") else series.kind,
             role=Role(row["role"].lower()) if row.get("role") else series.role,
             limit=float(row["limit"]) if row.get("limit") else series.limit,
             slo_threshold=float(row["slo_threshold"]) if row.get("slo_threshold") else series.slo_threshold,

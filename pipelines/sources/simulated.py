@@ -107,28 +107,28 @@ class SimulatedFleet:
 
     @cached_property
     def truth(self) -> Truth:
-        troubles = [trouble for found in self.plan.troubles.values() for trouble in found]
+        planned = [one for found in self.plan.incidents.values() for one in found]
         incidents = [
             Incident(
                 tenant=self.tenant,
-                service=trouble.service,
-                type=trouble.cause,
-                severity=SEVERITY[trouble.cause],
-                start=self._time(trouble.fails_at),
-                end=self._time(trouble.until),
+                service=one.service,
+                type=one.cause,
+                severity=SEVERITY[one.cause],
+                start=self._time(one.fails_at),
+                end=self._time(one.until),
             )
-            for trouble in troubles
-            if trouble.fails_at is not None
+            for one in planned
+            if one.fails_at is not None
         ]
         precursors = [
             Precursor(
-                service=trouble.service,
-                cause=trouble.cause,
-                start=self._time(trouble.start),
-                fails_at=None if trouble.fails_at is None else self._time(trouble.fails_at),
-                until=self._time(trouble.until),
+                service=one.service,
+                cause=one.cause,
+                start=self._time(one.start),
+                fails_at=None if one.fails_at is None else self._time(one.fails_at),
+                until=self._time(one.until),
             )
-            for trouble in troubles
+            for one in planned
         ]
         return Truth(
             incidents=tuple(sorted(incidents, key=lambda incident: (incident.start, incident.service))),
@@ -164,7 +164,7 @@ class SimulatedFleet:
             felt = [failure for name in profile.depends_on for failure in self.plan.failures(name)]
             metrics = render(
                 profile,
-                self.plan.troubles[profile.name],
+                self.plan.incidents[profile.name],
                 self.plan.planned[profile.name],
                 felt,
                 hour,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from core.domain import DEFAULT_STEP_S, Kind, Series
+from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from pipelines.sources.counters import CounterRates
 from pipelines.sources.metric_words import guess_metric
@@ -166,7 +166,7 @@ class TableReader:
                 role=guess.role,
             )
             described = self._describe(series)
-            if described.kind is Kind.COUNTER:
+            if described.kind is SeriesKind.COUNTER:
                 described = replace(
                     described, unit=f"{described.unit}/s".lstrip("/") if described.unit else "1/s"
                 )
@@ -184,7 +184,7 @@ class TableReader:
                 self._known[key] = replace(series, step_s=step_s)
 
     def _rates(self, series: Sequence[Series], samples: pl.DataFrame) -> pl.DataFrame:
-        counters = [item.series_id for item in series if item.kind is Kind.COUNTER]
+        counters = [item.series_id for item in series if item.kind is SeriesKind.COUNTER]
         if not counters:
             return samples
         counted = pl.col("series_id").is_in(counters)

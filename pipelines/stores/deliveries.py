@@ -37,11 +37,11 @@ class Deliveries:
             )
 
     def enqueue_passed(self, sink_names: Sequence[str]) -> int:
-        """Make every signal that no gate stopped due at sinks, each once; returns how many were new."""
+        """Make every signal that no filter suppressed due at sinks, each once; returns how many were new."""
         return self._session.execute(
             "INSERT INTO deliveries (tenant, sink, signal_id) SELECT %(tenant)s, k.name, s.signal_id"
             " FROM signals s, unnest(%(sinks)s::text[]) AS k (name)"
-            " WHERE s.tenant = %(tenant)s AND s.stopped_by IS NULL AND NOT EXISTS (SELECT FROM deliveries d"
+            " WHERE s.tenant = %(tenant)s AND s.suppressed_by IS NULL AND NOT EXISTS (SELECT FROM deliveries d"
             "  WHERE d.tenant = s.tenant AND d.sink = k.name AND d.signal_id = s.signal_id)"
             " ORDER BY k.name, s.signal_id ON CONFLICT DO NOTHING",
             {"sinks": list(sink_names)},
@@ -57,7 +57,7 @@ class Deliveries:
             {"sink": sink, "lane": lane},
         )
 
-    def enqueue_worse(self, sink: str, lane: str) -> int:
+    def enqueue_escalated(self, sink: str, lane: str) -> int:
         """Make due in `lane`, each once, what `sink` was told of and is critical by now; returns how many were new."""
         return self._session.execute(
             "INSERT INTO deliveries (tenant, sink, signal_id) SELECT d.tenant, %(lane)s, d.signal_id"

@@ -18,7 +18,7 @@ _BY_ALL = {
     "dead_letters": "seen_at",
     "signals": "coalesce(ended_at, started_at)",
     "feedback": "at",
-    "verdicts": "made_at",
+    "diagnoses": "made_at",
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from core.domain import Kind, Role, Series
+from core.domain import Role, Series, SeriesKind
 from core.errors import InputError, UnknownSeriesError
 from pipelines.stores.session import Session
 
@@ -96,7 +96,7 @@ def _to_row(series_id: int, item: Series) -> tuple[object, ...]:
 
 def _from_row(row: DictRow) -> Series:
     fields = dict(row)
-    fields["kind"] = Kind(fields["kind"])
+    fields["kind"] = SeriesKind(fields["kind"])
     fields["role"] = Role(fields["role"])
     fields["limit"] = fields.pop("limit_value")
     return Series(**fields)

@@ -30,12 +30,12 @@ class Signals:
                     raise InputError(f"signal {signal.signal_id} belongs to another tenant")
                 rows = self._session.rows(
                     "INSERT INTO signals AS s (tenant, signal_id, kind, service, metric, started_at,"
-                    " ended_at, stopped_by, body)"
+                    " ended_at, suppressed_by, body)"
                     " VALUES (%(tenant)s, %(id)s, %(kind)s, %(service)s, %(metric)s,"
-                    " %(started_at)s, %(ended_at)s, %(stopped_by)s, %(body)s)"
+                    " %(started_at)s, %(ended_at)s, %(suppressed_by)s, %(body)s)"
                     " ON CONFLICT (tenant, signal_id) DO UPDATE SET (kind, service, metric, started_at,"
-                    " ended_at, stopped_by, body, updated_at) = (excluded.kind, excluded.service,"
-                    " excluded.metric, excluded.started_at, excluded.ended_at, excluded.stopped_by,"
+                    " ended_at, suppressed_by, body, updated_at) = (excluded.kind, excluded.service,"
+                    " excluded.metric, excluded.started_at, excluded.ended_at, excluded.suppressed_by,"
                     " excluded.body, now()) WHERE s.body <> excluded.body RETURNING xmax = 0 AS inserted",
                     {
                         "id": signal.signal_id,
@@ -44,7 +44,7 @@ class Signals:
                         "metric": signal.metric,
                         "started_at": signal.started_at,
                         "ended_at": signal.ended_at,
-                        "stopped_by": signal.stopped_by,
+                        "suppressed_by": signal.suppressed_by,
                         "body": Jsonb(_SIGNAL.dump_python(signal, mode="json")),
                     },
                 )
@@ -58,7 +58,7 @@ class Signals:
         kind: SignalKind | None = None,
         service: str | None = None,
         since: datetime | None = None,
-        stopped: bool | None = None,
+        suppressed: bool | None = None,
         limit: int = 100,
         after: tuple[datetime, str] | None = None,
     ) -> list[Signal]:
@@ -67,14 +67,14 @@ class Signals:
         Args:
             after: start and id of the last signal of the page before; signals that come in between move no page.
             since: only what started, or still lasted, at or after that time.
-            stopped: true: only those that a gate stopped; false: only those that passed; null: all.
+            suppressed: true: only those that a filter suppressed; false: only those that passed; null: all.
         """
         rows = self._session.rows(
             "SELECT body FROM signals WHERE tenant = %(tenant)s"
             " AND (%(kind)s::text IS NULL OR kind = %(kind)s)"
             " AND (%(service)s::text IS NULL OR service = %(service)s)"
             " AND (%(since)s::timestamptz IS NULL OR coalesce(ended_at, 'infinity') >= %(since)s)"
-            " AND (%(stopped)s::boolean IS NULL OR (stopped_by IS NOT NULL) = %(stopped)s)"
+            " AND (%(suppressed)s::boolean IS NULL OR (suppressed_by IS NOT NULL) = %(suppressed)s)"
             " AND (%(after_at)s::timestamptz IS NULL OR started_at < %(after_at)s"
             "  OR (started_at = %(after_at)s AND signal_id > %(after_id)s::text))"
             " ORDER BY started_at DESC, signal_id LIMIT %(limit)s",
@@ -82,7 +82,7 @@ class Signals:
                 "kind": kind,
                 "service": service,
                 "since": since,
-                "stopped": stopped,
+                "suppressed": suppressed,
                 "limit": limit,
                 "after_at": None if after is None else after[0],
                 "after_id": None if after is None else after[1],

@@ -4,10 +4,11 @@ from contextlib import AbstractContextManager
 
 from pipelines.stores.baselines import Baselines
 from pipelines.stores.deliveries import Deliveries
+from pipelines.stores.diagnoses import Diagnoses, Transitions
 from pipelines.stores.events import Events, Incidents
+from pipelines.stores.feedback import FeedbackStore
 from pipelines.stores.forecasts import Forecasts
 from pipelines.stores.intake import Cursors, DeadLetters
-from pipelines.stores.judgements import FeedbackStore, Transitions, Verdicts
 from pipelines.stores.retention import Retention
 from pipelines.stores.rollups import Rollups
 from pipelines.stores.samples import Samples
@@ -44,7 +45,7 @@ class Store:
         self.signals = Signals(session)
         self.deliveries = Deliveries(session)
         self.feedback = FeedbackStore(session)
-        self.verdicts = Verdicts(session)
+        self.diagnoses = Diagnoses(session)
         self.transitions = Transitions(session)
         self.retention = Retention(session)
 

@@ -1,10 +1,10 @@
-"""The way out: what passed the gates is put into an outbox, and taken from it once each receiver said yes.
+"""The way out: what passed the filters is put into an outbox, and taken from it once each receiver said yes.
 
 Each sink has three lanes in the outbox: for what began, for what became critical since, and for what is over. A
 delivery leaves its lane only after the receiver said yes, so a receiver that is down, or a run that is killed, loses
 nothing; what was sent and not yet ticked off is sent again, under the same id.
 
-Machines (table, webhook) get every signal. People get one alert for a trouble: a signal that joins a trouble
+Machines (table, webhook) get every signal. People get one alert for an incident: a signal that joins an incident
 of which they know is ticked off quietly, unless it is worse than what they were told.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from core.domain import Severity, Signal
 from core.errors import UnavailableError
 from core.ports import SignalSink
-from models.causes.incidents import Trouble, correlate, fold
+from models.causes.incidents import DetectedIncident, correlate, fold
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import Edges, service_graph
 from pipelines.sinks.alerts import AlertSink
@@ -31,7 +31,7 @@ FIRST_RETRY_S = 30
 LONGEST_RETRY_S = 3_600
 #: Signals in one post to a machine; a signal is about 3 KB.
 _BATCH = 100
-#: How long before now, and before what is due, members of the same trouble are looked for.
+#: How long before now, and before what is due, members of the same incident are looked for.
 _LOOKBACK = timedelta(days=7)
 #: What was over for so long when it was first seen is history, such as a data set read in; it alerts nobody.
 _HISTORY_AFTER = timedelta(days=1)
@@ -57,7 +57,7 @@ class SinkReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmitReport:
+class DeliveryReport:
     """Attributes: enqueued: deliveries that are new, over all sinks; sinks: by name."""
 
     enqueued: int
@@ -72,7 +72,9 @@ class EmitReport:
         return {name: report.failed for name, report in self.sinks.items()}
 
 
-def emit(platform: "Platform", *, edges: Edges | None = None, progress: Progress = silent) -> EmitReport:
+def deliver(
+    platform: "Platform", *, edges: Edges | None = None, progress: Progress = silent
+) -> DeliveryReport:
     """Enqueue what is new at every sink, and deliver what is due.
 
     A receiver that fails is in the report, and holds up none of the others.
@@ -86,10 +88,10 @@ def emit(platform: "Platform", *, edges: Edges | None = None, progress: Progress
     enqueued = platform.store.deliveries.enqueue_passed(names)
     reports = {}
     for done, sink in enumerate(platform.sinks):
-        progress("emit", done, len(names))
+        progress("deliver", done, len(names))
         reports[sink.name] = _Outbox(platform, sink, edges).empty()
-    progress("emit", len(names), len(names))
-    return EmitReport(enqueued=enqueued, sinks=reports)
+    progress("deliver", len(names), len(names))
+    return DeliveryReport(enqueued=enqueued, sinks=reports)
 
 
 def retry_after(attempts: int) -> timedelta:
@@ -97,7 +99,7 @@ def retry_after(attempts: int) -> timedelta:
     return timedelta(seconds=min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(attempts, 16)))
 
 
-def worse_lane(sink_name: str) -> str:
+def escalated_lane(sink_name: str) -> str:
     """The lane of the outbox for what became critical after it was told."""
     return f"{sink_name}/worse"
 
@@ -126,8 +128,8 @@ class _Outbox:
         return SinkReport(delivered=self._delivered, sent=self._sent, failed=self._failed, error=self._error)
 
     def _empty_worse(self, name: str) -> bool:
-        self._store.deliveries.enqueue_worse(name, worse_lane(name))
-        return self._empty_lane(worse_lane(name))
+        self._store.deliveries.enqueue_escalated(name, escalated_lane(name))
+        return self._empty_lane(escalated_lane(name))
 
     def _empty_ended(self, name: str) -> bool:
         self._store.deliveries.enqueue_ended(name, ended_lane(name))
@@ -161,29 +163,29 @@ class _Outbox:
         if not due:
             return
         due_ids = {signal.signal_id for signal in due}
-        troubles = correlate([*self._recent(due), *due], self._graph)
+        incidents = correlate([*self._recent(due), *due], self._graph)
         alert_ids = self._store.deliveries.alert_ids(self._sink.name)
-        told_critical = self._store.deliveries.told(worse_lane(self._sink.name))
-        for trouble in troubles:
-            news = [signal for signal in trouble.signals if signal.signal_id in due_ids]
-            known = [signal for signal in trouble.signals if signal.signal_id in alert_ids]
+        told_critical = self._store.deliveries.told(escalated_lane(self._sink.name))
+        for incident in incidents:
+            news = [signal for signal in incident.signals if signal.signal_id in due_ids]
+            known = [signal for signal in incident.signals if signal.signal_id in alert_ids]
             if not news:
                 continue
             anchors = list(dict.fromkeys(alert_ids[signal.signal_id] for signal in known))
-            anchors = anchors or [trouble.first.signal_id]
-            if lane == self._sink.name and not known and self._is_history(trouble, lane):
+            anchors = anchors or [incident.first.signal_id]
+            if lane == self._sink.name and not known and self._is_history(incident, lane):
                 self._tick_off(lane, news, None)
                 self._tick_off_ends(lane, news)
                 continue
             if lane == ended_lane(self._sink.name):
-                quiet = any(signal.ended_at is None for signal in trouble.signals)
+                quiet = any(signal.ended_at is None for signal in incident.signals)
             else:
                 quiet = bool(known) and _worst_told(known, told_critical) >= _worst(news)
                 anchors = anchors[:1]
             if quiet:
                 self._tick_off(lane, news, anchors[0])
             else:
-                alerts = [self._alert(trouble, anchor) for anchor in anchors]
+                alerts = [self._alert(incident, anchor) for anchor in anchors]
                 self._post_or_put_off(lane, news, alerts, anchors[0])
 
     def _keep_alive(self) -> None:
@@ -192,35 +194,35 @@ class _Outbox:
             return
         alert_ids = self._store.deliveries.alert_ids(self._sink.name)
         alerts = {}
-        for trouble in correlate(self._recent(()), self._graph):
-            if all(signal.ended_at is not None for signal in trouble.signals):
+        for incident in correlate(self._recent(()), self._graph):
+            if all(signal.ended_at is not None for signal in incident.signals):
                 continue
-            for signal in trouble.signals:
+            for signal in incident.signals:
                 anchor = alert_ids.get(signal.signal_id)
                 if anchor is not None and anchor not in self._told:
-                    alerts[anchor] = self._alert(trouble, anchor)
+                    alerts[anchor] = self._alert(incident, anchor)
         try:
             self._sink.keep_alive(list(alerts.values()))
         except UnavailableError as error:
             self._error = str(error)
 
-    def _is_history(self, trouble: Trouble, lane: str) -> bool:
+    def _is_history(self, incident: DetectedIncident, lane: str) -> bool:
         """Long over, and not because the receiver was down: then it is told, however late."""
         tried = self._store.deliveries.attempts(lane)
         return all(
             signal.ended_at is not None
             and signal.ended_at < self._now - _HISTORY_AFTER
             and not tried.get(signal.signal_id)
-            for signal in trouble.signals
+            for signal in incident.signals
         )
 
     def _recent(self, due: Sequence[Signal]) -> list[Signal]:
         since = min([self._now, *(signal.started_at for signal in due)]) - _LOOKBACK
-        return self._store.signals.find(since=since, stopped=False, limit=_SIGNALS_AT_MOST)
+        return self._store.signals.find(since=since, suppressed=False, limit=_SIGNALS_AT_MOST)
 
-    def _alert(self, trouble: Trouble, anchor_id: str) -> Signal:
-        anchor = next((signal for signal in trouble.signals if signal.signal_id == anchor_id), None)
-        return fold(trouble, anchor or self._store.signals.get(anchor_id))
+    def _alert(self, incident: DetectedIncident, anchor_id: str) -> Signal:
+        anchor = next((signal for signal in incident.signals if signal.signal_id == anchor_id), None)
+        return fold(incident, anchor or self._store.signals.get(anchor_id))
 
     def _post_or_put_off(
         self, lane: str, news: Sequence[Signal], messages: Sequence[Signal], alert_id: str | None
@@ -249,7 +251,7 @@ class _Outbox:
         if lane == self._sink.name:
             # What began as critical is no news once more when it still is.
             critical = [signal.signal_id for signal in news if signal.severity is Severity.CRITICAL]
-            self._tick_off_as_well(worse_lane(lane), critical)
+            self._tick_off_as_well(escalated_lane(lane), critical)
 
     def _tick_off_ends(self, lane: str, news: Sequence[Signal]) -> None:
         """What was over before it could be told has been told with its end."""

@@ -34,7 +34,7 @@ class ScoreReport:
 
     Attributes:
         points: samples scored; anomalies: those called so.
-        signals: findings in the window; new: those not known before; stopped: those that a gate stopped.
+        signals: findings in the window; new: those not known before; stopped: those that a filter suppressed.
         missing: findings of series, or of several of a service at once, that fell silent.
     """
 
@@ -100,7 +100,7 @@ def score(
         anomalies=int(inside["is_anomaly"].sum()),
         signals=len(signals),
         new=new,
-        stopped=sum(one.stopped_by is not None for one in signals),
+        stopped=sum(one.suppressed_by is not None for one in signals),
         missing=len(silent_series),
         model=ref,
     )

@@ -11,11 +11,11 @@ import polars as pl
 from core.domain import ModelRef, Series, Signal, SignalKind
 from core.errors import InsufficientDataError, ModelUnavailableError
 from models.breach.backtest import find_breaches
-from models.breach.outlook import Case, Outlook, look_ahead
+from models.breach.outlook import BreachPattern, Outlook, breach_outlook
 from models.forecast.bundle import ForecasterBundle, Prediction
 from models.forecast.protocols import FloatArray
 from models.series.thresholds import is_past, is_upward
-from models.signals.breach import Seen, judge, urgency
+from models.signals.breach import SeriesOutlook, judge, urgency
 from pipelines.common.parallel import chunked
 from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
@@ -80,7 +80,7 @@ def forecast(
         if signal.ended_at is None and signal.series_id is not None
     }
     frames: list[pl.DataFrame] = []
-    seen: dict[int, Seen] = {}
+    seen: dict[int, SeriesOutlook] = {}
     skipped: dict[str, str] = {}
     ids = sorted(bundle.entries)
     for part in chunked(ids, CHUNK):
@@ -96,16 +96,16 @@ def forecast(
                 continue
             frames.append(prediction.frame())
             if outlook is not None:
-                seen[series_id] = Seen.of(series, outlook, prediction)
+                seen[series_id] = SeriesOutlook.of(series, outlook, prediction)
         progress("forecasts", len(frames), len(ids))
     if frames:
         platform.store.forecasts.publish(pl.concat(frames), made_at=now, model=model)
     edges = service_graph(platform.settings.service_graph, platform.store.series.find())
     events = platform.store.events.between(now - DAY, now + DAY)
-    judged = judge(seen, bundle.knock_ons, edges, open_signals, model, now, events)
+    judged = judge(seen, bundle.cascades, edges, open_signals, model, now, events)
     platform.store.signals.upsert(judged)
     found = [one for one in judged if one.ended_at is None]
-    sent = sorted((one for one in found if one.stopped_by is None), key=urgency)
+    sent = sorted((one for one in found if one.suppressed_by is None), key=urgency)
     return ForecastReport(
         model=model,
         at=now,
@@ -149,8 +149,8 @@ def look(
     level = _level(seconds, values, now, float(newest))
     before = _level(seconds, values, now - HOUR, level)
     rng = np.random.default_rng([bundle.seed, series_id % 2**32, int(now.timestamp()), 1])
-    felt_at = bundle.knock_ons.felt_at(series)
-    outlook = look_ahead(
+    impact_level = bundle.cascades.impact_level(series)
+    outlook = breach_outlook(
         series,
         history,
         bundle.paths(prediction),
@@ -158,18 +158,18 @@ def look(
         an_hour_ago=before,
         rng=rng,
         at=now,
-        felt_at=felt_at,
+        impact_level=impact_level,
     )
-    if outlook is None or felt_at is None:
+    if outlook is None or impact_level is None:
         return prediction, None
-    felt_since = _since(seconds, values, felt_at, level, upward=is_upward(series))
+    impact_since = _since(seconds, values, impact_level, level, upward=is_upward(series))
     felt = outlook.felt
-    if felt_since is None:
+    if impact_since is None:
         # What is over its threshold and not yet where it is felt goes on filling.
-        onwards = Case.FILL if outlook.case is Case.OVER else outlook.case
+        onwards = BreachPattern.FILL if outlook.pattern is BreachPattern.OVER else outlook.pattern
         felt = bundle.hindsight.correct(felt, series, onwards, now)
-    breach = bundle.hindsight.correct(outlook.breach, series, outlook.case, now)
-    return prediction, replace(outlook, breach=breach, felt=felt, felt_since=felt_since)
+    breach = bundle.hindsight.correct(outlook.breach, series, outlook.pattern, now)
+    return prediction, replace(outlook, breach=breach, felt=felt, impact_since=impact_since)
 
 
 def _since(

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from core.diagnosis import Cause, EvidenceKind
+from core.diagnosis import CauseKind, EvidenceKind
 from core.domain import EventKind
 
 #: What one request may hold; beyond that, several requests answer sooner than one.
@@ -198,7 +198,7 @@ class HypothesisIn(Request):
     """One possible cause of one trouble."""
 
     service: Name
-    cause: Annotated[Cause, Field(strict=False)]
+    cause: Annotated[CauseKind, Field(strict=False)]
     statement: Annotated[Name, Field(description="The cause in words.")]
     evidence: list[EvidenceIn] = Field([], max_length=MAX_EVIDENCE)
     precedents: int = Field(0, ge=0, le=1_000_000, description="How many past incidents were like it.")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from core.diagnosis import Decision, FactorScore, Hypothesis
-from core.domain import Band, DetectorView, FailureRisk, GateResult, ModelRef, Signal
+from core.diagnosis import FactorScore, Hypothesis, PolicyDecision
+from core.domain import Band, DetectorResult, FailureRisk, FilterResult, ModelRef, Signal
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -24,7 +24,7 @@ class ScoredPoint:
         score: from 0 to 1, higher is more anomalous; null where it cannot be scored yet, and `note` says why.
         p_value: how often a normal value looks at least as odd.
         deviation_sigma: distance from the expectation in standard deviations, with its sign.
-        stopped_by: the first gate that did not hold; such a finding is kept and never sent.
+        suppressed_by: the first gate that did not hold; such a finding is kept and never sent.
     """
 
     series_id: int
@@ -36,9 +36,9 @@ class ScoredPoint:
     p_value: float | None
     deviation_sigma: float | None
     is_anomaly: bool
-    stopped_by: str | None = None
-    gates: tuple[GateResult, ...] = ()
-    detectors: tuple[DetectorView, ...] = ()
+    suppressed_by: str | None = None
+    filters: tuple[FilterResult, ...] = ()
+    detectors: tuple[DetectorResult, ...] = ()
     note: str | None = None
 
 
@@ -103,7 +103,7 @@ class ScoreHypothesesAnswer:
     """The likeliest first. The scorer is a rule: its version is that of its weights and of the program."""
 
     model: ModelRef
-    decision: Decision
+    decision: PolicyDecision
     reason: str
     ranked: tuple[RankedHypothesis, ...]
 

@@ -17,8 +17,8 @@ from core.domain import Series
 from core.errors import ForewarnError, InputError, InsufficientDataError, UnknownSeriesError
 from serving.contract.requests import DetectBatchRequest, DetectRequest, Point
 from serving.contract.responses import DetectAnswer, ScoredPoint
-from serving.state.loaded_models import Loaded
-from serving.state.tenants import Room
+from serving.state.loaded_models import LoadedModel
+from serving.state.tenants import TenantContext
 
 #: How far back the values before count: one half-life of the detector's level (`models/baseline/residuals.py`).
 CONTEXT = timedelta(days=1)
@@ -44,7 +44,7 @@ class _Question:
     size: int
 
 
-def detect_each(room: Room, requests: Sequence[DetectRequest]) -> list[DetectAnswer | ForewarnError]:
+def detect_each(room: TenantContext, requests: Sequence[DetectRequest]) -> list[DetectAnswer | ForewarnError]:
     """Judge several requests of one tenant: the stored values that they need are read at once.
 
     Returns:
@@ -65,7 +65,7 @@ def detect_each(room: Room, requests: Sequence[DetectRequest]) -> list[DetectAns
     return [one if isinstance(one, ForewarnError) else _answer(loaded, one, contexts) for one in asked]
 
 
-def detect_batch(room: Room, request: DetectBatchRequest) -> DetectAnswer:
+def detect_batch(room: TenantContext, request: DetectBatchRequest) -> DetectAnswer:
     """Judge stretches of many series, answered series by series in the order they were sent.
 
     Raises:
@@ -83,7 +83,7 @@ def detect_batch(room: Room, request: DetectBatchRequest) -> DetectAnswer:
     return _answer(loaded, _Question(stretches, size), _contexts(room, loaded, stretches))
 
 
-def detect_latest(room: Room, limit: int) -> list[tuple[Series, ScoredPoint]]:
+def detect_latest(room: TenantContext, limit: int) -> list[tuple[Series, ScoredPoint]]:
     """The newest stored value of each series that the detector has learned, judged; at most `limit` series.
 
     Raises:
@@ -101,7 +101,7 @@ def detect_latest(room: Room, limit: int) -> list[tuple[Series, ScoredPoint]]:
     return [(stretch.series, _judged(loaded, stretch, contexts)[0]) for stretch in stretches]
 
 
-def _question(room: Room, request: DetectRequest) -> _Question:
+def _question(room: TenantContext, request: DetectRequest) -> _Question:
     room.require_not_future(*request.observations)
     by_series: dict[int, tuple[Series, list[int]]] = {}
     for position, observation in enumerate(request.observations):
@@ -122,7 +122,9 @@ def _stretch(series: Series, points: Sequence[Point], positions: Iterable[int]) 
     return _Stretch(series, [point for point, _ in ordered], [position for _, position in ordered])
 
 
-def _contexts(room: Room, loaded: Loaded, stretches: Sequence[_Stretch]) -> Mapping[int, Stored]:
+def _contexts(
+    room: TenantContext, loaded: LoadedModel, stretches: Sequence[_Stretch]
+) -> Mapping[int, Stored]:
     """The stored values around the stretches, by series: one read, however many there are."""
     learned = [stretch for stretch in stretches if stretch.series.series_id in loaded.bundle.models]
     if not learned:
@@ -142,7 +144,7 @@ def _contexts(room: Room, loaded: Loaded, stretches: Sequence[_Stretch]) -> Mapp
     }
 
 
-def _answer(loaded: Loaded, question: _Question, contexts: Mapping[int, Stored]) -> DetectAnswer:
+def _answer(loaded: LoadedModel, question: _Question, contexts: Mapping[int, Stored]) -> DetectAnswer:
     results: list[ScoredPoint | None] = [None] * question.size
     for stretch in question.stretches:
         scored = _judged(loaded, stretch, contexts)
@@ -160,7 +162,7 @@ def _before(stored: Stored | None, first: datetime) -> Stored | None:
     return stored[0][begin:end], stored[1][begin:end]
 
 
-def _judged(loaded: Loaded, stretch: _Stretch, contexts: Mapping[int, Stored]) -> list[ScoredPoint]:
+def _judged(loaded: LoadedModel, stretch: _Stretch, contexts: Mapping[int, Stored]) -> list[ScoredPoint]:
     series = stretch.series
     context = _before(contexts.get(series.series_id), stretch.points[0].ts)
     times = [point.ts for point in stretch.points]
@@ -185,8 +187,8 @@ def _scored(series: Series, point: Point, score: Any) -> ScoredPoint:
         p_value=score.p_value,
         deviation_sigma=score.deviation_sigma,
         is_anomaly=score.is_anomaly,
-        stopped_by=next((gate.gate for gate in score.gates if not gate.passed), None),
-        gates=score.gates,
+        suppressed_by=next((one.name for one in score.filters if not one.passed), None),
+        filters=score.filters,
         detectors=score.detectors,
     )
 

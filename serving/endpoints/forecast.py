@@ -6,13 +6,13 @@ from datetime import timedelta
 from core.errors import InputError, InsufficientDataError, UnknownSeriesError
 from serving.contract.requests import ForecastRequest
 from serving.contract.responses import ForecastAnswer, ForecastPoint
-from serving.state.tenants import Room
+from serving.state.tenants import TenantContext
 
 #: Answers stay readable and quick; a longer look ahead is what the nightly forecasts are for.
 MAX_STEPS = 10_000
 
 
-def forecast(room: Room, request: ForecastRequest) -> ForecastAnswer:
+def forecast(room: TenantContext, request: ForecastRequest) -> ForecastAnswer:
     """Forecast from the newest stored values, by the champion forecaster.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core.diagnosis import Feedback
+from core.diagnosis import Feedback, FeedbackValue
 from core.domain import Event
 from core.ports import Batch
 from pipelines.collect.ingest import ingest, ingest_batch
@@ -16,10 +16,10 @@ from serving.contract.requests import (
     RemoteWrite,
 )
 from serving.contract.responses import EventsAnswer, FeedbackAnswer, WebhookAnswer
-from serving.state.tenants import Room
+from serving.state.tenants import TenantContext
 
 
-def take_events(room: Room, request: EventsRequest) -> EventsAnswer:
+def take_events(room: TenantContext, request: EventsRequest) -> EventsAnswer:
     """Store events; the same event told twice is one. Planned ones may lie in the future.
 
     Raises:
@@ -52,7 +52,7 @@ class _Posted:
         yield self.batch
 
 
-def take_deploys(room: Room, webhook: DeploysWebhook) -> WebhookAnswer:
+def take_deploys(room: TenantContext, webhook: DeploysWebhook) -> WebhookAnswer:
     """Store the deploys of a webhook.
 
     Raises:
@@ -61,7 +61,7 @@ def take_deploys(room: Room, webhook: DeploysWebhook) -> WebhookAnswer:
     return _take(room, "webhook:deploys", parse_deploys(webhook.root, room.platform.tenant))
 
 
-def take_alerts(room: Room, webhook: AlertsWebhook) -> WebhookAnswer:
+def take_alerts(room: TenantContext, webhook: AlertsWebhook) -> WebhookAnswer:
     """Store the alerts of a webhook as incidents.
 
     Raises:
@@ -70,12 +70,12 @@ def take_alerts(room: Room, webhook: AlertsWebhook) -> WebhookAnswer:
     return _take(room, "webhook:alerts", parse_alerts(webhook.root, room.platform.tenant))
 
 
-def _take(room: Room, name: str, batch: Batch) -> WebhookAnswer:
+def _take(room: TenantContext, name: str, batch: Batch) -> WebhookAnswer:
     report = ingest(room.platform, _Posted(name, batch))
     return WebhookAnswer(events=report.events, incidents=report.incidents, rejected=report.rejected)
 
 
-def take_remote_write(room: Room, request: RemoteWrite) -> None:
+def take_remote_write(room: TenantContext, request: RemoteWrite) -> None:
     """Store what Prometheus pushed. It drops what we call bad and sends again what we could not take.
 
     Raises:
@@ -86,7 +86,7 @@ def take_remote_write(room: Room, request: RemoteWrite) -> None:
     ingest_batch(room.platform, receiver.name, room.sidecars.added_to(receiver.batch(request.root)))
 
 
-def take_feedback(room: Room, request: FeedbackRequest) -> FeedbackAnswer:
+def take_feedback(room: TenantContext, request: FeedbackRequest) -> FeedbackAnswer:
     """Store what a person says of a signal.
 
     Raises:
@@ -97,9 +97,9 @@ def take_feedback(room: Room, request: FeedbackRequest) -> FeedbackAnswer:
     said = Feedback(
         tenant=platform.tenant,
         subject_id=signal.signal_id,
-        accepted=request.real,
+        value=FeedbackValue.TRUE_POSITIVE if request.real else FeedbackValue.FALSE_POSITIVE,
         at=platform.clock.now(),
-        by=request.who,
+        by=request.who or "api",
         note=request.note,
     )
     platform.store.feedback.add([said])

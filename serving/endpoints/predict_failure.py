@@ -2,12 +2,12 @@
 
 from serving.contract.requests import PredictFailureRequest
 from serving.contract.responses import PredictFailureAnswer, ServiceRisk
-from serving.state.tenants import Room
+from serving.state.tenants import TenantContext
 
 _NO_FEATURES = "there are no features of this service online; is it known, and are its features materialized?"
 
 
-def predict_failure(room: Room, request: PredictFailureRequest) -> PredictFailureAnswer:
+def predict_failure(room: TenantContext, request: PredictFailureRequest) -> PredictFailureAnswer:
     """The risk of each service, in the order they were asked for.
 
     Raises:

@@ -12,20 +12,20 @@ def score_hypotheses(tenant: str, request: ScoreHypothesesRequest) -> ScoreHypot
     """Weigh the causes against each other; nothing is stored."""
     # A rule and not a learned model: what can be traced is the program that holds its weights.
     scorer = ModelRef(name="rule.hypotheses", version=1, run_id=code_version())
-    judgement = score([_hypothesis(tenant, one) for one in request.hypotheses])
+    diagnosis = score([_hypothesis(tenant, one) for one in request.hypotheses])
     ranked = tuple(
         RankedHypothesis(
             hypothesis=one.hypothesis,
             confidence=one.confidence,
             low=one.low,
             high=one.high,
-            shown=one in judgement.shown,
+            shown=one in diagnosis.shown,
             factors=one.factors,
         )
-        for one in judgement.ranked
+        for one in diagnosis.ranked
     )
     return ScoreHypothesesAnswer(
-        model=scorer, decision=judgement.decision, reason=judgement.reason, ranked=ranked
+        model=scorer, decision=diagnosis.decision, reason=diagnosis.reason, ranked=ranked
     )
 
 

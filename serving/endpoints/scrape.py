@@ -10,7 +10,7 @@ from core.domain import Band, Series
 from core.errors import ModelUnavailableError
 from serving.contract.responses import ScoredPoint
 from serving.endpoints.detect import detect_latest
-from serving.state.tenants import Room
+from serving.state.tenants import TenantContext
 
 #: Prometheus scrapes every 15 s or so; between two scrapes the answer is the same.
 SCRAPE_TTL_S = 10.0
@@ -24,7 +24,7 @@ _HELP = {
 }
 
 
-def tenant_metrics(room: Room) -> bytes:
+def tenant_metrics(room: TenantContext) -> bytes:
     """The newest value of each series, judged: exposition format."""
     return room.remembered("scrape", SCRAPE_TTL_S, lambda: _render(room))
 
@@ -36,7 +36,7 @@ def band_score(value: float, band: Band) -> float | None:
     return abs(value - band.expected) / half_width if half_width > 0 else None
 
 
-def _render(room: Room) -> bytes:
+def _render(room: TenantContext) -> bytes:
     try:
         judged = detect_latest(room, MAX_SERIES)
     except ModelUnavailableError:

@@ -14,7 +14,7 @@ from models.words.page import signal_page
 from serving.contract.errors import sentence_of
 from serving.contract.requests import Moment, Name
 from serving.contract.responses import SignalsAnswer
-from serving.state.tenants import Room
+from serving.state.tenants import TenantContext
 
 
 class SignalsQuery(BaseModel):
@@ -48,7 +48,7 @@ def query_of(params: QueryParams) -> SignalsQuery:
         raise InputError(sentence_of(error)) from None
 
 
-def list_signals(room: Room, query: SignalsQuery) -> SignalsAnswer:
+def list_signals(room: TenantContext, query: SignalsQuery) -> SignalsAnswer:
     """One page.
 
     Raises:
@@ -63,7 +63,7 @@ def list_signals(room: Room, query: SignalsQuery) -> SignalsAnswer:
         kind=query.kind,
         service=query.service,
         since=query.since,
-        stopped=query.stopped,
+        suppressed=query.stopped,
         limit=query.limit + 1,
         after=after,
     )

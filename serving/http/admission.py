@@ -62,7 +62,7 @@ class Call:
         return self.request
 
 
-class Gate:
+class Admission:
     """ASGI middleware around the whole service."""
 
     def __init__(self, app: App, runtime: Runtime) -> None:

@@ -81,7 +81,7 @@ ROUTES = (
             "kind": "anomaly, missing, breach or failure_risk",
             "service": "only of this service",
             "since": "only those that started at or after this ISO 8601 time",
-            "stopped": "true: only those that a gate stopped; false: only those that were sent",
+            "stopped": "true: only those that a filter suppressed; false: only those that were sent",
             "limit": "how many to a page, 1 to 1000 (100)",
             "cursor": "next_cursor of the page before",
         },

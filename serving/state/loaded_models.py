@@ -1,6 +1,6 @@
 """The models that answer: loaded once, replaced whole, and never missing in between.
 
-A request takes a `Loaded` once and keeps it until it has answered, so a version that is promoted meanwhile
+A request takes a `LoadedModel` once and keeps it until it has answered, so a version that is promoted meanwhile
 neither mixes with it nor waits for it. The next version is downloaded, built and tried beside the one in use;
 only then a single assignment puts it in its place.
 """
@@ -24,14 +24,14 @@ LoadBundle = Callable[[str, Mapping[str, bytes]], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A version, ready to answer."""
 
     ref: ModelRef
     bundle: Any
 
 
-class ModelShelf:
+class LoadedModels:
     """The champions of one tenant, by kind; each is loaded when it is first asked for."""
 
     def __init__(
@@ -47,12 +47,12 @@ class ModelShelf:
         self._retry_s = retry_s
         self._load = load
         self._told = told
-        self._loaded: dict[str, Loaded] = {}
+        self._loaded: dict[str, LoadedModel] = {}
         self._missing: dict[str, tuple[str, float]] = {}
         self._broken: dict[str, ModelRef] = {}
         self._lock = threading.Lock()
 
-    def get(self, kind: str) -> Loaded:
+    def get(self, kind: str) -> LoadedModel:
         """The champion of that kind.
 
         Raises:
@@ -105,7 +105,7 @@ class ModelShelf:
         if monotonic() < until:
             raise ModelUnavailableError(text)
 
-    def _fetch(self, kind: str) -> Loaded:
+    def _fetch(self, kind: str) -> LoadedModel:
         outcome = "failed"
         try:
             ref, files = self._registry.load(kind)
@@ -114,7 +114,7 @@ class ModelShelf:
             outcome = "ok"
         finally:
             self._told(kind, outcome)
-        return Loaded(ref, bundle)
+        return LoadedModel(ref, bundle)
 
 
 def _try_out(bundle: Any) -> None:

@@ -11,9 +11,9 @@ from core.errors import ForewarnError
 from core.settings import Settings
 from serving.state.api_keys import KeyCache
 from serving.state.limits import RateLimiter
-from serving.state.loaded_models import ModelShelf
+from serving.state.loaded_models import LoadedModels
 from serving.state.metrics import Metrics
-from serving.state.tenants import Room, Tenants
+from serving.state.tenants import TenantContext, Tenants
 
 if TYPE_CHECKING:
     from pipelines.wiring import Tenancy
@@ -72,7 +72,7 @@ class Runtime:
         self._tenancy = None
         self._stack.close()
 
-    def room(self, tenant: str) -> Room:
+    def room(self, tenant: str) -> TenantContext:
         """All that may be touched to answer that tenant."""
         return self.tenants.room(tenant)
 
@@ -95,16 +95,16 @@ class Runtime:
         except TimeoutError:
             return False
 
-    def _open_room(self, tenant: str) -> Room:
+    def _open_room(self, tenant: str) -> TenantContext:
         if self._tenancy is None:
             raise RuntimeError("the runtime is not open")
         platform = self._tenancy.platform(tenant)
-        shelf = ModelShelf(
+        shelf = LoadedModels(
             platform.registry,
             retry_s=self.settings.model_refresh_s,
             told=lambda kind, outcome: self.metrics.model_loads.labels(kind, outcome).inc(),
         )
-        return Room(platform, shelf)
+        return TenantContext(platform, shelf)
 
     def _warm(self, tenant: str) -> None:
         room = self.tenants.room(tenant)
@@ -134,7 +134,7 @@ class Runtime:
                     _logger.exception("looking for new models failed")
 
 
-def _open_features(room: Room) -> None:
+def _open_features(room: TenantContext) -> None:
     """Ask the feature store once, so that the first caller does not wait for it to open."""
     bundle = room.models.get("failure").bundle
     try:

@@ -16,7 +16,7 @@ from pipelines.sources.prometheus import SERVICE_LABELS
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.sources.sidecars import Sidecars, read_sidecars
 from serving.contract.requests import Point, SeriesRef
-from serving.state.loaded_models import ModelShelf
+from serving.state.loaded_models import LoadedModels
 
 if TYPE_CHECKING:
     from pipelines.wiring import Platform
@@ -32,7 +32,7 @@ _MOST_NAMED = 3
 FUTURE_TOLERANCE = timedelta(minutes=5)
 
 
-class Room:
+class TenantContext:
     """All that may be touched to answer one tenant.
 
     Attributes:
@@ -40,7 +40,7 @@ class Room:
         sidecars: what the operator says of the series; it speaks of the default tenant alone.
     """
 
-    def __init__(self, platform: "Platform", shelf: ModelShelf) -> None:
+    def __init__(self, platform: "Platform", shelf: LoadedModels) -> None:
         self.platform = platform
         self.models = shelf
         settings = platform.settings
@@ -110,13 +110,13 @@ class Room:
 class Tenants:
     """The rooms, opened when first asked for, bounded in number."""
 
-    def __init__(self, open_room: Callable[[str], Room], *, size: int = MAX_TENANTS) -> None:
+    def __init__(self, open_room: Callable[[str], TenantContext], *, size: int = MAX_TENANTS) -> None:
         self._open_room = open_room
         self._size = size
-        self._rooms: OrderedDict[str, Room] = OrderedDict()
+        self._rooms: OrderedDict[str, TenantContext] = OrderedDict()
         self._lock = threading.Lock()
 
-    def room(self, tenant: str) -> Room:
+    def room(self, tenant: str) -> TenantContext:
         """The room of that tenant; a request that holds one keeps it even if it makes place meanwhile."""
         with self._lock:
             room = self._rooms.get(tenant)
@@ -127,6 +127,6 @@ class Tenants:
             self._rooms.move_to_end(tenant)
             return room
 
-    def all(self) -> list[Room]:
+    def all(self) -> list[TenantContext]:
         with self._lock:
             return list(self._rooms.values())

@@ -1,4 +1,4 @@
-"""The alert budget on quiet data, and the recall that it costs on planted troubles of known size."""
+"""The alert budget on quiet data, and the recall that it costs on planted incidents of known size."""
 
 import sys
 from dataclasses import dataclass

@@ -14,11 +14,11 @@ import polars as pl
 from breach_tally import SOON_H, Tally, rows_of
 
 from core.domain import Band, Breach, ModelRef, Role, Series, Severity, Signal
-from models.breach.backtest import SAME_S, PastLook, find_breaches, look_back
-from models.breach.correction import learn_hindsight
+from models.breach.backtest import SAME_S, PastForecast, backtest_breaches, find_breaches
+from models.breach.correction import learn_correction
 from models.breach.growth_and_paths import Growth
-from models.breach.learn_cascades import learn_knock_ons
-from models.breach.outlook import HORIZONS_S, Case
+from models.breach.learn_cascades import learn_cascades
+from models.breach.outlook import HORIZONS_S, BreachPattern
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
@@ -27,7 +27,7 @@ from models.forecast.protocols import FloatArray
 from models.series.maintenance import is_planned
 from models.series.thresholds import threshold_of
 from models.signals.breach import (
-    Seen,
+    SeriesOutlook,
     disturbed_by_plan,
     follow,
     is_disturbed,
@@ -109,9 +109,9 @@ def judge_fleet(seed: int, tallies: dict[str, Tally], every: timedelta) -> None:
     for number in range((last - start) // every):
         now = start + number * every
         seen = {key: _see(bundle, one, now, is_open=key in alerts) for key, one in walked.items()}
-        followed = follow(seen, bundle.knock_ons, edges, now, fleet.events)
+        followed = follow(seen, bundle.cascades, edges, now, fleet.events)
         disturbed = disturbed_by_plan(seen, now, fleet.events) - set(followed)
-        for signal in judge(seen, bundle.knock_ons, edges, alerts, MODEL, now, fleet.events):
+        for signal in judge(seen, bundle.cascades, edges, alerts, MODEL, now, fleet.events):
             assert signal.series_id is not None
             alerts.pop(signal.series_id, None)
             if signal.ended_at is None:
@@ -120,7 +120,7 @@ def judge_fleet(seed: int, tallies: dict[str, Tally], every: timedelta) -> None:
             # What maintenance disturbs tells nothing and is told to nobody.
             tally = None if key in disturbed else tallies[group_of(one.entry.series) or ""]
             alert = alerts.get(key)
-            told = None if alert is None or alert.stopped_by else alert
+            told = None if alert is None or alert.suppressed_by else alert
             _count(one, seen[key], told, now, every, tally)
     precursors = _precursors(fleet)
     for one in walked.values():
@@ -180,18 +180,18 @@ def _train(
         key: Entry(series=series[key], history=history, choice=select(history, Plan(origins=12)))
         for key, history in past.items()
     }
-    looks: list[PastLook] = []
+    looks: list[PastForecast] = []
     past_of = PastOfFleet()
     for entry in entries.values():
         found = past_of.find(entry.series, entry.history, samples)
         if found is not None:
-            looks += look_back(entry.series, entry.history, entry.choice, found, seed=seed)
+            looks += backtest_breaches(entry.series, entry.history, entry.choice, found, seed=seed)
     span_s = 86_400.0 * (DAYS - JUDGED_DAYS)
     return ForecasterBundle(
         entries,
         seed=seed,
-        hindsight=learn_hindsight(looks),
-        knock_ons=learn_knock_ons(
+        hindsight=learn_correction(looks),
+        cascades=learn_cascades(
             past_of.breaches, series.values(), edges, span_s=span_s, heights=past_of.heights
         ),
     )
@@ -233,7 +233,7 @@ def _walked(entry: Entry, samples: pl.DataFrame, fleet: SimulatedFleet, start: d
     )
 
 
-def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool) -> Seen:
+def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool) -> SeriesOutlook:
     """As `pipelines.watch.forecast` sees it: what cannot reach its threshold by itself is not looked at."""
     known, series = one.known(now), one.entry.series
     growth = max((known[-1] - known[-1 - 12 * hours]) / hours for hours in (1, 2, 3, 6))
@@ -246,23 +246,28 @@ def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool)
             when=None,
             probability_by_horizon_s=dict.fromkeys(HORIZONS_S, 0.0),
         )
-        return Seen(
+        return SeriesOutlook(
             series=series,
-            case=Case.CLEAR,
+            pattern=BreachPattern.CLEAR,
             breach=never,
             felt=never,
-            felt_since=None,
+            impact_since=None,
             growth=Growth(per_hour=0.0, span_s=3_600, usual_per_hour=0.0, weight=0.0),
             level=float(known[-1]),
             band=Band(expected=0.0, lower=0.0, upper=0.0),
         )
     prediction, outlook = look(bundle, series, one.samples.head(one.count(now)), now)
     assert outlook is not None
-    return Seen.of(series, outlook, prediction)
+    return SeriesOutlook.of(series, outlook, prediction)
 
 
 def _count(
-    one: Walked, seen: Seen, alert: Signal | None, now: datetime, every: timedelta, tally: Tally | None
+    one: Walked,
+    seen: SeriesOutlook,
+    alert: Signal | None,
+    now: datetime,
+    every: timedelta,
+    tally: Tally | None,
 ) -> None:
     """What people are told of one series at one moment, against what came; null as tally: nothing."""
     one.alerted_since = None if alert is None else one.alerted_since or now

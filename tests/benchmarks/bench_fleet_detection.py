@@ -7,7 +7,7 @@ of its own is written down; and an incident is found by a signal of the twelve h
 is for, but a reader should see what it is worth: signals that only a cause or only a dependency makes right are counted
 in columns of their own.
 
-Beside it the two simplest ways, with the same budget, episodes and gates: how far a value is from the mean of the
+Beside it the two simplest ways, with the same budget, episodes and filters: how far a value is from the mean of the
 history in its standard deviations, and whether it is past its threshold.
 """
 
@@ -131,7 +131,7 @@ def _row(
     incidents: Sequence[Incident],
 ) -> Row:  # fmt: skip
     border = fleet.start + LEARNED
-    sent = [one for one in found if one.stopped_by is None]
+    sent = [one for one in found if one.suppressed_by is None]
     later = [one for one in incidents if one.start >= border]
     on_incident = [any(_overlaps(one, incident) for incident in later) for one in sent]
     on_cause = [_is_on_a_cause(one, fleet) for one in sent]

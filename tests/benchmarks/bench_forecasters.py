@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from models.forecast.choice.combination import combine
-from models.forecast.choice.members import voices
+from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, select
 from models.forecast.choice.shares import SHARES, Candidate, with_candidates
 from models.forecast.fleet.common_trees import TRIED_AT, CommonTrees
@@ -50,7 +50,7 @@ def histories() -> list[History]:
 
 def forecast_known(history: History, choice: Choice, trees: GlobalTrees | None = None) -> None:
     """What a run does once selection is known: fit, median, both intervals."""
-    yhat = combine(voices(history, choice.weights, HORIZON, trees), choice.weights)
+    yhat = combine(member_forecasts(history, choice.weights, HORIZON, trees), choice.weights)
     for level in LEVELS:
         choice.errors.interval(yhat, level, Bounds())
 

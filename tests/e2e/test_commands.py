@@ -75,7 +75,7 @@ def test_what_is_behind_a_trouble_is_told_with_what_it_adds_up_from(fleet: Forew
     told = fleet.run("hypotheses", "score", "--at", "2026-11-01")
     assert "confidence 0." in told
     assert "signal strength" in told
-    assert "open troubles" in told
+    assert "open incidents" in told
 
 
 def test_running_the_main_job_again_changes_nothing(fleet: Forewarn) -> None:
@@ -211,4 +211,4 @@ def test_cloudwatch_metrics_of_files_go_through_the_main_job(tmp_path: Path) -> 
         signals = command.json("signals", "list", "--since-h", "1000000", "--limit", "1000")
         signals += command.json("signals", "list", "--since-h", "1000000", "--limit", "1000", "--stopped")
         assert "ec2_5f5533" in {signal["service"] for signal in signals}
-        assert all(signal["summary"] and signal["gates"] and signal["model"] for signal in signals)
+        assert all(signal["summary"] and signal["filters"] and signal["model"] for signal in signals)

@@ -8,7 +8,7 @@ import pytest
 from e2e.fleet import Fleet
 from servers.prometheus import missing_programs, node_exporter, prometheus
 
-from core.domain import Kind, Series
+from core.domain import Series, SeriesKind
 
 WRITE = "/api/v1/write"
 PROTOBUF = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
@@ -31,8 +31,8 @@ def test_what_prometheus_writes_remotely_is_stored_for_the_tenant_of_its_key(
             time.sleep(0.5)
             newest = set(store.samples.latest()["series_id"])
             found = {one.metric: one for one in store.series.find() if one.series_id in newest}
-    assert found["node_load1"].kind is Kind.GAUGE
-    assert found["node_cpu_seconds_total"].kind is Kind.COUNTER
+    assert found["node_load1"].kind is SeriesKind.GAUGE
+    assert found["node_cpu_seconds_total"].kind is SeriesKind.COUNTER
     assert found["node_load1"].service == "node"
     assert store.dead_letters.count() == 0
     assert not fleet.tenancy.platform("acme").store.series.find(service="node")

@@ -38,7 +38,7 @@ def test_a_value_as_usual_is_no_anomaly_and_one_far_off_is(fleet: Fleet) -> None
     assert not usual["is_anomaly"]
     assert usual["band"]["lower"] <= 0.2 <= usual["band"]["upper"]
     assert odd["is_anomaly"]
-    assert odd["stopped_by"] is None
+    assert odd["suppressed_by"] is None
     assert odd["score"] > usual["score"]
     assert {view["detector"] for view in odd["detectors"]} >= {"zscore", "mad", "isolation_forest"}
 
@@ -182,7 +182,7 @@ def test_feedback_is_kept_and_only_on_signals_of_ones_own(fleet: Fleet) -> None:
         ok(client.post("/feedback", json=body))
         assert stranger.post("/feedback", json=body).status_code == 404
     (kept,) = fleet.tenancy.platform("acme").store.feedback.list([signal_id])
-    assert (kept.accepted, kept.by) == (False, "ada")
+    assert (kept.value, kept.by) == ("false_positive", "ada")
 
 
 def test_the_probes_the_docs_and_the_console_answer_without_a_key(fleet: Fleet) -> None:

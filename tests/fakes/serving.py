@@ -14,8 +14,8 @@ from core.frames import SAMPLES
 from core.ports import FixedClock
 from core.settings import Settings
 from models.detect.series_model import PointScore
-from serving.state.loaded_models import ModelShelf
-from serving.state.tenants import Room
+from serving.state.loaded_models import LoadedModels
+from serving.state.tenants import TenantContext
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -102,17 +102,17 @@ def fake_room(
     learned: Sequence[Series] | None = None,
     samples: Sequence[tuple[int, datetime, float]] = (),
     registry: FakeRegistry | None = None,
-) -> tuple[Room, FakeDetector, FakeSamples]:
+) -> tuple[TenantContext, FakeDetector, FakeSamples]:
     """A room of tenant acme at `NOW`, whose detector has learned `learned` (null: all)."""
     detector = FakeDetector({one.series_id: one for one in (series if learned is None else learned)})
     store = SimpleNamespace(series=FakeSeriesStore(series), samples=FakeSamples(samples))
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     platform: Any = SimpleNamespace(tenant="acme", store=store, clock=FixedClock(NOW), settings=settings)
-    shelf = ModelShelf(
+    shelf = LoadedModels(
         registry or FakeRegistry(versions={"detector": 3}), retry_s=60, load=lambda kind, files: detector
     )
     if registry is None:
         # A detector is tried out when it is loaded; tests speak of what it is asked afterwards.
         shelf.get("detector")
         detector.asked.clear()
-    return Room(platform, shelf), detector, store.samples
+    return TenantContext(platform, shelf), detector, store.samples

@@ -17,7 +17,7 @@ from pipelines.sinks.alertmanager import AlertmanagerSink
 from pipelines.sinks.alerts import Links
 from pipelines.sources.webhooks import parse_alerts
 from pipelines.stores.store import Store
-from pipelines.watch.deliver import emit
+from pipelines.watch.deliver import deliver
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Debian's prometheus-alertmanager is not installed")
 
@@ -65,23 +65,23 @@ def test_a_predictive_alert_is_read_back_from_the_api_and_ends(platform: FakePla
     breach = Breach(threshold=1.0, probability=0.9, horizon_s=86_400, when=when)
     fields: dict[str, Any] = {"kind": SignalKind.BREACH, "metric": "disk_used_ratio", "breach": breach}
     keep(platform, **fields)
-    emit(platform)
-    emit(platform)
+    deliver(platform)
+    deliver(platform)
     (alert,) = alerts(platform, url)
     assert alert["annotations"]["summary"] == "checkout: disk full in 4 h 10 min, between 3 h and 6 h"
     assert alert["annotations"]["runbook_url"] == "http://runbooks/breach?service=checkout"
     assert alert["labels"]["alertname"] == "ForewarnBreach"
     assert alert["generatorURL"] == "http://forewarn/#signal=s1"
     keep(platform, **fields, ended_at=NOW)
-    emit(platform)
+    deliver(platform)
     assert alerts(platform, url) == []
 
 
 def test_a_raised_severity_replaces_the_lower_alert(platform: FakePlatform, url: str) -> None:
     keep(platform)
-    emit(platform)
+    deliver(platform)
     keep(platform, signal_id="s2", severity=Severity.CRITICAL, started_at=NOW - timedelta(minutes=15))
-    emit(platform)
+    deliver(platform)
     (alert,) = alerts(platform, url)
     assert (alert["labels"]["signal_id"], alert["labels"]["severity"]) == ("s1", "critical")
 
@@ -94,11 +94,11 @@ def test_nothing_is_lost_while_alertmanager_is_not_there(store: Store) -> None:
         store=store, sinks=(AlertmanagerSink(nowhere, Links("http://forewarn"), clock),), clock=clock
     )
     keep(down)
-    assert emit(down).failed == {"alertmanager": 1}
+    assert deliver(down).failed == {"alertmanager": 1}
     with running_alertmanager() as url:
         later = down.later(seconds=60)
         up = replace(later, sinks=(AlertmanagerSink(url, Links("http://forewarn"), later.clock),))
-        assert emit(up).delivered == {"alertmanager": 1}
+        assert deliver(up).delivered == {"alertmanager": 1}
         assert [alert["labels"]["signal_id"] for alert in alerts(up, url)] == ["s1"]
 
 
@@ -106,7 +106,7 @@ def test_an_alert_of_others_comes_back_as_an_incident_and_ours_does_not(
     platform: FakePlatform, url: str, hooked: Receiver
 ) -> None:
     keep(platform)
-    emit(platform)
+    deliver(platform)
     labels = {"alertname": "HighErrors", "service": "search", "tenant": platform.tenant, "severity": "page"}
     httpx.post(f"{url}/api/v2/alerts", json=[{"labels": labels}]).raise_for_status()
 

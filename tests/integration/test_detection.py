@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from fakes.signals import make_signal
 
-from core.diagnosis import Feedback
+from core.diagnosis import Feedback, FeedbackValue
 from core.domain import Event, EventKind, ModelRef, Series, SignalKind
 from core.errors import ModelUnavailableError
 from core.frames import SAMPLES
@@ -144,16 +144,18 @@ def test_a_confirmed_anomaly_is_left_out_of_what_is_learned_until_it_is_called_f
         assert current is not None
         return float(current[1]["mean"][0])
 
-    def say(accepted: bool, minutes: int) -> None:
+    def say(value: FeedbackValue, minutes: int) -> None:
         at = END - timedelta(minutes=10 - minutes)
-        store.feedback.add([Feedback(tenant=store.tenant, subject_id="found", accepted=accepted, at=at)])
+        store.feedback.add(
+            [Feedback(tenant=store.tenant, subject_id="found", value=value, at=at, by="ann", note="")]
+        )
 
     assert mean() == pytest.approx(100 + 500 * 121 / 2880, abs=0.5)
-    say(accepted=True, minutes=1)
+    say(FeedbackValue.TRUE_POSITIVE, minutes=1)
     assert mean() == pytest.approx(100, abs=0.1)
     before_that = read_window(platform, at=END - timedelta(minutes=30))  # type: ignore[arg-type]
     assert before_that.exclusions.is_empty()
-    say(accepted=False, minutes=2)
+    say(FeedbackValue.FALSE_POSITIVE, minutes=2)
     assert mean() == pytest.approx(100 + 500 * 121 / 2880, abs=0.5)
 
 

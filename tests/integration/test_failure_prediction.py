@@ -14,7 +14,7 @@ from core.settings import Settings
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
 from models.failure import fit_failure
 from pipelines.collect.ingest import ingest
-from pipelines.learn import failure, features
+from pipelines.learn import features, train_failure
 from pipelines.learn.features import build_features, materialize
 from pipelines.learn.report import TrainReport
 from pipelines.sources.simulated import SimulatedFleet
@@ -125,7 +125,7 @@ def test_services_of_another_tenant_are_refused(platform: Platform) -> None:
 
 @pytest.fixture(scope="module")
 def trained(platform: Platform) -> TrainReport:
-    return failure.train_failure(platform)
+    return train_failure.train_failure(platform)
 
 
 def test_a_model_is_trained_on_what_feast_knew_and_finds_the_failing_disk(
@@ -146,7 +146,7 @@ def test_a_model_is_trained_on_what_feast_knew_and_finds_the_failing_disk(
 @pytest.fixture(scope="module")
 def read_again(platform: Platform) -> pl.DataFrame:
     """The training set, not as `trained` read it."""
-    return failure.training_set(platform, END)
+    return train_failure.training_set(platform, END)
 
 
 @pytest.mark.usefixtures("trained")
@@ -169,9 +169,9 @@ def test_a_leak_planted_in_the_store_stops_the_training(
     platform: Platform, read_again: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leak = read_again.with_columns(cpu_level_15m=pl.col("failure_in_s").fill_null(9e9))
-    monkeypatch.setattr(failure, "training_set", lambda *_: leak)
+    monkeypatch.setattr(train_failure, "training_set", lambda *_: leak)
     with pytest.raises(LeakageError, match="cpu_level_15m"):
-        failure.train_failure(platform)
+        train_failure.train_failure(platform)
 
 
 def test_a_signal_says_what_when_and_how_sure(platform: Platform) -> None:

@@ -16,7 +16,7 @@ from servers.prometheus import (
     prometheus,
 )
 
-from core.domain import Kind, Role, Series
+from core.domain import Role, Series, SeriesKind
 from core.errors import InputError, UnavailableError
 from core.ports import Batch, FixedClock, SystemClock
 from core.settings import Settings
@@ -84,12 +84,12 @@ def test_a_long_history_comes_in_chunks_with_rates_that_know_of_the_reset(past: 
     jobs, depth = found["jobs_total"], found["queue_depth"]
     assert (jobs.service, jobs.kind, jobs.role, jobs.step_s) == (
         "worker",
-        Kind.COUNTER,
+        SeriesKind.COUNTER,
         Role.SATURATION,
         STEP_S,
     )
     assert jobs.labels == {"queue": "mail"}
-    assert (depth.service, depth.kind) == ("worker", Kind.GAUGE)
+    assert (depth.service, depth.kind) == ("worker", SeriesKind.GAUGE)
     assert "broken_ratio" not in found
     depths = samples_of(batches, depth)
     assert depths["ts"].is_sorted()
@@ -181,7 +181,7 @@ def test_node_exporter_is_pulled_into_the_store_and_again_changes_nothing(
             time.sleep(1)
         assert report.rejected == 0
         cpu = store.series.find(metric="node_cpu_seconds_total")
-        assert {series.kind for series in cpu} == {Kind.COUNTER}
+        assert {series.kind for series in cpu} == {SeriesKind.COUNTER}
         assert {series.unit for series in cpu} == {"seconds/s"}
         rates = store.samples.read(
             datetime.now(UTC) - timedelta(hours=1),

@@ -7,18 +7,26 @@ import psycopg
 import pytest
 from fakes.rows import STEP, T0, make_series, samples_of
 
-from core.diagnosis import Decision, Feedback, IncidentState, Judgement, Transition, Verdict
+from core.diagnosis import (
+    Diagnosis,
+    DiagnosisRecord,
+    Feedback,
+    FeedbackValue,
+    IncidentState,
+    PolicyDecision,
+    Transition,
+)
 from core.domain import (
     Band,
     Event,
     EventKind,
     FailureRisk,
-    GateResult,
+    FilterResult,
     Incident,
-    Kind,
     ModelRef,
     Role,
     Series,
+    SeriesKind,
     Severity,
     Signal,
     SignalKind,
@@ -52,7 +60,7 @@ def test_a_series_comes_back_as_it_was_and_takes_over_new_metadata(store: Store)
         "disk_used_bytes",
         labels={"mount": "/data"},
         unit="bytes",
-        kind=Kind.GAUGE,
+        kind=SeriesKind.GAUGE,
         role=Role.CAPACITY,
         limit=1e12,
     )
@@ -255,7 +263,7 @@ def test_a_signal_comes_back_as_it_was_and_only_a_change_counts_as_one(store: St
     signal = make_signal(
         store,
         band=Band(expected=1.0, lower=0.5, upper=2.0),
-        gates=(GateResult(gate="baseline", passed=True, reason="30 days"),),
+        filters=(FilterResult(name="baseline", passed=True, reason="30 days"),),
         risk=FailureRisk(probability_by_horizon_s={3600: 0.1, 7200: 0.4}, when=None, likely_type="disk"),
         model=MODEL,
         labels={"mount": "/"},
@@ -272,13 +280,13 @@ def test_a_signal_comes_back_as_it_was_and_only_a_change_counts_as_one(store: St
 
 def test_signals_are_found_by_kind_service_time_and_gate(store: Store) -> None:
     hour = timedelta(hours=1)
-    stopped = (GateResult(gate="baseline", passed=False, reason="1 day"),)
+    stopped = (FilterResult(name="baseline", passed=False, reason="1 day"),)
     store.signals.upsert(
         [
             make_signal(store, "old", started_at=T0 - 5 * hour, ended_at=T0 - 4 * hour),
             make_signal(store, "lasting", started_at=T0 - 5 * hour, ended_at=T0 + hour),
             make_signal(store, "new", started_at=T0 + hour, kind=SignalKind.BREACH),
-            make_signal(store, "stopped", service="cart", gates=stopped),
+            make_signal(store, "stopped", service="cart", filters=stopped),
         ]
     )
 
@@ -309,8 +317,8 @@ def test_a_delivery_stays_due_until_it_is_confirmed(store: Store) -> None:
 
 
 def test_what_passed_the_gates_is_enqueued_once_and_its_end_after_it_was_told(store: Store) -> None:
-    stopped = (GateResult(gate="baseline", passed=False, reason="1 day"),)
-    store.signals.upsert([make_signal(store, "a"), make_signal(store, "b", gates=stopped)])
+    stopped = (FilterResult(name="baseline", passed=False, reason="1 day"),)
+    store.signals.upsert([make_signal(store, "a"), make_signal(store, "b", filters=stopped)])
     assert store.deliveries.enqueue_passed(["slack"]) == 1
     assert store.deliveries.enqueue_passed(["slack"]) == 0
     store.signals.upsert([make_signal(store, "a", ended_at=T0 + STEP)])
@@ -321,30 +329,39 @@ def test_what_passed_the_gates_is_enqueued_once_and_its_end_after_it_was_told(st
 
 
 def test_feedback_and_verdicts_are_kept_once(store: Store) -> None:
-    said = Feedback(tenant=store.tenant, subject_id="s1", accepted=False, at=T0, by="ann")
-    later = Feedback(tenant=store.tenant, subject_id="s1", accepted=True, at=T0 + STEP, by="ann")
+    said = Feedback(
+        tenant=store.tenant, subject_id="s1", value=FeedbackValue.FALSE_POSITIVE, at=T0, by="ann", note=""
+    )
+    later = Feedback(
+        tenant=store.tenant,
+        subject_id="s1",
+        value=FeedbackValue.TRUE_POSITIVE,
+        at=T0 + STEP,
+        by="ann",
+        note="",
+    )
     assert store.feedback.add([later, said]) == 2
     assert store.feedback.add([said]) == 0
     assert store.feedback.list() == [said, later]
     assert store.feedback.list(["s2"]) == []
-    judgement = Judgement(decision=Decision.ASK, reason="evidence conflicts", ranked=(), shown=())
-    verdict = Verdict(
+    diagnosis = Diagnosis(decision=PolicyDecision.ASK, reason="evidence conflicts", ranked=(), shown=())
+    record = DiagnosisRecord(
         tenant=store.tenant,
-        case_id="c1",
+        incident_id="c1",
         service="checkout",
         made_at=T0,
         signal_ids=("s1",),
-        judgement=judgement,
+        diagnosis=diagnosis,
     )
-    assert store.verdicts.add([verdict]) == 1
-    assert store.verdicts.add([verdict]) == 0
-    assert store.verdicts.list(case_id="c1") == [verdict]
-    assert store.verdicts.list(since=T0 + STEP) == []
+    assert store.diagnoses.add([record]) == 1
+    assert store.diagnoses.add([record]) == 0
+    assert store.diagnoses.list(incident_id="c1") == [record]
+    assert store.diagnoses.list(since=T0 + STEP) == []
 
 
 def test_the_log_of_transitions_cannot_be_rewritten(store: Store, pool: Pool) -> None:
     step = Transition(
-        tenant=store.tenant, case_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by="forewarn"
+        tenant=store.tenant, incident_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by="forewarn"
     )
     store.transitions.append(step)
     assert store.transitions.list("c1") == [step]

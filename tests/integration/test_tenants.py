@@ -8,7 +8,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from core.diagnosis import Decision, Feedback, IncidentState, Judgement, Transition, Verdict
+from core.diagnosis import (
+    Diagnosis,
+    DiagnosisRecord,
+    Feedback,
+    FeedbackValue,
+    IncidentState,
+    PolicyDecision,
+    Transition,
+)
 from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import SAMPLES, TIME
@@ -48,12 +56,14 @@ class Filled:
         self.signal = _signal(tenant)
         store.signals.upsert([self.signal])
         store.deliveries.enqueue_passed(["slack"])
-        self.feedback = Feedback(tenant=tenant, subject_id="s1", accepted=True, at=T0, by=tenant)
+        self.feedback = Feedback(
+            tenant=tenant, subject_id="s1", value=FeedbackValue.TRUE_POSITIVE, at=T0, by=tenant, note=""
+        )
         store.feedback.add([self.feedback])
-        self.verdict = _verdict(tenant)
-        store.verdicts.add([self.verdict])
+        self.record = _verdict(tenant)
+        store.diagnoses.add([self.record])
         self.transition = Transition(
-            tenant=tenant, case_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by=tenant
+            tenant=tenant, incident_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by=tenant
         )
         store.transitions.append(self.transition)
 
@@ -86,10 +96,15 @@ def _signal(tenant: str) -> Signal:
     )
 
 
-def _verdict(tenant: str) -> Verdict:
-    judgement = Judgement(decision=Decision.ASK, reason=tenant, ranked=(), shown=())
-    return Verdict(
-        tenant=tenant, case_id="c1", service="checkout", made_at=T0, signal_ids=("s1",), judgement=judgement
+def _verdict(tenant: str) -> DiagnosisRecord:
+    diagnosis = Diagnosis(decision=PolicyDecision.ASK, reason=tenant, ranked=(), shown=())
+    return DiagnosisRecord(
+        tenant=tenant,
+        incident_id="c1",
+        service="checkout",
+        made_at=T0,
+        signal_ids=("s1",),
+        diagnosis=diagnosis,
     )
 
 
@@ -126,7 +141,7 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "deliveries.told": lambda: store.deliveries.told("slack"),
         "deliveries.waiting": lambda: store.deliveries.waiting("slack"),
         "feedback.list": store.feedback.list,
-        "verdicts.list": store.verdicts.list,
+        "diagnoses.list": store.diagnoses.list,
         "transitions.list": store.transitions.list,
     }
     return {name: read() for name, read in reads.items()}
@@ -146,7 +161,7 @@ WRITES = {
     "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "dead_letters.add",
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.enqueue_passed", "deliveries.enqueue_ended",
-    "deliveries.enqueue_worse", "deliveries.delivered", "deliveries.failed", "feedback.add", "verdicts.add",
+    "deliveries.enqueue_escalated", "deliveries.delivered", "deliveries.failed", "feedback.add", "diagnoses.add",
     "transitions.append", "retention.apply",
 }  # fmt: skip
 
@@ -186,7 +201,7 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["signals.find"] == [mine.signal] == seen["deliveries.due"]
         assert seen["deliveries.waiting"] == 1
         assert seen["feedback.list"] == [mine.feedback]
-        assert seen["verdicts.list"] == [mine.verdict]
+        assert seen["diagnoses.list"] == [mine.record]
         assert seen["transitions.list"] == [mine.transition]
         ids = [other.series.series_id]
         assert mine.store.samples.read(T0, END, ids).is_empty()
@@ -210,7 +225,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         lambda: store.features.write(_features(other.store.tenant, 9.0)),
         lambda: store.signals.upsert([other.signal]),
         lambda: store.feedback.add([other.feedback]),
-        lambda: store.verdicts.add([other.verdict]),
+        lambda: store.diagnoses.add([other.record]),
         lambda: store.transitions.append(other.transition),
     ]
     for write in refused:
@@ -226,7 +241,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     store.deliveries.delivered("slack", ["s1"], alert_id="s1")
     store.deliveries.enqueue(["pagerduty"], ["s1"])
     store.deliveries.enqueue_ended("slack", "slack/ended")
-    store.deliveries.enqueue_worse("slack", "slack/worse")
+    store.deliveries.enqueue_escalated("slack", "slack/worse")
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before

@@ -12,7 +12,7 @@ import numpy as np
 from models.detect.protocols import Arrays, require_points
 from models.series.grid import FloatArray
 
-#: Spread below this share of the mean is rounding, not variation.
+#: ChunkPool below this share of the mean is rounding, not variation.
 FLOOR = 1e-9
 
 

@@ -9,7 +9,7 @@ from models.forecast.prepared import make_ready
 from models.forecast.protocols import FloatArray, History
 
 
-def voices(
+def member_forecasts(
     history: History, names: Collection[str], horizon_steps: int, trees: GlobalTrees | None = None
 ) -> dict[str, FloatArray]:
     """Model -> its forecast, of those among `names` that are of the pool or the common trees.

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.errors import InsufficientDataError
 from models.forecast.choice.combination import combine
-from models.forecast.choice.members import voices
+from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, kept_back
 from models.forecast.fleet.global_trees import GlobalTrees
 from models.forecast.pool.pool import POOL
@@ -115,8 +115,10 @@ def _say(forecaster: Forecaster, history: History, horizon_steps: int) -> dict[s
     """What the pool and the candidate forecast."""
     name = forecaster.name
     if isinstance(forecaster, GlobalTrees):
-        return voices(history, {*POOL, name}, horizon_steps, forecaster)
-    return voices(history, POOL, horizon_steps) | {name: forecaster.fit(history).predict(horizon_steps)}
+        return member_forecasts(history, {*POOL, name}, horizon_steps, forecaster)
+    return member_forecasts(history, POOL, horizon_steps) | {
+        name: forecaster.fit(history).predict(horizon_steps)
+    }
 
 
 def _moments(history: History, plan: Plan, count: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What happens to the fleet: troubles with and without precursors, and the planned events around them.
+"""What happens to the fleet: incidents with and without precursors, and the planned events around them.
 
 Times are steps of the grid (step 0 is the first sample); those after the last sample are the future,
 known to the truth alone.
@@ -30,7 +30,7 @@ SEVERITY = {
     "sudden_outage": Severity.CRITICAL,
     "dependency_failure": Severity.WARNING,
 }
-#: Of the troubles of a service, how many come without a slow precursor.
+#: Of the incidents of a service, how many come without a slow precursor.
 SUDDEN_SHARE, BAD_DEPLOY_SHARE = 0.015, 0.02
 #: Of the slow precursors, how many stop by themselves, and after which share of the way.
 FIZZLE_SHARE, FIZZLE_REACH = 0.2, (0.15, 0.7)
@@ -43,7 +43,7 @@ ENDINGS = ("reset", "decay", "plateau")
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class PlannedIncident:
     """A precursor and what it leads to.
 
     Attributes:
@@ -86,11 +86,11 @@ class Planned:
 class Plan:
     """All that happens, by service."""
 
-    troubles: dict[str, list[Trouble]] = field(default_factory=dict)
+    incidents: dict[str, list[PlannedIncident]] = field(default_factory=dict)
     planned: dict[str, list[Planned]] = field(default_factory=dict)
 
-    def failures(self, service: str) -> list[Trouble]:
-        return [trouble for trouble in self.troubles[service] if trouble.fails_at is not None]
+    def failures(self, service: str) -> list[PlannedIncident]:
+        return [trouble for trouble in self.incidents[service] if trouble.fails_at is not None]
 
 
 def draw_plan(profiles: Sequence[Profile], steps: int, future: int, per_hour: int, seed: int) -> Plan:
@@ -99,17 +99,19 @@ def draw_plan(profiles: Sequence[Profile], steps: int, future: int, per_hour: in
     last = steps + future
     for profile in profiles:
         rng = np.random.default_rng([seed, 2, profile.index])
-        troubles = _draw_troubles(profile, last, per_hour, rng)
-        troubles = _place_at_end(profile, troubles, steps, per_hour)
+        incidents = _draw_troubles(profile, last, per_hour, rng)
+        incidents = _place_at_end(profile, incidents, steps, per_hour)
         for name in profile.depends_on:
-            troubles += _cascades(profile.name, plan.failures(name), troubles, per_hour, rng)
-        plan.troubles[profile.name] = sorted(troubles, key=lambda trouble: trouble.start)
-        plan.planned[profile.name] = _draw_planned(profile, plan.troubles[profile.name], last, per_hour, rng)
+            incidents += _cascades(profile.name, plan.failures(name), incidents, per_hour, rng)
+        plan.incidents[profile.name] = sorted(incidents, key=lambda trouble: trouble.start)
+        plan.planned[profile.name] = _draw_planned(profile, plan.incidents[profile.name], last, per_hour, rng)
     return plan
 
 
-def _draw_troubles(profile: Profile, last: int, per_hour: int, rng: np.random.Generator) -> list[Trouble]:
-    troubles: list[Trouble] = []
+def _draw_troubles(
+    profile: Profile, last: int, per_hour: int, rng: np.random.Generator
+) -> list[PlannedIncident]:
+    incidents: list[PlannedIncident] = []
     now = int(rng.uniform(0.2, 1.0) * profile.incident_gap_days * 24 * per_hour)
     while now < last:
         kind = rng.random()
@@ -120,22 +122,22 @@ def _draw_troubles(profile: Profile, last: int, per_hour: int, rng: np.random.Ge
             first = _failure(profile.name, "bad_deploy", now, now + onset, per_hour, rng)
         else:
             first = _slow(profile, now, per_hour, rng)
-        troubles.append(first)
+        incidents.append(first)
         end = first.until
         if first.cause in SLOW_CAUSES and rng.random() < OVERLAP_SHARE:
             second = _slow(
                 profile, now + int(rng.uniform(0.1, 0.8) * (first.until - now)), per_hour, rng, first.cause
             )
-            troubles.append(second)
+            incidents.append(second)
             end = max(end, second.until)
         calm_h = 16 + rng.exponential((profile.incident_gap_days - 0.6) * 24)
         now = end + int(calm_h * per_hour)
-    return troubles
+    return incidents
 
 
 def _slow(
     profile: Profile, start: int, per_hour: int, rng: np.random.Generator, not_cause: str = ""
-) -> Trouble:
+) -> PlannedIncident:
     causes = [cause for cause in SLOW_CAUSES if cause != not_cause]
     weights = np.array([w for w, c in zip(profile.cause_weights, SLOW_CAUSES, strict=True) if c != not_cause])
     cause = str(rng.choice(causes, p=weights / weights.sum()))
@@ -145,7 +147,7 @@ def _slow(
     if rng.random() >= FIZZLE_SHARE:
         return _failure(profile.name, cause, start, start + duration, per_hour, rng, power)
     reach = float(rng.uniform(*FIZZLE_REACH))
-    return Trouble(
+    return PlannedIncident(
         service=profile.name,
         cause=cause,
         start=start,
@@ -166,9 +168,9 @@ def _failure(
     per_hour: int,
     rng: np.random.Generator,
     power: float = 1.0,
-) -> Trouble:
+) -> PlannedIncident:
     lasts = max(3, int(np.exp(rng.uniform(np.log(0.4), np.log(2.5))) * per_hour))
-    return Trouble(
+    return PlannedIncident(
         service, cause, start, fails_at, fails_at + lasts, power=power, seed=int(rng.integers(2**31))
     )
 
@@ -183,26 +185,32 @@ AT_END: dict[int, tuple[str, float, float | None]] = {
 }
 
 
-def _place_at_end(profile: Profile, troubles: list[Trouble], steps: int, per_hour: int) -> list[Trouble]:
-    """Puts the troubles of `AT_END` around the last sample, in place of what was drawn there."""
+def _place_at_end(
+    profile: Profile, incidents: list[PlannedIncident], steps: int, per_hour: int
+) -> list[PlannedIncident]:
+    """Puts the incidents of `AT_END` around the last sample, in place of what was drawn there."""
     if profile.index not in AT_END:
-        return troubles
+        return incidents
     cause, before_h, after_h = AT_END[profile.index]
     start = steps - int(before_h * per_hour)
     if start <= 12 * per_hour:
-        return troubles
-    kept = [trouble for trouble in troubles if trouble.until + 16 * per_hour < start]
+        return incidents
+    kept = [trouble for trouble in incidents if trouble.until + 16 * per_hour < start]
     seed = 7919 + profile.index
     if after_h is None:
         until = steps + per_hour
-        return [*kept, Trouble(profile.name, cause, start, None, until, reach=0.4, seed=seed)]
+        return [*kept, PlannedIncident(profile.name, cause, start, None, until, reach=0.4, seed=seed)]
     fails_at = steps + int(after_h * per_hour)
-    return [*kept, Trouble(profile.name, cause, start, fails_at, fails_at + per_hour, seed=seed)]
+    return [*kept, PlannedIncident(profile.name, cause, start, fails_at, fails_at + per_hour, seed=seed)]
 
 
 def _cascades(
-    service: str, failures: Sequence[Trouble], own: Sequence[Trouble], per_hour: int, rng: np.random.Generator
-) -> list[Trouble]:
+    service: str,
+    failures: Sequence[PlannedIncident],
+    own: Sequence[PlannedIncident],
+    per_hour: int,
+    rng: np.random.Generator,
+) -> list[PlannedIncident]:
     """Failures of a dependency that pull this service down some minutes later."""
     found = []
     for failure in failures:
@@ -211,7 +219,7 @@ def _cascades(
         busy = any(trouble.start - 6 * per_hour < at < trouble.until + 6 * per_hour for trouble in own)
         if rng.random() < CASCADE_SHARE and at < failure.until and not busy:
             found.append(
-                Trouble(
+                PlannedIncident(
                     service,
                     "dependency_failure",
                     begin,
@@ -224,7 +232,11 @@ def _cascades(
 
 
 def _draw_planned(
-    profile: Profile, troubles: Sequence[Trouble], last: int, per_hour: int, rng: np.random.Generator
+    profile: Profile,
+    incidents: Sequence[PlannedIncident],
+    last: int,
+    per_hour: int,
+    rng: np.random.Generator,
 ) -> list[Planned]:
     day = 24 * per_hour
     name = profile.name
@@ -236,7 +248,7 @@ def _draw_planned(
     for at in _sometimes(2.5 * day, last, rng):
         effect = str(rng.choice(["none", "shift", "blip", "warmup"], p=[0.45, 0.2, 0.2, 0.15]))
         deploy(at, effect, float(rng.normal(0.0, 0.08) if effect == "shift" else rng.uniform(0.3, 1.0)))
-    for trouble in troubles:
+    for trouble in incidents:
         if trouble.cause == "bad_deploy":
             deploy(trouble.start)
             if rng.random() < 0.7:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.domain import Kind, Role, Series
+from core.domain import Role, Series, SeriesKind
 
 #: Names of the first services; later ones are numbered.
 NAMES = (
@@ -22,7 +22,7 @@ class Profile:
 
     Attributes:
         depends_on: services that this one calls; a failure there is felt here.
-        incident_gap_days: mean calm time between two troubles.
+        incident_gap_days: mean calm time between two incidents.
         cause_weights: how likely each slow cause is here, in the order of `plan.SLOW_CAUSES`.
         rotation_h, rotation_share: period and height of the disk's sawtooth (log rotation).
         memory_saw_share: height of a benign sawtooth of memory, reset by deploys and every few days.
@@ -64,7 +64,7 @@ class Profile:
             unit: str,
             role: Role,
             *,
-            kind: Kind = Kind.GAUGE,
+            kind: SeriesKind = SeriesKind.GAUGE,
             limit: float | None = None,
             slo: float | None = None,
             labels: dict[str, str] | None = None,
@@ -83,11 +83,11 @@ class Profile:
             )
 
         return [
-            one("cpu_utilization", "ratio", Role.SATURATION, kind=Kind.RATIO, limit=1.0),
+            one("cpu_utilization", "ratio", Role.SATURATION, kind=SeriesKind.RATIO, limit=1.0),
             one("memory_used_bytes", "bytes", Role.CAPACITY, limit=self.memory_limit),
             one("disk_used_bytes", "bytes", Role.CAPACITY, limit=self.disk_limit),
             one("latency_p99_seconds", "seconds", Role.LATENCY, slo=self.latency_slo_s),
-            one("error_ratio", "ratio", Role.ERRORS, kind=Kind.RATIO, slo=self.error_slo),
+            one("error_ratio", "ratio", Role.ERRORS, kind=SeriesKind.RATIO, slo=self.error_slo),
             one("requests_per_second", "requests/s", Role.TRAFFIC, labels=edges),
             one("db_connections", "connections", Role.CAPACITY, limit=self.connection_limit),
             one("queue_depth", "messages", Role.SATURATION, limit=2 * self.queue_slo, slo=self.queue_slo),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from core.domain import EventKind
-from pipelines.sources.simulation.plan import Planned, Trouble
+from pipelines.sources.simulation.plan import Planned, PlannedIncident
 from pipelines.sources.simulation.profiles import Profile
 
 Floats = NDArray[np.float64]
@@ -31,9 +31,9 @@ WARM_UP_SHARE = 0.5
 
 def render(
     profile: Profile,
-    troubles: Sequence[Trouble],
+    incidents: Sequence[PlannedIncident],
     planned: Sequence[Planned],
-    felt: Sequence[Trouble],
+    felt: Sequence[PlannedIncident],
     hour: Floats,
     weekday: NDArray[np.int64],
     per_hour: int,
@@ -112,7 +112,7 @@ def render(
             cpu[at : event.until] *= 1 - 0.5 * event.size
             queue[at : event.until] *= 1 + 4 * event.size
 
-    for trouble in troubles:
+    for trouble in incidents:
         rise = _rise(trouble, n, per_hour)
         aim = min(trouble.fails_at if trouble.fails_at is not None else trouble.until, n - 1)
         late = np.clip((rise - 0.75) / 0.25, 0, 1)
@@ -136,7 +136,7 @@ def render(
         elif trouble.cause == "bad_deploy" and trouble.fails_at is not None and trouble.start < n:
             onset = np.linspace(0, 0.9, trouble.fails_at - trouble.start)[: n - trouble.start]
             errors[trouble.start : trouble.fails_at] += profile.error_slo * onset
-    for trouble in [*troubles, *felt]:
+    for trouble in [*incidents, *felt]:
         if trouble.fails_at is None or trouble.fails_at >= n:
             continue
         share = 1.0 if trouble.service == profile.name else FELT
@@ -161,7 +161,7 @@ def render(
     return _with_gaps(out, n, per_hour, rng)
 
 
-def _rise(trouble: Trouble, n: int, per_hour: int) -> Floats:
+def _rise(trouble: PlannedIncident, n: int, per_hour: int) -> Floats:
     """How far the cause has come at each step: 0 before, up to `reach`, and how it goes back."""
     rise = np.zeros(n)
     if trouble.fails_at == trouble.start:

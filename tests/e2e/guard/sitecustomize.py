@@ -1,4 +1,4 @@
-"""Loaded by every Python process of a test that asks for it: tells of each connection that leaves the machine."""
+"""LoadedModel by every Python process of a test that asks for it: tells of each connection that leaves the machine."""
 
 import ipaddress
 import os

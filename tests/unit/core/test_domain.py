@@ -11,7 +11,7 @@ from core.domain import (
     Event,
     EventKind,
     FailureRisk,
-    GateResult,
+    FilterResult,
     Incident,
     Series,
     Severity,
@@ -84,10 +84,10 @@ def test_what_makes_no_sense_cannot_be_built(build: object) -> None:
 
 
 def test_a_signal_names_the_first_gate_that_stopped_it() -> None:
-    gates = (
-        GateResult(gate="baseline", passed=True, reason=""),
-        GateResult(gate="predictable", passed=False, reason="a random walk"),
-        GateResult(gate="impact", passed=False, reason="harmless direction"),
+    filters = (
+        FilterResult(name="baseline", passed=True, reason=""),
+        FilterResult(name="predictable", passed=False, reason="a random walk"),
+        FilterResult(name="impact", passed=False, reason="harmless direction"),
     )
     signal = Signal(
         signal_id="1",
@@ -97,9 +97,9 @@ def test_a_signal_names_the_first_gate_that_stopped_it() -> None:
         started_at=NOON,
         summary="",
         severity=Severity.INFO,
-        gates=gates,
+        filters=filters,
     )
-    assert signal.stopped_by == "predictable"
+    assert signal.suppressed_by == "predictable"
 
 
 def test_the_threshold_is_what_users_notice_first() -> None:

@@ -13,7 +13,7 @@ from models.lifecycle.event_matching import EventScore
 from pipelines.learn.evaluate import EvaluationReport
 from pipelines.learn.promote import KindPromotion, PromotionReport
 from pipelines.learn.report import TrainReport
-from pipelines.watch.deliver import EmitReport, SinkReport
+from pipelines.watch.deliver import DeliveryReport, SinkReport
 from pipelines.watch.forecast import ForecastReport
 from pipelines.watch.predict_failure import PredictReport
 
@@ -73,7 +73,7 @@ def printed(capsys: pytest.CaptureFixture[str], report: Any) -> str:
             },
         ),
         (
-            EmitReport(
+            DeliveryReport(
                 enqueued=1_200, sinks={"slack": SinkReport(delivered=3, sent=1, failed=2, error="429")}
             ),
             {"enqueued": "1,200", "sinks slack": "3 delivered (1 posted), 2 failed: 429"},

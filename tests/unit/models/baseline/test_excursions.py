@@ -1,4 +1,4 @@
-"""Trouble that is not over at the end of a history is told from its habits."""
+"""DetectedIncident that is not over at the end of a history is told from its habits."""
 
 import numpy as np
 import pytest

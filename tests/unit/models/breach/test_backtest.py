@@ -5,8 +5,15 @@ from datetime import UTC, datetime
 import numpy as np
 
 from core.domain import Role, Series
-from models.breach.backtest import PastBreaches, PastLook, find_breaches, find_rises, look_back, that_crept
-from models.breach.outlook import HORIZONS_S, Case
+from models.breach.backtest import (
+    PastBreaches,
+    PastForecast,
+    backtest_breaches,
+    find_breaches,
+    find_rises,
+    gradual_breaches,
+)
+from models.breach.outlook import HORIZONS_S, BreachPattern
 from models.forecast.choice.selection import Plan, select
 from models.forecast.protocols import FloatArray, History
 
@@ -46,9 +53,9 @@ def test_what_jumped_was_not_to_be_foreseen() -> None:
     values[[5, 11, 12, 13]] = [10.0, 4.0, 7.0, 10.0]
     at_s = find_breaches(seconds, values, 9.0, upward=True)
     assert at_s.tolist() == [5 * 3_600, 13 * 3_600]
-    assert that_crept(at_s, seconds, values, 9.0, usual=1.0).tolist() == [13 * 3_600]
-    assert that_crept(at_s, seconds, -values, -9.0, usual=-1.0).tolist() == [13 * 3_600]
-    assert that_crept(np.empty(0), seconds, values, 9.0, usual=1.0).tolist() == []
+    assert gradual_breaches(at_s, seconds, values, 9.0, usual=1.0).tolist() == [13 * 3_600]
+    assert gradual_breaches(at_s, seconds, -values, -9.0, usual=-1.0).tolist() == [13 * 3_600]
+    assert gradual_breaches(np.empty(0), seconds, values, 9.0, usual=1.0).tolist() == []
 
 
 def test_looking_back_knows_nothing_that_came_later() -> None:
@@ -58,13 +65,13 @@ def test_looking_back_knows_nothing_that_came_later() -> None:
     seconds = NOW.timestamp() + 3_600.0 * np.arange(1, len(values) + 1) - 1
     rises = find_rises(values, 100.0, upward=True, season=24)
 
-    def found(later: float) -> list[PastLook]:
+    def found(later: float) -> list[PastForecast]:
         changed = filling(later)
         past = PastBreaches(
             at_s=(seconds[FAILS],), tried=tuple(rises), seen=changed, seconds=seconds, values=changed
         )
         then = History(values=changed, start=NOW, step_s=3_600, seasons=(24, 168))
-        return look_back(DISK, then, choice, past, seed=1)
+        return backtest_breaches(DISK, then, choice, past, seed=1)
 
     first = found(40.0)
     assert first
@@ -72,7 +79,7 @@ def test_looking_back_knows_nothing_that_came_later() -> None:
     for look in first:
         assert look.came_s is not None
         assert 0 < look.came_s <= 24 * 3_600
-        assert look.case is not Case.FILL or look.kind == "fill/stock/disk_used_bytes"
+        assert look.pattern is not BreachPattern.FILL or look.kind == "fill/stock/disk_used_bytes"
         assert tuple(look.told) == HORIZONS_S
     assert first == found(1e6)
 

@@ -7,7 +7,7 @@ import pytest
 
 from core.domain import Role, Series
 from models.breach.capacity import Capacity, by_urgency, plan_capacity, robust_growth
-from models.breach.outlook import look_ahead
+from models.breach.outlook import breach_outlook
 from models.forecast.protocols import FloatArray, History
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -24,7 +24,7 @@ def plan(series: Series, values: FloatArray) -> Capacity:
     start = NOW - timedelta(hours=len(values))
     history = History(values=values, start=start, step_s=3_600, seasons=(24, 168))
     rng = np.random.default_rng(2)
-    outlook = look_ahead(
+    outlook = breach_outlook(
         series,
         history,
         values[-1] + rng.normal(0, 3, (400, 24)),

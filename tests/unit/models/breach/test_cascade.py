@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from core.domain import Breach, Role, Series, TimeRange
-from models.breach.cascade import Cause, KnockOns
-from models.breach.learn_cascades import Breached, learn_knock_ons
+from models.breach.cascade import CascadeCause, CascadeModel
+from models.breach.learn_cascades import Breached, learn_cascades
 from models.forecast.protocols import FloatArray
 from models.words.breach import say_follows
 
@@ -46,7 +46,7 @@ def breached(*at_s: FloatArray) -> Breached:
     return Breached(came=at_s[0], foreseen=at_s)
 
 
-def learn(followed: int, lag_s: float = 1_200.0, caller: int = 0) -> KnockOns:
+def learn(followed: int, lag_s: float = 1_200.0, caller: int = 0) -> CascadeModel:
     """Twenty breaches of the disk, of which so many were followed."""
     breaches = {
         DISK.series_id: breached(TIMES),
@@ -54,7 +54,7 @@ def learn(followed: int, lag_s: float = 1_200.0, caller: int = 0) -> KnockOns:
         CALLER.series_id: breached(TIMES[:caller] + 2 * lag_s),
         STRANGER.series_id: breached(TIMES + 100.0),
     }
-    return learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S)
+    return learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S)
 
 
 def foreseen(probability: float = 0.9, *, in_h: float = 4.0) -> Breach:
@@ -69,9 +69,9 @@ def foreseen(probability: float = 0.9, *, in_h: float = 4.0) -> Breach:
 
 
 def expect(
-    known: KnockOns, breach: Breach, effects: tuple[Series, ...] = ALL, *, since_s: float | None = None
+    known: CascadeModel, breach: Breach, effects: tuple[Series, ...] = ALL, *, since_s: float | None = None
 ) -> dict[int, Breach]:
-    cause = Cause(series=DISK, breach=breach, since_s=since_s)
+    cause = CascadeCause(series=DISK, breach=breach, since_s=since_s)
     found = known.expect({DISK.series_id: cause}, effects, EDGES, NOW)
     return {key: one.breach for key, one in found.items()}
 
@@ -105,7 +105,7 @@ def test_it_reaches_callers_and_nobody_else() -> None:
 
 def test_a_service_without_a_past_is_judged_by_others_alike() -> None:
     disk, errors = replace(DISK, service="new"), replace(ERRORS, service="new")
-    causes = {disk.series_id: Cause(series=disk, breach=foreseen(0.9))}
+    causes = {disk.series_id: CascadeCause(series=disk, breach=foreseen(0.9))}
     found = learn(20).expect(causes, (errors,), EDGES, NOW)
     assert found[errors.series_id].breach.probability > 0.8
     assert found[errors.series_id].habit.causes == 20
@@ -118,8 +118,8 @@ def test_a_pair_that_never_followed_is_not_expected_because_others_did() -> None
         ERRORS.series_id: breached(TIMES + 600.0),
         other_disk.series_id: breached(TIMES[:8] + 7_200.0),
     }
-    known = learn_knock_ons(breaches, (DISK, ERRORS, other_disk, other_errors), (), span_s=SPAN_S)
-    causes = {other_disk.series_id: Cause(series=other_disk, breach=foreseen(0.9))}
+    known = learn_cascades(breaches, (DISK, ERRORS, other_disk, other_errors), (), span_s=SPAN_S)
+    causes = {other_disk.series_id: CascadeCause(series=other_disk, breach=foreseen(0.9))}
     found = known.expect(causes, (other_errors,), (), NOW)
     assert found[other_errors.series_id].breach.probability < 0.15
 
@@ -129,7 +129,7 @@ def test_what_breaches_all_the_time_follows_nothing() -> None:
         DISK.series_id: breached(TIMES),
         ERRORS.series_id: breached(np.arange(0.0, SPAN_S, 3.0 * 3_600)),
     }
-    assert learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S) == KnockOns()
+    assert learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S) == CascadeModel()
 
 
 def test_a_cause_that_is_certain_and_far_off_is_not_followed_at_once() -> None:
@@ -153,7 +153,7 @@ def test_what_has_not_followed_within_the_usual_lag_does_not_follow_any_more() -
 def test_of_what_follows_late_the_late_are_left() -> None:
     lags = np.where(np.arange(20) % 2, 300.0, 5_400.0)
     breaches = {DISK.series_id: breached(TIMES), ERRORS.series_id: breached(TIMES + lags)}
-    known = learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S)
+    known = learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S)
     at_once, later = (expect(known, OVER, since_s=since)[ERRORS.series_id] for since in (60.0, 3_600.0))
     assert later.probability < at_once.probability
     assert later.when is not None
@@ -166,17 +166,17 @@ def test_a_cause_counts_from_the_level_where_it_is_felt() -> None:
         DISK.series_id: breached(TIMES, TIMES + 60.0, full, full),
         ERRORS.series_id: breached(full + 300.0),
     }
-    known = learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S)
+    known = learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S)
     assert known.ways == {DISK.metric: 0.5}
-    assert known.felt_at(DISK) == pytest.approx(99.0)
-    assert known.felt_at(ERRORS) == 0.01
+    assert known.impact_level(DISK) == pytest.approx(99.0)
+    assert known.impact_level(ERRORS) == 0.01
     assert set(known.by_pair[DISK.series_id, ERRORS.series_id].lag_s) == {300.0}
-    assert KnockOns.from_json(json.loads(json.dumps(known.to_json()))) == known
+    assert CascadeModel.from_json(json.loads(json.dumps(known.to_json()))) == known
 
 
 def test_where_all_levels_tell_the_same_it_is_the_threshold() -> None:
     assert learn(20).ways == {}
-    assert learn(20).felt_at(DISK) == pytest.approx(98.0)
+    assert learn(20).impact_level(DISK) == pytest.approx(98.0)
 
 
 def test_a_cause_that_is_surely_soon_is_followed_within_the_horizon() -> None:
@@ -189,19 +189,19 @@ def test_a_cause_that_is_surely_soon_is_followed_within_the_horizon() -> None:
 
 
 def test_nothing_known_expects_nothing() -> None:
-    assert expect(KnockOns(), foreseen()) == {}
-    assert learn_knock_ons({}, ALL, EDGES, span_s=SPAN_S) == KnockOns()
+    assert expect(CascadeModel(), foreseen()) == {}
+    assert learn_cascades({}, ALL, EDGES, span_s=SPAN_S) == CascadeModel()
 
 
 def test_a_disk_does_not_fill_because_requests_fail() -> None:
     breaches = {ERRORS.series_id: breached(TIMES), DISK.series_id: breached(TIMES + 60.0)}
-    known = learn_knock_ons(breaches, ALL, EDGES, span_s=SPAN_S)
+    known = learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S)
     assert all(effect != DISK.series_id for _, effect in known.by_pair)
 
 
 def test_the_likelier_of_two_causes_is_named() -> None:
     pool = replace(DISK, metric="db_connections", unit="connections")
-    known = learn_knock_ons(
+    known = learn_cascades(
         {
             DISK.series_id: breached(TIMES),
             pool.series_id: breached(TIMES + 7_200.0),
@@ -212,14 +212,14 @@ def test_the_likelier_of_two_causes_is_named() -> None:
         span_s=SPAN_S,
     )
     causes = {
-        DISK.series_id: Cause(series=DISK, breach=foreseen(0.5)),
-        pool.series_id: Cause(series=pool, breach=foreseen(0.9)),
+        DISK.series_id: CascadeCause(series=DISK, breach=foreseen(0.5)),
+        pool.series_id: CascadeCause(series=pool, breach=foreseen(0.9)),
     }
     assert known.expect(causes, (ERRORS,), EDGES, NOW)[ERRORS.series_id].cause == DISK
 
 
 def test_the_text_names_the_cause_and_the_evidence() -> None:
-    causes = {DISK.series_id: Cause(series=DISK, breach=foreseen(0.9))}
+    causes = {DISK.series_id: CascadeCause(series=DISK, breach=foreseen(0.9))}
     found = learn(19).expect(causes, (ERRORS,), EDGES, NOW)
     assert say_follows(ERRORS, found[ERRORS.series_id], at=NOW) == (
         "error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min, because disk of db is full, "
@@ -230,11 +230,11 @@ def test_the_text_names_the_cause_and_the_evidence() -> None:
 def test_what_is_only_known_of_others_is_said_to_be_elsewhere() -> None:
     disk, errors = replace(DISK, service="new"), replace(ERRORS, service="new")
     found = learn(19).expect(
-        {disk.series_id: Cause(series=disk, breach=foreseen(0.9))}, (errors,), EDGES, NOW
+        {disk.series_id: CascadeCause(series=disk, breach=foreseen(0.9))}, (errors,), EDGES, NOW
     )
     assert say_follows(errors, found[errors.series_id], at=NOW).endswith("as 19 of 20 times elsewhere")
 
 
 def test_what_was_learned_survives_json() -> None:
     known = learn(12, caller=4)
-    assert KnockOns.from_json(json.loads(json.dumps(known.to_json()))) == known
+    assert CascadeModel.from_json(json.loads(json.dumps(known.to_json()))) == known

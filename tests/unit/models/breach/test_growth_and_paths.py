@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.domain import Breach, Kind, Role, Series, TimeRange
+from core.domain import Breach, Role, Series, SeriesKind, TimeRange
 from core.formatting import format_duration
 from models.breach.growth_and_paths import Growth, breach_of
-from models.breach.outlook import HORIZONS_S, Case, Outlook, look_ahead
+from models.breach.outlook import HORIZONS_S, BreachPattern, Outlook, breach_outlook
 from models.forecast.intervals.conformal import fit_errors
 from models.forecast.intervals.widths import PastErrors
 from models.forecast.pool.seasonal_naive import seasonal_naive
@@ -36,7 +36,7 @@ def outlook(
     series: Series = DISK,
     *,
     an_hour_ago: float | None = None,
-    felt_at: float | None = None,
+    impact_level: float | None = None,
 ) -> Outlook:
     """What is said of a series whose past is `values`, hourly."""
     history = History(
@@ -52,14 +52,14 @@ def outlook(
     errors = fit_errors(PastErrors(errors=rows, told=told, origins=origins, known=len(values)), floor=0.01)
     rng = np.random.default_rng(1)
     usual = errors.paths(seasonal_naive(values, (24,), 24), 400, Bounds(lower=0.0), rng)
-    found = look_ahead(
+    found = breach_outlook(
         series,
         history,
         usual,
         level=float(values[-1]),
         an_hour_ago=float(values[-2]) if an_hour_ago is None else an_hour_ago,
         rng=rng,
-        felt_at=felt_at,
+        impact_level=impact_level,
     )
     assert found is not None
     return found
@@ -73,7 +73,7 @@ def test_a_fill_breaches_and_its_time_is_in_the_range() -> None:
     values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)]) + noise(487)
     found = outlook(values)
     hours_left = (LIMIT - values[-1]) / 6.0
-    assert found.case is Case.FILL
+    assert found.pattern is BreachPattern.FILL
     assert found.breach.probability > 0.6
     assert found.breach.when is not None
     assert found.breach.when.p10 < NOW + timedelta(hours=hours_left) < found.breach.when.p90
@@ -116,7 +116,7 @@ def test_a_jump_of_what_is_measured_by_the_request_is_no_growth_yet() -> None:
 
 def test_another_level_may_be_felt_later_than_the_threshold() -> None:
     values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)]) + noise(487)
-    found = outlook(values, felt_at=LIMIT * 1.01)
+    found = outlook(values, impact_level=LIMIT * 1.01)
     assert found.felt.threshold == LIMIT * 1.01
     assert found.felt.probability <= found.breach.probability
     assert found.felt.when is not None
@@ -133,19 +133,19 @@ def test_daily_peaks_that_always_come_close_do_not_breach() -> None:
 def test_noise_near_the_limit_is_a_risk_and_not_a_fill() -> None:
     values = np.full(480, 95.0) + noise(480, 2.0)
     found = outlook(values)
-    assert found.case is not Case.FILL
+    assert found.pattern is not BreachPattern.FILL
     assert found.breach.probability > 0.05
 
 
 def test_a_series_that_is_over_says_so() -> None:
     values = np.full(480, 40.0) + noise(480)
     values[-2:] = 101.0
-    assert outlook(values).case is Case.OVER
+    assert outlook(values).pattern is BreachPattern.OVER
 
 
 def test_a_flat_series_far_below_is_clear() -> None:
     found = outlook(np.full(480, 40.0) + noise(480))
-    assert found.case is Case.CLEAR
+    assert found.pattern is BreachPattern.CLEAR
     assert found.breach.when is None
 
 
@@ -159,7 +159,7 @@ def test_what_is_free_breaches_downwards() -> None:
 def test_the_slo_comes_before_the_physical_end() -> None:
     assert threshold_of(Series(tenant="t", service="s", metric="m", limit=100.0)) == pytest.approx(98.0)
     assert threshold_of(Series(tenant="t", service="s", metric="m", limit=100.0, slo_threshold=70.0)) == 70.0
-    assert threshold_of(Series(tenant="t", service="s", metric="m", kind=Kind.RATIO)) is None
+    assert threshold_of(Series(tenant="t", service="s", metric="m", kind=SeriesKind.RATIO)) is None
 
 
 def test_the_text_reads_as_a_person_would_say_it() -> None:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from core.domain import Kind, Role, Series
-from models.breach.cascade import KnockOns
-from models.breach.learn_cascades import Breached, Heights, learn_knock_ons
+from core.domain import Role, Series, SeriesKind
+from models.breach.cascade import CascadeModel
+from models.breach.learn_cascades import Breached, Heights, learn_cascades
 from models.forecast.protocols import FloatArray
 
 START_S = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -22,7 +22,7 @@ ERRORS = Series(
     service="a",
     metric="error_ratio",
     unit="ratio",
-    kind=Kind.RATIO,
+    kind=SeriesKind.RATIO,
     role=Role.ERRORS,
     slo_threshold=0.02,
 )
@@ -51,17 +51,17 @@ def test_what_rose_to_the_threshold_exactly_came_to_it(height: float) -> None:
     assert found.around(TIMES).min() >= found.bar
 
 
-def shares(bar: float, *, once: bool) -> KnockOns:
+def shares(bar: float, *, once: bool) -> CascadeModel:
     """What is known of a second service whose SLO lies at `bar`, where another's errors rise to 0.06."""
     disk, errors = replace(DISK, service="b"), replace(ERRORS, service="b", slo_threshold=bar)
     breaches = {DISK.series_id: breached(TIMES), ERRORS.series_id: breached(TIMES + 1_200.0)}
     if once:
         breaches[disk.series_id] = breached(TIMES[:1] + 43_200.0)
     known = {ERRORS.series_id: heights(ERRORS, 0.06), errors.series_id: heights(errors, 0.001)}
-    return learn_knock_ons(breaches, (DISK, ERRORS, disk, errors), (), span_s=SPAN_S, heights=known)
+    return learn_cascades(breaches, (DISK, ERRORS, disk, errors), (), span_s=SPAN_S, heights=known)
 
 
-def share_of(known: KnockOns, bar: float) -> float:
+def share_of(known: CascadeModel, bar: float) -> float:
     errors = replace(ERRORS, service="b", slo_threshold=bar)
     return known.by_pair[replace(DISK, service="b").series_id, errors.series_id].share
 
@@ -99,18 +99,22 @@ def test_what_it_did_itself_is_told_as_its_own() -> None:
 
 def test_what_could_not_be_foreseen_teaches_nothing_of_what_is() -> None:
     """Every breach of the latency was followed, but those that crept were not."""
-    slow = replace(ERRORS, metric="latency_seconds", kind=Kind.GAUGE, role=Role.LATENCY, slo_threshold=0.5)
+    slow = replace(
+        ERRORS, metric="latency_seconds", kind=SeriesKind.GAUGE, role=Role.LATENCY, slo_threshold=0.5
+    )
     crept, jumped = TIMES[:4] + 43_200.0, TIMES
     breaches = {
         slow.series_id: Breached(came=np.sort(np.concatenate([crept, jumped])), foreseen=(crept,)),
         ERRORS.series_id: breached(jumped),
     }
-    known = learn_knock_ons(breaches, (slow, ERRORS), (), span_s=SPAN_S)
+    known = learn_cascades(breaches, (slow, ERRORS), (), span_s=SPAN_S)
     assert set(known.by_kind) == {(ERRORS.metric, slow.metric, False)}
 
 
 def test_latencies_are_compared_by_what_is_usual_and_ratios_as_they_are() -> None:
-    slow = replace(ERRORS, metric="latency_seconds", kind=Kind.GAUGE, role=Role.LATENCY, slo_threshold=0.5)
+    slow = replace(
+        ERRORS, metric="latency_seconds", kind=SeriesKind.GAUGE, role=Role.LATENCY, slo_threshold=0.5
+    )
     assert heights(slow, 0.4, usual=0.1).bar == pytest.approx(5.0)
     assert heights(slow, 0.4, usual=0.1).around(TIMES).tolist() == pytest.approx([4.0] * 8)
     assert heights(ERRORS, 0.06).bar == pytest.approx(0.02)

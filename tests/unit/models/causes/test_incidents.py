@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain import Event, EventKind, Severity, Signal, SignalKind
-from models.causes.incidents import Trouble, correlate, fold
+from models.causes.incidents import DetectedIncident, correlate, fold
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 EDGES = [("web", "checkout"), ("checkout", "orders-db"), ("search", "index")]
@@ -25,8 +25,8 @@ def signal(service: str, minute: float = 0, **rest: Any) -> Signal:
     return Signal(**fields | rest)
 
 
-def ids(troubles: list[Trouble]) -> list[list[str]]:
-    return [[signal.signal_id for signal in trouble.signals] for trouble in troubles]
+def ids(incidents: list[DetectedIncident]) -> list[list[str]]:
+    return [[signal.signal_id for signal in trouble.signals] for trouble in incidents]
 
 
 def test_signals_of_one_service_that_begin_together_are_one_trouble() -> None:
@@ -98,10 +98,10 @@ def test_every_signal_is_in_exactly_one_trouble_whatever_the_order(
     places: list[tuple[str, int]], random: Any
 ) -> None:
     signals = [signal(service, minute) for service, minute in places]
-    troubles = correlate(signals, EDGES)
+    incidents = correlate(signals, EDGES)
     random.shuffle(signals)
-    assert correlate(signals, EDGES) == troubles
-    members = [member for group in ids(troubles) for member in group]
+    assert correlate(signals, EDGES) == incidents
+    members = [member for group in ids(incidents) for member in group]
     assert sorted(members) == sorted(signal.signal_id for signal in signals)
 
 
@@ -155,5 +155,5 @@ def test_troubles_are_those_of_a_naive_comparison_of_all_pairs(places: list[tupl
                     groups.remove(second)
                     first |= second
     expected = {frozenset(f"{service}-{minute}" for service, minute in group) for group in groups}
-    troubles = correlate([signal(service, minute) for service, minute in places], EDGES)
-    assert {frozenset(group) for group in ids(troubles)} == expected
+    incidents = correlate([signal(service, minute) for service, minute in places], EDGES)
+    assert {frozenset(group) for group in ids(incidents)} == expected

@@ -1,4 +1,4 @@
-"""Suspects of made-up troubles, each of which shows one rule."""
+"""Suspects of made-up incidents, each of which shows one rule."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from fakes.signals import NOON, make_signal
 
-from core.diagnosis import Cause, Hypothesis
+from core.diagnosis import CauseKind, Hypothesis
 from core.domain import (
     Band,
     Breach,
@@ -18,7 +18,7 @@ from core.domain import (
     SignalKind,
 )
 from models.causes.incidents import correlate
-from models.causes.propose import Context, hypothesise, strength_sigma
+from models.causes.propose import Context, propose_hypotheses, strength_sigma
 from models.causes.score import score_hypotheses
 
 EDGES = (("web", "checkout"), ("checkout", "orders-db"))
@@ -44,13 +44,15 @@ def breach(metric: str, service: str = "orders-db", **rest: Any) -> Signal:
 
 def found(signals: list[Signal], **context: Any) -> dict[str, Hypothesis]:
     (trouble,) = correlate(signals, context.get("edges", ()))
-    return {one.statement: one for one in hypothesise(trouble, Context(**context))}
+    return {one.statement: one for one in propose_hypotheses(trouble, Context(**context))}
 
 
 def test_a_deploy_just_before_a_symptom_is_suspected_and_leads() -> None:
     (trouble,) = correlate([make_signal(**ABOVE), make_signal("s2", minute=3, metric="errors", **ABOVE)])
-    context = Context(events=[event(-2)], said={Cause.DEPLOY: (8, 2)}, incidents=[incident("bad_deploy")] * 3)
-    judgement = score_hypotheses(hypothesise(trouble, context))
+    context = Context(
+        events=[event(-2)], feedback={CauseKind.DEPLOY: (8, 2)}, incidents=[incident("bad_deploy")] * 3
+    )
+    judgement = score_hypotheses(propose_hypotheses(trouble, context))
     assert judgement.top is not None
     assert judgement.top.hypothesis.statement == "bad deploy of checkout 2.3.1"
     assert judgement.top.confidence == pytest.approx(0.225 + 0.19 + 0.14 + 0.19 + 0.12)
@@ -74,7 +76,7 @@ def test_changes_too_early_too_late_elsewhere_or_of_a_caller_are_not_suspected(c
 def test_a_change_of_what_a_service_calls_or_of_everything_is_suspected(service: str) -> None:
     change = event(-2, service, EventKind.CONFIG_CHANGE)
     causes = {one.cause for one in found([make_signal()], events=[change], edges=EDGES).values()}
-    assert Cause.CONFIG_CHANGE in causes
+    assert CauseKind.CONFIG_CHANGE in causes
 
 
 def test_a_symptom_from_before_a_deploy_contradicts_it() -> None:
@@ -125,7 +127,7 @@ def test_more_traffic_than_expected_is_a_surge_and_less_is_not() -> None:
 def test_silence_is_named_as_such_and_is_certain() -> None:
     silent = make_signal(kind=SignalKind.MISSING, metric=None)
     (hypothesis,) = found([silent]).values()
-    assert hypothesis.cause is Cause.SILENCE
+    assert hypothesis.cause is CauseKind.SILENCE
     assert hypothesis.evidence[0].strong
 
 
@@ -192,8 +194,8 @@ def test_the_strength_of_any_signal_is_told_in_sigma(signal: Signal, expected: f
 def test_the_order_of_what_is_known_does_not_matter() -> None:
     signals = [make_signal("a"), make_signal("b", minute=1, metric="errors"), breach("disk_used", "checkout")]
     events = [event(-1), event(-3, kind=EventKind.CONFIG_CHANGE)]
-    one = hypothesise(correlate(signals)[0], Context(events=events))
-    other = hypothesise(correlate(signals[::-1])[0], Context(events=events[::-1]))
+    one = propose_hypotheses(correlate(signals)[0], Context(events=events))
+    other = propose_hypotheses(correlate(signals[::-1])[0], Context(events=events[::-1]))
     assert one == other
 
 

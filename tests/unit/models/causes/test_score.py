@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 import models.causes.score
 from core.diagnosis import (
-    Cause,
-    Decision,
+    CauseKind,
     Evidence,
     EvidenceKind,
     FactorName,
     Hypothesis,
     IncidentState,
+    PolicyDecision,
     ScoredHypothesis,
 )
 from core.errors import InputError
@@ -53,7 +53,7 @@ def hypothesis(*evidence: Evidence, **counts: int) -> Hypothesis:
     return Hypothesis(
         tenant="t",
         service="checkout",
-        cause=Cause.DEPLOY,
+        cause=CauseKind.DEPLOY,
         statement="bad deploy",
         evidence=evidence,
         **counts,
@@ -181,7 +181,7 @@ def test_the_confidence_of_a_case_worked_by_hand() -> None:
     scored = score_hypothesis(case)
     # .25 x .9 + .2 x .95 + .2 x .7 + .2 x .95 + .15 x .8
     assert scored.confidence == pytest.approx(0.865)
-    assert score_hypotheses([case]).decision is Decision.ACKNOWLEDGE
+    assert score_hypotheses([case]).decision is PolicyDecision.ACKNOWLEDGE
     assert scored.low < scored.confidence < scored.high
 
 
@@ -238,14 +238,14 @@ def test_the_more_was_observed_the_narrower_the_range() -> None:
 def test_nothing_known_is_inconclusive() -> None:
     judgement = score_hypotheses([hypothesis()])
     assert judgement.ranked[0].confidence == pytest.approx(0.275)
-    assert judgement.decision is Decision.INCONCLUSIVE
-    assert score_hypotheses([]).decision is Decision.INCONCLUSIVE
+    assert judgement.decision is PolicyDecision.INCONCLUSIVE
+    assert score_hypotheses([]).decision is PolicyDecision.INCONCLUSIVE
 
 
 def test_between_inconclusive_and_shown_is_watched() -> None:
     judgement = score_hypotheses([hypothesis(symptom(1.0, strong=False))])
     assert judgement.ranked[0].confidence == pytest.approx(0.375)
-    assert judgement.decision is Decision.WATCH
+    assert judgement.decision is PolicyDecision.WATCH
     assert judgement.shown == ()
 
 
@@ -253,7 +253,7 @@ def test_exactly_three_tenths_is_not_inconclusive_and_exactly_four_tenths_is_not
     # .06 + .06 + .08 + .15 x share: a share of 2/3 makes 0.3
     judgement = score_hypotheses([hypothesis(accepted=2, rejected=1)])
     assert judgement.ranked[0].confidence == 0.3
-    assert judgement.decision is Decision.WATCH
+    assert judgement.decision is PolicyDecision.WATCH
     # .1 + .06 + .06 + .08 + .15 x 2/3 makes 0.4
     judgement = score_hypotheses([hypothesis(symptom(1.0, strong=False), accepted=2, rejected=1)])
     assert judgement.ranked[0].confidence == 0.4
@@ -265,27 +265,27 @@ def test_at_most_three_are_shown_the_best_first() -> None:
     judgement = score_hypotheses(cases)
     assert [scored.hypothesis.precedents for scored in judgement.shown] == [10, 3, 1]
     assert len(judgement.ranked) == 4
-    assert judgement.decision is Decision.SHOW
+    assert judgement.decision is PolicyDecision.SHOW
 
 
 def test_without_a_precedent_nothing_is_acknowledged_by_itself() -> None:
     sure = hypothesis(
         symptom(4), symptom(4, source="errors"), change(EvidenceKind.DEPLOY, 60), precedents=10, accepted=10
     )
-    assert score_hypotheses([sure]).decision is Decision.ACKNOWLEDGE
-    assert score_hypotheses([replace(sure, precedents=0)]).decision is Decision.SHOW
+    assert score_hypotheses([sure]).decision is PolicyDecision.ACKNOWLEDGE
+    assert score_hypotheses([replace(sure, precedents=0)]).decision is PolicyDecision.SHOW
 
 
 def test_a_person_is_asked_when_the_evidence_conflicts() -> None:
     torn = hypothesis(symptom(4), symptom(4, source="errors", supports=False), precedents=10, accepted=10)
     judgement = score_hypotheses([torn])
-    assert judgement.decision is Decision.ASK
+    assert judgement.decision is PolicyDecision.ASK
     assert "conflicts" in judgement.reason
 
 
 def test_a_conflict_among_what_is_not_shown_asks_nobody() -> None:
     hopeless = replace(hypothesis(symptom(0.1, supports=False)), statement="hopeless")
-    assert score_hypotheses([hypothesis(symptom(4)), hopeless]).decision is Decision.SHOW
+    assert score_hypotheses([hypothesis(symptom(4)), hopeless]).decision is PolicyDecision.SHOW
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1])

@@ -74,7 +74,7 @@ def test_an_incident_becomes_one_signal_with_its_span(
     first = START + timedelta(days=DAYS, hours=30)
     last = first + timedelta(hours=2)
     found = anomaly_signals(bundle, bundle.score(broken(day_after, first, last, 330.0)), None, since=START)
-    mine = [one for one in found if one.series_id == SERIES[0].series_id and one.stopped_by is None]
+    mine = [one for one in found if one.series_id == SERIES[0].series_id and one.suppressed_by is None]
     assert len(mine) == 1
     assert mine[0].started_at == first
     assert mine[0].ended_at is not None
@@ -96,7 +96,7 @@ def test_a_model_first_learned_while_something_breaks_still_says_so() -> None:
     )
     learned = DetectorBundle.fit(filling, SERIES, pl.DataFrame(schema=dict(EXCLUSIONS)), seed=3)
     found = anomaly_signals(learned, learned.score(filling), None, since=START + timedelta(days=DAYS - 1))
-    told = [one for one in found if one.series_id == SERIES[0].series_id and one.stopped_by is None]
+    told = [one for one in found if one.series_id == SERIES[0].series_id and one.suppressed_by is None]
     assert len(told) == 1
     assert told[0].started_at < first + timedelta(hours=1, minutes=30)
     assert told[0].ended_at is None
@@ -108,7 +108,7 @@ def test_what_improves_latency_is_stopped_by_the_slo_gate(
     first = START + timedelta(days=DAYS, hours=30)
     scored = bundle.score(broken(day_after, first, first + timedelta(hours=1), 5.0))
     found = anomaly_signals(bundle, scored, None, since=START)
-    assert {one.stopped_by for one in found if one.series_id == SERIES[0].series_id} == {"slo_impact"}
+    assert {one.suppressed_by for one in found if one.series_id == SERIES[0].series_id} == {"slo_impact"}
 
 
 def test_a_silent_series_is_a_finding(bundle: DetectorBundle, day_after: pl.DataFrame) -> None:
@@ -165,7 +165,7 @@ def test_one_value_at_a_time_sees_what_the_batch_sees(
     context = (before["ts"].dt.epoch("s").to_numpy(), before["value"].to_numpy())
     point = bundle.score_points(key, [first, first + STEP], [390.0, None], context)
     assert point[0].is_anomaly
-    assert [gate.passed for gate in point[0].gates] == [True, True, True]
+    assert [one.passed for one in point[0].filters] == [True, True, True]
     assert point[0].band is not None
     assert point[0].band.upper < 390.0
     assert point[1].score is None

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.domain import Kind, Role, Series
+from core.domain import Role, Series, SeriesKind
 from core.errors import InsufficientDataError, InvalidFrameError, UnknownSeriesError
 from core.frames import SAMPLES
 from models.forecast.bundle import FORECASTS, ForecasterBundle
@@ -84,7 +84,7 @@ def test_nothing_in_the_files_is_a_pickle(bundle: ForecasterBundle) -> None:
 
 def test_parts_give_every_entry_back_as_it_was(bundle: ForecasterBundle) -> None:
     made = bundle.entries[KEY]
-    ratio = replace(SERIES, service="cart", kind=Kind.RATIO, role=Role.ERRORS, slo_threshold=0.02)
+    ratio = replace(SERIES, service="cart", kind=SeriesKind.RATIO, role=Role.ERRORS, slo_threshold=0.02)
     history = replace(
         made.history, bounds=bounds_of(ratio), deploys=(END - timedelta(days=3),), holidays=(END.date(),)
     )

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.domain import Kind, Role, Series
+from core.domain import Role, Series, SeriesKind
 from core.errors import InputError, InsufficientDataError
 from core.frames import SAMPLES
 from models.forecast.history import (
@@ -77,7 +77,7 @@ def test_one_value_is_too_few() -> None:
 @pytest.mark.parametrize(
     ("series", "bounds"),
     [
-        ({"kind": Kind.RATIO}, Bounds(lower=0.0, upper=1.0)),
+        ({"kind": SeriesKind.RATIO}, Bounds(lower=0.0, upper=1.0)),
         ({"role": Role.TRAFFIC}, Bounds(lower=0.0)),
         ({"role": Role.SATURATION}, Bounds()),
     ],

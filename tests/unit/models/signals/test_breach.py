@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.domain import Band, Breach, Event, EventKind, ModelRef, Role, Series, Severity, Signal, TimeRange
-from models.breach.cascade import AFTER_S, Habit, KnockOns
+from models.breach.cascade import AFTER_S, CascadeModel, CascadeRate
 from models.breach.growth_and_paths import Growth
-from models.breach.outlook import Case
-from models.signals.breach import Seen, follow, judge
+from models.breach.outlook import BreachPattern
+from models.signals.breach import SeriesOutlook, follow, judge
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -22,8 +22,8 @@ QUEUE = Series(tenant="t", service="db", metric="queue_depth", role=Role.SATURAT
 ERRORS = Series(
     tenant="t", service="db", metric="error_ratio", unit="ratio", role=Role.ERRORS, slo_threshold=0.02
 )
-HABIT = Habit(causes=9, followed=9, own=True, share=0.95, lag_s=(0.0, 60.0, 600.0, 1_200.0, 1_800.0))
-KNOWN = KnockOns(by_kind={(metric, ERRORS.metric, False): HABIT for metric in (DISK.metric, SLOW.metric)})
+HABIT = CascadeRate(causes=9, followed=9, own=True, share=0.95, lag_s=(0.0, 60.0, 600.0, 1_200.0, 1_800.0))
+KNOWN = CascadeModel(by_kind={(metric, ERRORS.metric, False): HABIT for metric in (DISK.metric, SLOW.metric)})
 
 
 def breach(probability: float, within_3h: float | None = None) -> Breach:
@@ -36,14 +36,18 @@ def breach(probability: float, within_3h: float | None = None) -> Breach:
 
 
 def seen(
-    series: Series, probability: float, *, case: Case = Case.FILL, felt_since: datetime | None = None
-) -> Seen:
-    return Seen(
+    series: Series,
+    probability: float,
+    *,
+    pattern: BreachPattern = BreachPattern.FILL,
+    impact_since: datetime | None = None,
+) -> SeriesOutlook:
+    return SeriesOutlook(
         series=series,
-        case=case,
+        pattern=pattern,
         breach=breach(probability),
         felt=breach(probability),
-        felt_since=felt_since,
+        impact_since=impact_since,
         growth=Growth(per_hour=1.0, span_s=3_600, usual_per_hour=0.0, weight=1.0),
         level=0.5,
         band=Band(expected=0.5, lower=0.4, upper=0.6),
@@ -55,29 +59,31 @@ def window(start_h: float, end_h: float, service: str = "db") -> Event:
     return Event(tenant="t", service=service, kind=EventKind.MAINTENANCE, at=at, until=until)
 
 
-def signal_of(one: Seen, *events: Event, known: Signal | None = None) -> Signal:
+def signal_of(one: SeriesOutlook, *events: Event, known: Signal | None = None) -> Signal:
     before = {} if known is None else {one.series.series_id: known}
-    [signal] = judge({one.series.series_id: one}, KnockOns(), (), before, MODEL, NOW, events)
+    [signal] = judge({one.series.series_id: one}, CascadeModel(), (), before, MODEL, NOW, events)
     return signal
 
 
 @pytest.mark.parametrize("series", [SLOW, QUEUE])
-@pytest.mark.parametrize("case", [Case.OVER, Case.FILL])
-def test_what_maintenance_disturbs_is_kept_and_wakes_nobody(case: Case, series: Series) -> None:
-    one = seen(series, 1.0, case=case, felt_since=NOW - 0.2 * HOUR)
-    assert signal_of(one, window(-1, 1)).stopped_by == "unplanned"
-    assert signal_of(one, window(-5, -2)).stopped_by is None
-    assert signal_of(one, window(-1, 1, service="other")).stopped_by is None
-    assert signal_of(one, window(-1, 1, service="*")).stopped_by == "unplanned"
+@pytest.mark.parametrize("pattern", [BreachPattern.OVER, BreachPattern.FILL])
+def test_what_maintenance_disturbs_is_kept_and_wakes_nobody(pattern: BreachPattern, series: Series) -> None:
+    one = seen(series, 1.0, pattern=pattern, impact_since=NOW - 0.2 * HOUR)
+    assert signal_of(one, window(-1, 1)).suppressed_by == "unplanned"
+    assert signal_of(one, window(-5, -2)).suppressed_by is None
+    assert signal_of(one, window(-1, 1, service="other")).suppressed_by is None
+    assert signal_of(one, window(-1, 1, service="*")).suppressed_by == "unplanned"
 
 
 def test_what_people_know_of_does_not_vanish_in_maintenance() -> None:
     one = seen(SLOW, 1.0)
-    assert signal_of(one, window(-1, 1), known=signal_of(one)).stopped_by is None
+    assert signal_of(one, window(-1, 1), known=signal_of(one)).suppressed_by is None
 
 
-def soon(probability: float, within_3h: float, *, case: Case = Case.FILL, level: float = 0.5) -> Seen:
-    return replace(seen(SLOW, 0.0, case=case), breach=breach(probability, within_3h), level=level)
+def soon(
+    probability: float, within_3h: float, *, pattern: BreachPattern = BreachPattern.FILL, level: float = 0.5
+) -> SeriesOutlook:
+    return replace(seen(SLOW, 0.0, pattern=pattern), breach=breach(probability, within_3h), level=level)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +110,7 @@ def test_critical_stays_until_it_is_unlikely_within_3_h() -> None:
 
 
 def test_after_a_breach_critical_begins_anew() -> None:
-    over = signal_of(soon(1.0, 1.0, case=Case.OVER, level=1.1))
+    over = signal_of(soon(1.0, 1.0, pattern=BreachPattern.OVER, level=1.1))
     assert over.severity is Severity.CRITICAL
     assert signal_of(soon(0.9, 0.3), known=over).severity is Severity.WARNING
 
@@ -116,11 +122,11 @@ def test_maintenance_raises_nothing_to_critical_and_takes_nothing_from_it() -> N
 
 
 def test_a_disk_goes_on_filling_in_maintenance() -> None:
-    assert signal_of(seen(DISK, 0.9), window(-1, 1)).stopped_by is None
+    assert signal_of(seen(DISK, 0.9), window(-1, 1)).suppressed_by is None
 
 
-def followed(cause: Seen, *events: Event) -> bool:
-    found = {one.series.series_id: one for one in (cause, seen(ERRORS, 0.0, case=Case.CLEAR))}
+def followed(cause: SeriesOutlook, *events: Event) -> bool:
+    found = {one.series.series_id: one for one in (cause, seen(ERRORS, 0.0, pattern=BreachPattern.CLEAR))}
     return ERRORS.series_id in follow(found, KNOWN, (), NOW, events)
 
 
@@ -131,23 +137,25 @@ def test_what_maintenance_disturbs_sets_off_nothing_and_what_fills_does() -> Non
 
 
 def test_a_reason_says_whether_it_is_the_series_own_or_of_others_alike() -> None:
-    cause, effect = seen(DISK, 0.9), seen(ERRORS, 0.0, case=Case.CLEAR)
+    cause, effect = seen(DISK, 0.9), seen(ERRORS, 0.0, pattern=BreachPattern.CLEAR)
     found = {one.series.series_id: one for one in (cause, effect)}
 
-    def reason(known: KnockOns) -> str:
+    def reason(known: CascadeModel) -> str:
         signals = judge(found, known, (), {}, MODEL, NOW)
         [signal] = [one for one in signals if one.series_id == ERRORS.series_id]
         return signal.factors[0].text
 
     alike = replace(HABIT, own=False)
     assert reason(KNOWN) == "followed db/disk_used_bytes 9 of 9 times"
-    assert reason(KnockOns(by_kind={(DISK.metric, ERRORS.metric, False): alike})) == (
+    assert reason(CascadeModel(by_kind={(DISK.metric, ERRORS.metric, False): alike})) == (
         "followed disk_used_bytes 9 of 9 times elsewhere"
     )
 
 
 def test_a_cause_is_one_from_when_it_is_felt_until_all_that_follows_has_come() -> None:
-    assert followed(seen(DISK, 1.0, case=Case.OVER))
-    assert followed(seen(DISK, 1.0, case=Case.OVER, felt_since=NOW - 0.1 * HOUR))
-    assert not followed(seen(DISK, 1.0, case=Case.OVER, felt_since=NOW - timedelta(seconds=AFTER_S)))
+    assert followed(seen(DISK, 1.0, pattern=BreachPattern.OVER))
+    assert followed(seen(DISK, 1.0, pattern=BreachPattern.OVER, impact_since=NOW - 0.1 * HOUR))
+    assert not followed(
+        seen(DISK, 1.0, pattern=BreachPattern.OVER, impact_since=NOW - timedelta(seconds=AFTER_S))
+    )
     assert not followed(seen(DISK, 0.2))

@@ -4,7 +4,16 @@ from datetime import timedelta
 
 from fakes.signals import NOON, make_signal
 
-from core.domain import Band, Breach, DetectorView, FailureRisk, GateResult, ModelRef, SignalKind, TimeRange
+from core.domain import (
+    Band,
+    Breach,
+    DetectorResult,
+    FailureRisk,
+    FilterResult,
+    ModelRef,
+    SignalKind,
+    TimeRange,
+)
 from models.words.page import signal_page
 
 GIB = 2.0**30
@@ -28,10 +37,10 @@ def test_the_page_of_a_breach_says_what_when_and_why() -> None:
         band=Band(expected=GIB, lower=0.5 * GIB, upper=2 * GIB),
         score=0.8,
         breach=breach,
-        gates=(GateResult(gate="slo_impact", passed=True, reason="past the threshold"),),
+        filters=(FilterResult(name="slo_impact", passed=True, reason="past the threshold"),),
         detectors=(
-            DetectorView(detector="mad", score=0.9, p_value=1e-9),
-            DetectorView(detector="stream", score=None, p_value=None),
+            DetectorResult(detector="mad", score=0.9, p_value=1e-9),
+            DetectorResult(detector="stream", score=None, p_value=None),
         ),
         model=ModelRef(name="acme.forecaster", version=3, run_id="4f2a"),
         links={"runbook": "https://runbooks.example/disk"},
@@ -46,7 +55,7 @@ def test_the_page_of_a_breach_says_what_when_and_why() -> None:
         "passes": ("98 GiB: 10% within 3 h, 75% within 6 h, 80% within 1 d",),
         "when": ("2026-03-02 16:00 UTC, 80% between 2026-03-02 15:00 UTC and 2026-03-02 18:00 UTC",),
         "why": ("by acme.forecaster version 3, run 4f2a",),
-        "gates": ("slo impact passed: past the threshold",),
+        "filters": ("slo impact passed: past the threshold",),
         "detectors": ("mad 0.90, p = 1e-09", "stream could not score"),
         "runbook": ("https://runbooks.example/disk",),
         "id": ("s1",),

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from core.domain import Kind, Series
+from core.domain import Series, SeriesKind
 from core.frames import SAMPLES
 from pipelines.collect.validation import FUTURE_TOLERANCE_S, validate_samples
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GAUGE = Series(tenant="t", service="cart", metric="cpu")
-RATIO = Series(tenant="t", service="cart", metric="cpu_ratio", kind=Kind.RATIO)
-COUNTER = Series(tenant="t", service="cart", metric="hits_total", kind=Kind.COUNTER)
+RATIO = Series(tenant="t", service="cart", metric="cpu_ratio", kind=SeriesKind.RATIO)
+COUNTER = Series(tenant="t", service="cart", metric="hits_total", kind=SeriesKind.COUNTER)
 KNOWN = {series.series_id: series for series in (GAUGE, RATIO, COUNTER)}
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from data_sets import ROOT
+from fakes.chunks import factorial, polars_threads
 
 from core.errors import ConfigurationError
 from pipelines.common.parallel import Compute, chunked, map_chunks
-from tests.fakes.chunks import factorial, polars_threads
 
 
 def test_chunks_hold_everything_in_order() -> None:
@@ -54,7 +55,8 @@ def test_clusters_give_what_processes_give(compute: Compute, tmp_path: Path) -> 
     pytest.importorskip(f"prefect_{compute}")
     told = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SPREAD.format(compute=compute, folder=tmp_path)],
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
         capture_output=True,
         text=True,
         check=False,
@@ -71,7 +73,7 @@ from core.settings import Settings
 from flows.environment import prepare_prefect
 prepare_prefect(Settings(data_dir="{folder}"))
 from pipelines.common.parallel import map_chunks
-from tests.fakes.chunks import factorial, process_of
+from fakes.chunks import factorial, process_of
 if __name__ == "__main__":
     values = list(map_chunks(factorial, [1, 2, 3, 4], workers=2, compute="{compute}"))
     pids = set(map_chunks(process_of, [0, 0], workers=2, compute="{compute}"))

@@ -10,7 +10,7 @@ from models.forecast.checks import example
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from pipelines.learn import bundle_on_disk
-from pipelines.learn.bundle_on_disk import Spool
+from pipelines.learn.bundle_on_disk import BundleOnDisk
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_parts_are_full_and_in_order(
     entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundle_on_disk, "PART", 3)
-    kept = Spool(tmp_path / "kept")
+    kept = BundleOnDisk(tmp_path / "kept")
     for first, last in ((0, 1), (1, 1), (1, 8)):
         kept.add(entries[first:last])
     assert (kept.parts, kept.count) == (2, 8)
@@ -38,7 +38,7 @@ def test_parts_are_full_and_in_order(
 
 
 def test_files_are_read_when_they_are_asked_for(entries: list[Entry], tmp_path: Path) -> None:
-    kept = Spool(tmp_path / "kept")
+    kept = BundleOnDisk(tmp_path / "kept")
     kept.add(entries)
     assert list(kept) == []
     kept.close()
@@ -51,6 +51,6 @@ def test_files_are_read_when_they_are_asked_for(entries: list[Entry], tmp_path: 
 
 
 def test_nothing_gives_no_part(tmp_path: Path) -> None:
-    kept = Spool(tmp_path / "kept")
+    kept = BundleOnDisk(tmp_path / "kept")
     kept.close()
     assert (kept.parts, kept.count, list(kept.entries())) == (0, 0, [])

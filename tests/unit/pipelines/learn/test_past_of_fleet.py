@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.domain import Kind, Role, Series
+from core.domain import Role, Series, SeriesKind
 from core.frames import SAMPLES
 from models.forecast.history import histories
 from models.forecast.protocols import FloatArray
@@ -24,7 +24,7 @@ ERRORS = Series(
     service="db",
     metric="error_ratio",
     unit="ratio",
-    kind=Kind.RATIO,
+    kind=SeriesKind.RATIO,
     role=Role.ERRORS,
     slo_threshold=0.02,
 )

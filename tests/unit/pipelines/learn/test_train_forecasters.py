@@ -12,8 +12,15 @@ from models.forecast.checks import example
 from models.forecast.files import head_files
 from models.forecast.fleet.common_trees import LEARN_FROM_LEAST
 from pipelines.common.progress import silent
-from pipelines.learn.bundle_on_disk import Spool
-from pipelines.learn.train_forecasters import Job, Night, Spread, _with_candidates, fit_chunk, summary
+from pipelines.learn.bundle_on_disk import BundleOnDisk
+from pipelines.learn.train_forecasters import (
+    ChunkPool,
+    FitJob,
+    FleetTraining,
+    _with_candidates,
+    fit_chunk,
+    summary,
+)
 
 
 def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
@@ -27,13 +34,15 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
         values = 100 + 20 * np.sin(2 * np.pi * t / 24) - dips + noise
         series = Series(tenant="t", service=f"shop-{number}", metric="requests_per_second", role=Role.TRAFFIC)
         history = replace(example(), values=values)
-        jobs.append(Job(series_id=series.series_id, series=series, history=history))
-    spread = Spread(SimpleNamespace(settings=SimpleNamespace(compute="processes", workers=1)), len(jobs))
-    chosen, entries = Spool(tmp_path / "chosen"), Spool(tmp_path / "entries")
+        jobs.append(FitJob(series_id=series.series_id, series=series, history=history))
+    spread = ChunkPool(SimpleNamespace(settings=SimpleNamespace(compute="processes", workers=1)), len(jobs))
+    chosen, entries = BundleOnDisk(tmp_path / "chosen"), BundleOnDisk(tmp_path / "entries")
     chosen.add(one.entry for one in fit_chunk(jobs) if one.entry is not None)
     chosen.close()
     told: list[int] = []
-    night = Night(spread, 1, lambda _step, at, _total: told.append(at), [job.series_id for job in jobs])
+    night = FleetTraining(
+        spread, 1, lambda _step, at, _total: told.append(at), [job.series_id for job in jobs]
+    )
     trees = _with_candidates(night, chosen, entries)
     assert trees is not None
     assert told == [LEARN_FROM_LEAST]
@@ -48,9 +57,9 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
 
 
 def test_a_night_without_samples_learns_nothing_and_says_so(tmp_path: Path) -> None:
-    spread = Spread(SimpleNamespace(settings=SimpleNamespace(compute="processes", workers=1)), 1)
-    night = Night(spread, 1, silent, [7])
-    chosen, entries = Spool(tmp_path / "chosen"), Spool(tmp_path / "entries")
+    spread = ChunkPool(SimpleNamespace(settings=SimpleNamespace(compute="processes", workers=1)), 1)
+    night = FleetTraining(spread, 1, silent, [7])
+    chosen, entries = BundleOnDisk(tmp_path / "chosen"), BundleOnDisk(tmp_path / "entries")
     night.fit([], chosen, "forecasters", 1)
     assert _with_candidates(night, chosen, entries) is None
     assert summary(entry.choice for entry in entries.entries()) == {"series": 0.0}

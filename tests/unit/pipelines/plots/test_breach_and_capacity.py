@@ -9,7 +9,7 @@ import pytest
 
 from core.domain import Role, Series
 from models.breach.capacity import plan_capacity
-from models.breach.outlook import look_ahead
+from models.breach.outlook import breach_outlook
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
@@ -34,7 +34,7 @@ def test_a_breach_is_drawn_with_its_limit_and_its_range(history: History, tmp_pa
     entry = Entry(series=DISK, history=history, choice=select(history, Plan()))
     bundle = ForecasterBundle({DISK.series_id: entry})
     prediction = bundle.forecast(DISK.series_id)
-    outlook = look_ahead(
+    outlook = breach_outlook(
         DISK,
         history,
         bundle.paths(prediction),

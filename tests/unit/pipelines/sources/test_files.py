@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from core.domain import EventKind, Kind, Role, Severity
+from core.domain import EventKind, Role, SeriesKind, Severity
 from core.errors import InputError
 from core.ports import Batch
 from pipelines.sources import csv_files, files
@@ -49,7 +49,7 @@ def test_a_file_of_one_series_is_named_by_the_file(tmp_path: Path) -> None:
     batch = read(path)
     (series,) = batch.series
     assert (series.service, series.metric, series.unit) == ("shop", "latency_seconds", "seconds")
-    assert (series.role, series.kind, series.step_s) == (Role.LATENCY, Kind.GAUGE, 60)
+    assert (series.role, series.kind, series.step_s) == (Role.LATENCY, SeriesKind.GAUGE, 60)
     assert values(batch) == [0.1, 0.2, 0.3]
     assert batch.samples is not None
     assert batch.samples["ts"][0] == T0
@@ -90,7 +90,7 @@ def test_a_long_file_makes_a_series_of_each_combination_of_labels(tmp_path: Path
         "db/disk_used_bytes{mount=/data,zone=a}",
         "db/disk_used_bytes{mount=/logs,zone=a}",
     ]
-    assert {series.kind for series in batch.series} == {Kind.GAUGE, Kind.RATIO}
+    assert {series.kind for series in batch.series} == {SeriesKind.GAUGE, SeriesKind.RATIO}
 
 
 def test_a_wide_file_makes_a_series_of_each_column_and_no_sample_of_an_empty_cell(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_counter_is_stored_as_its_rate(tmp_path: Path) -> None:
     )
     batch = read(path)
     (series,) = batch.series
-    assert (series.kind, series.unit, series.step_s) == (Kind.COUNTER, "requests/s", 60)
+    assert (series.kind, series.unit, series.step_s) == (SeriesKind.COUNTER, "requests/s", 60)
     assert values(batch) == [1.0, 1.0]
 
 

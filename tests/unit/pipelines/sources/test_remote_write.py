@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain import Kind
+from core.domain import SeriesKind
 from core.errors import InputError
 from core.ports import Batch
 from pipelines.sources.remote_write import RemoteWriteReceiver
@@ -74,15 +74,15 @@ def test_counters_become_rates_from_one_request_to_the_next() -> None:
     assert values(receiver.batch(compressed(time_series(HITS, [(0, 100.0)])))) == []
     again = receiver.batch(compressed(time_series(HITS, [(15, 130.0), (30, 15.0)])))
     assert values(again) == [2.0, 1.0]
-    assert (again.series[0].kind, again.series[0].step_s) == (Kind.COUNTER, 15)
+    assert (again.series[0].kind, again.series[0].step_s) == (SeriesKind.COUNTER, 15)
 
 
 def test_metadata_tell_a_counter_without_the_usual_name() -> None:
     receiver = RemoteWriteReceiver("acme")
     labels = {"__name__": "jobs_done", "job": "worker"}
-    assert receiver.batch(compressed(time_series(labels, [(0, 1.0)]))).series[0].kind is Kind.GAUGE
+    assert receiver.batch(compressed(time_series(labels, [(0, 1.0)]))).series[0].kind is SeriesKind.GAUGE
     receiver.batch(compressed(field(3, varint(1 << 3) + varint(1) + field(2, b"jobs_done"))))
-    assert receiver.batch(compressed(time_series(labels, [(15, 1.0)]))).series[0].kind is Kind.COUNTER
+    assert receiver.batch(compressed(time_series(labels, [(15, 1.0)]))).series[0].kind is SeriesKind.COUNTER
 
 
 def test_stale_markers_are_no_samples() -> None:

@@ -12,8 +12,8 @@ from core.domain import Signal
 from core.errors import InputError
 from core.settings import Settings
 from serving.endpoints.signals import list_signals, query_of
-from serving.state.loaded_models import ModelShelf
-from serving.state.tenants import Room
+from serving.state.loaded_models import LoadedModels
+from serving.state.tenants import TenantContext
 
 
 class FakeSignals:
@@ -34,11 +34,11 @@ class FakeSignals:
         return rest[:limit]
 
 
-def room_with(count: int) -> Room:
+def room_with(count: int) -> TenantContext:
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     store = SimpleNamespace(signals=FakeSignals(count))
     platform: Any = SimpleNamespace(tenant="t", store=store, settings=settings)
-    return Room(platform, ModelShelf(FakeRegistry(), retry_s=1))
+    return TenantContext(platform, LoadedModels(FakeRegistry(), retry_s=1))
 
 
 @pytest.mark.parametrize(("count", "limit"), [(0, 5), (5, 5), (11, 5), (20, 3), (7, 100)])

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from core.errors import UnavailableError
 from core.settings import Settings
-from serving.http.admission import CALL, Gate
+from serving.http.admission import CALL, Admission
 from serving.state.api_keys import KeyCache
 from serving.state.limits import RateLimiter
 from serving.state.runtime import Runtime
@@ -54,7 +54,7 @@ def asking(steps: Callable[[httpx.AsyncClient], Awaitable[Any]], runtime: Runtim
     """Run `steps` against a door."""
 
     async def run() -> Any:
-        app: Any = Gate(inner, runtime or runtime_with(Ring()))
+        app: Any = Admission(inner, runtime or runtime_with(Ring()))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
             return await steps(client)
 

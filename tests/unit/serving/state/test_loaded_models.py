@@ -8,7 +8,7 @@ from fakes.serving import FakeRegistry
 
 from core.errors import ModelUnavailableError, UnavailableError
 from models.lifecycle.bundles import require_format
-from serving.state.loaded_models import ModelShelf
+from serving.state.loaded_models import LoadedModels
 
 
 def version_of(kind: str, files: Mapping[str, bytes]) -> Any:
@@ -19,8 +19,8 @@ def version_of(kind: str, files: Mapping[str, bytes]) -> Any:
     return int(files["version"])
 
 
-def shelf_over(registry: FakeRegistry) -> ModelShelf:
-    return ModelShelf(registry, retry_s=60, load=version_of)
+def shelf_over(registry: FakeRegistry) -> LoadedModels:
+    return LoadedModels(registry, retry_s=60, load=version_of)
 
 
 def test_a_model_is_loaded_once_however_often_it_is_asked_for() -> None:
@@ -88,7 +88,7 @@ def test_a_registry_that_is_down_does_not_touch_what_is_loaded() -> None:
 
     shelf = shelf_over(Down(versions={"detector": 1}))
     registry = FakeRegistry(versions={"detector": 1})
-    shelf = ModelShelf(registry, retry_s=60, load=version_of)
+    shelf = LoadedModels(registry, retry_s=60, load=version_of)
     shelf.get("detector")
     registry.resolve = Down(versions={"detector": 1}, loads=1).resolve  # type: ignore[method-assign]
     with pytest.raises(UnavailableError):

@@ -7,13 +7,13 @@ from fakes.receiver import Receiver
 from fakes.signals import NOON, make_signal
 from pydantic import SecretStr
 
-from core.domain import GateResult, Severity, Signal
+from core.domain import FilterResult, Severity, Signal
 from pipelines.sinks.alerts import Links
 from pipelines.sinks.pagerduty import PagerDutySink
 from pipelines.sinks.slack import SlackSink
 from pipelines.sinks.webhook import WebhookSink
 from pipelines.stores.store import Store
-from pipelines.watch.deliver import LONGEST_RETRY_S, SinkReport, emit, retry_after
+from pipelines.watch.deliver import LONGEST_RETRY_S, SinkReport, deliver, retry_after
 
 OVER = NOON + timedelta(minutes=50)
 
@@ -40,10 +40,10 @@ def keep(platform: FakePlatform, *signals: Signal) -> None:
 def test_what_passed_the_gates_is_sent_once_and_what_did_not_never(
     platform: FakePlatform, machine: FakeSink, pager: FakePager
 ) -> None:
-    stopped = (GateResult(gate="predictable", passed=False, reason="a random walk"),)
-    keep(platform, make_signal("good"), make_signal("stopped", gates=stopped))
-    assert emit(platform).enqueued == 2
-    again = emit(platform)
+    stopped = (FilterResult(name="predictable", passed=False, reason="a random walk"),)
+    keep(platform, make_signal("good"), make_signal("stopped", filters=stopped))
+    assert deliver(platform).enqueued == 2
+    again = deliver(platform)
     assert (machine.ids, pager.ids) == (["good"], ["good"])
     assert (again.enqueued, again.delivered) == (0, {"machine": 0, "pager": 0})
 
@@ -53,23 +53,23 @@ def test_a_receiver_that_is_down_loses_nothing_and_holds_up_nobody(
 ) -> None:
     machine.is_down = True
     keep(platform, make_signal("a"), make_signal("b", service="search"))
-    report = emit(platform)
+    report = deliver(platform)
     assert report.sinks["machine"] == SinkReport(failed=2, error="machine does not answer")
     assert sorted(pager.ids) == ["a", "b"]
     machine.is_down = False
-    assert emit(platform).delivered["machine"] == 0, "not before the time to try again has come"
-    assert emit(platform.later(seconds=30)).delivered["machine"] == 2
+    assert deliver(platform).delivered["machine"] == 0, "not before the time to try again has come"
+    assert deliver(platform.later(seconds=30)).delivered["machine"] == 2
     assert sorted(machine.ids) == ["a", "b"]
 
 
 def test_the_wait_doubles_with_every_failure(platform: FakePlatform, machine: FakeSink) -> None:
     machine.is_down = True
     keep(platform, make_signal())
-    emit(platform)
-    emit(platform.later(seconds=30))
+    deliver(platform)
+    deliver(platform.later(seconds=30))
     machine.is_down = False
-    assert emit(platform.later(seconds=30 + 59)).delivered["machine"] == 0
-    assert emit(platform.later(seconds=30 + 60)).delivered["machine"] == 1
+    assert deliver(platform.later(seconds=30 + 59)).delivered["machine"] == 0
+    assert deliver(platform.later(seconds=30 + 60)).delivered["machine"] == 1
 
 
 def test_the_wait_has_an_end() -> None:
@@ -87,7 +87,7 @@ def test_one_signal_that_is_refused_does_not_hold_up_the_others(
 ) -> None:
     machine.refuses = pager.refuses = {"bad"}
     keep(platform, make_signal("a"), make_signal("bad", service="search"), make_signal("c", service="web"))
-    report = emit(platform)
+    report = deliver(platform)
     assert sorted(machine.ids) == sorted(pager.ids) == ["a", "c"]
     assert report.failed == {"machine": 1, "pager": 1}
 
@@ -96,10 +96,10 @@ def test_an_end_is_told_once_after_the_beginning(
     platform: FakePlatform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, make_signal())
-    emit(platform)
+    deliver(platform)
     keep(platform, make_signal(ended_at=OVER))
-    emit(platform)
-    emit(platform)
+    deliver(platform)
+    deliver(platform)
     for sink in (machine, pager):
         assert [signal.ended_at for signal in sink.got] == [None, OVER]
 
@@ -108,8 +108,8 @@ def test_what_is_over_before_it_could_be_told_is_told_once(
     platform: FakePlatform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, make_signal(ended_at=OVER))
-    emit(platform)
-    emit(platform)
+    deliver(platform)
+    deliver(platform)
     assert (machine.ids, pager.ids) == (["s1"], ["s1"])
 
 
@@ -118,8 +118,8 @@ def test_history_that_is_read_in_alerts_nobody_and_machines_get_it(
 ) -> None:
     keep(platform, make_signal(ended_at=OVER))
     later = platform.later(days=2)
-    emit(later)
-    emit(later)
+    deliver(later)
+    deliver(later)
     assert (machine.ids, pager.ids, pager.reminders) == (["s1"], [], [])
 
 
@@ -128,9 +128,9 @@ def test_what_a_receiver_missed_while_it_was_down_is_told_however_late(
 ) -> None:
     pager.is_down = True
     keep(platform, make_signal(ended_at=OVER))
-    emit(platform)
+    deliver(platform)
     pager.is_down = False
-    emit(platform.later(days=9))
+    deliver(platform.later(days=9))
     assert pager.ids == ["s1"]
 
 
@@ -138,7 +138,7 @@ def test_people_get_one_alert_for_a_trouble_and_machines_every_signal(
     platform: FakePlatform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, *(make_signal(f"s{i}", minute=i) for i in range(3)))
-    report = emit(platform)
+    report = deliver(platform)
     assert machine.ids == ["s0", "s1", "s2"]
     assert pager.ids == ["s0"]
     assert report.sinks["pager"] == SinkReport(delivered=3, sent=1)
@@ -146,7 +146,7 @@ def test_people_get_one_alert_for_a_trouble_and_machines_every_signal(
 
 def test_trouble_along_the_graph_is_one_alert(platform: FakePlatform, pager: FakePager) -> None:
     keep(platform, make_signal("a", "web"), make_signal("b", "db", 5))
-    emit(platform, edges=(("web", "db"),))
+    deliver(platform, edges=(("web", "db"),))
     assert pager.ids == ["a"]
 
 
@@ -154,11 +154,11 @@ def test_who_joins_a_known_trouble_is_ticked_off_quietly_unless_it_is_worse(
     platform: FakePlatform, pager: FakePager
 ) -> None:
     keep(platform, make_signal("s1"))
-    emit(platform)
+    deliver(platform)
     keep(platform, make_signal("s2", minute=5))
-    assert emit(platform).sinks["pager"] == SinkReport(delivered=1, sent=0)
+    assert deliver(platform).sinks["pager"] == SinkReport(delivered=1, sent=0)
     keep(platform, make_signal("s0", minute=-5, severity=Severity.CRITICAL))
-    emit(platform)
+    deliver(platform)
     assert [(alert.signal_id, alert.severity) for alert in pager.got] == [
         ("s1", Severity.WARNING),
         ("s1", Severity.CRITICAL),
@@ -176,7 +176,7 @@ def test_what_becomes_critical_after_it_was_told_is_told_once_more(
         Severity.CRITICAL,
     ):
         keep(platform, make_signal(severity=severity))
-        emit(platform)
+        deliver(platform)
     for sink in (machine, pager):
         assert [signal.severity for signal in sink.got] == [Severity.WARNING, Severity.CRITICAL]
 
@@ -185,8 +185,8 @@ def test_what_was_critical_from_the_first_is_told_once(
     platform: FakePlatform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, make_signal(severity=Severity.CRITICAL))
-    emit(platform)
-    emit(platform)
+    deliver(platform)
+    deliver(platform)
     assert (machine.ids, pager.ids) == (["s1"], ["s1"])
 
 
@@ -194,10 +194,10 @@ def test_people_are_told_once_that_a_trouble_is_critical_and_machines_of_each_si
     platform: FakePlatform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, make_signal("s1"), make_signal("s2", minute=5))
-    emit(platform)
+    deliver(platform)
     for name, minute in (("s2", 5), ("s1", 0)):
         keep(platform, make_signal(name, minute=minute, severity=Severity.CRITICAL))
-        emit(platform)
+        deliver(platform)
     assert [(alert.signal_id, alert.severity) for alert in pager.got] == [
         ("s1", Severity.WARNING),
         ("s1", Severity.CRITICAL),
@@ -209,9 +209,9 @@ def test_people_hear_that_it_is_critical_when_another_joins_in_the_same_run(
     platform: FakePlatform, pager: FakePager
 ) -> None:
     keep(platform, make_signal("s1"))
-    emit(platform)
+    deliver(platform)
     keep(platform, *(make_signal(name, severity=Severity.CRITICAL) for name in ("s1", "s2")))
-    emit(platform)
+    deliver(platform)
     assert [alert.severity for alert in pager.got] == [Severity.WARNING, Severity.CRITICAL]
 
 
@@ -219,12 +219,12 @@ def test_a_receiver_that_was_down_is_told_later_that_it_became_critical(
     platform: FakePlatform, machine: FakeSink
 ) -> None:
     keep(platform, make_signal())
-    emit(platform)
+    deliver(platform)
     machine.is_down = True
     keep(platform, make_signal(severity=Severity.CRITICAL))
-    assert emit(platform).failed["machine"] == 1
+    assert deliver(platform).failed["machine"] == 1
     machine.is_down = False
-    emit(platform.later(seconds=30))
+    deliver(platform.later(seconds=30))
     assert [signal.severity for signal in machine.got] == [Severity.WARNING, Severity.CRITICAL]
 
 
@@ -232,12 +232,12 @@ def test_an_alert_ends_under_its_own_id_when_all_of_the_trouble_has_ended(
     platform: FakePlatform, pager: FakePager
 ) -> None:
     keep(platform, make_signal("s1"))
-    emit(platform)
+    deliver(platform)
     keep(platform, make_signal("s0", minute=-5), make_signal("s1", ended_at=OVER))
-    emit(platform)
+    deliver(platform)
     assert pager.ids == ["s1"]
     keep(platform, make_signal("s0", minute=-5, ended_at=OVER))
-    emit(platform)
+    deliver(platform)
     assert [(alert.signal_id, alert.ended_at) for alert in pager.got] == [("s1", None), ("s1", OVER)]
 
 
@@ -245,23 +245,23 @@ def test_two_alerts_that_turn_out_to_be_one_trouble_both_end(
     platform: FakePlatform, pager: FakePager
 ) -> None:
     keep(platform, make_signal("a", minute=0), make_signal("c", minute=50))
-    emit(platform)
+    deliver(platform)
     keep(
         platform,
         *(make_signal(name, minute=m, ended_at=OVER) for name, m in (("a", 0), ("b", 25), ("c", 50))),
     )
-    emit(platform)
+    deliver(platform)
     assert [alert.signal_id for alert in pager.got if alert.ended_at is not None] == ["a", "c"]
 
 
 def test_people_are_reminded_of_what_still_holds(platform: FakePlatform, pager: FakePager) -> None:
     keep(platform, make_signal("s1"), make_signal("s2", minute=5))
-    emit(platform)
+    deliver(platform)
     assert pager.reminders == []
-    emit(platform.later(days=20))
+    deliver(platform.later(days=20))
     assert pager.reminders == ["s1"]
     keep(platform, make_signal("s1", ended_at=OVER), make_signal("s2", minute=5, ended_at=OVER))
-    emit(platform.later(days=21))
+    deliver(platform.later(days=21))
     assert pager.reminders == ["s1"]
 
 
@@ -276,8 +276,8 @@ def test_a_run_that_is_killed_after_sending_sends_again_under_the_same_id(
     with monkeypatch.context() as patch:
         patch.setattr(platform.store.deliveries, "delivered", killed)
         with pytest.raises(KeyboardInterrupt):
-            emit(platform)
-    emit(platform)
+            deliver(platform)
+    deliver(platform)
     assert machine.ids == ["s1", "s1"]
 
 
@@ -287,14 +287,14 @@ def test_tenants_do_not_send_each_others_signals(
     other = FakePlatform(store=Store(pool, platform.tenant + "_other"), sinks=(machine,))  # type: ignore[arg-type]
     keep(platform, make_signal("mine"))
     keep(other, make_signal("theirs"))
-    emit(other)
+    deliver(other)
     assert machine.ids == ["theirs"]
 
 
 def test_progress_is_told(platform: FakePlatform) -> None:
     told: list[tuple[str, int, int]] = []
-    emit(platform, progress=lambda *step: told.append(step))
-    assert told == [("emit", 0, 2), ("emit", 1, 2), ("emit", 2, 2)]
+    deliver(platform, progress=lambda *step: told.append(step))
+    assert told == [("deliver", 0, 2), ("deliver", 1, 2), ("deliver", 2, 2)]
 
 
 def test_real_receivers_that_go_down_and_come_back_get_everything(store: Store) -> None:
@@ -309,10 +309,10 @@ def test_real_receivers_that_go_down_and_come_back_get_everything(store: Store) 
         platform = replace(platform, sinks=sinks)
         receiver.down()
         keep(platform, make_signal("a"), make_signal("b", service="search"))
-        assert emit(platform).failed == {"webhook": 2, "slack": 2, "pagerduty": 2}
+        assert deliver(platform).failed == {"webhook": 2, "slack": 2, "pagerduty": 2}
         receiver.up()
         receiver.answers = [503]
-        assert emit(platform.later(seconds=30)).failed["webhook"] == 2
-        emit(platform.later(seconds=90))
+        assert deliver(platform.later(seconds=30)).failed["webhook"] == 2
+        deliver(platform.later(seconds=90))
         paths = sorted(request.path for request in receiver.requests)
         assert paths == ["/hook", "/pager", "/pager", "/slack", "/slack"]

@@ -1,0 +1,50 @@
+"""What people say about signals and hypotheses."""
+
+from collections.abc import Iterable, Sequence
+
+from core.diagnosis import Feedback, FeedbackValue
+from core.errors import InputError
+from pipelines.stores.session import Session, utc
+
+
+class FeedbackStore:
+    """The feedback of one tenant, each piece once and never rewritten."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, feedback: Iterable[Feedback]) -> int:
+        """Store feedback; returns how much of it was new.
+
+        Raises:
+            InputError: it belongs to another tenant.
+        """
+        new = 0
+        with self._session.atomically():
+            for one in feedback:
+                if one.tenant != self._session.tenant:
+                    raise InputError("that feedback belongs to another tenant")
+                new += self._session.execute(
+                    "INSERT INTO feedback (tenant, subject_id, value, at, by, note) VALUES"
+                    " (%(tenant)s, %(subject_id)s, %(value)s, %(at)s, %(by)s, %(note)s)"
+                    " ON CONFLICT DO NOTHING",
+                    {
+                        "subject_id": one.subject_id,
+                        "value": one.value,
+                        "at": one.at,
+                        "by": one.by,
+                        "note": one.note,
+                    },
+                )
+        return new
+
+    def list(self, subject_ids: Sequence[str] | None = None) -> list[Feedback]:
+        """All feedback, or that on some subjects, oldest first: the newest on a subject counts."""
+        rows = self._session.rows(
+            "SELECT tenant, subject_id, value, at, by, note FROM feedback WHERE tenant = %(tenant)s"
+            " AND (%(ids)s::text[] IS NULL OR subject_id = ANY(%(ids)s)) ORDER BY at, id",
+            {"ids": None if subject_ids is None else list(subject_ids)},
+        )
+        return [
+            Feedback(**{**row, "value": FeedbackValue(row["value"]), "at": utc(row["at"])}) for row in rows
+        ]
