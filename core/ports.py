@@ -1,13 +1,17 @@
 """What the pipelines need from the outside world; `pipelines/wiring.py` chooses who provides it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import polars as pl
 
-from core.domain import Event, Incident, ModelRef, Series, Signal
+from core.diagnosis import DiagnosisRecord, Feedback, Transition
+from core.domain import Event, Incident, ModelRef, Role, Series, Signal, SignalKind
+from core.settings import Settings
+from core.training import Training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,34 +49,6 @@ class MetricSource(Protocol):
             UnavailableError: the server does not answer.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One set of parameters that was tried on the way to a model, and what it reached."""
-
-    name: str
-    params: Mapping[str, str | int | float]
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """What a model was made from, kept with it so that an answer can be traced and made again.
-
-    Attributes:
-        attempts: what was tried on the way, each kept as a run of its own under the model's.
-        documents: path -> content of what people look at, such as plots; no part of the model.
-    """
-
-    window_start: datetime
-    window_end: datetime
-    seed: int
-    params: Mapping[str, str | int | float] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    attempts: Sequence[Attempt] = ()
-    documents: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class ModelRegistry(Protocol):
@@ -138,24 +114,281 @@ class SignalSink(Protocol):
         ...
 
 
-class Clock(Protocol):
-    def now(self) -> datetime:
-        """The present, zone-aware UTC."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteResult:
+    """What became of the samples of one write.
+
+    Attributes:
+        duplicates: samples that were stored already, with the same value.
+        conflicts: samples whose time has another value already, which stays: series_id, ts, value, stored.
+    """
+
+    inserted: int
+    duplicates: int
+    conflicts: pl.DataFrame
+
+
+class SeriesRepository(Protocol):
+    def register(self, series: Iterable[Series]) -> None:
+        """Store series, or update what is known of them; a series without a limit takes none away."""
+        ...
+
+    def find(
+        self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
+    ) -> list[Series]:
+        """All series with that service, metric and role (null: any), by name."""
+        ...
+
+    def get(self, series_id: int) -> Series:
+        """One series.
+
+        Raises:
+            UnknownSeriesError: this tenant has no series with that id.
+        """
+        ...
+
+    def known(self, series_ids: Sequence[int]) -> set[int]:
+        """Those of the ids that are series of this tenant."""
         ...
 
 
-class SystemClock:
-    """The machine's own clock."""
+class SampleRepository(Protocol):
+    def write(self, frame: pl.DataFrame) -> WriteResult:
+        """Store samples; a time that already has a value keeps it."""
+        ...
 
-    def now(self) -> datetime:
-        return datetime.now(UTC)
+    def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
+        """The samples of [start, end), of all series or of those given: `core.frames.SAMPLES`."""
+        ...
+
+    def latest(self) -> pl.DataFrame:
+        """The newest sample of each series that has one: `core.frames.SAMPLES`."""
+        ...
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        """The times of the first and the last sample; null when there are none."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class FixedClock:
-    """A clock that stands still: for backtests, the demo and tests."""
+class EventRepository(Protocol):
+    def add(self, events: Iterable[Event]) -> int:
+        """Store events; returns how many are new."""
+        ...
 
-    moment: datetime
+    def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Event]:
+        """Events that touch [start, end), those of all services included, by time."""
+        ...
 
-    def now(self) -> datetime:
-        return self.moment
+
+class IncidentRepository(Protocol):
+    def add(self, incidents: Iterable[Incident]) -> int:
+        """Store incidents; returns how many are new."""
+        ...
+
+    def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
+        """Incidents that overlap [start, end), by start."""
+        ...
+
+
+class DeadLetterRepository(Protocol):
+    def add(self, source: str, rejected: pl.DataFrame) -> int:
+        """Keep refused rows (columns `row`, `reason`), each once; returns how many are new."""
+        ...
+
+    def count(self) -> int:
+        """How many rows are kept."""
+        ...
+
+
+class CursorRepository(Protocol):
+    def get(self, source: str) -> str | None:
+        """How far that source has been read; null: not yet."""
+        ...
+
+    def set(self, source: str, cursor: str) -> None:
+        """Remember how far a source has been read."""
+        ...
+
+
+class BaselineRepository(Protocol):
+    def publish(
+        self, rows: pl.DataFrame, *, window_start: datetime, window_end: datetime, model: ModelRef | None
+    ) -> int:
+        """Store the baselines of all series as the next version, whole or not at all; returns the version."""
+        ...
+
+    def extent(self) -> tuple[int, datetime, int] | None:
+        """The newest version, the end of its window, and how many series it holds."""
+        ...
+
+
+class ForecastRepository(Protocol):
+    def publish(self, frame: pl.DataFrame, *, made_at: datetime, model: ModelRef | None) -> int:
+        """Store forecasts, whole or not at all; returns how many series were forecast."""
+        ...
+
+
+class FeatureRepository(Protocol):
+    def write(self, frame: pl.DataFrame) -> int:
+        """Store features by service and time; returns how many rows are new."""
+        ...
+
+    def newest(self) -> datetime | None:
+        """The time of the newest features; null when there are none."""
+        ...
+
+
+class SignalRepository(Protocol):
+    def upsert(self, signals: Sequence[Signal]) -> tuple[int, int]:
+        """Store signals by their id; returns how many are new and how many changed."""
+        ...
+
+    def find(
+        self,
+        *,
+        kind: SignalKind | None = None,
+        service: str | None = None,
+        since: datetime | None = None,
+        suppressed: bool | None = None,
+        limit: int = 100,
+        after: tuple[datetime, str] | None = None,
+    ) -> list[Signal]:
+        """Signals, newest first.
+
+        Args:
+            after: start and id of the last signal of the page before.
+            since: only those that started, or still lasted, at or after that time.
+            suppressed: true: only those that a filter suppressed; false: only those that passed; null: all.
+        """
+        ...
+
+    def get(self, signal_id: str) -> Signal:
+        """One signal, by its id or the beginning of it.
+
+        Raises:
+            NotFoundError: this tenant has none with that id, or several that begin so.
+        """
+        ...
+
+
+class DeliveryRepository(Protocol):
+    """The outbox. Each sink has delivery lanes: for new signals, for escalated ones and for ended ones."""
+
+    def enqueue(self, sink_names: Sequence[str], signal_ids: Sequence[str]) -> int:
+        """Make signals due at sinks, each once; returns how many deliveries are new."""
+        ...
+
+    def enqueue_passed(self, sink_names: Sequence[str]) -> int:
+        """Make every signal that no filter suppressed due at sinks, each once; returns how many are new."""
+        ...
+
+    def enqueue_ended(self, sink: str, lane: str) -> int:
+        """Make due in `lane`, each once, what `sink` received and has ended since; returns how many are new."""
+        ...
+
+    def enqueue_escalated(self, sink: str, lane: str) -> int:
+        """Make due in `lane`, each once, what `sink` received and is critical now; returns how many are new."""
+        ...
+
+    def due(self, sink: str, now: datetime) -> list[Signal]:
+        """What that sink has not received yet, oldest first; those that failed wait for their next attempt."""
+        ...
+
+    def delivered(self, sink: str, signal_ids: Sequence[str], *, alert_id: str | None = None) -> None:
+        """Mark signals as delivered; `alert_id` names the alert that carried them."""
+        ...
+
+    def failed(self, sink: str, signal_ids: Sequence[str], error: str, retry_at: datetime) -> None:
+        """Postpone what the receiver did not accept."""
+        ...
+
+    def attempts(self, sink: str) -> dict[str, int]:
+        """Signal id -> failed attempts, of all that is not delivered yet."""
+        ...
+
+    def told(self, sink: str) -> set[str]:
+        """The signals that the sink has accepted."""
+        ...
+
+    def alert_ids(self, sink: str) -> dict[str, str]:
+        """Signal id -> the alert that carried it to that sink."""
+        ...
+
+
+class FeedbackRepository(Protocol):
+    def add(self, feedback: Iterable[Feedback]) -> int:
+        """Store feedback; returns how much is new."""
+        ...
+
+    def list(self, subject_ids: Sequence[str] | None = None) -> list[Feedback]:
+        """All feedback, or that on some subjects, oldest first: the newest on a subject counts."""
+        ...
+
+
+class DiagnosisRepository(Protocol):
+    def add(self, records: Iterable[DiagnosisRecord]) -> int:
+        """Store diagnoses, each once and unchanged; returns how many are new."""
+        ...
+
+    def list(
+        self, *, incident_id: str | None = None, since: datetime | None = None, limit: int = 1000
+    ) -> list[DiagnosisRecord]:
+        """Diagnoses, newest first."""
+        ...
+
+
+class TransitionRepository(Protocol):
+    def append(self, transition: Transition) -> None:
+        """Log one state transition."""
+        ...
+
+    def list(self, incident_id: str | None = None) -> list[Transition]:
+        """The whole log, or that of one incident, in the order in which it was written."""
+        ...
+
+
+class RetentionPolicy(Protocol):
+    def apply(self, settings: Settings, now: datetime) -> Mapping[str, int]:
+        """Delete what is older than the settings keep; returns table -> rows deleted."""
+        ...
+
+
+class Store(Protocol):
+    """A tenant's data: one repository for each kind."""
+
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def series(self) -> SeriesRepository: ...
+    @property
+    def samples(self) -> SampleRepository: ...
+    @property
+    def events(self) -> EventRepository: ...
+    @property
+    def incidents(self) -> IncidentRepository: ...
+    @property
+    def dead_letters(self) -> DeadLetterRepository: ...
+    @property
+    def cursors(self) -> CursorRepository: ...
+    @property
+    def baselines(self) -> BaselineRepository: ...
+    @property
+    def forecasts(self) -> ForecastRepository: ...
+    @property
+    def features(self) -> FeatureRepository: ...
+    @property
+    def signals(self) -> SignalRepository: ...
+    @property
+    def deliveries(self) -> DeliveryRepository: ...
+    @property
+    def feedback(self) -> FeedbackRepository: ...
+    @property
+    def diagnoses(self) -> DiagnosisRepository: ...
+    @property
+    def transitions(self) -> TransitionRepository: ...
+    @property
+    def retention(self) -> RetentionPolicy: ...
+
+    def atomically(self) -> AbstractContextManager[None]:
+        """All that this thread writes inside is stored together, or not at all."""
+        ...

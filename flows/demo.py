@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 
 import httpx
 
+from core.clock import FixedClock
 from core.diagnosis import Diagnosis
 from core.domain import Signal, SignalKind
 from core.errors import UnavailableError
-from core.ports import FixedClock
 from core.settings import Settings
 from flows.prefect_server import READY, start_prefect
 from flows.processes import SERVICE_READY, ServerProcess, free_port, launch_service, start_server

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from core.clock import FixedClock
 from core.errors import InsufficientDataError, ModelUnavailableError, UnavailableError
-from core.ports import FixedClock
 from flows.listening import current_listener
 from pipelines.collect.pull import pull
 from pipelines.learn import (

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import psycopg
 from psycopg_pool import PoolTimeout
 
+from core.clock import Clock, SystemClock
 from core.errors import UnavailableError
-from core.ports import Clock, FeatureStore, ModelRegistry, SignalSink, SystemClock
 from core.settings import Settings
 from pipelines.common.privacy import silence_telemetry
+from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.configured import configured_sinks
 from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.keys import KeyRing
@@ -18,19 +19,6 @@ from pipelines.stores.mlflow_registry import MlflowRegistry
 from pipelines.stores.ready import ready_dsn
 from pipelines.stores.session import Pool, open_pool
 from pipelines.stores.store import Store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Platform:
-    """Everything that a pipeline step may touch, bound to one tenant."""
-
-    settings: Settings
-    tenant: str
-    store: Store
-    registry: ModelRegistry
-    features: FeatureStore
-    sinks: tuple[SignalSink, ...]
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

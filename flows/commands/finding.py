@@ -3,7 +3,7 @@
 import getpass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -14,9 +14,7 @@ from core.errors import InputError
 from flows.commands.console import AsJson, AtOption, TenantOption, out, print_json, settings_for, utc
 from flows.commands.learning import report_of, run_step
 from pipelines.common.progress import Progress
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
+from pipelines.common.tenant_platform import Platform
 
 SHORT_TIME = "%m-%d %H:%M"
 
@@ -55,7 +53,7 @@ def forecast(
     from pipelines.watch.forecast import ForecastReport
     from pipelines.watch.forecast import forecast as run
 
-    def run_and_draw(platform: "Platform", *, progress: Progress) -> ForecastReport:
+    def run_and_draw(platform: Platform, *, progress: Progress) -> ForecastReport:
         report = run(platform, progress=progress)
         if plots is not None:
             save_plots(platform, report.signals, plots, at=report.at, progress=progress)

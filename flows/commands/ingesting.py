@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from core.clock import SystemClock
 from core.errors import InputError
-from core.ports import MetricSource, SystemClock
+from core.ports import MetricSource
 from flows.commands.console import AsJson, TenantOption, progress_bars, settings_for, show, utc
 
 app = typer.Typer(

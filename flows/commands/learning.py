@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.ports import FixedClock
+from core.clock import FixedClock
 from flows.commands.console import AsJson, AtOption, TenantOption, progress_bars, settings_for, show, utc
 
 features_app = typer.Typer(help="Build features and bring them online.", no_args_is_help=True)

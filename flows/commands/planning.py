@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from core.clock import FixedClock
 from core.domain import CAPACITY_DAYS
 from core.formatting import format_value, format_when
-from core.ports import FixedClock
 from flows.commands.console import (
     AsJson,
     AtOption,

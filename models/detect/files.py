@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bundles import require_format
 from core.domain import Role, Series, SeriesKind
 from models.baseline.baselines import Baselines
 from models.detect.budget import AlertBudget
@@ -16,7 +17,6 @@ from models.detect.calibration import LEVELS, Calibration
 from models.detect.detectors.isolation_forest import FittedIsolationForest, IsolationForest
 from models.detect.detectors.stream import Stream
 from models.detect.series_model import COMBINED, NAMES, SINGLE, SeriesModel
-from models.lifecycle.bundles import require_format
 
 FORMAT = 3
 CALIBRATED = (*NAMES, COMBINED)

@@ -7,55 +7,55 @@ from collections.abc import Mapping
 import numpy as np
 import xgboost as xgb
 
-from models.failure.bundle import FailureBundle
+from core.bundles import require_format
 from models.failure.calibration import Calibrator
+from models.failure.parts import FailureParts
 from models.failure.remaining import RemainingTime
-from models.lifecycle.bundles import require_format
 
 #: Raised whenever older files could no longer be read: 3 has features of the first and second resource.
 FORMAT = 3
 META, CURVES, TYPES = "meta.json", "curves.npz", "types.ubj"
 
 
-def to_files(bundle: FailureBundle) -> dict[str, bytes]:
-    """Named files that `from_files` makes the same bundle of."""
-    remaining = bundle.remaining
+def to_files(parts: FailureParts) -> dict[str, bytes]:
+    """The parts as named files."""
+    remaining = parts.remaining
     meta = {
         "format": FORMAT,
-        "names": bundle.names,
-        "horizons_s": bundle.horizons_s,
-        "base": bundle.base,
-        "alert_horizon_s": bundle.alert_horizon_s,
-        "alert_threshold": bundle.alert_threshold,
-        "type_names": bundle.type_names,
-        "trust": bundle.trust,
-        "failures": bundle.failures,
-        "notes": bundle.notes,
-        "reliability": {str(horizon): rows for horizon, rows in bundle.reliability.items()},
-        "learned": [len(boosters) for boosters in bundle.boosters],
+        "names": parts.names,
+        "horizons_s": parts.horizons_s,
+        "base": parts.base,
+        "alert_horizon_s": parts.alert_horizon_s,
+        "alert_threshold": parts.alert_threshold,
+        "type_names": parts.type_names,
+        "trust": parts.trust,
+        "failures": parts.failures,
+        "notes": parts.notes,
+        "reliability": {str(horizon): rows for horizon, rows in parts.reliability.items()},
+        "learned": [len(boosters) for boosters in parts.boosters],
         "remaining": {"cap": remaining.cap, "boosters": len(remaining.boosters)} if remaining else None,
     }
     curves = {}
-    for index, calibrator in enumerate(bundle.calibrators):
+    for index, calibrator in enumerate(parts.calibrators):
         curves[f"margins_{index}"] = calibrator.margins
         curves[f"probabilities_{index}"] = calibrator.probabilities
     files = {META: json.dumps(meta, indent=1).encode()}
-    for index, boosters in enumerate(bundle.boosters):
+    for index, boosters in enumerate(parts.boosters):
         for member, booster in enumerate(boosters):
             files[f"horizon_{index}_{member}.ubj"] = _raw(booster)
     if remaining is not None:
         curves |= {"remaining_knots": remaining.knots, "remaining_ranges": remaining.ranges}
         for index, booster in enumerate(remaining.boosters):
             files[f"remaining_{index}.ubj"] = _raw(booster)
-    if bundle.types is not None:
-        files[TYPES] = _raw(bundle.types)
+    if parts.types is not None:
+        files[TYPES] = _raw(parts.types)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **curves)
     return files | {CURVES: buffer.getvalue()}
 
 
-def from_files(files: Mapping[str, bytes]) -> FailureBundle:
-    """The bundle that `to_files` was called on.
+def from_files(files: Mapping[str, bytes]) -> FailureParts:
+    """The parts that `to_files` wrote.
 
     Raises:
         ModelUnavailableError: the files are of another format.
@@ -65,7 +65,7 @@ def from_files(files: Mapping[str, bytes]) -> FailureBundle:
     with np.load(io.BytesIO(files[CURVES]), allow_pickle=False) as loaded:
         curves = dict(loaded)
     kept = meta["remaining"]
-    return FailureBundle(
+    return FailureParts(
         names=tuple(meta["names"]),
         horizons_s=tuple(meta["horizons_s"]),
         base=tuple(meta["base"]),

@@ -22,6 +22,7 @@ from models.failure.learning import (
     time_folds,
     train,
 )
+from models.failure.parts import FailureParts
 from models.failure.remaining import RemainingTime, fit_remaining
 
 #: Fewer failures than this teach nothing: their rate answers alone.
@@ -94,12 +95,14 @@ def fit_failure(
     if failures < MIN_FAILURES:
         note = f"only {failures} failures are known: the answer is their rate, not a learned risk"
         bundle = FailureBundle(
-            names=names,
-            horizons_s=horizons_s,
-            base=base,
-            alert_horizon_s=alert_s,
-            notes=(note,),
-            failures=failures,
+            FailureParts(
+                names=names,
+                horizons_s=horizons_s,
+                base=base,
+                alert_horizon_s=alert_s,
+                notes=(note,),
+                failures=failures,
+            )
         )
         return bundle, FitReport(params={}, trials=(), failures=failures, notes=(note,))
     notes = _notes(failures)
@@ -139,20 +142,22 @@ def fit_failure(
     )
     remaining, types, type_names = _fit_near(moments, horizons_s[-1], chosen.params, seed, workers)
     bundle = FailureBundle(
-        names=names,
-        horizons_s=horizons_s,
-        base=base,
-        alert_horizon_s=alert_s,
-        boosters=tuple(fitted[h].boosters for h in horizons_s),
-        calibrators=tuple(fitted[h].calibrator for h in horizons_s),
-        remaining=remaining,
-        types=types,
-        type_names=type_names,
-        alert_threshold=threshold,
-        trust=trust,
-        failures=failures,
-        notes=notes,
-        reliability={h: _reliability(y[h], fitted[h].held_out) for h in horizons_s},
+        FailureParts(
+            names=names,
+            horizons_s=horizons_s,
+            base=base,
+            alert_horizon_s=alert_s,
+            boosters=tuple(fitted[h].boosters for h in horizons_s),
+            calibrators=tuple(fitted[h].calibrator for h in horizons_s),
+            remaining=remaining,
+            types=types,
+            type_names=type_names,
+            alert_threshold=threshold,
+            trust=trust,
+            failures=failures,
+            notes=notes,
+            reliability={h: _reliability(y[h], fitted[h].held_out) for h in horizons_s},
+        )
     )
     params = {**chosen.params, "balance": chosen.balance, "folds": FOLDS, "gap_s": FOLD_GAP_S}
     return bundle, FitReport(params=params, trials=tried, failures=failures, notes=notes)

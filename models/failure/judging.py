@@ -61,16 +61,16 @@ def judge(
     if not 0 < y[known].sum() < known.sum():
         return None
     probabilities = bundle.probabilities(x)
-    said = probabilities[:, bundle.horizons_s.index(horizon_s)]
-    alert = probabilities[:, bundle.horizons_s.index(bundle.alert_horizon_s)]
-    leads = leads_h(future, alert, bundle.alert_threshold)
+    said = probabilities[:, bundle.parts.horizons_s.index(horizon_s)]
+    alert = probabilities[:, bundle.parts.horizons_s.index(bundle.parts.alert_horizon_s)]
+    leads = leads_h(future, alert, bundle.parts.alert_threshold)
     if slow_types is not None:
         leads = leads.filter(pl.col("next_type").is_in(slow_types))
     lead = leads.get_column("lead_h").median()
     soon = failure_in <= horizon_s
     told = [risk.likely_type for risk in bundle.predict(future.filter(pl.Series(soon)))]
     truth = future.get_column("next_type").to_numpy()[soon]
-    near = failure_in <= bundle.horizons_s[-1]
+    near = failure_in <= bundle.parts.horizons_s[-1]
     return HeldOutFigures(
         moments=int(known.sum()),
         failures=failure_ids(future.filter(pl.Series(soon))).n_unique(),
@@ -109,7 +109,7 @@ def judged_forward(
         return {}
     bundle, _ = fit_failure(past, names, seed=seed, budget_per_week=budget_per_week, shared=shared)
     metrics: dict[str, float] = {}
-    for horizon_s in bundle.horizons_s:
+    for horizon_s in bundle.parts.horizons_s:
         judgement = judge(bundle, future, horizon_s=horizon_s)
         if judgement is None:
             continue
@@ -129,7 +129,7 @@ def features_of(names: tuple[str, ...], frame: pl.DataFrame) -> np.ndarray:
 
 
 def _range_coverage(bundle: FailureBundle, x: np.ndarray, hours: Floats) -> float:
-    if bundle.remaining is None or not len(hours):
+    if bundle.parts.remaining is None or not len(hours):
         return float("nan")
-    quantiles = bundle.remaining.quantiles(x)
+    quantiles = bundle.parts.remaining.quantiles(x)
     return coverage(hours, quantiles[:, 0], quantiles[:, 2])

@@ -5,21 +5,20 @@ fast models are fitted when asked, in milliseconds; Prophet's fitted state is ke
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
+from core.cache import NewestBySeries
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
-from models.breach.cascade import CascadeModel
-from models.breach.correction import BreachCorrection
 from models.forecast.catalog import CATALOG
-from models.forecast.choice.combination import combine
 from models.forecast.choice.members import member_forecasts
+from models.forecast.combination import combine
 from models.forecast.entry import Entry
-from models.forecast.fleet.global_trees import GlobalTrees
+from models.forecast.files import ForecastParts, from_files, to_files
 from models.forecast.history import on_grid
 from models.forecast.intervals.conformal import LEVELS, ErrorModel
 from models.forecast.intervals.widths import unrest
@@ -72,29 +71,22 @@ class Prediction:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class ForecasterBundle:
-    """All series of a tenant.
+    """The forecasters of all series of a tenant. Safe to use from several threads.
 
     Args:
-        entries: series_id -> what is known of it.
-        seed: of the simulated paths.
-        trees: the model that learned from all series, where some series uses it.
-        hindsight: how wrong what was said of past breaches proved.
-        cascades: which breaches follow others.
+        parts: what was fitted.
     """
 
-    entries: Mapping[int, Entry]
-    seed: int = 1
-    horizon_steps: int = 24
-    trees: GlobalTrees | None = None
-    hindsight: BreachCorrection = field(default_factory=BreachCorrection)
-    cascades: CascadeModel = field(default_factory=CascadeModel)
-    _cache: dict[int, FittedProphet] = field(default_factory=dict, repr=False, compare=False)
-    #: By series, the history last seen and what followed: within the hour it is asked again and again.
-    _told: dict[int, tuple[tuple[int, int], FloatArray]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    def __init__(self, parts: ForecastParts) -> None:
+        self.parts = parts
+        self._medians = NewestBySeries[FloatArray]()
+        self._prophets = NewestBySeries[FittedProphet]()
+
+    @property
+    def entries(self) -> Mapping[int, Entry]:
+        """series_id -> what is known of that series."""
+        return self.parts.entries
 
     def forecast(
         self,
@@ -125,7 +117,7 @@ class ForecasterBundle:
     ) -> Prediction:
         """The same from a history that `present` gave."""
         entry = self.entry(series_id)
-        yhat = self._median(series_id, entry, history, horizon_steps or self.horizon_steps)
+        yhat = self._median(series_id, entry, history, horizon_steps or self.parts.horizon_steps)
         errors = self._errors(entry, history)
         edges = {level: errors.interval(yhat, level, history.bounds) for level in levels}
         return Prediction(
@@ -142,7 +134,7 @@ class ForecasterBundle:
     def paths(self, prediction: Prediction, count: int = 500) -> FloatArray:
         """Simulated courses around a prediction, (count, h); the same for the same bundle and moment."""
         entry = self.entry(prediction.series_id)
-        seed = [self.seed, prediction.series_id % 2**32, int(prediction.made_at.timestamp())]
+        seed = [self.parts.seed, prediction.series_id % 2**32, int(prediction.made_at.timestamp())]
         rng = np.random.default_rng(seed)
         return prediction.errors.paths(prediction.yhat, count, entry.history.bounds, rng)
 
@@ -181,16 +173,15 @@ class ForecasterBundle:
         return entry.choice.errors.at(unrest(history.values, season), len(history) - len(entry.history))
 
     def _median(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
+        # Within the hour the same history is asked for again and again.
         asked = (horizon_steps, hash(history.values.tobytes()))
-        told = self._told.get(series_id)
-        if told is None or told[0] != asked:
-            # Kept in hand as well: another thread may ask for other steps of the same series meanwhile.
-            told = self._told[series_id] = asked, self._combined(series_id, entry, history, horizon_steps)
-        return told[1]
+        return self._medians.get(
+            series_id, asked, lambda: self._combined(series_id, entry, history, horizon_steps)
+        )
 
     def _combined(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
         names = entry.choice.weights
-        yhat = member_forecasts(history, names, horizon_steps, self.trees)
+        yhat = member_forecasts(history, names, horizon_steps, self.parts.trees)
         # At a moment before it was fitted the kept Prophet would know what came.
         may_know = entry.prophet is not None and len(history) >= len(entry.history)
         for name in names:
@@ -202,10 +193,11 @@ class ForecasterBundle:
 
     def _prophet(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
         """The kept Prophet, moved by how wrong it was in the hours since it was fitted."""
-        if series_id not in self._cache and entry.prophet is not None:
-            self._cache[series_id] = FittedProphet.from_json(entry.prophet)
+        fitted = entry.prophet
+        assert fitted is not None  # noqa: S101 - `_combined` asks only where there is one
+        prophet = self._prophets.get(series_id, None, lambda: FittedProphet.from_json(fitted))
         since = len(history) - len(entry.history)
-        path = self._cache[series_id].predict(since + horizon_steps)
+        path = prophet.predict(since + horizon_steps)
         if since:
             wrong = history.values[-since:] - path[:since]
             if np.isfinite(wrong).any():
@@ -227,14 +219,14 @@ class ForecasterBundle:
         return pl.concat(parts) if parts else pl.DataFrame(schema=dict(FORECASTS))
 
     def to_files(self) -> dict[str, bytes]:
-        """Named files that `from_files` makes the same bundle of."""
-        from models.forecast.files import to_files
+        """Named files without pickles, see `models.forecast.files`."""
+        return to_files(self.parts)
 
-        return to_files(self)
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> "ForecasterBundle":
+        """The bundle that `to_files` wrote; its forecasts are the same to the last bit.
 
-    @staticmethod
-    def from_files(files: Mapping[str, bytes]) -> "ForecasterBundle":
-        """The bundle that `to_files` was called on; forecasts are the same to the last bit."""
-        from models.forecast.files import from_files
-
-        return from_files(files)
+        Raises:
+            ModelUnavailableError: the files have another format.
+        """
+        return cls(from_files(files))

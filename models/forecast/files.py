@@ -7,15 +7,14 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 
+from core.bundles import require_format
 from core.domain import Role, Series, SeriesKind
-from models.breach.cascade import CascadeModel
-from models.breach.correction import BreachCorrection
-from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Choice
 from models.forecast.entry import Entry
 from models.forecast.fleet.global_trees import GlobalTrees
@@ -23,7 +22,6 @@ from models.forecast.history import bounds_of
 from models.forecast.intervals.conformal import ErrorModel, Memory
 from models.forecast.intervals.widths import Widths
 from models.forecast.protocols import FloatArray, History
-from models.lifecycle.bundles import require_format
 
 #: Raised whenever older files could no longer be read: 5 has the series in parts.
 FORMAT = 5
@@ -32,27 +30,41 @@ META, TREES = "bundle.json", "trees.ubj"
 PART = 500
 
 
-def to_files(bundle: ForecasterBundle) -> dict[str, bytes]:
-    """Named files that `from_files` makes the same bundle of."""
-    ids = sorted(bundle.entries)
-    parts = [ids[first : first + PART] for first in range(0, len(ids), PART)]
-    files = head_files(bundle, len(parts))
-    for number, part in enumerate(parts):
-        files |= part_files(number, [bundle.entries[key] for key in part])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastParts:
+    """Everything that the forecasters of a fleet consist of.
+
+    Attributes:
+        entries: series_id -> what is known of that series.
+        seed: of the simulated paths.
+        trees: the model that learned from all series; null where no series uses it.
+    """
+
+    entries: Mapping[int, Entry]
+    seed: int = 1
+    horizon_steps: int = 24
+    trees: GlobalTrees | None = None
+
+
+def to_files(parts: ForecastParts) -> dict[str, bytes]:
+    """Named files, from which `from_files` builds the same parts."""
+    ids = sorted(parts.entries)
+    groups = [ids[first : first + PART] for first in range(0, len(ids), PART)]
+    files = head_files(parts, len(groups))
+    for number, group in enumerate(groups):
+        files |= part_files(number, [parts.entries[key] for key in group])
     return files
 
 
-def head_files(bundle: ForecasterBundle, parts: int) -> dict[str, bytes]:
-    """All but the series, which are in so many parts: what the fleet has in common."""
+def head_files(common: ForecastParts, count: int) -> dict[str, bytes]:
+    """The files that all series share; the series themselves are in `count` further parts."""
     meta = {
         "format": FORMAT,
-        "seed": bundle.seed,
-        "horizon_steps": bundle.horizon_steps,
-        "hindsight": bundle.hindsight.to_json(),
-        "cascades": bundle.cascades.to_json(),
-        "parts": parts,
+        "seed": common.seed,
+        "horizon_steps": common.horizon_steps,
+        "parts": count,
     }
-    trees = {} if bundle.trees is None else {TREES: bundle.trees.to_bytes()}
+    trees = {} if common.trees is None else {TREES: common.trees.to_bytes()}
     return {META: json.dumps(meta, sort_keys=True).encode(), **trees}
 
 
@@ -68,24 +80,22 @@ def part_files(number: int, entries: Sequence[Entry]) -> dict[str, bytes]:
     return {records_name: json.dumps(records, sort_keys=True).encode(), arrays_name: buffer.getvalue()}
 
 
-def from_files(files: Mapping[str, bytes]) -> ForecasterBundle:
-    """The bundle that `to_files` was called on.
+def from_files(files: Mapping[str, bytes]) -> ForecastParts:
+    """The parts that `to_files` wrote.
 
     Raises:
-        ModelUnavailableError: the files are of another format.
+        ModelUnavailableError: the files have another format.
     """
     meta = json.loads(files[META])
     require_format("forecaster", meta, FORMAT)
     entries: dict[int, Entry] = {}
     for number in range(meta["parts"]):
         entries |= {one.series.series_id: one for one in read_part(number, files)}
-    return ForecasterBundle(
+    return ForecastParts(
         entries=entries,
         seed=meta["seed"],
         horizon_steps=meta["horizon_steps"],
         trees=GlobalTrees.from_bytes(files[TREES]) if TREES in files else None,
-        hindsight=BreachCorrection.from_json(meta["hindsight"]),
-        cascades=CascadeModel.from_json(meta["cascades"]),
     )
 
 

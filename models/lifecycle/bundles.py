@@ -1,48 +1,17 @@
-"""Kinds of model bundles, by name; a bundle goes to and from named files and answers frames."""
+"""Loads a bundle of any kind from its files."""
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Protocol, Self
 
-import polars as pl
+from core.bundles import Bundle
+from core.errors import InputError
 
-from core.errors import InputError, ModelUnavailableError
-
-#: kind -> where its class lives; imported on first use, for some need seconds.
+#: Kind -> where its class is. It is imported when it is first needed, because some imports take seconds.
 _CLASSES = {
     "detector": "models.detect.bundle:DetectorBundle",
-    "forecaster": "models.forecast.bundle:ForecasterBundle",
-    "failure": "models.failure:FailureBundle",
+    "forecaster": "models.breach.bundle:BreachBundle",
+    "failure": "models.failure.bundle:FailureBundle",
 }
-
-
-class Bundle(Protocol):
-    def to_files(self) -> dict[str, bytes]:
-        """All of the fitted state, as files that hold data and never code."""
-        ...
-
-    @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> Self:
-        """The inverse of `to_files`."""
-        ...
-
-    def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Answer a whole frame: what MLflow's own tools call."""
-        ...
-
-
-def require_format(kind: str, meta: Mapping[str, Any], needed: int) -> None:
-    """Refuse a bundle that another release wrote; bundles without a number are of format 1.
-
-    Raises:
-        ModelUnavailableError: it is of another format.
-    """
-    found = meta.get("format", 1)
-    if found != needed:
-        raise ModelUnavailableError(
-            f"the registered {kind} model is of format {found} and this release reads {needed}; "
-            "train and promote it again"
-        )
 
 
 def load_bundle(kind: str, files: Mapping[str, bytes]) -> Bundle:

@@ -15,11 +15,11 @@ import polars as pl
 
 from core.errors import InputError, InsufficientDataError
 from models.forecast.catalog import CATALOG
-from models.forecast.choice.combination import combine
+from models.forecast.choice.common_trees import CommonTrees, learn_fleet
 from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, select
 from models.forecast.choice.shares import with_candidates
-from models.forecast.fleet.common_trees import CommonTrees, learn_fleet
+from models.forecast.combination import combine
 from models.forecast.intervals.conformal import LEVELS
 from models.forecast.prepared import make_ready
 from models.forecast.protocols import FloatArray, History

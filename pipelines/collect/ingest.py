@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from core.domain import Series
-from core.ports import Batch, MetricSource
+from core.ports import Batch, MetricSource, Store
 from pipelines.collect.validation import rejected_rows, validate_samples
 from pipelines.common.progress import Progress, silent
+from pipelines.common.tenant_platform import Platform
 from pipelines.stores.intake import REJECTED
-from pipelines.stores.store import Store
-from pipelines.wiring import Platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

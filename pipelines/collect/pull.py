@@ -2,8 +2,8 @@
 
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.common.progress import Progress, silent
+from pipelines.common.tenant_platform import Platform
 from pipelines.sources.prometheus import configured_prometheus
-from pipelines.wiring import Platform
 
 
 def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None:

@@ -1,15 +1,12 @@
 """The present that a step works for."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from core.errors import InsufficientDataError
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
+from pipelines.common.tenant_platform import Platform
 
 
-def present(platform: "Platform", at: datetime | None = None) -> datetime:
+def present(platform: Platform, at: datetime | None = None) -> datetime:
     """`at` if given, else now, or the end of the data where that is earlier.
 
     Raises:

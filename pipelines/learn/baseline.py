@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -13,11 +12,9 @@ from models.baseline.seasons import NONE, SEASONALITY, WEEKLY
 from models.series.clock import clocks
 from models.series.grid import DAY_S, MONDAY_OFFSET_S, WEEK_S, IntArray, as_utc, exclusion_mask, grids
 from pipelines.common.progress import Progress, silent
+from pipelines.common.tenant_platform import Platform
 from pipelines.learn.learning_window import read_window
 from pipelines.stores.baselines import BASELINE_ROWS
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
 
 #: With less history the note says how wide the band had to be.
 SHORT_DAYS = 14
@@ -44,7 +41,7 @@ class BaselineReport:
 
 
 def build_baselines(
-    platform: "Platform", *, at: datetime | None = None, progress: Progress = silent
+    platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> BaselineReport:
     """Learn the baselines of all series and publish them together, or not at all.
 

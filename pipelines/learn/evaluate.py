@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from models.lifecycle.event_matching import EventScore, match_events
 from pipelines.common.progress import Progress, silent
-from pipelines.wiring import Platform
+from pipelines.common.tenant_platform import Platform
 
 #: More signals than this in the window is an alert storm, and its own finding.
 MOST_SIGNALS = 100_000

@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -21,9 +20,7 @@ from features.slots import slot_of
 from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import Edges, service_graph
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
+from pipelines.common.tenant_platform import Platform
 
 #: History is kept at this cadence: neighbouring moments of a slow precursor teach little more than one of them.
 EVERY_S = RASTER_S
@@ -53,7 +50,7 @@ class FeatureReport:
 
 
 def build_features(
-    platform: "Platform",
+    platform: Platform,
     *,
     at: datetime | None = None,
     start: datetime | None = None,
@@ -87,7 +84,7 @@ def build_features(
     return FeatureReport(start=begin, end=now, services=len(services), rows=rows)
 
 
-def materialize(platform: "Platform", *, at: datetime | None = None, progress: Progress = silent) -> int:
+def materialize(platform: Platform, *, at: datetime | None = None, progress: Progress = silent) -> int:
     """Bring the newest features online; returns for how many services."""
     progress("online features", 0, 1)
     _, now = _span(platform, None, at)
@@ -96,7 +93,7 @@ def materialize(platform: "Platform", *, at: datetime | None = None, progress: P
     return services
 
 
-def newest_moment(platform: "Platform", at: datetime | None = None) -> datetime:
+def newest_moment(platform: Platform, at: datetime | None = None) -> datetime:
     """The last step of the grid for which there can be features.
 
     Raises:
@@ -105,7 +102,7 @@ def newest_moment(platform: "Platform", at: datetime | None = None) -> datetime:
     return _span(platform, None, at)[1]
 
 
-def _span(platform: "Platform", start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
+def _span(platform: Platform, start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
     """The span on the grid: (first, last step)."""
     span = platform.store.samples.span()
     if span is None:
@@ -128,7 +125,7 @@ class Part:
 
 
 def _parts(
-    platform: "Platform", series: Sequence[Series], services: Sequence[str], begin: datetime, now: datetime
+    platform: Platform, series: Sequence[Series], services: Sequence[str], begin: datetime, now: datetime
 ) -> Iterator[Part]:
     """The services in parts; samples are read for many at once, what they depend on with them."""
     graph = _callees(service_graph(platform.settings.service_graph, series))

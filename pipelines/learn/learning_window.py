@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -10,9 +9,7 @@ from core.domain import Event, EventKind, Series, Signal, SignalKind
 from core.errors import InsufficientDataError
 from core.frames import EXCLUSIONS
 from models.series.maintenance import MAINTENANCE_LASTS
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
+from pipelines.common.tenant_platform import Platform
 
 WINDOW = timedelta(days=30)
 #: What leads up to an incident is not normal either, and its echo lasts a while after the end.
@@ -37,7 +34,7 @@ class LearningWindow:
     events: tuple[Event, ...]
 
 
-def read_window(platform: "Platform", *, at: datetime | None = None) -> LearningWindow:
+def read_window(platform: Platform, *, at: datetime | None = None) -> LearningWindow:
     """The 30 days before `at`; by default before now, or before the end of the data where it is older.
 
     Raises:
@@ -58,14 +55,14 @@ def read_window(platform: "Platform", *, at: datetime | None = None) -> Learning
     )
 
 
-def holidays_to_come(platform: "Platform", end: datetime) -> list[Event]:
+def holidays_to_come(platform: Platform, end: datetime) -> list[Event]:
     """What the calendar says of the time after `end`: known long before, and needed to expect a holiday."""
     coming = platform.store.events.between(end, end + CALENDAR_AHEAD)
     return [event for event in coming if event.kind is EventKind.HOLIDAY and event.at >= end]
 
 
 def read_exclusions(
-    platform: "Platform", start: datetime, end: datetime, *, known_at: datetime | None = None
+    platform: Platform, start: datetime, end: datetime, *, known_at: datetime | None = None
 ) -> pl.DataFrame:
     """Maintenance, incidents and confirmed anomalies that touch the span, as `core.frames.EXCLUSIONS`.
 
@@ -92,7 +89,7 @@ def read_exclusions(
     return pl.DataFrame(rows, schema=dict(EXCLUSIONS), orient="row")
 
 
-def _confirmed(platform: "Platform", start: datetime, known_at: datetime) -> list[Signal]:
+def _confirmed(platform: Platform, start: datetime, known_at: datetime) -> list[Signal]:
     """Anomalies since `start` that a person called true; the last word on each counts."""
     said = {
         one.subject_id: one.value.is_positive for one in platform.store.feedback.list() if one.at <= known_at

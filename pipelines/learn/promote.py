@@ -7,7 +7,7 @@ from core.domain import ModelRef
 from core.errors import NotFoundError
 from models.lifecycle.promotion import Criterion, PromotionDecision, decide
 from pipelines.common.progress import Progress, silent
-from pipelines.wiring import Platform
+from pipelines.common.tenant_platform import Platform
 
 #: What decides for each kind; every training run measures it on data that it did not learn from.
 CRITERIA = {

@@ -1,21 +1,18 @@
 """Train the detectors of the whole fleet and register them as one version."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from core.ports import Training
 from core.settings import Settings
+from core.training import Training
 from models.detect.budget import OTHERS
 from models.detect.bundle import DetectorBundle
 from pipelines.common.progress import Progress, silent
+from pipelines.common.tenant_platform import Platform
 from pipelines.learn.learning_window import LearningWindow, read_window
 from pipelines.learn.report import TrainReport
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
 
 KIND = "detector"
 #: The calibration is checked on the last days, by a bundle that has not seen them.
@@ -24,7 +21,7 @@ CHECKED_P = 0.01
 
 
 def train_detectors(
-    platform: "Platform", *, at: datetime | None = None, progress: Progress = silent
+    platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> TrainReport:
     """Learn from the 30 days before `at` and register the bundle as challenger.
 

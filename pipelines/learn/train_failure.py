@@ -1,25 +1,22 @@
 """Train failure prediction on what Feast knew at each past moment, and register it."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from core.domain import DEFAULT_STEP_S, service_id
 from core.errors import InsufficientDataError
-from core.ports import Attempt, Training
+from core.training import Attempt, Training
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
 from features.leakage import check_training_set
 from models.failure import fit_failure, incident_frame, label
 from models.failure.balance import Trial
 from models.failure.judging import judged_forward
 from pipelines.common.progress import Progress, silent
+from pipelines.common.tenant_platform import Platform
 from pipelines.learn.features import EVERY_S, HISTORY, newest_moment
 from pipelines.learn.report import TrainReport
 from pipelines.plots.failure import failure_plots
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
 
 KIND = "failure"
 #: One moment an hour of each service is learned from.
@@ -27,7 +24,7 @@ CADENCE_S = 2 * EVERY_S
 
 
 def train_failure(
-    platform: "Platform", *, at: datetime | None = None, progress: Progress = silent
+    platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> TrainReport:
     """Learn from the features and incidents of the 60 days before `at` and register the bundle as challenger.
 
@@ -80,7 +77,7 @@ def _attempt(place: int, trial: Trial) -> Attempt:
     )
 
 
-def training_set(platform: "Platform", now: datetime) -> pl.DataFrame:
+def training_set(platform: Platform, now: datetime) -> pl.DataFrame:
     """Past moments with their features as they were known then, and what came after them, as known at `now`.
 
     Raises:

@@ -5,22 +5,21 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.domain import EventKind, Role, Series
 from core.errors import InsufficientDataError
-from core.ports import Training
+from core.training import Training
 from models.breach.backtest import PastBreaches, PastForecast, backtest_breaches
+from models.breach.bundle import breach_files
 from models.breach.correction import learn_correction
 from models.breach.learn_cascades import learn_cascades
-from models.forecast.bundle import ForecasterBundle
+from models.forecast.choice.common_trees import CommonTrees, learn_fleet, learned_from
 from models.forecast.choice.selection import Choice, Plan, select
 from models.forecast.choice.shares import Candidate, with_candidates
 from models.forecast.entry import Entry
-from models.forecast.files import head_files
-from models.forecast.fleet.common_trees import CommonTrees, learn_fleet, learned_from
+from models.forecast.files import ForecastParts, head_files
 from models.forecast.fleet.global_trees import GlobalTrees
 from models.forecast.history import histories
 from models.forecast.intervals.conformal import LEVELS
@@ -31,13 +30,11 @@ from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
+from pipelines.common.tenant_platform import Platform
 from pipelines.learn.bundle_on_disk import BundleOnDisk
 from pipelines.learn.learning_window import holidays_to_come, read_exclusions
 from pipelines.learn.past_breaches import PastOfFleet
 from pipelines.learn.report import TrainReport
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
 
 HOUR_S = 3_600
 #: Six weeks show a weekly season often enough, and a change of habits is forgotten after them.
@@ -87,7 +84,7 @@ def wanted(series: Series) -> bool:
 
 
 def train_forecasters(
-    platform: "Platform", *, at: datetime | None = None, progress: Progress = silent
+    platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> TrainReport:
     """Fit, weigh and register the forecasters of all series worth forecasting.
 
@@ -106,20 +103,21 @@ def train_forecasters(
         trees = _with_candidates(night, chosen, entries)
         metrics = summary(entry.choice for entry in entries.entries())
         foreseen = {look.episode for look in night.looks if look.came_s is not None}
-        common = ForecasterBundle(
-            {},
+        common = ForecastParts(
+            entries={},
             seed=platform.settings.seed,
             trees=trees if trees is not None and f"share_{trees.name}" in metrics else None,
-            hindsight=learn_correction(night.looks),
-            cascades=learn_cascades(
-                past.breaches,
-                series.values(),
-                service_graph(platform.settings.service_graph, platform.store.series.find()),
-                span_s=(now - start).total_seconds(),
-                heights=past.heights,
-            ),
         )
-        entries.keep(head_files(common, entries.parts))
+        cascades = learn_cascades(
+            past.breaches,
+            series.values(),
+            service_graph(platform.settings.service_graph, platform.store.series.find()),
+            span_s=(now - start).total_seconds(),
+            heights=past.heights,
+        )
+        entries.keep(
+            head_files(common, entries.parts) | breach_files(learn_correction(night.looks), cascades)
+        )
         training = Training(
             window_start=start,
             window_end=now,
@@ -174,7 +172,7 @@ class FleetTraining:
 class ChunkPool:
     """Where the chunks of one run are worked on."""
 
-    def __init__(self, platform: "Platform", series: int) -> None:
+    def __init__(self, platform: Platform, series: int) -> None:
         # Who asks for a cluster by name gets one, however small the fleet.
         worth = platform.settings.compute != "processes" or series >= WORTH_PROCESSES
         self.workers = platform.settings.workers if worth else 1
@@ -187,7 +185,7 @@ class ChunkPool:
 
 
 def _jobs(
-    platform: "Platform",
+    platform: Platform,
     series: Mapping[int, Series],
     start: datetime,
     end: datetime,
@@ -310,7 +308,7 @@ def summary(choices: Iterable[Choice]) -> dict[str, float]:
 
 
 def _calendar(
-    platform: "Platform", start: datetime, end: datetime
+    platform: Platform, start: datetime, end: datetime
 ) -> tuple[dict[str, list[tuple[datetime, datetime]]], dict[str, list[datetime]], dict[str, list[date]]]:
     """Spans that nothing is learned from, deploys, and holidays, those to come too; all by service."""
     exclusions: dict[str, list[tuple[datetime, datetime]]] = {}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pipelines.common.progress import Progress, silent
-from pipelines.wiring import Platform
+from pipelines.common.tenant_platform import Platform
 
 
 def apply_retention(platform: Platform, progress: Progress = silent) -> Mapping[str, int]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.formatting import format_duration
+from pipelines.common.tenant_platform import Platform
 from pipelines.learn.promote import CRITERIA
-from pipelines.wiring import Platform
 
 #: Three missed samples of the coarsest usual step (5 min) are a gap and not jitter.
 STALE_AFTER = timedelta(minutes=15)

@@ -27,7 +27,7 @@ def failure_plots(bundle: FailureBundle, frame: pl.DataFrame, *, seed: int = 0) 
     Args:
         frame: moments with the bundle's features; some of them are drawn, and the riskiest one told in full.
     """
-    if not bundle.boosters or frame.is_empty():
+    if not bundle.parts.boosters or frame.is_empty():
         return {}
     x, values = explained(bundle, frame, seed=seed)
     strongest = int(np.abs(values[:, :-1]).mean(axis=0).argmax())
@@ -53,7 +53,7 @@ def plot_reliability(bundle: FailureBundle) -> "Figure":
     figure = figure_of((6, 5))
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":", label="as said")
-    for horizon_s, rows in sorted(bundle.reliability.items()):
+    for horizon_s, rows in sorted(bundle.parts.reliability.items()):
         said, happened, count = np.array(rows).T
         axes.plot(said, happened, linewidth=1, label=f"within {horizon_s // 3600} h")
         axes.scatter(said, happened, s=4 + 60 * np.sqrt(count / count.max()))
@@ -106,7 +106,7 @@ def plot_waterfall(bundle: FailureBundle, x: np.ndarray, values: Floats) -> "Fig
         axes.barh(place, one.contribution, left=end - one.contribution, color=colour)
     axes.set_yticks(range(len(steps)), [one.text for one in steps], fontsize=8)
     axes.axvline(float(ends[-1]), color="grey", linewidth=0.8, linestyle=":")
-    axes.set_xlabel(f"log-odds of a failure within {bundle.alert_horizon_s // 3600} h: {ends[-1]:+.2f}")
+    axes.set_xlabel(f"log-odds of a failure within {bundle.parts.alert_horizon_s // 3600} h: {ends[-1]:+.2f}")
     return figure
 
 
@@ -139,7 +139,7 @@ def _partner(x: np.ndarray, values: Floats, column: int) -> int:
 
 
 def _adds(bundle: FailureBundle) -> str:
-    return f"adds to the log-odds of a failure within {bundle.alert_horizon_s // 3600} h"
+    return f"adds to the log-odds of a failure within {bundle.parts.alert_horizon_s // 3600} h"
 
 
 def _png(figure: "Figure") -> bytes:

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 from core.domain import Signal, SignalKind
 from core.errors import InputError
+from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
+from pipelines.common.tenant_platform import Platform
 from pipelines.plots.breach_and_capacity import plot_breach, save
-from pipelines.watch.forecast import load_forecasters, look, read_recent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pipelines.wiring import Platform
 
-
-def plot_signal(platform: "Platform", signal: Signal, *, at: datetime | None = None) -> "Figure":
+def plot_signal(platform: Platform, signal: Signal, *, at: datetime | None = None) -> "Figure":
     """History, band, fan, limit and the range of one breach signal.
 
     Args:
@@ -32,18 +31,20 @@ def plot_signal(platform: "Platform", signal: Signal, *, at: datetime | None = N
     if signal.kind is not SignalKind.BREACH or signal.series_id is None:
         raise InputError(f"only a breach has a plot; signal {signal.signal_id} is of kind {signal.kind}")
     _, bundle = load_forecasters(platform)
-    entry = bundle.entry(signal.series_id)
+    entry = bundle.forecasters.entry(signal.series_id)
     now = at or (present(platform) if signal.ended_at is None else signal.started_at)
     recent = read_recent(platform, bundle, [signal.series_id], now)
-    prediction, outlook = look(bundle, entry.series, recent, now)
+    prediction, outlook = bundle.outlook(signal.series_id, recent, now)
     if outlook is None:
         raise InputError(f"{entry.series.name} has no threshold any more")
     when = (signal.breach or outlook.breach).when
-    return plot_breach(entry.series, bundle.present(entry, recent, now), prediction, outlook, when)
+    return plot_breach(
+        entry.series, bundle.forecasters.present(entry, recent, now), prediction, outlook, when
+    )
 
 
 def save_plots(
-    platform: "Platform",
+    platform: Platform,
     signals: Sequence[Signal],
     folder: Path,
     *,

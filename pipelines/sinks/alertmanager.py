@@ -12,8 +12,8 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from core.clock import Clock
 from core.domain import Severity, Signal, SignalKind
-from core.ports import Clock
 from models.words.one_line import describe
 from models.words.page import reasons
 from pipelines.sinks.alerts import Links

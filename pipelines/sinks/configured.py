@@ -1,6 +1,7 @@
 """The sinks that the settings name. The signals table needs none: what is scored is written there."""
 
-from core.ports import Clock, SignalSink, SystemClock
+from core.clock import Clock, SystemClock
+from core.ports import SignalSink
 from core.settings import Settings
 from pipelines.sinks.alertmanager import AlertmanagerSink
 from pipelines.sinks.alerts import Links

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
+from core.clock import Clock
 from core.domain import Severity, Signal
-from core.ports import Clock
 from models.words.one_line import describe
 from models.words.page import reasons
 from pipelines.sinks.alerts import Links

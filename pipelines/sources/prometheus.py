@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from core.clock import Clock
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
-from core.ports import Batch, Clock, MetricSource
+from core.ports import Batch, MetricSource
 from core.settings import Settings
 from pipelines.sources.metric_words import guess_metric
 from pipelines.sources.prometheus_api import PrometheusApi, TooManySamplesError

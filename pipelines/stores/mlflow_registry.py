@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.domain import ModelRef
 from core.errors import ModelUnavailableError, UnavailableError
-from core.ports import Attempt, Training
 from core.settings import Settings
+from core.training import Attempt, Training
 from pipelines.stores.code_version import code_version
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """The values: written as one binary COPY, read back as arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -10,6 +9,7 @@ import psycopg
 
 from core.errors import InputError, UnknownSeriesError
 from core.frames import SAMPLES, require_frame
+from core.ports import WriteResult
 from pipelines.stores.binary import (
     COPY_HEADER,
     COPY_TRAILER,
@@ -25,20 +25,6 @@ from pipelines.stores.session import Connection, Session, utc
 COPY_CHUNK_ROWS = 16_384
 
 _CONFLICTS = {**SAMPLES, "stored": pl.Float64}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteResult:
-    """What became of the rows of one write.
-
-    Attributes:
-        duplicates: rows that were there already, with the same value.
-        conflicts: rows whose time has another value already, which stays: series_id, ts, value, stored.
-    """
-
-    inserted: int
-    duplicates: int
-    conflicts: pl.DataFrame
 
 
 class Samples:

@@ -1,18 +1,15 @@
 """The capacity view: every resource with a threshold, by when it runs out."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from core.domain import CAPACITY_DAYS, Role
 from core.errors import InsufficientDataError
 from models.breach.capacity import Capacity, by_urgency, plan_capacity
+from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.parallel import chunked
 from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
-from pipelines.watch.forecast import load_forecasters, look, read_recent
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
+from pipelines.common.tenant_platform import Platform
 
 CHUNK = 200
 #: What can run out; errors and latency cross thresholds too, but do not fill up.
@@ -20,7 +17,7 @@ _FILLS = (Role.CAPACITY, Role.SATURATION)
 
 
 def capacity(
-    platform: "Platform",
+    platform: Platform,
     *,
     at: datetime | None = None,
     horizon_days: int = CAPACITY_DAYS,
@@ -32,23 +29,24 @@ def capacity(
         ModelUnavailableError: no forecasters were trained yet.
     """
     _, bundle = load_forecasters(platform)
+    forecasters = bundle.forecasters
     now = present(platform, at)
-    ids = [key for key, entry in sorted(bundle.entries.items()) if entry.series.role in _FILLS]
+    ids = [key for key, entry in sorted(forecasters.entries.items()) if entry.series.role in _FILLS]
     found: list[Capacity] = []
     for number, part in enumerate(chunked(ids, CHUNK), start=1):
         recent = read_recent(platform, bundle, part, now)
         for key in part:
-            entry = bundle.entries[key]
+            entry = forecasters.entries[key]
             try:
-                history = bundle.present(entry, recent, now)
-                _, outlook = look(bundle, entry.series, recent, now)
+                history = forecasters.present(entry, recent, now)
+                _, outlook = bundle.outlook(key, recent, now)
             except InsufficientDataError:
                 continue
             one = plan_capacity(
                 entry.series,
                 history,
                 at=now,
-                seed=bundle.seed,
+                seed=forecasters.parts.seed,
                 horizon_days=horizon_days,
                 outlook=outlook,
             )

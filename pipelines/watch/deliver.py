@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from core.domain import Severity, Signal
 from core.errors import UnavailableError
@@ -20,11 +19,9 @@ from core.ports import SignalSink
 from models.causes.incidents import DetectedIncident, correlate, fold
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import Edges, service_graph
+from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alerts import AlertSink
 from pipelines.sinks.posting import RejectedError
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
 
 #: Waits double from the first to the longest: a receiver is neither hammered nor forgotten.
 FIRST_RETRY_S = 30
@@ -72,9 +69,7 @@ class DeliveryReport:
         return {name: report.failed for name, report in self.sinks.items()}
 
 
-def deliver(
-    platform: "Platform", *, edges: Edges | None = None, progress: Progress = silent
-) -> DeliveryReport:
+def deliver(platform: Platform, *, edges: Edges | None = None, progress: Progress = silent) -> DeliveryReport:
     """Enqueue what is new at every sink, and deliver what is due.
 
     A receiver that fails is in the report, and holds up none of the others.
@@ -112,7 +107,7 @@ def ended_lane(sink_name: str) -> str:
 class _Outbox:
     """What one sink has still to get."""
 
-    def __init__(self, platform: "Platform", sink: SignalSink, graph: Edges) -> None:
+    def __init__(self, platform: Platform, sink: SignalSink, graph: Edges) -> None:
         self._store = platform.store
         self._sink = sink
         self._graph = graph

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -12,10 +11,8 @@ from models.detect.bundle import DetectorBundle
 from models.signals.anomaly import anomaly_signals
 from models.signals.missing import ended_silences, missing_signals
 from pipelines.common.progress import Progress, silent
+from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import KIND
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
 
 #: Read before the window so that levels and averages stand where they should, and episodes keep their start.
 CONTEXT = timedelta(hours=24)
@@ -50,7 +47,7 @@ class ScoreReport:
 
 
 def score(
-    platform: "Platform",
+    platform: Platform,
     *,
     start: datetime | None = None,
     end: datetime | None = None,
@@ -106,7 +103,7 @@ def score(
     )
 
 
-def _last_end(platform: "Platform") -> datetime | None:
+def _last_end(platform: Platform) -> datetime | None:
     kept = platform.store.cursors.get(CURSOR)
     return None if kept is None else datetime.fromisoformat(kept)
 

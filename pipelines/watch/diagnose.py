@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from core.diagnosis import (
     CauseKind,
@@ -22,9 +21,7 @@ from models.causes.score import require_transition
 from models.causes.score import score_hypotheses as score
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import Edges, service_graph
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
+from pipelines.common.tenant_platform import Platform
 
 #: How far back open signals, and the records on them, are looked for.
 LOOKBACK = timedelta(days=30)
@@ -54,7 +51,7 @@ class DiagnosisReport:
 
 
 def score_hypotheses(
-    platform: "Platform",
+    platform: Platform,
     *,
     at: datetime | None = None,
     since: datetime | None = None,
@@ -82,7 +79,7 @@ def score_hypotheses(
 
 
 def move_incident(
-    platform: "Platform", incident_id: str, after: IncidentState, *, by: str, reason: str = ""
+    platform: Platform, incident_id: str, after: IncidentState, *, by: str, reason: str = ""
 ) -> Transition:
     """Log the next step of an incident.
 
@@ -99,7 +96,7 @@ def move_incident(
 class _KnownAt:
     """All that was known at one moment."""
 
-    def __init__(self, platform: "Platform", at: datetime, since: datetime, edges: Edges | None) -> None:
+    def __init__(self, platform: Platform, at: datetime, since: datetime, edges: Edges | None) -> None:
         store = platform.store
         series = store.series.find()
         self._tenant = platform.tenant
@@ -157,7 +154,7 @@ class _KnownAt:
         return signal.ended_at is None or signal.ended_at > self._at
 
 
-def _keep(platform: "Platform", record: DiagnosisRecord, last: DiagnosisRecord | None) -> bool:
+def _keep(platform: Platform, record: DiagnosisRecord, last: DiagnosisRecord | None) -> bool:
     """Keep a record that says something new, and log the steps that follow from it."""
     if last is not None and (last.diagnosis, last.signal_ids) == (record.diagnosis, record.signal_ids):
         return False
@@ -187,7 +184,7 @@ def _keep(platform: "Platform", record: DiagnosisRecord, last: DiagnosisRecord |
 
 
 def _step(
-    platform: "Platform",
+    platform: Platform,
     incident_id: str,
     before: IncidentState | None,
     after: IncidentState,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -22,11 +21,9 @@ from features.catalog import FEATURE_NAMES
 from models.failure import FailureBundle
 from models.failure.alarms import RELEASE_SHARE
 from pipelines.common.progress import Progress, silent
+from pipelines.common.tenant_platform import Platform
 from pipelines.learn.features import build_features, materialize, newest_moment
 from pipelines.learn.train_failure import KIND
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
 
 #: A signal is critical from this probability on, if the failure is near.
 CRITICAL_FROM = 0.8
@@ -54,7 +51,7 @@ class PredictReport:
 
 
 def predict_failure(
-    platform: "Platform", *, at: datetime | None = None, progress: Progress = silent
+    platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> PredictReport:
     """Ask the champion about every service now; store, update and take back signals. The same moment twice is one.
 
@@ -96,7 +93,7 @@ def predict_failure(
     )
 
 
-def _online(platform: "Platform", services: Sequence[str], now: datetime, progress: Progress) -> pl.DataFrame:
+def _online(platform: Platform, services: Sequence[str], now: datetime, progress: Progress) -> pl.DataFrame:
     """The features of this moment from the online store, built and brought there first where they lack."""
     ids = [service_id(platform.tenant, service) for service in services]
     features = platform.features.online(ids, FEATURE_NAMES)
@@ -118,8 +115,8 @@ def _decide(
     events: Sequence[Event],
 ) -> Signal | None:
     """The signal of one service: raised over the threshold, kept while it stays near, taken back when it falls."""
-    probability = risk.probability_by_horizon_s[bundle.alert_horizon_s]
-    if before is None and probability < bundle.alert_threshold:
+    probability = risk.probability_by_horizon_s[bundle.parts.alert_horizon_s]
+    if before is None and probability < bundle.parts.alert_threshold:
         return None
     started_at = now if before is None else before.started_at
     nearby = tuple(
@@ -133,7 +130,7 @@ def _decide(
         kind=SignalKind.FAILURE_RISK,
         service=service,
         started_at=started_at,
-        summary=summary(service, risk, bundle.alert_horizon_s, now),
+        summary=summary(service, risk, bundle.parts.alert_horizon_s, now),
         severity=Severity.CRITICAL if probability >= CRITICAL_FROM else Severity.WARNING,
         score=probability,
         risk=risk,
@@ -141,7 +138,7 @@ def _decide(
         nearby_events=before.nearby_events if before is not None else nearby,
         model=model,
     )
-    if before is not None and probability < RELEASE_SHARE * bundle.alert_threshold:
+    if before is not None and probability < RELEASE_SHARE * bundle.parts.alert_threshold:
         return replace(
             before,
             ended_at=now,

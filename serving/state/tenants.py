@@ -8,18 +8,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
+from pipelines.common.tenant_platform import Platform
 from pipelines.sources.prometheus import SERVICE_LABELS
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.sources.sidecars import Sidecars, read_sidecars
 from serving.contract.requests import Point, SeriesRef
 from serving.state.loaded_models import LoadedModels
-
-if TYPE_CHECKING:
-    from pipelines.wiring import Platform
 
 #: How many tenants are held at once; the one not asked for the longest makes place.
 MAX_TENANTS = 64
@@ -40,7 +37,7 @@ class TenantContext:
         sidecars: what the operator says of the series; it speaks of the default tenant alone.
     """
 
-    def __init__(self, platform: "Platform", shelf: LoadedModels) -> None:
+    def __init__(self, platform: Platform, shelf: LoadedModels) -> None:
         self.platform = platform
         self.models = shelf
         settings = platform.settings

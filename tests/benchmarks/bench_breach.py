@@ -15,6 +15,7 @@ from breach_tally import SOON_H, Tally, rows_of
 
 from core.domain import Band, Breach, ModelRef, Role, Series, Severity, Signal
 from models.breach.backtest import SAME_S, PastForecast, backtest_breaches, find_breaches
+from models.breach.bundle import BreachBundle
 from models.breach.correction import learn_correction
 from models.breach.growth_and_paths import Growth
 from models.breach.learn_cascades import learn_cascades
@@ -22,6 +23,7 @@ from models.breach.outlook import HORIZONS_S, BreachPattern
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
+from models.forecast.files import ForecastParts
 from models.forecast.history import histories
 from models.forecast.protocols import FloatArray
 from models.series.maintenance import is_planned
@@ -37,7 +39,6 @@ from pipelines.bench.fleet import SLOW
 from pipelines.common.service_graph import Edges, service_graph
 from pipelines.learn.past_breaches import PastOfFleet
 from pipelines.sources.simulated import SimulatedFleet
-from pipelines.watch.forecast import look
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 SERVICES, DAYS, JUDGED_DAYS = 10, 45, 10
@@ -103,7 +104,7 @@ def judge_fleet(seed: int, tallies: dict[str, Tally], every: timedelta) -> None:
     edges = service_graph(None, fleet.series)
     samples = fleet.samples.filter(pl.col("series_id").is_in(list(series))).sort("series_id", "ts")
     bundle = _train(fleet, series, edges, samples.filter(pl.col("ts") < start), start, seed)
-    walked = {key: _walked(entry, samples, fleet, start) for key, entry in bundle.entries.items()}
+    walked = {key: _walked(entry, samples, fleet, start) for key, entry in bundle.forecasters.entries.items()}
     alerts: dict[int, Signal] = {}
     last = start + timedelta(hours=JUDGED_DAYS * 24 - LOOK_H)
     for number in range((last - start) // every):
@@ -166,7 +167,7 @@ def _train(
     samples: pl.DataFrame,
     start: datetime,
     seed: int,
-) -> ForecasterBundle:
+) -> BreachBundle:
     """As `pipelines.learn.train_forecasters` does it, without a database."""
     spans: dict[str, list[tuple[datetime, datetime]]] = {}
     for incident in fleet.truth.incidents:
@@ -187,10 +188,9 @@ def _train(
         if found is not None:
             looks += backtest_breaches(entry.series, entry.history, entry.choice, found, seed=seed)
     span_s = 86_400.0 * (DAYS - JUDGED_DAYS)
-    return ForecasterBundle(
-        entries,
-        seed=seed,
-        hindsight=learn_correction(looks),
+    return BreachBundle(
+        ForecasterBundle(ForecastParts(entries=entries, seed=seed)),
+        correction=learn_correction(looks),
         cascades=learn_cascades(
             past_of.breaches, series.values(), edges, span_s=span_s, heights=past_of.heights
         ),
@@ -233,7 +233,7 @@ def _walked(entry: Entry, samples: pl.DataFrame, fleet: SimulatedFleet, start: d
     )
 
 
-def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool) -> SeriesOutlook:
+def _see(bundle: BreachBundle, one: Walked, now: datetime, *, is_open: bool) -> SeriesOutlook:
     """As `pipelines.watch.forecast` sees it: what cannot reach its threshold by itself is not looked at."""
     known, series = one.known(now), one.entry.series
     growth = max((known[-1] - known[-1 - 12 * hours]) / hours for hours in (1, 2, 3, 6))
@@ -256,7 +256,7 @@ def _see(bundle: ForecasterBundle, one: Walked, now: datetime, *, is_open: bool)
             level=float(known[-1]),
             band=Band(expected=0.0, lower=0.0, upper=0.0),
         )
-    prediction, outlook = look(bundle, series, one.samples.head(one.count(now)), now)
+    prediction, outlook = bundle.outlook(series.series_id, one.samples.head(one.count(now)), now)
     assert outlook is not None
     return SeriesOutlook.of(series, outlook, prediction)
 

@@ -99,7 +99,7 @@ def speed() -> list[Row]:
     started = time.process_time()
     bundle.predict_rows(x, times)
     many = time.process_time() - started
-    boosters = bundle.boosters[bundle.horizons_s.index(bundle.alert_horizon_s)]
+    boosters = bundle.parts.boosters[bundle.parts.horizons_s.index(bundle.parts.alert_horizon_s)]
 
     def by_xgboost(data: xgb.DMatrix) -> list[np.ndarray]:
         return [booster.predict(data, pred_contribs=True) for booster in boosters]

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from models.forecast.choice.combination import combine
+from models.forecast.choice.common_trees import TRIED_AT, CommonTrees
 from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, select
 from models.forecast.choice.shares import SHARES, Candidate, with_candidates
-from models.forecast.fleet.common_trees import TRIED_AT, CommonTrees
+from models.forecast.combination import combine
 from models.forecast.fleet.global_trees import GlobalTrees, examples, learn
 from models.forecast.intervals.conformal import LEVELS
 from models.forecast.libraries.prophet import quiet

@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from core.clock import FixedClock
 from core.domain import ModelRef, Role, Series
 from core.frames import SAMPLES
-from core.ports import FixedClock, Training
 from core.settings import Settings
+from core.training import Training
 from pipelines.learn.train_forecasters import WINDOW_DAYS, train_forecasters
 
 END = datetime(2026, 3, 1, tzinfo=UTC)

@@ -16,18 +16,21 @@ from servers.service import environment_of
 
 from core.domain import ModelRef, Role, Series, Severity, Signal, SignalKind
 from core.frames import SAMPLES
-from core.ports import Training
 from core.settings import Settings
+from core.training import Training
 from features.catalog import FEATURE_NAMES
 from flows.processes import ServerProcess, free_port, start_service
 from models.detect.bundle import DetectorBundle
 from models.failure.bundle import FailureBundle
+from models.failure.parts import FailureParts
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
+from models.forecast.files import ForecastParts
 from models.forecast.history import histories
+from pipelines.common.tenant_platform import Platform
 from pipelines.stores.embedded import EmbeddedPostgres
-from pipelines.wiring import Platform, Tenancy, open_tenancy
+from pipelines.wiring import Tenancy, open_tenancy
 
 STEP = timedelta(minutes=5)
 DAYS = 10
@@ -152,21 +155,25 @@ def _register_forecaster(platform: Platform, series: Series, now: datetime) -> M
     found = histories(samples, {series.series_id: series}, step_s=3600, end=now, steps=DAYS * 24)
     history = found[series.series_id]
     choice = select(history, Plan(origins=4))
-    bundle = ForecasterBundle({series.series_id: Entry(series=series, history=history, choice=choice)})
+    bundle = ForecasterBundle(
+        ForecastParts(entries={series.series_id: Entry(series=series, history=history, choice=choice)})
+    )
     return platform.registry.register("forecaster", bundle.to_files(), _training(now, 1))
 
 
 def _register_failure(platform: Platform, now: datetime) -> ModelRef:
     bundle = FailureBundle(
-        names=FEATURES,
-        horizons_s=tuple(BASE_RATES),
-        boosters=(),
-        calibrators=(),
-        base=tuple(BASE_RATES.values()),
-        types=None,
-        type_names=(),
-        alert_horizon_s=10_800,
-        alert_threshold=0.5,
+        FailureParts(
+            names=FEATURES,
+            horizons_s=tuple(BASE_RATES),
+            boosters=(),
+            calibrators=(),
+            base=tuple(BASE_RATES.values()),
+            types=None,
+            type_names=(),
+            alert_horizon_s=10_800,
+            alert_threshold=0.5,
+        )
     )
     return platform.registry.register("failure", bundle.to_files(), _training(now, 1))
 

@@ -6,13 +6,14 @@ from typing import Any, Self, cast
 
 from fakes.signals import NOON
 
+from core.clock import Clock, FixedClock
 from core.domain import Signal
 from core.errors import UnavailableError
-from core.ports import Clock, FixedClock, SignalSink
+from core.ports import SignalSink
 from core.settings import Settings
+from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.posting import RejectedError
 from pipelines.stores.store import Store
-from pipelines.wiring import Platform
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
+from core.clock import FixedClock
 from core.domain import Band, ModelRef, Series
 from core.errors import ModelUnavailableError, UnknownSeriesError
 from core.frames import SAMPLES
-from core.ports import FixedClock
 from core.settings import Settings
 from models.detect.series_model import PointScore
 from serving.state.loaded_models import LoadedModels

@@ -11,8 +11,8 @@ from fakes.receiver import Receiver
 from fakes.signals import make_signal
 from servers.alertmanager import PROGRAM, running_alertmanager
 
+from core.clock import FixedClock
 from core.domain import Breach, Severity, Signal, SignalKind, TimeRange
-from core.ports import FixedClock
 from pipelines.sinks.alertmanager import AlertmanagerSink
 from pipelines.sinks.alerts import Links
 from pipelines.sources.webhooks import parse_alerts

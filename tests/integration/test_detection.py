@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 from fakes.signals import make_signal
 
+from core.clock import FixedClock
 from core.diagnosis import Feedback, FeedbackValue
 from core.domain import Event, EventKind, ModelRef, Series, SignalKind
 from core.errors import ModelUnavailableError
 from core.frames import SAMPLES
-from core.ports import FixedClock, Training
 from core.settings import Settings
+from core.training import Training
 from models.detect.bundle import DetectorBundle
 from models.series.clock import LocalClock
 from pipelines.collect.ingest import ingest

@@ -7,13 +7,15 @@ import polars as pl
 import pytest
 from fakes.platform import platform_of
 
+from core.clock import FixedClock
 from core.domain import ModelRef, SignalKind
 from core.errors import InputError, LeakageError, ModelUnavailableError
-from core.ports import FixedClock, Training
 from core.settings import Settings
+from core.training import Training
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
 from models.failure import fit_failure
 from pipelines.collect.ingest import ingest
+from pipelines.common.tenant_platform import Platform
 from pipelines.learn import features, train_failure
 from pipelines.learn.features import build_features, materialize
 from pipelines.learn.report import TrainReport
@@ -22,7 +24,6 @@ from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
 from pipelines.watch.predict_failure import predict_failure, summary
-from pipelines.wiring import Platform
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TENANT = "failing"

@@ -9,18 +9,19 @@ import polars as pl
 import pytest
 from fakes.platform import platform_of
 
+from core.clock import FixedClock
 from core.domain import ModelRef, Role, Series, SignalKind
 from core.errors import ModelUnavailableError
 from core.frames import SAMPLES
-from core.ports import FixedClock, Training
+from core.training import Training
 from models.causes.incidents import correlate
 from pipelines.common.service_graph import service_graph
+from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_forecasters import train_forecasters
 from pipelines.plots.of_signals import plot_signal
 from pipelines.stores.store import Store
 from pipelines.watch.capacity import capacity
 from pipelines.watch.forecast import forecast
-from pipelines.wiring import Platform
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 21

@@ -7,8 +7,8 @@ import mlflow
 import pytest
 
 from core.errors import ModelUnavailableError
-from core.ports import Attempt, Training
 from core.settings import Settings
+from core.training import Attempt, Training
 from pipelines.stores.mlflow_registry import MlflowRegistry
 
 TRAINING = Training(

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.forecast.choice.backtest import Backtest, choose_origins
-from models.forecast.choice.combination import left_out, mean_errors, weigh
+from models.forecast.backtest import Backtest, choose_origins
+from models.forecast.combination import left_out, mean_errors, weigh
 from models.forecast.history import resolution
 from models.forecast.intervals.conformal import LEVELS, ErrorModel, fit_errors, wide_errors
 from models.forecast.intervals.widths import PastErrors, unrest

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import InsufficientDataError
-from models.forecast.choice.backtest import choose_origins
+from models.forecast.backtest import choose_origins
 from models.forecast.fleet.global_rows import by_coarse, require_two_seasons, rows_of
 from models.forecast.pool.pool_forecaster import paths
 from models.forecast.prepared import Prepared, make_ready

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.forecast.choice.backtest import Backtest
-from models.forecast.choice.combination import combine
+from models.forecast.backtest import Backtest
+from models.forecast.combination import combine
 from models.forecast.pool.pool import POOL
 from models.forecast.prepared import Prepared, make_ready
 from models.forecast.protocols import FloatArray, History

@@ -84,7 +84,7 @@ def test_risks_are_found_and_mean_what_they_say(bundle: FailureBundle, unseen: p
 def test_files_of_another_format_are_refused(bundle: FailureBundle) -> None:
     files = bundle.to_files()
     old = json.dumps({**json.loads(files["meta.json"]), "format": 1}).encode()
-    with pytest.raises(ModelUnavailableError, match="train and promote it again"):
+    with pytest.raises(ModelUnavailableError, match="forewarn train failure"):
         FailureBundle.from_files({**files, "meta.json": old})
 
 
@@ -98,8 +98,8 @@ def test_factors_add_up_to_the_margin_of_the_alert_horizon(
     bundle: FailureBundle, unseen: pl.DataFrame
 ) -> None:
     rows = unseen[200:205]
-    index = bundle.horizons_s.index(bundle.alert_horizon_s)
-    margins = margin(bundle.boosters[index], rows.select(NAMES).to_numpy().astype(np.float32))
+    index = bundle.parts.horizons_s.index(bundle.parts.alert_horizon_s)
+    margins = margin(bundle.parts.boosters[index], rows.select(NAMES).to_numpy().astype(np.float32))
     for risk, said in zip(bundle.predict(rows), margins, strict=True):
         assert {REST, BASE} <= {factor.name for factor in risk.factors}
         assert sum(factor.contribution for factor in risk.factors) == pytest.approx(said, abs=1e-4)
@@ -160,7 +160,7 @@ def test_a_lacking_feature_is_named(bundle: FailureBundle) -> None:
 def test_a_handful_of_failures_teaches_nothing_but_their_rate() -> None:
     poor, report = fit_failure(moments(8), NAMES, seed=3)
     risks = poor.predict(moments(8)[300:340])
-    assert not poor.boosters
+    assert not poor.parts.boosters
     assert "8 failures" in report.notes[0]
     assert len({tuple(risk.probability_by_horizon_s.values()) for risk in risks}) == 1
     assert all(0 < p < 0.3 for p in risks[0].probability_by_horizon_s.values())
@@ -172,9 +172,12 @@ def test_few_failures_are_never_a_confident_number() -> None:
     rich, _ = fit_failure(moments(80), NAMES, seed=3, trials=1)
     x = np.array([[0.93, 0.055, 12.0]], dtype=np.float32)
     assert few.probabilities(x).max() < rich.probabilities(x).max()
-    assert few.notes == report.notes != ()
+    assert few.parts.notes == report.notes != ()
     # Drawn towards the rate, but not so that no alarm could ever rise.
-    assert few.probabilities(x)[0, few.horizons_s.index(few.alert_horizon_s)] >= few.alert_threshold
+    assert (
+        few.probabilities(x)[0, few.parts.horizons_s.index(few.parts.alert_horizon_s)]
+        >= few.parts.alert_threshold
+    )
 
 
 def test_nothing_usable_is_told() -> None:

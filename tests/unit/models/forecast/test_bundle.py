@@ -16,7 +16,7 @@ from models.forecast.bundle import FORECASTS, ForecasterBundle
 from models.forecast.checks import example
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
-from models.forecast.files import part_files, read_part
+from models.forecast.files import ForecastParts, part_files, read_part
 from models.forecast.fleet.global_trees import examples, learn
 from models.forecast.history import bounds_of
 from models.forecast.libraries.prophet import ProphetForecaster
@@ -32,7 +32,9 @@ END = datetime(2026, 1, 5, tzinfo=UTC) + timedelta(days=21)
 def bundle() -> ForecasterBundle:
     history = example()
     return ForecasterBundle(
-        {KEY: Entry(series=SERIES, history=history, choice=select(history, Plan()))}, seed=7
+        ForecastParts(
+            entries={KEY: Entry(series=SERIES, history=history, choice=select(history, Plan()))}, seed=7
+        )
     )
 
 
@@ -60,7 +62,9 @@ def test_a_moment_before_the_models_were_made_is_forecast_with_nothing_later_kno
     entry = bundle.entry(KEY)
     values = entry.history.values.copy()
     values[-6:] = 1e6
-    wiser = ForecasterBundle({KEY: replace(entry, history=replace(entry.history, values=values))}, seed=7)
+    wiser = ForecasterBundle(
+        ForecastParts(entries={KEY: replace(entry, history=replace(entry.history, values=values))}, seed=7)
+    )
     first, second = bundle.forecast(KEY, at=at), wiser.forecast(KEY, at=at)
     assert first.made_at == END - timedelta(hours=6)
     assert np.array_equal(first.yhat, second.yhat)
@@ -170,7 +174,9 @@ def test_prophet_and_the_common_trees_travel_with_the_bundle() -> None:
     mixed = type(choice)(weights=weights, errors=choice.errors)
     prophet = ProphetForecaster().fit(history).to_json()
     first = ForecasterBundle(
-        {KEY: Entry(series=SERIES, history=history, choice=mixed, prophet=prophet)}, trees=trees
+        ForecastParts(
+            entries={KEY: Entry(series=SERIES, history=history, choice=mixed, prophet=prophet)}, trees=trees
+        )
     )
     second = ForecasterBundle.from_files(first.to_files())
     assert np.array_equal(first.forecast(KEY).yhat, second.forecast(KEY).yhat)
@@ -182,7 +188,9 @@ def test_prophet_before_it_was_fitted_is_fitted_on_what_was_known_then() -> None
     history = example()
     choice = replace(select(history, Plan()), weights={"prophet": 1.0})
     kept = ProphetForecaster().fit(history).to_json()
-    bundle = ForecasterBundle({KEY: Entry(series=SERIES, history=history, choice=choice, prophet=kept)})
+    bundle = ForecasterBundle(
+        ForecastParts(entries={KEY: Entry(series=SERIES, history=history, choice=choice, prophet=kept)})
+    )
     hours = 48
     said = bundle.forecast(KEY, at=history.end - timedelta(hours=hours, minutes=-20))
     then = ProphetForecaster().fit(history.until(len(history) - hours)).predict(len(said.yhat))

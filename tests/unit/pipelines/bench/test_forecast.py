@@ -9,7 +9,7 @@ import pytest
 from data_sets import DATASETS
 
 from core.errors import InputError, InsufficientDataError
-from models.forecast.fleet.common_trees import LEARN_FROM_LEAST
+from models.forecast.choice.common_trees import LEARN_FROM_LEAST
 from pipelines.bench.forecast import bench_forecast, with_week
 from pipelines.bench.forecast_metrics import coverage, mase, msis, naive2, owa, scale_of, smape
 from pipelines.bench.forecast_sets import read_set

@@ -9,8 +9,8 @@ import numpy as np
 from core.domain import Role, Series
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.checks import example
-from models.forecast.files import head_files
-from models.forecast.fleet.common_trees import LEARN_FROM_LEAST
+from models.forecast.choice.common_trees import LEARN_FROM_LEAST
+from models.forecast.files import ForecastParts, head_files
 from pipelines.common.progress import silent
 from pipelines.learn.bundle_on_disk import BundleOnDisk
 from pipelines.learn.train_forecasters import (
@@ -49,7 +49,7 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
     found = {one.series.series_id: one for one in entries.entries()}
     assert list(found) == [job.series_id for job in jobs]
     assert sum("global_trees" in one.choice.weights for one in found.values()) > LEARN_FROM_LEAST / 2
-    bundle = ForecasterBundle(found, trees=trees)
+    bundle = ForecasterBundle(ForecastParts(entries=found, trees=trees))
     entries.keep(head_files(bundle, entries.parts))
     again = ForecasterBundle.from_files(entries)
     key = next(iter(found))

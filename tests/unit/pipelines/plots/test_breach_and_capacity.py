@@ -13,6 +13,7 @@ from models.breach.outlook import breach_outlook
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
+from models.forecast.files import ForecastParts
 from models.forecast.protocols import History
 from pipelines.plots.breach_and_capacity import plot_breach, plot_capacity, save
 
@@ -32,7 +33,7 @@ def history() -> History:
 
 def test_a_breach_is_drawn_with_its_limit_and_its_range(history: History, tmp_path: Path) -> None:
     entry = Entry(series=DISK, history=history, choice=select(history, Plan()))
-    bundle = ForecasterBundle({DISK.series_id: entry})
+    bundle = ForecasterBundle(ForecastParts(entries={DISK.series_id: entry}))
     prediction = bundle.forecast(DISK.series_id)
     outlook = breach_outlook(
         DISK,

@@ -10,9 +10,10 @@ from fakes.receiver import Receiver
 from fakes.signals import NOON, make_signal
 from pydantic import SecretStr, TypeAdapter
 
+from core.clock import FixedClock
 from core.domain import Event, EventKind, Factor, ModelRef, Severity, Signal, SignalKind
 from core.errors import UnavailableError
-from core.ports import FixedClock, SignalSink
+from core.ports import SignalSink
 from models.words.page import reasons
 from pipelines.sinks.alertmanager import HOLD, AlertmanagerSink, labels
 from pipelines.sinks.alerts import AlertSink, Links

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from fakes.serving import FakeRegistry
 
+from core.bundles import require_format
 from core.errors import ModelUnavailableError, UnavailableError
-from models.lifecycle.bundles import require_format
 from serving.state.loaded_models import LoadedModels
 
 

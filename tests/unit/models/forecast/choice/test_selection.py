@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.forecast.backtest import Backtest, choose_origins
 from models.forecast.checks import example
-from models.forecast.choice.backtest import Backtest, choose_origins
-from models.forecast.choice.combination import combine, left_out, weigh
 from models.forecast.choice.selection import Plan, kept_back, select
+from models.forecast.combination import combine, left_out, weigh
 from models.forecast.pool.pool import POOL
 from models.forecast.pool.pool_forecaster import PoolForecaster
 from models.forecast.protocols import History

@@ -7,9 +7,9 @@ import pytest
 
 from core.errors import InsufficientDataError
 from models.forecast.checks import CHECKS, example
+from models.forecast.choice.common_trees import LEARN_FROM_LEAST, CommonTrees, learn_fleet
 from models.forecast.choice.selection import Plan, select
 from models.forecast.choice.shares import with_candidates
-from models.forecast.fleet.common_trees import LEARN_FROM_LEAST, CommonTrees, learn_fleet
 from models.forecast.fleet.global_rows import by_coarse
 from models.forecast.fleet.global_trees import GlobalTrees, examples, learn
 from models.forecast.pool.pool_forecaster import paths

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models.forecast.choice.backtest import Backtest
+from models.forecast.backtest import Backtest
 from models.forecast.protocols import FloatArray
 
 

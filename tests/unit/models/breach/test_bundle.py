@@ -8,11 +8,12 @@ import pytest
 
 from core.domain import Role, Series
 from core.frames import SAMPLES
+from models.breach.bundle import BreachBundle
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
+from models.forecast.files import ForecastParts
 from models.forecast.history import histories
-from pipelines.watch.forecast import look
 
 TRAINED = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 21
@@ -45,20 +46,19 @@ def samples() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def bundle(samples: pl.DataFrame) -> ForecasterBundle:
+def bundle(samples: pl.DataFrame) -> BreachBundle:
     past = histories(samples, {DISK.series_id: DISK}, step_s=3_600, end=TRAINED, steps=24 * DAYS)
     history = past[DISK.series_id]
-    return ForecasterBundle(
-        {DISK.series_id: Entry(series=DISK, history=history, choice=select(history, Plan(origins=6)))}
-    )
+    entry = Entry(series=DISK, history=history, choice=select(history, Plan(origins=6)))
+    return BreachBundle(ForecasterBundle(ForecastParts(entries={DISK.series_id: entry})))
 
 
 @pytest.mark.parametrize("minutes", MINUTES)
 def test_growth_and_the_time_left_are_those_of_the_present(
-    bundle: ForecasterBundle, samples: pl.DataFrame, minutes: int
+    bundle: BreachBundle, samples: pl.DataFrame, minutes: int
 ) -> None:
     now = LOOKED + timedelta(minutes=minutes)
-    _, outlook = look(bundle, DISK, samples.filter(pl.col("ts") < now), now)
+    _, outlook = bundle.outlook(DISK.series_id, samples.filter(pl.col("ts") < now), now)
     assert outlook is not None
     assert outlook.growth.per_hour == pytest.approx(PACE, rel=0.05)
     when = outlook.breach.when
@@ -70,7 +70,7 @@ def test_growth_and_the_time_left_are_those_of_the_present(
 
 @pytest.mark.parametrize("minutes", MINUTES[1:])
 def test_what_has_jumped_is_no_growth_whenever_it_is_looked_at(
-    bundle: ForecasterBundle, samples: pl.DataFrame, minutes: int
+    bundle: BreachBundle, samples: pl.DataFrame, minutes: int
 ) -> None:
     now = LOOKED + timedelta(minutes=minutes)
     jumped = samples.with_columns(
@@ -78,6 +78,6 @@ def test_what_has_jumped_is_no_growth_whenever_it_is_looked_at(
         .then(USUAL + 25.0)
         .otherwise(USUAL + pl.col("value") * 0.001)
     )
-    _, outlook = look(bundle, DISK, jumped.filter(pl.col("ts") < now), now)
+    _, outlook = bundle.outlook(DISK.series_id, jumped.filter(pl.col("ts") < now), now)
     assert outlook is not None
     assert outlook.breach.probability < 0.2
