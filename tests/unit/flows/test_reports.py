@@ -24,7 +24,7 @@ RISK = FailureRisk(
 )
 SCORE = EventScore(signals=4, incidents=3, precision=0.75, recall=1.0, f1=0.857, median_lead_s=5_400.0)
 LATE = EventScore(signals=0, incidents=3, precision=None, recall=0.0, f1=None, median_lead_s=-600.0)
-MET = {"series": 7, "signals": (BREACH,), "taken_back": (), "watched": 0}
+MET: dict[str, Any] = {"series": 7, "signals": (BREACH,), "taken_back": (), "watched": 0}
 
 
 def printed(capsys: pytest.CaptureFixture[str], report: Any) -> str:

@@ -62,7 +62,7 @@ def test_looking_back_knows_nothing_that_came_later() -> None:
     values = filling()
     history = History(values=values, start=NOW, step_s=3_600, seasons=(24, 168))
     choice = select(history.until(24 * 17), Plan(origins=4))
-    seconds = NOW.timestamp() + 3_600.0 * np.arange(1, len(values) + 1) - 1
+    seconds = NOW.timestamp() + 3_600.0 * np.arange(1, len(values) + 1, dtype=np.float64) - 1
     rises = find_rises(values, 100.0, upward=True, season=24)
 
     def found(later: float) -> list[PastForecast]:

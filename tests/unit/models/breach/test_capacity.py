@@ -95,4 +95,4 @@ def test_a_series_without_a_threshold_has_no_plan() -> None:
 
 
 def test_the_slope_is_exact_on_a_line() -> None:
-    assert robust_growth(np.arange(10.0) * 3) == pytest.approx(3.0)
+    assert robust_growth(np.arange(10, dtype=np.float64) * 3) == pytest.approx(3.0)

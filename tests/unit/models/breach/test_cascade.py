@@ -30,7 +30,7 @@ CALLER = series("shop", "error_ratio", Role.ERRORS)
 STRANGER = series("mail", "error_ratio", Role.ERRORS)
 ALL = (DISK, ERRORS, CALLER, STRANGER)
 EDGES = (("shop", "db"),)
-TIMES = DAY_S * np.arange(1, 21)
+TIMES = DAY_S * np.arange(1, 21, dtype=np.float64)
 #: As a cause that is there already.
 OVER = Breach(
     threshold=98.0,
@@ -127,7 +127,7 @@ def test_a_pair_that_never_followed_is_not_expected_because_others_did() -> None
 def test_what_breaches_all_the_time_follows_nothing() -> None:
     breaches = {
         DISK.series_id: breached(TIMES),
-        ERRORS.series_id: breached(np.arange(0.0, SPAN_S, 3.0 * 3_600)),
+        ERRORS.series_id: breached(np.arange(0.0, SPAN_S, 3.0 * 3_600, dtype=np.float64)),
     }
     assert learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S) == CascadeModel()
 

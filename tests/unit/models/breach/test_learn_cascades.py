@@ -27,7 +27,7 @@ ERRORS = Series(
     slo_threshold=0.02,
 )
 DAYS = np.arange(1, 9)
-TIMES = START_S + 86_400.0 * DAYS
+TIMES = START_S + 86_400.0 * DAYS.astype(np.float64)
 
 
 def breached(at_s: FloatArray) -> Breached:
@@ -39,7 +39,7 @@ def heights(series: Series, peak: float, usual: float = 0.001) -> Heights:
     values = np.full(HOURS * 12, usual)
     for day in DAYS:
         values[day * 288 + 4 : day * 288 + 10] = peak
-    seconds = START_S + 300.0 * np.arange(len(values))
+    seconds = START_S + 300.0 * np.arange(len(values), dtype=np.float64)
     found = Heights.of(series, seconds, values, start_s=START_S, hours=HOURS)
     assert found is not None
     return found

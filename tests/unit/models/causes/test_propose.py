@@ -22,7 +22,7 @@ from models.causes.propose import Context, propose_hypotheses, strength_sigma
 from models.causes.score import score_hypotheses
 
 EDGES = (("web", "checkout"), ("checkout", "orders-db"))
-ABOVE = {"value": 9.0, "band": Band(expected=2, lower=1, upper=3), "deviation_sigma": 4.0}
+ABOVE: dict[str, Any] = {"value": 9.0, "band": Band(expected=2, lower=1, upper=3), "deviation_sigma": 4.0}
 
 
 def event(minute: float, service: str = "checkout", kind: EventKind = EventKind.DEPLOY) -> Event:

@@ -19,7 +19,8 @@ def x() -> np.ndarray:
 
 
 def outcome(x: np.ndarray, column: int) -> np.ndarray:
-    return (np.nan_to_num(x[:, column]) > 0.8).astype(np.float64)
+    happened: np.ndarray = np.nan_to_num(x[:, column]) > 0.8
+    return happened.astype(np.float64)
 
 
 def test_an_outcome_is_learned_as_by_rows_of_its_own(x: np.ndarray) -> None:
@@ -58,7 +59,7 @@ def test_rows_that_balance_makes_are_learned_as_failures(x: np.ndarray) -> None:
 
 
 def test_horizons_learned_together_are_those_learned_one_by_one(x: np.ndarray) -> None:
-    folds = time_folds(np.arange(float(ROWS)), 3, 5.0)
+    folds = time_folds(np.arange(ROWS, dtype=np.float64), 3, 5.0)
     late = outcome(x, 1)
     late[-50:] = np.nan
     seen = np.array([True, True, False, True, True])

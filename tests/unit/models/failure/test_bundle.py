@@ -188,8 +188,8 @@ def test_nothing_usable_is_told() -> None:
 def test_the_choice_of_balance_is_recorded(fitted: tuple[FailureBundle, FitReport]) -> None:
     _, report = fitted
     assert {trial.candidate.balance for trial in report.trials} == {"none", "weights", "smote"}
-    found = {trial.candidate.balance: trial.average_precision for trial in report.trials}
-    assert found[report.params["balance"]] > max(found.values()) - 0.1
+    found = {str(trial.candidate.balance): trial.average_precision for trial in report.trials}
+    assert found[str(report.params["balance"])] > max(found.values()) - 0.1
     assert report.trials[0].average_precision == max(trial.average_precision for trial in report.trials)
 
 
@@ -208,7 +208,7 @@ def test_smote_makes_rows_between_the_rare_ones() -> None:
 
 
 def test_folds_of_time_keep_their_distance() -> None:
-    ts = np.arange(1000.0)
+    ts = np.arange(1000, dtype=np.float64)
     folds = time_folds(ts, 4, 50)
     for learn, hold in zip(folds.learn, folds.hold, strict=True):
         assert np.abs(ts[learn][:, None] - ts[hold][None, :]).min() > 50
@@ -297,5 +297,7 @@ def test_one_failure_among_the_lowest_moments_does_not_raise_the_risk_of_all_oth
 
 
 def test_few_moments_vouch_for_little() -> None:
-    said = fit_calibrator(np.arange(6.0), np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))(np.array([0.0, 5.0]))
+    said = fit_calibrator(np.arange(6, dtype=np.float64), np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))(
+        np.array([0.0, 5.0])
+    )
     assert said == pytest.approx([0.5 / 4, 3.5 / 4], rel=0.01)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from core.cache import NewestBySeries
 from core.domain import Role, Series, SeriesKind
 from core.errors import InsufficientDataError, InvalidFrameError, UnknownSeriesError
 from core.frames import SAMPLES
@@ -132,13 +134,19 @@ def test_the_grid_stands_when_the_present_lies_between_two_steps(bundle: Forecas
 
 
 def test_what_another_thread_asks_meanwhile_is_not_answered_here(bundle: ForecasterBundle) -> None:
-    class Contended(dict[int, tuple[tuple[int, int], FloatArray]]):
-        """Another thread always keeps its own answer right after this one."""
+    class Contended(NewestBySeries[FloatArray]):
+        """Another thread always keeps its own values between the computation and the return."""
 
-        def __setitem__(self, key: int, told: tuple[tuple[int, int], FloatArray]) -> None:
-            super().__setitem__(key, ((99, 0), np.zeros(99)))
+        def get(self, series_id: int, question: Hashable, compute: Callable[[], FloatArray]) -> FloatArray:
+            def overtaken() -> FloatArray:
+                values = compute()
+                NewestBySeries.get(self, series_id, (99, 0), lambda: np.zeros(99))
+                return values
 
-    contended = replace(bundle, _told=Contended())
+            return super().get(series_id, question, overtaken)
+
+    contended = ForecasterBundle(bundle.parts)
+    contended._medians = Contended()
     asked = contended.forecast(KEY, horizon_steps=6)
     assert np.array_equal(asked.yhat, bundle.forecast(KEY, horizon_steps=6).yhat)
 
