@@ -7,6 +7,7 @@ import pytest
 from fakes.serving import FakeRegistry
 
 from core.bundles import require_format
+from core.domain import ModelRef
 from core.errors import ModelUnavailableError, UnavailableError
 from serving.state.loaded_models import LoadedModels
 
@@ -80,17 +81,18 @@ def test_a_missing_model_is_said_and_not_looked_for_at_every_request() -> None:
 
 
 def test_a_registry_that_is_down_does_not_touch_what_is_loaded() -> None:
-    class Down(FakeRegistry):
-        def resolve(self, kind: str, alias: str = "champion") -> Any:
-            if self.loads:
+    class Fallible(FakeRegistry):
+        is_down = False
+
+        def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
+            if self.is_down:
                 raise UnavailableError("the registry does not answer")
             return super().resolve(kind, alias)
 
-    shelf = shelf_over(Down(versions={"detector": 1}))
-    registry = FakeRegistry(versions={"detector": 1})
-    shelf = LoadedModels(registry, retry_s=60, load=version_of)
+    registry = Fallible(versions={"detector": 1})
+    shelf = shelf_over(registry)
     shelf.get("detector")
-    registry.resolve = Down(versions={"detector": 1}, loads=1).resolve  # type: ignore[method-assign]
+    registry.is_down = True
     with pytest.raises(UnavailableError):
         shelf.refresh()
     assert shelf.get("detector").bundle == 1
