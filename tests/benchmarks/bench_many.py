@@ -50,7 +50,8 @@ def averaged(values: FloatArray, factor: int) -> FloatArray:
     known = np.isfinite(whole)
     count = known.sum(axis=1)
     total = np.where(known, whole, 0.0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(whole), np.nan), where=count > 0)
+    means: FloatArray = np.divide(total, count, out=np.full(len(whole), np.nan), where=count > 0)
+    return means
 
 
 def kpi() -> Many:
