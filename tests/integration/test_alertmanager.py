@@ -46,9 +46,8 @@ def platform(store: Store, url: str) -> Platform:
 
 
 def keep(platform: Platform, **fields: Any) -> Signal:
-    signal = make_signal(
-        tenant=platform.tenant, **{"started_at": NOW - timedelta(minutes=20), "signal_id": "s1"} | fields
-    )
+    defaults: dict[str, Any] = {"started_at": NOW - timedelta(minutes=20), "signal_id": "s1"}
+    signal = make_signal(tenant=platform.tenant, **defaults | fields)
     platform.store.signals.upsert([signal])
     return signal
 
