@@ -295,8 +295,8 @@ def test_signals_are_found_by_kind_service_time_and_gate(store: Store) -> None:
 
     assert ids() == ["new", "stopped", "lasting", "old"]
     assert ids(since=T0) == ["new", "stopped", "lasting"]
-    assert ids(stopped=True) == ["stopped"]
-    assert ids(stopped=False, kind=SignalKind.ANOMALY, limit=1) == ["lasting"]
+    assert ids(suppressed=True) == ["stopped"]
+    assert ids(suppressed=False, kind=SignalKind.ANOMALY, limit=1) == ["lasting"]
     assert ids(service="cart") == ["stopped"]
 
 
