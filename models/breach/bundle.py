@@ -112,11 +112,11 @@ class BreachBundle:
             learned = json.loads(files[BREACHES])
         else:
             meta = json.loads(files[forecast_files.META])
-            learned = {"correction": meta["hindsight"], "cascades": meta["knock_ons"]}
+            learned = {"correction": meta.get("hindsight"), "cascades": meta.get("knock_ons")}
         return cls(
             forecasters,
-            correction=BreachCorrection.from_json(learned["correction"]),
-            cascades=CascadeModel.from_json(learned["cascades"]),
+            correction=BreachCorrection.from_json(learned["correction"]) if learned["correction"] else None,
+            cascades=CascadeModel.from_json(learned["cascades"]) if learned["cascades"] else None,
         )
 
 

@@ -99,7 +99,7 @@ def test_scoring_again_says_and_keeps_the_same(platform: Platform) -> None:
     assert len(platform.store.diagnoses.list()) == 1
 
 
-def test_a_case_that_grows_stays_the_same_case(platform: Platform) -> None:
+def test_an_incident_that_grows_stays_the_same_incident(platform: Platform) -> None:
     keep(platform, make_signal("s1", deviation_sigma=4.0))
     (before,) = score_hypotheses(platform).records
     keep(platform, make_signal("s0", minute=-5, metric="errors", deviation_sigma=3.0))
@@ -109,7 +109,7 @@ def test_a_case_that_grows_stays_the_same_case(platform: Platform) -> None:
     assert len(platform.store.diagnoses.list(incident_id=before.incident_id)) == 2
 
 
-def test_stopped_ended_and_false_signals_make_no_case(platform: Platform) -> None:
+def test_suppressed_ended_and_false_signals_make_no_incident(platform: Platform) -> None:
     gate = FilterResult(name="impact", passed=False, reason="no user notices")
     keep(
         platform,
@@ -132,7 +132,7 @@ def test_nothing_of_the_future_is_seen(platform: Platform) -> None:
     assert again.records == now.records
 
 
-def test_a_weak_trouble_is_inconclusive_and_only_something_new_opens_another_case(
+def test_a_weak_symptom_is_inconclusive_and_only_something_new_opens_another_incident(
     platform: Platform,
 ) -> None:
     keep(platform, make_signal("weak", deviation_sigma=0.5))
@@ -175,7 +175,7 @@ def test_the_graph_is_read_from_the_series(platform: Platform) -> None:
     assert record.diagnosis.ranked[0].hypothesis.statement == "db degraded, felt by web"
 
 
-def test_a_case_takes_only_the_steps_that_it_can(platform: Platform) -> None:
+def test_an_incident_takes_only_the_steps_that_it_can(platform: Platform) -> None:
     two_symptoms(platform)
     (record,) = score_hypotheses(platform).records
     incident_id = record.incident_id
@@ -184,12 +184,12 @@ def test_a_case_takes_only_the_steps_that_it_can(platform: Platform) -> None:
     for state in ("acknowledged", "investigating", "mitigated", "resolved", "learned"):
         move_incident(platform, incident_id, IncidentState(state), by="ann", reason="as agreed")
     assert steps(platform, incident_id)[-1] is IncidentState.LEARNED
-    with pytest.raises(NotFoundError, match="no case"):
+    with pytest.raises(NotFoundError, match="no incident"):
         move_incident(platform, "unknown", IncidentState.ACKNOWLEDGED, by="ann")
 
 
 @pytest.mark.parametrize("rewrite", ["UPDATE transitions SET reason = 'x'", "DELETE FROM transitions"])
-def test_the_log_of_a_case_cannot_be_rewritten(platform: Platform, pool: Pool, rewrite: str) -> None:
+def test_the_log_of_an_incident_cannot_be_rewritten(platform: Platform, pool: Pool, rewrite: str) -> None:
     two_symptoms(platform)
     score_hypotheses(platform)
     with pool.connection() as connection, pytest.raises(psycopg.Error, match="append-only"):

@@ -53,8 +53,9 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
     found = {one.series.series_id: one for one in entries.entries()}
     assert list(found) == [job.series_id for job in jobs]
     assert sum("global_trees" in one.choice.weights for one in found.values()) > LEARN_FROM_LEAST / 2
-    bundle = ForecasterBundle(ForecastParts(entries=found, trees=trees))
-    entries.keep(head_files(bundle.parts, entries.parts))
+    parts = ForecastParts(entries=found, trees=trees)
+    bundle = ForecasterBundle(parts)
+    entries.keep(head_files(parts, entries.parts))
     again = ForecasterBundle.from_files(entries)
     key = next(iter(found))
     assert np.array_equal(bundle.forecast(key).yhat, again.forecast(key).yhat)

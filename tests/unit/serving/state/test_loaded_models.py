@@ -58,7 +58,10 @@ def test_a_version_that_cannot_be_built_leaves_the_old_one_and_is_tried_once(bro
 
 
 def test_a_version_of_another_release_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ModelUnavailableError, match="is of format 1 and this release reads 2; train"):
+    with pytest.raises(
+        ModelUnavailableError,
+        match="has format 1 and this release reads format 2; run `forewarn train detectors`",
+    ):
         shelf_over(FakeRegistry(versions={"detector": 667})).get("detector")
 
 
