@@ -27,9 +27,16 @@ from fakes.ports import FakeStore, NoRegistry, unsupported  # noqa: E402
 from fakes.serving import FakeSeriesStore  # noqa: E402
 
 from core.clock import FixedClock  # noqa: E402
-from core.domain import Event, ModelRef, Role, Series  # noqa: E402
+from core.diagnosis import Feedback  # noqa: E402
+from core.domain import Event, Incident, ModelRef, Role, Series  # noqa: E402
 from core.frames import SAMPLES  # noqa: E402
-from core.ports import EventRepository, SampleRepository, WriteResult  # noqa: E402
+from core.ports import (  # noqa: E402
+    EventRepository,
+    FeedbackRepository,
+    IncidentRepository,
+    SampleRepository,
+    WriteResult,
+)
 from core.settings import Settings  # noqa: E402
 from core.training import Training  # noqa: E402
 from pipelines.learn.train_forecasters import WINDOW_DAYS, train_forecasters  # noqa: E402
@@ -87,6 +94,26 @@ class NoEvents(EventRepository):
         return []
 
 
+class NoIncidents(IncidentRepository):
+    """Nothing ever broke."""
+
+    def add(self, incidents: Iterable[Incident]) -> int:
+        unsupported(self, "add")
+
+    def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
+        return []
+
+
+class NoFeedback(FeedbackRepository):
+    """Nobody gave feedback."""
+
+    def add(self, feedback: Iterable[Feedback]) -> int:
+        unsupported(self, "add")
+
+    def list(self, subject_ids: Sequence[str] | None = None) -> list[Feedback]:
+        return []
+
+
 class Kept(NoRegistry):
     """A registry that counts bytes."""
 
@@ -112,7 +139,14 @@ def night(compute: Compute, count: int) -> dict[str, Any]:
         )
         for number in range(count)
     ]
-    store = FakeStore("t", series=FakeSeriesStore(series), samples=MadeSamples(), events=NoEvents())
+    store = FakeStore(
+        "t",
+        series=FakeSeriesStore(series),
+        samples=MadeSamples(),
+        events=NoEvents(),
+        incidents=NoIncidents(),
+        feedback=NoFeedback(),
+    )
     settings = Settings(_env_file=None, compute=compute)
     kept = Kept()
     platform = platform_of(store, FixedClock(END), settings=settings, registry=kept)
