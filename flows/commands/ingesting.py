@@ -1,4 +1,4 @@
-"""`forewarn ingest`: read metrics from a source and store them."""
+"""`forewarn ingest`: metrics in."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from core.ports import MetricSource
 from flows.commands.console import AsJson, TenantOption, progress_bars, settings_for, show, utc
 
 app = typer.Typer(
-    help="Read metrics from a source and store them. Stored samples are skipped; invalid rows become dead letters.",
+    help="Bring metrics in; what is already there is not stored twice, what is wrong is kept as a dead letter.",
     no_args_is_help=True,
 )
 
@@ -28,15 +28,11 @@ def _ingest(source: MetricSource, tenant: str | None, as_json: bool) -> None:
 
 @app.command()
 def csv(
-    path: Annotated[Path, typer.Argument(help="A CSV file, or a folder of CSV files.", exists=True)],
+    path: Annotated[Path, typer.Argument(help="A CSV file, or a folder of them.", exists=True)],
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read CSV files.
-
-    A file has the columns `timestamp` and `value`, and its name is the series; or the long form, with the columns
-    `service` and `metric` as well.
-    """
+    """Read CSV: `timestamp,value`, named by its file, or long form with service and metric columns."""
     from pipelines.sources.csv_files import CsvFiles
 
     _ingest(CsvFiles(path, tenant=settings_for(tenant).tenant), tenant, as_json)
@@ -44,11 +40,11 @@ def csv(
 
 @app.command()
 def parquet(
-    path: Annotated[Path, typer.Argument(help="A Parquet file, or a folder of Parquet files.", exists=True)],
+    path: Annotated[Path, typer.Argument(help="A Parquet file, or a folder of them.", exists=True)],
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read Parquet files, in the same two forms as CSV."""
+    """Read Parquet, in the same two forms as CSV."""
     from pipelines.sources.parquet_files import ParquetFiles
 
     _ingest(ParquetFiles(path, tenant=settings_for(tenant).tenant), tenant, as_json)
@@ -57,25 +53,24 @@ def parquet(
 @app.command()
 def prometheus(
     url: Annotated[
-        str | None, typer.Argument(help="Such as http://host:9090. Default: FOREWARN_PROMETHEUS_URL.")
+        str | None, typer.Argument(help="http://host:9090; default FOREWARN_PROMETHEUS_URL.")
     ] = None,
     match: Annotated[
-        list[str] | None, typer.Option(help="A series selector. You can repeat the option.")
+        list[str] | None, typer.Option(help="Series selector; may be given several times.")
     ] = None,
     since_h: Annotated[
-        float | None,
-        typer.Option(help="The first pull reads the last N hours. Default: 24.", metavar="N", min=0),
+        float | None, typer.Option(help="Hours back that the first pull goes; default 24.", min=0)
     ] = None,
     beside: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with series.csv (limits, SLOs), events.csv and incidents.csv. Default: FOREWARN_SIDECARS_DIR."
+            help="Folder of series.csv (limits, SLOs), events.csv, incidents.csv; default FOREWARN_SIDECARS_DIR."
         ),
     ] = None,
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read samples from the query API of Prometheus. The next call continues where this one ended."""
+    """Pull from a Prometheus by its query API; the next pull goes on where this one ended."""
     from pipelines.sources.prometheus import configured_prometheus
 
     settings = settings_for(tenant)
@@ -89,22 +84,20 @@ def prometheus(
         beside=beside,
     )
     if source is None:
-        raise InputError("give the URL of Prometheus, or set FOREWARN_PROMETHEUS_URL")
+        raise InputError("give the address of a Prometheus, or set FOREWARN_PROMETHEUS_URL")
     _ingest(source, tenant, as_json)
 
 
 @app.command()
 def simulate(
-    services: Annotated[int, typer.Option(help="Number of services.", min=1, max=5000)] = 20,
-    days: Annotated[int, typer.Option(help="Number of days.", min=1, max=400)] = 45,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the random numbers. Default: FOREWARN_SEED.")
-    ] = None,
-    end: Annotated[datetime | None, typer.Option(help="End of the time range (UTC). Default: now.")] = None,
+    services: Annotated[int, typer.Option(min=1, max=5000)] = 20,
+    days: Annotated[int, typer.Option(min=1, max=400)] = 45,
+    seed: Annotated[int | None, typer.Option(help="Default FOREWARN_SEED.")] = None,
+    end: Annotated[datetime | None, typer.Option(help="End of the span (UTC); default now.")] = None,
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate a fleet of services, with deploys, maintenance and recorded incidents."""
+    """Make a fleet of services with deploys, maintenance and incidents whose truth is known."""
     from pipelines.sources.simulated import SimulatedFleet
 
     settings = settings_for(tenant)
