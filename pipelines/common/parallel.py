@@ -22,7 +22,7 @@ Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 Compute = Literal["processes", "dask", "ray"]
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 #: Chunks a worker that are submitted and not yet taken: none waits for work, and few are in memory.
 AHEAD = 2
 #: Each numerical library's own name for the number of threads in a process.
