@@ -19,7 +19,7 @@ from core.ports import Batch
 from pipelines.sources.file_names import service_and_metric
 from pipelines.sources.sidecars import SIDECARS, Sidecars, read_sidecars
 from pipelines.sources.tables import Part, TableReader, find_layout
-from pipelines.stores.intake import REJECTED
+from pipelines.stores.dead_letters import REJECTED
 
 #: Small files share a batch up to this size: a transaction costs as much as thousands of rows.
 BATCH_ROWS = 250_000

@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -25,7 +24,6 @@ from core.ports import Batch, MetricSource
 from core.settings import Settings
 from pipelines.sources.metric_words import guess_metric
 from pipelines.sources.prometheus_api import PrometheusApi, TooManySamplesError
-from pipelines.sources.sidecars import Described, read_sidecars
 
 #: Prometheus refuses a range query of more than 11,000 points a series; a day is asked for at most.
 MAX_POINTS = 10_000
@@ -79,9 +77,30 @@ class PrometheusSource:
         self._step_s = step_s
         self._service_labels = tuple(service_labels)
 
+    @classmethod
+    def configured(cls, settings: Settings, tenant: str, clock: Clock) -> MetricSource | None:
+        """The Prometheus that the settings name; null where they name none."""
+        if settings.prometheus_url is None:
+            return None
+        api = PrometheusApi(
+            settings.prometheus_url,
+            bearer_token=settings.prometheus_bearer_token,
+            username=settings.prometheus_username,
+            password=settings.prometheus_password,
+        )
+        return cls(
+            api,
+            tenant=tenant,
+            clock=clock,
+            match=settings.prometheus_match or DEFAULT_MATCH,
+            since=timedelta(hours=settings.prometheus_since_h),
+            step_s=settings.prometheus_step_s,
+            service_labels=settings.prometheus_service_labels or SERVICE_LABELS,
+        )
+
     @property
     def name(self) -> str:
-        """Another selection or step is another source: it has been read up to another time."""
+        """A source with another selector or step has a name of its own, because each has its own cursor."""
         return f"prometheus:{self._api.place} {' '.join(self._match)} every {self._step_s} s"
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
@@ -165,45 +184,6 @@ class PrometheusSource:
     def _rate_window_s(self) -> int:
         scrape_s = self._api.longest_scrape_interval_s() or ASSUMED_SCRAPE_S
         return max(self._step_s, int(-(-scrape_s * SCRAPES_IN_RATE // 1)))
-
-
-def configured_prometheus(
-    settings: Settings,
-    tenant: str,
-    clock: Clock,
-    *,
-    url: str | None = None,
-    match: Sequence[str] | None = None,
-    since: timedelta | None = None,
-    beside: Path | None = None,
-) -> MetricSource | None:
-    """The Prometheus of the settings, or of `url`; null where neither names one.
-
-    Args:
-        beside: folder of side files that say what Prometheus does not know, such as limits.
-    Raises:
-        InputError: there is no such folder, or its `series.csv` contradicts itself.
-    """
-    url = url or settings.prometheus_url
-    if url is None:
-        return None
-    api = PrometheusApi(
-        url,
-        bearer_token=settings.prometheus_bearer_token,
-        username=settings.prometheus_username,
-        password=settings.prometheus_password,
-    )
-    source = PrometheusSource(
-        api,
-        tenant=tenant,
-        clock=clock,
-        match=match or settings.prometheus_match or DEFAULT_MATCH,
-        since=since or timedelta(hours=settings.prometheus_since_h),
-        step_s=settings.prometheus_step_s,
-        service_labels=settings.prometheus_service_labels or SERVICE_LABELS,
-    )
-    beside = beside or settings.sidecars_dir
-    return source if beside is None else Described(source, read_sidecars(beside, tenant))
 
 
 def series_of_labels(

@@ -21,7 +21,7 @@ from core.domain import Event, EventKind, Incident, Role, Series, SeriesKind, Se
 from core.errors import InputError
 from core.ports import Batch, MetricSource
 from pipelines.sources.times import parse_times
-from pipelines.stores.intake import REJECTED
+from pipelines.stores.dead_letters import REJECTED
 
 SIDECARS = ("series.csv", "events.csv", "incidents.csv")
 
@@ -61,7 +61,7 @@ class Sidecars:
         return Sidecars(descriptions=self.descriptions) if told else self
 
 
-class Described:
+class DescribedSource:
     """A source that knows less than its users: what side files say is added to it (`core.ports.MetricSource`)."""
 
     def __init__(self, source: MetricSource, sidecars: Sidecars) -> None:

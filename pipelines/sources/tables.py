@@ -18,7 +18,7 @@ from core.errors import InputError
 from pipelines.sources.counters import CounterRates
 from pipelines.sources.metric_words import guess_metric
 from pipelines.sources.times import parse_times
-from pipelines.stores.intake import REJECTED
+from pipelines.stores.dead_letters import REJECTED
 
 TIME_NAMES = ("timestamp", "time", "ts", "datetime", "date", "ds", "at", "period", "@timestamp", "epoch")
 VALUE_NAMES = ("value", "val", "y")

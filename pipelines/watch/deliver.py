@@ -160,7 +160,7 @@ class _Outbox:
         due_ids = {signal.signal_id for signal in due}
         incidents = correlate([*self._recent(due), *due], self._graph)
         alert_ids = self._store.deliveries.alert_ids(self._sink.name)
-        told_critical = self._store.deliveries.told(escalated_lane(self._sink.name))
+        told_critical = self._store.deliveries.received(escalated_lane(self._sink.name))
         for incident in incidents:
             news = [signal for signal in incident.signals if signal.signal_id in due_ids]
             known = [signal for signal in incident.signals if signal.signal_id in alert_ids]

@@ -1,4 +1,4 @@
-"""What the service takes in besides questions: metrics, events, and what people say of findings."""
+"""The endpoints that store what clients send: metrics, events, incidents and feedback."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from core.diagnosis import Feedback, FeedbackValue
 from core.domain import Event
 from core.ports import Batch
 from pipelines.collect.ingest import ingest, ingest_batch
-from pipelines.sources.webhooks import parse_alerts, parse_deploys
+from pipelines.sources.webhook_formats.registered import parse_webhook
+from pipelines.sources.webhook_formats.webhook_format import Webhook
 from serving.contract.requests import (
     AlertsWebhook,
     DeploysWebhook,
@@ -19,13 +20,13 @@ from serving.contract.responses import EventsAnswer, FeedbackAnswer, WebhookAnsw
 from serving.state.tenants import TenantContext
 
 
-def take_events(room: TenantContext, request: EventsRequest) -> EventsAnswer:
-    """Store events; the same event told twice is one. Planned ones may lie in the future.
+def take_events(context: TenantContext, request: EventsRequest) -> EventsAnswer:
+    """Store events, each once even if it is sent again. Planned events may lie in the future.
 
     Raises:
         InputError: an event ends before it starts.
     """
-    tenant = room.platform.tenant
+    tenant = context.platform.tenant
     events = [
         Event(
             tenant=tenant,
@@ -38,12 +39,12 @@ def take_events(room: TenantContext, request: EventsRequest) -> EventsAnswer:
         )
         for given in request.events
     ]
-    return EventsAnswer(received=len(events), new=room.platform.store.events.add(events))
+    return EventsAnswer(received=len(events), new=context.platform.store.events.add(events))
 
 
 @dataclass(frozen=True, slots=True)
-class _Posted:
-    """One webhook as a source: read once, with no place to go on from."""
+class _PostedBody:
+    """The batch of one webhook as a source; it has no cursor."""
 
     name: str
     batch: Batch
@@ -52,49 +53,51 @@ class _Posted:
         yield self.batch
 
 
-def take_deploys(room: TenantContext, webhook: DeploysWebhook) -> WebhookAnswer:
+def take_deploys(context: TenantContext, webhook: DeploysWebhook) -> WebhookAnswer:
     """Store the deploys of a webhook.
 
     Raises:
-        InputError: it is neither GitHub's form nor the plain one.
+        InputError: the body has none of the formats in `pipelines.sources.webhook_formats`.
     """
-    return _take(room, "webhook:deploys", parse_deploys(webhook.root, room.platform.tenant))
+    return _take(context, Webhook.DEPLOYS, webhook.root)
 
 
-def take_alerts(room: TenantContext, webhook: AlertsWebhook) -> WebhookAnswer:
+def take_alerts(context: TenantContext, webhook: AlertsWebhook) -> WebhookAnswer:
     """Store the alerts of a webhook as incidents.
 
     Raises:
-        InputError: it is not Alertmanager's form.
+        InputError: the body has none of the formats in `pipelines.sources.webhook_formats`.
     """
-    return _take(room, "webhook:alerts", parse_alerts(webhook.root, room.platform.tenant))
+    return _take(context, Webhook.ALERTS, webhook.root)
 
 
-def _take(room: TenantContext, name: str, batch: Batch) -> WebhookAnswer:
-    report = ingest(room.platform, _Posted(name, batch))
+def _take(context: TenantContext, webhook: Webhook, body: object) -> WebhookAnswer:
+    batch = parse_webhook(webhook, body, context.platform.tenant)
+    report = ingest(context.platform, _PostedBody(f"webhook:{webhook}", batch))
     return WebhookAnswer(events=report.events, incidents=report.incidents, rejected=report.rejected)
 
 
-def take_remote_write(room: TenantContext, request: RemoteWrite) -> None:
-    """Store what Prometheus pushed. It drops what we call bad and sends again what we could not take.
+def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
+    """Store what Prometheus pushed. Prometheus drops a request after an InputError and repeats it after other errors.
 
     Raises:
         InputError: the body is not a WriteRequest compressed with snappy.
         UnavailableError: the database does not answer; nothing of the request is kept.
     """
-    receiver = room.remote_write
-    ingest_batch(room.platform, receiver.name, room.sidecars.added_to(receiver.batch(request.root)))
+    receiver = context.remote_write
+    batch = context.sidecars.added_to(receiver.batch(request.root))
+    ingest_batch(context.platform, receiver.name, batch)
 
 
-def take_feedback(room: TenantContext, request: FeedbackRequest) -> FeedbackAnswer:
-    """Store what a person says of a signal.
+def take_feedback(context: TenantContext, request: FeedbackRequest) -> FeedbackAnswer:
+    """Store the feedback of a person on a signal.
 
     Raises:
         NotFoundError: this tenant has no such signal.
     """
-    platform = room.platform
+    platform = context.platform
     signal = platform.store.signals.get(request.signal_id)
-    said = Feedback(
+    feedback = Feedback(
         tenant=platform.tenant,
         subject_id=signal.signal_id,
         value=FeedbackValue.TRUE_POSITIVE if request.real else FeedbackValue.FALSE_POSITIVE,
@@ -102,5 +105,5 @@ def take_feedback(room: TenantContext, request: FeedbackRequest) -> FeedbackAnsw
         by=request.who or "api",
         note=request.note,
     )
-    platform.store.feedback.add([said])
+    platform.store.feedback.add([feedback])
     return FeedbackAnswer(signal_id=request.signal_id)

@@ -16,7 +16,8 @@ from core.domain import Breach, Severity, Signal, SignalKind, TimeRange
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alertmanager import AlertmanagerSink
 from pipelines.sinks.alerts import Links
-from pipelines.sources.webhooks import parse_alerts
+from pipelines.sources.webhook_formats.registered import parse_webhook
+from pipelines.sources.webhook_formats.webhook_format import Webhook
 from pipelines.stores.store import Store
 from pipelines.watch.deliver import deliver
 
@@ -118,7 +119,7 @@ def test_an_alert_of_others_comes_back_as_an_incident_and_ours_does_not(
         ]
 
     _wait(lambda: {alert["labels"]["alertname"] for alert in posted()} == {"HighErrors", "ForewarnAnomaly"})
-    batch = parse_alerts({"alerts": posted()}, platform.tenant)
+    batch = parse_webhook(Webhook.ALERTS, {"alerts": posted()}, platform.tenant)
     assert {(incident.service, incident.severity) for incident in batch.incidents} == {
         ("search", Severity.CRITICAL)
     }

@@ -24,7 +24,8 @@ from core.ports import Batch
 from core.settings import Settings
 from flows.processes import free_port
 from pipelines.collect.ingest import ingest
-from pipelines.sources.prometheus import PrometheusSource, configured_prometheus
+from pipelines.sources.configured import configured_sources
+from pipelines.sources.prometheus import PrometheusSource
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.stores.store import Store
 
@@ -120,19 +121,19 @@ def test_a_selector_takes_only_what_it_matches(past: str) -> None:
     assert set(series_of(batches)) == {"jobs_total"}
 
 
-def test_what_prometheus_does_not_know_is_said_beside_it(past: str, store: Store, tmp_path: Path) -> None:
+def test_sidecar_files_add_what_prometheus_does_not_know(past: str, store: Store, tmp_path: Path) -> None:
     (tmp_path / "series.csv").write_text("metric,slo_threshold,role\nqueue_depth,500,saturation\n")
     (tmp_path / "events.csv").write_text(f"service,kind,at\nshop,deploy,{T0.isoformat()}\nshop,wedding,now\n")
-    settings = Settings(_env_file=None, sidecars_dir=tmp_path)
+    settings = Settings(_env_file=None, prometheus_url=past, sidecars_dir=tmp_path)
     clock = FixedClock(T0 + timedelta(days=1))
-    source = configured_prometheus(settings, store.tenant, clock, url=past)
-    assert source is not None
+    (source,) = configured_sources(settings, store.tenant, clock)
     report = ingest(platform_of(store, clock), source)
     assert (report.events, report.rejected) == (1, 1)
     (depth,) = store.series.find(metric="queue_depth")
     assert (depth.slo_threshold, depth.role) == (500.0, Role.SATURATION)
+    missing = settings.model_copy(update={"sidecars_dir": tmp_path / "nothing"})
     with pytest.raises(InputError, match="no folder"):
-        configured_prometheus(settings, store.tenant, clock, url=past, beside=tmp_path / "nothing")
+        configured_sources(missing, store.tenant, clock)
 
 
 def test_a_selector_that_makes_no_sense_is_an_input_error(past: str) -> None:
@@ -174,8 +175,7 @@ def test_node_exporter_is_pulled_into_the_store_and_again_changes_nothing(
         while time.monotonic() < deadline:
             # as if seen a while later, so that what is scraped now is old enough to be pulled
             clock = FixedClock(datetime.now(UTC) + timedelta(seconds=29))
-            source = configured_prometheus(settings, store.tenant, clock)
-            assert source is not None
+            (source,) = configured_sources(settings, store.tenant, clock)
             report = ingest(platform_of(store, clock), source)
             found = {series.metric for series in store.series.find(service="node")}
             if {"node_load1", "node_cpu_seconds_total"} <= found:

@@ -151,7 +151,7 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "deliveries.due": lambda: store.deliveries.due("slack", END),
         "deliveries.attempts": lambda: store.deliveries.attempts("slack"),
         "deliveries.alert_ids": lambda: store.deliveries.alert_ids("slack"),
-        "deliveries.told": lambda: store.deliveries.told("slack"),
+        "deliveries.received": lambda: store.deliveries.received("slack"),
         "deliveries.waiting": lambda: store.deliveries.waiting("slack"),
         "feedback.list": store.feedback.list,
         "diagnoses.list": store.diagnoses.list,

@@ -1,4 +1,4 @@
-"""What ingest keeps beside the data: rows that were refused, and how far each source has been read."""
+"""Dead letters: the rows that were rejected, each with its reason."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ REJECTED = {"row": pl.String, "reason": pl.String}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """One input that was refused: the row as it came, and why."""
+    """One rejected row: the row as it came, and the reason."""
 
     source: str
     row: str
@@ -22,15 +22,17 @@ class DeadLetter:
     seen_at: datetime
 
 
-class DeadLetters:
+class DeadLetterStore:
+    """The dead letters of one tenant (`core.ports.DeadLetterRepository`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def add(self, source: str, rejected: pl.DataFrame) -> int:
-        """Keep refused rows (columns `row`, `reason`), each once; returns how many were new.
+        """Store rejected rows (columns `row`, `reason`), each once; returns how many are new.
 
         Raises:
-            InvalidFrameError: a column lacks.
+            InvalidFrameError: a column is missing.
         """
         frame = require_frame(rejected, REJECTED, "rejected")
         if frame.is_empty():
@@ -48,33 +50,15 @@ class DeadLetters:
         )
 
     def count(self) -> int:
+        """How many dead letters are stored."""
         rows = self._session.rows("SELECT count(*) AS n FROM dead_letters WHERE tenant = %(tenant)s", {})
         return int(rows[0]["n"])
 
     def list(self, limit: int = 100) -> list[DeadLetter]:
-        """The newest first."""
+        """Dead letters, newest first."""
         rows = self._session.rows(
             "SELECT source, row, reason, seen_at FROM dead_letters WHERE tenant = %(tenant)s"
             " ORDER BY id DESC LIMIT %(limit)s",
             {"limit": limit},
         )
         return [DeadLetter(**{**row, "seen_at": utc(row["seen_at"])}) for row in rows]
-
-
-class Cursors:
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def get(self, source: str) -> str | None:
-        """How far that source has been read; null: not yet."""
-        rows = self._session.rows(
-            "SELECT cursor FROM cursors WHERE tenant = %(tenant)s AND source = %(source)s", {"source": source}
-        )
-        return str(rows[0]["cursor"]) if rows else None
-
-    def set(self, source: str, cursor: str) -> None:
-        self._session.execute(
-            "INSERT INTO cursors (tenant, source, cursor) VALUES (%(tenant)s, %(source)s, %(cursor)s)"
-            " ON CONFLICT (tenant, source) DO UPDATE SET cursor = excluded.cursor, updated_at = now()",
-            {"source": source, "cursor": cursor},
-        )

@@ -5,11 +5,21 @@ import pytest
 
 from core.domain import Event, EventKind, Incident, Severity
 from core.errors import InputError
-from pipelines.sources.webhooks import parse_alerts, parse_deploys
+from core.ports import Batch
+from pipelines.sources.webhook_formats.registered import parse_webhook
+from pipelines.sources.webhook_formats.webhook_format import Webhook
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PLAIN = {"service": "checkout", "at": "2026-03-02T13:00:00+01:00", "version": "2.3.1"}
 DEPLOY = Event(tenant="t", service="checkout", kind=EventKind.DEPLOY, at=NOON, version="2.3.1")
+
+
+def parse_deploys(body: object, tenant: str) -> Batch:
+    return parse_webhook(Webhook.DEPLOYS, body, tenant)
+
+
+def parse_alerts(body: object, tenant: str) -> Batch:
+    return parse_webhook(Webhook.ALERTS, body, tenant)
 
 
 def github(state: str | None = "success") -> dict[str, Any]:
