@@ -6,7 +6,7 @@ Times are zone-aware UTC; durations and steps are in seconds and say so (`step_s
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,6 +18,9 @@ DEFAULT_STEP_S = 300
 CAPACITY_DAYS = 90
 #: Between the parts that an id is made of: ASCII's own unit separator.
 SEPARATOR = "\x1f"
+
+#: The service graph: pairs of (caller, callee).
+ServiceEdges = Sequence[tuple[str, str]]
 
 
 class SeriesKind(StrEnum):

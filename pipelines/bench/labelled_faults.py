@@ -11,9 +11,9 @@ import polars as pl
 
 from core.domain import Series
 from core.frames import SAMPLES, TIME
+from core.metric_names import guess_metric
 from models.causes.localise import CALLEE, CALLER, SEEN_BY, Origin
 from pipelines.bench.labelled_data import read_by
-from pipelines.sources.metric_words import guess_metric
 
 TENANT = "bench"
 #: What an injected kind of fault is in truth; faults in code (wrong returns, exceptions) are the service's own.

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from core.frames import EXCLUSIONS
-from models.causes.localise import Deviation, Origin, deviations, rank_suspects, resource_of
+from models.causes.localise import Deviation, Origin, deviations, origin_of, rank_suspects
 from models.detect.bundle import DetectorBundle
 from pipelines.bench.labelled_faults import Fault, read_faults
 from pipelines.common.progress import Progress, silent
@@ -138,7 +138,7 @@ def _deviations(bundle: DetectorBundle, fault: Fault) -> list[Deviation]:
 def _by_size(found: Sequence[Deviation]) -> list[Place]:
     ordered = sorted(found, key=lambda one: -abs(one.sigma))
     return list(
-        dict.fromkeys((one.series.service, resource_of(one.series) or Origin.SERVICE) for one in ordered)
+        dict.fromkeys((one.series.service, origin_of(one.series) or Origin.SERVICE) for one in ordered)
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pipelines.sources.metric_words import METRIC_WORDS, words_of
+from core.metric_names import ROLE_WORDS, words_of
 
 #: The id of one instance at the end of a name: five or more hexadecimal digits with a numeral among them.
 _INSTANCE = re.compile(r"_(?=[0-9a-f]*\d)([0-9a-f]{5,})$")
@@ -33,7 +33,7 @@ def service_and_metric(path: Path) -> tuple[str, str]:
     if parted and before and after:
         return before, after
     tokens = stem.split("_")
-    starts = (n for n, token in enumerate(tokens) if set(words_of(token)) & METRIC_WORDS)
+    starts = (n for n, token in enumerate(tokens) if set(words_of(token)) & ROLE_WORDS)
     if first := next(starts, 0):
         service, metric = "_".join(tokens[:first]), "_".join(tokens[first:])
         if instance := _INSTANCE.search(metric):

@@ -20,9 +20,9 @@ from core.clock import Clock
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
+from core.metric_names import guess_metric
 from core.ports import Batch, MetricSource
 from core.settings import Settings
-from pipelines.sources.metric_words import guess_metric
 from pipelines.sources.prometheus_api import PrometheusApi, TooManySamplesError
 
 #: Prometheus refuses a range query of more than 11,000 points a series; a day is asked for at most.

@@ -16,7 +16,7 @@ from core.diagnosis import (
 from core.domain import Signal, stable_id
 from core.errors import NotFoundError
 from models.causes.incidents import DetectedIncident, correlate
-from models.causes.propose import SUSPECT_WINDOW, Context, propose_hypotheses
+from models.causes.propose import SUSPECT_WINDOW, IncidentContext, propose_hypotheses
 from models.causes.score import require_transition
 from models.causes.score import score_hypotheses as score
 from pipelines.common.progress import Progress, silent
@@ -117,7 +117,7 @@ class _KnownAt:
         self.incidents = [
             incident for incident in correlate(signals, graph) if any(map(self._is_open, incident.signals))
         ]
-        self._context = Context(
+        self._context = IncidentContext(
             events=store.events.between(since - SUSPECT_WINDOW, at + timedelta(microseconds=1)),
             incidents=store.incidents.between(at - MEMORY, at),
             edges=graph,

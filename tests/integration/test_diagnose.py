@@ -172,7 +172,7 @@ def test_the_graph_is_read_from_the_series(platform: Platform) -> None:
     keep(platform, make_signal("a", "web", 2), make_signal("b", "db", 0))
     (record,) = score_hypotheses(platform).records
     assert record.service == "db"
-    assert record.diagnosis.ranked[0].hypothesis.statement == "db degraded, felt by web"
+    assert record.diagnosis.ranked[0].hypothesis.statement == "db degraded, which affects web"
 
 
 def test_an_incident_takes_only_the_steps_that_it_can(platform: Platform) -> None:
