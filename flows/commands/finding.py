@@ -31,7 +31,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score what is new against the champion detector, and keep what it finds as signals."""
-    from pipelines.watch.detect import score as run
+    from pipelines.watch.detect import detect as run
 
     start = None
     if since_h is not None:
@@ -187,7 +187,7 @@ def mark_signal(
 def score_hypotheses(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson = False) -> None:
     """Weigh what could be behind the open signals, deterministically, with the breakdown."""
     from flows.commands.diagnosis_page import print_diagnosis
-    from pipelines.watch.diagnose import score_hypotheses as run
+    from pipelines.watch.diagnose import diagnose as run
 
     report = report_of(run, tenant=tenant, at=at, quiet=as_json)
     if as_json:

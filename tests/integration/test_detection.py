@@ -25,7 +25,7 @@ from pipelines.learn.learning_window import read_window
 from pipelines.learn.train_detectors import train_detectors
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.stores.store import Store
-from pipelines.watch.detect import score
+from pipelines.watch.detect import detect
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -71,7 +71,7 @@ def platform(store: Store) -> DetectionPlatform:
 
 def test_the_chain_finds_and_finds_the_same_again(platform: DetectionPlatform) -> None:
     with pytest.raises(ModelUnavailableError):
-        score(platform, start=END - DAY, end=END)  # type: ignore[arg-type]
+        detect(platform, start=END - DAY, end=END)  # type: ignore[arg-type]
     baselines = build_baselines(platform, at=END - 2 * DAY)  # type: ignore[arg-type]
     assert baselines.series == 16
     assert baselines.seasonal > 0
@@ -84,10 +84,10 @@ def test_the_chain_finds_and_finds_the_same_again(platform: DetectionPlatform) -
     assert trained.metrics["calibration_error"] < 0.1
     assert platform.registry.trainings[0].window_end == END - 2 * DAY
 
-    first = score(platform, start=END - 2 * DAY, end=END)  # type: ignore[arg-type]
+    first = detect(platform, start=END - 2 * DAY, end=END)  # type: ignore[arg-type]
     assert first.points > 16 * 500
     assert first.new == first.signals
-    again = score(platform, start=END - 2 * DAY, end=END)  # type: ignore[arg-type]
+    again = detect(platform, start=END - 2 * DAY, end=END)  # type: ignore[arg-type]
     assert (again.new, again.signals) == (0, first.signals)
 
 
@@ -95,9 +95,9 @@ def test_an_hour_at_a_time_finds_the_same_troubles_as_all_at_once(platform: Dete
     train_detectors(platform, at=END - 2 * DAY)  # type: ignore[arg-type]
     hours = [END - DAY + timedelta(hours=6 * i) for i in range(5)]
     for start, end in pairwise(hours):
-        score(platform, start=start, end=end)  # type: ignore[arg-type]
+        detect(platform, start=start, end=end)  # type: ignore[arg-type]
     seen = platform.store.signals.find(kind=SignalKind.ANOMALY, limit=10_000)
-    score(platform, start=END - DAY, end=END)  # type: ignore[arg-type]
+    detect(platform, start=END - DAY, end=END)  # type: ignore[arg-type]
     after = platform.store.signals.find(kind=SignalKind.ANOMALY, limit=10_000)
     assert len(after) <= len(seen) + max(1, len(seen) // 10)
 
@@ -107,7 +107,7 @@ def test_silent_services_are_told_once_each_and_end_when_all_is_back_even_after_
 ) -> None:
     train_detectors(platform, at=END - 2 * DAY)  # type: ignore[arg-type]
     later = END + timedelta(hours=3)
-    report = score(platform, start=END, end=later)  # type: ignore[arg-type]
+    report = detect(platform, start=END, end=later)  # type: ignore[arg-type]
     assert report.missing == 2  # services, of 8 series each
     silent = {one.signal_id: one for one in platform.store.signals.find(kind=SignalKind.MISSING)
               if one.started_at > END - DAY and one.ended_at is None}  # fmt: skip
@@ -117,7 +117,7 @@ def test_silent_services_are_told_once_each_and_end_when_all_is_back_even_after_
     back = [(one.series_id, later - timedelta(minutes=5 * k), 1.0) for one in series for k in range(1, 4)]
     samples = pl.DataFrame(back, schema=dict(SAMPLES), orient="row").sort("series_id", "ts")
     platform.store.samples.write(samples)
-    score(platform, start=later - timedelta(hours=1), end=later)  # type: ignore[arg-type]
+    detect(platform, start=later - timedelta(hours=1), end=later)  # type: ignore[arg-type]
     for signal_id in silent:
         assert platform.store.signals.get(signal_id).ended_at == later - timedelta(minutes=15)
 
