@@ -26,8 +26,8 @@ from models.forecast.intervals.conformal import LEVELS
 from models.forecast.libraries.prophet import ProphetForecaster
 from models.forecast.protocols import History
 from models.series.clock import holidays as calendar_days
+from pipelines.common.current_time import current_time
 from pipelines.common.parallel import chunked, map_chunks
-from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
@@ -91,7 +91,7 @@ def train_forecasters(
     Args:
         at: the present; nothing at or after it is read.
     """
-    now = present(platform, at)
+    now = current_time(platform, at)
     start = now - timedelta(days=WINDOW_DAYS)
     series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
     ids = sorted(series)

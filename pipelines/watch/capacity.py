@@ -5,9 +5,9 @@ from datetime import datetime
 from core.domain import CAPACITY_DAYS, Role
 from core.errors import InsufficientDataError
 from models.breach.capacity import Capacity, by_urgency, plan_capacity
+from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.parallel import chunked
-from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 
@@ -36,7 +36,7 @@ def capacity(
     """
     _, bundle = load_forecasters(platform)
     forecasters = bundle.forecasters
-    now = present(platform, at)
+    now = current_time(platform, at)
     ids = [key for key, entry in sorted(forecasters.entries.items()) if entry.series.role in _ROLES_THAT_FILL]
     resources: list[Capacity] = []
     for number, part in enumerate(chunked(ids, CHUNK), start=1):

@@ -9,9 +9,9 @@ import polars as pl
 from core.domain import ModelRef, Signal, SignalKind
 from core.errors import InsufficientDataError
 from models.signals.breach import SeriesOutlook, judge, urgency
+from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.parallel import chunked
-from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
@@ -55,7 +55,7 @@ def forecast(
         ModelUnavailableError: no forecaster has been trained yet.
     """
     model, bundle = load_forecasters(platform)
-    now = present(platform, at)
+    now = current_time(platform, at)
     open_signals = {
         signal.series_id: signal
         for signal in platform.store.signals.find(kind=SignalKind.BREACH, limit=_MAX_SIGNALS)
