@@ -1,4 +1,4 @@
-"""Train the forecasters: choose by backtests what forecasts each series, and register them as one bundle."""
+"""Train the forecasters: weight the member models of each series by backtests, and register one bundle."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ from pipelines.learn.past_breaches import PastOfFleet
 from pipelines.learn.report import TrainReport
 
 HOUR_S = 3_600
-#: Six weeks show a weekly season often enough, and a change of habits is forgotten after them.
+#: Six weeks show a weekly season often enough, and an old pattern is forgotten after them.
 WINDOW_DAYS = 42
 #: Samples are read, put on the grid and forgotten in parts of so many series, so that memory does not grow with
 #: the samples of the fleet; a worker takes the smaller part.
