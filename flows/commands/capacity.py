@@ -37,7 +37,7 @@ def capacity(
     as_json: AsJson = False,
 ) -> None:
     """Predict when each resource reaches its limit at its present growth, the most urgent first."""
-    from pipelines.common.present import present
+    from pipelines.common.current_time import current_time
     from pipelines.plots.breach_and_capacity import plot_capacity, save
     from pipelines.watch.capacity import capacity as run
     from pipelines.wiring import open_platform
@@ -45,7 +45,7 @@ def capacity(
     moment = utc(at)
     clock = None if moment is None else FixedClock(moment)
     with progress_bars(quiet=as_json) as listen, open_platform(settings_for(tenant), clock=clock) as platform:
-        now = present(platform)
+        now = current_time(platform)
         found = run(platform, at=now, horizon_days=days, progress=listen)[:limit]
     if plots is not None:
         for rank, one in enumerate(found, start=1):

@@ -24,12 +24,12 @@ def detect(
     as_json: AsJson = False,
 ) -> None:
     """Detect anomalies in new samples with the champion detector and store them as signals."""
-    from pipelines.watch.detect import score
+    from pipelines.watch.detect import detect as run
 
     start = None
     if since_h is not None:
         start = (utc(at) or datetime.now(UTC)) - timedelta(hours=since_h)
-    run_step(score, tenant=tenant, at=at, as_json=as_json, start=start)
+    run_step(run, tenant=tenant, at=at, as_json=as_json, start=start)
 
 
 def forecast(
@@ -70,9 +70,9 @@ def diagnose(tenant: TenantOption = None, at: AtOption = None, as_json: AsJson =
     The same signals, events and feedback always give the same diagnosis.
     """
     from flows.commands.diagnosis_page import print_diagnosis
-    from pipelines.watch.diagnose import score_hypotheses
+    from pipelines.watch.diagnose import diagnose as run
 
-    report = report_of(score_hypotheses, tenant=tenant, at=at, quiet=as_json)
+    report = report_of(run, tenant=tenant, at=at, quiet=as_json)
     if as_json:
         print_json(report)
         return

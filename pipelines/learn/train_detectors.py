@@ -66,7 +66,7 @@ def train_detectors(
 
 
 def held_out_metrics(window: LearningWindow, settings: Settings) -> dict[str, float]:
-    """How honest the p-values are on days not learned from.
+    """Measure how well calibrated the p-values are on days that the model did not learn from.
 
     Returns:
         `calibration_error`: |share of p < 0.01 minus 0.01|, the mean over series; `p01_share`: that share

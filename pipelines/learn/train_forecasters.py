@@ -1,4 +1,4 @@
-"""Train the forecasters: choose by backtests what forecasts each series, and register them as one bundle."""
+"""Train the forecasters: weight the member models of each series by backtests, and register one bundle."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ from models.forecast.intervals.conformal import LEVELS
 from models.forecast.libraries.prophet import ProphetForecaster
 from models.forecast.protocols import History
 from models.series.clock import holidays as calendar_days
+from pipelines.common.current_time import current_time
 from pipelines.common.parallel import chunked, map_chunks
-from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
@@ -37,7 +37,7 @@ from pipelines.learn.past_breaches import PastOfFleet
 from pipelines.learn.report import TrainReport
 
 HOUR_S = 3_600
-#: Six weeks show a weekly season often enough, and a change of habits is forgotten after them.
+#: Six weeks show a weekly season often enough, and an old pattern is forgotten after them.
 WINDOW_DAYS = 42
 #: Samples are read, put on the grid and forgotten in parts of so many series, so that memory does not grow with
 #: the samples of the fleet; a worker takes the smaller part.
@@ -91,7 +91,7 @@ def train_forecasters(
     Args:
         at: the present; nothing at or after it is read.
     """
-    now = present(platform, at)
+    now = current_time(platform, at)
     start = now - timedelta(days=WINDOW_DAYS)
     series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
     ids = sorted(series)

@@ -35,7 +35,7 @@ from models.signals.breach import (
     is_disturbed,
     judge,
 )
-from pipelines.bench.fleet import SLOW
+from pipelines.bench.failure_fleet import SLOW
 from pipelines.common.service_graph import Edges, service_graph
 from pipelines.learn.past_breaches import PastOfFleet
 from pipelines.sources.simulated import SimulatedFleet

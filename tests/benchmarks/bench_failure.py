@@ -19,7 +19,7 @@ import xgboost as xgb
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
 from models.failure import fit_failure
 from pipelines.bench.failure import bench_failure
-from pipelines.bench.fleet import END, bench_fleet, fleet_moments
+from pipelines.bench.failure_fleet import END, bench_fleet, fleet_moments
 
 SEEDS = (20260101, 11, 12)
 ROWS = 10_000

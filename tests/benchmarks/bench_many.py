@@ -18,7 +18,8 @@ import polars as pl
 
 from models.forecast.history import on_grid
 from models.forecast.protocols import FloatArray
-from pipelines.bench.forecast import DEFAULT, bench_forecast
+from pipelines.bench.forecast import bench_forecast
+from pipelines.bench.forecast_run import DEFAULT
 from pipelines.bench.forecast_sets import read_set
 from pipelines.sources.simulated import SimulatedFleet
 

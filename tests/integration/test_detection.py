@@ -28,7 +28,7 @@ from pipelines.learn.learning_window import read_window
 from pipelines.learn.train_detectors import train_detectors
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.stores.store import Store
-from pipelines.watch.detect import score
+from pipelines.watch.detect import detect
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -75,7 +75,7 @@ def test_the_chain_finds_and_finds_the_same_again(
     platform: Platform, store: Store, registry: FakeRegistry
 ) -> None:
     with pytest.raises(ModelUnavailableError):
-        score(platform, start=END - DAY, end=END)
+        detect(platform, start=END - DAY, end=END)
     baselines = build_baselines(platform, at=END - 2 * DAY)
     assert baselines.series == 16
     assert baselines.seasonal > 0
@@ -88,10 +88,10 @@ def test_the_chain_finds_and_finds_the_same_again(
     assert trained.metrics["calibration_error"] < 0.1
     assert registry.trainings[0].window_end == END - 2 * DAY
 
-    first = score(platform, start=END - 2 * DAY, end=END)
+    first = detect(platform, start=END - 2 * DAY, end=END)
     assert first.points > 16 * 500
     assert first.new == first.signals
-    again = score(platform, start=END - 2 * DAY, end=END)
+    again = detect(platform, start=END - 2 * DAY, end=END)
     assert (again.new, again.signals) == (0, first.signals)
 
 
@@ -99,9 +99,9 @@ def test_an_hour_at_a_time_finds_the_same_troubles_as_all_at_once(platform: Plat
     train_detectors(platform, at=END - 2 * DAY)
     hours = [END - DAY + timedelta(hours=6 * i) for i in range(5)]
     for start, end in pairwise(hours):
-        score(platform, start=start, end=end)
+        detect(platform, start=start, end=end)
     seen = platform.store.signals.find(kind=SignalKind.ANOMALY, limit=10_000)
-    score(platform, start=END - DAY, end=END)
+    detect(platform, start=END - DAY, end=END)
     after = platform.store.signals.find(kind=SignalKind.ANOMALY, limit=10_000)
     assert len(after) <= len(seen) + max(1, len(seen) // 10)
 
@@ -111,7 +111,7 @@ def test_silent_services_are_told_once_each_and_end_when_all_is_back_even_after_
 ) -> None:
     train_detectors(platform, at=END - 2 * DAY)
     later = END + timedelta(hours=3)
-    report = score(platform, start=END, end=later)
+    report = detect(platform, start=END, end=later)
     assert report.missing == 2  # services, of 8 series each
     silent = {one.signal_id: one for one in platform.store.signals.find(kind=SignalKind.MISSING)
               if one.started_at > END - DAY and one.ended_at is None}  # fmt: skip
@@ -121,7 +121,7 @@ def test_silent_services_are_told_once_each_and_end_when_all_is_back_even_after_
     back = [(one.series_id, later - timedelta(minutes=5 * k), 1.0) for one in series for k in range(1, 4)]
     samples = pl.DataFrame(back, schema=dict(SAMPLES), orient="row").sort("series_id", "ts")
     platform.store.samples.write(samples)
-    score(platform, start=later - timedelta(hours=1), end=later)
+    detect(platform, start=later - timedelta(hours=1), end=later)
     for signal_id in silent:
         assert platform.store.signals.get(signal_id).ended_at == later - timedelta(minutes=15)
 

@@ -144,7 +144,7 @@ def test_a_model_is_trained_on_what_feast_knew_and_finds_the_failing_disk(
     checkout = first.risks["checkout"].probability_by_horizon_s
     assert checkout[21_600] > 3 * first.risks["inventory"].probability_by_horizon_s[21_600]
     again = predict_failure(platform)
-    assert (again.new, again.updated, again.taken_back) == (0, 0, 0)
+    assert (again.new, again.updated, again.withdrawn) == (0, 0, 0)
     assert len(platform.store.signals.find(kind=SignalKind.FAILURE_RISK)) == first.new
 
 

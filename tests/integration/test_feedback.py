@@ -13,7 +13,7 @@ from core.errors import NotFoundError
 from pipelines.common.tenant_platform import Platform
 from pipelines.operate.feedback import hypothesis_feedback, signal_feedback
 from pipelines.stores.store import Store
-from pipelines.watch.diagnose import score_hypotheses
+from pipelines.watch.diagnose import diagnose
 
 
 @pytest.fixture
@@ -37,19 +37,19 @@ def test_feedback_about_a_signal_is_stored(platform: Platform) -> None:
 
 
 def test_feedback_about_a_hypothesis_counts_in_the_next_diagnosis(platform: Platform) -> None:
-    record = score_hypotheses(platform).records[0]
+    record = diagnose(platform).records[0]
     top = record.diagnosis.ranked[0].hypothesis
     statement = hypothesis_feedback(
         platform, top.hypothesis_id[:12], FeedbackValue.REJECTED, by="kim", note=""
     )
     assert statement == top.statement
-    later = score_hypotheses(platform).records[0].diagnosis.ranked
+    later = diagnose(platform).records[0].diagnosis.ranked
     same = next(one.hypothesis for one in later if one.hypothesis.hypothesis_id == top.hypothesis_id)
     assert (same.accepted, same.rejected) == (0, 1)
 
 
 def test_a_diagnosis_is_accepted_by_its_own_id(platform: Platform) -> None:
-    record = score_hypotheses(platform).records[0]
+    record = diagnose(platform).records[0]
     statement = hypothesis_feedback(platform, record.diagnosis_id, FeedbackValue.ACCEPTED, by="kim", note="")
     assert statement == record.diagnosis.ranked[0].hypothesis.statement
     assert [one.subject_id for one in platform.store.feedback.list()] == [record.diagnosis_id]
@@ -57,7 +57,7 @@ def test_a_diagnosis_is_accepted_by_its_own_id(platform: Platform) -> None:
 
 @pytest.mark.parametrize(("subject_id", "message"), [("nope", "no hypothesis or diagnosis"), ("", "several")])
 def test_an_unknown_or_ambiguous_id_is_refused(platform: Platform, subject_id: str, message: str) -> None:
-    score_hypotheses(platform)
+    diagnose(platform)
     with pytest.raises(NotFoundError, match=message):
         hypothesis_feedback(platform, subject_id, FeedbackValue.ACCEPTED, by="kim", note="")
     assert platform.store.feedback.list() == []

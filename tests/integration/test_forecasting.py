@@ -87,7 +87,7 @@ def platform(store: Store) -> Platform:
     return platform_of(store, FixedClock(NOW), registry=KeptInMemory())
 
 
-def test_a_filling_disk_is_warned_of_and_taken_back_once_it_is_emptied(
+def test_a_filling_disk_raises_a_signal_that_is_withdrawn_once_it_is_emptied(
     platform: Platform, store: Store
 ) -> None:
     write(store, NOW, filling_gib_an_hour=5.0, hours=DAYS * 24)
@@ -123,19 +123,19 @@ def test_a_filling_disk_is_warned_of_and_taken_back_once_it_is_emptied(
     assert again.signals == first.signals
     assert len(platform.store.signals.find(kind=SignalKind.BREACH)) == 1
 
-    # Somebody empties the disk: the alert is taken back, under the same id.
+    # Somebody empties the disk: the signal is withdrawn, under the same id.
     after = advanced(platform, hours=3)
     write(store, NOW + timedelta(hours=3), filling_gib_an_hour=0.0, hours=3)
     taken = forecast(after)
     assert taken.signals == ()
-    assert [signal.signal_id for signal in taken.taken_back] == [warning.signal_id]
+    assert [signal.signal_id for signal in taken.withdrawn] == [warning.signal_id]
     [kept] = platform.store.signals.find(kind=SignalKind.BREACH)
     assert kept.ended_at == taken.at
     assert kept.summary.startswith("Taken back")
     assert capacity(after)[0].runs_out is None
 
     # And it does not come back by itself.
-    assert forecast(after).taken_back == ()
+    assert forecast(after).withdrawn == ()
 
 
 def test_without_a_model_the_error_says_so(platform: Platform, store: Store) -> None:

@@ -24,7 +24,7 @@ RISK = FailureRisk(
 )
 SCORE = EventScore(signals=4, incidents=3, precision=0.75, recall=1.0, f1=0.857, median_lead_s=5_400.0)
 LATE = EventScore(signals=0, incidents=3, precision=None, recall=0.0, f1=None, median_lead_s=-600.0)
-MET: dict[str, Any] = {"series": 7, "signals": (BREACH,), "taken_back": (), "watched": 0}
+MET: dict[str, Any] = {"series": 7, "signals": (BREACH,), "withdrawn": (), "watched": 0}
 
 
 def printed(capsys: pytest.CaptureFixture[str], report: Any) -> str:
@@ -42,13 +42,13 @@ def printed(capsys: pytest.CaptureFixture[str], report: Any) -> str:
                 "model": "acme.forecaster version 3, run 4f2a",
                 "at": "2026-03-02 12:00 UTC",
                 "signals": "s1 warning: disk of checkout is full in 4 h",
-                "taken back": "-",
+                "withdrawn": "-",
                 "skipped shop/cpu": "fewer than two values",
             },
         ),
         (
             PredictReport(
-                at=NOON, model=MODEL, risks={"cart": RISK}, signals=(), new=1, updated=0, taken_back=0
+                at=NOON, model=MODEL, risks={"cart": RISK}, signals=(), new=1, updated=0, withdrawn=0
             ),
             {"risks cart": "1% within 1 h, 60% within 6 h, likely disk full"},
         ),
