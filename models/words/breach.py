@@ -5,7 +5,7 @@ from datetime import datetime
 from core.domain import Breach, Series
 from core.formatting import format_duration, format_value, format_when
 from models.breach.cascade import Cascade
-from models.breach.growth_and_paths import Growth
+from models.breach.growth import Growth
 from models.series.thresholds import is_upward
 
 #: A share of the present growth that nobody would call a growth of its own.
@@ -50,9 +50,9 @@ def say_follows(series: Series, found: Cascade, *, at: datetime, upward: bool = 
     what = what_happens(series, upward=upward)
     if found.breach.when is not None:
         what += f" {format_when(found.breach.when, at)}"
-    cause, habit = what_happens(found.cause, upward=is_upward(found.cause)), found.habit
-    where = "before" if habit.own else "elsewhere"
-    return f"{what}, because {cause}, as {habit.followed} of {habit.causes} times {where}"
+    cause, rate = what_happens(found.cause, upward=is_upward(found.cause)), found.rate
+    where = "before" if rate.own else "elsewhere"
+    return f"{what}, because {cause}, as {rate.followed} of {rate.cause_breaches} times {where}"
 
 
 def usual_pace(growth: Growth, unit: str) -> str:

@@ -33,7 +33,7 @@ from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.bundle_on_disk import BundleOnDisk
 from pipelines.learn.learning_window import holidays_to_come, read_exclusions
-from pipelines.learn.past_breaches import PastOfFleet
+from pipelines.learn.past_breaches import FleetBreaches
 from pipelines.learn.report import TrainReport
 
 HOUR_S = 3_600
@@ -95,14 +95,14 @@ def train_forecasters(
     start = now - timedelta(days=WINDOW_DAYS)
     series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
     ids = sorted(series)
-    past = PastOfFleet()
+    past = FleetBreaches()
     night = FleetTraining(ChunkPool(platform, len(ids)), platform.settings.seed, progress, ids)
     with TemporaryDirectory(prefix="forewarn-") as scratch:
         chosen, entries = BundleOnDisk(Path(scratch, "chosen")), BundleOnDisk(Path(scratch, "entries"))
         night.fit(_jobs(platform, series, start, now, past), chosen, "forecasters", len(ids))
         trees = _with_candidates(night, chosen, entries)
         metrics = summary(entry.choice for entry in entries.entries())
-        foreseen = {look.episode for look in night.looks if look.came_s is not None}
+        foreseen = {look.episode for look in night.looks if look.breach_in_s is not None}
         common = ForecastParts(
             entries={},
             seed=platform.settings.seed,
@@ -113,7 +113,7 @@ def train_forecasters(
             series.values(),
             service_graph(platform.settings.service_graph, platform.store.series.find()),
             span_s=(now - start).total_seconds(),
-            heights=past.heights,
+            peaks=past.peaks,
         )
         entries.keep(
             head_files(common, entries.parts) | breach_files(learn_correction(night.looks), cascades)
@@ -189,7 +189,7 @@ def _jobs(
     series: Mapping[int, Series],
     start: datetime,
     end: datetime,
-    past: PastOfFleet,
+    past: FleetBreaches,
 ) -> Iterator[Sequence[FitJob]]:
     """Chunks of series with their histories, read when a worker has room for them; `past` learns their breaches."""
     exclusions, deploys, holidays = _calendar(platform, start, end)

@@ -15,7 +15,7 @@ from core.domain import Series, TimeRange
 from core.errors import ConfigurationError
 from core.formatting import format_value, format_when
 from models.breach.capacity import Capacity
-from models.breach.outlook import Outlook
+from models.breach.outlook import BreachOutlook
 from models.forecast.bundle import Prediction
 from models.forecast.protocols import FloatArray, History
 from models.series.thresholds import is_upward, threshold_of
@@ -53,7 +53,7 @@ def _days(moments: Sequence[datetime]) -> FloatArray:
 
 
 def plot_breach(
-    series: Series, history: History, prediction: Prediction, outlook: Outlook, when: TimeRange | None
+    series: Series, history: History, prediction: Prediction, outlook: BreachOutlook, when: TimeRange | None
 ) -> "Figure":
     """Plot the history, the forecast band, the simulated paths, the threshold and the time range of the breach.
 
