@@ -15,17 +15,17 @@ from serving.contract.requests import (
     FeedbackRequest,
     RemoteWrite,
 )
-from serving.contract.responses import EventsAnswer, FeedbackAnswer, WebhookAnswer
+from serving.contract.responses import EventsResponse, FeedbackResponse, WebhookResponse
 from serving.state.tenants import TenantContext
 
 
-def take_events(room: TenantContext, request: EventsRequest) -> EventsAnswer:
+def take_events(context: TenantContext, request: EventsRequest) -> EventsResponse:
     """Store events; the same event told twice is one. Planned ones may lie in the future.
 
     Raises:
         InputError: an event ends before it starts.
     """
-    tenant = room.platform.tenant
+    tenant = context.platform.tenant
     events = [
         Event(
             tenant=tenant,
@@ -38,7 +38,7 @@ def take_events(room: TenantContext, request: EventsRequest) -> EventsAnswer:
         )
         for given in request.events
     ]
-    return EventsAnswer(received=len(events), new=room.platform.store.events.add(events))
+    return EventsResponse(received=len(events), new=context.platform.store.events.add(events))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,47 +52,47 @@ class _Posted:
         yield self.batch
 
 
-def take_deploys(room: TenantContext, webhook: DeploysWebhook) -> WebhookAnswer:
+def take_deploys(context: TenantContext, webhook: DeploysWebhook) -> WebhookResponse:
     """Store the deploys of a webhook.
 
     Raises:
         InputError: it is neither GitHub's form nor the plain one.
     """
-    return _take(room, "webhook:deploys", parse_deploys(webhook.root, room.platform.tenant))
+    return _take(context, "webhook:deploys", parse_deploys(webhook.root, context.platform.tenant))
 
 
-def take_alerts(room: TenantContext, webhook: AlertsWebhook) -> WebhookAnswer:
+def take_alerts(context: TenantContext, webhook: AlertsWebhook) -> WebhookResponse:
     """Store the alerts of a webhook as incidents.
 
     Raises:
         InputError: it is not Alertmanager's form.
     """
-    return _take(room, "webhook:alerts", parse_alerts(webhook.root, room.platform.tenant))
+    return _take(context, "webhook:alerts", parse_alerts(webhook.root, context.platform.tenant))
 
 
-def _take(room: TenantContext, name: str, batch: Batch) -> WebhookAnswer:
-    report = ingest(room.platform, _Posted(name, batch))
-    return WebhookAnswer(events=report.events, incidents=report.incidents, rejected=report.rejected)
+def _take(context: TenantContext, name: str, batch: Batch) -> WebhookResponse:
+    report = ingest(context.platform, _Posted(name, batch))
+    return WebhookResponse(events=report.events, incidents=report.incidents, rejected=report.rejected)
 
 
-def take_remote_write(room: TenantContext, request: RemoteWrite) -> None:
+def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
     """Store what Prometheus pushed. It drops what we call bad and sends again what we could not take.
 
     Raises:
         InputError: the body is not a WriteRequest compressed with snappy.
         UnavailableError: the database does not answer; nothing of the request is kept.
     """
-    receiver = room.remote_write
-    ingest_batch(room.platform, receiver.name, room.sidecars.added_to(receiver.batch(request.root)))
+    receiver = context.remote_write
+    ingest_batch(context.platform, receiver.name, context.sidecars.added_to(receiver.batch(request.root)))
 
 
-def take_feedback(room: TenantContext, request: FeedbackRequest) -> FeedbackAnswer:
+def take_feedback(context: TenantContext, request: FeedbackRequest) -> FeedbackResponse:
     """Store what a person says of a signal.
 
     Raises:
         NotFoundError: this tenant has no such signal.
     """
-    platform = room.platform
+    platform = context.platform
     signal = platform.store.signals.get(request.signal_id)
     said = Feedback(
         tenant=platform.tenant,
@@ -103,4 +103,4 @@ def take_feedback(room: TenantContext, request: FeedbackRequest) -> FeedbackAnsw
         note=request.note,
     )
     platform.store.feedback.add([said])
-    return FeedbackAnswer(signal_id=request.signal_id)
+    return FeedbackResponse(signal_id=request.signal_id)

@@ -1,4 +1,4 @@
-"""What the service holds, without a database, a registry or a model that learned anything."""
+"""The state of the service without a database, a registry or a trained model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +12,11 @@ from core.clock import FixedClock
 from core.domain import Band, ModelRef, Series
 from core.errors import ModelUnavailableError, UnknownSeriesError
 from core.frames import SAMPLES
+from core.ports import ModelRegistry
 from core.settings import Settings
+from core.training import Training
 from models.detect.series_model import PointScore
+from serving.state.jobs import FleetDetector
 from serving.state.loaded_models import LoadedModels
 from serving.state.tenants import TenantContext
 
@@ -21,12 +24,18 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 @dataclass
-class FakeRegistry:
-    """Versions in a dict; what is promoted is a version number."""
+class FakeRegistry(ModelRegistry):
+    """Versions in a dict; a promoted model is a version number."""
 
     tenant: str = "acme"
     versions: dict[str, int] = field(default_factory=dict)
     loads: int = 0
+
+    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
+        raise NotImplementedError
+
+    def metrics(self, ref: ModelRef) -> Mapping[str, float]:
+        raise NotImplementedError
 
     def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
         version = self.versions.get(kind)
@@ -46,18 +55,22 @@ class FakeRegistry:
 
 
 @dataclass
-class FakeDetector:
-    """Scores each value as itself, and remembers what it was asked."""
+class FakeDetector(FleetDetector):
+    """Scores each value as itself, and records its calls."""
 
-    models: Mapping[int, Any]
-    asked: list[tuple[int, list[datetime], list[float | None], Any]] = field(default_factory=list)
+    learned: Mapping[int, Any]
+    calls: list[tuple[int, list[datetime], list[float | None], Any]] = field(default_factory=list)
+
+    @property
+    def models(self) -> Mapping[int, Any]:
+        return self.learned
 
     def score_points(
         self, series_id: int, ts: Sequence[datetime], values: Sequence[float | None], context: Any = None
     ) -> list[PointScore]:
         if series_id not in self.models:
             raise UnknownSeriesError(f"series {series_id} has no model")
-        self.asked.append((series_id, list(ts), list(values), context))
+        self.calls.append((series_id, list(ts), list(values), context))
         return [
             PointScore(at, value, Band(expected=0.0, lower=-1.0, upper=2.0), 0.5, 0.5, value, False, (), ())
             for at, value in zip(ts, values, strict=True)
@@ -96,23 +109,23 @@ class FakeSamples:
         return self._frame.sort("ts").group_by("series_id", maintain_order=True).last()
 
 
-def fake_room(
+def fake_context(
     series: Sequence[Series],
     *,
     learned: Sequence[Series] | None = None,
     samples: Sequence[tuple[int, datetime, float]] = (),
     registry: FakeRegistry | None = None,
 ) -> tuple[TenantContext, FakeDetector, FakeSamples]:
-    """A room of tenant acme at `NOW`, whose detector has learned `learned` (null: all)."""
+    """The context of tenant acme at `NOW`; its detector has learned `learned` (null: all)."""
     detector = FakeDetector({one.series_id: one for one in (series if learned is None else learned)})
     store = SimpleNamespace(series=FakeSeriesStore(series), samples=FakeSamples(samples))
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None)
     platform: Any = SimpleNamespace(tenant="acme", store=store, clock=FixedClock(NOW), settings=settings)
-    shelf = LoadedModels(
+    models = LoadedModels(
         registry or FakeRegistry(versions={"detector": 3}), retry_s=60, load=lambda kind, files: detector
     )
     if registry is None:
-        # A detector is tried out when it is loaded; tests speak of what it is asked afterwards.
-        shelf.get("detector")
-        detector.asked.clear()
-    return TenantContext(platform, shelf), detector, store.samples
+        # A detector is called once when it is loaded; tests check the calls after that.
+        models.detector()
+        detector.calls.clear()
+    return TenantContext(platform, models), detector, store.samples

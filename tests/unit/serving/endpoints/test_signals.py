@@ -34,8 +34,8 @@ class FakeSignals:
         return rest[:limit]
 
 
-def room_with(count: int) -> TenantContext:
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+def context_with(count: int) -> TenantContext:
+    settings = Settings(_env_file=None)
     store = SimpleNamespace(signals=FakeSignals(count))
     platform: Any = SimpleNamespace(tenant="t", store=store, settings=settings)
     return TenantContext(platform, LoadedModels(FakeRegistry(), retry_s=1))
@@ -43,10 +43,10 @@ def room_with(count: int) -> TenantContext:
 
 @pytest.mark.parametrize(("count", "limit"), [(0, 5), (5, 5), (11, 5), (20, 3), (7, 100)])
 def test_the_pages_hold_every_signal_once(count: int, limit: int) -> None:
-    room, seen, cursor = room_with(count), list[str](), ""
+    context, seen, cursor = context_with(count), list[str](), ""
     while True:
         page = list_signals(
-            room, query_of(QueryParams(f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")))
+            context, query_of(QueryParams(f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")))
         )
         assert len(page.signals) <= limit
         seen += [signal.signal_id for signal in page.signals]
@@ -82,4 +82,4 @@ def test_a_wrong_query_is_refused(query: str) -> None:
 @pytest.mark.parametrize("cursor", ["x", "%%%", "AAAA", "MjAyNi0wMS0zMQ", "é", "=" * 9, "MXwy"])
 def test_a_cursor_that_was_not_given_is_refused(cursor: str) -> None:
     with pytest.raises(InputError, match="next_cursor"):
-        list_signals(room_with(3), query_of(QueryParams({"cursor": cursor})))
+        list_signals(context_with(3), query_of(QueryParams({"cursor": cursor})))
