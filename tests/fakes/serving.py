@@ -1,4 +1,4 @@
-"""What the service holds, without a database, a registry or a model that learned anything."""
+"""The state of the service without a database, a registry or a trained model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from core.errors import ModelUnavailableError, UnknownSeriesError
 from core.frames import SAMPLES
 from core.ports import SampleRepository, SeriesRepository, WriteResult
 from models.detect.series_model import PointScore
+from serving.state.jobs import FleetDetector
 from serving.state.loaded_models import LoadedModels
 from serving.state.tenants import TenantContext
 
@@ -47,18 +48,22 @@ class FakeRegistry(NoRegistry):
 
 
 @dataclass
-class FakeDetector:
-    """Scores each value as itself, and remembers what it was asked."""
+class FakeDetector(FleetDetector):
+    """Scores each value as itself, and records its calls."""
 
-    models: Mapping[int, Any]
-    asked: list[tuple[int, list[datetime], list[float | None], Any]] = field(default_factory=list)
+    learned: Mapping[int, Any]
+    calls: list[tuple[int, list[datetime], list[float | None], Any]] = field(default_factory=list)
+
+    @property
+    def models(self) -> Mapping[int, Any]:
+        return self.learned
 
     def score_points(
         self, series_id: int, ts: Sequence[datetime], values: Sequence[float | None], context: Any = None
     ) -> list[PointScore]:
         if series_id not in self.models:
             raise UnknownSeriesError(f"series {series_id} has no model")
-        self.asked.append((series_id, list(ts), list(values), context))
+        self.calls.append((series_id, list(ts), list(values), context))
         return [
             PointScore(at, value, Band(expected=0.0, lower=-1.0, upper=2.0), 0.5, 0.5, value, False, (), ())
             for at, value in zip(ts, values, strict=True)
@@ -110,23 +115,23 @@ class FakeSamples(SampleRepository):
         return self._frame.sort("ts").group_by("series_id", maintain_order=True).last()
 
 
-def fake_room(
+def fake_context(
     series: Sequence[Series],
     *,
     learned: Sequence[Series] | None = None,
     samples: Sequence[tuple[int, datetime, float]] = (),
     registry: FakeRegistry | None = None,
 ) -> tuple[TenantContext, FakeDetector, FakeSamples]:
-    """A room of tenant acme at `NOW`, whose detector has learned `learned` (null: all)."""
+    """The context of tenant acme at `NOW`; its detector has learned `learned` (null: all)."""
     detector = FakeDetector({one.series_id: one for one in (series if learned is None else learned)})
     stored = FakeSamples(samples)
     store = FakeStore("acme", series=FakeSeriesStore(series), samples=stored)
     platform = platform_of(store, FixedClock(NOW))
-    shelf = LoadedModels(
+    models = LoadedModels(
         registry or FakeRegistry(versions={"detector": 3}), retry_s=60, load=lambda kind, files: detector
     )
     if registry is None:
-        # A detector is tried out when it is loaded; tests speak of what it is asked afterwards.
-        shelf.get("detector")
-        detector.asked.clear()
-    return TenantContext(platform, shelf), detector, stored
+        # A detector is called once when it is loaded; tests check the calls after that.
+        models.detector()
+        detector.calls.clear()
+    return TenantContext(platform, models), detector, stored

@@ -60,10 +60,10 @@ def room_with(count: int) -> TenantContext:
 
 @pytest.mark.parametrize(("count", "limit"), [(0, 5), (5, 5), (11, 5), (20, 3), (7, 100)])
 def test_the_pages_hold_every_signal_once(count: int, limit: int) -> None:
-    room, seen, cursor = room_with(count), list[str](), ""
+    context, seen, cursor = room_with(count), list[str](), ""
     while True:
         page = list_signals(
-            room, query_of(QueryParams(f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")))
+            context, query_of(QueryParams(f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")))
         )
         assert len(page.signals) <= limit
         seen += [signal.signal_id for signal in page.signals]
