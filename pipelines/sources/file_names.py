@@ -1,4 +1,4 @@
-"""Which service and metric a file speaks of, when its columns do not say."""
+"""The service and the metric of a file, from its name, when no column gives them."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,12 @@ _INSTANCE = re.compile(r"_(?=[0-9a-f]*\d)([0-9a-f]{5,})$")
 
 
 def service_and_metric(path: Path) -> tuple[str, str]:
-    """Service and metric by the name of a file, by the first rule that fits.
+    """Service and metric from the name of a file. The first rule that fits applies.
 
-    1. A double underscore parts them: `checkout__latency_seconds.csv`.
-    2. What stands before the first word that names a kind of metric (cpu, latency, requests, disk, memory,
-       network, ...) is the service; an instance id at the end belongs to the service as well.
-    3. Otherwise the folder is the service and the whole name the metric.
+    1. A double underscore separates them: `checkout__latency_seconds.csv`.
+    2. The service is what comes before the first word for a kind of metric (cpu, latency, requests, disk, memory,
+       network, ...). An instance id at the end belongs to the service, too.
+    3. Otherwise the folder is the service, and the whole name is the metric.
 
     >>> service_and_metric(Path("shop/checkout__latency_seconds.csv"))
     ('checkout', 'latency_seconds')
@@ -29,8 +29,8 @@ def service_and_metric(path: Path) -> tuple[str, str]:
     ('checkout', 'cpu_usage')
     """
     stem = path.name.split(".")[0] if path.name.count(".") <= 1 else path.stem
-    before, parted, after = stem.partition("__")
-    if parted and before and after:
+    before, separator, after = stem.partition("__")
+    if separator and before and after:
         return before, after
     tokens = stem.split("_")
     starts = (n for n, token in enumerate(tokens) if set(words_of(token)) & ROLE_WORDS)
