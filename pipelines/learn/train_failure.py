@@ -9,9 +9,9 @@ from core.errors import InsufficientDataError
 from core.training import Attempt, Training
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
 from features.leakage import check_training_set
-from models.failure import fit_failure, incident_frame, label
+from models.failure import FitPlan, fit_failure, incident_frame, label
 from models.failure.balance import Trial
-from models.failure.judging import judged_forward
+from models.failure.evaluation import evaluate_forward
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.features import EVERY_S, HISTORY, newest_moment
@@ -40,11 +40,10 @@ def train_failure(
     progress("failure", 1, 4)
     check_training_set(frame, FEATURE_NAMES)
     seed, budget = platform.settings.seed, platform.settings.alert_budget_per_week
-    metrics = judged_forward(frame, FEATURE_NAMES, seed=seed, budget_per_week=budget, shared=RESOURCE_BLIND)
+    plan = FitPlan(seed=seed, budget_per_week=budget, shared=RESOURCE_BLIND)
+    metrics = evaluate_forward(frame, FEATURE_NAMES, plan)
     progress("failure", 2, 4)
-    bundle, report = fit_failure(
-        frame, FEATURE_NAMES, seed=seed, budget_per_week=budget, shared=RESOURCE_BLIND
-    )
+    bundle, report = fit_failure(frame, FEATURE_NAMES, plan)
     progress("failure", 3, 4)
     services = frame.get_column("service_id").n_unique()
     start = frame.select(pl.col("ts").min()).item()

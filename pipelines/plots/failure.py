@@ -8,7 +8,7 @@ import polars as pl
 
 from models.failure import FailureBundle
 from models.failure.calibration import Floats
-from models.failure.judging import features_of
+from models.failure.evaluation import features_of
 from models.failure.reasons import BASE, REST, factors_of
 from pipelines.plots.breach_and_capacity import figure_of
 

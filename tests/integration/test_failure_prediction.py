@@ -15,7 +15,7 @@ from core.errors import InputError, LeakageError, ModelUnavailableError
 from core.settings import Settings
 from core.training import Training
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
-from models.failure import fit_failure
+from models.failure import FitPlan, fit_failure
 from pipelines.collect.ingest import ingest
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn import features, train_failure
@@ -159,14 +159,9 @@ def test_the_same_training_set_gives_the_same_files(platform: Platform, read_aga
     registry = platform.registry
     assert isinstance(registry, OneModel)
     settings = platform.settings
-    # The fit alone: judging and plots, which take as long again, put nothing in the files.
-    again, _ = fit_failure(
-        read_again,
-        FEATURE_NAMES,
-        seed=settings.seed,
-        budget_per_week=settings.alert_budget_per_week,
-        shared=RESOURCE_BLIND,
-    )
+    # Only the fit: evaluation and plots take as long again and add nothing to the files.
+    plan = FitPlan(seed=settings.seed, budget_per_week=settings.alert_budget_per_week, shared=RESOURCE_BLIND)
+    again, _ = fit_failure(read_again, FEATURE_NAMES, plan)
     assert again.to_files() == registry.files
 
 
