@@ -12,7 +12,7 @@ import polars as pl
 
 from core.domain import Role, Series
 from core.frames import EXCLUSIONS
-from models.detect.bundle import DetectorBundle
+from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.detect.episodes import find_episodes
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -83,7 +83,10 @@ def main() -> list[Row]:
     results = []
     for budget in BUDGETS:
         bundle = DetectorBundle.fit(
-            history, series, pl.DataFrame(schema=dict(EXCLUSIONS)), alarms_per_week=budget
+            history,
+            series,
+            pl.DataFrame(schema=dict(EXCLUSIONS)),
+            options=DetectorOptions(alarms_per_week=budget),
         )
         false = sum(map(len, episodes(bundle, frame(series, future, LEARNED)).values()))
         recalls = {}

@@ -20,7 +20,7 @@ from core.settings import Settings
 from core.training import Training
 from features.catalog import FEATURE_NAMES
 from flows.processes import ServerProcess, free_port, start_service
-from models.detect.bundle import DetectorBundle
+from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.failure.bundle import FailureBundle
 from models.failure.parts import FailureParts
 from models.forecast.bundle import ForecasterBundle
@@ -147,7 +147,7 @@ def _register_detector(platform: Platform, series: list[Series], now: datetime, 
     exclusions = pl.DataFrame(
         schema={"service": pl.String, "start": pl.Datetime("us", "UTC"), "end": pl.Datetime("us", "UTC")}
     )
-    bundle = DetectorBundle.fit(samples, series, exclusions, seed=seed)
+    bundle = DetectorBundle.fit(samples, series, exclusions, options=DetectorOptions(seed=seed))
     return platform.registry.register("detector", bundle.to_files(), _training(now, seed))
 
 

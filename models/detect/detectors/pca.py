@@ -16,7 +16,7 @@ from typing import ClassVar
 import numba
 import numpy as np
 
-from models.detect.protocols import Arrays, require_points
+from models.detect.protocols import Arrays, Reads, require_points
 from models.series.grid import FloatArray
 
 #: A metric that hardly ever moves gets a spread of this share of all metrics' spread, so that its first
@@ -96,6 +96,7 @@ class Pca:
     share: float = SHARE
     name: ClassVar[str] = "pca"
     min_points: ClassVar[int] = 32
+    reads: ClassVar[Reads] = Reads.TABLE
 
     def fit(self, values: FloatArray) -> FittedPca:
         """See `models.detect.protocols.Detector.fit`; rows in which a metric is missing are left out."""

@@ -301,5 +301,7 @@ def test_one_failure_among_the_lowest_moments_does_not_raise_the_risk_of_all_oth
 
 
 def test_few_moments_give_cautious_probabilities() -> None:
-    predicted = fit_calibrator(np.arange(6.0), np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))(np.array([0.0, 5.0]))
+    predicted = fit_calibrator(np.arange(6, dtype=np.float64), np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))(
+        np.array([0.0, 5.0])
+    )
     assert predicted == pytest.approx([0.5 / 4, 3.5 / 4], rel=0.01)

@@ -10,7 +10,7 @@ import pytest
 from core.domain import Event, EventKind, Series
 from core.frames import EXCLUSIONS
 from models.baseline.baselines import Baselines, fit_baselines
-from models.detect.bundle import DetectorBundle
+from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.series.clock import LocalClock, clocks, is_time_zone, to_local
 from models.series.grid import DAY_S, Grid
 
@@ -142,10 +142,11 @@ def test_a_bundle_keeps_its_clock_and_calls_neither_the_new_hour_nor_a_known_hol
     border = epoch(FORWARD)
     history, future = samples(border - 28 * DAY_S, 28), samples(border, 4)
     none = pl.DataFrame(schema=dict(EXCLUSIONS))
-    bundle = DetectorBundle.fit(history, [series], none, [event], time_zone=BERLIN, alarms_per_week=0.5)
+    options = DetectorOptions(time_zone=BERLIN, alarms_per_week=0.5)
+    bundle = DetectorBundle.fit(history, [series], none, [event], options)
     bundle = DetectorBundle.from_files(bundle.to_files())
     aware = bundle.score(future)["is_anomaly"].sum()
-    plain = DetectorBundle.fit(history, [series], none, alarms_per_week=0.5)
+    plain = DetectorBundle.fit(history, [series], none, options=DetectorOptions(alarms_per_week=0.5))
     unaware = plain.score(future)["is_anomaly"].sum()
     assert aware == 0
     assert unaware > 10
