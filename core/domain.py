@@ -326,7 +326,7 @@ class Signal:
     """One finding, as evidence: what, where, when, how sure, why, and by which model.
 
     A signal whose filters did not all hold is kept and never sent; `suppressed_by` names the first gate
-    that suppressed it. `signal_id` is stable: the same trouble scored twice is the same signal.
+    that suppressed it. `signal_id` is stable: the same finding scored twice is the same signal.
     """
 
     signal_id: str

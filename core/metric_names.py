@@ -2,7 +2,7 @@
 
 Forewarn reads names only where nobody declared the fact: the unit, the role, the resource, which direction is bad. The
 words follow the naming conventions of Prometheus, OpenTelemetry, node_exporter, cAdvisor and CloudWatch. Names are
-compared word by word, so that `pool` is not found in `spool`, nor `node` in `inodes`.
+compared word by word, so that `rss` is not found in `errssl`, nor `node` in `inodes`.
 
 References:
     https://prometheus.io/docs/practices/naming/

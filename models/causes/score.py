@@ -85,7 +85,7 @@ def require_transition(before: IncidentState | None, after: IncidentState) -> No
 
 
 def score_hypotheses(hypotheses: Sequence[Hypothesis]) -> Diagnosis:
-    """Score all hypotheses of one trouble and apply the policy to them.
+    """Score all hypotheses of one incident and apply the policy to them.
 
     Returns:
         ranked by confidence, highest first; equal ones by their statement, so that the order is always one.
@@ -211,7 +211,7 @@ def _human_validation(accepted: int, rejected: int) -> FactorScore:
     """The accepted share; never under the table's lowest, as an idea often rejected may yet be right."""
     judged = accepted + rejected
     value = max(OFTEN_REJECTED, accepted / judged) if judged else NO_HISTORY
-    reason = f"people accepted {accepted} of {judged}" if judged else "no verdict of a person yet"
+    reason = f"people accepted {accepted} of {judged}" if judged else "no feedback of a person yet"
     return _factor(FactorName.HUMAN_VALIDATION, value, reason, judged, (OFTEN_REJECTED, 1.0))
 
 

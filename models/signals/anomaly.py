@@ -165,7 +165,7 @@ def _signal(
             ),
         )
 
-    # The way back can be more surprising than the trouble, for the level had begun to follow it.
+    # The way back can be more surprising than the incident, for the level had begun to follow it.
     moments = [scored.row(i, named=True) for i in (episode.peak, *_extremes(scored, episode))]
     judged = [(row, gates_at(row)) for row in moments]
     peak, filters = next((one for one in judged if all(one.passed for one in one[1])), judged[0])

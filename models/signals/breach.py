@@ -115,7 +115,7 @@ def judge(
     followed = follow(seen, cascades, edges, now, events)
     disturbed = disturbed_by_plan(seen, now, events) - set(followed)
     signals: dict[int, Signal] = {}
-    # Causes first: what follows from one belongs to the same trouble, which began with the cause.
+    # Causes first: what follows from one belongs to the same incident, which began with the cause.
     for series_id in sorted(seen, key=lambda key: (key in followed, key)):
         one, before, cause = seen[series_id], open_signals.get(series_id), followed.get(series_id)
         since = now

@@ -67,7 +67,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/score_hypotheses",
-        summary="Weigh the possible causes of one trouble against each other.",
+        summary="Score the possible causes of one incident.",
         request=requests.ScoreHypothesesRequest,
         answer=responses.ScoreHypothesesResponse,
     ),
@@ -123,7 +123,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/feedback",
-        summary="Say whether a signal was real trouble.",
+        summary="Give feedback on a signal: was it real?",
         request=requests.FeedbackRequest,
         answer=responses.FeedbackResponse,
     ),

@@ -2,7 +2,7 @@
 
 Metrics of one service move together. The principal components that carry half of the variance say how; what is
 left of a row after taking them out, in units of what used to be left, is how strange it is, and which metrics the
-rest lies in says why. Each metric's rest is averaged over some ten rows (root mean square), as trouble lasts and noise
+rest lies in says why. Each metric's rest is averaged over some ten rows (root mean square), as incidents last and noise
 does not; the mean over metrics is of roots, not of squares, so that one far out does not drown several that stray.
 
 References:
