@@ -375,7 +375,8 @@ def stable_id(*parts: str) -> str:
 def service_id(tenant: str, service: str) -> str:
     """The join key of a service in the feature store.
 
-    >>> service_id("acme", "checkout")
-    'acme/checkout'
+    Examples:
+        >>> service_id("acme", "checkout")
+        'acme/checkout'
     """
     return f"{tenant}/{service}"

@@ -223,10 +223,11 @@ class Guess:
 def words_of(name: str) -> list[str]:
     """The words of a name, in lower case.
 
-    >>> words_of("iio_us-east-1.NetworkIn")
-    ['iio', 'us', 'east', '1', 'network', 'in']
-    >>> words_of("CPUUtilization")
-    ['cpu', 'utilization']
+    Examples:
+        >>> words_of("iio_us-east-1.NetworkIn")
+        ['iio', 'us', 'east', '1', 'network', 'in']
+        >>> words_of("CPUUtilization")
+        ['cpu', 'utilization']
     """
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])(?!XX)|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
     return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", parted) if word]
@@ -235,12 +236,13 @@ def words_of(name: str) -> list[str]:
 def guess_metric(name: str) -> Guess:
     """Unit, kind and role from the words of a metric's name; without a known word, a gauge of saturation.
 
-    >>> guess_metric("http_requests_total")
-    Guess(unit='requests', kind=<SeriesKind.COUNTER: 'counter'>, role=<Role.TRAFFIC: 'traffic'>)
-    >>> guess_metric("node_filesystem_avail_bytes").role
-    <Role.CAPACITY: 'capacity'>
-    >>> guess_metric("disk_write_bytes").role
-    <Role.SATURATION: 'saturation'>
+    Examples:
+        >>> guess_metric("http_requests_total")
+        Guess(unit='requests', kind=<SeriesKind.COUNTER: 'counter'>, role=<Role.TRAFFIC: 'traffic'>)
+        >>> guess_metric("node_filesystem_avail_bytes").role
+        <Role.CAPACITY: 'capacity'>
+        >>> guess_metric("disk_write_bytes").role
+        <Role.SATURATION: 'saturation'>
     """
     words = words_of(name)
     unit = next(
@@ -255,8 +257,9 @@ def guess_metric(name: str) -> Guess:
 def resource_of(name: str) -> Resource | None:
     """The resource that a metric measures; null where no word names one.
 
-    >>> resource_of("node_memory_MemAvailable_bytes")
-    <Resource.MEMORY: 'memory'>
+    Examples:
+        >>> resource_of("node_memory_MemAvailable_bytes")
+        <Resource.MEMORY: 'memory'>
     """
     return next((row.resource for row in _rows(name) if row.resource is not None), None)
 
@@ -264,8 +267,9 @@ def resource_of(name: str) -> Resource | None:
 def lower_is_worse(name: str) -> bool:
     """Whether too little of it is bad, as of free space or a success rate. Latencies and errors never are.
 
-    >>> lower_is_worse("node_filesystem_avail_bytes"), lower_is_worse("unavailable_replicas")
-    (True, False)
+    Examples:
+        >>> lower_is_worse("node_filesystem_avail_bytes"), lower_is_worse("unavailable_replicas")
+        (True, False)
     """
     return any(row.lower_is_worse for row in _rows(name)) and _role(name) not in (Role.LATENCY, Role.ERRORS)
 
@@ -273,8 +277,9 @@ def lower_is_worse(name: str) -> bool:
 def feature_slot(name: str, role: Role) -> str | None:
     """The slot of the failure features that a metric fills: by its name, else by its declared role; null for none.
 
-    >>> feature_slot("db_connections", Role.CAPACITY)
-    'connections'
+    Examples:
+        >>> feature_slot("db_connections", Role.CAPACITY)
+        'connections'
     """
     guessed = _role(name)
     rows = [row for row in _rows(name) if row.slot is not None]
@@ -293,11 +298,12 @@ def exhaustion_of(name: str) -> Meaning | None:
 
     Null for what cannot run out, such as a latency, and for what only passes through, such as bytes written to a disk.
 
-    >>> found = exhaustion_of("node_filesystem_avail_bytes")
-    >>> found and found.exhausted
-    'disk full'
-    >>> exhaustion_of("disk_write_bytes") is None
-    True
+    Examples:
+        >>> found = exhaustion_of("node_filesystem_avail_bytes")
+        >>> found and found.exhausted
+        'disk full'
+        >>> exhaustion_of("disk_write_bytes") is None
+        True
     """
     guessed = _role(name)
     for row in _rows(name):
@@ -310,8 +316,9 @@ def exhaustion_of(name: str) -> Meaning | None:
 def is_about(incident_type: str, cause: CauseKind) -> bool:
     """Whether the type of an incident names a cause of that kind.
 
-    >>> is_about("bad_deploy", CauseKind.DEPLOY)
-    True
+    Examples:
+        >>> is_about("bad_deploy", CauseKind.DEPLOY)
+        True
     """
     return any(row.cause is cause for row in _rows(incident_type))
 
@@ -326,8 +333,9 @@ def is_named(incident_type: str) -> bool:
 def measured_at(name: str) -> MeasuredAt | None:
     """Where a metric is measured, if not at the service itself.
 
-    >>> measured_at("PodClientLatencyP90"), measured_at("inodes_used")
-    (<MeasuredAt.CALLEE: 'callee'>, None)
+    Examples:
+        >>> measured_at("PodClientLatencyP90"), measured_at("inodes_used")
+        (<MeasuredAt.CALLEE: 'callee'>, None)
     """
     return next((row.measured_at for row in _rows(name) if row.measured_at is not None), None)
 

@@ -12,8 +12,9 @@ SLOTS = ("cpu", "memory", "disk", "latency", "errors", "traffic", "connections",
 def slot_of(series: Series) -> str | None:
     """The slot of a series by its metric's name, else by its role; null where it plays none.
 
-    >>> slot_of(Series(tenant="t", service="a", metric="db_connections"))
-    'connections'
+    Examples:
+        >>> slot_of(Series(tenant="t", service="a", metric="db_connections"))
+        'connections'
     """
     return feature_slot(series.metric, series.role)
 

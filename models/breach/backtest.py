@@ -72,9 +72,10 @@ class PastForecast:
 def correction_group(series: Series, pattern: BreachPattern) -> str:
     """The group whose predictions are corrected together: by growth or not, with inertia or not, and metric.
 
-    >>> disk = Series(tenant="t", service="db", metric="disk_used_bytes", role="capacity")
-    >>> correction_group(disk, BreachPattern.FILL)
-    'fill/stock/disk_used_bytes'
+    Examples:
+        >>> disk = Series(tenant="t", service="db", metric="disk_used_bytes", role="capacity")
+        >>> correction_group(disk, BreachPattern.FILL)
+        'fill/stock/disk_used_bytes'
     """
     how = "fill" if pattern is BreachPattern.FILL else "other"
     stock = "stock" if is_inert(series) else "flow"

@@ -132,8 +132,9 @@ def sigma_of_probability(probability: float) -> float:
     Raises:
         InputError: outside [0, 1].
 
-    >>> [round(sigma_of_probability(p), 2) for p in (0.0, 0.6827, 0.9545, 0.9973)]
-    [0.0, 1.0, 2.0, 3.0]
+    Examples:
+        >>> [round(sigma_of_probability(p), 2) for p in (0.0, 0.6827, 0.9545, 0.9973)]
+        [0.0, 1.0, 2.0, 3.0]
     """
     require_unit_interval(probability, "probability")
     capped = min(probability, 1 - 1e-9)

@@ -21,8 +21,9 @@ def alarm_runs(probabilities: Floats, threshold: float) -> NDArray[np.int64]:
     Returns:
         The number of the alarm at each moment, from 0; -1 = no alarm.
 
-    >>> alarm_runs(np.array([0.1, 0.6, 0.4, 0.2, 0.7]), 0.5).tolist()
-    [-1, 0, 0, -1, 1]
+    Examples:
+        >>> alarm_runs(np.array([0.1, 0.6, 0.4, 0.2, 0.7]), 0.5).tolist()
+        [-1, 0, 0, -1, 1]
     """
     runs = np.full(len(probabilities), -1)
     current, count = -1, 0

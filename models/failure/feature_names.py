@@ -68,8 +68,9 @@ _OTHERS: Mapping[str, tuple[str, str]] = {
 def parse_feature_name(name: str) -> FeatureName | None:
     """Parse the name of a feature; null if it follows no known pattern.
 
-    >>> parse_feature_name("memory_slope_6h")
-    FeatureName(name='memory_slope_6h', slot='memory', family='slope', window_h=6.0)
+    Examples:
+        >>> parse_feature_name("memory_slope_6h")
+        FeatureName(name='memory_slope_6h', slot='memory', family='slope', window_h=6.0)
     """
     window = re.search(r"_(\d+)([mh])$", name)
     window_h = int(window[1]) / (60 if window[2] == "m" else 1) if window else 0.0

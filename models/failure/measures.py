@@ -16,8 +16,9 @@ def precision_at_recall(happened: Floats, scores: Floats, recall: float) -> floa
     Returns:
         In [0, 1].
 
-    >>> precision_at_recall(np.array([0.0, 1.0, 1.0]), np.array([0.1, 0.8, 0.9]), 0.8)
-    1.0
+    Examples:
+        >>> precision_at_recall(np.array([0.0, 1.0, 1.0]), np.array([0.1, 0.8, 0.9]), 0.8)
+        1.0
     """
     precision, found, _ = precision_recall_curve(happened, scores)
     return float(precision[found >= recall].max())

@@ -24,10 +24,11 @@ def describe(name: str, value: float) -> str:
         name: name of the feature.
         value: its value; NaN = missing.
 
-    >>> describe("memory_slope_6h", 0.021)
-    'memory grows 2.1 % of its limit an hour over 6 h'
-    >>> describe("disk_hours_to_limit_3h", 4.25)
-    'disk at its limit in 4.2 h at the pace of the last 3 h'
+    Examples:
+        >>> describe("memory_slope_6h", 0.021)
+        'memory grows 2.1 % of its limit an hour over 6 h'
+        >>> describe("disk_hours_to_limit_3h", 4.25)
+        'disk at its limit in 4.2 h at the pace of the last 3 h'
     """
     feature = parse_feature_name(name)
     if feature is None:

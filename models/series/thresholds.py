@@ -13,8 +13,8 @@ from models.series.grid import BoolArray, FloatArray
 #: A disk or a pool fails a little before its physical end: reserved blocks, kept-back connections.
 FULL_AT = 0.98
 _MORE_IS_WORSE = (Role.LATENCY, Role.ERRORS, Role.SATURATION)
-#: (values in a row past a threshold where that is not expected, how many times as likely an incident is then). Chosen on
-#: simulated fleets, see docs/decisions/what-a-threshold-is-worth.md.
+#: (values in a row past a threshold where that is not expected, how many times as likely an incident is then). Chosen
+#: on simulated fleets, see docs/decisions/what-a-threshold-is-worth.md.
 WEIGHTS_PAST = ((3, 10.0), (6, 30.0))
 
 

@@ -15,8 +15,9 @@ NOTHING = 0.01
 def what_happens(series: Series, *, upward: bool = True) -> str:
     """`disk of orders-db is full`, `latency p99 of cart passes 250 ms`.
 
-    >>> what_happens(Series(tenant="t", service="db", metric="disk_used_bytes", unit="bytes", limit=1e9))
-    'disk of db is full'
+    Examples:
+        >>> what_happens(Series(tenant="t", service="db", metric="disk_used_bytes", unit="bytes", limit=1e9))
+        'disk of db is full'
     """
     metric, suffixes = series.metric, ("_seconds", "_bytes", "_total", "_ratio", "_used")
     for suffix in suffixes:

@@ -36,8 +36,9 @@ def average_precision(score: FloatArray, label: BoolArray) -> float:
 def ranges(label: BoolArray) -> list[tuple[int, int]]:
     """First and last index (inclusive) of every run of True.
 
-    >>> ranges(np.array([True, False, True, True]))
-    [(0, 0), (2, 3)]
+    Examples:
+        >>> ranges(np.array([True, False, True, True]))
+        [(0, 0), (2, 3)]
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[False], label.astype(bool), [False]]).astype(np.int8)))
     return [(int(first), int(end) - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]

@@ -17,16 +17,17 @@ def service_and_metric(path: Path) -> tuple[str, str]:
        network, ...). An instance id at the end belongs to the service, too.
     3. Otherwise the folder is the service, and the whole name is the metric.
 
-    >>> service_and_metric(Path("shop/checkout__latency_seconds.csv"))
-    ('checkout', 'latency_seconds')
-    >>> service_and_metric(Path("realAWSCloudwatch/ec2_cpu_utilization_5f5533.csv"))
-    ('ec2_5f5533', 'cpu_utilization')
-    >>> service_and_metric(Path("realAWSCloudwatch/iio_us-east-1_i-a2eb1cd9_NetworkIn.csv"))
-    ('iio_us-east-1_i-a2eb1cd9', 'NetworkIn')
-    >>> service_and_metric(Path("realTraffic/TravelTime_387.csv"))
-    ('realTraffic', 'TravelTime_387')
-    >>> service_and_metric(Path("checkout/cpu_usage.csv"))
-    ('checkout', 'cpu_usage')
+    Examples:
+        >>> service_and_metric(Path("shop/checkout__latency_seconds.csv"))
+        ('checkout', 'latency_seconds')
+        >>> service_and_metric(Path("realAWSCloudwatch/ec2_cpu_utilization_5f5533.csv"))
+        ('ec2_5f5533', 'cpu_utilization')
+        >>> service_and_metric(Path("realAWSCloudwatch/iio_us-east-1_i-a2eb1cd9_NetworkIn.csv"))
+        ('iio_us-east-1_i-a2eb1cd9', 'NetworkIn')
+        >>> service_and_metric(Path("realTraffic/TravelTime_387.csv"))
+        ('realTraffic', 'TravelTime_387')
+        >>> service_and_metric(Path("checkout/cpu_usage.csv"))
+        ('checkout', 'cpu_usage')
     """
     stem = path.name.split(".")[0] if path.name.count(".") <= 1 else path.stem
     before, separator, after = stem.partition("__")

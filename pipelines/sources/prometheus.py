@@ -222,10 +222,11 @@ def series_of_labels(
 def _select(name: str, selector: str) -> str:
     """The selector for the series of one metric that another selector matches.
 
-    >>> _select("up", '{job="node"}')
-    '{__name__="up",job="node"}'
-    >>> _select("up", 'up{job="node"}')
-    '{__name__="up",__name__="up",job="node"}'
+    Examples:
+        >>> _select("up", '{job="node"}')
+        '{__name__="up",job="node"}'
+        >>> _select("up", 'up{job="node"}')
+        '{__name__="up",__name__="up",job="node"}'
     """
     metric, brace, rest = selector.strip().partition("{")
     matchers = rest.removesuffix("}").strip().removesuffix(",") if brace else ""
