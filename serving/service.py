@@ -16,7 +16,7 @@ from serving.contract.requests import (
     PredictFailureRequest,
     ScoreHypothesesRequest,
 )
-from serving.contract.responses import DetectAnswer, respond
+from serving.contract.responses import DetectResponse, respond
 from serving.endpoints.detect import detect_batch, detect_each
 from serving.endpoints.forecast import forecast
 from serving.endpoints.predict_failure import predict_failure
@@ -41,8 +41,8 @@ def detect_calls(runtime: Runtime, calls: Sequence[Call]) -> list[Response]:
         by_tenant.setdefault(call.holder, []).append(position)
     for tenant, positions in by_tenant.items():
         requests = [calls[position].asked(DetectRequest) for position in positions]
-        for position, answer in zip(positions, detect_each(runtime.room(tenant), requests), strict=True):
-            if isinstance(answer, DetectAnswer):
+        for position, answer in zip(positions, detect_each(runtime.context(tenant), requests), strict=True):
+            if isinstance(answer, DetectResponse):
                 runtime.metrics.points.inc(len(answer.results))
             responses[position] = (
                 response_to(answer) if isinstance(answer, ForewarnError) else respond(answer)
@@ -97,15 +97,17 @@ class Forewarn:
 
     @bentoml.api(route="/detect_batch", input_spec=OneCall, output_spec=OneResponse)
     def detect_batch(self, call: Call) -> Response:
-        return answered(lambda: detect_batch(runtime.room(call.holder), call.asked(DetectBatchRequest)))
+        return answered(lambda: detect_batch(runtime.context(call.holder), call.asked(DetectBatchRequest)))
 
     @bentoml.api(route="/forecast", input_spec=OneCall, output_spec=OneResponse)
     def forecast(self, call: Call) -> Response:
-        return answered(lambda: forecast(runtime.room(call.holder), call.asked(ForecastRequest)))
+        return answered(lambda: forecast(runtime.context(call.holder), call.asked(ForecastRequest)))
 
     @bentoml.api(route="/predict_failure", input_spec=OneCall, output_spec=OneResponse)
     def predict_failure(self, call: Call) -> Response:
-        return answered(lambda: predict_failure(runtime.room(call.holder), call.asked(PredictFailureRequest)))
+        return answered(
+            lambda: predict_failure(runtime.context(call.holder), call.asked(PredictFailureRequest))
+        )
 
     @bentoml.api(route="/score_hypotheses", input_spec=OneCall, output_spec=OneResponse)
     def score_hypotheses(self, call: Call) -> Response:

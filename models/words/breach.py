@@ -5,7 +5,7 @@ from datetime import datetime
 from core.domain import Breach, Series
 from core.formatting import format_duration, format_value, format_when
 from models.breach.cascade import Cascade
-from models.breach.growth_and_paths import Growth
+from models.breach.growth import Growth
 from models.series.thresholds import is_upward
 
 #: A share of the present growth that nobody would call a growth of its own.
@@ -15,8 +15,9 @@ NOTHING = 0.01
 def what_happens(series: Series, *, upward: bool = True) -> str:
     """`disk of orders-db is full`, `latency p99 of cart passes 250 ms`.
 
-    >>> what_happens(Series(tenant="t", service="db", metric="disk_used_bytes", unit="bytes", limit=1e9))
-    'disk of db is full'
+    Examples:
+        >>> what_happens(Series(tenant="t", service="db", metric="disk_used_bytes", unit="bytes", limit=1e9))
+        'disk of db is full'
     """
     metric, suffixes = series.metric, ("_seconds", "_bytes", "_total", "_ratio", "_used")
     for suffix in suffixes:
@@ -50,9 +51,9 @@ def say_follows(series: Series, found: Cascade, *, at: datetime, upward: bool = 
     what = what_happens(series, upward=upward)
     if found.breach.when is not None:
         what += f" {format_when(found.breach.when, at)}"
-    cause, habit = what_happens(found.cause, upward=is_upward(found.cause)), found.habit
-    where = "before" if habit.own else "elsewhere"
-    return f"{what}, because {cause}, as {habit.followed} of {habit.causes} times {where}"
+    cause, rate = what_happens(found.cause, upward=is_upward(found.cause)), found.rate
+    where = "before" if rate.own else "elsewhere"
+    return f"{what}, because {cause}, as {rate.followed} of {rate.cause_breaches} times {where}"
 
 
 def usual_pace(growth: Growth, unit: str) -> str:

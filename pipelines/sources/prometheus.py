@@ -20,9 +20,9 @@ from core.clock import Clock
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
+from core.metric_names import guess_metric
 from core.ports import Batch, MetricSource
 from core.settings import Settings
-from pipelines.sources.metric_words import guess_metric
 from pipelines.sources.prometheus_api import PrometheusApi, TooManySamplesError
 
 #: Prometheus refuses a range query of more than 11,000 points in a series. One query asks for at most a day.
@@ -222,10 +222,11 @@ def series_of_labels(
 def _select(name: str, selector: str) -> str:
     """The selector for the series of one metric that another selector matches.
 
-    >>> _select("up", '{job="node"}')
-    '{__name__="up",job="node"}'
-    >>> _select("up", 'up{job="node"}')
-    '{__name__="up",__name__="up",job="node"}'
+    Examples:
+        >>> _select("up", '{job="node"}')
+        '{__name__="up",job="node"}'
+        >>> _select("up", 'up{job="node"}')
+        '{__name__="up",__name__="up",job="node"}'
     """
     metric, brace, rest = selector.strip().partition("{")
     matchers = rest.removesuffix("}").strip().removesuffix(",") if brace else ""

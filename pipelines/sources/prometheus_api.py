@@ -182,8 +182,9 @@ def _reason(response: httpx.Response) -> str:
 def _seconds(duration: str) -> float | None:
     """A Prometheus duration in seconds; null when the text is not a duration.
 
-    >>> [_seconds(text) for text in ("15s", "1m30s", "500ms", "often")]
-    [15.0, 90.0, 0.5, None]
+    Examples:
+        >>> [_seconds(text) for text in ("15s", "1m30s", "500ms", "often")]
+        [15.0, 90.0, 0.5, None]
     """
     parts = re.findall(r"(\d+)(ms|s|m|h|d)", duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:

@@ -15,8 +15,8 @@ import polars as pl
 
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
+from core.metric_names import guess_metric
 from pipelines.sources.counters import CounterRates
-from pipelines.sources.metric_words import guess_metric
 from pipelines.sources.times import parse_times
 from pipelines.stores.dead_letters import REJECTED
 

@@ -18,8 +18,9 @@ def parse_times(column: pl.Series) -> pl.Series:
     Accepts ISO 8601 (with `T` or a blank, `-` or `/`; without a zone it is UTC), epochs as numbers or text (seconds to
     nanoseconds, depending on their size), dates, and times of any precision.
 
-    >>> parse_times(pl.Series(["2026-01-05T00:00:00+01:00", "1767571200", "soon"])).dt.to_string("iso").to_list()
-    ['2026-01-04 23:00:00.000000+00:00', '2026-01-05 00:00:00.000000+00:00', None]
+    Examples:
+        >>> parse_times(pl.Series(["2026-01-05T00:00:00+01:00", "1767571200", "soon"])).dt.to_string("iso").to_list()
+        ['2026-01-04 23:00:00.000000+00:00', '2026-01-05 00:00:00.000000+00:00', None]
     """
     if column.dtype.is_temporal():
         return _typed(column)

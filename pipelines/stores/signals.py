@@ -1,4 +1,4 @@
-"""The findings: the same trouble scored again is the same signal."""
+"""The signals: a finding that is scored again is the same signal."""
 
 from collections.abc import Sequence
 from datetime import datetime

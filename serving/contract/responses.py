@@ -43,7 +43,7 @@ class ScoredPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetectAnswer:
+class DetectResponse:
     """In the order of the observations that were sent."""
 
     model: ModelRef
@@ -60,7 +60,7 @@ class ForecastPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForecastAnswer:
+class ForecastResponse:
     model: ModelRef
     series_id: int
     series: str
@@ -81,7 +81,7 @@ class ServiceRisk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PredictFailureAnswer:
+class PredictFailureResponse:
     model: ModelRef
     results: tuple[ServiceRisk, ...]
 
@@ -99,7 +99,7 @@ class RankedHypothesis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreHypothesesAnswer:
+class ScoreHypothesesResponse:
     """The likeliest first. The scorer is a rule: its version is that of its weights and of the program."""
 
     model: ModelRef
@@ -109,7 +109,7 @@ class ScoreHypothesesAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignalsAnswer:
+class SignalsResponse:
     """Newest first; `next_cursor` leads to the next page and is null on the last.
 
     Where one was asked for by its id, `in_words` is what a person reads of it: name -> lines.
@@ -121,25 +121,25 @@ class SignalsAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelsAnswer:
+class ModelsResponse:
     """By kind, the version that answers now; a kind that nobody asked for yet is not loaded."""
 
     models: Mapping[str, ModelRef]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventsAnswer:
+class EventsResponse:
     received: int
     new: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeedbackAnswer:
+class FeedbackResponse:
     signal_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookAnswer:
+class WebhookResponse:
     """What was taken; what made no sense is kept as dead letters, with the reason."""
 
     events: int
@@ -148,7 +148,7 @@ class WebhookAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorAnswer:
+class ErrorResponse:
     """One clear sentence."""
 
     error: str

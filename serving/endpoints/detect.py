@@ -1,35 +1,34 @@
-"""`/detect` and `/detect_batch`: values against the champion detector of their tenant.
+"""`/detect` and `/detect_batch`: score values with the active detector of their tenant.
 
-A detector's level follows the values, so each value is judged after the stored ones before it. What is posted
-is not stored here: the same question to the same store and version gets the same answer.
+The level of a detector follows the values, so each value is scored after the stored values before it. Posted values
+are not stored here: the same request to the same store and model version gets the same response.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.domain import Series
 from core.errors import ForewarnError, InputError, InsufficientDataError, UnknownSeriesError
+from models.detect.series_model import PointScore
 from serving.contract.requests import DetectBatchRequest, DetectRequest, Point
-from serving.contract.responses import DetectAnswer, ScoredPoint
+from serving.contract.responses import DetectResponse, ScoredPoint
+from serving.state.jobs import FleetDetector, Stored
 from serving.state.loaded_models import LoadedModel
 from serving.state.tenants import TenantContext
 
-#: How far back the values before count: one half-life of the detector's level (`models/baseline/residuals.py`).
-CONTEXT = timedelta(days=1)
+#: How far back stored values count: one half-life of the detector's level (`models/baseline/residuals.py`).
+LOOKBACK = timedelta(days=1)
 
-#: Stored values of one series: epoch seconds and values, in the order of time.
-Stored = tuple[NDArray[np.int64], NDArray[np.float64]]
+Loaded = LoadedModel[FleetDetector]
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
-    """Values of one series, in the order of time, and where in the answer each belongs."""
+class _SeriesValues:
+    """Values of one series, in the order of time, and the position of each in the response."""
 
     series: Series
     points: Sequence[Point]
@@ -37,146 +36,169 @@ class _Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """One request, resolved: its series are this tenant's and its times make sense."""
+class _CheckedRequest:
+    """One request whose series belong to this tenant and whose times are valid.
 
-    stretches: Sequence[_Stretch]
+    Attributes:
+        size: how many values it has.
+    """
+
+    values: Sequence[_SeriesValues]
     size: int
 
 
-def detect_each(room: TenantContext, requests: Sequence[DetectRequest]) -> list[DetectAnswer | ForewarnError]:
-    """Judge several requests of one tenant: the stored values that they need are read at once.
-
-    Returns:
-        An answer to each, in order, or why there is none; one that is wrong does not touch the others.
-    """
-    asked: list[_Question | ForewarnError] = []
-    for request in requests:
-        try:
-            asked.append(_question(room, request))
-        except ForewarnError as error:
-            asked.append(error)
-    questions = [one for one in asked if isinstance(one, _Question)]
-    try:
-        loaded = room.models.get("detector")
-        contexts = _contexts(room, loaded, [stretch for one in questions for stretch in one.stretches])
-    except ForewarnError as error:
-        return [one if isinstance(one, ForewarnError) else error for one in asked]
-    return [one if isinstance(one, ForewarnError) else _answer(loaded, one, contexts) for one in asked]
-
-
-def detect_batch(room: TenantContext, request: DetectBatchRequest) -> DetectAnswer:
-    """Judge stretches of many series, answered series by series in the order they were sent.
+def detect(context: TenantContext, request: DetectRequest) -> DetectResponse:
+    """Score the values of one request.
 
     Raises:
         UnknownSeriesError: one of the series is not this tenant's.
         InputError: a time lies in the future, or twice in one series.
         ModelUnavailableError: no detector was trained yet.
     """
-    stretches: list[_Stretch] = []
+    (response,) = detect_each(context, [request])
+    if isinstance(response, ForewarnError):
+        raise response
+    return response
+
+
+def detect_each(
+    context: TenantContext, requests: Sequence[DetectRequest]
+) -> list[DetectResponse | ForewarnError]:
+    """Score several requests of one tenant with one read of the stored values.
+
+    Returns:
+        A response or an error for each request, in order. A wrong request does not affect the others.
+    """
+    outcomes: list[_CheckedRequest | ForewarnError] = []
+    for request in requests:
+        try:
+            outcomes.append(_checked(context, request))
+        except ForewarnError as error:
+            outcomes.append(error)
+    checked = [one for one in outcomes if isinstance(one, _CheckedRequest)]
+    try:
+        loaded = context.models.detector()
+        stored = _stored_values(context, loaded, [values for one in checked for values in one.values])
+    except ForewarnError as error:
+        return [one if isinstance(one, ForewarnError) else error for one in outcomes]
+    return [one if isinstance(one, ForewarnError) else _response(loaded, one, stored) for one in outcomes]
+
+
+def detect_batch(context: TenantContext, request: DetectBatchRequest) -> DetectResponse:
+    """Score time ranges of many series; the results are in the order of the request.
+
+    Raises:
+        UnknownSeriesError: one of the series is not this tenant's.
+        InputError: a time lies in the future, or twice in one series.
+        ModelUnavailableError: no detector was trained yet.
+    """
+    values: list[_SeriesValues] = []
     size = 0
     for given in request.series:
-        room.require_not_future(*given.points)
-        stretches.append(_stretch(room.series(given), given.points, range(size, size + len(given.points))))
+        context.require_not_future(*given.points)
+        positions = range(size, size + len(given.points))
+        values.append(_in_time_order(context.series(given), given.points, positions))
         size += len(given.points)
-    loaded = room.models.get("detector")
-    return _answer(loaded, _Question(stretches, size), _contexts(room, loaded, stretches))
+    loaded = context.models.detector()
+    return _response(loaded, _CheckedRequest(values, size), _stored_values(context, loaded, values))
 
 
-def detect_latest(room: TenantContext, limit: int) -> list[tuple[Series, ScoredPoint]]:
-    """The newest stored value of each series that the detector has learned, judged; at most `limit` series.
+def detect_latest(context: TenantContext, limit: int) -> list[tuple[Series, ScoredPoint]]:
+    """Score the newest stored value of each series that the detector has learned; at most `limit` series.
 
     Raises:
         ModelUnavailableError: no detector was trained yet.
     """
-    loaded = room.models.get("detector")
-    known = {series.series_id: series for series in room.platform.store.series.find()}
-    newest = room.platform.store.samples.latest().head(limit)
-    stretches = [
-        _Stretch(known[series_id], [Point(ts=ts, value=value)], [position])
+    loaded = context.models.detector()
+    known = {series.series_id: series for series in context.platform.store.series.find()}
+    newest = context.platform.store.samples.latest().head(limit)
+    values = [
+        _SeriesValues(known[series_id], [Point(ts=ts, value=value)], [position])
         for position, (series_id, ts, value) in enumerate(newest.iter_rows())
-        if series_id in known and series_id in loaded.bundle.models
+        if series_id in known and series_id in loaded.model.models
     ]
-    contexts = _contexts(room, loaded, stretches)
-    return [(stretch.series, _judged(loaded, stretch, contexts)[0]) for stretch in stretches]
+    stored = _stored_values(context, loaded, values)
+    return [(one.series, _scores(loaded, one, stored)[0]) for one in values]
 
 
-def _question(room: TenantContext, request: DetectRequest) -> _Question:
-    room.require_not_future(*request.observations)
+def _checked(context: TenantContext, request: DetectRequest) -> _CheckedRequest:
+    context.require_not_future(*request.observations)
     by_series: dict[int, tuple[Series, list[int]]] = {}
     for position, observation in enumerate(request.observations):
-        series = room.series(observation)
+        series = context.series(observation)
         by_series.setdefault(series.series_id, (series, []))[1].append(position)
-    stretches = [
-        _stretch(series, [request.observations[position] for position in positions], positions)
+    values = [
+        _in_time_order(series, [request.observations[position] for position in positions], positions)
         for series, positions in by_series.values()
     ]
-    return _Question(stretches, len(request.observations))
+    return _CheckedRequest(values, len(request.observations))
 
 
-def _stretch(series: Series, points: Sequence[Point], positions: Iterable[int]) -> _Stretch:
+def _in_time_order(series: Series, points: Sequence[Point], positions: Iterable[int]) -> _SeriesValues:
     ordered = sorted(zip(points, positions, strict=True), key=lambda pair: pair[0].ts)
     for (earlier, _), (later, _) in pairwise(ordered):
         if earlier.ts == later.ts:
-            raise InputError(f"{series.name} has two values at {later.ts.isoformat()}")
-    return _Stretch(series, [point for point, _ in ordered], [position for _, position in ordered])
+            raise InputError(
+                f"{series.name} has two values at {later.ts.isoformat()}; send one value per time"
+            )
+    return _SeriesValues(series, [point for point, _ in ordered], [position for _, position in ordered])
 
 
-def _contexts(
-    room: TenantContext, loaded: LoadedModel, stretches: Sequence[_Stretch]
+def _stored_values(
+    context: TenantContext, loaded: Loaded, values: Sequence[_SeriesValues]
 ) -> Mapping[int, Stored]:
-    """The stored values around the stretches, by series: one read, however many there are."""
-    learned = [stretch for stretch in stretches if stretch.series.series_id in loaded.bundle.models]
+    """The stored values before those of the requests, by series: one read for all series."""
+    learned = [one for one in values if one.series.series_id in loaded.model.models]
     if not learned:
         return {}
-    start = min(stretch.points[0].ts for stretch in learned) - CONTEXT
-    end = max(stretch.points[0].ts for stretch in learned)
-    wanted = np.unique([stretch.series.series_id for stretch in learned])
-    frame = room.platform.store.samples.read(start, end, wanted.tolist())
+    start = min(one.points[0].ts for one in learned) - LOOKBACK
+    end = max(one.points[0].ts for one in learned)
+    wanted = np.unique([one.series.series_id for one in learned])
+    frame = context.platform.store.samples.read(start, end, wanted.tolist())
     ids = frame["series_id"].to_numpy()
     times_s = frame["ts"].to_physical().to_numpy() // 1_000_000
-    values = frame["value"].to_numpy()
-    # Sorted by series: each one's rows are a slice.
+    stored = frame["value"].to_numpy()
+    # The frame is sorted by series: the rows of each series are a slice.
     edges = np.searchsorted(ids, [wanted, wanted + 1])
     return {
-        int(series_id): (times_s[first:last], values[first:last])
+        int(series_id): (times_s[first:last], stored[first:last])
         for series_id, first, last in zip(wanted, *edges, strict=True)
     }
 
 
-def _answer(loaded: LoadedModel, question: _Question, contexts: Mapping[int, Stored]) -> DetectAnswer:
-    results: list[ScoredPoint | None] = [None] * question.size
-    for stretch in question.stretches:
-        scored = _judged(loaded, stretch, contexts)
-        for position, point in zip(stretch.positions, scored, strict=True):
+def _response(loaded: Loaded, request: _CheckedRequest, stored: Mapping[int, Stored]) -> DetectResponse:
+    results: list[ScoredPoint | None] = [None] * request.size
+    for values in request.values:
+        scored = _scores(loaded, values, stored)
+        for position, point in zip(values.positions, scored, strict=True):
             results[position] = point
-    return DetectAnswer(model=loaded.ref, results=tuple(point for point in results if point is not None))
+    return DetectResponse(model=loaded.ref, results=tuple(point for point in results if point is not None))
 
 
-def _before(stored: Stored | None, first: datetime) -> Stored | None:
-    """Of the stored values, those of the day before `first`."""
+def _just_before(stored: Stored | None, values: _SeriesValues) -> Stored | None:
+    """Those of the stored values that lie within `LOOKBACK` before the first value."""
     if stored is None:
         return None
-    at_s = first.timestamp()
-    begin, end = np.searchsorted(stored[0], [at_s - CONTEXT.total_seconds(), at_s])
+    at_s = values.points[0].ts.timestamp()
+    begin, end = np.searchsorted(stored[0], [at_s - LOOKBACK.total_seconds(), at_s])
     return stored[0][begin:end], stored[1][begin:end]
 
 
-def _judged(loaded: LoadedModel, stretch: _Stretch, contexts: Mapping[int, Stored]) -> list[ScoredPoint]:
-    series = stretch.series
-    context = _before(contexts.get(series.series_id), stretch.points[0].ts)
-    times = [point.ts for point in stretch.points]
-    values = [point.value for point in stretch.points]
+def _scores(loaded: Loaded, values: _SeriesValues, stored: Mapping[int, Stored]) -> list[ScoredPoint]:
+    series = values.series
+    before = _just_before(stored.get(series.series_id), values)
+    times = [point.ts for point in values.points]
+    numbers = [point.value for point in values.points]
     try:
-        scores = loaded.bundle.score_points(series.series_id, times, values, context)
+        scores = loaded.model.score_points(series.series_id, times, numbers, before)
     except (UnknownSeriesError, InsufficientDataError):
-        # The series is there and the model has not learned it yet: not scorable is null, never 0.
+        # The series exists and the model has not learned it yet: the score is null, never 0.
         note = f"version {loaded.ref.version} has not learned this series"
-        return [_unscored(series, point, note) for point in stretch.points]
-    return [_scored(series, point, score) for point, score in zip(stretch.points, scores, strict=True)]
+        return [_unscored(series, point, note) for point in values.points]
+    return [_scored(series, point, score) for point, score in zip(values.points, scores, strict=True)]
 
 
-def _scored(series: Series, point: Point, score: Any) -> ScoredPoint:
+def _scored(series: Series, point: Point, score: PointScore) -> ScoredPoint:
     return ScoredPoint(
         series_id=series.series_id,
         series=series.name,

@@ -1,44 +1,46 @@
-"""`/forecast`: how one series will go on from what is stored of it."""
+"""`/forecast`: forecast one series from its stored values."""
 
 import math
 from datetime import timedelta
 
 from core.errors import InputError, InsufficientDataError, UnknownSeriesError
 from serving.contract.requests import ForecastRequest
-from serving.contract.responses import ForecastAnswer, ForecastPoint
+from serving.contract.responses import ForecastPoint, ForecastResponse
 from serving.state.tenants import TenantContext
 
-#: Answers stay readable and quick; a longer look ahead is what the nightly forecasts are for.
+#: A response stays small and fast; the stored forecasts of the nightly run reach further.
 MAX_STEPS = 10_000
 
 
-def forecast(room: TenantContext, request: ForecastRequest) -> ForecastAnswer:
-    """Forecast from the newest stored values, by the champion forecaster.
+def forecast(context: TenantContext, request: ForecastRequest) -> ForecastResponse:
+    """Forecast from the newest stored values with the active forecaster.
 
     Raises:
         UnknownSeriesError: the series is not this tenant's.
         InsufficientDataError: the forecaster has not learned it yet.
-        InputError: the horizon is too long for the steps of this series.
+        InputError: the horizon has too many steps of this series.
         ModelUnavailableError: no forecaster was trained yet.
     """
-    series = room.series(request)
-    loaded = room.models.get("forecaster")
+    series = context.series(request)
+    loaded = context.models.forecaster()
     try:
-        history = loaded.bundle.entry(series.series_id).history
+        history = loaded.model.entry(series.series_id).history
     except UnknownSeriesError as error:
         raise InsufficientDataError(
-            f"version {loaded.ref.version} has not learned to forecast {series.name} yet"
+            f"version {loaded.ref.version} of the forecaster has not learned {series.name} yet; "
+            "the next training will, once the series has enough history"
         ) from error
     steps = math.ceil(request.horizon_s / history.step_s)
     if steps > MAX_STEPS:
         raise InputError(
-            f"horizon_s: {request.horizon_s} s are {steps} steps of this series; ask for at most {MAX_STEPS}"
+            f"horizon_s: {request.horizon_s} s are {steps} steps of this series; "
+            f"ask for at most {MAX_STEPS} steps ({MAX_STEPS * history.step_s} s)"
         )
-    now = room.platform.clock.now()
-    # Seconds after now as well, for the end is exclusive and the newest sample may be this very second's.
-    recent = room.platform.store.samples.read(history.end, now + timedelta(seconds=1), [series.series_id])
+    now = context.platform.clock.now()
+    # One second more than now: the end is exclusive, and the newest sample may have the time of this second.
+    recent = context.platform.store.samples.read(history.end, now + timedelta(seconds=1), [series.series_id])
     levels = sorted(set(request.levels))
-    prediction = loaded.bundle.forecast(series.series_id, recent, steps, levels)
+    prediction = loaded.model.forecast(series.series_id, recent, steps, levels)
     points = tuple(
         ForecastPoint(
             ts=ts,
@@ -50,7 +52,7 @@ def forecast(room: TenantContext, request: ForecastRequest) -> ForecastAnswer:
         )
         for step, ts in enumerate(prediction.times())
     )
-    return ForecastAnswer(
+    return ForecastResponse(
         model=loaded.ref,
         series_id=series.series_id,
         series=series.name,

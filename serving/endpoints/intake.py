@@ -16,11 +16,11 @@ from serving.contract.requests import (
     FeedbackRequest,
     RemoteWrite,
 )
-from serving.contract.responses import EventsAnswer, FeedbackAnswer, WebhookAnswer
+from serving.contract.responses import EventsResponse, FeedbackResponse, WebhookResponse
 from serving.state.tenants import TenantContext
 
 
-def take_events(context: TenantContext, request: EventsRequest) -> EventsAnswer:
+def take_events(context: TenantContext, request: EventsRequest) -> EventsResponse:
     """Store events, each once even if it is sent again. Planned events may lie in the future.
 
     Raises:
@@ -39,7 +39,7 @@ def take_events(context: TenantContext, request: EventsRequest) -> EventsAnswer:
         )
         for given in request.events
     ]
-    return EventsAnswer(received=len(events), new=context.platform.store.events.add(events))
+    return EventsResponse(received=len(events), new=context.platform.store.events.add(events))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _PostedBody:
         yield self.batch
 
 
-def take_deploys(context: TenantContext, webhook: DeploysWebhook) -> WebhookAnswer:
+def take_deploys(context: TenantContext, webhook: DeploysWebhook) -> WebhookResponse:
     """Store the deploys of a webhook.
 
     Raises:
@@ -62,7 +62,7 @@ def take_deploys(context: TenantContext, webhook: DeploysWebhook) -> WebhookAnsw
     return _take(context, Webhook.DEPLOYS, webhook.root)
 
 
-def take_alerts(context: TenantContext, webhook: AlertsWebhook) -> WebhookAnswer:
+def take_alerts(context: TenantContext, webhook: AlertsWebhook) -> WebhookResponse:
     """Store the alerts of a webhook as incidents.
 
     Raises:
@@ -71,10 +71,10 @@ def take_alerts(context: TenantContext, webhook: AlertsWebhook) -> WebhookAnswer
     return _take(context, Webhook.ALERTS, webhook.root)
 
 
-def _take(context: TenantContext, webhook: Webhook, body: object) -> WebhookAnswer:
+def _take(context: TenantContext, webhook: Webhook, body: object) -> WebhookResponse:
     batch = parse_webhook(webhook, body, context.platform.tenant)
     report = ingest(context.platform, _PostedBody(f"webhook:{webhook}", batch))
-    return WebhookAnswer(events=report.events, incidents=report.incidents, rejected=report.rejected)
+    return WebhookResponse(events=report.events, incidents=report.incidents, rejected=report.rejected)
 
 
 def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
@@ -89,7 +89,7 @@ def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
     ingest_batch(context.platform, receiver.name, batch)
 
 
-def take_feedback(context: TenantContext, request: FeedbackRequest) -> FeedbackAnswer:
+def take_feedback(context: TenantContext, request: FeedbackRequest) -> FeedbackResponse:
     """Store the feedback of a person on a signal.
 
     Raises:
@@ -106,4 +106,4 @@ def take_feedback(context: TenantContext, request: FeedbackRequest) -> FeedbackA
         note=request.note,
     )
     platform.store.feedback.add([feedback])
-    return FeedbackAnswer(signal_id=request.signal_id)
+    return FeedbackResponse(signal_id=request.signal_id)

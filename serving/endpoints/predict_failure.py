@@ -1,28 +1,31 @@
-"""`/predict_failure`: whether services will fail, from their newest features online."""
+"""`/predict_failure`: predict whether services will fail, from their newest features."""
 
 from serving.contract.requests import PredictFailureRequest
-from serving.contract.responses import PredictFailureAnswer, ServiceRisk
+from serving.contract.responses import PredictFailureResponse, ServiceRisk
 from serving.state.tenants import TenantContext
 
-_NO_FEATURES = "there are no features of this service online; is it known, and are its features materialized?"
+_NO_FEATURES = (
+    "the feature store has no features of this service; "
+    "check the name, then run `forewarn features build` and `forewarn features materialize`"
+)
 
 
-def predict_failure(room: TenantContext, request: PredictFailureRequest) -> PredictFailureAnswer:
-    """The risk of each service, in the order they were asked for.
+def predict_failure(context: TenantContext, request: PredictFailureRequest) -> PredictFailureResponse:
+    """The risk of each service, in the order of the request.
 
     Raises:
         ModelUnavailableError: no failure model was trained yet.
-        UnavailableError: the feature store does not answer.
+        UnavailableError: the feature store does not respond.
     """
-    loaded = room.models.get("failure")
+    loaded = context.models.failure()
     services = list(dict.fromkeys(request.services))
-    # The feature store knows a service by its tenant too, and refuses every other tenant's.
-    entities = [f"{room.platform.tenant}/{name}" for name in services]
-    online = room.platform.features.online(entities, loaded.bundle.names)
+    # The feature store knows a service by its tenant as well, and refuses the services of other tenants.
+    entities = [f"{context.platform.tenant}/{name}" for name in services]
+    online = context.platform.features.online(entities, loaded.model.names)
     known = online.drop_nulls("ts")
-    risks = dict(zip(known["service_id"].to_list(), loaded.bundle.predict(known), strict=True))
+    risks = dict(zip(known["service_id"].to_list(), loaded.model.predict(known), strict=True))
     times = dict(zip(known["service_id"].to_list(), known["ts"].to_list(), strict=True))
-    return PredictFailureAnswer(
+    return PredictFailureResponse(
         model=loaded.ref,
         results=tuple(
             ServiceRisk(service=name, features_at=times[entity], risk=risks[entity])

@@ -5,10 +5,10 @@ from core.domain import ModelRef
 from models.causes.score import score_hypotheses as score
 from pipelines.stores.code_version import code_version
 from serving.contract.requests import HypothesisIn, ScoreHypothesesRequest
-from serving.contract.responses import RankedHypothesis, ScoreHypothesesAnswer
+from serving.contract.responses import RankedHypothesis, ScoreHypothesesResponse
 
 
-def score_hypotheses(tenant: str, request: ScoreHypothesesRequest) -> ScoreHypothesesAnswer:
+def score_hypotheses(tenant: str, request: ScoreHypothesesRequest) -> ScoreHypothesesResponse:
     """Weigh the causes against each other; nothing is stored."""
     # A rule and not a learned model: what can be traced is the program that holds its weights.
     scorer = ModelRef(name="rule.hypotheses", version=1, run_id=code_version())
@@ -24,7 +24,7 @@ def score_hypotheses(tenant: str, request: ScoreHypothesesRequest) -> ScoreHypot
         )
         for one in diagnosis.ranked
     )
-    return ScoreHypothesesAnswer(
+    return ScoreHypothesesResponse(
         model=scorer, decision=diagnosis.decision, reason=diagnosis.reason, ranked=ranked
     )
 

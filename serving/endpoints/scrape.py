@@ -24,9 +24,9 @@ _HELP = {
 }
 
 
-def tenant_metrics(room: TenantContext) -> bytes:
+def tenant_metrics(context: TenantContext) -> bytes:
     """The newest value of each series, judged: exposition format."""
-    return room.remembered("scrape", SCRAPE_TTL_S, lambda: _render(room))
+    return context.cached("scrape", SCRAPE_TTL_S, lambda: _render(context))
 
 
 def band_score(value: float, band: Band) -> float | None:
@@ -36,9 +36,9 @@ def band_score(value: float, band: Band) -> float | None:
     return abs(value - band.expected) / half_width if half_width > 0 else None
 
 
-def _render(room: TenantContext) -> bytes:
+def _render(context: TenantContext) -> bytes:
     try:
-        judged = detect_latest(room, MAX_SERIES)
+        judged = detect_latest(context, MAX_SERIES)
     except ModelUnavailableError:
         return b""
     lines: dict[str, list[str]] = {name: [] for name in _HELP}

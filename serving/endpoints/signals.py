@@ -13,7 +13,7 @@ from core.errors import InputError
 from models.words.page import signal_page
 from serving.contract.errors import sentence_of
 from serving.contract.requests import Moment, Name
-from serving.contract.responses import SignalsAnswer
+from serving.contract.responses import SignalsResponse
 from serving.state.tenants import TenantContext
 
 
@@ -48,7 +48,7 @@ def query_of(params: QueryParams) -> SignalsQuery:
         raise InputError(sentence_of(error)) from None
 
 
-def list_signals(room: TenantContext, query: SignalsQuery) -> SignalsAnswer:
+def list_signals(context: TenantContext, query: SignalsQuery) -> SignalsResponse:
     """One page.
 
     Raises:
@@ -56,10 +56,10 @@ def list_signals(room: TenantContext, query: SignalsQuery) -> SignalsAnswer:
         NotFoundError: an id was asked for and this tenant has no such signal.
     """
     if query.id is not None:
-        signal = room.platform.store.signals.get(query.id)
-        return SignalsAnswer(signals=(signal,), next_cursor=None, in_words=signal_page(signal))
+        signal = context.platform.store.signals.get(query.id)
+        return SignalsResponse(signals=(signal,), next_cursor=None, in_words=signal_page(signal))
     after = None if query.cursor is None else _position_of(query.cursor)
-    found = room.platform.store.signals.find(
+    found = context.platform.store.signals.find(
         kind=query.kind,
         service=query.service,
         since=query.since,
@@ -69,7 +69,7 @@ def list_signals(room: TenantContext, query: SignalsQuery) -> SignalsAnswer:
     )
     page = tuple(found[: query.limit])
     more = len(found) > query.limit
-    return SignalsAnswer(signals=page, next_cursor=_cursor_after(page[-1]) if more else None)
+    return SignalsResponse(signals=page, next_cursor=_cursor_after(page[-1]) if more else None)
 
 
 def _cursor_after(signal: Signal) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from serving.contract.responses import ErrorAnswer
+from serving.contract.responses import ErrorResponse
 from serving.http.routes import JSON, ROUTES, Route
 
 _REF = "#/components/schemas/{model}"
@@ -26,7 +26,7 @@ _REFUSALS = {
 @cache
 def openapi() -> dict[str, Any]:
     """The whole document."""
-    kinds: dict[type, str] = {ErrorAnswer: "serialization"}
+    kinds: dict[type, str] = {ErrorResponse: "serialization"}
     for route in ROUTES:
         if route.request is not None:
             kinds[route.request] = "validation"
@@ -76,7 +76,7 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
         "responses": {"200": answer},
     }
     if not route.public:
-        error = {JSON: {"schema": schemas[ErrorAnswer]}}
+        error = {JSON: {"schema": schemas[ErrorResponse]}}
         operation["security"] = [{"bearer": []}, {"header": []}]
         operation["responses"] |= {
             code: {"description": text, "content": error} for code, text in _REFUSALS.items()

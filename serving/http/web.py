@@ -20,7 +20,7 @@ from serving.contract.requests import (
     FeedbackRequest,
     RemoteWrite,
 )
-from serving.contract.responses import ModelsAnswer, respond
+from serving.contract.responses import ModelsResponse, respond
 from serving.endpoints.intake import take_alerts, take_deploys, take_events, take_feedback, take_remote_write
 from serving.endpoints.scrape import tenant_metrics
 from serving.endpoints.signals import list_signals, query_of
@@ -45,37 +45,37 @@ def web_app(runtime: Runtime) -> Starlette:
 
     def signals(request: Request) -> Response:
         query = query_of(request.query_params)
-        return respond(list_signals(runtime.room(_call(request).holder), query))
+        return respond(list_signals(runtime.context(_call(request).holder), query))
 
     def models(request: Request) -> Response:
-        return respond(ModelsAnswer(models=runtime.room(_call(request).holder).models.in_use()))
+        return respond(ModelsResponse(models=runtime.context(_call(request).holder).models.in_use()))
 
     def events(request: Request) -> Response:
         call = _call(request)
-        return respond(take_events(runtime.room(call.holder), call.asked(EventsRequest)))
+        return respond(take_events(runtime.context(call.holder), call.asked(EventsRequest)))
 
     def deploys(request: Request) -> Response:
         call = _call(request)
-        return respond(take_deploys(runtime.room(call.holder), call.asked(DeploysWebhook)))
+        return respond(take_deploys(runtime.context(call.holder), call.asked(DeploysWebhook)))
 
     def alerts(request: Request) -> Response:
         call = _call(request)
-        return respond(take_alerts(runtime.room(call.holder), call.asked(AlertsWebhook)))
+        return respond(take_alerts(runtime.context(call.holder), call.asked(AlertsWebhook)))
 
     def remote_write(request: Request) -> Response:
         call = _call(request)
-        take_remote_write(runtime.room(call.holder), call.asked(RemoteWrite))
+        take_remote_write(runtime.context(call.holder), call.asked(RemoteWrite))
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     def feedback(request: Request) -> Response:
         call = _call(request)
-        return respond(take_feedback(runtime.room(call.holder), call.asked(FeedbackRequest)))
+        return respond(take_feedback(runtime.context(call.holder), call.asked(FeedbackRequest)))
 
     def metrics(request: Request) -> Response:
         text = runtime.metrics.text()
         tenant = _call(request).tenant
         if tenant is not None:
-            text += tenant_metrics(runtime.room(tenant))
+            text += tenant_metrics(runtime.context(tenant))
         return Response(text, headers={"Content-Type": METRICS_TYPE})
 
     def docs_json(request: Request) -> Response:

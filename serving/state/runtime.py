@@ -1,4 +1,4 @@
-"""What one service process holds: opened before the first request, closed after the last."""
+"""The state of one service process. It is opened before the first request and closed after the last one."""
 
 import asyncio
 import logging
@@ -25,9 +25,9 @@ _logger = logging.getLogger("forewarn.serving")
 
 
 class Runtime:
-    """Settings, keys, limits, metrics and the tenants' rooms, and the thread that looks for new models.
+    """Settings, keys, limits, metrics, the contexts of tenants, and the thread that loads new models.
 
-    Building one connects to nothing; `open` does.
+    The constructor connects to nothing; `open` does.
     """
 
     settings: Settings
@@ -46,11 +46,11 @@ class Runtime:
         return self._tenancy is not None
 
     def open(self, settings: Settings) -> None:
-        """Connect, and load what the default tenant needs, so that the first answer is as quick as the next.
+        """Connect, and load the models of the default tenant, so that the first request is as fast as the next ones.
 
         Raises:
             ConfigurationError: a setting is missing or contradicts another.
-            UnavailableError: the database does not answer.
+            UnavailableError: the database does not respond.
         """
         from pipelines.wiring import open_tenancy
 
@@ -58,7 +58,7 @@ class Runtime:
         tenancy = self._stack.enter_context(open_tenancy(settings))
         self.keys = KeyCache(tenancy.keys)
         self.limiter = RateLimiter(settings.rate_limit_per_s, monotonic)
-        self.tenants = Tenants(self._open_room)
+        self.tenants = Tenants(self._open_context)
         self._tenancy = tenancy
         self._warm(settings.tenant)
         self._stopping.clear()
@@ -68,16 +68,16 @@ class Runtime:
         self._stack.callback(self._stopping.set)
 
     def close(self) -> None:
-        """Stop looking for models and disconnect."""
+        """Stop the thread that loads new models, and disconnect."""
         self._tenancy = None
         self._stack.close()
 
-    def room(self, tenant: str) -> TenantContext:
-        """All that may be touched to answer that tenant."""
-        return self.tenants.room(tenant)
+    def context(self, tenant: str) -> TenantContext:
+        """The context of that tenant."""
+        return self.tenants.context(tenant)
 
     def ready(self) -> bool:
-        """Whether the database answers now."""
+        """Whether the database responds now."""
         if self._tenancy is None:
             return False
         try:
@@ -88,56 +88,59 @@ class Runtime:
         return True
 
     async def ready_soon(self) -> bool:
-        """`ready`, without holding up other requests and never for long."""
+        """`ready`, without blocking other requests and within `READY_TIMEOUT_S`."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 return await asyncio.to_thread(self.ready)
         except TimeoutError:
             return False
 
-    def _open_room(self, tenant: str) -> TenantContext:
+    def _open_context(self, tenant: str) -> TenantContext:
         if self._tenancy is None:
             raise RuntimeError("the runtime is not open")
         platform = self._tenancy.platform(tenant)
-        shelf = LoadedModels(
+        models = LoadedModels(
             platform.registry,
             retry_s=self.settings.model_refresh_s,
-            told=lambda kind, outcome: self.metrics.model_loads.labels(kind, outcome).inc(),
+            on_load=lambda kind, outcome: self.metrics.model_loads.labels(kind, outcome).inc(),
         )
-        return TenantContext(platform, shelf)
+        return TenantContext(platform, models)
 
     def _warm(self, tenant: str) -> None:
-        room = self.tenants.room(tenant)
-        for kind in ("detector", "forecaster", "failure"):
+        context = self.tenants.context(tenant)
+        models = context.models
+        for load in (models.detector, models.forecaster, models.failure):
             try:
-                room.models.get(kind)
+                load()
             except ForewarnError as error:
-                _logger.info("no %s yet: %s", kind, error)
-        if "failure" in room.models.in_use():
-            # Opening the feature store takes seconds that nothing but /predict_failure should wait for.
-            threading.Thread(target=_open_features, args=(room,), name="open-features", daemon=True).start()
+                _logger.info("%s", error)
+        if "failure" in models.in_use():
+            # Opening the feature store takes seconds. Only /predict_failure has to wait for it.
+            threading.Thread(
+                target=_open_features, args=(context,), name="open-features", daemon=True
+            ).start()
 
     def _refresh_models(self) -> None:
         failing = False
         while not self._stopping.wait(self.settings.model_refresh_s):
             self.metrics.tenants.set(len(self.tenants.all()))
-            for room in self.tenants.all():
+            for context in self.tenants.all():
                 try:
-                    room.models.refresh()
+                    context.models.refresh()
                     failing = False
                 except ForewarnError as error:
-                    # Once, not every two seconds; what is loaded goes on answering.
+                    # Log once, not every two seconds. The models in memory stay active.
                     if not failing:
-                        _logger.warning("cannot look for new models: %s", error)
+                        _logger.warning("cannot check for new models: %s", error)
                     failing = True
                 except Exception:
-                    _logger.exception("looking for new models failed")
+                    _logger.exception("the check for new models failed")
 
 
-def _open_features(room: TenantContext) -> None:
-    """Ask the feature store once, so that the first caller does not wait for it to open."""
-    bundle = room.models.get("failure").bundle
+def _open_features(context: TenantContext) -> None:
+    """Open the feature store before the first request needs it."""
+    predictor = context.models.failure().model
     try:
-        room.platform.features.online([f"{room.platform.tenant}/-"], bundle.names)
+        context.platform.features.online([f"{context.platform.tenant}/-"], predictor.names)
     except ForewarnError as error:
-        _logger.warning("the feature store could not be opened; /predict_failure will try again: %s", error)
+        _logger.warning("the feature store cannot be opened; /predict_failure will try again: %s", error)

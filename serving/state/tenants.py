@@ -1,6 +1,6 @@
-"""What the service holds of each tenant: its platform, its models, the series that it asked about.
+"""The state of each tenant in this process: its platform, its models and its recently used series.
 
-A room belongs to one tenant, and an endpoint is handed one room: it has no way to reach another tenant's.
+An endpoint receives the context of one tenant. It has no way to reach the data of another tenant.
 """
 
 import threading
@@ -18,41 +18,41 @@ from pipelines.sources.sidecars import Sidecars, read_sidecars
 from serving.contract.requests import Point, SeriesRef
 from serving.state.loaded_models import LoadedModels
 
-#: How many tenants are held at once; the one not asked for the longest makes place.
+#: How many tenants are in memory at once; the least recently used one is dropped.
 MAX_TENANTS = 64
-#: Metadata of a series (its limit, its labels) may be this old.
+#: Metadata of a series (its limit, its labels) is read again after this time.
 _SERIES_TTL_S = 60.0
 _MAX_SERIES = 50_000
-#: Series that are named to somebody who asked for another.
+#: How many similar series an error lists.
 _MOST_NAMED = 3
-#: Clocks differ; a time further ahead than this is a mistake.
+#: Clocks differ by less than this; a time further ahead is a mistake.
 FUTURE_TOLERANCE = timedelta(minutes=5)
 
 
 class TenantContext:
-    """All that may be touched to answer one tenant.
+    """Everything that the endpoints may use for one tenant.
 
     Attributes:
-        remote_write: reads the requests of its Prometheus, and remembers the counts from which rates follow.
-        sidecars: what the operator says of the series; it speaks of the default tenant alone.
+        remote_write: reads the requests of the tenant's Prometheus; it keeps the last counter values to compute rates.
+        sidecars: the operator's descriptions of series; they exist for the default tenant only.
     """
 
-    def __init__(self, platform: Platform, shelf: LoadedModels) -> None:
+    def __init__(self, platform: Platform, models: LoadedModels) -> None:
         self.platform = platform
-        self.models = shelf
+        self.models = models
         settings = platform.settings
         labels = settings.prometheus_service_labels or SERVICE_LABELS
         self.remote_write = RemoteWriteReceiver(platform.tenant, labels)
         described = settings.sidecars_dir if platform.tenant == settings.tenant else None
         self.sidecars = Sidecars() if described is None else read_sidecars(described, platform.tenant)
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()
-        self._remembered: dict[str, tuple[bytes, float]] = {}
+        self._cached: dict[str, tuple[bytes, float]] = {}
 
     def series(self, ref: SeriesRef) -> Series:
         """The series that a request names.
 
         Raises:
-            UnknownSeriesError: this tenant has none such.
+            UnknownSeriesError: this tenant has no such series.
         """
         series_id, name = self._identity(ref)
         known = self._series.get(series_id)
@@ -68,18 +68,18 @@ class TenantContext:
         return found
 
     def _hint(self, ref: SeriesRef) -> str:
-        """What somebody who asked for a series that is not there may have meant."""
-        alike = []
+        """Similar series of this tenant, for the text of an error."""
+        similar = []
         if ref.service and ref.metric:
-            alike = self.platform.store.series.find(service=ref.service, metric=ref.metric)
-        if not alike:
-            return "it is known after its first sample"
-        names = ", ".join(one.name for one in alike[:_MOST_NAMED])
-        rest = f" and {len(alike) - _MOST_NAMED} more" if len(alike) > _MOST_NAMED else ""
-        return f"with other labels there is {names}{rest}: labels are part of the name"
+            similar = self.platform.store.series.find(service=ref.service, metric=ref.metric)
+        if not similar:
+            return "a series exists from its first sample on"
+        names = ", ".join(one.name for one in similar[:_MOST_NAMED])
+        rest = f" and {len(similar) - _MOST_NAMED} more" if len(similar) > _MOST_NAMED else ""
+        return f"give its labels as well; matching series: {names}{rest}"
 
     def _identity(self, ref: SeriesRef) -> tuple[int, str]:
-        """Id and name for people; the id follows from the names, so that no look-up is needed."""
+        """Its id, and its name for people. The id is a hash of the names, so no query is needed."""
         if ref.series_id is not None:
             return ref.series_id, str(ref.series_id)
         named = Series(
@@ -87,43 +87,43 @@ class TenantContext:
         )
         return named.series_id, named.name
 
-    def remembered(self, what: str, ttl_s: float, make: Callable[[], bytes]) -> bytes:
-        """What `make` made at most `ttl_s` ago."""
-        found = self._remembered.get(what)
+    def cached(self, key: str, ttl_s: float, make: Callable[[], bytes]) -> bytes:
+        """The result of `make`, at most `ttl_s` old."""
+        found = self._cached.get(key)
         if found is None or found[1] < monotonic():
-            found = self._remembered[what] = (make(), monotonic() + ttl_s)
+            found = self._cached[key] = (make(), monotonic() + ttl_s)
         return found[0]
 
     def require_not_future(self, *points: Point) -> None:
-        """Raises InputError when a point lies ahead of the clock by more than clocks differ."""
+        """Raises InputError when a point lies in the future by more than `FUTURE_TOLERANCE`."""
         latest = self.platform.clock.now() + FUTURE_TOLERANCE
         for point in points:
             if point.ts > latest:
                 raise InputError(
-                    f"{point.ts.isoformat()} lies in the future; only what was measured can be judged"
+                    f"{point.ts.isoformat()} lies in the future; send values that were already measured"
                 )
 
 
 class Tenants:
-    """The rooms, opened when first asked for, bounded in number."""
+    """The contexts of tenants. Each is opened at its first request; their number is bounded."""
 
-    def __init__(self, open_room: Callable[[str], TenantContext], *, size: int = MAX_TENANTS) -> None:
-        self._open_room = open_room
+    def __init__(self, open_context: Callable[[str], TenantContext], *, size: int = MAX_TENANTS) -> None:
+        self._open_context = open_context
         self._size = size
-        self._rooms: OrderedDict[str, TenantContext] = OrderedDict()
+        self._contexts: OrderedDict[str, TenantContext] = OrderedDict()
         self._lock = threading.Lock()
 
-    def room(self, tenant: str) -> TenantContext:
-        """The room of that tenant; a request that holds one keeps it even if it makes place meanwhile."""
+    def context(self, tenant: str) -> TenantContext:
+        """The context of that tenant. A running request keeps its context even when it is dropped here."""
         with self._lock:
-            room = self._rooms.get(tenant)
-            if room is None:
-                room = self._rooms[tenant] = self._open_room(tenant)
-                if len(self._rooms) > self._size:
-                    self._rooms.popitem(last=False)
-            self._rooms.move_to_end(tenant)
-            return room
+            context = self._contexts.get(tenant)
+            if context is None:
+                context = self._contexts[tenant] = self._open_context(tenant)
+                if len(self._contexts) > self._size:
+                    self._contexts.popitem(last=False)
+            self._contexts.move_to_end(tenant)
+            return context
 
     def all(self) -> list[TenantContext]:
         with self._lock:
-            return list(self._rooms.values())
+            return list(self._contexts.values())

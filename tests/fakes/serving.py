@@ -1,19 +1,21 @@
-"""What the service holds, without a database, a registry or a model that learned anything."""
+"""The state of the service without a database, a registry or a trained model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
+from fakes.platform import platform_of
+from fakes.ports import FakeStore, NoRegistry, unsupported
 
 from core.clock import FixedClock
-from core.domain import Band, ModelRef, Series
+from core.domain import Band, ModelRef, Role, Series
 from core.errors import ModelUnavailableError, UnknownSeriesError
 from core.frames import SAMPLES
-from core.settings import Settings
+from core.ports import SampleRepository, SeriesRepository, WriteResult
 from models.detect.series_model import PointScore
+from serving.state.jobs import FleetDetector
 from serving.state.loaded_models import LoadedModels
 from serving.state.tenants import TenantContext
 
@@ -21,7 +23,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 @dataclass
-class FakeRegistry:
+class FakeRegistry(NoRegistry):
     """Versions in a dict; what is promoted is a version number."""
 
     tenant: str = "acme"
@@ -46,73 +48,90 @@ class FakeRegistry:
 
 
 @dataclass
-class FakeDetector:
-    """Scores each value as itself, and remembers what it was asked."""
+class FakeDetector(FleetDetector):
+    """Scores each value as itself, and records its calls."""
 
-    models: Mapping[int, Any]
-    asked: list[tuple[int, list[datetime], list[float | None], Any]] = field(default_factory=list)
+    learned: Mapping[int, Any]
+    calls: list[tuple[int, list[datetime], list[float | None], Any]] = field(default_factory=list)
+
+    @property
+    def models(self) -> Mapping[int, Any]:
+        return self.learned
 
     def score_points(
         self, series_id: int, ts: Sequence[datetime], values: Sequence[float | None], context: Any = None
     ) -> list[PointScore]:
         if series_id not in self.models:
             raise UnknownSeriesError(f"series {series_id} has no model")
-        self.asked.append((series_id, list(ts), list(values), context))
+        self.calls.append((series_id, list(ts), list(values), context))
         return [
             PointScore(at, value, Band(expected=0.0, lower=-1.0, upper=2.0), 0.5, 0.5, value, False, (), ())
             for at, value in zip(ts, values, strict=True)
         ]
 
 
-class FakeSeriesStore:
+class FakeSeriesStore(SeriesRepository):
     def __init__(self, series: Sequence[Series]) -> None:
         self._known = {one.series_id: one for one in series}
+
+    def register(self, series: Iterable[Series]) -> None:
+        unsupported(self, "register")
 
     def get(self, series_id: int) -> Series:
         if series_id not in self._known:
             raise UnknownSeriesError(f"there is no series {series_id}")
         return self._known[series_id]
 
-    def find(self, *, service: str | None = None, metric: str | None = None) -> list[Series]:
+    def known(self, series_ids: Sequence[int]) -> set[int]:
+        unsupported(self, "known")
+
+    def find(
+        self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
+    ) -> list[Series]:
         return [
             one
             for one in self._known.values()
-            if service in (None, one.service) and metric in (None, one.metric)
+            if service in (None, one.service) and metric in (None, one.metric) and role in (None, one.role)
         ]
 
 
-class FakeSamples:
+class FakeSamples(SampleRepository):
     def __init__(self, rows: Sequence[tuple[int, datetime, float]] = ()) -> None:
         self._frame = pl.DataFrame(list(rows), schema=SAMPLES, orient="row").sort("series_id", "ts")
         self.reads = 0
 
-    def read(self, start: datetime, end: datetime, series_ids: Sequence[int]) -> pl.DataFrame:
+    def write(self, frame: pl.DataFrame) -> WriteResult:
+        unsupported(self, "write")
+
+    def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
         self.reads += 1
-        return self._frame.filter(
-            pl.col("ts") >= start, pl.col("ts") < end, pl.col("series_id").is_in(list(series_ids))
-        )
+        found = self._frame.filter(pl.col("ts") >= start, pl.col("ts") < end)
+        return found if series_ids is None else found.filter(pl.col("series_id").is_in(list(series_ids)))
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        unsupported(self, "span")
 
     def latest(self) -> pl.DataFrame:
         return self._frame.sort("ts").group_by("series_id", maintain_order=True).last()
 
 
-def fake_room(
+def fake_context(
     series: Sequence[Series],
     *,
     learned: Sequence[Series] | None = None,
     samples: Sequence[tuple[int, datetime, float]] = (),
     registry: FakeRegistry | None = None,
 ) -> tuple[TenantContext, FakeDetector, FakeSamples]:
-    """A room of tenant acme at `NOW`, whose detector has learned `learned` (null: all)."""
+    """The context of tenant acme at `NOW`; its detector has learned `learned` (null: all)."""
     detector = FakeDetector({one.series_id: one for one in (series if learned is None else learned)})
-    store = SimpleNamespace(series=FakeSeriesStore(series), samples=FakeSamples(samples))
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    platform: Any = SimpleNamespace(tenant="acme", store=store, clock=FixedClock(NOW), settings=settings)
-    shelf = LoadedModels(
+    stored = FakeSamples(samples)
+    store = FakeStore("acme", series=FakeSeriesStore(series), samples=stored)
+    platform = platform_of(store, FixedClock(NOW))
+    models = LoadedModels(
         registry or FakeRegistry(versions={"detector": 3}), retry_s=60, load=lambda kind, files: detector
     )
     if registry is None:
-        # A detector is tried out when it is loaded; tests speak of what it is asked afterwards.
-        shelf.get("detector")
-        detector.asked.clear()
-    return TenantContext(platform, shelf), detector, store.samples
+        # A detector is called once when it is loaded; tests check the calls after that.
+        models.detector()
+        detector.calls.clear()
+    return TenantContext(platform, models), detector, stored

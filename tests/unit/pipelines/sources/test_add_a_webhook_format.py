@@ -17,7 +17,7 @@ from pipelines.sources.webhook_formats import registered
 from pipelines.sources.webhook_formats.entries import Name, Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 from serving.contract.requests import AlertsWebhook, DeploysWebhook
-from serving.contract.responses import WebhookAnswer
+from serving.contract.responses import WebhookResponse
 from serving.endpoints.intake import take_alerts, take_deploys
 from serving.state.tenants import TenantContext
 
@@ -75,7 +75,7 @@ def test_the_endpoint_stores_what_a_registered_format_parses(
 ) -> None:
     body = {"rollouts": [{"app": "checkout", "finished": "2026-03-02T12:00:00Z"}, {"app": "cart"}]}
     answer = take_deploys(context, DeploysWebhook(root=body))
-    assert answer == WebhookAnswer(events=1, incidents=0, rejected=1)
+    assert answer == WebhookResponse(events=1, incidents=0, rejected=1)
     (event,) = store.events.between(NOON, NOON.replace(hour=13))
     assert (event.service, event.kind, event.at) == ("checkout", EventKind.DEPLOY, NOON)
     ((source, row, reason),) = store.dead_letters.rows

@@ -265,5 +265,5 @@ def test_parquet_is_read_in_the_same_shapes(tmp_path: Path) -> None:
 
 def test_a_broken_parquet_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nonsense")
-    with pytest.raises(InputError, match="not a Parquet file"):
+    with pytest.raises(InputError, match="not a readable Parquet file"):
         list(ParquetFiles(tmp_path / "x.parquet", tenant="t").batches(None))

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from fakes.serving import NOW, FakeRegistry, fake_room
+from fakes.serving import NOW, FakeRegistry, fake_context
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.domain import Band, Series
@@ -19,8 +19,8 @@ LATENCY = Series(
 
 def test_the_newest_value_of_each_series_is_shown_with_its_labels() -> None:
     rows = [(LATENCY.series_id, NOW - timedelta(minutes=m), v) for m, v in ((10, 9.0), (5, 1.0))]
-    room, _, _ = fake_room([LATENCY], samples=rows)
-    families = {f.name: f for f in text_string_to_metric_families(tenant_metrics(room).decode())}
+    context, _, _ = fake_context([LATENCY], samples=rows)
+    families = {f.name: f for f in text_string_to_metric_families(tenant_metrics(context).decode())}
     assert {name: family.samples[0].value for name, family in families.items()} == {
         "anomaly_score": 0.5,
         "yhat": 0.0,
@@ -36,8 +36,8 @@ def test_the_newest_value_of_each_series_is_shown_with_its_labels() -> None:
 
 
 def test_without_a_model_there_is_nothing_to_show() -> None:
-    room, _, _ = fake_room([LATENCY], registry=FakeRegistry())
-    assert tenant_metrics(room) == b""
+    context, _, _ = fake_context([LATENCY], registry=FakeRegistry())
+    assert tenant_metrics(context) == b""
 
 
 @pytest.mark.parametrize(("value", "score"), [(0.0, 0.0), (2.0, 1.0), (4.0, 2.0), (-1.0, 1.0), (-0.5, 0.5)])

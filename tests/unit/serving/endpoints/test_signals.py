@@ -1,29 +1,48 @@
 """The query string of /signals and the cursor from page to page."""
 
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
+from fakes.platform import platform_of
+from fakes.ports import FakeStore, unsupported
 from fakes.serving import FakeRegistry
 from fakes.signals import make_signal
 from starlette.datastructures import QueryParams
 
-from core.domain import Signal
+from core.domain import Signal, SignalKind
 from core.errors import InputError
-from core.settings import Settings
+from core.ports import SignalRepository
 from serving.endpoints.signals import list_signals, query_of
 from serving.state.loaded_models import LoadedModels
 from serving.state.tenants import TenantContext
 
 
-class FakeSignals:
+class FakeSignals(SignalRepository):
     """Signals, newest first, as the store orders them."""
 
     def __init__(self, count: int) -> None:
         made = [make_signal(f"{number:032x}", minute=number // 3) for number in range(count)]
         self._signals = sorted(made, key=lambda one: (-one.started_at.timestamp(), one.signal_id))
 
-    def find(self, *, limit: int, after: tuple[Any, str] | None, **filters: Any) -> list[Signal]:
+    def upsert(self, signals: Sequence[Signal]) -> tuple[int, int]:
+        unsupported(self, "upsert")
+
+    def get(self, signal_id: str) -> Signal:
+        unsupported(self, "get")
+
+    def find(
+        self,
+        *,
+        kind: SignalKind | None = None,
+        service: str | None = None,
+        since: datetime | None = None,
+        suppressed: bool | None = None,
+        limit: int = 100,
+        after: tuple[datetime, str] | None = None,
+    ) -> list[Signal]:
+        if any(one is not None for one in (kind, service, since, suppressed)):
+            unsupported(self, "find with filters")
         rest = self._signals
         if after is not None:
             rest = [
@@ -35,18 +54,16 @@ class FakeSignals:
 
 
 def room_with(count: int) -> TenantContext:
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    store = SimpleNamespace(signals=FakeSignals(count))
-    platform: Any = SimpleNamespace(tenant="t", store=store, settings=settings)
+    platform = platform_of(FakeStore("t", signals=FakeSignals(count)))
     return TenantContext(platform, LoadedModels(FakeRegistry(), retry_s=1))
 
 
 @pytest.mark.parametrize(("count", "limit"), [(0, 5), (5, 5), (11, 5), (20, 3), (7, 100)])
 def test_the_pages_hold_every_signal_once(count: int, limit: int) -> None:
-    room, seen, cursor = room_with(count), list[str](), ""
+    context, seen, cursor = room_with(count), list[str](), ""
     while True:
         page = list_signals(
-            room, query_of(QueryParams(f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")))
+            context, query_of(QueryParams(f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")))
         )
         assert len(page.signals) <= limit
         seen += [signal.signal_id for signal in page.signals]

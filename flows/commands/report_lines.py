@@ -1,4 +1,4 @@
-"""What the parts of a report read like: a line for each thing that a person would name."""
+"""Turns a report into lines of text for people: one line for each field or item."""
 
 import dataclasses
 import math
@@ -14,22 +14,22 @@ from models.words.page import risk_in_words, spaced
 from pipelines.learn.promote import KindPromotion
 from pipelines.watch.deliver import SinkReport
 
-#: What a person types to see one: so many digits of its id.
+#: So many digits of an id are shown. Commands accept the beginning of an id.
 ID_DIGITS = 12
 
 
 def rows(report: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Name and line, by field; a list has a line for each of its items, and the name before the first."""
+    """Name and line of each field. A list has a line for each item; only the first one has the name."""
     fields = _fields(report)
     for key, value in fields.items():
         name = f"{prefix}{spaced(key)}"
-        if (line := words(value)) is not None:
+        if (line := line_of(value)) is not None:
             yield name, line
         elif isinstance(value, (list, tuple, set, frozenset)):
-            lines = [words(item) or str(item) for item in value]
+            lines = [line_of(item) or str(item) for item in value]
             yield from zip([name, *[""] * len(lines)], lines or ["-"], strict=False)
         elif not _is_group(value) and (figures := _figures(value)):
-            yield name, ", ".join(f"{what} {words(figure)}" for what, figure in figures)
+            yield name, ", ".join(f"{label} {line_of(figure)}" for label, figure in figures)
         elif _fields(value):
             yield from rows(value, f"{name} ")
         else:
@@ -43,12 +43,12 @@ def _fields(report: Any) -> Mapping[str, Any]:
 
 
 def _is_group(value: Any) -> bool:
-    """Whether all of its parts have parts of their own, and so a line each."""
+    """Whether each part has parts of its own, and therefore its own line."""
     return all(_fields(one) for one in _fields(value).values())
 
 
 def _figures(value: Any, prefix: str = "") -> list[tuple[str, float]]:
-    """The figures of what holds nothing else, which fit into a line, without those that are missing; else none."""
+    """The numbers in `value`, without missing ones, if it contains only numbers; else nothing."""
     found: list[tuple[str, float]] = []
     for key, one in _fields(value).items():
         name = f"{prefix}{spaced(key)}"
@@ -64,74 +64,74 @@ def _figures(value: Any, prefix: str = "") -> list[tuple[str, float]]:
 
 
 @singledispatch
-def words(value: Any) -> str | None:
-    """One line; null for what is made of parts that need a line each."""
+def line_of(value: Any) -> str | None:
+    """One line of text; null if `value` has parts that need their own lines."""
     has_parts = isinstance(value, (Mapping, list, tuple, set, frozenset)) or dataclasses.is_dataclass(value)
     return None if has_parts else str(value)
 
 
-@words.register
+@line_of.register
 def _(value: None) -> str:
     return "-"
 
 
-@words.register
+@line_of.register
 def _(value: bool) -> str:
     return "yes" if value else "no"
 
 
-@words.register
+@line_of.register
 def _(value: int) -> str:
     return f"{value:,}"
 
 
-@words.register
+@line_of.register
 def _(value: float) -> str:
     return f"{value:.4g}"
 
 
-@words.register
+@line_of.register
 def _(value: datetime) -> str:
     return format_moment(value)
 
 
-@words.register
+@line_of.register
 def _(value: ModelRef) -> str:
     return f"{value.name} version {value.version}, run {value.run_id}"
 
 
-@words.register
+@line_of.register
 def _(value: Signal) -> str:
     return f"{value.signal_id[:ID_DIGITS]} {value.severity}: {value.summary}"
 
 
-@words.register
+@line_of.register
 def _(value: TimeRange) -> str:
     return format_time_range(value)
 
 
-@words.register
+@line_of.register
 def _(value: FailureRisk) -> str:
     return risk_in_words(value)
 
 
-@words.register
+@line_of.register
 def _(value: EventScore) -> str:
     shares = {"precision": value.precision, "recall": value.recall, "F1": value.f1}
-    told = ", ".join(f"{name} {share:.2f}" for name, share in shares.items() if share is not None)
+    figures = ", ".join(f"{name} {share:.2f}" for name, share in shares.items() if share is not None)
     lead = value.median_lead_s
     if lead is not None:
-        told += f", median {format_duration(abs(lead))} {'before' if lead >= 0 else 'after'} the incident"
-    return f"{value.signals} signals, {value.incidents} incidents" + (f": {told}" if told else "")
+        figures += f", median {format_duration(abs(lead))} {'before' if lead >= 0 else 'after'} the incident"
+    return f"{value.signals} signals, {value.incidents} incidents" + (f": {figures}" if figures else "")
 
 
-@words.register
+@line_of.register
 def _(value: KindPromotion) -> str:
     version = "" if value.challenger is None else f"version {value.challenger.version} "
     return f"{version}{'promoted' if value.promoted else 'not promoted'}: {value.reason}"
 
 
-@words.register
+@line_of.register
 def _(value: SinkReport) -> str:
-    told = f"{value.delivered} delivered ({value.sent} posted), {value.failed} failed"
-    return f"{told}: {value.error}" if value.error else told
+    counts = f"{value.delivered} delivered ({value.sent} posted), {value.failed} failed"
+    return f"{counts}: {value.error}" if value.error else counts

@@ -1,4 +1,4 @@
-"""`forewarn capacity`: what runs out when, in the next weeks."""
+"""`forewarn capacity`: which resources reach their limit, and when."""
 
 from datetime import datetime
 from pathlib import Path
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 
 
 def capacity(
-    days: Annotated[int, typer.Option(help="How far to look ahead.", min=1, max=366)] = CAPACITY_DAYS,
-    limit: Annotated[int, typer.Option(help="How many of the most urgent.", min=1)] = 30,
+    days: Annotated[int, typer.Option(help="Number of days ahead.", min=1, max=366)] = CAPACITY_DAYS,
+    limit: Annotated[int, typer.Option(help="Show at most this many, the most urgent first.", min=1)] = 30,
     plots: Annotated[
-        Path | None, typer.Option("--plot", help="Draw each of them into this folder.", show_default=False)
+        Path | None,
+        typer.Option("--plot", help="Save a plot of each resource in this folder.", show_default=False),
     ] = None,
     tenant: TenantOption = None,
     at: AtOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say when each resource runs out at its present growth, the most urgent first."""
-    from pipelines.common.present import present
+    """Predict when each resource reaches its limit at its present growth, the most urgent first."""
+    from pipelines.common.current_time import current_time
     from pipelines.plots.breach_and_capacity import plot_capacity, save
     from pipelines.watch.capacity import capacity as run
     from pipelines.wiring import open_platform
@@ -44,7 +45,7 @@ def capacity(
     moment = utc(at)
     clock = None if moment is None else FixedClock(moment)
     with progress_bars(quiet=as_json) as listen, open_platform(settings_for(tenant), clock=clock) as platform:
-        now = present(platform)
+        now = current_time(platform)
         found = run(platform, at=now, horizon_days=days, progress=listen)[:limit]
     if plots is not None:
         for rank, one in enumerate(found, start=1):
@@ -53,13 +54,13 @@ def capacity(
     if as_json:
         print_json([_record(one) for one in found])
     elif not found:
-        out.print("no resource has a limit and a week of history")
+        out.print("no resource has both a limit and a week of samples")
     else:
         out.print(_table(found, now, days))
 
 
 def _record(one: "Capacity") -> dict[str, Any]:
-    """One resource for a program; the fan by day only where it is drawn."""
+    """One resource as JSON, without the values of each day, which only the plot shows."""
     when = one.breach.when
     return {
         "series_id": one.series.series_id,
@@ -78,7 +79,7 @@ def _record(one: "Capacity") -> dict[str, Any]:
 
 def _table(found: "list[Capacity]", now: datetime, days: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    # In a narrow terminal a name goes on in the next line; one that is cut names nothing.
+    # In a narrow terminal a long name continues in the next line. A shortened name could mean several resources.
     table.add_column("resource", overflow="fold")
     for column in ("used", "of", "growth a day", f"in {days} d", "runs out"):
         table.add_column(column)

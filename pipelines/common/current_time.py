@@ -1,4 +1,4 @@
-"""The present that a step works for."""
+"""The moment for which a step works."""
 
 from datetime import datetime, timedelta
 
@@ -6,8 +6,8 @@ from core.errors import InsufficientDataError
 from pipelines.common.tenant_platform import Platform
 
 
-def present(platform: Platform, at: datetime | None = None) -> datetime:
-    """`at` if given, else now, or the end of the data where that is earlier.
+def current_time(platform: Platform, at: datetime | None = None) -> datetime:
+    """`at` if given, else now, or the end of the data if that is earlier.
 
     Raises:
         InsufficientDataError: there are no samples at all.
@@ -16,5 +16,5 @@ def present(platform: Platform, at: datetime | None = None) -> datetime:
         return at
     span = platform.store.samples.span()
     if span is None:
-        raise InsufficientDataError("there are no samples yet; ingest some first")
+        raise InsufficientDataError("there are no samples yet; run `forewarn ingest` first")
     return min(platform.clock.now(), span[1] + timedelta(seconds=1))

@@ -13,10 +13,10 @@ from core.errors import InsufficientDataError
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND, service_features
 from features.feature import RASTER
 from features.grid import fleet_grid
-from models.failure import FailureBundle, fit_failure, incident_frame, label
+from models.failure import FailureBundle, FitPlan, fit_failure, incident_frame, label
 from models.failure.binned import Floats
-from models.failure.judging import HeldOutFigures, features_of, judge
-from models.failure.labels import as_known_at, within
+from models.failure.evaluation import HeldOutFigures, evaluate, features_of
+from models.failure.labels import as_known_at, fails_within
 from models.failure.measures import precision_at_recall
 from pipelines.bench.failure_peers import fit_logistic, fit_rule
 from pipelines.common.progress import Progress, silent
@@ -70,13 +70,14 @@ def bench_fleet(
     )
     future = moments.filter((pl.col("ts") > cut + GAP) & pl.col("usable"))
     progress("fleet", 1, 3)
-    bundle, report = fit_failure(past, FEATURE_NAMES, seed=seed, shared=RESOURCE_BLIND)
+    plan = FitPlan(seed=seed, shared=RESOURCE_BLIND)
+    bundle, report = fit_failure(past, FEATURE_NAMES, plan)
     known = _judged(bundle, future)
     progress("fleet", 2, 3)
     names = sorted(moments.get_column("service_id").unique())
     unseen = names[::UNSEEN_EVERY]
     seen = past.filter(~pl.col("service_id").is_in(unseen))
-    stranger, _ = fit_failure(seen, FEATURE_NAMES, seed=seed, shared=RESOURCE_BLIND)
+    stranger, _ = fit_failure(seen, FEATURE_NAMES, plan)
     strange = _judged(stranger, future.filter(pl.col("service_id").is_in(unseen)))
     progress("fleet", 3, 3)
     return FleetBenchReport(
@@ -103,7 +104,7 @@ def fleet_moments(seed: int, *, services: int = 20, days: float = 45, every_s: i
 
 
 def _judged(bundle: FailureBundle, future: pl.DataFrame) -> HeldOutFigures:
-    found = judge(bundle, future, horizon_s=HORIZON_S, slow_types=SLOW)
+    found = evaluate(bundle, future, horizon_s=HORIZON_S, slow_types=SLOW)
     if found is None:
         raise InsufficientDataError("no failure came in the judged time; simulate more days or services")
     return found
@@ -112,7 +113,7 @@ def _judged(bundle: FailureBundle, future: pl.DataFrame) -> HeldOutFigures:
 def _peers(past: pl.DataFrame, future: pl.DataFrame) -> dict[str, tuple[float, float]]:
     def outcome(frame: pl.DataFrame) -> Floats:
         failure_in = frame.get_column("failure_in_s").cast(pl.Float64).fill_null(np.inf).to_numpy()
-        return within(failure_in, frame.get_column("known_s").to_numpy(), HORIZON_S)
+        return fails_within(failure_in, frame.get_column("known_s").to_numpy(), HORIZON_S)
 
     past = past.filter("usable")
     x, y, rows, truth = (

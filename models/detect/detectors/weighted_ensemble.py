@@ -46,7 +46,7 @@ def agreement_weights(surprises: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FittedEnsemble:
+class FittedWeightedEnsemble:
     """The members, their calibrations and their weights."""
 
     members: tuple[FittedDetector, ...]
@@ -62,7 +62,7 @@ class FittedEnsemble:
         result: FloatArray = self.weights @ np.array(surprises)
         return result
 
-    def update(self, values: FloatArray) -> "FittedEnsemble":
+    def update(self, values: FloatArray) -> "FittedWeightedEnsemble":
         return replace(self, members=tuple(member.update(values) for member in self.members))
 
     def to_arrays(self) -> Arrays:
@@ -76,13 +76,13 @@ class FittedEnsemble:
 
 
 @dataclass(frozen=True, slots=True)
-class Ensemble:
+class WeightedEnsemble:
     """z-score, MAD, EWMA and Isolation Forest, voting."""
 
-    name: ClassVar[str] = "ensemble"
+    name: ClassVar[str] = "weighted_ensemble"
     min_points: ClassVar[int] = 128
 
-    def fit(self, values: FloatArray) -> FittedEnsemble:
+    def fit(self, values: FloatArray) -> FittedWeightedEnsemble:
         """See `models.detect.protocols.Detector.fit`."""
         known = require_points(values, self.min_points, self.name)
         cut = int(LEARN_SHARE * len(known))
@@ -92,9 +92,9 @@ class Ensemble:
             [one.surprise_of(scores) for one, scores in zip(calibrations, held_out, strict=True)]
         )
         members = tuple(detector.fit(known) for detector in MEMBERS)
-        return FittedEnsemble(members, calibrations, agreement_weights(surprises))
+        return FittedWeightedEnsemble(members, calibrations, agreement_weights(surprises))
 
-    def from_arrays(self, arrays: Arrays) -> FittedEnsemble:
+    def from_arrays(self, arrays: Arrays) -> FittedWeightedEnsemble:
         members, calibrations = [], []
         for detector in MEMBERS:
             mine = {
@@ -104,4 +104,4 @@ class Ensemble:
             }
             members.append(detector.from_arrays(mine))
             calibrations.append(Calibration(mine["knots"], mine["surprise"], float(mine["slope"])))
-        return FittedEnsemble(tuple(members), tuple(calibrations), arrays["weights"])
+        return FittedWeightedEnsemble(tuple(members), tuple(calibrations), arrays["weights"])

@@ -1,4 +1,4 @@
-"""The named cases: what is a breach to come, and what only looks like one."""
+"""Named examples: which series breach, and which only look as if they would."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from core.domain import Breach, Role, Series, SeriesKind, TimeRange
 from core.formatting import format_duration
-from models.breach.growth_and_paths import Growth, breach_of
-from models.breach.outlook import HORIZONS_S, BreachPattern, Outlook, breach_outlook
+from models.breach.growth import Growth, Present
+from models.breach.outlook import HORIZONS_S, BreachOutlook, BreachPattern, predict_breach
+from models.breach.paths import SimulatedPaths
 from models.forecast.intervals.conformal import fit_errors
 from models.forecast.intervals.widths import PastErrors
 from models.forecast.pool.seasonal_naive import seasonal_naive
@@ -37,8 +38,8 @@ def outlook(
     *,
     an_hour_ago: float | None = None,
     impact_level: float | None = None,
-) -> Outlook:
-    """What is said of a series whose past is `values`, hourly."""
+) -> BreachOutlook:
+    """The outlook of a series whose past is `values`, hourly."""
     history = History(
         values=values,
         start=NOW - timedelta(hours=len(values)),
@@ -47,17 +48,22 @@ def outlook(
         bounds=Bounds(lower=0.0),
     )
     origins = tuple(range(48, len(values) - 24, 24))
-    told = np.stack([seasonal_naive(values[:at], (24,), 24) for at in origins])
-    rows = np.stack([values[at : at + 24] for at in origins]) - told
-    errors = fit_errors(PastErrors(errors=rows, told=told, origins=origins, known=len(values)), floor=0.01)
+    forecasts = np.stack([seasonal_naive(values[:at], (24,), 24) for at in origins])
+    rows = np.stack([values[at : at + 24] for at in origins]) - forecasts
+    errors = fit_errors(
+        PastErrors(errors=rows, told=forecasts, origins=origins, known=len(values)), floor=0.01
+    )
     rng = np.random.default_rng(1)
     usual = errors.paths(seasonal_naive(values, (24,), 24), 400, Bounds(lower=0.0), rng)
-    found = breach_outlook(
+    found = predict_breach(
         series,
         history,
         usual,
-        level=float(values[-1]),
-        an_hour_ago=float(values[-2]) if an_hour_ago is None else an_hour_ago,
+        Present(
+            at=history.end,
+            level=float(values[-1]),
+            level_an_hour_ago=float(values[-2]) if an_hour_ago is None else an_hour_ago,
+        ),
         rng=rng,
         impact_level=impact_level,
     )
@@ -104,7 +110,7 @@ def test_a_step_is_not_growth() -> None:
     assert outlook(values).breach.probability < 0.2
 
 
-def test_a_jump_of_what_is_measured_by_the_request_is_no_growth_yet() -> None:
+def test_a_jump_of_a_latency_is_no_growth_yet() -> None:
     latency = replace(DISK, metric="latency_p99_seconds", unit="seconds", role=Role.LATENCY)
     calm = np.full(480, 30.0) + noise(480)
     jumped = np.concatenate([calm, [80.0]])
@@ -114,15 +120,15 @@ def test_a_jump_of_what_is_measured_by_the_request_is_no_growth_yet() -> None:
     assert outlook(crept, latency).breach.probability > 0.5
 
 
-def test_another_level_may_be_felt_later_than_the_threshold() -> None:
+def test_an_impact_level_beyond_the_threshold_is_reached_later() -> None:
     values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)]) + noise(487)
     found = outlook(values, impact_level=LIMIT * 1.01)
-    assert found.felt.threshold == LIMIT * 1.01
-    assert found.felt.probability <= found.breach.probability
-    assert found.felt.when is not None
+    assert found.impact.threshold == LIMIT * 1.01
+    assert found.impact.probability <= found.breach.probability
+    assert found.impact.when is not None
     assert found.breach.when is not None
-    assert found.felt.when.p50 > found.breach.when.p50
-    assert outlook(values).felt == outlook(values).breach
+    assert found.impact.when.p50 > found.breach.when.p50
+    assert outlook(values).impact == outlook(values).breach
 
 
 def test_daily_peaks_that_always_come_close_do_not_breach() -> None:
@@ -137,7 +143,7 @@ def test_noise_near_the_limit_is_a_risk_and_not_a_fill() -> None:
     assert found.breach.probability > 0.05
 
 
-def test_a_series_that_is_over_says_so() -> None:
+def test_a_series_over_its_threshold_has_the_pattern_over() -> None:
     values = np.full(480, 40.0) + noise(480)
     values[-2:] = 101.0
     assert outlook(values).pattern is BreachPattern.OVER
@@ -149,7 +155,7 @@ def test_a_flat_series_far_below_is_clear() -> None:
     assert found.breach.when is None
 
 
-def test_what_is_free_breaches_downwards() -> None:
+def test_free_space_breaches_downwards() -> None:
     free = Series(tenant="t", service="db", metric="disk_free_bytes", unit="bytes", slo_threshold=10.0)
     values = np.concatenate([np.full(480, 60.0), 60 - 6.0 * np.arange(1, 7)]) + noise(486)
     assert not is_upward(free)
@@ -190,9 +196,8 @@ def test_probability_never_falls_with_the_horizon_and_the_range_is_ordered(
 ) -> None:
     rng = np.random.default_rng(seed)
     paths = np.cumsum(rng.normal(drift, 2.0, (200, 24)), axis=1)
-    breach = breach_of(
-        paths, level=0.0, threshold=distance, upward=True, at=NOW, step_s=3_600, horizons_s=HORIZONS_S
-    )
+    simulated = SimulatedPaths(values=paths, level=0.0, at=NOW, step_s=3_600)
+    breach = simulated.breach(distance, upward=True, horizons_s=HORIZONS_S)
     shares = list(breach.probability_by_horizon_s.values())
     assert shares == sorted(shares)
     assert breach.probability == pytest.approx(shares[-1])
