@@ -35,4 +35,4 @@ class ParquetFormat:
                 table = lazy.slice(start, CHUNK_ROWS).collect().with_row_index("line", start + 1)
                 yield FileChunk(table.with_columns(pl.col("line").cast(pl.Int64)), start + table.height)
         except (PolarsError, OSError) as error:
-            raise InputError(f"is not a Parquet file, or it is damaged: {error}") from error
+            raise InputError(f"is not a readable Parquet file: {error}") from error

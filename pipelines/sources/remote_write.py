@@ -138,7 +138,7 @@ def _decompress(body: bytes) -> bytes:
     """Decompress a block of snappy; it starts with the length of its content."""
     length, _ = _varint(memoryview(body), 0)
     if length > MAX_BYTES:
-        raise InputError(f"the request has {length} bytes uncompressed, more than {MAX_BYTES}")
+        raise InputError(f"the request has {length} bytes uncompressed; at most {MAX_BYTES} are accepted")
     try:
         return bytes(pa.Codec("snappy").decompress(body, length))
     except (OSError, ValueError) as error:
