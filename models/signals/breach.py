@@ -20,7 +20,6 @@ from core.domain import (
     SignalKind,
     stable_id,
 )
-from core.formatting import format_value
 from models.breach.cascade import MAX_LAG_S, Cascade, CascadeCause, CascadeModel
 from models.breach.correction import ALERT_FROM
 from models.breach.growth import Growth
@@ -28,7 +27,7 @@ from models.breach.outlook import HORIZONS_S, BreachOutlook, BreachPattern
 from models.forecast.bundle import Prediction
 from models.series.maintenance import is_planned
 from models.series.thresholds import is_past, is_upward
-from models.words.breach import say, say_follows, say_over, say_taken_back, usual_pace
+from models.words.breach import cascade_reason, growth_reason, say, say_follows, say_over, say_taken_back
 
 #: An alert begins at the first probability and ends below the second: in between it stays as it is.
 RAISE_AT, DROP_BELOW = ALERT_FROM, 0.25
@@ -256,32 +255,20 @@ def _factors(seen: SeriesOutlook, cause: Cascade | None) -> tuple[Factor, ...]:
                 name=f"follows_{cause.cause.metric}",
                 value=cause.rate.share,
                 contribution=cause.breach.probability,
-                text=_say_followed(cause),
+                text=cascade_reason(cause),
             ),
         )
     growth, unit = seen.growth, seen.series.unit
     if growth.weight == 0 or (growth.per_hour > 0) != is_upward(seen.series):
         return ()
     hours = growth.span_s // 3_600
-    verb = "grew" if growth.per_hour > 0 else "fell"
     return (
         Factor(
             name=f"growth_{hours}h",
             value=growth.per_hour,
             contribution=growth.weight,
-            text=f"{verb} {format_value(abs(growth.per_hour), unit)}/h over {hours} h; "
-            f"usual: {usual_pace(growth, unit)}",
+            text=growth_reason(growth, unit),
         ),
-    )
-
-
-def _say_followed(cause: Cascade) -> str:
-    rate = cause.rate
-    times = f"{rate.followed} of {rate.cause_breaches} times"
-    return (
-        f"followed {cause.cause.name} {times}"
-        if rate.own
-        else f"followed {cause.cause.metric} {times} elsewhere"
     )
 
 

@@ -131,7 +131,7 @@ def test_a_filling_disk_raises_a_signal_that_is_withdrawn_once_it_is_emptied(
     assert [signal.signal_id for signal in taken.withdrawn] == [warning.signal_id]
     [kept] = platform.store.signals.find(kind=SignalKind.BREACH)
     assert kept.ended_at == taken.at
-    assert kept.summary.startswith("Taken back")
+    assert kept.summary.startswith("Withdrawn")
     assert capacity(after)[0].runs_out is None
 
     # And it does not come back by itself.
@@ -218,7 +218,9 @@ def test_errors_that_follow_a_full_disk_are_foreseen_with_it_as_one_trouble(plat
 
     found = {signal.service: signal for signal in forecast(platform).signals}
     cause, effect = found["orders-db"], found["checkout"]
-    assert effect.summary.endswith("because disk of orders-db is full, as 5 of 5 times before")
+    assert effect.summary.endswith(
+        ". Likely cause: disk of orders-db is full. This followed in 5 of 5 earlier cases."
+    )
     assert effect.breach is not None
     assert effect.breach.when is not None
     hours_left = (98 - 80) / 5.0 + 0.3

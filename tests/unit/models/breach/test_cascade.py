@@ -222,8 +222,8 @@ def test_the_text_names_the_cause_and_the_evidence() -> None:
     causes = {DISK.series_id: CascadeCause(series=DISK, breach=predicted(0.9))}
     found = learn(19).expect(causes, (ERRORS,), EDGES, NOW)
     assert say_follows(ERRORS, found[ERRORS.series_id], at=NOW) == (
-        "error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min, because disk of db is full, "
-        "as 19 of 20 times before"
+        "error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min. Likely cause: disk of db is "
+        "full. This followed in 19 of 20 earlier cases."
     )
 
 
@@ -232,7 +232,9 @@ def test_a_rate_of_similar_services_is_marked_as_elsewhere() -> None:
     found = learn(19).expect(
         {disk.series_id: CascadeCause(series=disk, breach=predicted(0.9))}, (errors,), EDGES, NOW
     )
-    assert say_follows(errors, found[errors.series_id], at=NOW).endswith("as 19 of 20 times elsewhere")
+    assert say_follows(errors, found[errors.series_id], at=NOW).endswith(
+        "This followed in 19 of 20 earlier cases of similar series."
+    )
 
 
 def test_a_model_survives_json() -> None:

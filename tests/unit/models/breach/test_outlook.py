@@ -18,7 +18,7 @@ from models.forecast.intervals.widths import PastErrors
 from models.forecast.pool.seasonal_naive import seasonal_naive
 from models.forecast.protocols import Bounds, FloatArray, History
 from models.series.thresholds import is_upward, threshold_of
-from models.words.breach import say, usual_pace
+from models.words.breach import growth_reason, say
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LIMIT = 100.0
@@ -174,7 +174,7 @@ def test_the_text_reads_as_a_person_would_say_it() -> None:
     text = say(DISK, found.breach, found.growth, at=NOW)
     assert text.startswith("disk of orders-db is full in ")
     assert "; it grew " in text
-    assert text.endswith("; usual: none")
+    assert text.endswith("; normally no growth")
     assert format_duration(found.growth.span_s) in text
 
 
@@ -206,8 +206,8 @@ def test_probability_never_falls_with_the_horizon_and_the_range_is_ordered(
         assert breach.when.p90 <= NOW + timedelta(hours=24)
 
 
-def test_next_to_nothing_of_the_growth_is_said_to_be_none() -> None:
+def test_next_to_nothing_of_the_growth_reads_as_no_growth() -> None:
     growing = Growth(per_hour=2.0**31, span_s=3_600, usual_per_hour=-700.0, weight=1.0)
-    assert usual_pace(growing, "bytes") == "none"
+    assert growth_reason(growing, "bytes") == "grew 2 GiB/h over 1 h; normally no growth"
     steady = Growth(per_hour=2.0**31, span_s=3_600, usual_per_hour=2.0**30, weight=1.0)
-    assert usual_pace(steady, "bytes") == "1 GiB/h"
+    assert growth_reason(steady, "bytes") == "grew 2 GiB/h over 1 h; normally 1 GiB/h"

@@ -148,9 +148,9 @@ def test_a_reason_says_whether_it_is_the_series_own_or_of_others_alike() -> None
         return signal.factors[0].text
 
     alike = replace(RATE, own=False)
-    assert reason(KNOWN) == "followed db/disk_used_bytes 9 of 9 times"
+    assert reason(KNOWN) == "follows db/disk_used_bytes. This followed in 9 of 9 earlier cases"
     assert reason(CascadeModel(by_kind={(DISK.metric, ERRORS.metric, False): alike})) == (
-        "followed disk_used_bytes 9 of 9 times elsewhere"
+        "follows disk_used_bytes. This followed in 9 of 9 earlier cases of similar series"
     )
 
 
