@@ -77,6 +77,8 @@ def prometheus(
         "prometheus_since_h": since_h,
         "sidecars_dir": beside,
     }
+    if since_h is not None and since_h <= 0:
+        raise InputError(f"--since-h must be above 0 hours, got {since_h:g}")
     settings = settings_for(tenant)
     settings = settings.model_copy(update={name: value for name, value in given.items() if value})
     sources = configured_sources(settings, settings.tenant, SystemClock(), names=["prometheus"])

@@ -1,5 +1,6 @@
 """Train the failure model on the features that were known at each past moment, and register it."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -57,7 +58,7 @@ def train_failure(
             params=report.params | {"features": len(FEATURE_NAMES), "rows": frame.height},
             metrics=metrics | {"failures": float(report.failures)},
             tags={"notes": "; ".join(report.notes)} if report.notes else {},
-            attempts=[_attempt(number, trial) for number, trial in enumerate(report.trials)],
+            attempts=[_attempt(number, trial, report.params) for number, trial in enumerate(report.trials)],
             documents=failure_plots(bundle, frame.filter("usable"), seed=seed),
         ),
     )
@@ -66,12 +67,17 @@ def train_failure(
     return TrainReport(model=ref, trained=services, skipped=skipped, metrics=metrics)
 
 
-def _attempt(place: int, trial: Trial) -> Attempt:
-    """A candidate of the search; the first is the chosen one."""
+def _attempt(place: int, trial: Trial, chosen: Mapping[str, str | int | float]) -> Attempt:
+    """A candidate of the search. The chosen one need not have the highest precision: the simplest good one is chosen.
+
+    Args:
+        chosen: the parameters and the balance of the model that was fitted.
+    """
     candidate = trial.candidate
+    params = {**candidate.params, "balance": candidate.balance}
     return Attempt(
-        name=f"{place + 1}. {candidate.balance}" + (" (chosen)" if place == 0 else ""),
-        params={**candidate.params, "balance": candidate.balance},
+        name=f"{place + 1}. {candidate.balance}" + (" (chosen)" if params.items() <= chosen.items() else ""),
+        params=params,
         metrics={"average_precision": trial.average_precision},
     )
 
