@@ -19,10 +19,12 @@ from typing import Any
 import numba
 import numpy as np
 
+from core.arrays import BoolArray, FloatArray, IntArray
+from core.durations import DAY_S, WEEK_S
 from models.baseline.changepoints import Shift, find_shifts, hourly_medians
 from models.baseline.seasons import WEEKLY, by_days, daily_profile, day_levels, weekly_profile
 from models.series.clock import LocalClock, to_local
-from models.series.grid import DAY_S, WEEK_S, BoolArray, FloatArray, Grid, IntArray, slot_of
+from models.series.grid import Grid, slot_of
 from models.series.robust import mad_sigma, quantile_of_sorted, sorted_rows
 
 PERCENTILES = (0.01, 0.05, 0.25, 0.50, 0.75, 0.95, 0.99)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from models.series.grid import FloatArray, IntArray
+from core.arrays import FloatArray, IntArray
+from models.series.robust import MAD_TO_SIGMA_PRINTED
 
 WINDOW_HOURS = 24
 #: Medians of 24 hourly medians of white noise differ by more than 4 of their own spreads less than once in
@@ -72,7 +73,7 @@ def _strengths(hourly: FloatArray, window: int, least: int, floor: float, sizes:
         mid_after = np.median(after[:right])
         spread_before = np.median(np.abs(before[:left] - mid_before))
         spread_after = np.median(np.abs(after[:right] - mid_after))
-        spread = 1.4826 * 0.5 * (spread_before + spread_after)
+        spread = MAD_TO_SIGMA_PRINTED * 0.5 * (spread_before + spread_after)
         sizes[i] = mid_after - mid_before
         strengths[i] = abs(sizes[i]) / max(spread, floor)
     return strengths

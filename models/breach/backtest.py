@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from core.domain import Series
 from models.breach.growth import BELIEVED, LASTED, NOTICED, SPANS_H, Present
 from models.breach.outlook import PATHS, BreachOutlook, BreachPattern, is_inert, predict_breach
@@ -13,7 +14,7 @@ from models.forecast.choice.selection import Choice
 from models.forecast.intervals.widths import unrest
 from models.forecast.pool.pool import POOL
 from models.forecast.pool.pool_forecaster import PoolForecaster
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from models.series.thresholds import is_past, is_upward, threshold_of
 
 #: A value that returns over the threshold within this time belongs to the same breach.

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from models.breach.backtest import find_breaches
 from models.breach.cascade import CascadeModel
 from models.breach.correction import BreachCorrection
@@ -15,7 +16,6 @@ from models.breach.growth import Present
 from models.breach.outlook import BreachOutlook, BreachPattern, predict_breach
 from models.forecast import files as forecast_files
 from models.forecast.bundle import ForecasterBundle, Prediction
-from models.forecast.protocols import FloatArray
 from models.series.thresholds import is_past, is_upward
 
 #: The present level is the median of so many of the newest samples, so that one bad sample is no breach.

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import Breach, Role, Series, TimeRange
-from models.forecast.protocols import FloatArray
 from models.series.thresholds import is_upward, threshold_of
 
 #: A breach counts as an effect if it begins at most so long before or after its cause. It may begin before, because a

@@ -6,10 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
+from models.series.robust import MAD_TO_SIGMA_PRINTED
 
-#: Robust spread of a normal distribution: 1 / Phi^-1(3/4), Rousseeuw and Croux (1993).
-MAD_TO_SIGMA = 1.4826
 #: Growth is measured over these spans. Each span gets a weight by how much its growth stands out.
 SPANS_H = (1, 2, 3, 6, 12)
 #: Growth gets weight 0 if it exceeds the usual growth by this many spreads, and weight 1 from the second number on.
@@ -105,7 +104,7 @@ def measure_growth(
         slopes = (away[span:] - away[:-span]) / span_h
         past = slopes[:-span]
         middle = float(np.median(past))
-        spread = MAD_TO_SIGMA * float(np.median(np.abs(past - middle)))
+        spread = MAD_TO_SIGMA_PRINTED * float(np.median(np.abs(past - middle)))
         low, high = np.percentile(past, [16, 84])
         spread = max(spread, LEAST_SPREAD * float(high - low) / 2, 1e-12)
         # The mean of a step lies half a step before its end. The newest value does not.

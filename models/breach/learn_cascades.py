@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import Float32Array, FloatArray
 from core.domain import Series, SeriesKind
+from core.durations import HOUR_S
 from models.breach.cascade import (
     IMPACT_FRACTIONS,
     LAG_QUANTILES,
@@ -27,7 +28,6 @@ from models.breach.cascade import (
     effects_of,
     series_by_service,
 )
-from models.forecast.protocols import FloatArray
 from models.series.thresholds import is_upward, threshold_of
 
 #: So many breaches of a pair weigh as much as those of all similar pairs, and so many breaches of similar pairs as
@@ -36,7 +36,6 @@ from models.series.thresholds import is_upward, threshold_of
 PAIR_PRIOR, KIND_PRIOR = 2.0, 0.5
 #: A share must be so many times as large as chance. Otherwise it counts as no cascade.
 ABOVE_CHANCE = 3.0
-HOUR_S = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ class HourlyPeaks:
     """
 
     start_s: float
-    peaks: NDArray[np.float32]
+    peaks: Float32Array
     threshold: float
 
     @classmethod

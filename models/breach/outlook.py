@@ -11,12 +11,13 @@ from enum import StrEnum
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import Breach, Role, Series
 from models.breach.growth import Growth, Present, interpolate, measure_growth
 from models.breach.paths import SimulatedPaths, simulate_growth
 from models.breach.resets import Sawtooth, find_resets
 from models.forecast.history import prepare
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from models.series.thresholds import is_past, is_upward, threshold_of
 
 PATHS = 400

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import BoolArray, FloatArray
 from core.domain import Breach, TimeRange
 from models.breach.growth import Growth
 from models.breach.resets import Sawtooth
-from models.forecast.protocols import FloatArray
 
 #: Standard deviations of the logarithm of the growth rate: its variation from hour to hour, and the error with which
 #: the present rate is known.
@@ -62,7 +61,7 @@ class SimulatedPaths:
             probability_by_horizon_s={horizon: float(crossed[step]) for horizon, step in steps.items()},
         )
 
-    def _when(self, course: FloatArray, over: NDArray[np.bool_], signed_threshold: float) -> TimeRange:
+    def _when(self, course: FloatArray, over: BoolArray, signed_threshold: float) -> TimeRange:
         """P10, P50 and P90 of the crossing times; a crossing inside a step is found on a straight line."""
         first = np.argmax(over, axis=1)
         rows = np.arange(len(first))

@@ -2,9 +2,8 @@
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from models.failure.calibration import Floats
+from core.arrays import FloatArray, IntArray
 
 #: An alarm begins at the threshold, and ends when the probability falls below this share of the threshold.
 RELEASE_SHARE = 0.6
@@ -12,7 +11,7 @@ RELEASE_SHARE = 0.6
 LOWEST, HIGHEST, STEPS = 0.3, 0.95, 27
 
 
-def alarm_runs(probabilities: Floats, threshold: float) -> NDArray[np.int64]:
+def alarm_runs(probabilities: FloatArray, threshold: float) -> IntArray:
     """Number the alarms of one service.
 
     Args:
@@ -36,7 +35,9 @@ def alarm_runs(probabilities: Floats, threshold: float) -> NDArray[np.int64]:
     return runs
 
 
-def budget_threshold(frame: pl.DataFrame, probabilities: Floats, happened: Floats, per_week: float) -> float:
+def budget_threshold(
+    frame: pl.DataFrame, probabilities: FloatArray, happened: FloatArray, per_week: float
+) -> float:
     """Find the lowest threshold whose false alarms stay within the budget.
 
     Args:
@@ -66,7 +67,7 @@ def budget_threshold(frame: pl.DataFrame, probabilities: Floats, happened: Float
 
 
 def alarm_leads(
-    frame: pl.DataFrame, probabilities: Floats, threshold: float, longest_h: float = 24.0
+    frame: pl.DataFrame, probabilities: FloatArray, threshold: float, longest_h: float = 24.0
 ) -> pl.DataFrame:
     """Measure how long before each failure its alarm began.
 

@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score
 
+from core.arrays import FloatArray
 from models.failure.alarms import alarm_leads
 from models.failure.bundle import FailureBundle
-from models.failure.calibration import Floats, calibration_error
+from models.failure.calibration import calibration_error
 from models.failure.fit import CHOICE_HORIZON_S, GAP_S, MIN_FAILURES, FitPlan, failure_ids, fit_failure
 from models.failure.labels import as_known_at, fails_within
 from models.failure.measures import coverage, precision_at_recall
@@ -131,7 +132,7 @@ def features_of(names: tuple[str, ...], frame: pl.DataFrame) -> np.ndarray:
     return frame.select(pl.col(name).cast(pl.Float32) for name in names).to_numpy()
 
 
-def _range_coverage(bundle: FailureBundle, x: np.ndarray, hours: Floats) -> float:
+def _range_coverage(bundle: FailureBundle, x: np.ndarray, hours: FloatArray) -> float:
     if bundle.parts.remaining is None or not len(hours):
         return float("nan")
     quantiles = bundle.parts.remaining.quantiles(x)

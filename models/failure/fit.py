@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import xgboost as xgb
-from numpy.typing import NDArray
 
+from core.arrays import BoolArray, Float32Array, FloatArray
 from core.errors import InsufficientDataError
 from models.failure.alarms import budget_threshold
 from models.failure.balance import Candidate, Trial, balancer, choose_candidate
-from models.failure.binned import Floats, Params, Rows
+from models.failure.binned import Params
 from models.failure.bundle import FailureBundle
 from models.failure.calibration import reliability
 from models.failure.labels import HORIZONS_S, fails_within
@@ -102,12 +102,12 @@ class _Moments:
     """
 
     frame: pl.DataFrame
-    x: NDArray[np.float32]
-    ts: Floats
-    failure_in: Floats
-    known: Floats
+    x: Float32Array
+    ts: FloatArray
+    failure_in: FloatArray
+    known: FloatArray
 
-    def fails_within(self, horizon_s: float) -> Floats:
+    def fails_within(self, horizon_s: float) -> FloatArray:
         """1 = fails within the horizon, 0 = does not, NaN = not known."""
         return fails_within(self.failure_in, self.known, horizon_s)
 
@@ -200,7 +200,7 @@ def _rate_only(
 
 
 def _fit_classifiers(
-    moments: _Moments, folds: Folds, shared: Rows | None, candidate: Candidate, plan: FitPlan
+    moments: _Moments, folds: Folds, shared: BoolArray | None, candidate: Candidate, plan: FitPlan
 ) -> dict[int, FittedHorizon]:
     """The classifiers of each horizon, by horizon in seconds."""
     fitted = fit_horizons(
@@ -215,7 +215,7 @@ def _fit_classifiers(
     return dict(zip(plan.horizons_s, fitted, strict=True))
 
 
-def _members(moments: _Moments, horizon_s: int, shared: Rows | None) -> list[Member]:
+def _members(moments: _Moments, horizon_s: int, shared: BoolArray | None) -> list[Member]:
     """The classifiers of a horizon: one for it, two for its neighbours; if these use shared features, one with all."""
     itself = moments.fails_within(horizon_s)
     nearby = [Member(moments.fails_within(share * horizon_s), shared) for share in NEARBY]
@@ -250,7 +250,7 @@ def _notes(failures: int) -> tuple[str, ...]:
     return (f"Only {failures} failures are known. Probabilities are drawn towards the rate of failures.",)
 
 
-def _reliability(y: Floats, held_out: Floats) -> tuple[tuple[float, float, float], ...]:
+def _reliability(y: FloatArray, held_out: FloatArray) -> tuple[tuple[float, float, float], ...]:
     known = ~np.isnan(held_out)
     return tuple((a, b, c) for a, b, c in reliability(held_out[known], y[known]).tolist())
 

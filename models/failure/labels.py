@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from core.domain import Incident, service_id
 from core.frames import TIME
 
@@ -32,8 +32,6 @@ OUTCOME = ("failure_in_s", "next_type", "next_severity")
 
 #: An incident without an end still lasts at the end of the data.
 _FOREVER = timedelta(days=3650)
-
-Floats = NDArray[np.float64]
 
 
 def incident_frame(incidents: Sequence[Incident]) -> pl.DataFrame:
@@ -106,7 +104,7 @@ def as_known_at(labelled: pl.DataFrame, cut: datetime) -> pl.DataFrame:
     return past.with_columns(pl.when(came).then(name).alias(name) for name in OUTCOME)
 
 
-def fails_within(failure_in_s: Floats, known_s: Floats, horizon_s: float) -> Floats:
+def fails_within(failure_in_s: FloatArray, known_s: FloatArray, horizon_s: float) -> FloatArray:
     """Whether a failure comes within the horizon.
 
     Args:

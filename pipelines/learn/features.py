@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from core.arrays import FloatArray, IntArray
 from core.domain import DEFAULT_STEP_S, Series, service_id
 from core.errors import InsufficientDataError
 from core.frames import TIME
@@ -183,8 +182,8 @@ class ServiceFeatures:
     """
 
     service_id: str
-    times: NDArray[np.int64]
-    values: NDArray[np.float64]
+    times: IntArray
+    values: FloatArray
 
     def frame(self) -> pl.DataFrame:
         """`service_id`, `ts` and a column for each feature."""

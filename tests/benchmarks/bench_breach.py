@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from breach_tally import SOON_H, Tally, rows_of
 
+from core.arrays import FloatArray
 from core.domain import Band, Breach, ModelRef, Role, Series, Severity, Signal
 from models.breach.backtest import SAME_BREACH_S, PastForecast, backtest_breaches, find_breaches
 from models.breach.bundle import BreachBundle
@@ -25,7 +26,6 @@ from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.history import histories
-from models.forecast.protocols import FloatArray
 from models.series.maintenance import is_planned
 from models.series.thresholds import threshold_of
 from models.signals.breach import (

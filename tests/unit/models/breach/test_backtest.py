@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import Role, Series
 from models.breach.backtest import (
     PastBreaches,
@@ -15,7 +16,7 @@ from models.breach.backtest import (
 )
 from models.breach.outlook import HORIZONS_S, BreachPattern
 from models.forecast.choice.selection import Plan, select
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DISK = Series(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.arrays import FloatArray
 from core.domain import Breach, Role, Series, SeriesKind, TimeRange
 from core.formatting import format_duration
 from models.breach.growth import Growth, Present
@@ -16,7 +17,7 @@ from models.breach.paths import SimulatedPaths
 from models.forecast.intervals.conformal import fit_errors
 from models.forecast.intervals.widths import PastErrors
 from models.forecast.pool.seasonal_naive import seasonal_naive
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
 from models.series.thresholds import is_upward, threshold_of
 from models.words.breach import growth_reason, say
 
