@@ -10,10 +10,9 @@ import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray
-from core.domain import DEFAULT_STEP_S
+from features.feature import PER_H
 from features.missing import column_of, floats_of
 
-PER_H = 3600 // DEFAULT_STEP_S
 PER_DAY = 24 * PER_H
 #: How far back the traffic's share and the teeth are learned from.
 DAYS = 4

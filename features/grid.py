@@ -9,9 +9,11 @@ import polars as pl
 
 from core.arrays import FloatArray, IntArray
 from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, service_id
+from core.durations import DAY_S, HOUR_S
 from core.frames import SAMPLES, TIME, require_frame
+from core.metric_names import feature_slot
 from features.missing import column_of
-from features.slots import SLOTS, dependencies, scale_of, slot_of
+from features.slots import SLOTS, dependencies, scale_of
 
 #: What is felt of the services that this one calls: the worst of them.
 UPSTREAM = ("upstream_errors", "upstream_latency", "upstream_saturation")
@@ -105,7 +107,7 @@ def fleet_grid(
     index = (frame.get_column("ts").to_physical().to_numpy() - _micros(start)) // (step_s * 1_000_000)
     values = frame.get_column("value").to_numpy()
     for one in series:
-        slot = slot_of(one)
+        slot = feature_slot(one.metric, one.role)
         first, last = np.searchsorted(ids, [one.series_id, one.series_id + 1])
         if slot is None or first == last:
             continue
@@ -113,7 +115,7 @@ def fleet_grid(
         mine = np.full(steps, np.nan)
         mine[index[first:last]] = values[first:last]
         scale = scale_of(one) if slot != "traffic" else None
-        mine = mine / scale if scale is not None else _relative(mine, 86400 // step_s * NORMAL_DAYS)
+        mine = mine / scale if scale is not None else _relative(mine, DAY_S // step_s * NORMAL_DAYS)
         np.fmax(target, mine, out=target)
     shares = np.round(shares * RESOLUTION) / RESOLUTION
     return FleetGrid(
@@ -153,7 +155,7 @@ def _event_ages(events: Sequence[Event], seconds: IntArray) -> dict[str, FloatAr
         at = np.sort(np.array([e.at.timestamp() for e in events if e.kind is kind], dtype=np.float64))
         columns[f"hours_since_{name}"] = _age_h(at, seconds)
         columns[f"{name}s_24h"] = (
-            np.searchsorted(at, seconds, side="right") - np.searchsorted(at, seconds - 86400, side="right")
+            np.searchsorted(at, seconds, side="right") - np.searchsorted(at, seconds - DAY_S, side="right")
         ).astype(np.float64)
     windows = [event for event in events if event.kind is EventKind.MAINTENANCE]
     inside = np.zeros(len(seconds))
@@ -171,7 +173,7 @@ def _age_h(at: FloatArray, seconds: IntArray) -> FloatArray:
     if not len(at):
         return np.full(len(seconds), AGE_CAP_H)
     last = np.searchsorted(at, seconds, side="right") - 1
-    age = np.where(last >= 0, (seconds - at[np.maximum(last, 0)]) / 3600, AGE_CAP_H)
+    age = np.where(last >= 0, (seconds - at[np.maximum(last, 0)]) / HOUR_S, AGE_CAP_H)
     return np.asarray(np.minimum(age, AGE_CAP_H))
 
 

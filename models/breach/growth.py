@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from core.arrays import FloatArray
+from core.durations import HOUR_S
 from models.series.robust import MAD_TO_SIGMA_PRINTED
 
 #: Growth is measured over these spans. Each span gets a weight by how much its growth stands out.
@@ -87,7 +88,7 @@ def measure_growth(
             measured per request: an hour of growth is a jump, unless the growth began earlier.
     """
     away = values - usual[:-1]
-    steps_an_hour = max(1, 3_600 // step_s)
+    steps_an_hour = max(1, HOUR_S // step_s)
 
     def back(course: FloatArray, steps: int) -> float:
         """The course so many steps before its end, where the present lies between two steps."""
@@ -122,13 +123,13 @@ def measure_growth(
 def _growth_of(found: list[tuple[float, float, float]]) -> Growth:
     """Combine (rate now, usual rate, weight) of each span; the longest of the spans with the highest weight leads."""
     if not found or max(weight for _, _, weight in found) == 0:
-        return Growth(per_hour=0.0, span_s=3_600, usual_per_hour=0.0, weight=0.0)
+        return Growth(per_hour=0.0, span_s=HOUR_S, usual_per_hour=0.0, weight=0.0)
     best = max(range(len(found)), key=lambda index: (found[index][2], index))
     upward = found[best][0] > 0
     weights = [weight if (now > 0) == upward else 0.0 for now, _, weight in found]
     return Growth(
         per_hour=found[best][0],
-        span_s=SPANS_H[best] * 3_600,
+        span_s=SPANS_H[best] * HOUR_S,
         usual_per_hour=found[best][1],
         weight=found[best][2],
         rates_per_hour=tuple(now for now, _, _ in found),

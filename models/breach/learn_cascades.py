@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.arrays import Float32Array, FloatArray
-from core.domain import Series, SeriesKind
+from core.domain import Series, SeriesKind, ServiceEdges
 from core.durations import HOUR_S
 from models.breach.cascade import (
     IMPACT_FRACTIONS,
@@ -23,7 +23,6 @@ from models.breach.cascade import (
     CascadeKind,
     CascadeModel,
     CascadeRate,
-    Edges,
     callers_of,
     effects_of,
     series_by_service,
@@ -125,7 +124,7 @@ _ByFraction = Mapping[float, Mapping[CascadeKind, list[_Pair]]]
 def learn_cascades(
     breaches: Mapping[int, BreachTimes],
     series: Iterable[Series],
-    edges: Edges,
+    edges: ServiceEdges,
     *,
     span_s: float,
     peaks: Mapping[int, HourlyPeaks] | None = None,
@@ -157,7 +156,7 @@ def learn_cascades(
 
 
 def _count(
-    breaches: Mapping[int, BreachTimes], series: Iterable[Series], edges: Edges, span_s: float
+    breaches: Mapping[int, BreachTimes], series: Iterable[Series], edges: ServiceEdges, span_s: float
 ) -> dict[str, _ByFraction]:
     """By metric of the cause and impact fraction: all pairs of a kind, including those whose cause did not breach."""
     known = {one.series_id: one for one in series}

@@ -8,6 +8,7 @@ import numpy as np
 
 from core.arrays import BoolArray, FloatArray
 from core.domain import Breach, TimeRange
+from core.durations import HOUR_S
 from models.breach.growth import Growth
 from models.breach.resets import Sawtooth
 
@@ -97,7 +98,7 @@ def simulate_growth(
         (count, steps), the change since now in the unit of the series.
     """
     count, horizon_steps = shape
-    hours = step_s / 3_600
+    hours = step_s / HOUR_S
     variation = np.empty((count, horizon_steps))
     keep = np.exp(-hours / RATE_DECAY_H)
     state = rng.normal(0.0, RATE_SPREAD, count)

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray, IntArray
+from core.durations import HOUR_S, WEEK_S
 
 #: An alarm begins at the threshold, and ends when the probability falls below this share of the threshold.
 RELEASE_SHARE = 0.6
@@ -52,7 +53,7 @@ def budget_threshold(
     table = frame.select("service_id", "ts").with_columns(p=pl.Series(probabilities), y=pl.Series(happened))
     services = [group.sort("ts") for _, group in table.group_by("service_id", maintain_order=True)]
     seconds = table.get_column("ts").dt.epoch("s").to_numpy()
-    weeks = max(float(seconds.max() - seconds.min()) / (7 * 86_400), 1e-9)
+    weeks = max(float(seconds.max() - seconds.min()) / WEEK_S, 1e-9)
     for threshold in np.linspace(LOWEST, HIGHEST, STEPS).tolist():
         false = 0
         for group in services:
@@ -88,14 +89,16 @@ def alarm_leads(
         runs = alarm_runs(group["p"].to_numpy(), threshold)
         at = group["ts"].dt.epoch("s").to_numpy() + group["failure_in_s"].fill_null(np.nan).to_numpy()
         for failure in np.unique(at[~np.isnan(at)]):
-            before = np.flatnonzero((at == failure) & (group["failure_in_s"].to_numpy() <= longest_h * 3600))
+            before = np.flatnonzero(
+                (at == failure) & (group["failure_in_s"].to_numpy() <= longest_h * HOUR_S)
+            )
             if not len(before):
                 continue
             run = runs[before[-1]]
             lead = None
             if run >= 0:
                 first = before[runs[before] == run][0]
-                lead = float(group["failure_in_s"][int(first)]) / 3600
+                lead = float(group["failure_in_s"][int(first)]) / HOUR_S
             rows.append((group["service_id"][0], group["next_type"][int(before[-1])], lead))
     return pl.DataFrame(
         rows, schema={"service_id": pl.String, "next_type": pl.String, "lead_h": pl.Float64}, orient="row"

@@ -8,6 +8,7 @@ import polars as pl
 
 from core.arrays import Float32Array, FloatArray
 from core.domain import FailureRisk, TimeRange
+from core.durations import HOUR_S
 from core.errors import InvalidFrameError
 from core.lazy import Lazy
 from models.failure.files import from_files, to_files
@@ -148,8 +149,8 @@ class FailureBundle:
         """
         risks = [risk.probability_by_horizon_s for risk in self.predict(frame)]
         return pl.DataFrame(
-            {f"within_{h / 3600:g}h": [risk[h] for risk in risks] for h in self.parts.horizons_s},
-            schema={f"within_{h / 3600:g}h": pl.Float64 for h in self.parts.horizons_s},
+            {f"within_{h / HOUR_S:g}h": [risk[h] for risk in risks] for h in self.parts.horizons_s},
+            schema={f"within_{h / HOUR_S:g}h": pl.Float64 for h in self.parts.horizons_s},
         )
 
     def to_files(self) -> dict[str, bytes]:

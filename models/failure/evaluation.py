@@ -8,6 +8,7 @@ import polars as pl
 from sklearn.metrics import average_precision_score
 
 from core.arrays import FloatArray
+from core.durations import HOUR_S
 from models.failure.alarms import alarm_leads
 from models.failure.bundle import FailureBundle
 from models.failure.calibration import calibration_error
@@ -90,7 +91,7 @@ def evaluate(
         median_lead_h=float(lead) if isinstance(lead, float) else float("nan"),
         announced=1 - leads.get_column("lead_h").null_count() / max(leads.height, 1),
         type_right=float(np.mean([a == b for a, b in zip(types, true_types, strict=True)])),
-        range_coverage=_range_coverage(bundle, x[near], failure_in[near] / 3600),
+        range_coverage=_range_coverage(bundle, x[near], failure_in[near] / HOUR_S),
     )
 
 
@@ -117,7 +118,7 @@ def evaluate_forward(frame: pl.DataFrame, names: tuple[str, ...], plan: FitPlan)
         figures = evaluate(bundle, future, horizon_s=horizon_s)
         if figures is None:
             continue
-        hours = f"{horizon_s / 3600:g}h"
+        hours = f"{horizon_s / HOUR_S:g}h"
         for name in ("average_precision", "precision_at_80_recall", "calibration_error"):
             metrics[f"{name}_{hours}"] = getattr(figures, name)
         if horizon_s == CHOICE_HORIZON_S:

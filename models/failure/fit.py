@@ -7,13 +7,14 @@ import polars as pl
 import xgboost as xgb
 
 from core.arrays import BoolArray, Float32Array, FloatArray
+from core.durations import HOUR_S
 from core.errors import InsufficientDataError
 from models.failure.alarms import budget_threshold
 from models.failure.balance import Candidate, Trial, balancer, choose_candidate
 from models.failure.binned import Params
 from models.failure.bundle import FailureBundle
 from models.failure.calibration import reliability
-from models.failure.labels import HORIZONS_S, fails_within
+from models.failure.labels import FAILURE_HORIZONS_S, fails_within
 from models.failure.learning import (
     REGRESSOR,
     FittedHorizon,
@@ -32,10 +33,10 @@ MIN_FAILURES = 12
 #: With few failures the model is unsure, so its prediction is mixed with the rate: half and half at this number.
 FEW_FAILURES = 40
 #: Moments nearer than the longest horizon to a fold know its outcomes. They are left out.
-GAP_S = max(HORIZONS_S)
-ALERT_HORIZON_S = 6 * 3600
+GAP_S = max(FAILURE_HORIZONS_S)
+ALERT_HORIZON_S = 6 * HOUR_S
 #: Parameters and balance are chosen for this horizon, for which the product promises its figures.
-CHOICE_HORIZON_S = 3 * 3600
+CHOICE_HORIZON_S = 3 * HOUR_S
 FOLDS = 3
 #: For each horizon two neighbouring horizons are learned too: a third shorter and a half longer.
 NEARBY = (2 / 3, 3 / 2)
@@ -61,7 +62,7 @@ class FitPlan:
 
     seed: int
     budget_per_week: float = 5.0
-    horizons_s: tuple[int, ...] = HORIZONS_S
+    horizons_s: tuple[int, ...] = FAILURE_HORIZONS_S
     workers: int = 2
     trials: int = 4
     shared: tuple[str, ...] = ()

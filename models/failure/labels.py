@@ -12,12 +12,13 @@ import polars as pl
 
 from core.arrays import FloatArray
 from core.domain import Incident, service_id
+from core.durations import HOUR_S
 from core.frames import TIME
 
 #: Horizons of the probabilities, in seconds: 1, 3, 6, 12 and 24 h.
-HORIZONS_S: tuple[int, ...] = (3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
+FAILURE_HORIZONS_S: tuple[int, ...] = (HOUR_S, 3 * HOUR_S, 6 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S)
 #: After an incident, caches are cold and backlogs drain, so this time is not learned from.
-RECOVERY_S = 3600
+RECOVERY_S = HOUR_S
 
 INCIDENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "service_id": pl.String,
