@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.errors import InsufficientDataError
-from models.forecast.catalog import CATALOG
+from models.forecast.catalog import find_forecaster
 from models.forecast.choice.common_trees import CommonTrees, learn_fleet
 from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, select
@@ -42,7 +42,7 @@ class ForecastSetup:
         horizon: steps ahead.
         season: steps of each season, ascending.
         origins: rolling origins before the end, a horizon apart; 0: the test file, or beyond the end.
-        peers: models of `CATALOG` that run beside the default.
+        peers: forecasters of the catalog that run beside the default.
     """
 
     horizon: int
@@ -222,7 +222,7 @@ def _default(task: ForecastTask, history: History) -> ForecastResult:
 def _peer(task: ForecastTask, name: str, history: History) -> ForecastResult | None:
     begun = time.perf_counter()
     try:
-        yhat = CATALOG[name].fit(history).predict(task.setup.horizon)
+        yhat = find_forecaster(name).fit(history).predict(task.setup.horizon)
     except InsufficientDataError:
         return None
     return ForecastResult(
