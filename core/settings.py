@@ -77,6 +77,10 @@ class Settings(BaseSettings):
         (),
         description='Names of the detectors, as a JSON list such as ["zscore", "stream"]; empty: the default set.',
     )
+    forecasters: tuple[str, ...] = Field(
+        (),
+        description='Names of the forecasters, as a JSON list such as ["pool", "auto_arima"]; empty: the default set.',
+    )
     time_zone: str = Field(
         "UTC",
         description="IANA name: seasons follow its clock, or the label `time_zone` of a series.",
