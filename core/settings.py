@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     prometheus_step_s: int = Field(300, ge=1, description="Seconds between the values that are pulled.")
     prometheus_since_h: float = Field(24.0, gt=0, description="How far back the first pull goes.")
     prometheus_service_labels: tuple[str, ...] = Field(
-        (), description="Labels that may name the service, the first one that a series has; empty: the usual."
+        (),
+        description="Labels that may name the service of a metric, alert or deploy; the first with a value counts;"
+        " empty: the usual.",
     )
     sidecars_dir: Path | None = Field(
         None,
