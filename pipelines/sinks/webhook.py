@@ -2,7 +2,7 @@
 
 One signal is posted as `application/cloudevents+json`, several as `application/cloudevents-batch+json`.
 `source` + `id` are the same for every delivery of the same news, so that a receiver can drop repeats: the id
-is the signal's, with `-critical` when it is critical and with `-ended` once the trouble is over.
+is the signal's, with `-critical` when it is critical and with `-ended` once the signal has ended.
 
 With a secret, `X-Forewarn-Signature` is `sha256=` and the hexadecimal HMAC-SHA256 of the body.
 
@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from pydantic import SecretStr, TypeAdapter
 
 from core.domain import Severity, Signal
+from pipelines.common.old_names import SentSignal
 from pipelines.sinks.posting import Receiver
 
 SIGNATURE_HEADER = "X-Forewarn-Signature"
-_SIGNAL = TypeAdapter(Signal)
+_SIGNAL = TypeAdapter[Signal](SentSignal)
 
 
 class WebhookSink:
@@ -49,7 +50,7 @@ class WebhookSink:
 
 
 def cloud_event(signal: Signal) -> dict[str, object]:
-    """The signal in its envelope; `data` is the whole signal."""
+    """The signal in its envelope. `data` is the whole signal, for one release also with its old field names."""
     ended, critical = signal.ended_at is not None, signal.severity is Severity.CRITICAL
     return {
         "specversion": "1.0",

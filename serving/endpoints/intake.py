@@ -1,9 +1,8 @@
-"""What the service takes in besides questions: metrics, events, and what people say of findings."""
+"""The endpoints that store what clients send: metrics, events and incidents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core.diagnosis import Feedback, FeedbackValue
 from core.domain import Event
 from core.ports import Batch
 from pipelines.collect.ingest import ingest, ingest_batch
@@ -12,15 +11,15 @@ from serving.contract.requests import (
     AlertsWebhook,
     DeploysWebhook,
     EventsRequest,
-    FeedbackRequest,
     RemoteWrite,
 )
-from serving.contract.responses import EventsResponse, FeedbackResponse, WebhookResponse
+from serving.contract.responses import EventsResponse, WebhookResponse
+from serving.endpoints.route import PROTOBUF, tenant_route
 from serving.state.tenants import TenantContext
 
 
 def take_events(context: TenantContext, request: EventsRequest) -> EventsResponse:
-    """Store events; the same event told twice is one. Planned ones may lie in the future.
+    """Store events, each once even if it is sent again. Planned events may lie in the future.
 
     Raises:
         InputError: an event ends before it starts.
@@ -42,8 +41,8 @@ def take_events(context: TenantContext, request: EventsRequest) -> EventsRespons
 
 
 @dataclass(frozen=True, slots=True)
-class _Posted:
-    """One webhook as a source: read once, with no place to go on from."""
+class _PostedBody:
+    """The batch of one webhook as a source; it has no cursor."""
 
     name: str
     batch: Batch
@@ -71,36 +70,51 @@ def take_alerts(context: TenantContext, webhook: AlertsWebhook) -> WebhookRespon
 
 
 def _take(context: TenantContext, name: str, batch: Batch) -> WebhookResponse:
-    report = ingest(context.platform, _Posted(name, batch))
+    report = ingest(context.platform, _PostedBody(name, batch))
     return WebhookResponse(events=report.events, incidents=report.incidents, rejected=report.rejected)
 
 
 def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
-    """Store what Prometheus pushed. It drops what we call bad and sends again what we could not take.
+    """Store what Prometheus pushed. Prometheus drops a request after an InputError and repeats it after other errors.
 
     Raises:
         InputError: the body is not a WriteRequest compressed with snappy.
-        UnavailableError: the database does not answer; nothing of the request is kept.
+        UnavailableError: the database does not respond; nothing of the request is kept.
     """
     receiver = context.remote_write
-    ingest_batch(context.platform, receiver.name, context.sidecars.added_to(receiver.batch(request.root)))
+    batch = context.sidecars.added_to(receiver.batch(request.root))
+    ingest_batch(context.platform, receiver.name, batch)
 
 
-def take_feedback(context: TenantContext, request: FeedbackRequest) -> FeedbackResponse:
-    """Store what a person says of a signal.
-
-    Raises:
-        NotFoundError: this tenant has no such signal.
-    """
-    platform = context.platform
-    signal = platform.store.signals.get(request.signal_id)
-    said = Feedback(
-        tenant=platform.tenant,
-        subject_id=signal.signal_id,
-        value=FeedbackValue.TRUE_POSITIVE if request.real else FeedbackValue.FALSE_POSITIVE,
-        at=platform.clock.now(),
-        by=request.who or "api",
-        note=request.note,
-    )
-    platform.store.feedback.add([said])
-    return FeedbackResponse(signal_id=request.signal_id)
+EVENTS_ROUTE = tenant_route(
+    method="POST",
+    path="/events",
+    summary="Store deploys, config changes and maintenance windows.",
+    handler=take_events,
+    request=EventsRequest,
+    response=EventsResponse,
+)
+DEPLOYS_ROUTE = tenant_route(
+    method="POST",
+    path="/webhooks/deploys",
+    summary="Store the deploys of a webhook, in GitHub's format or in the plain format.",
+    handler=take_deploys,
+    request=DeploysWebhook,
+    response=WebhookResponse,
+)
+ALERTS_ROUTE = tenant_route(
+    method="POST",
+    path="/webhooks/alerts",
+    summary="Store the alerts of Alertmanager's webhook as incidents to learn from.",
+    handler=take_alerts,
+    request=AlertsWebhook,
+    response=WebhookResponse,
+)
+REMOTE_WRITE_ROUTE = tenant_route(
+    method="POST",
+    path="/api/v1/write",
+    summary="Store the samples that Prometheus pushes by remote_write, version 1; status 204.",
+    handler=take_remote_write,
+    request=RemoteWrite,
+    media_type=PROTOBUF,
+)

@@ -11,7 +11,9 @@ from starlette.datastructures import QueryParams
 from core.domain import Signal
 from core.errors import InputError
 from core.settings import Settings
-from serving.endpoints.signals import list_signals, query_of
+from serving.contract.deprecated import deprecation_headers
+from serving.endpoints.signals import SignalsQuery, list_signals
+from serving.http.admission import parsed_query
 from serving.state.loaded_models import LoadedModels
 from serving.state.tenants import TenantContext
 
@@ -22,8 +24,12 @@ class FakeSignals:
     def __init__(self, count: int) -> None:
         made = [make_signal(f"{number:032x}", minute=number // 3) for number in range(count)]
         self._signals = sorted(made, key=lambda one: (-one.started_at.timestamp(), one.signal_id))
+        self.suppressed: list[bool | None] = []
 
-    def find(self, *, limit: int, after: tuple[Any, str] | None, **filters: Any) -> list[Signal]:
+    def find(
+        self, *, limit: int, after: tuple[Any, str] | None, suppressed: bool | None, **filters: Any
+    ) -> list[Signal]:
+        self.suppressed.append(suppressed)
         rest = self._signals
         if after is not None:
             rest = [
@@ -32,6 +38,12 @@ class FakeSignals:
                 if one.started_at < after[0] or (one.started_at == after[0] and one.signal_id > after[1])
             ]
         return rest[:limit]
+
+
+def query_of(params: QueryParams) -> SignalsQuery:
+    query = parsed_query(SignalsQuery, params)
+    assert isinstance(query, SignalsQuery)
+    return query
 
 
 def context_with(count: int) -> TenantContext:
@@ -65,6 +77,8 @@ def test_the_pages_hold_every_signal_once(count: int, limit: int) -> None:
         "limit=many",
         "limit=1e2",
         "stopped=perhaps",
+        "suppressed=perhaps",
+        "suppressed=true&stopped=true",
         "since=yesterday",
         "since=2026-01-31T12:00:00",
         "since=1700000000",
@@ -83,3 +97,25 @@ def test_a_wrong_query_is_refused(query: str) -> None:
 def test_a_cursor_that_was_not_given_is_refused(cursor: str) -> None:
     with pytest.raises(InputError, match="next_cursor"):
         list_signals(context_with(3), query_of(QueryParams({"cursor": cursor})))
+
+
+@pytest.mark.parametrize(
+    ("query", "suppressed"),
+    [
+        ("", None),
+        ("suppressed=true", True),
+        ("suppressed=false", False),
+        ("stopped=true", True),
+        ("stopped=false", False),
+    ],
+)
+def test_the_old_parameter_means_the_same_as_the_new_one(query: str, suppressed: bool | None) -> None:
+    context: Any = context_with(1)
+    parsed = query_of(QueryParams(query))
+    list_signals(context, parsed)
+    assert context.platform.store.signals.suppressed == [suppressed]
+    headers = deprecation_headers(parsed)
+    assert bool(headers) == query.startswith("stopped")
+    if headers:
+        assert headers["Deprecation"] == "@1795910400"
+        assert "use suppressed" in headers["Warning"]
