@@ -1,4 +1,4 @@
-# The commands of the README, of pre-commit and of CI: one definition each.
+# The commands that the README, pre-commit and CI use.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,13 +12,13 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint format bench lock up down clean
+.PHONY: help install install-dev demo test test-slow lint format docs bench lock up down clean
 
 help:  ## Show this help.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# The locks are complete, so nothing is resolved: pip fetches what is listed and checks every hash. Compiling all
-# modules would take as long again; Python compiles those that are used.
+# The lock files list every package, so pip resolves nothing: it downloads the listed packages and checks each hash.
+# Without --no-compile the installation takes twice as long; Python compiles modules when it first imports them.
 LOCKED := --quiet --disable-pip-version-check --progress-bar on --no-compile --no-deps --require-hashes
 
 $(VENV)/installed: requirements.lock pyproject.toml
@@ -31,46 +31,52 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
 	$(BIN)/python -m pip install $(LOCKED) -r requirements-dev.lock
-	@# In the tests a warning is an error, and compiling some of these modules warns.
+	@# Compiling some modules prints warnings, and in tests a warning is an error. So compile all modules here.
 	@$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib
 	@touch $@
 
-install: $(VENV)/installed  ## Install what running needs into .venv.
+install: $(VENV)/installed  ## Install the packages of the platform into .venv.
 
-install-dev: $(VENV)/installed-dev  ## Install what developing needs as well.
+install-dev: $(VENV)/installed-dev  ## Install the packages for development as well.
 
-demo: install  ## Simulate a fleet, run the main job on it, serve it. ARGS=--exit stops by itself.
+demo: install  ## Simulate a fleet, run the main job, start the service. ARGS=--exit stops at the end.
 	$(BIN)/forewarn demo $(ARGS)
 
-test: install-dev  ## Run every test but the slow ones. ARGS goes to pytest.
+test: install-dev  ## Run all tests except the slow ones. ARGS goes to pytest.
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-lint: install-dev  ## Check style, types and layers.
+test-slow: install-dev  ## Run the slow tests, which train on Dask and Ray. ARGS goes to pytest.
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: install-dev  ## Check style, types and the layers of packages.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: install-dev  ## Put the code into the house style.
+format: install-dev  ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## Remove caches; the data and the models stay.
+clean:  ## Remove caches. Data and models stay.
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-lock:  ## Resolve the ranges of pyproject.toml anew into the two lock files (needs uv).
+lock:  ## Update both lock files from pyproject.toml (needs uv).
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 	uv pip compile pyproject.toml --all-extras --constraints requirements.lock --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements-dev.lock
 
-up:  ## Start the whole platform with docker compose: TimescaleDB, Redis, MLflow, Prefect, service, Grafana.
+up:  ## Start the whole platform with docker compose.
 	$(PYTHON) deploy/environment.py
 	docker compose up --detach --build --wait
 
-down:  ## Stop it; the volumes stay.
+down:  ## Stop the platform. The volumes stay.
 	docker compose down
 
-bench: install-dev  ## Measure speed and model quality, into docs/benchmarks.md. ARGS names single benchmarks.
+bench: install-dev  ## Measure speed and model quality; update docs/benchmarks.md. ARGS names single benchmarks.
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+docs: install-dev  ## Build the documentation into build/site.
+	$(BIN)/mkdocs build --strict

@@ -12,11 +12,12 @@ class NewestBySeries(Generic[T]):
 
     Memory grows with the number of series and not with the number of questions.
 
-    >>> cache = NewestBySeries[str]()
-    >>> cache.get(1, "now", lambda: "first"), cache.get(1, "now", lambda: "second")
-    ('first', 'first')
-    >>> cache.get(1, "later", lambda: "third")
-    'third'
+    Examples:
+        >>> cache = NewestBySeries[str]()
+        >>> cache.get(1, "now", lambda: "first"), cache.get(1, "now", lambda: "second")
+        ('first', 'first')
+        >>> cache.get(1, "later", lambda: "third")
+        'third'
     """
 
     def __init__(self) -> None:

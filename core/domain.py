@@ -6,7 +6,7 @@ Times are zone-aware UTC; durations and steps are in seconds and say so (`step_s
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,6 +18,9 @@ DEFAULT_STEP_S = 300
 CAPACITY_DAYS = 90
 #: Between the parts that an id is made of: ASCII's own unit separator.
 SEPARATOR = "\x1f"
+
+#: The service graph: pairs of (caller, callee).
+ServiceEdges = Sequence[tuple[str, str]]
 
 
 class SeriesKind(StrEnum):
@@ -323,7 +326,7 @@ class Signal:
     """One finding, as evidence: what, where, when, how sure, why, and by which model.
 
     A signal whose filters did not all hold is kept and never sent; `suppressed_by` names the first gate
-    that suppressed it. `signal_id` is stable: the same trouble scored twice is the same signal.
+    that suppressed it. `signal_id` is stable: the same finding scored twice is the same signal.
     """
 
     signal_id: str
@@ -372,7 +375,8 @@ def stable_id(*parts: str) -> str:
 def service_id(tenant: str, service: str) -> str:
     """The join key of a service in the feature store.
 
-    >>> service_id("acme", "checkout")
-    'acme/checkout'
+    Examples:
+        >>> service_id("acme", "checkout")
+        'acme/checkout'
     """
     return f"{tenant}/{service}"

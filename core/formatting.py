@@ -21,8 +21,9 @@ _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 def format_duration(seconds: float) -> str:
     """At most two units, rounded to what a person acts on; a negative duration reads as nothing left.
 
-    >>> [format_duration(s) for s in (0, 42, 750, 4 * 3600 + 612, 26 * 3600, 30 * 86400)]
-    ['0 s', '42 s', '12 min', '4 h 10 min', '1 d 2 h', '30 d']
+    Examples:
+        >>> [format_duration(s) for s in (0, 42, 750, 4 * 3600 + 612, 26 * 3600, 30 * 86400)]
+        ['0 s', '42 s', '12 min', '4 h 10 min', '1 d 2 h', '30 d']
     """
     left = max(0.0, seconds)
     if round(left) < MINUTE_S:
@@ -41,10 +42,11 @@ def format_duration(seconds: float) -> str:
 def format_range(low_s: float, high_s: float) -> str:
     """Two durations as a range, or one where they read alike.
 
-    >>> format_range(3 * 3600, 6 * 3600)
-    'between 3 h and 6 h'
-    >>> format_range(3601, 3700)
-    'about 1 h'
+    Examples:
+        >>> format_range(3 * 3600, 6 * 3600)
+        'between 3 h and 6 h'
+        >>> format_range(3601, 3700)
+        'about 1 h'
     """
     low, high = format_duration(low_s), format_duration(high_s)
     return f"about {low}" if low == high else f"between {low} and {high}"
@@ -80,8 +82,9 @@ def format_time_range(when: TimeRange) -> str:
 def format_odds(probability_by_horizon_s: Mapping[int, float]) -> str:
     """How likely by when, the nearest first.
 
-    >>> format_odds({21_600: 0.6, 3_600: 0.01})
-    '1% within 1 h, 60% within 6 h'
+    Examples:
+        >>> format_odds({21_600: 0.6, 3_600: 0.01})
+        '1% within 1 h, 60% within 6 h'
     """
     shares = sorted(probability_by_horizon_s.items())
     return ", ".join(f"{share:.0%} within {format_duration(horizon)}" for horizon, share in shares)
@@ -90,10 +93,11 @@ def format_odds(probability_by_horizon_s: Mapping[int, float]) -> str:
 def format_value(value: float, unit: str = "") -> str:
     """A value in its unit with three significant digits; bytes, seconds and ratios as people read them.
 
-    >>> [format_value(0.934, "ratio"), format_value(0.2412, "seconds"), format_value(7.3e10, "bytes")]
-    ['93.4 %', '241 ms', '68 GiB']
-    >>> [format_value(1234.5, "requests/s"), format_value(42.0), format_value(88.21, "%")]
-    ['1234 requests/s', '42', '88.2 %']
+    Examples:
+        >>> [format_value(0.934, "ratio"), format_value(0.2412, "seconds"), format_value(7.3e10, "bytes")]
+        ['93.4 %', '241 ms', '68 GiB']
+        >>> [format_value(1234.5, "requests/s"), format_value(42.0), format_value(88.21, "%")]
+        ['1234 requests/s', '42', '88.2 %']
     """
     if not math.isfinite(value):
         return str(value)

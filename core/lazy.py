@@ -12,9 +12,10 @@ class Lazy(Generic[T]):
 
     A computation that raises is tried again on the next `get`.
 
-    >>> made = Lazy(lambda: [1, 2])
-    >>> made.get() is made.get()
-    True
+    Examples:
+        >>> made = Lazy(lambda: [1, 2])
+        >>> made.get() is made.get()
+        True
     """
 
     def __init__(self, compute: Callable[[], T]) -> None:

@@ -306,7 +306,7 @@ class DeliveryRepository(Protocol):
         """Signal id -> failed attempts, of all that is not delivered yet."""
         ...
 
-    def told(self, sink: str) -> set[str]:
+    def received(self, sink: str) -> set[str]:
         """The signals that the sink has accepted."""
         ...
 

@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     rate_limit_per_s: float = Field(200.0, gt=0, description="Requests a second that one tenant may make.")
     model_refresh_s: float = Field(2.0, gt=0, description="How often to look for a newly promoted model.")
 
+    detectors: tuple[str, ...] = Field(
+        (),
+        description='Names of the detectors, as a JSON list such as ["zscore", "stream"]; empty: the default set.',
+    )
     time_zone: str = Field(
         "UTC",
         description="IANA name: seasons follow its clock, or the label `time_zone` of a series.",

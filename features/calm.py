@@ -1,4 +1,4 @@
-"""What a level would be without what is no trouble: the traffic's share of it, and teeth that come and go.
+"""What a level would be without its harmless parts: the share of the traffic, and teeth that come and go.
 
 Everything looks only back, over at most `DAYS` and half a day.
 """

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from features import calm, windows
 from features.feature import PER_H, ROWS_PER_DAY, ROWS_PER_H, USUAL_DAYS, Feature
 
-#: Slots whose share of 1 means trouble, so that a way to the limit makes sense.
+#: Slots whose share of 1 means a failure, so that a way to the limit makes sense.
 LIMITED = ("cpu", "memory", "disk", "latency", "connections", "queue")
 #: A spread under this share of the limit counts as this much: 0.5 % is below what anybody acts on.
 FLOOR = 0.005
@@ -84,7 +84,7 @@ def calm_columns(slot: str) -> tuple[dict[str, pl.Expr], ...]:
 
 
 def calm_cpu_columns() -> tuple[dict[str, pl.Expr], ...]:
-    """The same for what `of_cpu` reads: a busy CPU is no trouble in itself, and tells work from mere waiting."""
+    """The same for what `of_cpu` reads: a busy CPU is no failure in itself, and tells work from mere waiting."""
     name = pl.col("_calm_cpu")
     return (
         {"_calm_cpu": calm.without_traffic(pl.col("cpu"), pl.col("traffic"))},
@@ -157,7 +157,7 @@ def room_of(slot: str) -> pl.Expr:
 
 
 def of_cpu() -> Iterable[Feature]:
-    """How busy the CPU is beyond what traffic explains: a trouble works, a batch that merely waits does not."""
+    """How busy the CPU is beyond what traffic explains: a failing service works, a batch that only waits does not."""
     strays = pl.col("_strays_cpu")
     for window, steps in CPU_WINDOWS.items():
         name, hours = f"cpu_unexplained_{window}", steps / PER_H

@@ -1,37 +1,22 @@
 """Which of a service's series plays which part: the eight slots that failure features speak of."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from core.domain import Role, Series
+from core.domain import Series
+from core.metric_names import feature_slot
 
 #: The parts, in the order of the columns.
 SLOTS = ("cpu", "memory", "disk", "latency", "errors", "traffic", "connections", "queue")
-
-#: Words in a metric's name that tell its slot, in order; the first that fits counts.
-WORDS: Mapping[str, tuple[str, ...]] = {
-    "cpu": ("cpu", "processor"),
-    "memory": ("memory", "mem_", "heap", "rss"),
-    "disk": ("disk", "filesystem", "volume", "storage"),
-    "connections": ("connection", "conns", "pool"),
-    "queue": ("queue", "backlog", "lag", "pending"),
-    "latency": ("latency", "duration", "response_time"),
-    "errors": ("error", "failed", "5xx"),
-    "traffic": ("request", "rps", "throughput", "traffic"),
-}
-BY_ROLE: Mapping[Role, str] = {Role.LATENCY: "latency", Role.ERRORS: "errors", Role.TRAFFIC: "traffic"}
 
 
 def slot_of(series: Series) -> str | None:
     """The slot of a series by its metric's name, else by its role; null where it plays none.
 
-    >>> slot_of(Series(tenant="t", service="a", metric="db_connections"))
-    'connections'
+    Examples:
+        >>> slot_of(Series(tenant="t", service="a", metric="db_connections"))
+        'connections'
     """
-    metric = series.metric.lower()
-    for slot, words in WORDS.items():
-        if any(word in metric for word in words):
-            return slot
-    return BY_ROLE.get(series.role)
+    return feature_slot(series.metric, series.role)
 
 
 def scale_of(series: Series) -> float | None:

@@ -126,7 +126,7 @@ def hours_since_shares(
 ) -> pl.Expr:
     """Hours since the present rise was last under each share of what it is now; a rise begins at the lowest of `steps`.
 
-    A window as long as the trouble itself: minutes for one that runs, a day for one that creeps. At least a tenth of
+    A window as long as the precursor itself: minutes for one that runs, a day for one that creeps. At least a tenth of
     a step, null where there is no history. A struct with a field for each of the shares, by name; they ascend.
     """
     wanted = np.array(list(shares.values()))

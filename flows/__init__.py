@@ -1,1 +1,1 @@
-"""Order, schedule, retries and progress; and the `forewarn` command."""
+"""The flows (order, schedule, retries and progress of the pipeline steps) and the `forewarn` command."""

@@ -1,4 +1,4 @@
-"""The `forewarn` command: assembles the groups and turns our own errors into one sentence and an exit code."""
+"""The `forewarn` command: registers all commands, and turns a `ForewarnError` into one sentence and an exit code."""
 
 import signal
 import sys
@@ -11,28 +11,31 @@ from rich.text import Text
 from core.errors import ForewarnError, InputError
 from flows.commands import (
     bench,
+    capacity,
     database,
     demo,
-    finding,
+    feedback,
     ingesting,
     keys,
     learning,
-    planning,
     scheduling,
     serve,
+    signals,
     status,
+    watching,
 )
 from flows.commands.console import err
+from flows.commands.deprecated import add_deprecated_command
 from flows.environment import one_thread_in_a_process
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
-#: What a shell reports of a process that a signal ended.
+#: A shell adds the number of the signal that ended a process.
 EXIT_SIGNALLED = 128
 
 app = typer.Typer(
     name="forewarn",
-    help="Learn what is normal for every infrastructure metric, and say hours ahead what is about to break.",
+    help="Learn the normal behaviour of infrastructure metrics, detect anomalies and predict failures hours ahead.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -45,17 +48,29 @@ app.command("baseline")(learning.baseline)
 app.add_typer(learning.train_app, name="train")
 app.command("evaluate")(learning.evaluate)
 app.command("promote")(learning.promote)
-app.command("score")(finding.score)
-app.command("forecast")(finding.forecast)
-app.command("capacity")(planning.capacity)
-app.command("predict")(finding.predict)
-app.add_typer(finding.signals_app, name="signals")
-app.add_typer(finding.hypotheses_app, name="hypotheses")
+app.command("detect")(watching.detect)
+app.command("forecast")(watching.forecast)
+app.command("capacity")(capacity.capacity)
+app.command("predict")(watching.predict)
+app.command("diagnose")(watching.diagnose)
+app.add_typer(signals.app, name="signals")
+app.command("feedback")(feedback.feedback)
 app.command("serve")(serve.serve)
 app.add_typer(scheduling.app, name="flows")
 app.add_typer(keys.app, name="keys")
 app.command("status")(status.status)
 app.add_typer(bench.app, name="bench")
+
+add_deprecated_command(app, "score", watching.detect, old="forewarn score", new="forewarn detect")
+hypotheses_app = typer.Typer()
+add_deprecated_command(
+    hypotheses_app,
+    "score",
+    watching.diagnose,
+    old="forewarn hypotheses score",
+    new="forewarn diagnose",
+)
+app.add_typer(hypotheses_app, name="hypotheses", hidden=True)
 
 
 def main() -> None:
@@ -70,7 +85,7 @@ def main() -> None:
 
 
 def _leave(signal_number: int, _frame: FrameType | None) -> Never:
-    """End as by Ctrl-C: through every block under way, so that no server which a command started outlives it."""
+    """Exit by an exception, as Ctrl-C does: each open block then stops the servers that it has started."""
     sys.exit(EXIT_SIGNALLED + signal_number)
 
 

@@ -1,7 +1,7 @@
-"""The demo: a simulated fleet, the main job on it, the service, and what an SRE wants to see.
+"""The demo: simulates a fleet, runs the main job on it and starts the HTTP service.
 
-It keeps its state in folders of its own (`<data>/demo`, `<mlruns>/demo`), made afresh by each run, so that it
-never touches what a user has.
+The demo keeps its state in its own folders (`<data>/demo`, `<mlruns>/demo`) and clears them at each start. It never
+changes the user's data.
 """
 
 import os
@@ -32,13 +32,16 @@ DAYS = 45
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoResult:
-    """What there is to show.
+    """What the demo shows.
 
     Attributes:
-        alerts: predictive signals that passed the filters, the most urgent first.
-        anomalies: open anomalies that passed the filters.
-        diagnosis: the likeliest explanation of the worst trouble; null if nothing is wrong.
-        places: name -> address.
+        samples: number of samples.
+        services: number of services.
+        alerts: open signals of predicted breaches and failures, without suppressed ones, the most urgent first.
+        anomalies: open anomalies, without suppressed ones.
+        diagnosis: of the incident with the surest hypothesis; null without an open incident.
+        addresses: name of a server -> its URL.
+        key: API key of the demo's tenant.
     """
 
     now: datetime
@@ -47,14 +50,14 @@ class DemoResult:
     alerts: tuple[Signal, ...]
     anomalies: tuple[Signal, ...]
     diagnosis: Diagnosis | None
-    places: dict[str, str]
+    addresses: dict[str, str]
     key: str
 
 
 def demo_settings() -> Settings:
-    """The user's settings with the demo's own folders and free ports, also put into the environment.
+    """The user's settings with the demo's own folders, tenant and a free port.
 
-    The flows build their settings from the environment, as they would in a worker on another machine.
+    They are also written to the environment, because the flows build their settings from it.
     """
     base = Settings()
     changes = {
@@ -68,7 +71,7 @@ def demo_settings() -> Settings:
 
 
 def clear(settings: Settings) -> None:
-    """Stop what an earlier demo left and remove its folders; a user's own database is left alone."""
+    """Stop the database of an earlier demo and empty its folders. A database that the user configured stays."""
     if settings.database_url is None:
         down(settings)
     for folder in (settings.data_dir, settings.mlruns_dir):
@@ -78,7 +81,7 @@ def clear(settings: Settings) -> None:
 
 @contextmanager
 def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[DemoResult]:
-    """Do everything, and keep all servers up for as long as the block lasts."""
+    """Run the whole demo, and keep all servers running until the block ends."""
     clear(settings)
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     with ExitStack() as servers:
@@ -87,14 +90,14 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
         prefect, mlflow = _start_consoles(settings, servers)
         samples = _simulate(settings, now, progress)
         prefect.wait_until_ready(READY)
-        # It imports while the models are trained, and finds them when it is first asked.
+        # The service imports its libraries while the models are trained. It loads the models on the first request.
         service = servers.enter_context(launch_service(settings))
         diagnoses = _main_job(now, progress)
         progress("start the service", 0, 1)
         service.wait_until_ready(SERVICE_READY)
         mlflow.wait_until_ready("/health")
         progress("start the service", 1, 1)
-        alerts, anomalies = _findings(settings, now)
+        alerts, anomalies = _open_signals(settings, now)
         yield DemoResult(
             now=now,
             samples=samples,
@@ -102,7 +105,7 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
             alerts=alerts,
             anomalies=anomalies,
             diagnosis=diagnoses[0] if diagnoses else None,
-            places={
+            addresses={
                 "service": service.url,
                 "API docs": f"{service.url}/docs",
                 "MLflow": mlflow.url,
@@ -113,7 +116,7 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
 
 
 def _start_consoles(settings: Settings, servers: ExitStack) -> tuple[ServerProcess, ServerProcess]:
-    """Prefect's server and MLflow's, started first, for they need seconds that the simulation can use."""
+    """Start the servers of Prefect and MLflow. They start first, because they start up while the fleet is simulated."""
     prefect, mlflow_port = start_prefect(settings), free_port(5000)
     servers.enter_context(prefect)
     mlflow_url = f"http://127.0.0.1:{mlflow_port}"
@@ -142,16 +145,16 @@ def _simulate(settings: Settings, now: datetime, progress: Progress) -> int:
 
 
 def _main_job(now: datetime, progress: Progress) -> tuple[Diagnosis, ...]:
-    from flows.listening import listening
     from flows.main_job import main_job
+    from flows.progress_listener import progress_to
 
-    with listening(progress):
+    with progress_to(progress):
         reports = main_job(tenant=TENANT, at=now)
-    found: tuple[Diagnosis, ...] = reports["hypotheses"].diagnoses
-    return found
+    diagnoses: tuple[Diagnosis, ...] = reports["diagnoses"].diagnoses
+    return diagnoses
 
 
-def _findings(settings: Settings, now: datetime) -> tuple[tuple[Signal, ...], tuple[Signal, ...]]:
+def _open_signals(settings: Settings, now: datetime) -> tuple[tuple[Signal, ...], tuple[Signal, ...]]:
     from pipelines.wiring import open_platform
 
     with open_platform(settings, clock=FixedClock(now)) as platform:
@@ -170,20 +173,20 @@ def _urgency(signal: Signal) -> tuple[bool, datetime]:
 
 
 def check_service(result: DemoResult) -> None:
-    """Ask the running service as a client would.
+    """Send requests to the running service, as a client does.
 
     Raises:
-        UnavailableError: it does not answer, or not as it should.
+        UnavailableError: the service does not respond, or responds with an unexpected status.
     """
-    url = result.places["service"]
+    url = result.addresses["service"]
     headers = {"Authorization": f"Bearer {result.key}"}
     with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
         for path in ("/livez", "/readyz", "/signals"):
-            answer = client.get(path)
-            if answer.status_code != httpx.codes.OK:
+            response = client.get(path)
+            if response.status_code != httpx.codes.OK:
                 raise UnavailableError(
-                    f"the service answered {path} with {answer.status_code}: {answer.text[:200]}"
+                    f"the service responded to {path} with {response.status_code}: {response.text[:200]}"
                 )
         refused = client.get("/signals", headers={"Authorization": "Bearer wrong"})
         if refused.status_code != httpx.codes.UNAUTHORIZED:
-            raise UnavailableError(f"the service let a wrong key in ({refused.status_code})")
+            raise UnavailableError(f"the service accepted a wrong API key (status {refused.status_code})")

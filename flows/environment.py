@@ -1,4 +1,4 @@
-"""What libraries read from the environment when they are imported, set before that."""
+"""Environment variables that libraries read when they are imported. Set them before the import."""
 
 import os
 
@@ -8,21 +8,20 @@ from pipelines.common.privacy import silence_telemetry
 
 
 def one_thread_in_a_process() -> None:
-    """Work is spread over processes, by series; threads below them would wait for one another.
+    """Limit numerical libraries to one thread in each process. Variables that the user has set stay.
 
-    To be called before NumPy is imported, which reads them then.
-
-    Small matrices solved with as many threads as cores took forty times as long on a busy machine. A user's
-    own values win.
+    Call it before NumPy is imported. Forewarn runs one process for each core; more threads than cores slow each other
+    down. On a busy machine, small matrices took forty times as long with as many threads as cores.
     """
     for name in THREADS:
         os.environ.setdefault(name, "1")
 
 
 def prepare_prefect(settings: Settings, *, api_url: str | None = None) -> None:
-    """Keep Prefect's state under the data folder, its analytics off, its banners out of the way.
+    """Keep Prefect's state in the data folder, and turn off its analytics and banners.
 
-    A user's own `PREFECT_*` variables win: they may point at a server and a work pool of theirs.
+    Call it before Prefect is imported. `PREFECT_*` variables that the user has set stay: they may name the user's own
+    server and work pool.
     """
     silence_telemetry()
     home = settings.data_dir.resolve() / "prefect"
@@ -30,9 +29,9 @@ def prepare_prefect(settings: Settings, *, api_url: str | None = None) -> None:
     os.environ.setdefault("PREFECT_HOME", str(home))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_CLI_PROMPT", "false")
-    # The first start makes Prefect's own tables, which takes longer than its default of 20 s on a busy machine.
+    # On its first start Prefect creates its tables. On a busy machine this takes longer than its default of 20 s.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
-    # Its SQLite file is locked for as long as another of its services writes; better wait than fail.
+    # While one of Prefect's services writes, its SQLite file is locked. Waiting is better than failing.
     os.environ.setdefault("PREFECT_SERVER_DATABASE_TIMEOUT", "60")
     if api_url is not None:
         os.environ["PREFECT_API_URL"] = api_url

@@ -1,9 +1,9 @@
-"""The main job: what runs every night, every week and every few minutes, in which order.
+"""The flows: which steps run every night, every week and in every watch cycle, and in which order.
 
-nightly   features -> baselines                       what is normal
-weekly    the three trainings, two at a time -> gate  what is expected
-watch     pull -> score, forecast, predict -> weigh -> deliver
-main_job  all of it once, in that order
+nightly   features -> baselines -> retention
+weekly    train failure model, detectors and forecasters (two at a time) -> evaluate -> promote
+watch     pull -> detect -> forecast -> predict failures -> diagnose -> deliver; one run is a watch cycle
+main_job  nightly, weekly and watch, once each
 """
 
 from datetime import UTC, datetime
@@ -15,63 +15,67 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from core.settings import Settings
 from flows import tasks
 
-#: Name of a step -> the report that it gave.
+#: Name of a step -> its report.
 Reports = dict[str, Any]
 
 
-class Who(TypedDict):
-    """Whom a run is for, and the moment that it works for."""
+class RunArguments(TypedDict):
+    """The tenant of a run, and the moment that its steps take for the present."""
 
     tenant: str
     at: datetime
 
 
-def _who(tenant: str | None, at: datetime | None) -> Who:
-    return Who(tenant=tenant or Settings().tenant, at=at or datetime.now(UTC))
+def _run_arguments(tenant: str | None, at: datetime | None) -> RunArguments:
+    return RunArguments(tenant=tenant or Settings().tenant, at=at or datetime.now(UTC))
 
 
 @flow
 def nightly(tenant: str | None = None, at: datetime | None = None) -> Reports:
-    """Learn what is normal: features and baselines of the last 30 days; then drop what has expired."""
-    who = _who(tenant, at)
+    """Compute features and the baselines of the last 30 days; then delete expired rows."""
+    arguments = _run_arguments(tenant, at)
     return {
-        "features": tasks.build_features(**who),
-        "online": tasks.materialize_features(**who),
-        "baselines": tasks.build_baselines(**who),
-        "expired": tasks.drop_expired(**who),
+        "features": tasks.build_features(**arguments),
+        "online": tasks.materialize_features(**arguments),
+        "baselines": tasks.build_baselines(**arguments),
+        "expired": tasks.drop_expired(**arguments),
     }
 
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]  # Prefect's own generic
 def weekly(tenant: str | None = None, at: datetime | None = None) -> Reports:
-    """Train all kinds of models, evaluate them, and promote what passes the gate."""
-    who = _who(tenant, at)
-    # The two that take longest end side by side; the short one runs before, so that no core waits for it at the end.
+    """Train all kinds of models, evaluate past signals, and promote models that pass the promotion gate."""
+    arguments = _run_arguments(tenant, at)
+    # The shortest training starts first: at the end, the two longest ones then use a core each.
     running = {
-        "failure": tasks.fit_failure_model.submit(**who),
-        "detectors": tasks.fit_detectors.submit(**who),
-        "forecasters": tasks.fit_forecasters.submit(**who),
+        "failure": tasks.fit_failure_model.submit(**arguments),
+        "detectors": tasks.fit_detectors.submit(**arguments),
+        "forecasters": tasks.fit_forecasters.submit(**arguments),
     }
     reports: Reports = {name: future.result() for name, future in running.items()}
-    return {**reports, "evaluation": tasks.evaluate_models(**who), "promotion": tasks.promote_models(**who)}
+    return {
+        **reports,
+        "evaluation": tasks.evaluate_models(**arguments),
+        "promotion": tasks.promote_models(**arguments),
+    }
 
 
 @flow
 def watch(tenant: str | None = None, at: datetime | None = None) -> Reports:
-    """Look at what is new: score it, forecast, predict failures, weigh hypotheses, send signals."""
-    who = _who(tenant, at)
+    """Run one watch cycle: pull samples, detect, forecast, predict failures, diagnose incidents, send alerts."""
+    arguments = _run_arguments(tenant, at)
     return {
-        "pulled": tasks.pull_metrics(**who),
-        "scores": tasks.detect_anomalies(**who),
-        "forecasts": tasks.forecast_series(**who),
-        "risks": tasks.predict_failures(**who),
-        "hypotheses": tasks.diagnose_incidents(**who),
-        "deliveries": tasks.deliver_signals(**who),
+        "pulled": tasks.pull_metrics(**arguments),
+        "anomalies": tasks.detect_anomalies(**arguments),
+        "forecasts": tasks.forecast_series(**arguments),
+        "failure_risks": tasks.predict_failures(**arguments),
+        "diagnoses": tasks.diagnose_incidents(**arguments),
+        "deliveries": tasks.deliver_signals(**arguments),
     }
 
 
 @flow
 def main_job(tenant: str | None = None, at: datetime | None = None) -> Reports:
-    """Everything once: what a first run on new data needs."""
-    who = _who(tenant, at)
-    return {**nightly(**who), **weekly(**who), **watch(**who)}
+    """Run nightly, weekly and watch once. Use it for the first run on new data."""
+    arguments = _run_arguments(tenant, at)
+    return {**nightly(**arguments), **weekly(**arguments), **watch(**arguments)}

@@ -1,4 +1,4 @@
-"""A Prefect server of our own, where nobody named one."""
+"""Starts a Prefect server, unless the user has named one in PREFECT_API_URL."""
 
 import os
 import sys
@@ -9,14 +9,14 @@ from core.settings import Settings
 from flows.environment import prepare_prefect
 from flows.processes import ServerProcess, free_port, start_server
 
-#: What answers 200 once it works.
+#: Path that answers 200 once the server is ready.
 READY = "/api/health"
 
 
 def start_prefect(settings: Settings) -> ServerProcess:
-    """Start one on this machine's loopback address and point Prefect at it; it needs seconds until it is ready.
+    """Start a server on the loopback address and set PREFECT_API_URL to it. It takes seconds until it is ready.
 
-    To be called before Prefect is imported, which reads its settings then.
+    Call it before Prefect is imported: Prefect reads its settings then.
     """
     port = free_port(4200)
     url = f"http://127.0.0.1:{port}"
@@ -34,12 +34,12 @@ def start_prefect(settings: Settings) -> ServerProcess:
 
 @contextmanager
 def prefect_server(settings: Settings) -> Iterator[str]:
-    """The address of the API of `PREFECT_API_URL`, or of a server that lasts as long as the block.
+    """Yield the address of the API: PREFECT_API_URL, or that of a server that runs as long as the block.
 
-    The server that Prefect starts by itself would not do: it runs flows, and never begins one that is due.
+    Prefect can also start a temporary server by itself, but that one never starts scheduled runs.
 
     Raises:
-        UnavailableError: it did not become ready; names its log.
+        UnavailableError: the server did not become ready; the message names its log file.
     """
     api_url = os.environ.get("PREFECT_API_URL")
     if api_url:

@@ -1,4 +1,4 @@
-"""Servers beside this process: started with a log file, awaited by URL, stopped as a group."""
+"""Starts servers as child processes: output to a log file, wait for a URL, stop the whole process group."""
 
 import os
 import signal
@@ -17,20 +17,20 @@ import httpx
 from core.errors import UnavailableError
 from core.settings import Settings
 
-#: What they have under way may finish for this long: the service's own 10 s, and some to close.
+#: Requests in progress may finish for this long: 10 s in the HTTP service, and some time to close.
 STOP_GRACE_S = 20.0
-#: They need seconds to import, and several times that on a busy machine; Prefect makes its tables on the first start.
+#: Imports take seconds, on a busy machine several times that; on its first start Prefect also creates its tables.
 READY_TIMEOUT_S = 120.0
-#: What the service answers with 200 once it works.
+#: Path that the HTTP service answers with 200 once it is ready.
 SERVICE_READY = "/readyz"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A running server, which ends with the block that it is the context of.
+    """A running server. As a context manager, it stops the server at the end of the block.
 
     Attributes:
-        log: the file that holds what it says.
+        log: the file with its standard output and standard error.
     """
 
     name: str
@@ -52,14 +52,14 @@ class ServerProcess:
         """Block until GET `path` answers 200.
 
         Raises:
-            UnavailableError: it ended, or did not answer in time; names the log.
+            UnavailableError: the server ended, or did not answer in time; the message names its log file.
         """
         deadline = time.monotonic() + timeout_s
         with httpx.Client(timeout=5, trust_env=False) as client:
             while time.monotonic() < deadline:
                 if not self.running:
                     raise UnavailableError(
-                        f"{self.name} ended by itself: {self._last_words()}; see {self.log}"
+                        f"{self.name} stopped unexpectedly: {self._last_line()}; see {self.log}"
                     )
                 try:
                     if client.get(self.url + path).status_code == httpx.codes.OK:
@@ -69,12 +69,12 @@ class ServerProcess:
                 time.sleep(0.1)
         raise UnavailableError(f"{self.name} did not answer within {timeout_s:.0f} s; see {self.log}")
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "no output"
 
     def stop(self) -> None:
-        """Ask the whole group to end, then insist."""
+        """Ask the process group to end; kill it if it does not end in time."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self.process.pid, sign)
@@ -90,14 +90,14 @@ class ServerProcess:
 def start_server(
     name: str, command: Sequence[str], *, url: str, log: Path, env: Mapping[str, str] | None = None
 ) -> ServerProcess:
-    """Start a server in a process group of its own, its output in `log`.
+    """Start a server in its own process group, with its output in `log`.
 
     Args:
-        env: its whole environment; ours without it.
+        env: the whole environment of the server; null: the environment of this process.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - commands of our own
+        process = subprocess.Popen(  # noqa: S603 - the command comes from this project
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -109,15 +109,15 @@ def start_server(
 
 
 def launch_service(settings: Settings, *, env: Mapping[str, str] | None = None) -> ServerProcess:
-    """The HTTP service, which answers `SERVICE_READY` once it works; it needs seconds for its imports.
+    """Start the HTTP service without waiting. It answers `SERVICE_READY` once it is ready, after some seconds.
 
     Args:
-        env: an environment that makes `settings` there; ours must without it.
+        env: the environment of the service; null: that of this process. `Settings()` in it must equal `settings`.
     """
     anywhere = settings.serve_host in ("0.0.0.0", "::")  # noqa: S104 - read, not bound
     host = "127.0.0.1" if anywhere else settings.serve_host
     return start_server(
-        "the service",
+        "the HTTP service",
         [sys.executable, "-m", "serving.run"],
         url=f"http://{host}:{settings.serve_port}",
         log=settings.data_dir / "logs" / "service.log",
@@ -126,10 +126,10 @@ def launch_service(settings: Settings, *, env: Mapping[str, str] | None = None) 
 
 
 def start_service(settings: Settings, *, env: Mapping[str, str] | None = None) -> ServerProcess:
-    """The HTTP service, ready to answer; arguments as of `launch_service`.
+    """Start the HTTP service and wait until it is ready; arguments as of `launch_service`.
 
     Raises:
-        UnavailableError: it did not become ready; names its log.
+        UnavailableError: the service did not become ready; the message names its log file.
     """
     with ExitStack() as unless_ready:
         service = unless_ready.enter_context(launch_service(settings, env=env))
@@ -139,7 +139,7 @@ def start_service(settings: Settings, *, env: Mapping[str, str] | None = None) -
 
 
 def free_port(preferred: int = 0) -> int:
-    """`preferred` if nothing listens there, else one that the system gives."""
+    """`preferred` if it is free, else a free port that the operating system chooses."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

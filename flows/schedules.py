@@ -1,4 +1,4 @@
-"""When each flow runs by itself, and how the schedules get onto a Prefect server."""
+"""The schedule of each flow, and its registration with a Prefect server."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -13,7 +13,7 @@ from flows.main_job import Reports, main_job, nightly, watch, weekly
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A flow and its cron expression in UTC; null: on demand only."""
+    """A flow and its cron expression in UTC; null: it runs on demand only."""
 
     flow: Flow[..., Reports]
     cron: str | None
@@ -21,32 +21,32 @@ class Schedule:
 
 
 SCHEDULES = (
-    Schedule(nightly, "17 2 * * *", "features and baselines of the last 30 days"),
+    Schedule(nightly, "17 2 * * *", "compute features and baselines, delete expired rows"),
     Schedule(weekly, "43 3 * * 0", "train, evaluate and promote models"),
-    Schedule(watch, "*/5 * * * *", "score, forecast, predict and send what is new"),
-    Schedule(main_job, None, "everything once, for a first run"),
+    Schedule(watch, "*/5 * * * *", "one watch cycle: detect, forecast, predict, diagnose, send alerts"),
+    Schedule(main_job, None, "all of the above once, for the first run"),
 )
 
 
 def deployments(tenant: str) -> list[RunnerDeployment]:
-    """One Prefect deployment a flow, for one tenant."""
+    """One Prefect deployment for each flow of one tenant."""
     made = [
         entry.flow.to_deployment(
             name=tenant,
             parameters={"tenant": tenant},
             schedule=Cron(entry.cron, timezone="UTC") if entry.cron else None,
             description=entry.purpose,
-            # A run that is late must not meet the next one: the flows are idempotent, but not free.
+            # A late run must not overlap the next one: a second run is harmless, but costs time.
             concurrency_limit=1,
-            # By module and not by file: a run finds the flow wherever it is started.
+            # By module, not by file: then a run finds the flow from any working directory.
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
         for entry in SCHEDULES
     ]
-    # Prefect's signature allows for an event loop, which there is none of here.
+    # In an event loop, `to_deployment` returns an awaitable. There is no event loop here.
     return cast(list[RunnerDeployment], made)
 
 
 def serve_schedules(tenant: str) -> None:
-    """Register the deployments and run what is due, until interrupted."""
+    """Register the deployments and run each flow on its schedule, until interrupted."""
     serve(*deployments(tenant), pause_on_shutdown=False)

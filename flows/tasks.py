@@ -1,4 +1,4 @@
-"""Each pipeline step as a Prefect task; a task opens the platform, runs one plain function, retries what may pass."""
+"""Each pipeline step as a Prefect task: it opens the platform, runs one function and retries temporary errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from core.clock import FixedClock
 from core.errors import InsufficientDataError, ModelUnavailableError, UnavailableError
-from flows.listening import current_listener
+from flows.progress_listener import current_listener
 from pipelines.collect.pull import pull
 from pipelines.learn import (
     baseline,
@@ -27,31 +27,31 @@ from pipelines.wiring import open_platform
 
 R = TypeVar("R")
 
-#: Seconds before the first and the second retry: a restart of a server, then a fail-over.
+#: Seconds before the first and the second retry: enough for the restart of a server, then for a fail-over.
 RETRY_DELAYS_S = [2.0, 20.0]
 
 
-def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
-    """Only a server that does not answer is worth another try; bad input stays bad."""
+def _is_temporary(_task: Any, _run: Any, state: Any) -> bool:
+    """Only an unreachable server is worth a retry. Bad input stays bad."""
     return isinstance(state.data, UnavailableError)
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A step that had nothing to work with yet, and why."""
+    """The report of a step that was skipped, because its data or its model do not exist yet."""
 
     reason: str
 
 
 def step(function: Callable[..., R], *, optional: bool = False) -> Task[..., R | Skipped]:
-    """The task of a pipeline function.
+    """Make the task of a pipeline function.
 
-    It takes a tenant and the moment to work for in place of the platform, so that any worker on any machine can
-    run it; other arguments go to the function.
+    The task takes `tenant` and `at` in place of the platform, so that any worker on any machine can run it. It passes
+    all other arguments to the function.
 
     Args:
-        optional: too little data, or no model yet, skips the step instead of failing the flow: a young
-            installation without incidents has no failure model, and everything else works.
+        optional: with too little data, or without a model, the task returns `Skipped` instead of failing the flow. A
+            young installation without incidents has no failure model, and all other steps work.
     """
 
     @task(
@@ -59,7 +59,7 @@ def step(function: Callable[..., R], *, optional: bool = False) -> Task[..., R |
         description=(function.__doc__ or "").partition("\n")[0],
         retries=len(RETRY_DELAYS_S),
         retry_delay_seconds=RETRY_DELAYS_S,
-        retry_condition_fn=_may_pass,
+        retry_condition_fn=_is_temporary,
         cache_policy=NO_CACHE,
     )
     def run(tenant: str, at: datetime, **arguments: Any) -> R | Skipped:
@@ -84,9 +84,9 @@ fit_forecasters = step(train_forecasters.train_forecasters, optional=True)
 fit_failure_model = step(train_failure.train_failure, optional=True)
 evaluate_models = step(evaluate.evaluate)
 promote_models = step(promote.promote)
-detect_anomalies = step(detect.score)
+detect_anomalies = step(detect.detect)
 forecast_series = step(forecast.forecast, optional=True)
 predict_failures = step(predict_failure.predict_failure, optional=True)
-diagnose_incidents = step(diagnose.score_hypotheses)
+diagnose_incidents = step(diagnose.diagnose)
 deliver_signals = step(deliver.deliver)
 drop_expired = step(apply_retention)

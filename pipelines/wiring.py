@@ -1,4 +1,4 @@
-"""Builds the adapters from the settings; nothing else does."""
+"""Build the adapters from the settings. No other module builds them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from pipelines.stores.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenancy:
-    """The platforms of all tenants over one pool of connections: what a service that answers for many needs."""
+    """The platforms of all tenants over one connection pool, for a service with many tenants."""
 
     settings: Settings
     clock: Clock
@@ -32,11 +32,11 @@ class Tenancy:
 
     @property
     def keys(self) -> KeyRing:
-        """Which API key opens which tenant."""
+        """The API keys of all tenants."""
         return KeyRing(self.pool)
 
     def platform(self, tenant: str) -> Platform:
-        """The platform of one tenant; it holds nothing of any other."""
+        """Build the platform of one tenant. It gives no access to data of other tenants."""
         return Platform(
             settings=self.settings,
             tenant=tenant,
@@ -48,10 +48,10 @@ class Tenancy:
         )
 
     def ping(self) -> None:
-        """Whether the database answers, within a second or two.
+        """Check that the database answers within two seconds.
 
         Raises:
-            UnavailableError: it does not.
+            UnavailableError: the database does not answer.
         """
         try:
             with self.pool.connection(timeout=2.0) as connection:
@@ -64,7 +64,7 @@ class Tenancy:
 def open_tenancy(
     settings: Settings, *, clock: Clock | None = None, connections: int = 8
 ) -> Iterator[Tenancy]:
-    """All tenants, for as long as the `with` block lasts.
+    """Open the platforms of all tenants, until the `with` block ends.
 
     Raises:
         ConfigurationError: a setting is missing or contradicts another.
@@ -83,7 +83,7 @@ def open_tenancy(
 def open_platform(
     settings: Settings | None = None, *, tenant: str | None = None, clock: Clock | None = None
 ) -> Iterator[Platform]:
-    """The platform of one tenant, for as long as the `with` block lasts.
+    """Open the platform of one tenant, until the `with` block ends.
 
     Raises:
         ConfigurationError: a setting is missing or contradicts another.

@@ -1,1 +1,1 @@
-"""The `forewarn` command, one file a group; each command is a thin cover of one function in `pipelines/`."""
+"""The commands of `forewarn`, one file for each group. A command calls one function of `pipelines/`."""

@@ -1,4 +1,4 @@
-"""`forewarn bench`: measure the shipped defaults on data of one's own."""
+"""`forewarn bench`: measure the default models on a data set."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,20 +8,26 @@ import typer
 from core.errors import InputError
 from flows.commands.console import progress_bars, show
 
-app = typer.Typer(help="Measure the shipped defaults on any data set.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure the default models on a public data set or on your own files.", no_args_is_help=True
+)
 
-DataPath = Annotated[Path, typer.Argument(help="The folder or file of the data set.", exists=True)]
-JsonFile = Annotated[Path | None, typer.Option("--json-file", "--json", help="Write the figures here.")]
+DataPath = Annotated[Path, typer.Argument(help="Folder or file of the data set.", exists=True)]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json-file", "--json", help="Write the figures to this file as JSON.")
+]
 
 
 @app.command()
 def detect(
     path: DataPath,
     data_format: Annotated[str, typer.Option("--format", help="nab, kpi, smd, asd or csv.")] = "csv",
-    scores: Annotated[Path | None, typer.Option(help="Write a Parquet of scores per series here.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="Write the scores of each series to this folder as Parquet.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Detection: average precision, VUS-PR, events, false alarms, delay; for nab its own score."""
+    """Measure detection: average precision, VUS-PR, events, false alarms and delay; for NAB also its own score."""
     from pipelines.bench.detect import bench_detect
 
     with progress_bars() as listen:
@@ -35,7 +41,7 @@ def localise(
     data_format: Annotated[str, typer.Option("--format", help="nezha or petshop.")] = "nezha",
     json_file: JsonFile = None,
 ) -> None:
-    """Localisation: how often the true place and kind of a fault are among the first suspects."""
+    """Measure localisation: how often the true service and kind of a fault are among the first suspects."""
     from pipelines.bench.localise import bench_localise
 
     with progress_bars() as listen:
@@ -47,21 +53,25 @@ def localise(
 def forecast(
     path: DataPath,
     data_format: Annotated[str, typer.Option("--format", help="m4, csv, kpi or worldcup98.")] = "csv",
-    horizon: Annotated[int, typer.Option(help="Steps ahead.", min=1)] = 24,
-    season: Annotated[str, typer.Option(help="Steps of a season, several by commas.")] = "24,168",
-    folder: Annotated[Path | None, typer.Option("--out", help="Write a Parquet of forecasts here.")] = None,
+    horizon: Annotated[int, typer.Option(help="Number of steps ahead.", min=1)] = 24,
+    season: Annotated[
+        str, typer.Option(help="Lengths of the seasons in steps, separated by commas.")
+    ] = "24,168",
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Write the forecasts to this folder as Parquet.")
+    ] = None,
     json_file: JsonFile = None,
-    origins: Annotated[int, typer.Option(help="Rolling origins before the end.", min=0)] = 0,
-    peers: Annotated[bool, typer.Option("--peers", help="Run the peers beside the default.")] = False,
+    origins: Annotated[int, typer.Option(help="Number of rolling origins before the end.", min=0)] = 0,
+    peers: Annotated[bool, typer.Option("--peers", help="Also measure the peer models.")] = False,
 ) -> None:
-    """Forecasts: sMAPE, MASE, OWA, MSIS, coverage, and which model won where."""
+    """Measure forecasts: sMAPE, MASE, OWA, MSIS, coverage, and how often each model was chosen."""
     from models.forecast.catalog import PEERS
     from pipelines.bench.forecast import bench_forecast
 
     try:
         seasons = [int(part) for part in season.split(",")]
     except ValueError:
-        raise InputError(f"--season takes whole numbers with commas between, got {season!r}") from None
+        raise InputError(f"--season takes whole numbers separated by commas, got {season!r}") from None
     with progress_bars() as listen:
         report = bench_forecast(
             path,
@@ -81,11 +91,13 @@ def forecast(
 def failure(
     path: DataPath,
     data_format: Annotated[str, typer.Option("--format", help="cmapss.")] = "cmapss",
-    subset: Annotated[str, typer.Option(help="Such as FD001.")] = "FD001",
-    folder: Annotated[Path | None, typer.Option("--out", help="Write a Parquet of predictions here.")] = None,
+    subset: Annotated[str, typer.Option(help="Part of the data set, such as FD001.")] = "FD001",
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Write the predictions to this folder as Parquet.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Failure prediction: RMSE, NASA score, coverage, average precision, calibration."""
+    """Measure failure prediction: RMSE, NASA score, coverage, average precision and calibration."""
     from pipelines.bench.failure import bench_failure
 
     with progress_bars() as listen:

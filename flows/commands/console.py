@@ -1,4 +1,4 @@
-"""How commands speak: results on standard output, progress on standard error, one sentence for an error."""
+"""Output of the commands: results on standard output, progress and errors on standard error."""
 
 import json
 import sys
@@ -16,34 +16,34 @@ from rich.table import Table
 from core.settings import Settings
 from pipelines.common.progress import Progress as Listener
 
-#: Without markup: names and messages come from outside, and their brackets are not ours to read.
+#: Without markup: names and messages come from users, and Rich would interpret their brackets as styles.
 out = Console(highlight=False, markup=False)
 err = Console(stderr=True, highlight=False, markup=False)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for a program to read.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 TenantOption = Annotated[
-    str | None, typer.Option("--tenant", help="Whose data; default FOREWARN_TENANT.", show_default=False)
+    str | None, typer.Option("--tenant", help="The tenant. Default: FOREWARN_TENANT.", show_default=False)
 ]
 AtOption = Annotated[
     datetime | None,
     typer.Option(
         "--at",
         formats=["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d"],
-        help="Work as if it were this moment (UTC); default now.",
+        help="Take this moment (UTC) for the present. Default: now.",
         show_default=False,
     ),
 ]
 
 
 def utc(moment: datetime | None) -> datetime | None:
-    """A moment of the command line, whose times are UTC unless they say otherwise."""
+    """A moment of the command line in UTC. Without an offset it is UTC already."""
     if moment is None:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def settings_for(tenant: str | None) -> Settings:
-    """The settings, with the tenant of the command line if one was given."""
+    """The settings, with the tenant of `--tenant` if it was given."""
     settings = Settings()
     return settings if tenant is None else settings.model_copy(update={"tenant": tenant})
 
@@ -55,12 +55,12 @@ def print_json(value: Any) -> None:
 
 
 def show(report: Any, *, as_json: bool) -> None:
-    """Print a report: as JSON, or its fields, a line for each thing that a person would name."""
+    """Print a report: as JSON, or as a table of its fields."""
     if as_json:
         print_json(report)
         return
-    # Only where it is shown: what a report may hold is known to the pipelines.
-    from flows.commands.words import rows
+    # Imported late: it imports pipelines, and `--help` must stay fast.
+    from flows.commands.report_lines import rows
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, line in rows(report):
@@ -70,7 +70,7 @@ def show(report: Any, *, as_json: bool) -> None:
 
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[Listener]:
-    """A listener that draws one bar a step on standard error, wherever a person watches."""
+    """Yield a listener that draws one progress bar for each step on standard error."""
     columns = (SpinnerColumn(), TextColumn("{task.description:<34}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, disable=quiet, transient=False) as bars:
         known: dict[str, TaskID] = {}

@@ -1,4 +1,4 @@
-"""`forewarn db`: the embedded database, and the migrations of any."""
+"""`forewarn db`: the embedded database, and the migrations of any database."""
 
 import typer
 
@@ -9,7 +9,7 @@ app = typer.Typer(help="Start, stop and migrate the database.", no_args_is_help=
 
 @app.command()
 def up(as_json: AsJson = False) -> None:
-    """Start the embedded database (or reach the one of FOREWARN_DATABASE_URL) and migrate it."""
+    """Start the embedded database, or connect to FOREWARN_DATABASE_URL, and apply missing migrations."""
     from pipelines.stores.ready import up as bring_up
 
     show(bring_up(settings_for(None)), as_json=as_json)
@@ -17,7 +17,7 @@ def up(as_json: AsJson = False) -> None:
 
 @app.command()
 def down(as_json: AsJson = False) -> None:
-    """Stop the embedded database; the data stay. A database given by DSN is left alone."""
+    """Stop the embedded database. Its data stay. A database of FOREWARN_DATABASE_URL is not stopped."""
     from pipelines.stores.ready import down as take_down
 
     show(take_down(settings_for(None)), as_json=as_json)
@@ -25,19 +25,19 @@ def down(as_json: AsJson = False) -> None:
 
 @app.command()
 def migrate(as_json: AsJson = False) -> None:
-    """Apply the migrations that the database lacks."""
+    """Apply missing migrations."""
     from pipelines.stores.ready import apply_migrations
 
     applied = apply_migrations(settings_for(None))
     if as_json:
         print_json({"applied": applied})
     else:
-        typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
+        typer.echo("\n".join(f"applied {name}" for name in applied) or "no missing migrations")
 
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Where the database is, whether it answers, and which migrations it has."""
+    """Show where the database is, whether it responds, and which migrations are applied."""
     from pipelines.stores.ready import status as database_status
 
     show(database_status(settings_for(None)), as_json=as_json)

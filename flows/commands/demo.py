@@ -1,4 +1,4 @@
-"""`forewarn demo`: everything once, on a simulated fleet, and what an SRE wants to see."""
+"""`forewarn demo`: the whole platform once, on a simulated fleet."""
 
 import time
 from contextlib import ExitStack, suppress
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 def demo(
     leave: Annotated[
-        bool, typer.Option("--exit", help="Check that the service answers, stop everything and exit.")
+        bool, typer.Option("--exit", help="Check that the service responds, then stop all servers and exit.")
     ] = False,
 ) -> None:
-    """Simulate a fleet, run the main job on it, serve it, and show the predictive alerts."""
+    """Simulate a fleet, run the main job on it, start the HTTP service and show the predicted failures."""
     from flows.demo import SERVICES, check_service, demo_settings, running_demo
 
     started = time.monotonic()
     settings = demo_settings()
     err.print(
-        f"Simulating {SERVICES} services and running the main job on them; logs in {settings.data_dir}/logs"
+        f"Simulating {SERVICES} services and running the main job on them. Logs: {settings.data_dir}/logs"
     )
     with ExitStack() as servers:
         with progress_bars() as listen:
@@ -33,9 +33,9 @@ def demo(
         err.print(f"done in {time.monotonic() - started:.0f} s")
         if leave:
             check_service(result)
-            out.print("The service answers. Stopping everything.")
+            out.print("The service responds. Stopping all servers.")
             return
-        out.print("Running until Ctrl-C.")
+        out.print("The servers run until you press Ctrl-C.")
         with suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)
@@ -52,16 +52,16 @@ def _print(result: "DemoResult") -> None:
         for factor in alert.factors[:2]:
             out.print(f"      {factor.text}", soft_wrap=True)
     if not result.alerts:
-        out.print("  none: nothing is about to break")
+        out.print("  none: Forewarn predicts no breach and no failure")
     if result.anomalies:
-        out.print("\nGoing on now", style="bold")
+        out.print("\nOpen anomalies", style="bold")
         for anomaly in result.anomalies[:5]:
             out.print(f"  {describe(anomaly, result.now)}", soft_wrap=True)
     if result.diagnosis is not None:
-        print_diagnosis(result.diagnosis, "Top hypothesis")
-    out.print("\nWhere to look", style="bold")
-    for name, place in result.places.items():
-        out.print(f"  {name:<10} {place}")
+        print_diagnosis(result.diagnosis, "Likeliest cause")
+    out.print("\nAddresses", style="bold")
+    for name, address in result.addresses.items():
+        out.print(f"  {name:<10} {address}")
     out.print(f"  API key    {result.key}")
     out.print(
         "  commands   FOREWARN_TENANT=demo FOREWARN_DATA_DIR=data/demo FOREWARN_MLRUNS_DIR=mlruns/demo "

@@ -1,19 +1,23 @@
-"""What is behind a trouble, as a person reads it: the likeliest cause, and what its confidence adds up from."""
+"""Prints a diagnosis: the likeliest cause, and how its confidence is made up."""
 
 from rich.table import Table
 from rich.text import Text
 
-from core.diagnosis import Diagnosis
+from core.diagnosis import Diagnosis, ScoredHypothesis
 from flows.commands.console import out
+from flows.commands.report_lines import ID_DIGITS
 
 
 def print_diagnosis(diagnosis: Diagnosis, title: str) -> None:
-    """The likeliest hypothesis with its breakdown, and the others that a person should see."""
+    """Print the likeliest hypothesis with its factors, and the other hypotheses that the policy shows.
+
+    The printed ids are for `forewarn feedback ID accepted|rejected`.
+    """
     top = diagnosis.top
     if top is None:
         return
     out.print(Text.assemble("\n", (title, "bold"), f"  {top.hypothesis.statement}"))
-    out.print(f"  confidence {top.confidence:.2f} ({top.low:.2f} to {top.high:.2f}); {diagnosis.reason}")
+    out.print(f"  confidence {_confidence(top)}; {diagnosis.reason}")
     table = Table("factor", "weight", "value", "adds", "why", box=None, padding=(0, 2, 0, 2))
     for factor in top.factors:
         table.add_row(
@@ -26,6 +30,9 @@ def print_diagnosis(diagnosis: Diagnosis, title: str) -> None:
     out.print(table)
     for other in diagnosis.shown:
         if other != top:
-            out.print(
-                f"  or {other.hypothesis.statement}: {other.confidence:.2f} ({other.low:.2f} to {other.high:.2f})"
-            )
+            out.print(f"  or {other.hypothesis.statement}: {_confidence(other)}")
+
+
+def _confidence(scored: ScoredHypothesis) -> str:
+    hypothesis_id = scored.hypothesis.hypothesis_id[:ID_DIGITS]
+    return f"{scored.confidence:.2f} ({scored.low:.2f} to {scored.high:.2f}), id {hypothesis_id}"

@@ -1,6 +1,6 @@
-"""`forewarn ingest`: metrics in."""
+"""`forewarn ingest`: read metrics from files, Prometheus or the simulator."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from core.ports import MetricSource
 from flows.commands.console import AsJson, TenantOption, progress_bars, settings_for, show, utc
 
 app = typer.Typer(
-    help="Bring metrics in; what is already there is not stored twice, what is wrong is kept as a dead letter.",
+    help="Read metrics. Each value is stored once; invalid rows are kept as dead letters.",
     no_args_is_help=True,
 )
 
@@ -32,7 +32,7 @@ def csv(
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read CSV: `timestamp,value`, named by its file, or long form with service and metric columns."""
+    """Read CSV files: `timestamp,value` (the file name gives the series), or with columns for service and metric."""
     from pipelines.sources.csv_files import CsvFiles
 
     _ingest(CsvFiles(path, tenant=settings_for(tenant).tenant), tenant, as_json)
@@ -44,7 +44,7 @@ def parquet(
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read Parquet, in the same two forms as CSV."""
+    """Read Parquet files, in the same forms as CSV."""
     from pipelines.sources.parquet_files import ParquetFiles
 
     _ingest(ParquetFiles(path, tenant=settings_for(tenant).tenant), tenant, as_json)
@@ -55,11 +55,9 @@ def prometheus(
     url: Annotated[
         str | None, typer.Argument(help="http://host:9090; default FOREWARN_PROMETHEUS_URL.")
     ] = None,
-    match: Annotated[
-        list[str] | None, typer.Option(help="Series selector; may be given several times.")
-    ] = None,
+    match: Annotated[list[str] | None, typer.Option(help="Series selector; can be repeated.")] = None,
     since_h: Annotated[
-        float | None, typer.Option(help="Hours back that the first pull goes; default 24.", min=0)
+        float | None, typer.Option(help="How many hours back the first pull goes; default 24.", min=0)
     ] = None,
     beside: Annotated[
         Path | None,
@@ -70,22 +68,23 @@ def prometheus(
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Pull from a Prometheus by its query API; the next pull goes on where this one ended."""
-    from pipelines.sources.prometheus import configured_prometheus
+    """Pull from Prometheus through its query API. The next pull continues where this one ended."""
+    from pipelines.sources.configured import configured_sources
 
+    given = {
+        "prometheus_url": url,
+        "prometheus_match": match,
+        "prometheus_since_h": since_h,
+        "sidecars_dir": beside,
+    }
+    if since_h is not None and since_h <= 0:
+        raise InputError(f"--since-h must be above 0 hours, got {since_h:g}")
     settings = settings_for(tenant)
-    source = configured_prometheus(
-        settings,
-        settings.tenant,
-        SystemClock(),
-        url=url,
-        match=match,
-        since=None if since_h is None else timedelta(hours=since_h),
-        beside=beside,
-    )
-    if source is None:
+    settings = settings.model_copy(update={name: value for name, value in given.items() if value})
+    sources = configured_sources(settings, settings.tenant, SystemClock(), names=["prometheus"])
+    if not sources:
         raise InputError("give the address of a Prometheus, or set FOREWARN_PROMETHEUS_URL")
-    _ingest(source, tenant, as_json)
+    _ingest(sources[0], tenant, as_json)
 
 
 @app.command()
@@ -93,11 +92,11 @@ def simulate(
     services: Annotated[int, typer.Option(min=1, max=5000)] = 20,
     days: Annotated[int, typer.Option(min=1, max=400)] = 45,
     seed: Annotated[int | None, typer.Option(help="Default FOREWARN_SEED.")] = None,
-    end: Annotated[datetime | None, typer.Option(help="End of the span (UTC); default now.")] = None,
+    end: Annotated[datetime | None, typer.Option(help="Time of the last sample (UTC); default now.")] = None,
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a fleet of services with deploys, maintenance and incidents whose truth is known."""
+    """Simulate a fleet of services with deploys, maintenance and known incidents."""
     from pipelines.sources.simulated import SimulatedFleet
 
     settings = settings_for(tenant)

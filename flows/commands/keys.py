@@ -6,16 +6,16 @@ import typer
 
 from flows.commands.console import AsJson, TenantOption, print_json, settings_for
 
-app = typer.Typer(help="API keys; each belongs to one tenant and is shown once.", no_args_is_help=True)
+app = typer.Typer(help="Manage API keys. A key belongs to one tenant.", no_args_is_help=True)
 
 
 @app.command()
 def create(
-    note: Annotated[str, typer.Option(help="Who or what will use it.")] = "",
+    note: Annotated[str, typer.Option(help="The person or program that will use the key.")] = "",
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it; only its hash is kept, so it cannot be shown again."""
+    """Create a key and print it. Copy it now: only its hash is stored, so it cannot be shown again."""
     from pipelines.operate.keys import create_key
 
     key = create_key(settings_for(tenant), note)
@@ -27,7 +27,7 @@ def create(
 
 @app.command("list")
 def list_keys(tenant: TenantOption = None, as_json: AsJson = False) -> None:
-    """The tenant's keys, without their secrets."""
+    """List the keys of the tenant, without their secrets."""
     from pipelines.operate.keys import list_keys as listed
 
     rows = listed(settings_for(tenant))
@@ -40,8 +40,11 @@ def list_keys(tenant: TenantOption = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(key_id: str, tenant: TenantOption = None) -> None:
-    """End a key at once."""
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The id that `forewarn keys list` shows.")],
+    tenant: TenantOption = None,
+) -> None:
+    """Revoke a key. The service refuses it from now on."""
     from pipelines.operate.keys import revoke_key
 
     revoke_key(settings_for(tenant), key_id)

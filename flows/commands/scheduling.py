@@ -1,4 +1,4 @@
-"""`forewarn flows`: the main job under Prefect."""
+"""`forewarn flows`: run flows now, or on a schedule with Prefect."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from flows.commands.console import (
     utc,
 )
 
-app = typer.Typer(help="Run and schedule the main job with Prefect.", no_args_is_help=True)
+app = typer.Typer(help="Run flows now, or on a schedule with Prefect.", no_args_is_help=True)
 
 
 @app.command()
@@ -27,19 +27,19 @@ def run(
     at: AtOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a flow now, in this process."""
+    """Run a flow now."""
     settings = settings_for(tenant)
     from flows.environment import prepare_prefect
 
     prepare_prefect(settings)
-    from flows.listening import listening
+    from flows.progress_listener import progress_to
     from flows.schedules import SCHEDULES
 
     found = next((entry.flow for entry in SCHEDULES if entry.flow.name == name), None)
     if found is None:
         names = ", ".join(entry.flow.name for entry in SCHEDULES)
-        raise NotFoundError(f"no flow {name!r}; there are {names}")
-    with progress_bars(quiet=as_json) as listen, listening(listen):
+        raise NotFoundError(f"there is no flow {name!r}; the flows are {names}")
+    with progress_bars(quiet=as_json) as listen, progress_to(listen):
         reports = found(tenant=settings.tenant, at=utc(at))
     if as_json:
         print_json(reports)
@@ -49,10 +49,10 @@ def run(
 
 @app.command()
 def deploy(tenant: TenantOption = None) -> None:
-    """Register the schedules and run what is due, until interrupted (Ctrl-C).
+    """Register the schedules with Prefect and run each flow on its schedule, until you press Ctrl-C.
 
-    Uses the Prefect server of PREFECT_API_URL; without one it starts its own, which ends with it. Several tenants need
-    one that they share.
+    The command uses the Prefect server of PREFECT_API_URL. Without PREFECT_API_URL it starts a server, which stops with
+    the command. If you deploy the flows of several tenants, start one Prefect server for all and set PREFECT_API_URL.
     """
     settings = settings_for(tenant)
     from flows.prefect_server import prefect_server
@@ -67,7 +67,7 @@ def deploy(tenant: TenantOption = None) -> None:
 
 @app.command("list")
 def list_flows(as_json: AsJson = False) -> None:
-    """The flows, when each runs, and what for."""
+    """List the flows with schedule and purpose."""
     from flows.environment import prepare_prefect
 
     prepare_prefect(settings_for(None))
@@ -76,7 +76,7 @@ def list_flows(as_json: AsJson = False) -> None:
     if as_json:
         print_json([{"flow": s.flow.name, "cron": s.cron, "purpose": s.purpose} for s in SCHEDULES])
         return
-    table = Table("flow", "cron (UTC)", "what for", box=None)
+    table = Table("flow", "cron (UTC)", "purpose", box=None)
     for entry in SCHEDULES:
         table.add_row(entry.flow.name, entry.cron or "on demand", entry.purpose)
     out.print(table)

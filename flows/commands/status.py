@@ -1,4 +1,4 @@
-"""`forewarn status`: what is there, how fresh, and what is wrong."""
+"""`forewarn status`: the state of each part of the platform, and its problems."""
 
 import typer
 from rich.table import Table
@@ -8,21 +8,21 @@ from flows.commands.console import AsJson, TenantOption, out, print_json, settin
 
 
 def status(tenant: TenantOption = None, as_json: AsJson = False) -> None:
-    """Show what is there, how fresh it is, and what is wrong; exits with 1 if something is."""
+    """Show the state and age of data, models and deliveries, and list problems. With problems the exit code is 1."""
     from pipelines.operate.status import read_status
     from pipelines.wiring import open_platform
 
     with open_platform(settings_for(tenant)) as platform:
-        stock = read_status(platform)
+        state = read_status(platform)
     if as_json:
-        print_json(stock)
+        print_json(state)
     else:
         table = Table("part", "state", "as of (UTC)", box=None, padding=(0, 3, 0, 0))
-        for part in stock.parts:
+        for part in state.parts:
             table.add_row(part.name, part.state, f"{part.as_of:%Y-%m-%d %H:%M}" if part.as_of else "-")
         out.print(table)
-        for problem in stock.problems:
+        for problem in state.problems:
             out.print(Text.assemble(("!", "yellow"), f" {problem}"), soft_wrap=True)
-        if not stock.problems:
-            out.print("nothing is wrong", style="green")
-    raise typer.Exit(1 if stock.problems else 0)
+        if not state.problems:
+            out.print("no problems", style="green")
+    raise typer.Exit(1 if state.problems else 0)

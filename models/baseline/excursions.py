@@ -1,6 +1,6 @@
 """What of a history is not over yet, and so may not count as normal: a far excursion at its very end.
 
-A first model is often learned while something breaks, and a trouble that is taken for normal hides itself, for the tail
+A first model is often learned while something breaks, and an incident that counts as normal hides itself, for the tail
 of the scores is then made of it. What strayed as far and came back is part of life, and stays: leaving that
 out as well made half as many false alarms again on simulated fleets. So does what strays as far on many days.
 """

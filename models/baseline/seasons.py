@@ -23,8 +23,9 @@ MIN_SLOT_S = 300
 def slot_length_s(step_s: int) -> int:
     """The shortest slot, of at least a step and 5 minutes, that divides the day.
 
-    >>> slot_length_s(60), slot_length_s(300), slot_length_s(420), slot_length_s(3600)
-    (300, 300, 432, 3600)
+    Examples:
+        >>> slot_length_s(60), slot_length_s(300), slot_length_s(420), slot_length_s(3600)
+        (300, 300, 432, 3600)
     """
     wanted = max(step_s, MIN_SLOT_S)
     return (

@@ -1,1 +1,1 @@
-"""When a series will cross its threshold, and what follows from that."""
+"""Predicts when a series crosses its threshold, and which other breaches follow."""

@@ -1,4 +1,4 @@
-"""The forecasters of a fleet together with what its past breaches taught: one version in the registry."""
+"""The bundle of one version: the forecasters of a fleet, with the correction and the cascades of its past breaches."""
 
 import json
 from collections.abc import Mapping
@@ -11,25 +11,26 @@ import polars as pl
 from models.breach.backtest import find_breaches
 from models.breach.cascade import CascadeModel
 from models.breach.correction import BreachCorrection
-from models.breach.outlook import BreachPattern, Outlook, breach_outlook
+from models.breach.growth import Present
+from models.breach.outlook import BreachOutlook, BreachPattern, predict_breach
 from models.forecast import files as forecast_files
 from models.forecast.bundle import ForecasterBundle, Prediction
 from models.forecast.protocols import FloatArray
 from models.series.thresholds import is_past, is_upward
 
-#: The level is the median of so many of the newest samples: one bad sample is no breach.
+#: The present level is the median of so many of the newest samples, so that one bad sample is no breach.
 NEWEST_SAMPLES = 3
 HOUR = timedelta(hours=1)
 BREACHES = "breaches.json"
 
 
 class BreachBundle:
-    """Predicts for each series its course, and when it crosses its threshold. Safe to use from several threads.
+    """Forecasts each series, and predicts when it crosses its threshold. Safe to use from several threads.
 
     Args:
-        forecasters: they know nothing of thresholds.
-        correction: how predictions of past breaches have to be corrected.
-        cascades: which breaches follow others.
+        forecasters: of each series; they do not use thresholds.
+        correction: corrects predicted breaches; null = no correction.
+        cascades: which breaches follow others; null = none known.
     """
 
     def __init__(
@@ -45,14 +46,16 @@ class BreachBundle:
 
     def outlook(
         self, series_id: int, recent: pl.DataFrame, now: datetime
-    ) -> tuple[Prediction, Outlook | None]:
-        """The forecast of one series, and what it means for its threshold; the same for the same moment.
+    ) -> tuple[Prediction, BreachOutlook | None]:
+        """Forecast one series and predict its breach. The result is the same each time for the same moment.
 
         Args:
-            recent: `core.frames.SAMPLES` since the bundle was made, and of two hours before `now`; other series are
-                ignored.
+            series_id: one of the bundle.
+            recent: `core.frames.SAMPLES` since the bundle was trained, and at least of the two hours before `now`;
+                other series are ignored.
+            now: the present; later samples are ignored.
         Returns:
-            The outlook is null where the series has no threshold.
+            The forecast, and the outlook; the outlook is null if the series has no threshold.
         Raises:
             InsufficientDataError: the history has fewer than two values.
             UnknownSeriesError: the bundle does not hold that series.
@@ -71,38 +74,36 @@ class BreachBundle:
         level = _level(seconds, values, now, float(newest))
         impact_level = self.cascades.impact_level(series)
         rng = np.random.default_rng([self.forecasters.parts.seed, series_id % 2**32, int(now.timestamp()), 1])
-        outlook = breach_outlook(
+        outlook = predict_breach(
             series,
             history,
             self.forecasters.paths(prediction),
-            level=level,
-            an_hour_ago=_level(seconds, values, now - HOUR, level),
+            Present(at=now, level=level, level_an_hour_ago=_level(seconds, values, now - HOUR, level)),
             rng=rng,
-            at=now,
             impact_level=impact_level,
         )
         if outlook is None or impact_level is None:
             return prediction, None
         impact_since = _since(seconds, values, impact_level, level, upward=is_upward(series))
-        felt = outlook.felt
+        impact = outlook.impact
         if impact_since is None:
-            # What is past its threshold and has no impact yet goes on filling.
-            onwards = BreachPattern.FILL if outlook.pattern is BreachPattern.OVER else outlook.pattern
-            felt = self.correction.correct(felt, series, onwards, now)
+            # A series that is over its threshold but below its impact level is still filling.
+            pattern = BreachPattern.FILL if outlook.pattern is BreachPattern.OVER else outlook.pattern
+            impact = self.correction.correct(impact, series, pattern, now)
         breach = self.correction.correct(outlook.breach, series, outlook.pattern, now)
-        return prediction, replace(outlook, breach=breach, felt=felt, impact_since=impact_since)
+        return prediction, replace(outlook, breach=breach, impact=impact, impact_since=impact_since)
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Forecast the series that `frame` has samples of, see `ForecasterBundle.predict_frame`."""
+        """Forecast each series that has samples in `frame`, see `ForecasterBundle.predict_frame`."""
         return self.forecasters.predict_frame(frame)
 
     def to_files(self) -> dict[str, bytes]:
-        """Named files without pickles: those of the forecasters, and one for breaches."""
+        """The bundle as named files without pickles: those of the forecasters, and one for breaches."""
         return self.forecasters.to_files() | breach_files(self.correction, self.cascades)
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "BreachBundle":
-        """The bundle that `to_files` wrote; also one of the release before, which had no file for breaches.
+        """The inverse of `to_files`. It also reads bundles of the previous release, which had no file for breaches.
 
         Raises:
             ModelUnavailableError: the files have another format.
@@ -112,34 +113,34 @@ class BreachBundle:
             learned = json.loads(files[BREACHES])
         else:
             meta = json.loads(files[forecast_files.META])
-            learned = {"correction": meta["hindsight"], "cascades": meta["knock_ons"]}
+            learned = {"correction": meta.get("hindsight"), "cascades": meta.get("knock_ons")}
         return cls(
             forecasters,
-            correction=BreachCorrection.from_json(learned["correction"]),
-            cascades=CascadeModel.from_json(learned["cascades"]),
+            correction=BreachCorrection.from_json(learned["correction"]) if learned["correction"] else None,
+            cascades=CascadeModel.from_json(learned["cascades"]) if learned["cascades"] else None,
         )
 
 
 def breach_files(correction: BreachCorrection, cascades: CascadeModel) -> dict[str, bytes]:
-    """What was learned from past breaches, as the file that a bundle keeps it in."""
+    """The correction and the cascades, as the file that a bundle stores them in."""
     learned = {"correction": correction.to_json(), "cascades": cascades.to_json()}
     return {BREACHES: json.dumps(learned, sort_keys=True).encode()}
 
 
 def _since(
-    seconds: FloatArray, values: FloatArray, edge: float, level: float, *, upward: bool
+    seconds: FloatArray, values: FloatArray, impact_level: float, level: float, *, upward: bool
 ) -> datetime | None:
-    """When a series came to where it is, at `edge` or on its bad side; null where it is on the good side."""
-    if not is_past(np.array([level]), edge, upward=upward)[0]:
+    """When a series came to `impact_level` or beyond it; null if `level` is on the good side of it."""
+    if not is_past(np.array([level]), impact_level, upward=upward)[0]:
         return None
     smooth = pl.Series(values).rolling_median(NEWEST_SAMPLES, min_samples=1).to_numpy()
-    came = find_breaches(seconds, smooth, edge, upward=upward)
-    # Over from the first value on: since then at the latest.
-    first = came[-1] if len(came) else seconds[0] if len(seconds) else 0.0
+    crossed = find_breaches(seconds, smooth, impact_level, upward=upward)
+    # Without a crossing, the series was past the level from its first known value on.
+    first = crossed[-1] if len(crossed) else seconds[0] if len(seconds) else 0.0
     return datetime.fromtimestamp(float(first), UTC)
 
 
 def _level(seconds: FloatArray, values: FloatArray, at: datetime, otherwise: float) -> float:
-    """The median of the last samples of the hour before `at`: one bad sample is not a breach."""
+    """The median of the last samples in the hour before `at`; `otherwise` if there are none."""
     first, last = np.searchsorted(seconds, [(at - HOUR).timestamp(), at.timestamp()])
     return float(np.median(values[first:last][-NEWEST_SAMPLES:])) if first < last else otherwise

@@ -1,9 +1,9 @@
-"""When each resource runs out at its present growth, up to 90 days ahead.
+"""Predicts when each resource runs out at its present growth, up to 90 days ahead.
 
-The hours of a day say nothing here, so the series is taken by days (their highest hour), and courses are
-drawn from what it really did from one day to the next: weeks of such steps are drawn as a whole, so that a
-weekend stays a weekend, and each course has a growth of its own, for a month of history does not know it well.
-What runs out within a day is not seen by days: there the outlook by hours counts, from which alerts come as well.
+The time of day does not matter here, so the series is reduced to its highest hour of each day. Future paths are built
+from the moves that it really made from one day to the next. Whole weeks of moves are drawn, so that weekends stay
+weekends. Each path has its own growth, because a month of history does not determine the growth well. Days are too
+coarse for a resource that runs out within a day: there the hourly outlook counts, which alerts use as well.
 """
 
 from collections.abc import Sequence
@@ -13,34 +13,34 @@ from datetime import datetime
 import numpy as np
 
 from core.domain import CAPACITY_DAYS, Breach, Series, TimeRange
-from models.breach.growth_and_paths import breach_of
-from models.breach.outlook import BreachPattern, Outlook
+from models.breach.outlook import BreachOutlook, BreachPattern
+from models.breach.paths import SimulatedPaths
 from models.forecast.protocols import Bounds, FloatArray, History
 from models.series.thresholds import is_upward, threshold_of
 
 DAY_S = 86_400
 PATHS = 500
-#: Fewer days than this say nothing about growth.
+#: Fewer days than this do not show the growth.
 LEAST_DAYS = 7
 BLOCK_DAYS = 7
-#: However straight the past, growth itself changes over months: by a tenth, one time in three more.
+#: Growth changes over months, however straight the past: standard deviation as a share of the growth.
 GROWTH_CHANGES = 0.1
-#: What runs out more likely than not has a time at which it does.
+#: From this probability on, a predicted time is shown.
 LIKELY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """One resource.
+    """The capacity of one resource.
 
     Attributes:
-        level: the newest of `peaks`.
-        used: that as a share of the threshold.
-        per_day: growth a day, in units of the values and signed as they are: the median of the days, or the pace of
-            what is filling up within the day.
-        peaks: the highest hour of each of the past days, the last of which ends now; the lowest where too little is
-            the trouble.
-        fan: day ahead -> P10, P50, P90 of the level as the days go, (days, 3).
+        level: the newest of `peaks`, in the unit of the series.
+        used: `level` as a share of the threshold.
+        per_day: growth per day in the unit of the series, negative = falling: the median of the days, or the present
+            rate if the resource fills within the day.
+        breach: when it crosses its threshold.
+        peaks: the highest hour of each past day, the last of which ends now; the lowest hour if low values are bad.
+        fan: (days, 3), P10, P50 and P90 of the level on each day ahead.
     """
 
     series: Series
@@ -53,12 +53,16 @@ class Capacity:
 
     @property
     def runs_out(self) -> TimeRange | None:
-        """When; null where it more likely does not within the days that were asked for."""
+        """When the resource runs out; null if it probably does not within the horizon."""
         return self.breach.when if self.breach.probability >= LIKELY else None
 
 
 def daily_peaks(history: History, *, upward: bool = True) -> FloatArray:
-    """The highest value of each whole day before now, or the lowest; days without values are left out."""
+    """The highest value of each whole day before now; days without values are left out.
+
+    Args:
+        upward: false for the lowest value instead.
+    """
     steps = DAY_S // history.step_s
     days = len(history) // steps
     table = history.values[len(history) - days * steps :].reshape(days, steps)
@@ -68,7 +72,7 @@ def daily_peaks(history: History, *, upward: bool = True) -> FloatArray:
 
 
 def robust_growth(peaks: FloatArray) -> float:
-    """The median of the slopes between all pairs of days: an incident of a few days does not turn it.
+    """The median of the slopes between all pairs of days, per day. An incident of a few days does not change it.
 
     References:
         Sen, P. K. (1968). Estimates of the regression coefficient based on Kendall's tau. JASA 63.
@@ -80,7 +84,15 @@ def robust_growth(peaks: FloatArray) -> float:
 def daily_paths(
     peaks: FloatArray, days: int, count: int, bounds: Bounds, rng: np.random.Generator
 ) -> FloatArray:
-    """Courses by day, (count, days).
+    """Simulate paths by day from the moves of the past.
+
+    Args:
+        peaks: one value per past day.
+        days: length of the paths.
+        count: number of paths.
+        bounds: smallest and largest possible values.
+    Returns:
+        (count, days).
 
     References:
         Künsch, H. R. (1989). The jackknife and the bootstrap for general stationary observations. Annals of
@@ -88,13 +100,13 @@ def daily_paths(
     """
     growth = robust_growth(peaks)
     steps = np.diff(peaks)
-    # A reset or an incident in the month is kept as what it is, one day's move, but not as growth.
+    # A reset or an incident in the month counts as a move of one day, but not as growth.
     rest = steps - np.mean(steps)
     block = min(BLOCK_DAYS, len(rest))
     blocks = -(-days // block)
     starts = rng.integers(0, len(rest) - block + 1, (count, blocks))
     drawn = rest[(starts[:, :, None] + np.arange(block)).reshape(count, -1)][:, :days]
-    # Moves of a series that returns to its course do not add up; what is left of them is the noise of a day.
+    # If a series returns to its course after a move, moves do not add up. They are noise of single days.
     lasting = _lasting_share(peaks, growth)
     walk = np.cumsum(drawn, axis=1) * lasting + drawn * (1 - lasting)
     spread = float(np.std(rest)) * lasting / np.sqrt(len(rest)) + _slope_error(peaks, growth)
@@ -105,7 +117,7 @@ def daily_paths(
 
 
 def _lasting_share(peaks: FloatArray, growth: float) -> float:
-    """How much of one day's move is still there the next day, 0 to 1."""
+    """The share of one day's move that is still there the next day, in [0, 1]."""
     away = peaks - growth * np.arange(len(peaks))
     away = away - np.mean(away)
     total = float(np.dot(away, away))
@@ -126,12 +138,19 @@ def plan_capacity(
     at: datetime,
     seed: int,
     horizon_days: int = CAPACITY_DAYS,
-    outlook: Outlook | None = None,
+    outlook: BreachOutlook | None = None,
 ) -> Capacity | None:
-    """When the resource runs out; null where it has no threshold or less than a week of history.
+    """Predict when the resource runs out.
 
     Args:
-        outlook: of the next hours, at the same moment; null: only the days count.
+        series: with its threshold or limit.
+        history: by hour, of several weeks.
+        at: the present.
+        seed: of the simulated paths.
+        horizon_days: days ahead.
+        outlook: hourly outlook at the same moment; null = use only the days.
+    Returns:
+        null if the series has no threshold or less than a week of history.
     """
     threshold = threshold_of(series)
     if threshold is None or threshold == 0:
@@ -143,9 +162,10 @@ def plan_capacity(
     rng = np.random.default_rng([seed, series.series_id % 2**32, 90])
     paths = daily_paths(peaks, horizon_days, PATHS, history.bounds, rng)
     level, per_day = float(peaks[-1]), robust_growth(peaks)
-    # What was over in the last day may have been emptied since.
+    # A resource that was over in the last day may have been emptied since.
     newest = level if outlook is None else outlook.level
-    breach = breach_of(paths, level=newest, threshold=threshold, upward=upward, at=at, step_s=DAY_S)
+    simulated = SimulatedPaths(values=paths, level=newest, at=at, step_s=DAY_S)
+    breach = simulated.breach(threshold, upward=upward)
     if outlook is not None and outlook.breach.probability >= LIKELY:
         probability = max(breach.probability, outlook.breach.probability)
         breach = replace(breach, probability=probability, when=outlook.breach.when)
@@ -163,7 +183,7 @@ def plan_capacity(
 
 
 def by_urgency(found: Sequence[Capacity]) -> list[Capacity]:
-    """What likely runs out first comes first; then what is most likely to, then what is fullest."""
+    """Sort: first by the time at which a resource probably runs out, then by probability, then by used share."""
 
     def key(one: Capacity) -> tuple[bool, float, float, float, str]:
         when = one.runs_out

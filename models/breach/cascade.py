@@ -1,14 +1,14 @@
-"""Knock-on breaches: what passes its threshold because something else does.
+"""Predicts cascades: breaches that follow breaches of other series.
 
-Errors and latencies often show nothing before they jump: the pool that they wait for ran out, or the disk of a service
-that is called. No past of their own tells it beforehand. The fleet's past does: how often a breach of the one was
-followed by a breach of the other, and how long after. Such a share times the probability that the cause breaches is
-the probability of the knock-on, and its time is that of the cause and the usual lag.
+Errors and latencies often show nothing before they jump, because the cause is elsewhere: a pool ran out, or the disk of
+a service that they call. Their own past does not predict such a breach, but the past of the fleet does: how often a
+breach of the cause was followed by a breach of the effect, and how long after. The probability of a cascade is this
+share times the probability that the cause breaches; its time is the time of the cause plus the usual lag.
 
-A disk at 98 % is a breach, and requests fail when it is full: minutes later where it fills fast, hours where it fills
-slowly. So the cause counts from the level at which it was felt in the past, wherever that lies between its threshold
-and its limit. And what usually follows within minutes does not follow any more where it has not within the hour: once
-the cause is there, only the lags that are still to come speak for the knock-on.
+A disk at 98 % is a breach, but requests fail only when it is full: minutes later if it fills fast, hours later if it
+fills slowly. So a cause counts from the impact level, which was learned and lies between its threshold and its limit.
+Once the cause has reached the impact level, only the lags that have not passed yet count: an effect that usually
+follows within minutes does not follow any more after an hour.
 """
 
 from collections import defaultdict
@@ -23,53 +23,67 @@ from core.domain import Breach, Role, Series, TimeRange
 from models.forecast.protocols import FloatArray
 from models.series.thresholds import is_upward, threshold_of
 
-#: The other breach counts as a knock-on where it begins so long before or after its cause: what nearly ran out
-#: may slow requests before it is at its threshold.
-BEFORE_S, AFTER_S = 3_600, 7_200
-#: Quantiles of the lag, each of which stands for a fifth of all.
-LAGS_AT = (0.1, 0.3, 0.5, 0.7, 0.9)
-#: Where a cause may begin to be felt, as shares of the way from its threshold to its limit.
-WAYS = (0.0, 0.25, 0.5, 0.75)
-#: What users feel; a disk does not fill because requests are slow.
+#: A breach counts as an effect if it begins at most so long before or after its cause. It may begin before, because a
+#: resource that nearly ran out can slow requests before it reaches its threshold.
+MAX_LEAD_S, MAX_LAG_S = 3_600, 7_200
+#: Quantiles of the lag that are stored. Each stands for a fifth of all lags.
+LAG_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
+#: Possible impact levels, as shares of the way from the threshold to the limit.
+IMPACT_FRACTIONS = (0.0, 0.25, 0.5, 0.75)
+#: Only what users notice can be an effect. A disk does not fill because requests are slow.
 EFFECTS = (Role.LATENCY, Role.ERRORS)
 
-#: Metric of the cause, metric of the effect, and whether the cause is in a service that the effect's calls.
+#: Metric of the cause, metric of the effect, and whether the service of the effect calls the service of the cause.
 CascadeKind = tuple[str, str, bool]
 Edges = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeRate:
-    """What followed breaches of a cause.
+    """How often, and how long after, an effect followed the breaches of a cause.
 
     Attributes:
-        causes, followed: breaches of the cause that were looked at, and how many of them the effect followed.
-        own: these are breaches of this cause; false: of others alike, for none of this one is known that was foreseen.
-        share: how often it will follow the next, 0 to 1; where few were seen, drawn towards others alike.
-        lag_s: quantiles of effect less cause, in seconds, at `LAGS_AT`; below 0 where the effect came first.
+        cause_breaches: number of breaches of the cause that were counted.
+        followed: how many of them the effect followed.
+        own: true if these are breaches of this very cause; false if they are breaches of similar series, because no
+            predictable breach of this cause is known.
+        share: probability that the effect follows the next breach, in [0, 1]; drawn towards similar pairs if few
+            breaches are known.
+        lag_quantiles_s: quantiles `LAG_QUANTILES` of the time from cause to effect, in seconds; negative = the effect
+            began first.
     """
 
-    causes: int
+    cause_breaches: int
     followed: int
     own: bool
     share: float
-    lag_s: tuple[float, ...]
+    lag_quantiles_s: tuple[float, ...]
 
     def row(self) -> tuple[float, ...]:
-        return self.causes, self.followed, self.own, self.share, *self.lag_s
+        """The fields as one flat tuple, for JSON; `of` reads it."""
+        return self.cause_breaches, self.followed, self.own, self.share, *self.lag_quantiles_s
 
     @classmethod
-    def of(cls, causes: int, followed: int, own: bool, share: float, *lag_s: float) -> "CascadeRate":
-        return cls(causes=causes, followed=followed, own=own, share=share, lag_s=lag_s)
+    def of(
+        cls, cause_breaches: int, followed: int, own: bool, share: float, *lag_quantiles_s: float
+    ) -> "CascadeRate":
+        """The inverse of `row`."""
+        return cls(
+            cause_breaches=cause_breaches,
+            followed=followed,
+            own=own,
+            share=share,
+            lag_quantiles_s=lag_quantiles_s,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeCause:
-    """What may set off others.
+    """A series that may cause other breaches.
 
     Attributes:
-        breach: of the level at which it is felt, see `CascadeModel.impact_level`.
-        since_s: for how long it has been past that level, in seconds; null where it is not.
+        breach: breach of its impact level, see `CascadeModel.impact_level`.
+        since_s: seconds for which the series has been past this level; null if it is not.
     """
 
     series: Series
@@ -79,35 +93,37 @@ class CascadeCause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cascade:
-    """A breach that is expected because another one is.
+    """A breach that is expected because another series breaches.
 
     Attributes:
         cause: the series that breaches first.
-        habit: what followed such breaches in the past.
+        rate: how often the effect followed such breaches in the past.
+        breach: the expected breach of the effect.
     """
 
     cause: Series
-    habit: CascadeRate
+    rate: CascadeRate
     breach: Breach
 
 
 @dataclass(frozen=True, slots=True)
 class CascadeModel:
-    """What is known of a fleet's knock-on breaches.
+    """The learned cascades of a fleet.
 
-    Args:
-        by_kind: of all pairs of a kind together.
-        by_pair: (cause, effect) by `series_id`; others are judged by their kind.
-        ways: how far from its threshold to its limit a cause is when it begins to be felt, by metric; one of `WAYS`.
+    Attributes:
+        by_kind: rate of all pairs of a kind together.
+        by_pair: rate of single pairs, by `series_id` of cause and effect; other pairs use the rate of their kind.
+        impact_fractions: by metric of the cause, the impact level as a share of the way from threshold to limit; one of
+            `IMPACT_FRACTIONS`. Metrics without an entry have their impact at the threshold.
     """
 
     by_kind: Mapping[CascadeKind, CascadeRate] = field(default_factory=dict)
     by_pair: Mapping[tuple[int, int], CascadeRate] = field(default_factory=dict)
-    ways: Mapping[str, float] = field(default_factory=dict)
+    impact_fractions: Mapping[str, float] = field(default_factory=dict)
 
     def impact_level(self, series: Series) -> float | None:
-        """The value from which others feel it; null where it has no threshold."""
-        return level_between(series, self.ways.get(series.metric, WAYS[0]))
+        """The value from which a series affects others, in its unit; null if it has no threshold."""
+        return level_at_fraction(series, self.impact_fractions.get(series.metric, IMPACT_FRACTIONS[0]))
 
     def expect(
         self,
@@ -116,13 +132,15 @@ class CascadeModel:
         edges: Edges,
         at: datetime,
     ) -> dict[int, Cascade]:
-        """For each effect the likeliest knock-on, by `series_id`; those that no cause foretells are left out.
+        """Predict the most likely cascade for each effect.
 
         Args:
-            causes: what may breach or has just breached, by `series_id`.
-            effects: what is not over yet.
-            edges: (caller, callee).
+            causes: series that may breach or have just breached, by `series_id`.
+            effects: series that are not past their threshold yet.
+            edges: the service graph, (caller, callee).
             at: the present.
+        Returns:
+            By `series_id` of the effect; effects without a known cause are left out.
         """
         found: dict[int, Cascade] = {}
         by_service = series_by_service(effects)
@@ -131,48 +149,49 @@ class CascadeModel:
             for effect, called in effects_of(cause.series, by_service, callers):
                 effect_id = effect.series_id
                 kind = (cause.series.metric, effect.metric, called)
-                habit = self.by_pair.get((cause_id, effect_id)) or self.by_kind.get(kind)
-                if habit is None:
+                rate = self.by_pair.get((cause_id, effect_id)) or self.by_kind.get(kind)
+                if rate is None:
                     continue
-                follows = _follow(cause, habit, effect, at)
-                if effect_id not in found or found[effect_id].breach.probability < follows.probability:
-                    found[effect_id] = Cascade(cause=cause.series, habit=habit, breach=follows)
+                breach = _effect_breach(cause, rate, effect, at)
+                if effect_id not in found or found[effect_id].breach.probability < breach.probability:
+                    found[effect_id] = Cascade(cause=cause.series, rate=rate, breach=breach)
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Rows, for JSON has no tuples as keys."""
+        """A JSON object; mappings become rows because JSON has no tuples as keys."""
         return {
-            "by_kind": [[*kind, *habit.row()] for kind, habit in sorted(self.by_kind.items())],
-            "by_pair": [[*pair, *habit.row()] for pair, habit in sorted(self.by_pair.items())],
-            "ways": dict(self.ways),
+            "by_kind": [[*kind, *rate.row()] for kind, rate in sorted(self.by_kind.items())],
+            "by_pair": [[*pair, *rate.row()] for pair, rate in sorted(self.by_pair.items())],
+            # The key of the previous release.
+            "ways": dict(self.impact_fractions),
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "CascadeModel":
-        """What `to_json` gave."""
+    def from_json(cls, stored: Mapping[str, Any]) -> "CascadeModel":
+        """The inverse of `to_json`."""
         return cls(
             by_kind={
                 (cause, effect, called): CascadeRate.of(*row)
-                for cause, effect, called, *row in told["by_kind"]
+                for cause, effect, called, *row in stored["by_kind"]
             },
-            by_pair={(cause, effect): CascadeRate.of(*row) for cause, effect, *row in told["by_pair"]},
-            ways=told["ways"],
+            by_pair={(cause, effect): CascadeRate.of(*row) for cause, effect, *row in stored["by_pair"]},
+            impact_fractions=stored["ways"],
         )
 
 
-def level_between(series: Series, way: float) -> float | None:
-    """The value that lies so far on the way from the threshold to the limit; null where there is no threshold.
+def level_at_fraction(series: Series, fraction: float) -> float | None:
+    """The value at this share of the way from the threshold to the limit; null if there is no threshold.
 
-    An SLO has nothing beyond it, nor has what runs low: there it is the threshold itself.
+    It is the threshold itself for an SLO, and for a series with a lower threshold: neither has a limit beyond it.
     """
     threshold = threshold_of(series)
     if threshold is None or series.slo_threshold is not None or series.limit is None or not is_upward(series):
         return threshold
-    return threshold + way * (series.limit - threshold)
+    return threshold + fraction * (series.limit - threshold)
 
 
 def series_by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
-    """Those that can be an effect, by service."""
+    """The series that can be an effect, by service."""
     found: dict[str, list[Series]] = defaultdict(list)
     for one in series:
         if one.role in EFFECTS and threshold_of(one) is not None:
@@ -181,6 +200,7 @@ def series_by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
 
 
 def callers_of(edges: Edges) -> dict[str, list[str]]:
+    """The callers of each called service, sorted."""
     found: dict[str, list[str]] = defaultdict(list)
     for caller, callee in sorted(set(edges)):
         found[callee].append(caller)
@@ -190,7 +210,7 @@ def callers_of(edges: Edges) -> dict[str, list[str]]:
 def effects_of(
     cause: Series, by_service: Mapping[str, list[Series]], callers: Mapping[str, list[str]]
 ) -> Iterable[tuple[Series, bool]]:
-    """Each series that a breach of the cause may reach, and whether it is one service up."""
+    """Each series that a breach of the cause may affect, and whether it belongs to a calling service."""
     for effect in by_service.get(cause.service, ()):
         if effect.metric != cause.metric:
             yield effect, False
@@ -199,37 +219,37 @@ def effects_of(
             yield effect, True
 
 
-def _follow(cause: CascadeCause, habit: CascadeRate, effect: Series, at: datetime) -> Breach:
-    """The breach of the effect: as likely as the cause's times the habit, at its time and the lag."""
+def _effect_breach(cause: CascadeCause, rate: CascadeRate, effect: Series, at: datetime) -> Breach:
+    """The breach of the effect: probability of the cause times the share, time of the cause plus the lag."""
     threshold = threshold_of(effect)
     assert threshold is not None  # noqa: S101 - `series_by_service` keeps no other
-    breach, lag_s = cause.breach, np.array(habit.lag_s)
-    told = np.array(list(breach.probability_by_horizon_s))
+    breach, lag_s = cause.breach, np.array(rate.lag_quantiles_s)
+    horizons_s = np.array(list(breach.probability_by_horizon_s))
     if cause.since_s is None:
-        probability = habit.share * breach.probability
-        seconds, shares = _course(breach, at)
-        in_time = habit.share * np.interp(told[:, None] - lag_s, seconds, shares).mean(axis=1)
-        when = None if breach.when is None else _later(breach.when, habit.lag_s, at)
+        probability = rate.share * breach.probability
+        seconds, shares = _cumulative_probability(breach, at)
+        in_time = rate.share * np.interp(horizons_s[:, None] - lag_s, seconds, shares).mean(axis=1)
+        when = None if breach.when is None else _add_lag(breach.when, rate.lag_quantiles_s, at)
     else:
-        # Bayes: of those that follow, only the late ones have not followed by now.
+        # Bayes: the effect has not followed yet, so only the longer lags are left.
         left_s = lag_s[lag_s > cause.since_s] - cause.since_s
-        follows = habit.share * len(left_s) / len(lag_s)
-        probability = follows / (1.0 - habit.share + follows) if follows else 0.0
-        in_time = probability * (left_s <= told[:, None]).sum(axis=1) / max(len(left_s), 1)
-        when = _range(at, *np.quantile(left_s, (0.0, 0.5, 1.0))) if len(left_s) else None
+        follows = rate.share * len(left_s) / len(lag_s)
+        probability = follows / (1.0 - rate.share + follows) if follows else 0.0
+        in_time = probability * (left_s <= horizons_s[:, None]).sum(axis=1) / max(len(left_s), 1)
+        when = _time_range(at, *np.quantile(left_s, (0.0, 0.5, 1.0))) if len(left_s) else None
     return Breach(
         threshold=threshold,
         probability=probability,
         horizon_s=breach.horizon_s,
         when=when,
         probability_by_horizon_s=dict(
-            zip(told.tolist(), np.minimum(in_time, probability).tolist(), strict=True)
+            zip(horizons_s.tolist(), np.minimum(in_time, probability).tolist(), strict=True)
         ),
     )
 
 
-def _course(breach: Breach, at: datetime) -> tuple[FloatArray, FloatArray]:
-    """How likely the breach has come by then: seconds from now, ascending, and shares."""
+def _cumulative_probability(breach: Breach, at: datetime) -> tuple[FloatArray, FloatArray]:
+    """Seconds from now, ascending, and the probability that the breach has come by then."""
     known = {0.0: 0.0} | {float(key): share for key, share in breach.probability_by_horizon_s.items()}
     if breach.when is not None:
         for share, moment in zip(
@@ -240,13 +260,13 @@ def _course(breach: Breach, at: datetime) -> tuple[FloatArray, FloatArray]:
     return seconds, np.maximum.accumulate(np.array([known[one] for one in sorted(known)]))
 
 
-def _later(when: TimeRange, lag_s: Sequence[float], at: datetime) -> TimeRange:
-    """The sum of two ranges that go together: what fills slowly is late, and is felt late."""
+def _add_lag(when: TimeRange, lag_quantiles_s: Sequence[float], at: datetime) -> TimeRange:
+    """The sum of both ranges, fully correlated: a cause that fills slowly comes late, and so does its effect."""
     seconds = ((moment - at).total_seconds() for moment in (when.p10, when.p50, when.p90))
-    lags = (lag_s[0], lag_s[len(lag_s) // 2], lag_s[-1])
-    return _range(at, *(one + lag for one, lag in zip(seconds, lags, strict=True)))
+    lags = (lag_quantiles_s[0], lag_quantiles_s[len(lag_quantiles_s) // 2], lag_quantiles_s[-1])
+    return _time_range(at, *(one + lag for one, lag in zip(seconds, lags, strict=True)))
 
 
-def _range(at: datetime, *seconds: float) -> TimeRange:
+def _time_range(at: datetime, *seconds: float) -> TimeRange:
     p10, p50, p90 = (at + timedelta(seconds=round(max(float(one), 0.0))) for one in seconds)
     return TimeRange(p10=p10, p50=p50, p90=p90)

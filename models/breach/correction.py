@@ -1,13 +1,13 @@
-"""How wrong what was said of breaches proved, and what that says of the next ones: by kind of metric.
+"""Corrects predictions of breaches by how well predictions of past breaches held, for each group of metrics.
 
-Simulated courses share what they assume of a fill: that its pace holds on average, that it may stop. Where queues of a
-fleet fill faster and faster, all of them come late; where errors jump and never creep, every step looks like a fill.
-So moments of the past are looked at again, with nothing that was known later.
+Simulated paths rest on assumptions: that a fill keeps its mean rate, that it may stop. In a fleet whose queues fill
+faster and faster, all predicted times are too late; in a fleet whose errors jump, every step looks like a fill. So
+predictions are made again at past moments, with nothing known that came later.
 
-- Times: each edge of the range is moved until it held as often as it claims before the breaches that came. Errors are
-  ratios: to be an hour late matters on two hours and not on twenty.
-- Probabilities: each is multiplied by how many breaches came for each that was expected, where that was clearly fewer,
-  at moments that were not chosen for what came after them.
+- Times: each quantile of the range is moved until it held as often as it claims before the breaches that came. Errors
+  are ratios: to be an hour late matters for a breach in two hours, and not for one in twenty.
+- Probabilities: each is multiplied by the ratio of breaches that came to breaches that were expected, if clearly fewer
+  came. Only moments that were not selected for a later breach count.
 
 References:
     Romano, Y., Patterson, E. and Candès, E. (2019). Conformalized quantile regression. NeurIPS.
@@ -23,151 +23,173 @@ from typing import Any
 import numpy as np
 
 from core.domain import Breach, Series, TimeRange
-from models.breach.backtest import LIKELY_AT, PastForecast, kind_of
+from models.breach.backtest import LIKELY_AT, PastForecast, correction_group
 from models.breach.outlook import BreachPattern
 from models.forecast.protocols import FloatArray
 
 #: P10, P50 and P90, as shares.
-EDGES = (0.1, 0.5, 0.9)
-#: Added to both times before their ratio is taken: within minutes of the breach a ratio says nothing.
-SOON_S = 900.0
-#: As many breaches of a kind of metric weigh as much as all others together; likewise all against none.
-WORTH = 8
-#: Normal quantile of the limit up to which doubt speaks for what was said: one in a hundred.
-DOUBT = 2.33
-#: From this probability on people are told, and the range is asked to hold. Below one half, for courses are timid: of
-#: what they told at 45 to 50 % within 3 h, 70 % came (see docs/decisions/what-follows-a-breach.md).
+LEVELS = (0.1, 0.5, 0.9)
+#: Added to both times before their ratio is taken, because a ratio means nothing within minutes of the breach.
+RATIO_OFFSET_S = 900.0
+#: So many breaches of a group weigh as much as those of the wider group; likewise those of the wider group against no
+#: correction.
+PRIOR_BREACHES = 8
+#: Normal quantile of the upper limit of a ratio, up to which the prediction is trusted: one in a hundred.
+TRUST_QUANTILE = 2.33
+#: Alerts begin at this probability, and the range must hold from it on. It is below one half because the paths are
+#: cautious: of the breaches predicted at 45 to 50 % within 3 h, 70 % came
+#: (see docs/decisions/what-follows-a-breach.md).
 ALERT_FROM = 0.47
 
-Offsets = tuple[float, float, float]
-NONE: Offsets = (0.0, 0.0, 0.0)
+LogShifts = tuple[float, float, float]
+NO_SHIFT: LogShifts = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class BreachCorrection:
-    """By what probabilities and ranges of breaches are to be corrected.
+    """Corrects the probabilities and the time ranges of breaches.
 
-    Args:
-        moved: by what the logarithms of P10, P50 and P90 are moved, by kind (see `kind_of`), and by kind without the
-            metric for metrics that never breached.
-        came_true: by what probabilities are multiplied, by horizon in seconds; likewise by kind.
+    Attributes:
+        log_time_shifts: by group, added to the logarithms of the times P10, P50 and P90. Groups come from
+            `correction_group`; wider groups without the metric serve metrics that never breached.
+        probability_factors: by group, factors of the probabilities by horizon in seconds, in [0, 1].
     """
 
-    moved: Mapping[str, Offsets] = field(default_factory=dict)
-    came_true: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    log_time_shifts: Mapping[str, LogShifts] = field(default_factory=dict)
+    probability_factors: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     def correct(self, breach: Breach, series: Series, pattern: BreachPattern, at: datetime) -> Breach:
-        """The same breach with the probabilities and the range that held in the past; `at` is the present."""
+        """The breach with corrected probabilities and times; unchanged if the series is over its threshold already.
+
+        Args:
+            at: the present.
+        """
         if pattern is BreachPattern.OVER:
             return breach
-        kind = kind_of(series, pattern)
-        return self._likely(self._timed(breach, kind, at), kind)
+        group = correction_group(series, pattern)
+        return self._correct_probability(self._correct_time(breach, group, at), group)
 
-    def _timed(self, breach: Breach, kind: str, at: datetime) -> Breach:
+    def _correct_time(self, breach: Breach, group: str, at: datetime) -> Breach:
         if breach.when is None:
             return breach
-        moved = self.moved.get(kind, self.moved.get(_family(kind), NONE))
-        told = [
+        shifts = self.log_time_shifts.get(group, self.log_time_shifts.get(_wider_group(group), NO_SHIFT))
+        predicted_s = [
             (moment - at).total_seconds() for moment in (breach.when.p10, breach.when.p50, breach.when.p90)
         ]
-        times = (np.maximum(told, 0.0) + SOON_S) * np.exp(moved) - SOON_S
+        times = (np.maximum(predicted_s, 0.0) + RATIO_OFFSET_S) * np.exp(shifts) - RATIO_OFFSET_S
         low, middle, high = np.maximum.accumulate(np.clip(times, 0.0, breach.horizon_s))
         p10, p50, p90 = (at + timedelta(seconds=round(float(seconds))) for seconds in (low, middle, high))
         return replace(breach, when=TimeRange(p10=p10, p50=p50, p90=p90))
 
-    def _likely(self, breach: Breach, kind: str) -> Breach:
-        came = self.came_true.get(kind, self.came_true.get(_family(kind), {}))
-        shares: dict[int, float] = {}
+    def _correct_probability(self, breach: Breach, group: str) -> Breach:
+        factors = self.probability_factors.get(group, self.probability_factors.get(_wider_group(group), {}))
+        corrected: dict[int, float] = {}
         highest = 0.0
-        for horizon_s, told in sorted(breach.probability_by_horizon_s.items()):
-            highest = shares[horizon_s] = max(highest, min(1.0, told * came.get(horizon_s, 1.0)))
-        longest = min(1.0, breach.probability * came.get(breach.horizon_s, 1.0))
-        return replace(breach, probability=max(highest, longest), probability_by_horizon_s=shares)
+        for horizon_s, probability in sorted(breach.probability_by_horizon_s.items()):
+            highest = max(highest, min(1.0, probability * factors.get(horizon_s, 1.0)))
+            corrected[horizon_s] = highest
+        longest = min(1.0, breach.probability * factors.get(breach.horizon_s, 1.0))
+        return replace(breach, probability=max(highest, longest), probability_by_horizon_s=corrected)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON has it: keys are strings."""
+        """A JSON object with the keys of the previous release; horizons become strings."""
         return {
-            "moved": dict(self.moved),
+            "moved": dict(self.log_time_shifts),
             "came_true": {
-                kind: {str(horizon_s): ratio for horizon_s, ratio in ratios.items()}
-                for kind, ratios in self.came_true.items()
+                group: {str(horizon_s): factor for horizon_s, factor in factors.items()}
+                for group, factors in self.probability_factors.items()
             },
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "BreachCorrection":
-        """What `to_json` gave."""
+    def from_json(cls, stored: Mapping[str, Any]) -> "BreachCorrection":
+        """The inverse of `to_json`."""
         return cls(
-            moved={kind: (low, middle, high) for kind, (low, middle, high) in told["moved"].items()},
-            came_true={
-                kind: {int(horizon_s): ratio for horizon_s, ratio in ratios.items()}
-                for kind, ratios in told["came_true"].items()
+            log_time_shifts={
+                group: (low, middle, high) for group, (low, middle, high) in stored["moved"].items()
+            },
+            probability_factors={
+                group: {int(horizon_s): factor for horizon_s, factor in factors.items()}
+                for group, factors in stored["came_true"].items()
             },
         )
 
 
-def _family(kind: str) -> str:
-    return kind.rpartition("/")[0]
+def _wider_group(group: str) -> str:
+    return group.rpartition("/")[0]
 
 
-def learn_correction(looks: Sequence[PastForecast]) -> BreachCorrection:
-    """The corrections that would have been right; none where nothing was looked at."""
-    moved: dict[str, Offsets] = {}
-    came_true: dict[str, Mapping[int, float]] = {}
-    told = [look for look in looks if look.chosen and look.told_s and max(look.told.values()) >= ALERT_FROM]
-    tried = [
-        look
-        for look in looks
-        if not look.chosen and look.pattern is BreachPattern.FILL and max(look.told.values()) >= LIKELY_AT
+def learn_correction(forecasts: Sequence[PastForecast]) -> BreachCorrection:
+    """Learn the corrections that would have been right; none if there are no past forecasts."""
+    shifts: dict[str, LogShifts] = {}
+    factors: dict[str, Mapping[int, float]] = {}
+    before_breaches = [
+        one
+        for one in forecasts
+        if one.selected_by_breach
+        and one.predicted_s
+        and max(one.probability_by_horizon_s.values()) >= ALERT_FROM
     ]
-    for family in sorted({_family(look.kind) for look in looks}):
-        moved[family] = _offsets([look for look in told if _family(look.kind) == family], NONE)
-        came_true[family] = _ratios([look for look in tried if _family(look.kind) == family], {})
-        for kind in sorted({look.kind for look in looks if _family(look.kind) == family}):
-            moved[kind] = _offsets([look for look in told if look.kind == kind], moved[family])
-            came_true[kind] = _ratios([look for look in tried if look.kind == kind], came_true[family])
-    return BreachCorrection(moved, came_true)
+    of_rises = [
+        one
+        for one in forecasts
+        if not one.selected_by_breach
+        and one.pattern is BreachPattern.FILL
+        and max(one.probability_by_horizon_s.values()) >= LIKELY_AT
+    ]
+    for wider in sorted({_wider_group(one.group) for one in forecasts}):
+        shifts[wider] = _log_shifts(
+            [one for one in before_breaches if _wider_group(one.group) == wider], NO_SHIFT
+        )
+        factors[wider] = _factors([one for one in of_rises if _wider_group(one.group) == wider], {})
+        for group in sorted({one.group for one in forecasts if _wider_group(one.group) == wider}):
+            shifts[group] = _log_shifts([one for one in before_breaches if one.group == group], shifts[wider])
+            factors[group] = _factors([one for one in of_rises if one.group == group], factors[wider])
+    return BreachCorrection(shifts, factors)
 
 
-def _offsets(looks: Sequence[PastForecast], otherwise: Offsets) -> Offsets:
-    """Quantiles of the log ratios, drawn towards `otherwise` where few breaches are known."""
-    came = np.log(np.array([look.came_s for look in looks if look.came_s is not None]) + SOON_S)
-    if not len(came):
+def _log_shifts(forecasts: Sequence[PastForecast], otherwise: LogShifts) -> LogShifts:
+    """Quantiles of the log ratios of true to predicted time, drawn towards `otherwise` if few breaches are known."""
+    true = np.log(
+        np.array([one.breach_in_s for one in forecasts if one.breach_in_s is not None]) + RATIO_OFFSET_S
+    )
+    if not len(true):
         return otherwise
-    weights = _weights(looks)
-    episodes = len({look.episode for look in looks})
-    share = episodes / (episodes + WORTH)
-    told = np.array([look.told_s for look in looks])
-    moved = []
-    for edge, level in enumerate(EDGES):
-        wrong = came - np.log(told[:, edge] + SOON_S)
-        moved.append(share * _quantile(wrong, weights, level) + (1 - share) * otherwise[edge])
-    return moved[0], moved[1], moved[2]
+    weights = _weights(forecasts)
+    episodes = len({one.episode for one in forecasts})
+    share = episodes / (episodes + PRIOR_BREACHES)
+    predicted = np.array([one.predicted_s for one in forecasts])
+    shifts = []
+    for index, level in enumerate(LEVELS):
+        wrong = true - np.log(predicted[:, index] + RATIO_OFFSET_S)
+        shifts.append(share * _quantile(wrong, weights, level) + (1 - share) * otherwise[index])
+    return shifts[0], shifts[1], shifts[2]
 
 
-def _ratios(looks: Sequence[PastForecast], otherwise: Mapping[int, float]) -> Mapping[int, float]:
-    """Breaches that came for each that was expected, by horizon, as if `WORTH` more had come as `otherwise` says.
+def _factors(forecasts: Sequence[PastForecast], otherwise: Mapping[int, float]) -> Mapping[int, float]:
+    """Breaches that came for each expected breach, by horizon, as if `PRIOR_BREACHES` more followed `otherwise`.
 
-    Of what may be true the most (the upper limit of a Poisson rate, by its score), and at most 1: a probability is
-    taken back as far as it was proven wrong.
+    The factor is the upper limit of what may be true (of a Poisson rate, by its score), and at most 1: a probability is
+    only lowered as far as it was proven wrong.
     """
-    if not looks:
+    if not forecasts:
         return otherwise
-    weights = _weights(looks)
-    ratios = {}
-    for horizon_s in looks[0].told:
-        expected = WORTH + float(weights @ np.array([look.told[horizon_s] for look in looks]))
-        in_time = [look.came_s is not None and look.came_s <= horizon_s for look in looks]
-        came = WORTH * otherwise.get(horizon_s, 1.0) + float(weights @ np.array(in_time))
-        at_most = came + DOUBT**2 / 2 + DOUBT * math.sqrt(came + DOUBT**2 / 4)
-        ratios[horizon_s] = min(1.0, at_most / expected)
-    return ratios
+    weights = _weights(forecasts)
+    factors = {}
+    for horizon_s in forecasts[0].probability_by_horizon_s:
+        probabilities = np.array([one.probability_by_horizon_s[horizon_s] for one in forecasts])
+        expected = PRIOR_BREACHES + float(weights @ probabilities)
+        in_time = [one.breach_in_s is not None and one.breach_in_s <= horizon_s for one in forecasts]
+        came = PRIOR_BREACHES * otherwise.get(horizon_s, 1.0) + float(weights @ np.array(in_time))
+        at_most = came + TRUST_QUANTILE**2 / 2 + TRUST_QUANTILE * math.sqrt(came + TRUST_QUANTILE**2 / 4)
+        factors[horizon_s] = min(1.0, at_most / expected)
+    return factors
 
 
-def _weights(looks: Sequence[PastForecast]) -> FloatArray:
-    """Ten looks at one episode are worth more than one look, and less than ten episodes."""
-    sizes = Counter(look.episode for look in looks)
-    return np.array([1.0 / np.sqrt(sizes[look.episode]) for look in looks])
+def _weights(forecasts: Sequence[PastForecast]) -> FloatArray:
+    """Ten forecasts in one episode count more than one forecast, and less than ten episodes."""
+    sizes = Counter(one.episode for one in forecasts)
+    return np.array([1.0 / np.sqrt(sizes[one.episode]) for one in forecasts])
 
 
 def _quantile(values: FloatArray, weights: FloatArray, level: float) -> float:

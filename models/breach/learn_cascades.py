@@ -1,8 +1,8 @@
-"""What followed the breaches of the past, counted: how often, how long after, and from which level of the cause.
+"""Learns cascades by counting: how often an effect followed a cause, how long after, and from which level of the cause.
 
-Counting alone knows little of a pair that was seen twice. How high errors rose elsewhere after breaches alike, held
-against where this one's threshold lies, knows more: a tenth of all requests that fail pass an SLO of 2 % everywhere,
-and one of 20 % nowhere.
+Counting alone gives little evidence for a pair that was seen twice. The peaks of similar effects after similar breaches
+give more, compared with the threshold of this effect: if a tenth of all requests fail after such breaches, every SLO of
+2 % is crossed, and no SLO of 20 %.
 """
 
 import math
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from core.domain import Series, SeriesKind
 from models.breach.cascade import (
-    AFTER_S,
-    BEFORE_S,
-    LAGS_AT,
-    WAYS,
+    IMPACT_FRACTIONS,
+    LAG_QUANTILES,
+    MAX_LAG_S,
+    MAX_LEAD_S,
     CascadeKind,
     CascadeModel,
     CascadeRate,
@@ -30,38 +30,41 @@ from models.breach.cascade import (
 from models.forecast.protocols import FloatArray
 from models.series.thresholds import is_upward, threshold_of
 
-#: So many breaches of a pair weigh as much as those of all pairs alike, and so many of those as chance: as little as
-#: Jeffreys' prior, or what always followed would be told as if it often did not.
-PAIR_WORTH, KIND_WORTH = 2.0, 0.5
-#: A share that is not so many times as large as chance is none.
+#: So many breaches of a pair weigh as much as those of all similar pairs, and so many breaches of similar pairs as
+#: chance. The second is as small as Jeffreys' prior. Otherwise an effect that always followed would be predicted as if
+#: it often did not.
+PAIR_PRIOR, KIND_PRIOR = 2.0, 0.5
+#: A share must be so many times as large as chance. Otherwise it counts as no cascade.
 ABOVE_CHANCE = 3.0
 HOUR_S = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heights:
-    """How far an effect went towards its bad side, hour by hour, in a unit in which its likes can be compared.
+class HourlyPeaks:
+    """How far an effect went towards its bad side in each hour, in a unit in which similar series can be compared.
 
     Attributes:
         start_s: epoch seconds at which the first hour begins.
-        highest: of each hour; -inf where nothing is known. Ratios as they are, all else by what is usual. In single
-            precision, for a night holds those of a whole fleet.
-        bar: its threshold, in the same unit and precision, so that a value on it is one that came to it.
+        peaks: the peak of each hour; -inf where nothing is known. Ratios are kept as they are, other values are
+            divided by their usual size. In single precision, because a training run holds those of a whole fleet.
+        threshold: threshold of the effect in the same unit and precision, so that a value on it counts as a breach.
     """
 
     start_s: float
-    highest: NDArray[np.float32]
-    bar: float
+    peaks: NDArray[np.float32]
+    threshold: float
 
     @classmethod
     def of(
         cls, series: Series, seconds: FloatArray, values: FloatArray, *, start_s: float, hours: int
-    ) -> "Heights | None":
-        """Null where the series has no threshold, or none of its values is known.
+    ) -> "HourlyPeaks | None":
+        """The peaks of one series; null if it has no threshold or no values.
 
         Args:
             seconds: epoch seconds of each value, ascending.
-            values: smoothed a little, so that one bad sample is no height.
+            values: smoothed a little, so that one bad sample is no peak.
+            start_s: epoch seconds at which the first hour begins.
+            hours: number of hours.
         """
         threshold = threshold_of(series)
         if threshold is None or not len(values):
@@ -71,178 +74,191 @@ class Heights:
         unit = sign * (usual if series.kind is not SeriesKind.RATIO and usual > 0 else 1.0)
         hour = np.floor((seconds - start_s) / HOUR_S).astype(np.intp)
         inside = (hour >= 0) & (hour < hours)
-        highest = np.full(hours, -np.inf, dtype=np.float32)
-        np.maximum.at(highest, hour[inside], (values[inside] / unit).astype(np.float32))
-        return cls(start_s=start_s, highest=highest, bar=float(np.float32(threshold / unit)))
+        peaks = np.full(hours, -np.inf, dtype=np.float32)
+        np.maximum.at(peaks, hour[inside], (values[inside] / unit).astype(np.float32))
+        return cls(start_s=start_s, peaks=peaks, threshold=float(np.float32(threshold / unit)))
 
     def around(self, times: FloatArray) -> FloatArray:
-        """The highest from `BEFORE_S` before to `AFTER_S` after each time, by whole hours; -inf where unknown."""
-        first = np.floor((times - BEFORE_S - self.start_s) / HOUR_S).astype(np.intp)
-        steps = np.arange((BEFORE_S + AFTER_S) // HOUR_S + 1)
-        known = np.append(self.highest, -np.inf)
+        """The peak from `MAX_LEAD_S` before to `MAX_LAG_S` after each time, by whole hours; -inf where unknown."""
+        first = np.floor((times - MAX_LEAD_S - self.start_s) / HOUR_S).astype(np.intp)
+        steps = np.arange((MAX_LEAD_S + MAX_LAG_S) // HOUR_S + 1)
+        known = np.append(self.peaks, -np.inf)
         hours = first[:, None] + steps
-        inside = (hours >= 0) & (hours < len(self.highest))
+        inside = (hours >= 0) & (hours < len(self.peaks))
         return np.asarray(known[np.where(inside, hours, -1)].max(axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Breached:
+class BreachTimes:
     """When a series breached, in epoch seconds, ascending.
 
     Attributes:
-        came: when it came to its threshold.
-        foreseen: likewise to each level of `WAYS` that it has; breaches that nobody could have foreseen are left out,
-            for what followed them tells nothing of those that are.
+        as_effect_s: when it crossed its threshold.
+        as_cause_s: when it crossed each impact level of `IMPACT_FRACTIONS` that it has. Breaches that could not be
+            predicted are left out, because what followed them does not show what follows predicted ones.
     """
 
-    came: FloatArray
-    foreseen: tuple[FloatArray, ...]
+    as_effect_s: FloatArray
+    as_cause_s: tuple[FloatArray, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """What one cause did to one effect; `chance` is how often any moment is near a breach of the effect."""
+    """What followed the breaches of one cause in one effect.
+
+    Attributes:
+        ids: `series_id` of cause and effect.
+        cause_s: when the cause breached, in epoch seconds.
+        lags_s: seconds from cause to effect, of each breach of the cause that the effect followed.
+        chance: probability that any moment is near a breach of the effect.
+    """
 
     ids: tuple[int, int]
-    times: FloatArray
+    cause_s: FloatArray
     lags_s: list[float]
     chance: float
 
 
-_Ways = Mapping[float, Mapping[CascadeKind, list[_Pair]]]
+#: Impact fraction -> kind -> pairs.
+_ByFraction = Mapping[float, Mapping[CascadeKind, list[_Pair]]]
 
 
 def learn_cascades(
-    breaches: Mapping[int, Breached],
+    breaches: Mapping[int, BreachTimes],
     series: Iterable[Series],
     edges: Edges,
     *,
     span_s: float,
-    heights: Mapping[int, Heights] | None = None,
+    peaks: Mapping[int, HourlyPeaks] | None = None,
 ) -> CascadeModel:
-    """Count what followed what.
+    """Count which breaches followed which.
 
     Args:
         breaches: by `series_id`, of each series that breached.
-        series: all that have a threshold.
-        span_s: length of the time that was looked at, in seconds.
-        heights: of effects, by `series_id`; those without are judged by how often others followed.
+        series: all series that have a threshold.
+        edges: the service graph, (caller, callee).
+        span_s: length of the training window in seconds.
+        peaks: of effects, by `series_id`. For effects without peaks, the counts of similar effects are used.
     """
-    heights = heights or {}
+    peaks = peaks or {}
     by_kind: dict[CascadeKind, CascadeRate] = {}
     by_pair: dict[tuple[int, int], CascadeRate] = {}
-    chosen: dict[str, float] = {}
-    for metric, ways in sorted(_count(breaches, series, edges, span_s).items()):
-        way = _where_felt(ways)
-        for kind, pairs in sorted(ways[way].items()):
-            habit = _habit_of(pairs)
-            if habit is None:
+    impact_fractions: dict[str, float] = {}
+    for metric, by_fraction in sorted(_count(breaches, series, edges, span_s).items()):
+        fraction = _impact_fraction(by_fraction)
+        for kind, pairs in sorted(by_fraction[fraction].items()):
+            rate = _rate_of_kind(pairs)
+            if rate is None:
                 continue
-            by_kind[kind] = habit
-            by_pair.update(_pairs_of(pairs, habit, heights))
-        if way != WAYS[0]:
-            chosen[metric] = way
-    return CascadeModel(by_kind, by_pair, chosen)
+            by_kind[kind] = rate
+            by_pair.update(_rates_of_pairs(pairs, rate, peaks))
+        if fraction != IMPACT_FRACTIONS[0]:
+            impact_fractions[metric] = fraction
+    return CascadeModel(by_kind, by_pair, impact_fractions)
 
 
 def _count(
-    breaches: Mapping[int, Breached], series: Iterable[Series], edges: Edges, span_s: float
-) -> dict[str, _Ways]:
-    """By the metric of the cause and by way: all pairs of a kind, also those whose cause did not breach."""
+    breaches: Mapping[int, BreachTimes], series: Iterable[Series], edges: Edges, span_s: float
+) -> dict[str, _ByFraction]:
+    """By metric of the cause and impact fraction: all pairs of a kind, including those whose cause did not breach."""
     known = {one.series_id: one for one in series}
     by_service, callers = series_by_service(known.values()), callers_of(edges)
     breached = {known[key].metric for key in breaches if key in known}
-    nothing = Breached(came=np.empty(0), foreseen=(np.empty(0),))
+    none = BreachTimes(as_effect_s=np.empty(0), as_cause_s=(np.empty(0),))
     counted: dict[str, dict[float, dict[CascadeKind, list[_Pair]]]] = {}
     for cause_id, cause in sorted(known.items()):
         if cause.metric not in breached:
             continue
-        ways = counted.setdefault(cause.metric, {way: defaultdict(list) for way in WAYS})
-        by_way = breaches.get(cause_id, nothing).foreseen
+        by_fraction = counted.setdefault(
+            cause.metric, {fraction: defaultdict(list) for fraction in IMPACT_FRACTIONS}
+        )
+        by_level = breaches.get(cause_id, none).as_cause_s
         for effect, called in effects_of(cause, by_service, callers):
-            felt = breaches.get(effect.series_id, nothing).came
-            chance = 1.0 - math.exp(-len(felt) * (BEFORE_S + AFTER_S) / span_s)
-            for at, way in enumerate(WAYS):
-                times = by_way[min(at, len(by_way) - 1)]
-                pair = _Pair((cause_id, effect.series_id), times, _lags(times, felt), chance)
-                ways[way][cause.metric, effect.metric, called].append(pair)
+            effect_s = breaches.get(effect.series_id, none).as_effect_s
+            chance = 1.0 - math.exp(-len(effect_s) * (MAX_LEAD_S + MAX_LAG_S) / span_s)
+            for index, fraction in enumerate(IMPACT_FRACTIONS):
+                cause_s = by_level[min(index, len(by_level) - 1)]
+                pair = _Pair((cause_id, effect.series_id), cause_s, _lags(cause_s, effect_s), chance)
+                by_fraction[fraction][cause.metric, effect.metric, called].append(pair)
     return dict(counted)
 
 
-def _where_felt(ways: _Ways) -> float:
-    """The way after which what follows comes most alike: with the least spread of lags, and hardly anything missed.
+def _impact_fraction(by_fraction: _ByFraction) -> float:
+    """The impact fraction from which effects come most regularly: least spread of the lags, few missed effects.
 
-    A knock-on that is not found from there costs as much as one that comes `AFTER_S` away from its usual lag.
+    An effect that is not found from there costs as much as one that comes `MAX_LAG_S` away from its usual lag.
     """
     lags = {
-        way: [[lag for pair in pairs for lag in pair.lags_s] for _, pairs in sorted(kinds.items())]
-        for way, kinds in ways.items()
+        fraction: [[lag for pair in pairs for lag in pair.lags_s] for _, pairs in sorted(kinds.items())]
+        for fraction, kinds in by_fraction.items()
     }
     most = max(sum(map(len, found)) for found in lags.values())
 
-    def cost(way: float) -> float:
-        missed = most - sum(map(len, lags[way]))
+    def cost(fraction: float) -> float:
+        missed = most - sum(map(len, lags[fraction]))
         return missed + sum(
-            float(np.abs(np.array(one) - np.median(one)).sum()) / AFTER_S for one in lags[way] if one
+            float(np.abs(np.array(one) - np.median(one)).sum()) / MAX_LAG_S for one in lags[fraction] if one
         )
 
-    return min(sorted(ways), key=cost)
+    return min(sorted(by_fraction), key=cost)
 
 
-def _habit_of(pairs: Sequence[_Pair]) -> CascadeRate | None:
-    """What all pairs of a kind do together; null where nothing of it is more than chance."""
+def _rate_of_kind(pairs: Sequence[_Pair]) -> CascadeRate | None:
+    """The rate of all pairs of a kind together; null if it is no more than chance."""
     lags = [lag for pair in pairs for lag in pair.lags_s]
-    causes = sum(len(pair.times) for pair in pairs)
+    causes = sum(len(pair.cause_s) for pair in pairs)
     if not causes:
         return None
-    share = _drawn(len(lags), causes, _chance(pairs), KIND_WORTH)
+    share = _shrink(len(lags), causes, _chance(pairs), KIND_PRIOR)
     if not lags or share < ABOVE_CHANCE * _chance(pairs):
         return None
-    lag_s = tuple(float(lag) for lag in np.quantile(lags, LAGS_AT))
-    return CascadeRate(causes=causes, followed=len(lags), own=False, share=share, lag_s=lag_s)
+    lag_s = tuple(float(lag) for lag in np.quantile(lags, LAG_QUANTILES))
+    return CascadeRate(
+        cause_breaches=causes, followed=len(lags), own=False, share=share, lag_quantiles_s=lag_s
+    )
 
 
-def _pairs_of(
-    pairs: Sequence[_Pair], habit: CascadeRate, heights: Mapping[int, Heights]
+def _rates_of_pairs(
+    pairs: Sequence[_Pair], of_kind: CascadeRate, peaks: Mapping[int, HourlyPeaks]
 ) -> dict[tuple[int, int], CascadeRate]:
-    """Each pair's own habit, drawn towards how often others went as high as this effect's threshold lies.
+    """The rate of each pair, drawn towards how often similar effects rose as high as the threshold of this effect.
 
-    A pair whose cause never breached has a habit too, where the heights of others say something of it.
+    A pair whose cause never breached has a rate too, if the peaks of similar effects are known.
     """
-    known = [heights[pair.ids[1]].around(pair.times) for pair in pairs if pair.ids[1] in heights]
+    known = [peaks[pair.ids[1]].around(pair.cause_s) for pair in pairs if pair.ids[1] in peaks]
     reached = np.concatenate(known) if known else np.empty(0)
     chance = _chance(pairs)
     found: dict[tuple[int, int], CascadeRate] = {}
     for pair in pairs:
-        told, effect = habit, heights.get(pair.ids[1])
+        rate, effect = of_kind, peaks.get(pair.ids[1])
         if effect is not None and len(reached):
-            followed, causes = int((reached >= effect.bar).sum()), len(reached)
-            share = _drawn(followed, causes, chance, KIND_WORTH)
-            told = replace(habit, causes=causes, followed=followed, share=share)
-        if len(pair.times):
-            followed, causes = len(pair.lags_s), len(pair.times)
-            share = _drawn(followed, causes, told.share, PAIR_WORTH)
-            told = replace(habit, causes=causes, followed=followed, own=True, share=share)
-        if told is not habit:
-            found[pair.ids] = told
+            followed, causes = int((reached >= effect.threshold).sum()), len(reached)
+            share = _shrink(followed, causes, chance, KIND_PRIOR)
+            rate = replace(of_kind, cause_breaches=causes, followed=followed, share=share)
+        if len(pair.cause_s):
+            followed, causes = len(pair.lags_s), len(pair.cause_s)
+            share = _shrink(followed, causes, rate.share, PAIR_PRIOR)
+            rate = replace(of_kind, cause_breaches=causes, followed=followed, own=True, share=share)
+        if rate is not of_kind:
+            found[pair.ids] = rate
     return found
 
 
 def _chance(pairs: Sequence[_Pair]) -> float:
-    """How often a moment at which one of the causes breached would be near a breach of the effect anyhow."""
-    causes = sum(len(pair.times) for pair in pairs)
-    return sum(pair.chance * len(pair.times) for pair in pairs) / causes if causes else 0.0
+    """Probability that a breach of one of the causes is near a breach of its effect by chance, in [0, 1]."""
+    causes = sum(len(pair.cause_s) for pair in pairs)
+    return sum(pair.chance * len(pair.cause_s) for pair in pairs) / causes if causes else 0.0
 
 
-def _drawn(count: int, of: int, towards: float, worth: float) -> float:
-    """A share, drawn towards another as if `worth` more had been seen of that."""
-    return (count + worth * towards) / (of + worth)
+def _shrink(count: int, of: int, towards: float, prior: float) -> float:
+    """The share `count / of`, drawn towards another share as if that one had been seen `prior` times more."""
+    return (count + prior * towards) / (of + prior)
 
 
 def _lags(causes: FloatArray, effects: FloatArray) -> list[float]:
-    """Of each cause that the effect followed: how long after, in seconds."""
+    """Seconds from each cause to its nearest effect; causes without an effect in reach are left out."""
     apart = effects[None, :] - causes[:, None]
-    near = (apart >= -BEFORE_S) & (apart <= AFTER_S)
+    near = (apart >= -MAX_LEAD_S) & (apart <= MAX_LAG_S)
     return [
         float(one[hit][np.argmin(np.abs(one[hit]))])
         for one, hit in zip(apart, near, strict=True)

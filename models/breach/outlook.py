@@ -1,4 +1,9 @@
-"""What a series' future holds against its threshold: courses drawn, crossings counted, the case named."""
+"""Predicts whether and when a series crosses its threshold, by counting crossings of simulated paths.
+
+Each path follows one of two regimes. In the usual regime the series follows its forecast, with the errors that its
+forecaster really makes. In the fill regime it goes on growing as in the last hours, at a varying rate, until something
+resets it. The rarer such growth is in the past of the series, the more paths follow the fill regime.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,19 +12,22 @@ from enum import StrEnum
 import numpy as np
 
 from core.domain import Breach, Role, Series
-from models.breach.growth_and_paths import Growth, between, breach_of, fill_paths, measure_growth
+from models.breach.growth import Growth, Present, interpolate, measure_growth
+from models.breach.paths import SimulatedPaths, simulate_growth
 from models.breach.resets import Sawtooth, find_resets
 from models.forecast.history import prepare
 from models.forecast.protocols import FloatArray, History
 from models.series.thresholds import is_past, is_upward, threshold_of
 
 PATHS = 400
-#: Within which times a breach is asked for, in seconds.
+#: Horizons for which the probability of a breach is reported, in seconds.
 HORIZONS_S = (3 * 3_600, 6 * 3_600, 12 * 3_600, 24 * 3_600)
+#: From this probability on, a breach without growth and without resets counts as seasonal.
+SEASONAL_FROM = 0.1
 
 
 class BreachPattern(StrEnum):
-    """Why a series does or does not breach, as a person would call it."""
+    """Why a series breaches or does not breach: it is over its threshold already, it fills, ..."""
 
     OVER = "over"
     FILL = "fill"
@@ -29,16 +37,21 @@ class BreachPattern(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """One series against its threshold.
+class BreachOutlook:
+    """The prediction of one series' breach.
 
     Attributes:
-        breach: over the whole horizon, and within each of `HORIZONS_S`.
-        felt: the breach of the level from which others feel it, which may lie beyond the threshold.
-        impact_since: when it came to that level, or the first moment looked at where it was there before; null where
-            it is not, or nobody looked.
-        at: the present, from which `paths` go on.
-        paths: (count, h), for the fan of the plot.
+        pattern: why it breaches or does not.
+        breach: breach of the threshold, over the whole horizon and within each of `HORIZONS_S`.
+        growth: present growth.
+        sawtooth: resets of the series; null if it has none.
+        level: value now.
+        impact: breach of the impact level, from which other series are affected. This level may lie beyond the
+            threshold.
+        at: the present, where `paths` start.
+        paths: (count, steps), for the fan of the plot.
+        impact_since: when the series reached the impact level, or the first known moment if it was past this level
+            from the beginning; null if it has not reached the level, or if nobody checked.
     """
 
     pattern: BreachPattern
@@ -46,103 +59,101 @@ class Outlook:
     growth: Growth
     sawtooth: Sawtooth | None
     level: float
-    felt: Breach
+    impact: Breach
     at: datetime
     paths: FloatArray
     impact_since: datetime | None = None
 
 
-def breach_outlook(
+def predict_breach(
     series: Series,
     history: History,
     usual_paths: FloatArray,
+    present: Present,
     *,
-    level: float,
-    an_hour_ago: float,
     rng: np.random.Generator,
-    at: datetime | None = None,
     impact_level: float | None = None,
-) -> Outlook | None:
-    """Probability and time of a breach; null where the series has no threshold.
+) -> BreachOutlook | None:
+    """Predict probability and time of a breach.
 
     Args:
+        series: with its threshold or limit.
         history: all whole steps up to now.
-        usual_paths: (count, h), how the forecaster thinks it goes on from there.
-        level, an_hour_ago: the value now and then, finer than the grid.
-        at: the present, less than a step after the history's end; null: where that ends.
-        impact_level: from which value on others feel it; null: from its threshold on.
+        usual_paths: (count, steps), simulated by the forecaster from the end of the history on.
+        present: the value now and an hour ago.
+        rng: source of all randomness.
+        impact_level: value from which other series are affected; null = the threshold.
+    Returns:
+        null if the series has no threshold.
     """
     threshold = threshold_of(series)
     if threshold is None:
         return None
     upward = is_upward(series)
-    at = history.end if at is None else at
-    # What has passed of the step that goes on, of which the history knows nothing and the level does.
-    part = float(np.clip((at - history.end).total_seconds() / history.step_s, 0.0, 1.0))
+    # The share of the unfinished step that has passed. The history does not cover it, the present level does.
+    step_fraction = float(np.clip((present.at - history.end).total_seconds() / history.step_s, 0.0, 1.0))
     values = prepare(history)
     sawtooth = find_resets(values if upward else -values)
     count, steps = usual_paths.shape
-    usual, ahead = _usual(values, history, steps + 1)
+    usual, ahead = _seasonal_medians(values, history, steps + 1)
     growth = measure_growth(
         values,
         np.append(usual, ahead[0]),
         history.step_s,
-        part=part,
-        level=level,
-        an_hour_ago=an_hour_ago,
+        present,
+        step_fraction=step_fraction,
         inert=is_inert(series),
     )
-    paths = between(usual_paths, np.append(usual_paths[:, 1:], usual_paths[:, -1:], axis=1), part)
+    shifted = np.append(usual_paths[:, 1:], usual_paths[:, -1:], axis=1)
+    paths = interpolate(usual_paths, shifted, step_fraction)
     towards = growth.per_hour > 0 if upward else growth.per_hour < 0
     filling = round(growth.weight * count) if towards else 0
     if filling:
-        resets = sawtooth.at_present(values, level, part) if sawtooth is not None and upward else None
-        fills = fill_paths(level, growth, steps, history.step_s, filling, rng, resets)
-        paths[:filling] = fills + between(ahead[:-1], ahead[1:], part) - between(usual[-1], ahead[0], part)
-    paths = history.bounds.clip(paths)
-
-    def crossing(edge: float) -> Breach:
-        return breach_of(
-            paths,
-            level=level,
-            threshold=edge,
-            upward=upward,
-            at=at,
-            step_s=history.step_s,
-            horizons_s=HORIZONS_S,
-        )
-
-    breach = crossing(threshold)
-    over = bool(is_past(np.array([level]), threshold, upward=upward)[0])
-    return Outlook(
-        pattern=_name(over, filling > count // 4, sawtooth, breach),
+        resets = None
+        if sawtooth is not None and upward:
+            resets = sawtooth.at_present(values, present.level, step_fraction)
+        fills = present.level + simulate_growth(growth, (filling, steps), history.step_s, rng, resets)
+        usual_ahead = interpolate(ahead[:-1], ahead[1:], step_fraction)
+        paths[:filling] = fills + usual_ahead - interpolate(usual[-1], ahead[0], step_fraction)
+    simulated = SimulatedPaths(
+        values=history.bounds.clip(paths), level=present.level, at=present.at, step_s=history.step_s
+    )
+    breach = simulated.breach(threshold, upward=upward, horizons_s=HORIZONS_S)
+    impact = breach
+    if impact_level is not None and impact_level != threshold:
+        impact = simulated.breach(impact_level, upward=upward, horizons_s=HORIZONS_S)
+    over = bool(is_past(np.array([present.level]), threshold, upward=upward)[0])
+    return BreachOutlook(
+        pattern=_pattern(over, filling > count // 4, sawtooth, breach),
         breach=breach,
         growth=growth,
         sawtooth=sawtooth,
-        level=level,
-        felt=breach if impact_level is None or impact_level == threshold else crossing(impact_level),
-        at=at,
-        paths=paths,
+        level=present.level,
+        impact=impact,
+        at=present.at,
+        paths=simulated.values,
     )
 
 
 def is_inert(series: Series) -> bool:
-    """Whether it fills and empties, and so goes on as it went; what is measured by the request jumps."""
+    """Whether the series fills and empties, so that its growth continues; a series measured per request jumps."""
     return series.role in (Role.CAPACITY, Role.SATURATION)
 
 
-def _name(over: bool, filling: bool, sawtooth: Sawtooth | None, breach: Breach) -> BreachPattern:
+def _pattern(over: bool, filling: bool, sawtooth: Sawtooth | None, breach: Breach) -> BreachPattern:
     if over:
         return BreachPattern.OVER
     if filling:
         return BreachPattern.FILL
     if sawtooth is not None:
         return BreachPattern.SAWTOOTH
-    return BreachPattern.SEASONAL if breach.probability >= 0.1 else BreachPattern.CLEAR
+    return BreachPattern.SEASONAL if breach.probability >= SEASONAL_FROM else BreachPattern.CLEAR
 
 
-def _usual(values: FloatArray, history: History, horizon_steps: int) -> tuple[FloatArray, FloatArray]:
-    """The median course by season, over the past and ahead: growth is measured against it."""
+def _seasonal_medians(
+    values: FloatArray, history: History, horizon_steps: int
+) -> tuple[FloatArray, FloatArray]:
+    """The median by phase of the season, for each past step and for the steps ahead; growth is measured against it."""
     if not history.usable_seasons:
         middle = float(np.median(values))
         return np.full(len(values), middle), np.full(horizon_steps, middle)

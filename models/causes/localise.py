@@ -1,10 +1,15 @@
-"""Where a trouble comes from: services and kinds of cause, the likeliest first. Pure.
+"""Rank where an incident comes from: services and kinds of origin, the likeliest first. Pure.
 
-Everything that deviates is evidence, but most of it is felt and not done: a caller is slow because what it calls is.
-So latency, errors and missing traffic count only as far as nothing the service calls explains them; a resource that
-is used beyond its own past speaks for its own service; and time that a caller waits but its callee does not spend is
-lost on the network between them, which is the callee's if all who call it lose it. Strengths are logarithms of
-sigmas, so that a constant series that moves for once does not drown the rest.
+Every deviation is evidence, but most deviations are effects: a caller is slow because its callee is slow. Three rules
+tell causes from effects:
+
+- Latency, errors and failing success rates count only as far as the callees of the service do not explain them.
+- A resource that is used more than in the past counts for its own service.
+- If a caller waits longer than its callee takes, the difference is lost on the network between the two. If all callers
+  of a service lose time, the network of that service is the suspect.
+
+The strength of a deviation is the logarithm of its sigma, so that one series that was constant before and moves now
+does not outweigh all others.
 
 References:
     Nguyen et al. (2013), FChain, ICDCS (abnormal change and its way along the dependencies).
@@ -20,51 +25,52 @@ from enum import StrEnum
 import numpy as np
 import polars as pl
 
-from core.domain import Role, Series
+from core.domain import Role, Series, ServiceEdges
+from core.metric_names import MeasuredAt, Resource, lower_is_worse, measured_at, resource_of
 
-#: What is compared with the time before the trouble: so long before it.
+#: Each series is compared with its own values during this time before the onset.
 BEFORE = timedelta(minutes=30)
-#: Deviations up to here are everyday noise.
+#: Smaller deviations are noise.
 NOISE_SIGMA = 2.0
-#: What never moved before is strange when it moves, but no stranger than this.
+#: The sigma of a series that was constant before has no upper bound; larger values count as this one.
 MOST_SIGMA = 1000.0
-#: A callee explains its caller if it rose by at least this share of the caller's rise: one request may make many calls.
+#: A callee explains its caller if it changed by at least this share of the caller's change. The share is small because
+#: one request may make many calls.
 MATERIAL = 0.05
-#: Every origin at a service gains this share of the strongest evidence against that service.
+#: Every origin at a service also gets this share of the strongest evidence against that service.
 OWN_BLAME = 0.5
-#: Labels of what is measured for each pair of services, and by which of the two, as Istio names them.
+#: Labels of series that are measured for a pair of services, and which of the two measured it. The names are Istio's.
 CALLER, CALLEE = ("source", "source_workload"), ("destination", "destination_workload")
 SEEN_BY, AT_CALLER, AT_CALLEE = "reporter", "source", "destination"
 
 
 class Origin(StrEnum):
-    """What kind of thing a trouble comes from."""
+    """The kind of thing that an incident comes from."""
 
     CPU = "cpu"
     MEMORY = "memory"
     DISK = "disk"
     NETWORK = "network"
-    SERVICE = "service"  # its own code or configuration: slow, failing or silent without a resource at fault
+    SERVICE = "service"  # its own code or configuration: slow, failing or silent, and no resource is at fault
 
 
-#: How the name of a metric tells the resource; the first that fits.
-RESOURCE_WORDS = {
-    Origin.MEMORY: ("memory", "mem_", "heap", "rss", "swap", "oom"),
-    Origin.CPU: ("cpu", "throttl", "load1", "load5"),
-    Origin.DISK: ("disk", "filesystem", "inode", "volume", "iops"),
-    Origin.NETWORK: ("retrans", "packet_loss", "packets_dropped", "tcp_err"),
+#: The origin that a deviation of a resource points to. Pools, queues and files belong to the service itself.
+_ORIGIN_OF: Mapping[Resource, Origin] = {
+    Resource.CPU: Origin.CPU,
+    Resource.MEMORY: Origin.MEMORY,
+    Resource.DISK: Origin.DISK,
+    Resource.INODES: Origin.DISK,
+    Resource.NETWORK: Origin.NETWORK,
 }
-_GOOD_WORDS = ("success", "availab", "apdex", "healthy", "uptime")
-_CLIENT_WORDS = ("client", "upstream", "outbound", "egress")
-_HOST_WORDS = ("node", "host", "machine", "instance")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """How one series differs from what it was just before.
+    """How one series differs from what it was just before the onset.
 
     Attributes:
-        sigma: change of its deviation from the baseline, signed; change: of the value itself, in its unit.
+        sigma: change of the deviation from the baseline, in sigma, signed.
+        change: change of the value, in the unit of the series, signed.
     """
 
     series: Series
@@ -73,7 +79,7 @@ class Deviation:
 
     @property
     def strength(self) -> float:
-        """Logarithm of how far beyond noise, >= 0, whatever the direction."""
+        """Logarithm of the size beyond noise, in either direction; >= 0."""
         return float(np.log1p(min(max(abs(self.sigma) - NOISE_SIGMA, 0.0), MOST_SIGMA)))
 
     @property
@@ -84,10 +90,20 @@ class Deviation:
     def fall(self) -> float:
         return self.strength if self.sigma < 0 else 0.0
 
+    @property
+    def worsening(self) -> float:
+        """The strength if the series moved to its bad side, else 0."""
+        return self.fall if lower_is_worse(self.series.metric) else self.rise
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect:
-    """One possible origin; `weight` >= 0 orders them and means nothing else; `reason` names the strongest evidence."""
+    """One possible origin of an incident.
+
+    Attributes:
+        weight: only the order of weights has a meaning; >= 0.
+        reason: the strongest evidence, in words.
+    """
 
     service: str
     origin: Origin
@@ -98,14 +114,14 @@ class Suspect:
 def deviations(
     scored: pl.DataFrame, series: Mapping[int, Series], *, onset: datetime, until: datetime
 ) -> list[Deviation]:
-    """How each series changed at the onset of a trouble.
+    """How each series changed at the onset of an incident: the median since then, less the median before.
 
     Args:
         scored: what `DetectorBundle.score` returned, from at least half an hour before `onset` on.
-        series: by id.
-        until: the present; nothing after it is looked at.
+        series: by `series_id`.
+        until: the present; later values are ignored.
     Returns:
-        Those with values on both sides, the medians of which are compared.
+        One deviation for each series that has values before and after the onset.
     """
     known = scored.filter(pl.col("deviation_sigma").is_not_null())
     sides = {}
@@ -123,29 +139,29 @@ def deviations(
     ]
 
 
-def rank_suspects(found: Iterable[Deviation], edges: Iterable[tuple[str, str]] = ()) -> list[Suspect]:
-    """Every service and kind of origin that something speaks for, the likeliest first.
+def rank_suspects(found: Iterable[Deviation], edges: ServiceEdges = ()) -> list[Suspect]:
+    """Every service and kind of origin that has evidence against it, the likeliest first.
 
     Args:
-        edges: who calls whom, (caller, callee); pairs with latency of their own are known without.
+        edges: the service graph. Pairs of services whose latency is measured are added to it.
     """
     return _Ranking(list(found), edges).ranked()
 
 
 class _Ranking:
-    def __init__(self, found: Sequence[Deviation], edges: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, found: Sequence[Deviation], edges: ServiceEdges) -> None:
         self._own: dict[str, list[Deviation]] = defaultdict(list)
-        #: (caller, callee) -> what each side measured of the same calls.
-        self._seen: dict[tuple[str, str], dict[str, Deviation]] = defaultdict(dict)
+        #: (caller, callee) -> side that measured -> what it measured of the same calls.
+        self._calls: dict[tuple[str, str], dict[str, Deviation]] = defaultdict(dict)
         for one in found:
             pair = pair_of(one.series)
             if pair is None:
                 self._own[one.series.service].append(one)
             else:
-                self._seen[pair][one.series.labels.get(SEEN_BY, AT_CALLER)] = one
+                self._calls[pair][one.series.labels.get(SEEN_BY, AT_CALLER)] = one
         self._callees: dict[str, set[str]] = defaultdict(set)
         self._callers: dict[str, set[str]] = defaultdict(set)
-        for caller, callee in {*edges, *self._seen}:
+        for caller, callee in {*edges, *self._calls}:
             self._callees[caller].add(callee)
             self._callers[callee].add(caller)
 
@@ -158,7 +174,7 @@ class _Ranking:
             if blame <= 0.0:
                 continue
             worst = max(evidence.values())[1]
-            # Code and configuration have no metric of their own: they are suspect wherever anything is.
+            # Code and configuration have no metric of their own. They are suspect wherever anything else is.
             evidence.setdefault(Origin.SERVICE, (0.0, f"nothing else accounts for {worst}"))
             suspects += [
                 Suspect(service=service, origin=origin, weight=weight + OWN_BLAME * blame, reason=reason)
@@ -170,55 +186,58 @@ class _Ranking:
     def _evidence(self, service: str) -> dict[Origin, tuple[float, str]]:
         evidence: dict[Origin, tuple[float, str]] = {}
 
-        def say(origin: Origin, weight: float, reason: str) -> None:
+        def add(origin: Origin, weight: float, reason: str) -> None:
             if weight > evidence.get(origin, (0.0, ""))[0]:
                 evidence[origin] = (weight, reason)
 
         own = self._own.get(service, [])
         for one in _not_of_the_host(own):
-            origin = resource_of(one.series)
+            origin = origin_of(one.series)
             if origin is not None:
-                say(origin, one.rise, _text(one))
+                add(origin, one.worsening, _text(one))
         for one in own:
-            if resource_of(one.series) is None:
-                say(Origin.SERVICE, self._unexplained(service, one), _text(one))
-        for pair, sides in self._seen.items():
+            if origin_of(one.series) is None:
+                add(Origin.SERVICE, self._unexplained(service, one), _text(one))
+        for pair, sides in self._calls.items():
             if pair[1] == service and AT_CALLEE in sides:
-                say(Origin.SERVICE, self._unexplained(service, sides[AT_CALLEE]), _text(sides[AT_CALLEE]))
-        say(Origin.NETWORK, *self._lost_on_the_way(service))
+                add(Origin.SERVICE, self._unexplained(service, sides[AT_CALLEE]), _text(sides[AT_CALLEE]))
+        add(Origin.NETWORK, *self._lost_on_the_way(service))
         return evidence
 
     def _unexplained(self, service: str, one: Deviation) -> float:
-        """How strongly a symptom speaks for the service itself, after what those it calls explain of it."""
+        """The strength of a symptom of the service, less what its callees explain."""
         series = one.series
         match series.role:
             case Role.LATENCY:
-                if _has(series.metric, _CLIENT_WORDS):
-                    return 0.0  # the time of those it calls
-                felt = one.rise
+                if measured_at(series.metric) is MeasuredAt.CALLEE:
+                    return 0.0  # the callee takes this time
+                strength = one.rise
             case Role.ERRORS:
-                felt = one.rise
+                strength = one.rise
             case Role.TRAFFIC:
                 return 0.0
             case _:
-                felt = one.fall if is_good(series) else 0.0
+                strength = one.fall if lower_is_worse(series.metric) else 0.0
         explained = 0.0
         for callee in self._callees[service]:
-            for other in self._felt_of(service, callee, series):
+            for other in self._like_it(service, callee, series):
                 if abs(other.change) >= MATERIAL * abs(one.change) and other.sigma * one.sigma > 0:
                     explained = max(explained, other.strength)
-        return max(felt - explained, 0.0)
+        return max(strength - explained, 0.0)
 
-    def _felt_of(self, caller: str, callee: str, series: Series) -> list[Deviation]:
-        """What of a callee is of the same kind as a symptom of its caller: any percentile of a latency is."""
+    def _like_it(self, caller: str, callee: str, series: Series) -> list[Deviation]:
+        """The deviations of a callee that are of the same kind as a symptom of its caller, whatever the percentile."""
         own = [one for one in self._own.get(callee, []) if _same_kind(one.series, series)]
-        sides = self._seen.get((caller, callee), {}).values()
+        sides = self._calls.get((caller, callee), {}).values()
         return own + [side for side in sides if _same_kind(side.series, series)]
 
     def _lost_on_the_way(self, service: str) -> tuple[float, str]:
-        """Mean over its callers, or over those it calls, of the wait that the other side does not account for."""
-        into = [pair for pair in self._seen if pair[1] == service]
-        out = [pair for pair in self._seen if pair[0] == service]
+        """The network delay of a service: the wait that the other side does not explain, and a reason.
+
+        It is the mean over all callers of the service, or the mean over all its callees, whichever is larger.
+        """
+        into = [pair for pair in self._calls if pair[1] == service]
+        out = [pair for pair in self._calls if pair[0] == service]
         best = (0.0, "")
         for pairs in (into, out):
             lost = [self._lost(pair) for pair in pairs]
@@ -228,7 +247,7 @@ class _Ranking:
         return best
 
     def _lost(self, pair: tuple[str, str]) -> float:
-        sides = self._seen[pair]
+        sides = self._calls[pair]
         waits, takes = sides.get(AT_CALLER), sides.get(AT_CALLEE)
         if waits is None or takes is None or waits.change <= 0:
             return 0.0
@@ -237,7 +256,7 @@ class _Ranking:
 
 
 def pair_of(series: Series) -> tuple[str, str] | None:
-    """(caller, callee) of a series that is measured for a pair of services."""
+    """(caller, callee) of a series that is measured for a pair of services; null for any other series."""
     caller, callee = (
         next((series.labels[name] for name in names if name in series.labels), None)
         for names in (CALLER, CALLEE)
@@ -245,37 +264,31 @@ def pair_of(series: Series) -> tuple[str, str] | None:
     return None if caller is None or callee is None else (caller, callee)
 
 
-def resource_of(series: Series) -> Origin | None:
-    """Which resource a metric is of, by its name; null for what users feel."""
+def origin_of(series: Series) -> Origin | None:
+    """The resource that a metric measures, by its name; null for latency, errors, traffic and all else."""
     if series.role in (Role.LATENCY, Role.ERRORS, Role.TRAFFIC):
         return None
-    return next((origin for origin, words in RESOURCE_WORDS.items() if _has(series.metric, words)), None)
+    resource = resource_of(series.metric)
+    return None if resource is None else _ORIGIN_OF.get(resource)
 
 
 def _same_kind(one: Series, other: Series) -> bool:
     if Role.LATENCY in (one.role, other.role) or Role.ERRORS in (one.role, other.role):
         return one.role is other.role and one.unit == other.unit
-    return is_good(one) and is_good(other) and one.unit == other.unit
-
-
-def is_good(series: Series) -> bool:
-    """Whether a high value is good, as of a success rate."""
-    return _has(series.metric, _GOOD_WORDS)
+    both_fall = lower_is_worse(one.metric) and lower_is_worse(other.metric)
+    return both_fall and resource_of(one.metric) is resource_of(other.metric) and one.unit == other.unit
 
 
 def _not_of_the_host(own: Sequence[Deviation]) -> list[Deviation]:
-    """Without what is measured of the host, which others share, where the service has a measure of its own."""
-    mine = {resource_of(one.series) for one in own if not _has(one.series.metric, _HOST_WORDS)}
-    return [
-        one for one in own
-        if not _has(one.series.metric, _HOST_WORDS) or resource_of(one.series) not in mine
-    ]  # fmt: skip
+    """Leave out a resource of the host, which several services share, if the service has its own measure of it."""
+    own_origins = {origin_of(one.series) for one in own if not _at_host(one.series)}
+    return [one for one in own if not _at_host(one.series) or origin_of(one.series) not in own_origins]
+
+
+def _at_host(series: Series) -> bool:
+    return measured_at(series.metric) is MeasuredAt.HOST
 
 
 def _text(one: Deviation) -> str:
     side = "above" if one.sigma > 0 else "below"
-    return f"{one.series.name} {abs(one.sigma):.1f} sigma {side} what is usual"
-
-
-def _has(text: str, words: Sequence[str]) -> bool:
-    return any(word in text.lower() for word in words)
+    return f"{one.series.name} {abs(one.sigma):.1f} sigma {side} normal"

@@ -1,71 +1,56 @@
-"""What could be behind an incident: hypotheses from its signals, the changes near it and the past. Pure.
+"""Propose the possible causes of an incident: from its signals, from recent changes and from past incidents. Pure.
 
-Every hypothesis names one cause at one service and gathers what speaks for it and against it; how likely it is,
-is for the scorer in `models/causes/score.py` to say.
+Each hypothesis names one cause at one service, with the evidence that supports or contradicts it. The scorer in
+`models/causes/score.py` computes how likely each hypothesis is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from core.diagnosis import CauseKind, Evidence, EvidenceKind, Hypothesis
-from core.domain import Event, EventKind, Incident, Role, Series, Signal, SignalKind
+from core.domain import Event, EventKind, Incident, Role, Series, ServiceEdges, Signal, SignalKind
+from core.metric_names import TABLE, exhaustion_of, guess_metric, is_about, is_named, lower_is_worse
 from models.causes.incidents import DetectedIncident
 from models.causes.localise import Deviation, Origin, rank_suspects
 from models.causes.score import sigma_of_probability
 
-#: Changes this long before the first symptom are suspects; what a deploy breaks slowly, such as a leak, shows
-#: within hours. Whether a change was near enough to count as correlated is for the scorer.
+#: A change is a suspect if it was made at most so long before the first symptom. What a deploy breaks slowly, such as a
+#: memory leak, shows within hours. The scorer decides whether the change was near enough to count as correlated.
 SUSPECT_WINDOW = timedelta(hours=2)
 #: Symptoms of one cause are seen up to one usual step apart, in either order.
 _SAME_MOMENT = timedelta(minutes=5)
-#: A symptom from here on is strong: by chance alone it happens once in twenty times.
+#: A symptom of at least so many sigma is strong: by chance alone it happens once in twenty times.
 _STRONG_SIGMA = 2.0
-
-#: How a resource that runs out is told by the names of metrics and incidents, and how one says it.
-_RESOURCES = {
-    "disk": (("disk", "filesystem", "inode", "volume"), "disk of {} filling"),
-    "memory": (("memory", "mem_", "leak", "oom", "heap"), "memory of {} growing"),
-    "pool": (("pool", "conn"), "connections of {} running out"),
-    "queue": (("queue", "backlog", "_lag"), "queue of {} growing"),
-    "files": (("descriptor", "fds"), "file descriptors of {} running out"),
-}
-_INCIDENT_WORDS = {
-    CauseKind.DEPLOY: ("deploy", "release", "rollout", "regression"),
-    CauseKind.CONFIG_CHANGE: ("config",),
-    CauseKind.DEPENDENCY: ("depend", "upstream"),
-    CauseKind.TRAFFIC: ("traffic", "surge", "overload"),
-    CauseKind.SILENCE: ("outage", "unavailable", "silent"),
-}
-_TRAFFIC_WORDS = ("request", "traffic", "rps", "qps", "throughput")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What is known besides the signals.
+class IncidentContext:
+    """What is known about the fleet besides the signals of the incident.
 
     Attributes:
         events: changes of any service, in any order.
-        incidents: of any service; only those that began before the incident are precedents.
-        edges: the service graph: (caller, callee).
+        incidents: of any service; only those that began before this incident are precedents.
+        edges: the service graph.
         roles: of series, by `series_id`.
-        feedback: by cause, how many hypotheses people accepted and rejected.
+        feedback: cause -> how many hypotheses people accepted, and how many they rejected.
     """
 
     events: Sequence[Event] = ()
     incidents: Sequence[Incident] = ()
-    edges: Sequence[tuple[str, str]] = ()
+    edges: ServiceEdges = ()
     roles: Mapping[int, Role] = field(default_factory=dict)
     feedback: Mapping[CauseKind, tuple[int, int]] = field(default_factory=dict)
 
 
-def propose_hypotheses(incident: DetectedIncident, context: Context) -> list[Hypothesis]:
-    """Every cause that something speaks for; where no symptom points to one, a fault of the service itself."""
+def propose_hypotheses(incident: DetectedIncident, context: IncidentContext) -> list[Hypothesis]:
+    """All causes with evidence. If no symptom points to one, the cause is a fault of the service itself."""
     return list(_Proposals(incident, context).all())
 
 
 class _Proposals:
-    def __init__(self, incident: DetectedIncident, context: Context) -> None:
+    def __init__(self, incident: DetectedIncident, context: IncidentContext) -> None:
         self._incident = incident
         self._context = context
         self._signals = incident.signals
@@ -95,10 +80,10 @@ class _Proposals:
         return sorted(near, key=lambda event: (event.at, event.event_id))
 
     def _change(self, event: Event) -> Iterator[Hypothesis]:
-        """A deploy or config change that the service, or what calls it, felt afterwards."""
+        """A deploy or config change, if the service or one of its callers has a symptom since then."""
         everywhere = event.service == "*"
-        felt = self._signals if everywhere else self._felt(event.service)
-        if not any(signal.started_at >= event.at for signal in felt):
+        symptoms = self._signals if everywhere else self._symptoms(event.service)
+        if not any(signal.started_at >= event.at for signal in symptoms):
             return
         deploy = event.kind is EventKind.DEPLOY
         where = "all services" if everywhere else event.service
@@ -114,23 +99,24 @@ class _Proposals:
             where,
             CauseKind.DEPLOY if deploy else CauseKind.CONFIG_CHANGE,
             f"bad deploy of {where} {what}" if deploy else f"config change of {where}: {what}",
-            [change, *(_symptom(signal, supports=signal.started_at >= event.at) for signal in felt)],
+            [change, *(_symptom(signal, supports=signal.started_at >= event.at) for signal in symptoms)],
         )
 
     def _capacity(self, service: str) -> Iterator[Hypothesis]:
-        """A resource that runs out, and what followed from that."""
-        for words, statement in _RESOURCES.values():
-            growing = [
-                signal for signal in self._signals if signal.service == service and _grows(signal, words)
-            ]
-            if growing:
-                yield self._hypothesis(
-                    service,
-                    CauseKind.CAPACITY,
-                    statement.format(service),
-                    self._from_onset(service, growing),
-                    precedent_words=words,
-                )
+        """Each resource that runs out, and the symptoms that followed."""
+        growing: dict[str, list[Signal]] = {}
+        for signal in self._signals:
+            if signal.service == service and (statement := _running_out(signal)):
+                growing.setdefault(statement, []).append(signal)
+        # In the order of the table of names, so that the order of the signals does not matter.
+        for statement in sorted(growing, key=_STATEMENTS.index):
+            yield self._hypothesis(
+                service,
+                CauseKind.CAPACITY,
+                statement.format(service),
+                self._from_onset(service, growing[statement]),
+                is_alike=partial(_is_of_resource, statement=statement),
+            )
 
     def _traffic(self, service: str) -> Iterator[Hypothesis]:
         surge = [signal for signal in self._signals if signal.service == service and self._is_surge(signal)]
@@ -145,7 +131,7 @@ class _Proposals:
             yield self._hypothesis(service, CauseKind.SILENCE, statement, map(_symptom, silent))
 
     def _dependency(self) -> Iterator[Hypothesis]:
-        """That the service which calls none of the others concerned drags its callers down."""
+        """The service that calls no other service of the incident degrades its callers."""
         service = self._incident.service
         callers = self._callers(service) & set(self._incident.services)
         if not callers:
@@ -156,28 +142,31 @@ class _Proposals:
             for signal in self._signals
             if signal.service == service or signal.service in callers
         ]
-        statement = f"{service} degraded, felt by {', '.join(sorted(callers))}"
+        statement = f"{service} degraded, which affects {', '.join(sorted(callers))}"
         yield self._hypothesis(service, CauseKind.DEPENDENCY, statement, evidence)
 
     def _fault(self) -> Hypothesis:
-        """What is left: the most suspect service itself; by the name that the failure model has for it, if any."""
+        """A fault of the most suspect service itself, named by the failure model where it predicts a type."""
         suspects = rank_suspects(self._deviations(), self._context.edges)
         service = suspects[0].service if suspects else self._incident.service
-        felt = self._felt(service)
-        types = [signal.risk.likely_type for signal in felt if signal.risk and signal.risk.likely_type]
+        symptoms = self._symptoms(service)
+        types = [signal.risk.likely_type for signal in symptoms if signal.risk and signal.risk.likely_type]
         if types:
             statement = f"{types[0].replace('_', ' ')} at {service}"
         elif suspects and suspects[0].origin is not Origin.SERVICE:
             statement = f"{suspects[0].origin} of {service}: {suspects[0].reason}"
         else:
             statement = f"fault in {service} itself"
-        words = (types[0].lower(),) if types else ()
         return self._hypothesis(
-            service, CauseKind.FAULT, statement, map(_symptom, felt), precedent_words=words
+            service,
+            CauseKind.FAULT,
+            statement,
+            map(_symptom, symptoms),
+            is_alike=partial(_is_of_type, likely_type=types[0]) if types else None,
         )
 
     def _deviations(self) -> list[Deviation]:
-        """The anomalies among the signals, as the localisation looks at them."""
+        """The anomalies among the signals, in the form that `rank_suspects` takes."""
         return [
             Deviation(
                 series=Series(
@@ -204,10 +193,14 @@ class _Proposals:
         cause: CauseKind,
         statement: str,
         evidence: Iterable[Evidence],
-        precedent_words: tuple[str, ...] = (),
+        is_alike: Callable[[str], bool] | None = None,
     ) -> Hypothesis:
+        """`is_alike` tells whether a type of incident means the same cause; null: by the kind of cause."""
         accepted, rejected = self._context.feedback.get(cause, (0, 0))
-        words = precedent_words or _INCIDENT_WORDS.get(cause, ())
+        if is_alike is None and cause is CauseKind.FAULT:
+            is_alike = _is_unnamed
+        elif is_alike is None:
+            is_alike = partial(is_about, cause=cause)
         return Hypothesis(
             tenant=self._incident.first.tenant,
             service=service,
@@ -215,27 +208,24 @@ class _Proposals:
             statement=statement,
             evidence=tuple(evidence),
             precedents=sum(
-                self._is_precedent(incident, service, words) for incident in self._context.incidents
+                self._is_precedent(incident, service, is_alike) for incident in self._context.incidents
             ),
             accepted=accepted,
             rejected=rejected,
         )
 
-    def _is_precedent(self, incident: Incident, service: str, words: Sequence[str]) -> bool:
-        """Like it: at the same service, of a type that says the same; the incident itself is no precedent."""
+    def _is_precedent(self, incident: Incident, service: str, is_alike: Callable[[str], bool]) -> bool:
+        """An earlier incident of the same service and the same type. The incident itself is no precedent."""
         if incident.service != service or incident.start >= self._signals[0].started_at:
             return False
-        if words:
-            return _has(incident.type, words)
-        claimed = [*_INCIDENT_WORDS.values(), *(known for known, _ in _RESOURCES.values())]
-        return not any(_has(incident.type, known) for known in claimed)
+        return is_alike(incident.type)
 
     def _from_onset(self, service: str, leading: Sequence[Signal]) -> list[Evidence]:
-        """The leading signals, and all that was felt since; what was there before says nothing."""
+        """The leading signals and all symptoms since the first of them. Earlier symptoms are no evidence."""
         onset = min(signal.started_at for signal in leading)
-        return [_symptom(signal) for signal in self._felt(service) if signal.started_at >= onset]
+        return [_symptom(signal) for signal in self._symptoms(service) if signal.started_at >= onset]
 
-    def _felt(self, service: str) -> list[Signal]:
+    def _symptoms(self, service: str) -> list[Signal]:
         """Signals of a service and of those that call it, directly or through others."""
         places = self._callers(service) | {service}
         return [signal for signal in self._signals if signal.service in places]
@@ -252,14 +242,14 @@ class _Proposals:
 
     def _is_surge(self, signal: Signal) -> bool:
         role = self._context.roles.get(signal.series_id) if signal.series_id is not None else None
-        named = role is None and _has(signal.metric or "", _TRAFFIC_WORDS)
-        return signal.kind is SignalKind.ANOMALY and (role is Role.TRAFFIC or named) and _above(signal)
+        role = role or guess_metric(signal.metric or "").role
+        return signal.kind is SignalKind.ANOMALY and role is Role.TRAFFIC and _is_above(signal)
 
 
 def strength_sigma(signal: Signal) -> float | None:
-    """How far from normal a signal is, in sigma, whatever its kind; null where it does not say.
+    """How far from normal a signal is, in sigma, signed; null where the signal has no number for it.
 
-    An anomaly has its deviation, else its p-value; a prediction its probability; silence is certain.
+    An anomaly has its deviation, else its p-value. A prediction has its probability. Silence is certain.
     """
     if signal.kind is SignalKind.MISSING:
         return sigma_of_probability(1.0)
@@ -286,22 +276,47 @@ def _symptom(signal: Signal, supports: bool = True) -> Evidence:
     )
 
 
-def _grows(signal: Signal, words: Sequence[str]) -> bool:
-    """Whether the signal tells that the resource with such words runs out."""
+def _running_out(signal: Signal) -> str:
+    """The statement about the resource that runs out, by the signal; "" where none does."""
     match signal.kind:
         case SignalKind.BREACH:
-            return _has(signal.metric or "", words)
+            return _resource_statement(signal.metric or "")
         case SignalKind.FAILURE_RISK:
-            return signal.risk is not None and _has(signal.risk.likely_type or "", words)
+            return _resource_statement((signal.risk and signal.risk.likely_type) or "")
         case SignalKind.ANOMALY:
-            return _has(signal.metric or "", words) and _above(signal)
+            metric = signal.metric or ""
+            worse = _is_below(signal) if lower_is_worse(metric) else _is_above(signal)
+            return _resource_statement(metric) if worse else ""
         case SignalKind.MISSING:
-            return False
+            return ""
 
 
-def _above(signal: Signal) -> bool:
+def _resource_statement(name: str) -> str:
+    """How a hypothesis names the resource of a metric or of a type of incident, "" where there is none."""
+    resource = exhaustion_of(name)
+    return resource.growing if resource is not None else ""
+
+
+#: In the order of the table of names, each once.
+_STATEMENTS = tuple(dict.fromkeys(row.growing for row in TABLE if row.growing))
+
+
+def _is_of_resource(kind: str, statement: str) -> bool:
+    return _resource_statement(kind) == statement
+
+
+def _is_of_type(kind: str, likely_type: str) -> bool:
+    return likely_type.lower() in kind.lower()
+
+
+def _is_unnamed(kind: str) -> bool:
+    """Whether a type of incident names neither a resource nor a kind of cause."""
+    return not is_named(kind)
+
+
+def _is_above(signal: Signal) -> bool:
     return signal.band is not None and signal.value is not None and signal.value > signal.band.expected
 
 
-def _has(text: str, words: Sequence[str]) -> bool:
-    return any(word in text.lower() for word in words)
+def _is_below(signal: Signal) -> bool:
+    return signal.band is not None and signal.value is not None and signal.value < signal.band.expected

@@ -85,7 +85,7 @@ def require_transition(before: IncidentState | None, after: IncidentState) -> No
 
 
 def score_hypotheses(hypotheses: Sequence[Hypothesis]) -> Diagnosis:
-    """Score all hypotheses of one trouble and apply the policy to them.
+    """Score all hypotheses of one incident and apply the policy to them.
 
     Returns:
         ranked by confidence, highest first; equal ones by their statement, so that the order is always one.
@@ -132,8 +132,9 @@ def sigma_of_probability(probability: float) -> float:
     Raises:
         InputError: outside [0, 1].
 
-    >>> [round(sigma_of_probability(p), 2) for p in (0.0, 0.6827, 0.9545, 0.9973)]
-    [0.0, 1.0, 2.0, 3.0]
+    Examples:
+        >>> [round(sigma_of_probability(p), 2) for p in (0.0, 0.6827, 0.9545, 0.9973)]
+        [0.0, 1.0, 2.0, 3.0]
     """
     require_unit_interval(probability, "probability")
     capped = min(probability, 1 - 1e-9)
@@ -211,7 +212,7 @@ def _human_validation(accepted: int, rejected: int) -> FactorScore:
     """The accepted share; never under the table's lowest, as an idea often rejected may yet be right."""
     judged = accepted + rejected
     value = max(OFTEN_REJECTED, accepted / judged) if judged else NO_HISTORY
-    reason = f"people accepted {accepted} of {judged}" if judged else "no verdict of a person yet"
+    reason = f"people accepted {accepted} of {judged}" if judged else "no feedback of a person yet"
     return _factor(FactorName.HUMAN_VALIDATION, value, reason, judged, (OFTEN_REJECTED, 1.0))
 
 

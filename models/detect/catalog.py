@@ -1,11 +1,22 @@
-"""All detectors by name: every class in `models/detectors/` that keeps the contract, found by itself."""
+"""All detectors by name, and the set of them that scores a fleet by default.
+
+Every class in `models/detect/detectors/` that keeps the contract is found by itself: a new detector is one new file.
+"""
 
 import importlib
+import inspect
 import pkgutil
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import models.detect.detectors
-from models.detect.protocols import Detector
+from core.errors import ConfigurationError
+from models.detect.protocols import Detector, Reads
+
+#: The detectors that score a fleet unless `FOREWARN_DETECTORS` selects others: three on the residual of each series,
+#: the forest on all residuals of a service, and the stream on the values. `docs/decisions/two-ways-to-detect.md`
+#: explains the choice.
+DEFAULT_DETECTORS: tuple[str, ...] = ("zscore", "mad", "ewma", "isolation_forest", "stream")
 
 
 @cache
@@ -25,3 +36,52 @@ def detector_classes() -> dict[str, type[Detector]]:
             ):
                 found[str(vars(value)["name"])] = value
     return dict(sorted(found.items()))
+
+
+def select_detectors(names: Sequence[str]) -> tuple[str, ...]:
+    """The detectors that a setting selects, in its order; the default set where it is empty.
+
+    Raises:
+        ConfigurationError: a name is not in the catalog, or is there twice; the text lists all names.
+    """
+    known = detector_classes()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigurationError(
+            f"there is no detector {', '.join(unknown)}; FOREWARN_DETECTORS accepts {', '.join(known)}"
+        )
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"FOREWARN_DETECTORS has a name twice: {', '.join(names)}")
+    return tuple(names) or DEFAULT_DETECTORS
+
+
+def make_detector(name: str, seed: int = 0) -> Detector:
+    """A detector with its default settings.
+
+    Args:
+        name: a key of `detector_classes`; seed: for a detector that draws random numbers.
+    Raises:
+        KeyError: no detector has that name.
+    """
+    kind: Callable[..., Detector] = detector_classes()[name]
+    return kind(seed=seed) if "seed" in _parameters(kind) else kind()
+
+
+@cache
+def _parameters(kind: Callable[..., Detector]) -> frozenset[str]:
+    return frozenset(inspect.signature(kind).parameters)
+
+
+def reads_of(name: str) -> Reads:
+    """What a detector of a fleet reads."""
+    return Reads(getattr(detector_classes()[name], "reads", Reads.RESIDUAL))
+
+
+def memorises(name: str) -> bool:
+    """Whether a detector scores values that it learned from lower than new ones."""
+    return bool(getattr(detector_classes()[name], "memorises", False))
+
+
+def max_tail_slope(name: str) -> float:
+    """Steepest rise of -log10 p per unit of score beyond the scores seen that a detector allows; > 0 or infinite."""
+    return float(getattr(detector_classes()[name], "max_tail_slope", float("inf")))

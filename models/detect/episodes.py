@@ -66,7 +66,7 @@ def find_episodes(
 def _trim_echo(deviation: FloatArray, first: int, last: int) -> int:
     """The last value that is itself out of the ordinary, where any plainly is.
 
-    Averages stay high for a while after the trouble is over; that echo is not part of it.
+    Averages stay high for a while after the incident is over; that echo is not part of it.
     """
     far = np.abs(deviation[first : last + 1])
     if not np.nanmax(far) >= PLAIN_SIGMA:

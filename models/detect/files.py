@@ -1,8 +1,12 @@
-"""A detector bundle as named files: JSON for what has names, one npz of plain arrays for the rest."""
+"""A detector bundle as named files: JSON for what has names, one npz of plain arrays for the rest.
+
+The state of every detector is stored in the same way: the arrays of `to_arrays`. Where those of one detector have the
+same layout (names, types and shapes) for many series, they are stacked, so that the archive has few files.
+"""
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,53 +15,61 @@ from numpy.typing import NDArray
 
 from core.bundles import require_format
 from core.domain import Role, Series, SeriesKind
+from core.errors import ModelUnavailableError
 from models.baseline.baselines import Baselines
 from models.detect.budget import AlertBudget
 from models.detect.calibration import LEVELS, Calibration
-from models.detect.detectors.isolation_forest import FittedIsolationForest, IsolationForest
-from models.detect.detectors.stream import Stream
-from models.detect.series_model import COMBINED, NAMES, SINGLE, SeriesModel
+from models.detect.catalog import detector_classes, make_detector
+from models.detect.files_format_3 import upgrade
+from models.detect.protocols import Arrays, FittedDetector
+from models.detect.series_model import SeriesModel, ServiceTable
 
-FORMAT = 3
-CALIBRATED = (*NAMES, COMBINED)
+#: 4 stores every detector in the same way; 3 is still read.
+FORMAT = 4
+
+Parts = tuple[dict[int, SeriesModel], dict[int, str], dict[str, AlertBudget], tuple[str, ...]]
 
 
 def to_files(
-    models: Mapping[int, SeriesModel], skipped: Mapping[int, str], budgets: Mapping[str, AlertBudget]
+    models: Mapping[int, SeriesModel],
+    skipped: Mapping[int, str],
+    budgets: Mapping[str, AlertBudget],
+    names: Sequence[str],
 ) -> dict[str, bytes]:
     """`bundle.json` and `arrays.npz`; the same bundle gives the same bytes."""
-    arrays: dict[str, NDArray[Any]] = {}
-    tables = list({id(one.baselines): one.baselines for one in models.values()}.values())
-    forests = list({id(one.forest): one.forest for one in models.values() if one.forest is not None}.values())
-    table_of = {id(one): index for index, one in enumerate(tables)}
-    forest_of = {id(one): index for index, one in enumerate(forests)}
-    for index, table in enumerate(tables):
-        arrays |= {f"baselines/{index}/{name}": array for name, array in table.to_arrays().items()}
-    for index, forest in enumerate(forests):
-        arrays |= {f"forest/{index}/{name}": array for name, array in forest.to_arrays().items()}
     rows = list(models.values())
+    baselines = list({id(one.baselines): one.baselines for one in rows}.values())
+    tables = list({id(one.table): one.table for one in rows}.values())
+    baselines_at = {id(one): index for index, one in enumerate(baselines)}
+    table_at = {id(one): index for index, one in enumerate(tables)}
+    arrays: dict[str, NDArray[Any]] = {}
+    for index, group in enumerate(baselines):
+        arrays |= {f"baselines/{index}/{name}": array for name, array in group.to_arrays().items()}
+    for index, table in enumerate(tables):
+        for detector, fitted in table.detectors.items():
+            arrays |= {f"table/{index}/{detector}/{name}": one for name, one in fitted.to_arrays().items()}
+    for detector in names:
+        states = {row: one.detectors.get(detector) for row, one in enumerate(rows)}
+        arrays |= _stacked(detector, {row: one for row, one in states.items() if one is not None})
     if rows:
-        for at, detector in enumerate(SINGLE):
-            arrays[f"single/{detector.name}"] = np.stack(
-                [one.detectors[at].to_arrays()["state"] for one in rows]
-            )
-        for name in CALIBRATED:
-            arrays[f"calibration/{name}"] = np.stack([_pack(one.calibrations.get(name)) for one in rows])
-        for step_s in sorted({one.stream.step_s for one in rows}):
-            packed = [one.stream.packed() for one in rows if one.stream.step_s == step_s]
-            arrays[f"stream/{step_s}"] = np.stack(packed)
+        for detector in names:
+            calibrations = [one.calibrations.get(detector) for one in rows]
+            arrays[f"calibration/{detector}"] = np.stack([_packed(one) for one in calibrations])
+        arrays["combined"] = np.stack([_packed(one.combined) for one in rows])
         arrays["randomness_z"] = np.array([one.randomness_z for one in rows])
     meta = {
         "format": FORMAT,
+        "detectors": list(names),
         "budgets": {service: asdict(budget) for service, budget in budgets.items()},
         "skipped": {str(key): why for key, why in skipped.items()},
+        "tables": [table.columns for table in tables],
         "series": [
             {
                 **asdict(one.series),
                 "labels": dict(one.series.labels),
-                "table": table_of[id(one.baselines)],
+                "baselines": baselines_at[id(one.baselines)],
                 "row": one.row,
-                "forest": forest_of[id(one.forest)] if one.forest is not None else None,
+                "table": table_at[id(one.table)],
                 "column": one.column,
             }
             for one in rows
@@ -68,56 +80,115 @@ def to_files(
     return {"bundle.json": json.dumps(meta, sort_keys=True).encode(), "arrays.npz": buffer.getvalue()}
 
 
-def from_files(
-    files: Mapping[str, bytes],
-) -> tuple[dict[int, SeriesModel], dict[int, str], dict[str, AlertBudget]]:
+def from_files(files: Mapping[str, bytes]) -> Parts:
     """The inverse of `to_files`.
 
+    Returns:
+        Models and skipped by series id, alert budgets by service, and the names of the detectors.
     Raises:
-        ModelUnavailableError: the files are of another format.
+        ModelUnavailableError: the files have another format, or hold a detector that is not in the catalog.
     """
     meta = json.loads(files["bundle.json"])
-    require_format("detector", meta, FORMAT)
     with np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    tables = [Baselines.from_arrays(group) for group in _groups(arrays, "baselines")]
-    forests: list[FittedIsolationForest] = [
-        IsolationForest().from_arrays(group) for group in _groups(arrays, "forest")
+    if meta.get("format") == 3:
+        meta, arrays = upgrade(meta, arrays)
+    require_format("detector", meta, FORMAT)
+    names = tuple(meta["detectors"])
+    _require_known(names)
+    baselines = [Baselines.from_arrays(group) for _, group in _in_order(_grouped(arrays, "baselines"))]
+    of_tables = _grouped(arrays, "table")
+    tables = [
+        ServiceTable(columns, _detectors(of_tables.get(str(index), {}), names))
+        for index, columns in enumerate(meta["tables"])
     ]
+    detectors = _unstacked(arrays, names, len(meta["series"]))
     models: dict[int, SeriesModel] = {}
-    streams = {
-        int(name.split("/")[1]): iter(array) for name, array in arrays.items() if name.startswith("stream/")
-    }
     for at, entry in enumerate(meta["series"]):
-        table, row, forest, column = (entry.pop(name) for name in ("table", "row", "forest", "column"))
+        group, row, table, column = (entry.pop(name) for name in ("baselines", "row", "table", "column"))
         series = Series(**{**entry, "kind": SeriesKind(entry["kind"]), "role": Role(entry["role"])})
-        calibrations = {name: _unpack(arrays[f"calibration/{name}"][at]) for name in CALIBRATED}
+        calibrations = {name: _unpacked(arrays[f"calibration/{name}"][at]) for name in names}
+        combined = _unpacked(arrays["combined"][at])
+        assert combined is not None  # noqa: S101 - every series that has a model has it
         models[series.series_id] = SeriesModel(
-            series,
-            tables[table],
-            row,
-            tuple(one.from_arrays({"state": arrays[f"single/{one.name}"][at]}) for one in SINGLE),
-            {name: one for name, one in calibrations.items() if one is not None},
-            float(arrays["randomness_z"][at]),
-            forests[forest] if forest is not None else None,
-            column,
-            Stream(step_s=series.step_s).unpacked(next(streams[series.step_s])),
+            series=series,
+            baselines=baselines[group],
+            row=row,
+            detectors=detectors[at],
+            table=tables[table],
+            column=column,
+            calibrations={name: one for name, one in calibrations.items() if one is not None},
+            combined=combined,
+            randomness_z=float(arrays["randomness_z"][at]),
         )
     skipped = {int(key): why for key, why in meta["skipped"].items()}
-    return models, skipped, {service: AlertBudget(**one) for service, one in meta["budgets"].items()}
+    return models, skipped, {key: AlertBudget(**one) for key, one in meta["budgets"].items()}, names
 
 
-def _groups(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[dict[str, NDArray[Any]]]:
-    found: dict[int, dict[str, NDArray[Any]]] = {}
-    for name, array in arrays.items():
-        parts = name.split("/")
-        if parts[0] == kind:
-            found.setdefault(int(parts[1]), {})[parts[2]] = array
-    return [found[index] for index in sorted(found)]
+def _require_known(names: Iterable[str]) -> None:
+    unknown = [name for name in names if name not in detector_classes()]
+    if unknown:
+        raise ModelUnavailableError(
+            f"the registered detector model uses detectors that are not installed: {', '.join(unknown)}; "
+            "install them, or run `forewarn train detectors` and `forewarn promote detector`"
+        )
 
 
-def _pack(calibration: Calibration | None) -> NDArray[np.float64]:
-    """Knots, their surprise and the slope in one row; the last knot repeated, which changes nothing."""
+def _grouped(arrays: Arrays, kind: str) -> dict[str, dict[str, NDArray[Any]]]:
+    """The arrays `kind/index/name` by index and name."""
+    found: dict[str, dict[str, NDArray[Any]]] = {}
+    for path, array in arrays.items():
+        first, _, rest = path.partition("/")
+        if first == kind:
+            index, _, name = rest.partition("/")
+            found.setdefault(index, {})[name] = array
+    return found
+
+
+def _detectors(arrays: Arrays, names: Sequence[str]) -> dict[str, FittedDetector]:
+    """The detectors of one table, from the arrays `detector/name`."""
+    found: dict[str, dict[str, NDArray[Any]]] = {}
+    for path, array in arrays.items():
+        detector, _, name = path.partition("/")
+        found.setdefault(detector, {})[name] = array
+    return {name: make_detector(name).from_arrays(found[name]) for name in names if name in found}
+
+
+def _stacked(detector: str, fitted: Mapping[int, FittedDetector]) -> dict[str, NDArray[Any]]:
+    """The states of one detector, by the row of the series: one stack for each layout, and the rows that it holds."""
+    layouts: dict[tuple[Any, ...], dict[int, Arrays]] = {}
+    for row, one in fitted.items():
+        arrays = {name: np.asarray(array) for name, array in one.to_arrays().items()}
+        layout = tuple((name, array.dtype.str, array.shape) for name, array in arrays.items())
+        layouts.setdefault(layout, {})[row] = arrays
+    stacks: dict[str, NDArray[Any]] = {}
+    for index, members in enumerate(layouts.values()):
+        stacks[f"rows/{detector}/{index}"] = np.array(list(members), dtype=np.int64)
+        for name in next(iter(members.values())):
+            stacks[f"detector/{detector}/{index}/{name}"] = np.stack([one[name] for one in members.values()])
+    return stacks
+
+
+def _unstacked(arrays: Arrays, names: Sequence[str], count: int) -> list[dict[str, FittedDetector]]:
+    """The detectors of each series by name: the inverse of `_stacked` for all detectors and `count` series."""
+    found: list[dict[str, FittedDetector]] = [{} for _ in range(count)]
+    stacks, rows = _grouped(arrays, "detector"), _grouped(arrays, "rows")
+    for detector in names:
+        for index, members in rows.get(detector, {}).items():
+            prefix = f"{index}/"
+            state = {
+                path.removeprefix(prefix): array
+                for path, array in stacks[detector].items()
+                if path.startswith(prefix)
+            }
+            for at, row in enumerate(members):
+                one = {name: array[at] for name, array in state.items()}
+                found[int(row)][detector] = make_detector(detector).from_arrays(one)
+    return found
+
+
+def _packed(calibration: Calibration | None) -> NDArray[np.float64]:
+    """Knots, their surprise and the slope in one row; the last knot is repeated, which changes nothing."""
     size = LEVELS.size
     row = np.full(2 * size + 1, np.nan)
     if calibration is not None:
@@ -128,9 +199,14 @@ def _pack(calibration: Calibration | None) -> NDArray[np.float64]:
     return row
 
 
-def _unpack(row: NDArray[np.float64]) -> Calibration | None:
+def _unpacked(row: NDArray[np.float64]) -> Calibration | None:
     size = LEVELS.size
     if np.isnan(row[-1]):
         return None
     knots, first = np.unique(row[:size], return_index=True)
     return Calibration(knots, row[size : 2 * size][first], float(row[-1]))
+
+
+def _in_order(groups: Mapping[str, dict[str, NDArray[Any]]]) -> list[tuple[str, dict[str, NDArray[Any]]]]:
+    """The groups by their index as a number."""
+    return sorted(groups.items(), key=lambda item: int(item[0]))

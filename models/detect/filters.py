@@ -77,7 +77,7 @@ def predictable(z: float, *, past: bool = False) -> FilterResult:
     """The course returns to its level: a random walk is ruled out.
 
     Args:
-        past: the value is past its threshold, which is trouble however the series came there.
+        past: the value is past its threshold, which matters however the series came there.
     """
     if past:
         return FilterResult(name=PREDICTABLE, passed=True, reason="past its threshold, whatever its course")

@@ -1,7 +1,7 @@
-"""How the models of all series of a grid are learned."""
+"""How the models of all series of a grid are fitted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,38 +12,82 @@ from models.baseline.changepoints import hourly_medians
 from models.baseline.excursions import unfinished_excursion
 from models.baseline.residuals import residuals
 from models.detect.calibration import MIN_SCORES, Calibration, calibrate
-from models.detect.detectors.isolation_forest import FittedIsolationForest, IsolationForest
-from models.detect.detectors.stream import EVIDENCE, FittedStream, Stream
+from models.detect.catalog import make_detector, max_tail_slope, memorises, reads_of
 from models.detect.filters import variance_ratio_z
-from models.detect.series_model import COMBINED, FOREST, SINGLE, STREAM, SeriesModel
-from models.series.clock import LocalClock
-from models.series.grid import FloatArray, Grid
+from models.detect.protocols import FittedDetector, Reads, TimedDetector
+from models.detect.series_model import SeriesModel, ServiceTable, combined_surprise
+from models.series.grid import BoolArray, FloatArray, Grid, IntArray
 
 #: With fewer values there is nothing to compare a new one with.
 MIN_VALUES = 24
-#: Share of the history in which the stream settles.
+#: Share of the history in which a detector that scores before it learns settles: at first everything is new to it, so
+#: those scores are no measure of what is normal.
 SETTLING = 0.25
+#: Share of the history that a detector which memorises is fitted on to be calibrated on the rest.
+LEARN_SHARE = 0.7
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class GridHistory:
+    """What the models of one grid are fitted on.
+
+    Attributes:
+        values: of the grid, shape (series, n); NaN where nothing may be learned.
+        series: series id -> series, at least those of the grid.
+        deploys_s: series id -> epoch seconds of the deploys of its service.
+    """
+
+    grid: Grid
+    values: FloatArray
+    baselines: Baselines
+    series: Mapping[int, Series]
+    deploys_s: Mapping[int, Sequence[int]]
+
+    def residuals(self) -> FloatArray:
+        """Signed distance from the baseline in units of its spread, shape (series, n); NaN = missing."""
+        return np.stack([
+            residuals(
+                self.baselines, row, self.grid.times_s, self.values[row], self.grid.step_s, from_end=False,
+                deploys_s=self.deploys_s.get(int(key), ()),
+            ) for row, key in enumerate(self.grid.series_ids)
+        ])  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SeriesHistory:
+    """What the detectors of one series are fitted on.
+
+    Attributes:
+        local_s: epoch seconds on the clock of the people who use the service, shape (n,).
+        values, residual: shape (n,); NaN where nothing may be learned.
+        table_scores: detector -> scores of the service's table at these times, shape (n,).
+    """
+
+    local_s: IntArray
+    values: FloatArray
+    residual: FloatArray
+    step_s: int
+    table_scores: Mapping[str, FloatArray]
+
+    def after(self, share: float) -> BoolArray:
+        """True after the first `share` of the history, shape (n,)."""
+        return np.arange(self.values.size) >= share * self.values.size
 
 
 def fit_grid(
-    grid: Grid,
-    values: FloatArray,
-    baselines: Baselines,
-    series: Mapping[int, Series],
-    deploys_s: Mapping[int, Sequence[int]],
-    seed: int,
+    history: GridHistory, names: Sequence[str], seed: int
 ) -> tuple[dict[int, SeriesModel], dict[int, str]]:
-    """The model of each series, and why others have none.
+    """Fit the model of each series of a grid.
 
     Args:
-        values: of the grid, NaN where nothing may be learned.
+        names: of the detectors; seed: of those that draw random numbers.
+    Returns:
+        series id -> model; series id -> reason, of each series that cannot be fitted.
     """
-    residual = np.stack([
-        residuals(baselines, row, grid.times_s, values[row], grid.step_s, from_end=False,
-        deploys_s=deploys_s.get(int(grid.series_ids[row]), ())) for row in range(len(grid.series_ids))
-    ])  # fmt: skip
-    trouble = np.stack([unfinished_excursion(row, grid.times_s) for row in residual])
-    residual, values = np.where(trouble, np.nan, residual), np.where(trouble, np.nan, values)
+    grid, baselines = history.grid, history.baselines
+    residual = history.residuals()
+    excursion = np.stack([unfinished_excursion(row, grid.times_s) for row in residual])
+    residual, values = np.where(excursion, np.nan, residual), np.where(excursion, np.nan, history.values)
     hourly, _ = hourly_medians(
         values - np.stack([baselines.season(row, grid.times_s) for row in range(len(grid.series_ids))]),
         grid.start_s,
@@ -53,62 +97,118 @@ def fit_grid(
     skipped = {int(key): f"fewer than {MIN_VALUES} values to learn from" for key in grid.series_ids[~enough]}
     rows_of: dict[str, list[int]] = {}
     for row in np.flatnonzero(enough):
-        rows_of.setdefault(series[int(grid.series_ids[row])].service, []).append(int(row))
+        rows_of.setdefault(history.series[int(grid.series_ids[row])].service, []).append(int(row))
     models: dict[int, SeriesModel] = {}
+    local_s = baselines.clock.local_s(grid.times_s)
     for rows in rows_of.values():
-        forest, shared = _fit_forest(residual[rows].T, seed)
+        table, table_scores = _fit_table(residual[rows].T, names, seed)
         for column, row in enumerate(rows):
-            one = series[int(grid.series_ids[row])]
-            models[one.series_id] = _fit_series(
-                one,
-                baselines,
-                row,
-                residual[row],
-                variance_ratio_z(hourly[row]),
-                forest,
-                shared,
-                column,
-                _follow(grid, values[row], baselines.clock),
+            one = history.series[int(grid.series_ids[row])]
+            try:
+                detectors, calibrations, combined = _fit_detectors(
+                    SeriesHistory(
+                        local_s=local_s,
+                        values=values[row],
+                        residual=residual[row],
+                        step_s=grid.step_s,
+                        table_scores=table_scores,
+                    ),
+                    names,
+                    seed,
+                )
+            except InsufficientDataError as error:
+                skipped[one.series_id] = str(error)
+                continue
+            models[one.series_id] = SeriesModel(
+                series=one,
+                baselines=baselines,
+                row=row,
+                detectors=detectors,
+                table=table,
+                column=column,
+                calibrations=calibrations,
+                combined=combined,
+                randomness_z=variance_ratio_z(hourly[row]),
             )
     return models, skipped
 
 
-def _fit_forest(table: FloatArray, seed: int) -> tuple[FittedIsolationForest | None, FloatArray | None]:
-    """A forest over the metrics of a service, and its scores of what it learned from."""
-    try:
-        forest = IsolationForest(seed=seed).fit(table)
-    except InsufficientDataError:
-        return None, None
-    return forest, forest.score(table)
+def _fit_table(
+    table: FloatArray, names: Sequence[str], seed: int
+) -> tuple[ServiceTable, dict[str, FloatArray]]:
+    """The detectors of tables of one service, and their scores of what they learned from."""
+    detectors: dict[str, FittedDetector] = {}
+    for name in names:
+        if reads_of(name) is Reads.TABLE:
+            try:
+                detectors[name] = make_detector(name, seed).fit(table)
+            except InsufficientDataError:
+                continue
+    fitted = ServiceTable(columns=table.shape[1], detectors=detectors)
+    return fitted, fitted.score(table)
 
 
-def _follow(grid: Grid, values: FloatArray, clock: LocalClock) -> tuple[FittedStream, FloatArray]:
-    """The stream after the history, and its evidence on it, each value scored before it was learned."""
-    local = clock.local_s(grid.times_s)
-    out, fitted = Stream(step_s=grid.step_s, start_s=int(local[0])).fresh().run(local, values)
-    return fitted, out[:, EVIDENCE]
+def _fit_detectors(
+    history: SeriesHistory, names: Sequence[str], seed: int
+) -> tuple[dict[str, FittedDetector], dict[str, Calibration], Calibration]:
+    """The detectors of one series alone, the calibration of each that scores it, and that of all together.
 
-
-def _fit_series(
-    series: Series, baselines: Baselines, row: int, residual: FloatArray, randomness_z: float,
-    forest: FittedIsolationForest | None, shared: FloatArray | None, column: int,
-    followed: tuple[FittedStream, FloatArray],
-) -> SeriesModel:  # fmt: skip
-    detectors = tuple(detector.fit(residual) for detector in SINGLE)
+    Raises:
+        InsufficientDataError: no detector can be fitted on so short a history.
+    """
+    detectors: dict[str, FittedDetector] = {}
     calibrations: dict[str, Calibration] = {}
-    for detector, fitted in zip(SINGLE, detectors, strict=True):
-        calibrations[detector.name] = calibrate(fitted.score(residual))
-    if forest is not None and shared is not None:
-        calibrations[FOREST] = calibrate(np.where(np.isfinite(residual), shared, np.nan))
-    stream, evidence = followed
-    # In its first days everything is new to it: what it thought then is no measure of what is normal.
-    settled = np.where(np.arange(evidence.size) >= SETTLING * evidence.size, evidence, np.nan)
-    alone = calibrate(settled if np.isfinite(settled).sum() >= MIN_SCORES else evidence)
-    # The stream multiplies two kinds of evidence that may say the same twice, as of a new record. Whichever way they
-    # depend, the square root of the product is evidence (Cauchy-Schwarz); beyond what was seen it is no more than that.
-    calibrations[STREAM] = replace(alone, slope=min(alone.slope, 0.5))
-    draft = SeriesModel(series, baselines, row, detectors, calibrations, randomness_z, forest, column, stream)
-    together = draft.surprises(residual, shared, evidence)[COMBINED]
-    counted = np.where(np.isnan(settled), np.nan, together)
-    calibrations[COMBINED] = calibrate(counted if np.isfinite(counted).sum() >= MIN_SCORES else together)
-    return draft
+    surprises: dict[str, FloatArray] = {}
+    counted, too_short = history.after(0.0), ""
+    for name in names:
+        try:
+            fitted, scores, counts = _fit_detector(name, history, seed)
+            calibration = calibrate(_counted(scores, counts))
+        except InsufficientDataError as error:
+            too_short = str(error)
+            continue
+        if fitted is not None:
+            detectors[name] = fitted
+        counted = counted & counts
+        calibrations[name] = replace(calibration, slope=min(calibration.slope, max_tail_slope(name)))
+        surprises[name] = calibrations[name].surprise_of(scores)
+    if not calibrations:
+        raise InsufficientDataError(too_short)
+    together = combined_surprise(history.residual, surprises)
+    return detectors, calibrations, calibrate(_counted(together, counted))
+
+
+def _fit_detector(
+    name: str, history: SeriesHistory, seed: int
+) -> tuple[FittedDetector | None, FloatArray, BoolArray]:
+    """Fit one detector and score the history.
+
+    Returns:
+        The fitted detector (null: it is in the service's table), its scores of the history, and where they show how it
+        scores normal values; both of shape (n,).
+    Raises:
+        InsufficientDataError: it cannot be fitted on so short a history.
+    """
+    reads, everywhere = reads_of(name), history.after(0.0)
+    if reads is Reads.TABLE:
+        if name not in history.table_scores:
+            raise InsufficientDataError(f"{name} has too few rows of this service to learn from")
+        return None, np.where(np.isfinite(history.residual), history.table_scores[name], np.nan), everywhere
+    detector = make_detector(name, seed)
+    if isinstance(detector, TimedDetector) and reads is Reads.VALUES:
+        fitted, scores = detector.learn(history.local_s, history.values, history.step_s)
+        return fitted, scores, history.after(SETTLING)
+    known = history.values if reads is Reads.VALUES else history.residual
+    fitted = detector.fit(known)
+    if not memorises(name):
+        return fitted, fitted.score(known), everywhere
+    new = history.after(LEARN_SHARE)
+    scores = np.full(known.size, np.nan)
+    scores[new] = detector.fit(known[~new]).score(known[new])
+    return fitted, scores, new
+
+
+def _counted(scores: FloatArray, counts: BoolArray) -> FloatArray:
+    """The scores that count, NaN elsewhere; all where too few count."""
+    kept = np.where(counts, scores, np.nan)
+    return kept if np.isfinite(kept).sum() >= MIN_SCORES else scores

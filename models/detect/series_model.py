@@ -1,37 +1,43 @@
-"""What was learned of one series, and what it thinks of values."""
+"""What was learned of one series, and how it scores values."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from core.domain import Band, DetectorResult, FilterResult, Series
+from core.frames import TIME
 from models.baseline.baselines import Baselines
 from models.detect.calibration import Calibration, score_of
-from models.detect.detectors.ewma import Ewma
-from models.detect.detectors.isolation_forest import FittedIsolationForest, IsolationForest
-from models.detect.detectors.mad import Mad
-from models.detect.detectors.stream import EVIDENCE, FittedStream, Stream
-from models.detect.detectors.zscore import ZScore
+from models.detect.catalog import reads_of
 from models.detect.filters import clear_baseline, crosses, predictable, slo_impact
-from models.detect.protocols import Detector, FittedDetector
-from models.series.grid import FloatArray, IntArray
+from models.detect.protocols import FittedDetector, FittedTimedDetector, Reads
+from models.series.grid import FloatArray, IntArray, as_utc
+from models.series.thresholds import weights
 
-SINGLE: tuple[Detector, ...] = (ZScore(), Mad(), Ewma())
-FOREST = IsolationForest.name
-STREAM = Stream.name
-NAMES = (*(one.name for one in SINGLE), FOREST, STREAM)
+#: The name of all detectors of a series together, in signals and in responses.
 COMBINED = "ensemble"
+
+#: The columns of scored samples that do not depend on the detectors; one column of p-values for each detector follows.
+SCORED: Mapping[str, Any] = {
+    "series_id": pl.Int64, "ts": TIME, "value": pl.Float64, "expected": pl.Float64, "lower": pl.Float64,
+    "upper": pl.Float64, "score": pl.Float64, "p_value": pl.Float64, "surprise": pl.Float64,
+    "deviation_sigma": pl.Float64, "weight": pl.Float64, "is_anomaly": pl.Boolean,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class PointScore:
-    """What is thought of one value; null where it cannot be told.
+    """The score of one value; null where it cannot be scored.
 
     Attributes:
-        score: 0 to 1, a half at p = 0.0001. deviation_sigma: signed, from the expectation.
-        filters: only where the value is an anomaly, all three.
+        score: 0 to 1, a half at p = 0.0001. p_value: 0 to 1. deviation_sigma: signed, value minus expectation.
+        filters: all three, only where the value is an anomaly.
+        detectors: each detector alone, then all together.
     """
 
     ts: datetime
@@ -45,28 +51,97 @@ class PointScore:
     detectors: tuple[DetectorResult, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class ServiceTable:
+    """The series of one service with the same step, and the detectors that score all of them together.
+
+    Attributes:
+        columns: how many series; each has a column.
+        detectors: name -> fitted detector; empty where none could be fitted.
+    """
+
+    columns: int
+    detectors: Mapping[str, FittedDetector]
+
+    def score(self, residuals: FloatArray) -> dict[str, FloatArray]:
+        """Detector -> raw score of each row, shape (n,).
+
+        Args:
+            residuals: in units of the baseline's spread, signed, shape (n, columns); NaN = missing.
+        """
+        return {name: fitted.score(residuals) for name, fitted in self.detectors.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesScores:
+    """The scores of one series; all arrays are float64 of shape (n,), in order of time.
+
+    Attributes:
+        times_s: epoch seconds, int64. values: NaN = missing. residual: (value - expected) in sigma, signed.
+        lower, upper: the band around `expected`. weight: see `models.series.thresholds.weights`, >= 1.
+        surprises: detector -> -log10 p, 0 to 300; NaN where not scorable. surprise: of all together.
+    """
+
+    times_s: IntArray
+    values: FloatArray
+    residual: FloatArray
+    expected: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    weight: FloatArray
+    surprises: Mapping[str, FloatArray]
+    surprise: FloatArray
+
+    def where(self, rows: NDArray[np.bool_] | slice) -> "SeriesScores":
+        """Only some of the values."""
+        kept = {name: getattr(self, name)[rows] for name in self.__slots__ if name != "surprises"}
+        return replace(self, **kept, surprises={name: one[rows] for name, one in self.surprises.items()})
+
+    def frame(self, series_id: int, names: Sequence[str]) -> pl.DataFrame:
+        """As rows of `SCORED` and one column of p-values for each of `names`; `is_anomaly` is false everywhere."""
+        missing = np.full(self.times_s.size, np.nan)
+        columns: dict[str, Any] = {
+            "series_id": np.full(self.times_s.size, series_id, dtype=np.int64),
+            "ts": pl.Series(self.times_s * 1_000_000).cast(pl.Datetime("us", "UTC")),
+            "value": self.values, "expected": self.expected, "lower": self.lower, "upper": self.upper,
+            "score": score_of(self.surprise), "p_value": 10.0**-self.surprise, "surprise": self.surprise,
+            "deviation_sigma": self.residual,
+            "weight": self.weight,
+            "is_anomaly": np.zeros(self.times_s.size, dtype=np.bool_),
+        }  # fmt: skip
+        columns |= {
+            name: 10.0 ** -self.surprises[name] if name in self.surprises else missing for name in names
+        }
+        return pl.DataFrame(columns, schema=scored_schema(names)).with_columns(
+            pl.col(pl.Float64).fill_nan(None)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SeriesModel:
     """All that is needed to score one series.
 
-    The baseline's view (z-score, MAD, EWMA and the service's forest, on the residual) knows what is normal and does
-    not get used to a drift; the stream's knows how rare each movement is, and gets used to it. Each is half the answer.
+    Detectors of residuals compare a value with the baseline: they know what is normal and do not get used to a drift.
+    Detectors of values know how rare each movement is, and get used to it. Each of the two ways is half of the result.
+
+    Attributes:
+        row: of the series in `baselines`.
+        detectors: name -> fitted detector of this series alone.
+        table: detectors of all series of the service together; column: of this series in it.
+        calibrations: name -> calibration of each detector that scores this series, in the order of the bundle.
+        combined: calibration of all detectors together.
+        randomness_z: see `models.detect.filters.variance_ratio_z`.
     """
 
     series: Series
     baselines: Baselines
     row: int
-    detectors: tuple[FittedDetector, ...]
-    calibrations: Mapping[str, Calibration]
-    randomness_z: float
-    forest: FittedIsolationForest | None
+    detectors: Mapping[str, FittedDetector]
+    table: ServiceTable
     column: int
-    stream: FittedStream
-
-    def evidence(self, times_s: IntArray, values: FloatArray) -> FloatArray:
-        """What the stream makes of values at rising times, from where its history ended; NaN where missing."""
-        evidence: FloatArray = self.stream.run(self.baselines.clock.local_s(times_s), values)[0][:, EVIDENCE]
-        return evidence
+    calibrations: Mapping[str, Calibration]
+    combined: Calibration
+    randomness_z: float
 
     def filters(
         self, value: float, expected: float, *, planned: bool = False, excuse: str = ""
@@ -78,35 +153,132 @@ class SeriesModel:
             slo_impact(self.series, value, expected, planned=planned, excuse=excuse),
         )
 
-    def surprises(
-        self, residual: FloatArray, forest_scores: FloatArray | None, evidence: FloatArray
-    ) -> dict[str, FloatArray]:
-        """-log10 p of each detector and of all together, by name; NaN where not scorable."""
-        views = {
-            type_.name: self.calibrations[type_.name].surprise_of(fitted.score(residual))
-            for type_, fitted in zip(SINGLE, self.detectors, strict=True)
-        }
-        if forest_scores is not None and FOREST in self.calibrations:
-            views[FOREST] = self.calibrations[FOREST].surprise_of(forest_scores)
-        together = np.where(np.isnan(residual), np.nan, np.mean(list(views.values()), axis=0))
-        views[STREAM] = self.calibrations[STREAM].surprise_of(evidence)
-        together = (together + views[STREAM]) / 2
-        views[COMBINED] = (
-            self.calibrations[COMBINED].surprise_of(together) if COMBINED in self.calibrations else together
+    def scores(
+        self,
+        times_s: IntArray,
+        values: FloatArray,
+        residual: FloatArray,
+        table_scores: Mapping[str, FloatArray],
+    ) -> SeriesScores:
+        """Score values from where the history ended.
+
+        Args:
+            times_s: epoch seconds, shape (n,), rising. values: NaN = missing. residual: of the values.
+            table_scores: what `table` scored at these times.
+        """
+        raw = self._raw_scores(times_s, values, residual, table_scores)
+        surprises = {name: self.calibrations[name].surprise_of(one) for name, one in raw.items()}
+        together = combined_surprise(residual, surprises)
+        scale = self.baselines.scale_at(self.row, times_s)
+        expected = values - residual * scale
+        lower, upper = self.baselines.edges(self.row, expected, scale)
+        return SeriesScores(
+            times_s=times_s,
+            values=values,
+            residual=residual,
+            expected=expected,
+            lower=lower,
+            upper=upper,
+            weight=weights(self.series, values, expected),
+            surprises=surprises,
+            surprise=self.combined.surprise_of(together),
         )
-        return views
+
+    def _raw_scores(
+        self,
+        times_s: IntArray,
+        values: FloatArray,
+        residual: FloatArray,
+        table_scores: Mapping[str, FloatArray],
+    ) -> dict[str, FloatArray]:
+        found: dict[str, FloatArray] = {}
+        for name in self.calibrations:
+            match reads_of(name):
+                case Reads.TABLE:
+                    found[name] = table_scores[name]
+                case Reads.RESIDUAL:
+                    found[name] = self.detectors[name].score(residual)
+                case Reads.VALUES:
+                    found[name] = _score_values(
+                        self.detectors[name], self.baselines.clock.local_s(times_s), values
+                    )
+        return found
+
+    def point(self, scores: SeriesScores, at: int, alpha: float) -> PointScore:
+        """One value of `scores` as the service returns it.
+
+        Args:
+            at: index into the arrays. alpha: the p-value at or below which a value of weight 1 is an anomaly.
+        """
+        ts, value = as_utc(int(scores.times_s[at])), float(scores.values[at])
+        if np.isnan(value):
+            return PointScore(ts, None, None, None, None, None, False, (), ())
+        surprise, expected = float(scores.surprise[at]), float(scores.expected[at])
+        p_value = 10.0 ** -min(surprise, 300.0)
+        is_anomaly = p_value <= float(scores.weight[at]) * alpha
+        return PointScore(
+            ts=ts,
+            value=value,
+            band=Band(expected=expected, lower=float(scores.lower[at]), upper=float(scores.upper[at])),
+            score=float(score_of(np.asarray(surprise))),
+            p_value=p_value,
+            deviation_sigma=float(scores.residual[at]),
+            is_anomaly=is_anomaly,
+            filters=self.filters(value, expected) if is_anomaly else (),
+            detectors=detector_results(
+                {name: float(one[at]) for name, one in scores.surprises.items()} | {COMBINED: surprise}
+            ),
+        )
+
+
+def scored_schema(names: Sequence[str]) -> dict[str, Any]:
+    """The columns of samples that these detectors scored, with their types."""
+    return {**SCORED, **dict.fromkeys(names, pl.Float64)}
+
+
+def combined_surprise(residual: FloatArray, surprises: Mapping[str, FloatArray]) -> FloatArray:
+    """Mean -log10 p of the two ways to detect, each the mean over its detectors; not calibrated yet.
+
+    Args:
+        residual: float64, shape (n,); NaN = missing. surprises: detector -> -log10 p, shape (n,), at least one.
+    Returns:
+        float64, shape (n,); NaN where the residual, or every detector, is NaN.
+    """
+    of_values = [one for name, one in surprises.items() if reads_of(name) is Reads.VALUES]
+    of_residuals = [one for name, one in surprises.items() if reads_of(name) is not Reads.VALUES]
+    ways = [_mean_of_known(group) for group in (of_residuals, of_values) if group]
+    return np.where(np.isnan(residual), np.nan, _mean_of_known(ways))
+
+
+def _mean_of_known(parts: Sequence[FloatArray]) -> FloatArray:
+    """The mean at each place over the parts that are not NaN there."""
+    stacked = np.array(parts)
+    known = ~np.isnan(stacked)
+    counts = known.sum(axis=0)
+    total = np.where(known, stacked, 0.0).sum(axis=0)
+    return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
+
+
+def _score_values(fitted: FittedDetector, local_s: IntArray, values: FloatArray) -> FloatArray:
+    if isinstance(fitted, FittedTimedDetector):
+        return fitted.score_at(local_s, values)
+    return fitted.score(values)
 
 
 def detector_results(surprises: Mapping[str, float]) -> tuple[DetectorResult, ...]:
-    """Each detector's own view, from -log10 p."""
-    views = []
+    """Each detector's own score and p-value.
+
+    Args:
+        surprises: detector -> -log10 p; NaN where not scorable, which gives null.
+    """
+    results = []
     for name, surprise in surprises.items():
         known = not np.isnan(surprise)
-        views.append(
+        results.append(
             DetectorResult(
                 detector=name,
                 score=float(score_of(np.asarray(surprise))) if known else None,
                 p_value=float(10.0 ** -min(surprise, 300.0)) if known else None,
             )
         )
-    return tuple(views)
+    return tuple(results)

@@ -1,4 +1,4 @@
-"""From probabilities to alarms: hysteresis, the threshold that the budget sets, and the lead that alarms give."""
+"""Turns probabilities into alarms: hysteresis, the threshold that fits the alert budget, and the lead of alarms."""
 
 import numpy as np
 import polars as pl
@@ -6,17 +6,24 @@ from numpy.typing import NDArray
 
 from models.failure.calibration import Floats
 
-#: An alarm that rose over the threshold ends when the risk has fallen under this share of it.
+#: An alarm begins at the threshold, and ends when the probability falls below this share of the threshold.
 RELEASE_SHARE = 0.6
-#: Thresholds are not set lower than this: an alarm that is mostly wrong helps nobody, whatever the budget.
+#: Range and number of the thresholds that are tried. Lower ones give mostly false alarms, whatever the budget.
 LOWEST, HIGHEST, STEPS = 0.3, 0.95, 27
 
 
 def alarm_runs(probabilities: Floats, threshold: float) -> NDArray[np.int64]:
-    """The number of the alarm at each moment of one service, in time order; -1 where there is none.
+    """Number the alarms of one service.
 
-    >>> alarm_runs(np.array([0.1, 0.6, 0.4, 0.2, 0.7]), 0.5).tolist()
-    [-1, 0, 0, -1, 1]
+    Args:
+        probabilities: one per moment, in time order, in [0, 1].
+        threshold: at which an alarm begins, in [0, 1].
+    Returns:
+        The number of the alarm at each moment, from 0; -1 = no alarm.
+
+    Examples:
+        >>> alarm_runs(np.array([0.1, 0.6, 0.4, 0.2, 0.7]), 0.5).tolist()
+        [-1, 0, 0, -1, 1]
     """
     runs = np.full(len(probabilities), -1)
     current, count = -1, 0
@@ -30,12 +37,16 @@ def alarm_runs(probabilities: Floats, threshold: float) -> NDArray[np.int64]:
 
 
 def budget_threshold(frame: pl.DataFrame, probabilities: Floats, happened: Floats, per_week: float) -> float:
-    """The lowest threshold whose false alarms stay within the budget.
+    """Find the lowest threshold whose false alarms stay within the budget.
 
     Args:
         frame: `service_id` and `ts` of each probability.
-        happened: 1 where the failure came within the horizon; an alarm with none such is false.
-        per_week: bearable false alarms a week over all services.
+        probabilities: in [0, 1].
+        happened: 1 where the failure came within the horizon, 0 where not, NaN where unknown. An alarm without a 1 is
+            false.
+        per_week: acceptable false alarms per week over all services.
+    Returns:
+        A threshold in [`LOWEST`, `HIGHEST`]; `HIGHEST` if none fits the budget.
     """
     table = frame.select("service_id", "ts").with_columns(p=pl.Series(probabilities), y=pl.Series(happened))
     services = [group.sort("ts") for _, group in table.group_by("service_id", maintain_order=True)]
@@ -54,16 +65,19 @@ def budget_threshold(frame: pl.DataFrame, probabilities: Floats, happened: Float
     return HIGHEST
 
 
-def leads_h(
+def alarm_leads(
     frame: pl.DataFrame, probabilities: Floats, threshold: float, longest_h: float = 24.0
 ) -> pl.DataFrame:
-    """For each failure that an alarm announced, how many hours before.
+    """Measure how long before each failure its alarm began.
 
     Args:
         frame: `service_id`, `ts`, `failure_in_s`, `next_type` of each probability.
+        probabilities: in [0, 1].
+        threshold: at which an alarm begins.
+        longest_h: longest lead that counts, in hours.
     Returns:
-        One row a failure that follows any moment: service_id, next_type, lead_h (null: no alarm was on at the last
-        moment before it, or in the `longest_h` before).
+        One row per failure that follows any moment: service_id, next_type, lead_h (hours; null = there was no alarm at
+        the last moment before the failure).
     """
     rows = []
     table = frame.select("service_id", "ts", "failure_in_s", "next_type").with_columns(

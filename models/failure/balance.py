@@ -1,4 +1,4 @@
-"""Rare failures: plain, weighted or with synthetic neighbours, whichever finds more of what was held out.
+"""Balances rare failures: with nothing, weights or synthetic neighbours, whichever is best on held-out moments.
 
 References:
     Breiman, L., Friedman, J. H., Olshen, R. A. and Stone, C. J. (1984). Classification and regression trees. Wadsworth
@@ -18,15 +18,15 @@ from models.failure.binned import Balancer, Binned, Floats, Params, Rows
 from models.failure.learning import CLASSIFIER, Folds, has_both, in_parallel, margin
 
 Balance = Literal["none", "weights", "smote"]
-#: SMOTE fills the rare class up to this share of the other; more makes the many synthetic rows the rule.
+#: SMOTE fills the rare class up to this share of the other. With more, synthetic rows would dominate.
 SMOTE_SHARE = 0.15
-#: Calibration comes later on untouched rows, so weights need only keep the rare class from being ignored.
+#: Weights only have to keep the rare class from being ignored, because calibration on untouched rows follows.
 WEIGHT_POWER = 0.5
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Parameters and a way to balance."""
+    """Parameters of the classifiers and a way to balance."""
 
     balance: Balance
     params: Params
@@ -34,14 +34,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate and the average precision it reached on held-out moments, mean over the folds."""
+    """A candidate and its average precision on held-out moments, in [0, 1], mean over the folds."""
 
     candidate: Candidate
     average_precision: float
 
 
-#: Tried in this order, as far as the budget goes; the first is kept unless another is clearly better. On six simulated
-#: fleets weights find more than nothing and than SMOTE: precision at 80 % recall .806, .796 and .794.
+#: Tried in this order, up to the number of trials. The first is kept unless another is clearly better. On six simulated
+#: fleets weights are better than nothing and SMOTE: precision at 80 % recall is .806, .796 and .794.
 CANDIDATES = (
     Candidate("weights", CLASSIFIER),
     Candidate("none", CLASSIFIER),
@@ -52,8 +52,8 @@ CANDIDATES = (
 )
 
 
-def balanced(balance: Balance, seed: int = 0) -> Balancer:
-    """The function that balances rows; only ever given rows of a training fold."""
+def balancer(balance: Balance, seed: int = 0) -> Balancer:
+    """The function that balances rows. Give it only rows of a training fold."""
 
     def plain(x: NDArray[np.float32], y: Floats) -> tuple[NDArray[np.float32], Floats | None]:
         return x[:0], None
@@ -66,7 +66,7 @@ def balanced(balance: Balance, seed: int = 0) -> Balancer:
         positives = int(y.sum())
         if positives < 2 or positives >= SMOTE_SHARE * (len(y) - positives):
             return x[:0], None
-        # Neighbours need distances: unknown values count as the median, and every feature counts alike.
+        # Neighbours need distances, so unknown values become the median, and features are scaled to the same spread.
         middle = np.nan_to_num(np.nanmedian(x, axis=0))
         scale = np.nan_to_num(np.nanstd(x, axis=0)) + 1e-9
         filled = (np.where(np.isnan(x), middle, x) - middle) / scale
@@ -77,13 +77,23 @@ def balanced(balance: Balance, seed: int = 0) -> Balancer:
     return {"none": plain, "weights": weights, "smote": smote}[balance]
 
 
-def choose(
+def choose_candidate(
     x: NDArray[np.float32], y: Floats, folds: Folds, *, seed: int, count: int, workers: int
 ) -> tuple[Candidate, tuple[Trial, ...]]:
-    """The simplest candidate whose average precision over the held-out folds is not clearly worse than the best.
+    """Choose the first candidate whose average precision on held-out folds is not clearly worse than the best.
 
-    Clearly is by more than the standard error of the difference over the folds: a block of time holds few failures, and
-    the best of many candidates on one of them is mostly the luckiest (Breiman et al. 1984).
+    Clearly worse means by more than the standard error of the difference over the folds: a block of time holds few
+    failures, so the best of many candidates on one block is mostly the luckiest (Breiman et al. 1984).
+
+    Args:
+        x: (rows, features), NaN = missing.
+        y: 1 = fails within the horizon, 0 = does not, NaN = not known.
+        folds: of the rows.
+        seed: of the classifiers and of SMOTE.
+        count: how many of `CANDIDATES` are tried.
+        workers: threads.
+    Returns:
+        The chosen candidate, and all trials with the best first; no trials if no fold has failures.
     """
     known = ~np.isnan(y)
     candidates = CANDIDATES[: max(1, count)]
@@ -99,7 +109,7 @@ def choose(
         def run() -> list[float]:
             binned = Binned(x[learn], max_bin=int(CLASSIFIER["max_bin"]))
             tried = [
-                binned.learn(y[learn], one.params, seed=seed, balance=balanced(one.balance, seed))
+                binned.learn(y[learn], one.params, seed=seed, balance=balancer(one.balance, seed))
                 for one in candidates
             ]
             return [average_precision_score(y[hold], margin([one], x[hold])) for one in tried]
@@ -112,12 +122,14 @@ def choose(
 
 
 def simplest(found: Floats) -> int:
-    """The first of the candidates that is not clearly worse than the best.
+    """The first candidate that is not clearly worse than the best.
 
     Args:
         found: (candidates, folds), larger is better.
+    Returns:
+        Its index.
     """
     behind = found[np.argmax(found.mean(axis=1))] - found
     folds = found.shape[1]
-    doubt = behind.std(axis=1, ddof=1) / np.sqrt(folds) if folds > 1 else np.zeros(len(found))
-    return int(np.argmax(behind.mean(axis=1) <= doubt))
+    standard_error = behind.std(axis=1, ddof=1) / np.sqrt(folds) if folds > 1 else np.zeros(len(found))
+    return int(np.argmax(behind.mean(axis=1) <= standard_error))

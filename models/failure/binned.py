@@ -1,4 +1,4 @@
-"""Moments cut into bins once, from which boosters of many outcomes learn: cutting takes as long as learning."""
+"""Cuts features into bins once for boosters of many outcomes, because cutting takes as long as training."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,28 +9,41 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 Params = Mapping[str, float | int | str]
-#: Of features and outcomes to learn from: further rows to learn as failures, and a weight of each row that was given
-#: (null = they count alike).
+#: Features and outcomes of training rows -> further rows that count as failures, and the weight of each given row
+#: (null = all the same).
 Balancer = Callable[[NDArray[np.float32], Floats], tuple[NDArray[np.float32], Floats | None]]
 
 
 class Binned:
-    """Rows that boosters learn from, one outcome after the other; not from several threads at once.
+    """Training rows for boosters of several outcomes, one after the other. Not safe to use from several threads.
 
-    The bins are those of the rows themselves, whatever they weigh, so that they serve every outcome.
+    The bins depend on the rows and not on their weights, so that they fit every outcome.
     """
 
     def __init__(self, x: NDArray[np.float32], *, max_bin: int, columns: Rows | None = None) -> None:
-        """`columns`: which features are seen; all where null."""
+        """Cut the rows into bins.
+
+        Args:
+            x: (rows, features), NaN = missing.
+            max_bin: number of bins.
+            columns: features that the boosters may use; null = all.
+        """
         self._x = x
         self._max_bin = max_bin
         self._columns = columns
-        # What is missing everywhere is never split on, and the columns keep their places.
+        # A feature that is missing everywhere is never split on, and the columns keep their places.
         seen = x if columns is None else np.where(columns, x, np.float32(np.nan))
         self._data = xgb.QuantileDMatrix(seen, max_bin=max_bin, nthread=1)
 
     def learn(self, y: Floats, params: Params, *, seed: int, balance: Balancer | None = None) -> xgb.Booster:
-        """A classifier of `y`; rows whose outcome is not known (NaN) teach nothing."""
+        """Train a classifier; rows whose outcome is NaN (not known) have no influence.
+
+        Args:
+            y: outcome of each row: 1, 0 or NaN.
+            params: of XGBoost, and `rounds`.
+            seed: of sampling.
+            balance: balances the rows whose outcome is known; null = not at all.
+        """
         known = ~np.isnan(y)
         weight = known.astype(np.float64)
         if balance is not None:
@@ -43,11 +56,11 @@ class Binned:
         return self.train(np.where(known, y, 0.0), params, seed=seed, weight=weight)
 
     def train(self, y: Floats, params: Params, *, seed: int, weight: Floats | None = None) -> xgb.Booster:
-        """One booster, of any objective.
+        """Train one booster with any objective.
 
-        One thread each, and threads of our own around them (`learning.in_parallel`): OpenMP's threads wait for each
-        other by spinning, many times slower as soon as another process wants a core, and sums would depend on their
-        number.
+        Each booster uses one thread, and `learning.in_parallel` trains several at once. The threads of OpenMP wait for
+        each other by spinning, which is many times slower as soon as another process needs a core. And sums would
+        depend on the number of threads.
         """
         chosen = {name: value for name, value in params.items() if name != "rounds"}
         self._data.set_info(label=y, weight=np.ones(len(y)) if weight is None else weight)

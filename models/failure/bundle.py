@@ -1,4 +1,4 @@
-"""The failure model as it is registered and served: probabilities by horizon, a time, a type and reasons."""
+"""The registered and served failure model: it predicts probabilities by horizon, a time, a type and reasons."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,11 +17,11 @@ from models.failure.parts import FailureParts
 from models.failure.reasons import factors_of
 from models.failure.trees import flatten
 
-#: A time is told only where failing within the longest horizon is at least this likely.
-TELL_TIME_FROM = 0.3
-#: A type is told only where failing within the longest horizon is at least this likely.
-TELL_TYPE_FROM = 0.1
-#: Up to so many rows the flat trees are faster than XGBoost, which starts slowly.
+#: A time is predicted only if a failure within the longest horizon is at least this likely.
+TIME_FROM_PROBABILITY = 0.3
+#: A type is predicted only if a failure within the longest horizon is at least this likely.
+TYPE_FROM_PROBABILITY = 0.1
+#: Up to this number of rows the flat trees are faster than XGBoost, which starts slowly.
 FEW_ROWS = 8
 
 
@@ -29,7 +29,7 @@ class FailureBundle:
     """A failure model, ready to predict. Safe to use from several threads.
 
     Args:
-        parts: what was fitted.
+        parts: all fitted parts.
     """
 
     def __init__(self, parts: FailureParts) -> None:
@@ -43,7 +43,13 @@ class FailureBundle:
         return self.parts.names
 
     def probabilities(self, x: NDArray[np.float32]) -> Floats:
-        """(rows, horizons), never falling along a row; `x` is (rows, features), NaN = missing."""
+        """Predict the probability of a failure within each horizon.
+
+        Args:
+            x: (rows, features), NaN = missing.
+        Returns:
+            (rows, horizons), in [0, 1], never falling along a row.
+        """
         base = np.tile(np.array(self.parts.base), (len(x), 1))
         if not self.parts.boosters:
             return base
@@ -57,9 +63,14 @@ class FailureBundle:
         return np.maximum.accumulate(mixed, axis=1)
 
     def contributions(self, x: NDArray[np.float32]) -> Floats:
-        """SHAP values of the alert horizon's margin (log-odds), (rows, features + 1); the last column is the bias.
+        """Exact SHAP values of the margin (log-odds) of the alert horizon; positive = raises the risk.
 
-        Exact, and in rows and batches faster than XGBoost's own.
+        This is faster than XGBoost's own computation, for single rows and for batches.
+
+        Args:
+            x: (rows, features), NaN = missing.
+        Returns:
+            (rows, features + 1); the last column is the bias.
         """
         if not self.parts.boosters:
             return np.zeros((len(x), len(self.parts.names) + 1))
@@ -70,7 +81,7 @@ class FailureBundle:
         """One risk for each row.
 
         Args:
-            features: `names`, and `ts`, the time they speak of (without it no time to failure is told).
+            features: columns `names`, and `ts`, the time of each row; without `ts` no time to failure is predicted.
         Raises:
             InvalidFrameError: a feature is not among the columns.
         """
@@ -84,7 +95,7 @@ class FailureBundle:
         return self.predict_rows(x, times)
 
     def predict_rows(self, x: NDArray[np.float32], times: Sequence[datetime | None]) -> list[FailureRisk]:
-        """The same for rows that are arrays already: the short way for one prediction."""
+        """Like `predict`, but faster for one row; `x` is (rows, features), `times` has the time of each row."""
         x = np.where(np.isfinite(x), x, np.float32(np.nan))
         probabilities = self.probabilities(x)
         contributions = self.contributions(x)
@@ -108,7 +119,7 @@ class FailureBundle:
 
     def _likely_types(self, x: NDArray[np.float32], probabilities: Floats) -> list[str | None]:
         types: list[str | None] = [None] * len(x)
-        rows = np.flatnonzero(probabilities[:, -1] >= TELL_TYPE_FROM)
+        rows = np.flatnonzero(probabilities[:, -1] >= TYPE_FROM_PROBABILITY)
         if self.parts.types is not None and len(rows):
             scores = np.asarray(self.parts.types.inplace_predict(x[rows]))
             for row, best in zip(rows.tolist(), scores.argmax(axis=1).tolist(), strict=True):
@@ -120,7 +131,7 @@ class FailureBundle:
     ) -> list[TimeRange | None]:
         """P10, P50 and P90 of the time to failure, given that it comes within the longest horizon."""
         when: list[TimeRange | None] = [None] * len(x)
-        rows = np.flatnonzero(probabilities[:, -1] >= TELL_TIME_FROM)
+        rows = np.flatnonzero(probabilities[:, -1] >= TIME_FROM_PROBABILITY)
         if self.parts.remaining is None or not len(rows):
             return when
         for row, hours in zip(rows.tolist(), self.parts.remaining.quantiles(x[rows]).tolist(), strict=True):
@@ -131,7 +142,7 @@ class FailureBundle:
         return when
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The probabilities alone: a row for each row of `frame`, a column `within_<h>h` for each horizon.
+        """Predict only the probabilities: a row for each row of `frame`, a column `within_<h>h` for each horizon.
 
         Raises:
             InvalidFrameError: a feature is not among the columns.
@@ -143,12 +154,12 @@ class FailureBundle:
         )
 
     def to_files(self) -> dict[str, bytes]:
-        """Named files without pickles, see `models.failure.files`."""
+        """The bundle as named files without pickles, see `models.failure.files`."""
         return to_files(self.parts)
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "FailureBundle":
-        """The bundle that `to_files` wrote.
+        """The inverse of `to_files`.
 
         Raises:
             ModelUnavailableError: the files have another format.

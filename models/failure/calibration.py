@@ -1,4 +1,4 @@
-"""From a model's margin to a probability that means what it says."""
+"""Turns the margin of a model into a calibrated probability: of moments at 30 %, 30 % are followed by a failure."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,14 @@ from sklearn.isotonic import IsotonicRegression
 Floats = NDArray[np.float64]
 
 
-#: Beyond the outermost blocks the curve goes this share of the way to 0 or 1 over so much margin: the order stays.
-TILT, TILT_OVER = 0.02, 20.0
+#: Beyond the outermost blocks the curve goes this share of the way to 0 or 1 over this distance of the margin, so that
+#: the order of moments is kept.
+END_SHARE, END_MARGIN = 0.02, 20.0
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A rising curve from margin (log-odds) to probability: what the model told apart stays apart."""
+    """A strictly rising curve from margin (log-odds) to probability, so that different margins stay different."""
 
     margins: Floats
     probabilities: Floats
@@ -26,12 +27,16 @@ class Calibrator:
 
 
 def fit_calibrator(margins: Floats, happened: Floats) -> Calibrator:
-    """Centred isotonic regression on margins of held-out moments.
+    """Fit a centred isotonic regression on margins of held-out moments.
 
-    Plain isotonic regression is flat over each of its blocks, so that moments which the model can tell apart become
-    equal, and alarms come in lumps; here each block's value holds at its centre, with lines between the centres. The
-    ends are drawn in, so that nothing is ever surely so or surely not so: nothing is believed less likely than the rule
-    of succession says of the lowest moments, however many of them are taken, nor more likely than of the highest.
+    Plain isotonic regression is flat over each of its blocks. Moments that the model distinguishes become equal, and
+    alarms begin in groups. Here the value of each block holds at its centre, with straight lines between the centres.
+    No probability reaches 0 or 1: the lowest is the smallest that the rule of succession gives for any number of the
+    lowest moments, and the highest is found likewise.
+
+    Args:
+        margins: log-odds of each moment.
+        happened: 1 where the failure came, else 0.
 
     References:
         Zadrozny, B., Elkan, C. (2002). Transforming classifier scores into accurate multiclass probability
@@ -45,18 +50,25 @@ def fit_calibrator(margins: Floats, happened: Floats) -> Calibrator:
     # Blocks that are drawn in to the same value are one block.
     values, block = np.unique(np.clip(fitted, low, high), return_inverse=True)
     centres = np.bincount(block, margins) / np.bincount(block)
-    x = np.concatenate([[centres[0] - TILT_OVER], centres, [centres[-1] + TILT_OVER]])
-    y = np.concatenate([[values[0] * (1 - TILT)], values, [values[-1] + TILT * (1 - values[-1])]])
+    x = np.concatenate([[centres[0] - END_MARGIN], centres, [centres[-1] + END_MARGIN]])
+    y = np.concatenate([[values[0] * (1 - END_SHARE)], values, [values[-1] + END_SHARE * (1 - values[-1])]])
     return Calibrator(x, y)
 
 
 def _succession(happened: Floats) -> Floats:
-    """The share that happened of the first, the first two, and so on, as if half of one more had (Jeffreys' prior)."""
+    """Share of failures among the first, the first two, ... moments, with Jeffreys' prior."""
     return np.asarray((np.cumsum(happened) + 0.5) / np.arange(2, len(happened) + 2))
 
 
 def calibration_error(probabilities: Floats, happened: Floats, bins: int = 10) -> float:
-    """Expected calibration error over bins of equal width: mean |said - happened|, weighted by moments.
+    """Expected calibration error over bins of equal width: mean |predicted - observed|, weighted by moments.
+
+    Args:
+        probabilities: in [0, 1].
+        happened: 1 where the failure came, else 0.
+        bins: number of bins.
+    Returns:
+        In [0, 1], 0 is perfect; NaN without moments.
 
     References:
         Naeini, M. P., Cooper, G. F., Hauskrecht, M. (2015). Obtaining well calibrated probabilities using Bayesian
@@ -68,10 +80,10 @@ def calibration_error(probabilities: Floats, happened: Floats, bins: int = 10) -
 
 
 def reliability(probabilities: Floats, happened: Floats, bins: int = 10) -> Floats:
-    """The reliability diagram: rows of (mean said, share that happened, count), one for each bin with moments."""
+    """The reliability diagram: rows of (mean predicted, observed share, count), one for each bin with moments."""
     index = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
     count = np.bincount(index, minlength=bins).astype(np.float64)
-    said = np.bincount(index, probabilities, minlength=bins)
+    predicted = np.bincount(index, probabilities, minlength=bins)
     true = np.bincount(index, happened, minlength=bins)
     kept = count > 0
-    return np.column_stack([said[kept] / count[kept], true[kept] / count[kept], count[kept]])
+    return np.column_stack([predicted[kept] / count[kept], true[kept] / count[kept], count[kept]])

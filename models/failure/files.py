@@ -1,4 +1,4 @@
-"""A failure bundle as named files: JSON for what people read, NPZ for curves, UBJSON for trees. No pickle."""
+"""Stores a failure bundle as named files: JSON for what people read, NPZ for curves, UBJSON for trees. No pickle."""
 
 import io
 import json
@@ -12,13 +12,13 @@ from models.failure.calibration import Calibrator
 from models.failure.parts import FailureParts
 from models.failure.remaining import RemainingTime
 
-#: Raised whenever older files could no longer be read: 3 has features of the first and second resource.
+#: Increased whenever older files cannot be read any more. Format 3 has features of the first and second resource.
 FORMAT = 3
 META, CURVES, TYPES = "meta.json", "curves.npz", "types.ubj"
 
 
 def to_files(parts: FailureParts) -> dict[str, bytes]:
-    """The parts as named files."""
+    """The parts as named files; the inverse of `from_files`."""
     remaining = parts.remaining
     meta = {
         "format": FORMAT,
@@ -55,10 +55,10 @@ def to_files(parts: FailureParts) -> dict[str, bytes]:
 
 
 def from_files(files: Mapping[str, bytes]) -> FailureParts:
-    """The parts that `to_files` wrote.
+    """The inverse of `to_files`.
 
     Raises:
-        ModelUnavailableError: the files are of another format.
+        ModelUnavailableError: the files have another format.
     """
     meta = json.loads(files[META])
     require_format("failure", meta, FORMAT)

@@ -1,7 +1,7 @@
-"""What a moment was followed by: time to the next failure, and what must not be learned from.
+"""Labels past moments with the time to the next failure, and marks moments that must not be learned from.
 
-A moment inside an incident, or so soon after one that the service still recovers, is no example of anything. What
-lies beyond the end of the data is unknown, not "no failure".
+A moment inside an incident, or shortly after one while the service still recovers, is not used. After the end of the
+data, failures are unknown, which is not the same as "no failure".
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from core.frames import TIME
 
 #: Horizons of the probabilities, in seconds: 1, 3, 6, 12 and 24 h.
 HORIZONS_S: tuple[int, ...] = (3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
-#: After an incident ends, caches are cold and backlogs drain: an hour is left out of what is learned.
+#: After an incident, caches are cold and backlogs drain, so this time is not learned from.
 RECOVERY_S = 3600
 
 INCIDENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
@@ -27,7 +27,7 @@ INCIDENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "end": TIME,
 }
 
-#: What came next, as `label` adds it; null where nothing is known to come.
+#: Columns of the next failure that `label` adds; null = none known.
 OUTCOME = ("failure_in_s", "next_type", "next_severity")
 
 #: An incident without an end still lasts at the end of the data.
@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 
 
 def incident_frame(incidents: Sequence[Incident]) -> pl.DataFrame:
-    """Incidents by service and start, columns `INCIDENTS`; `end` is null while one lasts."""
+    """Incidents as a frame, columns `INCIDENTS`, sorted by service and start; `end` is null while an incident lasts."""
     return pl.DataFrame(
         [(service_id(i.tenant, i.service), i.type, i.severity.value, i.start, i.end) for i in incidents],
         schema=INCIDENTS,
@@ -52,16 +52,17 @@ def label(
     known_until: datetime,
     recovery_s: int = RECOVERY_S,
 ) -> pl.DataFrame:
-    """Adds to each moment what came next.
+    """Add the next failure to each moment.
 
     Args:
         moments: with `service_id` and `ts`.
-        incidents: `incident_frame`; those that start after `known_until` are not looked at.
-        known_until: the end of what is known; nothing is said about later times.
+        incidents: from `incident_frame`; incidents that start after `known_until` are ignored.
+        known_until: end of the data.
+        recovery_s: seconds after an incident that are not usable.
     Returns:
-        `moments`, in its order, with `usable` (false inside an incident and `recovery_s` after), `failure_in_s`
-        (to the start of the next failure; null: none known), `next_type`, `next_severity`, and `known_s` (how
-        far ahead is known).
+        `moments` in the same order, with the columns `usable` (false inside an incident and for `recovery_s` after it),
+        `failure_in_s` (seconds to the start of the next failure; null = none known), `next_type`, `next_severity`, and
+        `known_s` (seconds until the end of the data).
     """
     known = incidents.filter(pl.col("start") <= known_until)
     ends = known.select(
@@ -69,7 +70,7 @@ def label(
         began=pl.col("start"),
         over=pl.col("end").fill_null(known_until + _FOREVER) + pl.duration(seconds=recovery_s),
     ).sort("service_id", "began")
-    # An earlier incident may last longer than a later one: what counts is the latest end so far.
+    # An earlier incident may last longer than a later one, so the latest end so far counts.
     ends = ends.with_columns(pl.col("over").cum_max().over("service_id"))
     following = known.select("service_id", fails_at="start", next_type="type", next_severity="severity").sort(
         "service_id", "fails_at"
@@ -98,14 +99,22 @@ def label(
 
 
 def as_known_at(labelled: pl.DataFrame, cut: datetime) -> pl.DataFrame:
-    """The moments up to `cut`, with labels that know nothing of what came after it."""
+    """The moments up to `cut`, with the labels that were known at `cut`."""
     ahead = (pl.lit(cut).cast(TIME) - pl.col("ts")).dt.total_seconds().cast(pl.Float64)
     past = labelled.filter(pl.col("ts") <= cut).with_columns(known_s=pl.min_horizontal("known_s", ahead))
     came = pl.col("failure_in_s") <= pl.col("known_s")
     return past.with_columns(pl.when(came).then(name).alias(name) for name in OUTCOME)
 
 
-def within(failure_in_s: Floats, known_s: Floats, horizon_s: float) -> Floats:
-    """1 where it fails within the horizon, 0 where it surely does not, NaN where the data ends before."""
+def fails_within(failure_in_s: Floats, known_s: Floats, horizon_s: float) -> Floats:
+    """Whether a failure comes within the horizon.
+
+    Args:
+        failure_in_s: seconds to the next failure; inf = none known.
+        known_s: seconds until the end of the data.
+        horizon_s: in seconds.
+    Returns:
+        1 = it comes, 0 = it does not, NaN = unknown because the data ends before.
+    """
     fails = failure_in_s <= horizon_s
     return np.where(fails, 1.0, np.where(known_s >= horizon_s, 0.0, np.nan))

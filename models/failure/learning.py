@@ -1,4 +1,4 @@
-"""The learners that the failure model is made of: gradient-boosted trees with held-out predictions."""
+"""Trains gradient-boosted trees, with predictions for held-out rows to calibrate them."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,8 @@ from models.failure.calibration import Calibrator, fit_calibrator
 
 Result = TypeVar("Result")
 
-#: Shallow, slow, and each tree sees a quarter of the features: right for a hundred failures among thousands of moments.
+#: Shallow trees, a low learning rate and a quarter of the features per tree suit a hundred failures among thousands of
+#: moments.
 CLASSIFIER: Params = {
     "objective": "binary:logistic",
     "tree_method": "hist",
@@ -27,7 +28,7 @@ CLASSIFIER: Params = {
     "reg_lambda": 3.0,
     "rounds": 100,
 }
-#: For times: many rows a run that say nearly the same, hence the heavy leaves.
+#: For times. Many rows of a run are nearly equal, so leaves must be large.
 REGRESSOR: Params = {
     **CLASSIFIER,
     "objective": "reg:squarederror",
@@ -43,25 +44,27 @@ REGRESSOR: Params = {
 def train(
     x: NDArray[np.float32], y: Floats, params: Params, *, seed: int, weight: Floats | None = None
 ) -> xgb.Booster:
-    """One booster of rows that teach nothing else."""
+    """Train one booster on rows that are used only once."""
     return Binned(x, max_bin=int(params["max_bin"])).train(y, params, seed=seed, weight=weight)
 
 
 def margin(boosters: Sequence[xgb.Booster], x: NDArray[np.float32]) -> Floats:
-    """What the trees add up to, the mean over the boosters: log-odds, or the value itself for a regressor."""
-    said = [np.asarray(one.inplace_predict(x, predict_type="margin"), dtype=np.float64) for one in boosters]
-    return np.asarray(np.mean(said, axis=0))
+    """The margin of each row, mean over the boosters: log-odds, or the value itself for a regressor."""
+    margins = [
+        np.asarray(one.inplace_predict(x, predict_type="margin"), dtype=np.float64) for one in boosters
+    ]
+    return np.asarray(np.mean(margins, axis=0))
 
 
 def in_parallel(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Result]:
-    """The results of the jobs, in their order; XGBoost frees the interpreter while it learns."""
+    """The results of the jobs, in their order. XGBoost releases the GIL while it trains."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Which rows are learned from and which are held out, fold by fold; the two never share a gap or a group."""
+    """Training rows and held-out rows of each fold, separated by a gap or by groups."""
 
     learn: tuple[Rows, ...]
     hold: tuple[Rows, ...]
@@ -76,7 +79,10 @@ class Folds:
 
 
 def time_folds(ts: Floats, count: int, gap_s: float) -> Folds:
-    """Blocks of time with equal numbers of moments; what is nearer than the gap to a block does not teach about it."""
+    """Split the time into `count` blocks with equal numbers of moments.
+
+    Rows within `gap_s` of a held-out block are not used to train its fold.
+    """
     edges = np.quantile(ts, np.linspace(0, 1, count + 1)[1:-1])
     block = np.searchsorted(edges, ts, side="right")
     hold = tuple(block == k for k in range(count))
@@ -88,7 +94,7 @@ def time_folds(ts: Floats, count: int, gap_s: float) -> Folds:
 
 
 def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> Folds:
-    """Whole groups (services, units) held out together."""
+    """Split whole groups (services, units) into `count` folds."""
     names = np.unique(groups)
     order = np.random.default_rng(seed).permutation(len(names))
     of_group = dict(zip(names[order].tolist(), (np.arange(len(names)) % count).tolist(), strict=True))
@@ -99,13 +105,14 @@ def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> Folds:
 
 @dataclass(frozen=True)
 class FittedHorizon:
-    """Classifiers of "fails within the horizon", and what they said of rows that they had not seen.
+    """Classifiers of "fails within the horizon", and their predictions for held-out rows.
 
     Attributes:
-        boosters: their mean margin is the answer.
-        held_out: calibrated probabilities of held-out rows, by calibrators that had not seen them either; NaN
-            where nothing could be said.
-        held_out_margins: the margins behind them.
+        boosters: their mean margin is the prediction.
+        calibrator: from mean margin to probability.
+        held_out: calibrated probabilities of held-out rows, from calibrators that were fitted on other rows; NaN
+            where there is none.
+        held_out_margins: the margins of these probabilities.
     """
 
     boosters: tuple[xgb.Booster, ...]
@@ -119,8 +126,8 @@ class Member:
     """One of the classifiers whose mean margin counts.
 
     Attributes:
-        outcomes: what it learns, such as failing within a somewhat shorter or longer time.
-        columns: which features it sees; all where null.
+        outcomes: outcome of each row that it learns, such as failing within a somewhat shorter or longer time.
+        columns: features that it uses; null = all.
     """
 
     outcomes: Floats
@@ -137,25 +144,32 @@ def fit_horizons(
     params: Params = CLASSIFIER,
     balance: Balancer | None = None,
 ) -> list[FittedHorizon]:
-    """Learn each horizon on all rows whose outcome is known (not NaN), and calibrate on held-out ones.
+    """Train each horizon on all rows whose outcome is known (not NaN), and calibrate it on held-out rows.
 
     Args:
-        horizons: of each, who learns; the first of them learns the horizon itself. The mean over neighbouring
-            horizons knows that a failure just beyond the horizon is more like one within it than like none, and
-            its errors are smaller than those of each member.
-        balance: of the rows of a training fold; held-out rows stay as they are.
+        x: (rows, features), NaN = missing.
+        horizons: the members of each horizon; the first member learns the horizon itself, the others may learn
+            neighbouring horizons. A failure just beyond the horizon is more like one within it than like none, and the
+            error of the mean is smaller than that of each member.
+        folds: of the rows.
+        seed: of sampling.
+        workers: threads.
+        params: of XGBoost, and `rounds`.
+        balance: balances the training rows of a fold; held-out rows stay as they are.
+    Returns:
+        One per horizon, in the same order.
     """
     parts = [*folds.learn, np.ones(len(x), dtype=bool)]
-    # All that learns from the same rows and columns shares their bins.
-    lessons: dict[tuple[int, bytes | None], list[tuple[int, int]]] = {}
+    # Members with the same rows and columns share their bins.
+    tasks: dict[tuple[int, bytes | None], list[tuple[int, int]]] = {}
     for horizon, members in enumerate(horizons):
-        able = [*_able(members[0].outcomes, folds), len(folds.learn)]
-        for part in able:
+        learnable = [*_learnable(members[0].outcomes, folds), len(folds.learn)]
+        for part in learnable:
             for number, member in enumerate(members):
-                # The horizon itself can be learned in every part; a nearby one that cannot does without.
+                # The horizon itself can be learned in each of these parts. Neighbours that cannot are left out.
                 if number == 0 or has_both(member.outcomes[parts[part]]):
                     columns = None if member.columns is None else member.columns.tobytes()
-                    lessons.setdefault((part, columns), []).append((horizon, number))
+                    tasks.setdefault((part, columns), []).append((horizon, number))
 
     def job(part: int, found: Sequence[tuple[int, int]]) -> Callable[[], list[xgb.Booster]]:
         def run() -> list[xgb.Booster]:
@@ -170,9 +184,9 @@ def fit_horizons(
 
         return run
 
-    trained = in_parallel([job(part, found) for (part, _), found in lessons.items()], workers)
+    trained = in_parallel([job(part, found) for (part, _), found in tasks.items()], workers)
     boosters: dict[tuple[int, int], dict[int, xgb.Booster]] = {}
-    for ((part, _), found), fitted in zip(lessons.items(), trained, strict=True):
+    for ((part, _), found), fitted in zip(tasks.items(), trained, strict=True):
         for (horizon, number), booster in zip(found, fitted, strict=True):
             boosters.setdefault((horizon, part), {})[number] = booster
     return [
@@ -186,8 +200,8 @@ def fit_horizons(
     ]
 
 
-def _able(y: Floats, folds: Folds) -> list[int]:
-    """The folds with failures to learn from; the others cannot say anything of their rows."""
+def _learnable(y: Floats, folds: Folds) -> list[int]:
+    """The folds whose training rows have failures. The rows that other folds hold out get no prediction."""
     return [k for k, rows in enumerate(folds.learn) if has_both(y[rows])]
 
 
@@ -204,17 +218,17 @@ def _in_order(members: dict[int, xgb.Booster]) -> tuple[xgb.Booster, ...]:
 def _calibrated(
     x: NDArray[np.float32], y: Floats, folds: Folds, fitted: Sequence[tuple[xgb.Booster, ...]]
 ) -> FittedHorizon:
-    """What a horizon's boosters say; those of the folds first, those of all rows last."""
+    """Calibrate the boosters of a horizon; `fitted` has those of the folds first and those of all rows last."""
     *of_folds, boosters = fitted
     margins = np.full(len(y), np.nan)
     for members, hold in zip(of_folds, folds.hold, strict=True):
         rows = hold & ~np.isnan(y)
         if members and rows.any():
             margins[rows] = margin(members, x[rows])
-    said = np.full(len(y), np.nan)
+    held_out = np.full(len(y), np.nan)
     seen = ~np.isnan(margins)
     for hold in folds.hold:
         inside, outside = seen & hold, seen & ~hold
         if inside.any() and outside.any():
-            said[inside] = fit_calibrator(margins[outside], y[outside])(margins[inside])
-    return FittedHorizon(boosters, fit_calibrator(margins[seen], y[seen]), said, margins)
+            held_out[inside] = fit_calibrator(margins[outside], y[outside])(margins[inside])
+    return FittedHorizon(boosters, fit_calibrator(margins[seen], y[seen]), held_out, margins)

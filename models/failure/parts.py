@@ -11,21 +11,23 @@ from models.failure.remaining import RemainingTime
 
 @dataclass(frozen=True, kw_only=True)
 class FailureParts:
-    """All that was fitted; the same parts give the same predictions.
+    """All fitted parts; equal parts give equal predictions.
 
     Attributes:
         names: features, in the order of the columns.
         horizons_s: ascending.
-        base: probability of failure within each horizon by the plain rate of incidents; the answer without boosters.
-        boosters: for each horizon some whose mean margin counts; empty where there were too few incidents.
-        calibrators: one for each horizon.
-        remaining: the hours to a failure that comes within the longest horizon.
-        types: classifier of the next failure's type, null where there are too few of each; `type_names` its classes.
-        alert_horizon_s: horizon whose probability is held against `alert_threshold`, and whose reasons are told.
-        trust: weight of what was learned against the plain rate, in (0, 1]; under 1 with few failures.
-        failures: how many it was learned from.
+        base: probability of a failure within each horizon from the rate of incidents; the prediction without boosters.
+        boosters: of each horizon, their mean margin counts; empty if there were too few incidents.
+        calibrators: one per horizon.
+        remaining: hours to a failure that comes within the longest horizon; null if not learned.
+        types: classifier of the type of the next failure; null if there are too few moments or types.
+        type_names: its classes.
+        alert_horizon_s: horizon whose probability is compared with `alert_threshold`, and whose reasons are shown.
+        alert_threshold: probability at which an alarm begins, in [0, 1].
+        trust: weight of the learned probability against the rate, in (0, 1]; below 1 with few failures.
+        failures: number of failures in the training window.
         notes: what a reader must know, such as how few failures there were.
-        reliability: horizon -> rows of (mean said, share that happened, count) on held-out moments.
+        reliability: horizon -> rows of (mean predicted, observed share, count) on held-out moments.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Time to failure as a point and a range that holds: boosted trees, and what truly came after like predictions."""
+"""Predicts the time to failure with boosted trees, and a range from the true times after similar predictions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 from models.failure.binned import Floats, Params, Rows
 from models.failure.learning import REGRESSOR, Folds, in_parallel, margin, train
 
-#: The levels that are told.
+#: The predicted quantiles.
 LEVELS = (0.1, 0.5, 0.9)
-#: The range at a prediction is taken from this share of the held-out rows, those with the nearest predictions.
+#: The range of a prediction comes from this share of the held-out rows, those with the nearest predictions.
 NEIGHBOURS = 0.08
 KNOTS = 33
 
 
 @dataclass(frozen=True)
 class RemainingTime:
-    """A fitted model of the time that remains.
+    """A fitted model of the remaining time, in the unit in which it was learned.
 
     Attributes:
         boosters: their mean is the prediction.
-        cap: times further off are all the same to the prediction; the range is not capped.
+        cap: longest time that is predicted; the range is not capped.
         knots: predictions, ascending.
-        ranges: (knots, levels), what truly remained after such predictions.
-        held_out: predictions of the rows it was fitted on, by models that had not seen them; not kept in files.
+        ranges: (knots, levels), quantiles of the true time after such predictions.
+        held_out: predictions of the training rows by models that had not seen them, NaN = none; not stored in files.
     """
 
     boosters: tuple[xgb.Booster, ...]
@@ -36,11 +36,11 @@ class RemainingTime:
     held_out: Floats = field(default_factory=lambda: np.empty(0), compare=False)
 
     def predict(self, x: NDArray[np.float32]) -> Floats:
-        """Expected remaining time, in [0, cap], in the unit it was learned in."""
+        """Predict the remaining time of each row, in [0, cap]; `x` is (rows, features), NaN = missing."""
         return np.asarray(np.clip(margin(self.boosters, x), 0.0, self.cap))
 
     def quantiles(self, x: NDArray[np.float32]) -> Floats:
-        """(rows, 3): P10, P50 and P90, ascending; P50 is the prediction."""
+        """P10, P50 and P90 of each row, (rows, 3), ascending; P50 is the prediction."""
         middle = self.predict(x)
         low = np.interp(middle, self.knots, self.ranges[:, 0])
         high = np.interp(middle, self.knots, self.ranges[:, 2])
@@ -59,10 +59,21 @@ def fit_remaining(
     params: Params = REGRESSOR,
     weight: Floats | None = None,
 ) -> RemainingTime:
-    """Learn the capped time; the ranges come from rows that a model had not seen.
+    """Train a model of the capped time, with ranges from held-out rows.
 
-    For each prediction the range is the P10 to P90 of the truth over held-out rows with the nearest predictions, which
-    is split conformal prediction made local: wide where the model is unsure, narrow where it is not.
+    The range of a prediction is P10 to P90 of the true times of the held-out rows with the nearest predictions. This is
+    split conformal prediction made local: wide where the model is unsure, narrow where it is sure.
+
+    Args:
+        x: (rows, features), NaN = missing.
+        remaining: true time of each row.
+        folds: of the rows.
+        cap: longest time that is predicted.
+        seed: of sampling.
+        workers: threads.
+        members: number of boosters.
+        params: of XGBoost, and `rounds`.
+        weight: of each row; null = all the same.
 
     References:
         Lei, J., et al. (2018). Distribution-free predictive inference for regression. JASA 113.
@@ -76,23 +87,23 @@ def fit_remaining(
     everything = np.ones(len(target), dtype=bool)
     jobs = [job(rows, 0) for rows in folds.learn] + [job(everything, member) for member in range(members)]
     fitted = in_parallel(jobs, workers)
-    said = np.full(len(target), np.nan)
+    predicted = np.full(len(target), np.nan)
     for booster, rows in zip(fitted, folds.hold, strict=False):
         if rows.any():
-            said[rows] = np.clip(margin([booster], x[rows]), 0.0, cap)
-    seen = ~np.isnan(said)
-    knots, ranges = _ranges(said[seen], remaining[seen])
-    return RemainingTime(tuple(fitted[len(folds.learn) :]), cap, knots, ranges, said)
+            predicted[rows] = np.clip(margin([booster], x[rows]), 0.0, cap)
+    seen = ~np.isnan(predicted)
+    knots, ranges = _ranges(predicted[seen], remaining[seen])
+    return RemainingTime(tuple(fitted[len(folds.learn) :]), cap, knots, ranges, predicted)
 
 
-def _ranges(said: Floats, truth: Floats) -> tuple[Floats, Floats]:
-    order = np.argsort(said, kind="stable")
-    said, truth = said[order], truth[order]
-    width = max(min(len(said), 30), int(NEIGHBOURS * len(said)))
-    knots = np.unique(np.quantile(said, np.linspace(0, 1, KNOTS)))
+def _ranges(predicted: Floats, truth: Floats) -> tuple[Floats, Floats]:
+    order = np.argsort(predicted, kind="stable")
+    predicted, truth = predicted[order], truth[order]
+    width = max(min(len(predicted), 30), int(NEIGHBOURS * len(predicted)))
+    knots = np.unique(np.quantile(predicted, np.linspace(0, 1, KNOTS)))
     rows = []
     for knot in knots:
-        at = int(np.searchsorted(said, knot))
-        first = int(np.clip(at - width // 2, 0, len(said) - width))
+        at = int(np.searchsorted(predicted, knot))
+        first = int(np.clip(at - width // 2, 0, len(predicted) - width))
         rows.append(np.quantile(truth[first : first + width], LEVELS))
     return knots, np.maximum.accumulate(np.array(rows), axis=0)

@@ -1,7 +1,7 @@
-"""Boosters as flat arrays: margins and exact SHAP values of one row in tens of microseconds, without XGBoost.
+"""Computes margins and exact SHAP values of boosters from flat arrays: tens of microseconds per row, without XGBoost.
 
-For every leaf, a SHAP value depends only on which of the features on its path point towards it. With at most six
-features on a path those are at most 64 patterns, so all values are worked out once and looked up afterwards.
+The SHAP values of a leaf depend only on which features on its path point towards the leaf. With at most six features on
+a path there are at most 64 such patterns, so all values are computed once and then looked up.
 
 References:
     Lundberg, S. M., et al. (2020). From local explanations to global understanding with explainable AI for trees.
@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-#: Rows that are worked on together: one leaf's comparisons for all of them are vector instructions, and their
-#: features and sums fit into a core's cache.
+#: Rows that are processed together. The comparisons of a leaf for all of them become vector instructions, and their
+#: features and sums fit into the cache of a core.
 BLOCK = 32
 
 
@@ -39,7 +39,7 @@ def _add_leaves(
     value: Floats,
     margins: Floats,
 ) -> None:
-    """Adds to each row's margin the leaves that it reaches."""
+    """Add the value of each leaf that a row reaches to the margin of the row."""
     leaves, depth = feature.shape
     for row in range(len(x)):
         for leaf in range(leaves):
@@ -61,7 +61,7 @@ def _add_shares(
     shares: Floats,
     contributions: Floats,
 ) -> None:
-    """Adds to each row's contributions the SHAP values of every leaf."""
+    """Add the SHAP values of every leaf to the contributions of each row."""
     leaves, depth = feature.shape
     patterns = 1 << depth
     size = max(1, min(BLOCK, len(x)))
@@ -76,10 +76,10 @@ def _add_shares(
             pattern[:] = leaf * patterns
             for place in range(depth):
                 at, bit = columns[feature[leaf, place]], 1 << place
-                edge, end, unknown = low[leaf, place], high[leaf, place], missing[leaf, place]
+                start, end, unknown = low[leaf, place], high[leaf, place], missing[leaf, place]
                 for row in range(rows):
-                    # Without a branch; only NaN differs from itself.
-                    points = ((edge <= at[row]) & (at[row] < end)) | (unknown & (at[row] != at[row]))
+                    # Without a branch. Only NaN differs from itself.
+                    points = ((start <= at[row]) & (at[row] < end)) | (unknown & (at[row] != at[row]))
                     pattern[row] += bit * points
             for place in range(depth):
                 into = sums[feature[leaf, place]]
@@ -90,18 +90,19 @@ def _add_shares(
 
 @dataclass(frozen=True)
 class FlatTrees:
-    """All leaves of some boosters, adding up to the mean of their margins.
+    """All leaves of some boosters; their values add up to the mean margin of the boosters.
 
-    A path's features are padded to the longest by ones that always point to the leaf.
+    Paths are padded to the length of the longest with features that always point to the leaf.
 
     Attributes:
-        feature: (leaves, depth) column of each feature on the path.
-        low, high: (leaves, depth) the feature points to the leaf where low <= x < high.
-        missing: (leaves, depth) whether it does where x is missing.
-        value: (leaves,) what the leaf adds to the margin.
-        shares: (leaves * patterns, depth) SHAP values by leaf and pattern.
+        columns: number of features of a row.
+        feature: (leaves, depth), column of each feature on the path.
+        low, high: (leaves, depth), the feature points to the leaf if low <= x < high.
+        missing: (leaves, depth), whether it points to the leaf if x is missing.
+        value: (leaves,), what the leaf adds to the margin.
+        shares: (leaves * patterns, depth), SHAP values by leaf and pattern.
         base: margin without trees.
-        bias: margin that SHAP values start from: the mean over the rows that were learned from.
+        bias: margin that SHAP values start from: the mean over the training rows.
     """
 
     columns: int
@@ -115,13 +116,13 @@ class FlatTrees:
     bias: float
 
     def margins(self, x: NDArray[np.float32]) -> Floats:
-        """Margin of each row, as the boosters themselves give it (sums in double precision)."""
+        """The margin of each row as the boosters compute it, summed in double precision; `x` is (rows, features)."""
         margins = np.full(len(x), self.base)
         _add_leaves(_rows(x), self.feature, self.low, self.high, self.missing, self.value, margins)
         return margins
 
     def contributions(self, x: NDArray[np.float32]) -> Floats:
-        """(rows, columns + 1): SHAP values, the bias last; a row adds up to its margin."""
+        """SHAP values, (rows, columns + 1), the bias last; each row adds up to its margin."""
         out = np.zeros((len(x), self.columns + 1))
         out[:, -1] = self.bias
         _add_shares(_rows(x), self.feature, self.low, self.high, self.missing, self.shares, out)
@@ -133,7 +134,12 @@ def _rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def flatten(boosters: Sequence[xgb.Booster], columns: int) -> FlatTrees:
-    """The leaves of the boosters with all their SHAP values, for the mean of the boosters' margins."""
+    """Flatten boosters whose mean margin counts, and compute all their SHAP values.
+
+    Args:
+        boosters: at least one.
+        columns: number of features.
+    """
     leaves = [
         (path, value / len(boosters))
         for booster in boosters
@@ -146,23 +152,23 @@ def flatten(boosters: Sequence[xgb.Booster], columns: int) -> FlatTrees:
     low, high = np.full(shape, -np.inf, dtype=np.float32), np.full(shape, np.inf, dtype=np.float32)
     missing, cover = np.ones(shape, dtype=bool), np.ones(shape)
     for row, (path, _) in enumerate(leaves):
-        for place, (column, edge) in enumerate(path.items()):
+        for place, (column, condition) in enumerate(path.items()):
             feature[row, place] = column
-            low[row, place], high[row, place] = edge.low, edge.high
-            missing[row, place], cover[row, place] = edge.missing, edge.cover
+            low[row, place], high[row, place] = condition.low, condition.high
+            missing[row, place], cover[row, place] = condition.missing, condition.cover
     value = np.array([value for _, value in leaves])
     draft = FlatTrees(columns, feature, low, high, missing, value, np.empty((0, depth)), 0.0, 0.0)
     probe = np.zeros((1, columns), dtype=np.float32)
-    said = [float(booster.inplace_predict(probe, predict_type="margin")[0]) for booster in boosters]
-    base = float(np.mean(said)) - float(draft.margins(probe)[0])
+    margins = [float(booster.inplace_predict(probe, predict_type="margin")[0]) for booster in boosters]
+    base = float(np.mean(margins)) - float(draft.margins(probe)[0])
     bias = base + float(np.sum(value * cover.prod(axis=1)))
     shares = _shares(cover, value).reshape(-1, depth)
     return FlatTrees(columns, feature, low, high, missing, value, shares, base, bias)
 
 
 @dataclass(slots=True)
-class _Edge:
-    """What a path asks of one feature, and the share of rows that went along at its splits."""
+class _Condition:
+    """The condition of a path on one feature, and the share of the training rows that met it at the splits."""
 
     low: float = -np.inf
     high: float = np.inf
@@ -170,10 +176,10 @@ class _Edge:
     cover: float = 1.0
 
 
-def _leaves(tree: dict[str, Any]) -> list[tuple[dict[int, _Edge], float]]:
+def _leaves(tree: dict[str, Any]) -> list[tuple[dict[int, _Condition], float]]:
     found = []
     left, right, cover = tree["left_children"], tree["right_children"], tree["sum_hessian"]
-    stack: list[tuple[int, dict[int, _Edge]]] = [(0, {})]
+    stack: list[tuple[int, dict[int, _Condition]]] = [(0, {})]
     while stack:
         node, path = stack.pop()
         if left[node] < 0:
@@ -181,22 +187,23 @@ def _leaves(tree: dict[str, Any]) -> list[tuple[dict[int, _Edge], float]]:
             continue
         column, threshold = tree["split_indices"][node], float(np.float32(tree["split_conditions"][node]))
         for child, is_left in ((left[node], True), (right[node], False)):
-            edge = path.get(column, _Edge())
-            taken = _Edge(
-                edge.low if is_left else max(edge.low, threshold),
-                min(edge.high, threshold) if is_left else edge.high,
-                edge.missing and bool(tree["default_left"][node]) == is_left,
-                edge.cover * cover[child] / cover[node],
+            before = path.get(column, _Condition())
+            taken = _Condition(
+                before.low if is_left else max(before.low, threshold),
+                min(before.high, threshold) if is_left else before.high,
+                before.missing and bool(tree["default_left"][node]) == is_left,
+                before.cover * cover[child] / cover[node],
             )
             stack.append((child, {**path, column: taken}))
     return found
 
 
 def _shares(cover: Floats, value: Floats) -> Floats:
-    """(leaves, patterns, depth): SHAP values, by enumeration of the coalitions along each path.
+    """SHAP values (leaves, patterns, depth), by enumeration of the coalitions along each path.
 
-    With a coalition S of the path's features known, a leaf is reached with the product of [points here] over S and of
-    the cover shares over the others; the Shapley value weighs what one feature changes in that.
+    If the features of a coalition S are known, the probability of reaching a leaf is the product of [points to the
+    leaf] over S and of the cover shares over the other features. The Shapley value weighs how much one feature changes
+    this probability.
     """
     leaves, depth = cover.shape
     out = np.zeros((leaves, 1 << depth, depth))

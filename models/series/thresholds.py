@@ -7,15 +7,14 @@ References:
 import numpy as np
 
 from core.domain import Role, Series
+from core.metric_names import lower_is_worse
 from models.series.grid import BoolArray, FloatArray
 
 #: A disk or a pool fails a little before its physical end: reserved blocks, kept-back connections.
 FULL_AT = 0.98
-#: Words in a metric's name that make too little the trouble.
-_LESS_IS_WORSE = ("free", "available", "availability", "remaining", "success", "idle", "headroom")
 _MORE_IS_WORSE = (Role.LATENCY, Role.ERRORS, Role.SATURATION)
-#: Past a threshold for so many values in a row, where it is not expected, trouble is so many times as likely: chosen on
-#: simulated fleets, see docs/decisions/what-a-threshold-is-worth.md.
+#: (values in a row past a threshold where that is not expected, how many times as likely an incident is then). Chosen
+#: on simulated fleets, see docs/decisions/what-a-threshold-is-worth.md.
 WEIGHTS_PAST = ((3, 10.0), (6, 30.0))
 
 
@@ -27,12 +26,12 @@ def threshold_of(series: Series) -> float | None:
 
 
 def is_upward(series: Series, usual: float | None = None) -> bool:
-    """True where too much is the trouble; false for what is free, available or successful.
+    """True where too much is bad; false for what is free, available or successful.
 
     Args:
         usual: a usual value; where neither name nor role tells, the threshold lies on the bad side of it.
     """
-    if any(word in series.metric.lower().split("_") for word in _LESS_IS_WORSE):
+    if lower_is_worse(series.metric):
         return False
     threshold = threshold_of(series)
     return series.role in _MORE_IS_WORSE or usual is None or threshold is None or threshold >= usual

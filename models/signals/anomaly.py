@@ -26,7 +26,7 @@ from core.formatting import format_duration, format_value
 from models.detect.bundle import DetectorBundle
 from models.detect.episodes import Episode, find_episodes
 from models.detect.filters import crosses
-from models.detect.series_model import COMBINED, NAMES, SeriesModel, detector_results
+from models.detect.series_model import COMBINED, SeriesModel, detector_results
 from models.series.maintenance import is_planned
 
 #: What begins so soon after a deploy is its own disturbance, and counts as brief for so long.
@@ -165,7 +165,7 @@ def _signal(
             ),
         )
 
-    # The way back can be more surprising than the trouble, for the level had begun to follow it.
+    # The way back can be more surprising than the incident, for the level had begun to follow it.
     moments = [scored.row(i, named=True) for i in (episode.peak, *_extremes(scored, episode))]
     judged = [(row, gates_at(row)) for row in moments]
     peak, filters = next((one for one in judged if all(one.passed for one in one[1])), judged[0])
@@ -176,7 +176,7 @@ def _signal(
         f"{abs(sigma):.1f} sigma {side} the expected {format_value(expected, series.unit)}"
         + (f", for {format_duration(lasted)}" if lasted > 0 else "")
     )
-    surprises = {name: -np.log10(peak[name]) for name in NAMES if peak[name] is not None}
+    surprises = {name: -np.log10(peak[name]) for name in bundle.names if peak[name] is not None}
     return Signal(
         signal_id=stable_id(
             series.tenant, SignalKind.ANOMALY, str(series.series_id), first["ts"].isoformat()

@@ -20,15 +20,14 @@ from core.domain import (
     SignalKind,
     stable_id,
 )
-from core.formatting import format_value
-from models.breach.cascade import AFTER_S, Cascade, CascadeCause, CascadeModel
+from models.breach.cascade import MAX_LAG_S, Cascade, CascadeCause, CascadeModel
 from models.breach.correction import ALERT_FROM
-from models.breach.growth_and_paths import Growth
-from models.breach.outlook import HORIZONS_S, BreachPattern, Outlook
+from models.breach.growth import Growth
+from models.breach.outlook import HORIZONS_S, BreachOutlook, BreachPattern
 from models.forecast.bundle import Prediction
 from models.series.maintenance import is_planned
 from models.series.thresholds import is_past, is_upward
-from models.words.breach import say, say_follows, say_over, say_taken_back, usual_pace
+from models.words.breach import cascade_reason, growth_reason, say, say_follows, say_over, say_taken_back
 
 #: An alert begins at the first probability and ends below the second: in between it stays as it is.
 RAISE_AT, DROP_BELOW = ALERT_FROM, 0.25
@@ -44,7 +43,7 @@ class SeriesOutlook:
     """What was seen of one series: its outlook without the courses, which are large.
 
     Attributes:
-        felt, impact_since: see `Outlook`.
+        impact, impact_since: see `BreachOutlook`.
         band: what is expected at the next step.
     """
 
@@ -53,12 +52,12 @@ class SeriesOutlook:
     breach: Breach
     growth: Growth
     level: float
-    felt: Breach
+    impact: Breach
     impact_since: datetime | None
     band: Band
 
     @classmethod
-    def of(cls, series: Series, outlook: Outlook, prediction: Prediction) -> "SeriesOutlook":
+    def of(cls, series: Series, outlook: BreachOutlook, prediction: Prediction) -> "SeriesOutlook":
         expected = float(prediction.yhat[0])
         return cls(
             series=series,
@@ -66,7 +65,7 @@ class SeriesOutlook:
             breach=outlook.breach,
             growth=outlook.growth,
             level=outlook.level,
-            felt=outlook.felt,
+            impact=outlook.impact,
             impact_since=outlook.impact_since,
             band=Band(
                 expected=expected,
@@ -84,13 +83,13 @@ class SeriesOutlook:
         if self.impact_since is not None:
             since_s = (now - self.impact_since).total_seconds()
             return (
-                CascadeCause(series=self.series, breach=self.felt, since_s=since_s)
-                if since_s < AFTER_S
+                CascadeCause(series=self.series, breach=self.impact, since_s=since_s)
+                if since_s < MAX_LAG_S
                 else None
             )
-        if self.felt.probability < DROP_BELOW:
+        if self.impact.probability < DROP_BELOW:
             return None
-        return CascadeCause(series=self.series, breach=self.felt)
+        return CascadeCause(series=self.series, breach=self.impact)
 
 
 def judge(
@@ -115,7 +114,7 @@ def judge(
     followed = follow(seen, cascades, edges, now, events)
     disturbed = disturbed_by_plan(seen, now, events) - set(followed)
     signals: dict[int, Signal] = {}
-    # Causes first: what follows from one belongs to the same trouble, which began with the cause.
+    # Causes first: what follows from one belongs to the same incident, which began with the cause.
     for series_id in sorted(seen, key=lambda key: (key in followed, key)):
         one, before, cause = seen[series_id], open_signals.get(series_id), followed.get(series_id)
         since = now
@@ -254,34 +253,22 @@ def _factors(seen: SeriesOutlook, cause: Cascade | None) -> tuple[Factor, ...]:
         return (
             Factor(
                 name=f"follows_{cause.cause.metric}",
-                value=cause.habit.share,
+                value=cause.rate.share,
                 contribution=cause.breach.probability,
-                text=_say_followed(cause),
+                text=cascade_reason(cause),
             ),
         )
     growth, unit = seen.growth, seen.series.unit
     if growth.weight == 0 or (growth.per_hour > 0) != is_upward(seen.series):
         return ()
     hours = growth.span_s // 3_600
-    verb = "grew" if growth.per_hour > 0 else "fell"
     return (
         Factor(
             name=f"growth_{hours}h",
             value=growth.per_hour,
             contribution=growth.weight,
-            text=f"{verb} {format_value(abs(growth.per_hour), unit)}/h over {hours} h; "
-            f"usual: {usual_pace(growth, unit)}",
+            text=growth_reason(growth, unit),
         ),
-    )
-
-
-def _say_followed(cause: Cascade) -> str:
-    habit = cause.habit
-    times = f"{habit.followed} of {habit.causes} times"
-    return (
-        f"followed {cause.cause.name} {times}"
-        if habit.own
-        else f"followed {cause.cause.metric} {times} elsewhere"
     )
 
 

@@ -4,20 +4,7 @@ from datetime import datetime
 
 from core.domain import Signal, SignalKind
 from core.formatting import format_duration, format_value, format_when
-
-#: What it is called when a resource with such a word in its metric's name reaches its limit.
-_ENDS = {
-    "disk": "disk full",
-    "filesystem": "disk full",
-    "inode": "inodes used up",
-    "memory": "memory used up",
-    "mem_": "memory used up",
-    "pool": "pool used up",
-    "conn": "connections used up",
-    "queue": "queue full",
-    "descriptor": "file descriptors used up",
-    "fds": "file descriptors used up",
-}
+from core.metric_names import exhaustion_of, lower_is_worse
 
 
 def describe(signal: Signal, now: datetime) -> str:
@@ -42,8 +29,11 @@ def _breach(signal: Signal, now: datetime) -> str:
     breach, metric = signal.breach, signal.metric or ""
     if breach is None:
         return ""
-    what = next((end for word, end in _ENDS.items() if word in metric.lower()), None)
-    what = what or f"{metric} reaches {format_value(breach.threshold, signal.unit)}"
+    resource = exhaustion_of(metric)
+    what = resource.exhausted if resource is not None else ""
+    if not what:
+        verb = "falls to" if lower_is_worse(metric) else "reaches"
+        what = f"{metric} {verb} {format_value(breach.threshold, signal.unit)}"
     if signal.ended_at is not None:
         return f"{what} no longer expected"
     if breach.when is not None:

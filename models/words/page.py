@@ -46,7 +46,7 @@ def _parts(signal: Signal) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def reasons(signal: Signal) -> list[str]:
-    """Why: what contributes most, what else belongs to the trouble, what was changed nearby, who says so."""
+    """Why: the largest contributions, other signals of the incident, changes nearby, and the model."""
     own = [factor for factor in signal.factors if factor.name != RELATED]
     own = own or list(signal.risk.factors if signal.risk else ())
     weightiest = sorted(own, key=lambda factor: -abs(factor.contribution))[:_FACTORS_AT_MOST]

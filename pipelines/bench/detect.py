@@ -1,8 +1,8 @@
-"""`forewarn bench detect`: the shipped default on labelled data, beside the two simplest baselines.
+"""`forewarn bench detect`: measure the shipped default on labelled data, beside two simple baselines.
 
-One setting for all series and all sets. Several metrics are learned from the history that comes with them; a single
-metric is learned as it comes, each value scored before the next is seen. Where there is a history, the bundle that
-scores a fleet is measured beside it (docs/decisions/two-ways-to-detect.md says why they are two).
+The settings are the same for all series and data sets. On several metrics the default learns from the history that
+comes with them. On a single metric it learns online: it scores each value before it sees the next one. If there is a
+history, the bundle that scores a fleet is measured too (docs/decisions/two-ways-to-detect.md explains the difference).
 """
 
 import json
@@ -23,26 +23,26 @@ from models.detect.detectors.pca import Pca
 from models.detect.detectors.stream import EVIDENCE, SURPRISE, Stream, once
 from models.series.grid import FloatArray, IntArray
 from pipelines.bench.detection_metrics import EventCounts, average_precision, count_events, vus_pr
-from pipelines.bench.labelled_data import Case, read_cases
+from pipelines.bench.labelled_data import LabelledSeries, read_labelled
 from pipelines.bench.nab_scoring import NabSeries, nab_scores
 from pipelines.common.progress import Progress, silent
 
-#: A value is called an anomaly at this p-value or below.
+#: A value is an anomaly at this p-value or below.
 ALPHA = 0.001
-#: Alarms closer than this are one.
+#: Alarms that are closer than this many seconds count as one.
 JOIN_S = 3600
-#: After an alarm, weaker evidence is held down near the first number; what was said fades by the second a step.
+#: After an alarm, weaker evidence stays near the first number; the effect fades by the second number per step.
 HELD_AT, FADE = 3.0, 0.01
-#: The part of the history that p-values are calibrated on is not the part that is learned from.
+#: The detector learns from this share of the history; the rest calibrates the p-values.
 LEARN_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """Measures of one detector on one set; means over series, null where nothing is labelled.
+class DetectionFigures:
+    """Measures of one detector on one data set: means over series, null if nothing is labelled.
 
     Attributes:
-        nab: score of each profile, for NAB's format only.
+        nab: profile -> NAB score, only for the NAB format.
     """
 
     average_precision: float | None
@@ -57,20 +57,20 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchDetectReport:
-    """The shipped default, what it is held against, and the default by series."""
+class DetectBenchReport:
+    """The figures of the shipped default, of the baselines, and of the default for each series."""
 
     data_format: str
     series: int
     points: int
-    shipped: Figures
-    baselines: Mapping[str, Figures]
+    shipped: DetectionFigures
+    baselines: Mapping[str, DetectionFigures]
     by_series: Mapping[str, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """Scores of one case, one a row; p_value is NaN for baselines, which have none."""
+class DetectionScores:
+    """Scores of one labelled series, one for each row; `p_value` is NaN for baselines, which have none."""
 
     score: FloatArray
     p_value: FloatArray
@@ -83,38 +83,38 @@ def bench_detect(
     scores: Path | None = None,
     json_file: Path | None = None,
     progress: Progress = silent,
-) -> BenchDetectReport:
-    """Run the default on a data set and measure it.
+) -> DetectBenchReport:
+    """Run the default and the baselines on a data set and measure them.
 
     Args:
-        scores: folder for one Parquet a series (`ts` or `row`, `score`, `p_value`, `is_anomaly`).
+        scores: folder for one Parquet per series (`ts` or `row`, `score`, `p_value`, `is_anomaly`).
         json_file: where the report is written.
     Raises:
         InputError: the path does not hold data of that format.
     """
-    cases = list(read_cases(path, data_format))
-    results: dict[str, list[Scored]] = {}
-    for done, case in enumerate(cases):
-        progress("detect", done, len(cases))
-        for name, detect in detectors_for(case).items():
-            results.setdefault(name, []).append(_timed(detect, case))
+    data = list(read_labelled(path, data_format))
+    results: dict[str, list[DetectionScores]] = {}
+    for done, labelled in enumerate(data):
+        progress("detect", done, len(data))
+        for name, detect in detectors_for(labelled).items():
+            results.setdefault(name, []).append(_timed(detect, labelled))
         if scores is not None:
-            _write_scores(scores, case, results["shipped"][-1])
-    progress("detect", len(cases), len(cases))
+            _write_scores(scores, labelled, results["shipped"][-1])
+    progress("detect", len(data), len(data))
     figures = {}
     for done, (name, scored) in enumerate(results.items()):
         progress("measure", done, len(results))
-        figures[name] = measure(cases, scored, with_nab=data_format == "nab")
+        figures[name] = measure(data, scored, with_nab=data_format == "nab")
     progress("measure", len(results), len(results))
-    report = BenchDetectReport(
+    report = DetectBenchReport(
         data_format=data_format,
-        series=len(cases),
-        points=sum(len(case.values) for case in cases),
+        series=len(data),
+        points=sum(len(labelled.values) for labelled in data),
         shipped=figures.pop("shipped"),
         baselines=figures,
         by_series={
-            case.name: _of_series(case, scored)
-            for case, scored in zip(cases, results["shipped"], strict=True)
+            labelled.name: _of_series(labelled, scored)
+            for labelled, scored in zip(data, results["shipped"], strict=True)
         },
     )
     if json_file is not None:
@@ -123,61 +123,63 @@ def bench_detect(
     return report
 
 
-def detectors_for(case: Case) -> Mapping[str, Callable[[Case], Scored]]:
-    """The shipped default, the fleet's bundle where there is a history, and the two simplest baselines."""
-    bundle = {} if case.history is None else {"fleet bundle": detect_by_bundle}
-    if case.values.ndim == 1:
+def detectors_for(labelled: LabelledSeries) -> Mapping[str, Callable[[LabelledSeries], DetectionScores]]:
+    """Name -> detector: the shipped default, the fleet bundle if there is a history, and two simple baselines."""
+    bundle = {} if labelled.history is None else {"fleet bundle": detect_by_bundle}
+    if labelled.values.ndim == 1:
         return {"shipped": detect_one, **bundle, "z-score so far": _running_zscore, "change": _change}
     return {
         "shipped": detect_several, **bundle, "mean squared z-score": _mean_square, "largest z-score": _largest,
     }  # fmt: skip
 
 
-def detect_one(case: Case) -> Scored:
-    """The default for one metric: `models.detect.detectors.stream`, fed value by value from the history on."""
-    step_s = max(1, int(np.median(np.diff(case.times_s[:500])))) if case.times_s.size > 1 else 300
+def detect_one(labelled: LabelledSeries) -> DetectionScores:
+    """The default for one metric: `models.detect.detectors.stream`, fed value by value, the history first."""
+    step_s = max(1, int(np.median(np.diff(labelled.times_s[:500])))) if labelled.times_s.size > 1 else 300
     fitted = Stream(step_s=step_s).fresh()
-    if case.history is not None and case.history_times_s is not None:
-        fitted = fitted.run(case.history_times_s, case.history)[1]
-    out, _ = fitted.run(case.times_s, case.values)
+    if labelled.history is not None and labelled.history_times_s is not None:
+        fitted = fitted.run(labelled.history_times_s, labelled.history)[1]
+    out, _ = fitted.run(labelled.times_s, labelled.values)
     evidence, _ = once(out[:, EVIDENCE], 0.0, HELD_AT, FADE)
-    return Scored(score_of(np.maximum(evidence, 0.0)), 10.0 ** -out[:, SURPRISE], 0.0)
+    return DetectionScores(score_of(np.maximum(evidence, 0.0)), 10.0 ** -out[:, SURPRISE], 0.0)
 
 
-def detect_several(case: Case) -> Scored:
-    """The default for several metrics: `models.detect.detectors.pca`, learned from the history, calibrated apart."""
-    history = case.history if case.history is not None else case.values[: case.warm_up]
+def detect_several(labelled: LabelledSeries) -> DetectionScores:
+    """The default for several metrics: `models.detect.detectors.pca`, fitted and calibrated on parts of the history."""
+    history = labelled.history if labelled.history is not None else labelled.values[: labelled.warm_up]
     cut = int(LEARN_SHARE * len(history))
     calibration = calibrate(Pca().fit(history[:cut]).score(history[cut:]))
-    surprise = calibration.surprise_of(Pca().fit(history).score(case.values))
-    return Scored(score_of(surprise), 10.0 ** -np.minimum(surprise, 300.0), 0.0)
+    surprise = calibration.surprise_of(Pca().fit(history).score(labelled.values))
+    return DetectionScores(score_of(surprise), 10.0 ** -np.minimum(surprise, 300.0), 0.0)
 
 
-def detect_by_bundle(case: Case) -> Scored:
-    """What scores a fleet, learned once from the history; of several metrics the mean surprise."""
-    if case.history is None or case.history_times_s is None:
-        raise InputError(f"{case.name} has no history to learn from")
-    step_s = max(1, int(np.median(np.diff(case.times_s[:500]))))
-    columns = 1 if case.values.ndim == 1 else case.values.shape[1]
+def detect_by_bundle(labelled: LabelledSeries) -> DetectionScores:
+    """The bundle that scores a fleet, fitted once on the history; several metrics give their mean surprise."""
+    if labelled.history is None or labelled.history_times_s is None:
+        raise InputError(f"{labelled.name} has no history to learn from")
+    step_s = max(1, int(np.median(np.diff(labelled.times_s[:500]))))
+    columns = 1 if labelled.values.ndim == 1 else labelled.values.shape[1]
     series = [
         Series(tenant="bench", service="bench", metric=f"metric {at}", step_s=step_s) for at in range(columns)
     ]
     bundle = DetectorBundle.fit(
-        _samples(series, case.history_times_s, case.history), series, pl.DataFrame(schema=dict(EXCLUSIONS))
+        _samples(series, labelled.history_times_s, labelled.history),
+        series,
+        pl.DataFrame(schema=dict(EXCLUSIONS)),
     )
-    steps = (case.times_s - case.times_s[0] // step_s * step_s) // step_s
+    steps = (labelled.times_s - labelled.times_s[0] // step_s * step_s) // step_s
     found = np.full((int(steps[-1]) + 1, columns), np.nan)
     known = [one for one in series if one.series_id in bundle.models]
-    scored = bundle.score(_samples(series, case.times_s, case.values).filter(
+    scored = bundle.score(_samples(series, labelled.times_s, labelled.values).filter(
         pl.col("series_id").is_in([one.series_id for one in known])
     ))  # fmt: skip
     for at, one in enumerate(series):
         mine = scored.filter(pl.col("series_id") == one.series_id)
-        first = case.times_s[0] // step_s * step_s
+        first = labelled.times_s[0] // step_s * step_s
         found[(mine["ts"].dt.epoch("s").to_numpy() - first) // step_s, at] = mine["surprise"].to_numpy()
     counts = np.isfinite(found).sum(axis=1)
     mean = np.where(counts > 0, np.nansum(found, axis=1) / np.maximum(counts, 1), np.nan)[steps]
-    return Scored(score_of(mean), 10.0 ** -np.minimum(mean, 300.0), 0.0)
+    return DetectionScores(score_of(mean), 10.0 ** -np.minimum(mean, 300.0), 0.0)
 
 
 def _samples(series: list[Series], times_s: IntArray, values: FloatArray) -> pl.DataFrame:
@@ -189,20 +191,20 @@ def _samples(series: list[Series], times_s: IntArray, values: FloatArray) -> pl.
     )  # fmt: skip
 
 
-def _timed(detect: Callable[[Case], Scored], case: Case) -> Scored:
+def _timed(detect: Callable[[LabelledSeries], DetectionScores], labelled: LabelledSeries) -> DetectionScores:
     began = time.perf_counter()
-    scored = detect(case)
-    return Scored(scored.score, scored.p_value, time.perf_counter() - began)
+    scored = detect(labelled)
+    return DetectionScores(scored.score, scored.p_value, time.perf_counter() - began)
 
 
-def _plain(score: FloatArray) -> Scored:
-    return Scored(score, np.full(score.shape, np.nan), 0.0)
+def _plain(score: FloatArray) -> DetectionScores:
+    return DetectionScores(score, np.full(score.shape, np.nan), 0.0)
 
 
-def _running_zscore(case: Case) -> Scored:
+def _running_zscore(labelled: LabelledSeries) -> DetectionScores:
     """|value - mean| / deviation of all values before it."""
-    history = case.history if case.history is not None else np.empty(0)
-    values = np.nan_to_num(np.concatenate([history, case.values]))
+    history = labelled.history if labelled.history is not None else np.empty(0)
+    values = np.nan_to_num(np.concatenate([history, labelled.values]))
     seen = np.arange(values.size)
     mean = np.concatenate([[0.0], np.cumsum(values)[:-1]]) / np.maximum(seen, 1)
     square = np.concatenate([[0.0], np.cumsum(values**2)[:-1]]) / np.maximum(seen, 1)
@@ -211,46 +213,56 @@ def _running_zscore(case: Case) -> Scored:
     return _plain(score[history.size :])
 
 
-def _change(case: Case) -> Scored:
-    """|value - the one before|."""
-    return _plain(np.abs(np.diff(np.nan_to_num(case.values), prepend=np.nan_to_num(case.values[:1]))))
+def _change(labelled: LabelledSeries) -> DetectionScores:
+    """|value - previous value|."""
+    return _plain(np.abs(np.diff(np.nan_to_num(labelled.values), prepend=np.nan_to_num(labelled.values[:1]))))
 
 
-def _zscores(case: Case) -> FloatArray:
-    history = case.history if case.history is not None else case.values[: case.warm_up]
-    result: FloatArray = np.abs(case.values - history.mean(axis=0)) / (history.std(axis=0) + 1e-3)
+def _zscores(labelled: LabelledSeries) -> FloatArray:
+    history = labelled.history if labelled.history is not None else labelled.values[: labelled.warm_up]
+    result: FloatArray = np.abs(labelled.values - history.mean(axis=0)) / (history.std(axis=0) + 1e-3)
     return result
 
 
-def _mean_square(case: Case) -> Scored:
-    return _plain((_zscores(case) ** 2).mean(axis=1))
+def _mean_square(labelled: LabelledSeries) -> DetectionScores:
+    return _plain((_zscores(labelled) ** 2).mean(axis=1))
 
 
-def _largest(case: Case) -> Scored:
-    return _plain(_zscores(case).max(axis=1))
+def _largest(labelled: LabelledSeries) -> DetectionScores:
+    return _plain(_zscores(labelled).max(axis=1))
 
 
-def measure(cases: list[Case], results: list[Scored], *, with_nab: bool) -> Figures:
-    """The figures of one detector over all cases; events need p-values."""
-    labelled = [
-        (case, scored) for case, scored in zip(cases, results, strict=True)
-        if case.label is not None and case.label[case.warm_up :].any()
+def measure(
+    data: list[LabelledSeries], results: list[DetectionScores], *, with_nab: bool
+) -> DetectionFigures:
+    """The figures of one detector over all series; event figures need p-values."""
+    with_labels = [
+        (labelled, scored) for labelled, scored in zip(data, results, strict=True)
+        if labelled.label is not None and labelled.label[labelled.warm_up :].any()
     ]  # fmt: skip
-    points, seconds = sum(len(case.values) for case in cases), sum(scored.seconds for scored in results)
+    points, seconds = (
+        sum(len(labelled.values) for labelled in data),
+        sum(scored.seconds for scored in results),
+    )
     events = EventCounts(events=0, found=0, alarms=0, true_alarms=0, days=0.0)
-    for case, scored in zip(cases, results, strict=True):
-        if case.label is not None and not np.isnan(scored.p_value).all():
-            events = events + _events(case, scored)
+    for labelled, scored in zip(data, results, strict=True):
+        if labelled.label is not None and not np.isnan(scored.p_value).all():
+            events = events + _events(labelled, scored)
     nab = None
     if with_nab:
         nab = nab_scores(
-            [NabSeries(one.score, case.windows) for case, one in zip(cases, results, strict=True)]
+            [NabSeries(one.score, labelled.windows) for labelled, one in zip(data, results, strict=True)]
         )
-    return Figures(
+    return DetectionFigures(
         average_precision=_mean(
-            [average_precision(one.score[case.warm_up :], _truth(case)) for case, one in labelled]
+            [
+                average_precision(one.score[labelled.warm_up :], _truth(labelled))
+                for labelled, one in with_labels
+            ]
         ),
-        vus_pr=_mean([vus_pr(one.score[case.warm_up :], _truth(case)) for case, one in labelled]),
+        vus_pr=_mean(
+            [vus_pr(one.score[labelled.warm_up :], _truth(labelled)) for labelled, one in with_labels]
+        ),
         event_precision=_known(events.precision),
         event_recall=_known(events.recall),
         event_f1=_known(events.f1) if events.alarms else None,
@@ -261,22 +273,22 @@ def measure(cases: list[Case], results: list[Scored], *, with_nab: bool) -> Figu
     )
 
 
-def _truth(case: Case) -> np.ndarray:
-    label = case.label if case.label is not None else np.zeros(len(case.values), dtype=np.bool_)
-    return label[case.warm_up :]
+def _truth(labelled: LabelledSeries) -> np.ndarray:
+    label = labelled.label if labelled.label is not None else np.zeros(len(labelled.values), dtype=np.bool_)
+    return label[labelled.warm_up :]
 
 
-def _events(case: Case, scored: Scored) -> EventCounts:
-    flagged = scored.p_value[case.warm_up :] <= ALPHA
-    return count_events(flagged, _truth(case), case.times_s[case.warm_up :], JOIN_S)
+def _events(labelled: LabelledSeries, scored: DetectionScores) -> EventCounts:
+    flagged = scored.p_value[labelled.warm_up :] <= ALPHA
+    return count_events(flagged, _truth(labelled), labelled.times_s[labelled.warm_up :], JOIN_S)
 
 
-def _of_series(case: Case, scored: Scored) -> dict[str, float | None]:
-    if case.label is None:
+def _of_series(labelled: LabelledSeries, scored: DetectionScores) -> dict[str, float | None]:
+    if labelled.label is None:
         return {"average_precision": None, "flagged": float((scored.p_value <= ALPHA).sum())}
-    events = _events(case, scored)
+    events = _events(labelled, scored)
     return {
-        "average_precision": _known(average_precision(scored.score[case.warm_up :], _truth(case))),
+        "average_precision": _known(average_precision(scored.score[labelled.warm_up :], _truth(labelled))),
         "event_recall": _known(events.recall),
         "false_alarms_per_day": _known(events.false_alarms_per_day),
     }
@@ -291,13 +303,13 @@ def _mean(values: list[float]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _write_scores(folder: Path, case: Case, scored: Scored) -> None:
-    target = folder / f"{case.name}.parquet"
+def _write_scores(folder: Path, labelled: LabelledSeries, scored: DetectionScores) -> None:
+    target = folder / f"{labelled.name}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
-    if case.has_times:
-        index = pl.Series("ts", case.times_s * 1_000_000).cast(pl.Datetime("us", "UTC"))
+    if labelled.has_times:
+        index = pl.Series("ts", labelled.times_s * 1_000_000).cast(pl.Datetime("us", "UTC"))
     else:
-        index = pl.Series("row", np.arange(len(case.values), dtype=np.int64))
+        index = pl.Series("row", np.arange(len(labelled.values), dtype=np.int64))
     pl.DataFrame(
         {
             index.name: index,

@@ -1,6 +1,6 @@
-"""How good scores are where the truth is known: by value, by range and by event. No point adjustment anywhere.
+"""Measures of anomaly scores against labels: by value, by range and by event, without point adjustment.
 
-Point-adjusted F1 is left out on purpose: on the usual sets a random score reaches 0.7 to 0.96 with it.
+Point-adjusted F1 is left out on purpose: with it, a random score reaches 0.7 to 0.96 on the usual data sets.
 """
 
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy as np
 
 from models.series.grid import BoolArray, FloatArray, IntArray
 
-#: TSB-AD's default, in steps: how far beyond a labelled range a detection may still count in part.
+#: TSB-AD's default, in steps: a detection that is so far beyond a labelled range still counts in part.
 VUS_WINDOW = 100
 #: TSB-AD's number of thresholds, evenly spaced over the ranks.
 VUS_THRESHOLDS = 250
 
 
 def average_precision(score: FloatArray, label: BoolArray) -> float:
-    """Mean precision over the recalls reached, equal scores taken together; NaN without a label.
+    """Mean precision over the recall levels; equal scores count together; NaN without a label.
 
     The same as `sklearn.metrics.average_precision_score`; a missing score counts as the lowest.
     """
@@ -36,8 +36,9 @@ def average_precision(score: FloatArray, label: BoolArray) -> float:
 def ranges(label: BoolArray) -> list[tuple[int, int]]:
     """First and last index (inclusive) of every run of True.
 
-    >>> ranges(np.array([True, False, True, True]))
-    [(0, 0), (2, 3)]
+    Examples:
+        >>> ranges(np.array([True, False, True, True]))
+        [(0, 0), (2, 3)]
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[False], label.astype(bool), [False]]).astype(np.int8)))
     return [(int(first), int(end) - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]
@@ -106,9 +107,12 @@ class EventCounts:
     """Alarms against labelled events; counts add up over series.
 
     Attributes:
-        events, found: labelled ranges, and those that an alarm touched.
-        alarms, true_alarms: runs of flagged values (joined over short gaps), and those that touch a label.
-        days: span that was scored; delays_s: from the start of each found event to its first alarm, >= 0.
+        events: labelled ranges.
+        found: labelled ranges that an alarm touches.
+        alarms: runs of flagged values, joined over short gaps.
+        true_alarms: alarms that touch a labelled range.
+        days: length of the scored span.
+        delays_s: time from the start of each found event to its first alarm, >= 0.
     """
 
     events: int
@@ -151,10 +155,11 @@ class EventCounts:
 
 
 def count_events(flagged: BoolArray, label: BoolArray, times_s: IntArray, join_s: int) -> EventCounts:
-    """Match runs of flagged values with labelled ranges; one touch is enough, on both sides.
+    """Match runs of flagged values with labelled ranges; one common value is a match.
 
     Args:
-        times_s: epoch seconds, rising; join_s: runs closer than this are one alarm.
+        times_s: epoch seconds, ascending.
+        join_s: runs that are closer than this are one alarm.
     """
     events = ranges(label)
     alarms: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""How good a forecast was: sMAPE, MASE, OWA, MSIS, coverage. As the M4 competition defines them.
+"""Measures of forecasts as the M4 competition defines them: sMAPE, MASE, OWA, MSIS and coverage.
 
 References:
     Makridakis, S., Spiliotis, E. and Assimakopoulos, V. (2020). The M4 competition. IJF 36(1).
@@ -14,7 +14,7 @@ def scale_of(past: FloatArray, season: int) -> float:
     """Mean absolute error of the seasonal naive forecast inside the past: the unit of MASE.
 
     Returns:
-        positive, or NaN where the past is shorter than a season or repeats itself exactly.
+        positive; NaN if the past is not longer than a season, or repeats itself exactly.
     """
     if len(past) <= season:
         return float("nan")
@@ -37,11 +37,11 @@ def smape(actual: FloatArray, yhat: FloatArray) -> float:
 
 
 def msis(actual: FloatArray, lower: FloatArray, upper: FloatArray, scale: float, level: float) -> float:
-    """Mean scaled interval score of an interval of `level`: its width, and a fine for each miss."""
-    fine = 2.0 / (1.0 - level)
+    """Mean scaled interval score of an interval of `level`: its width, and a penalty for each miss."""
+    penalty = 2.0 / (1.0 - level)
     below = np.maximum(lower - actual, 0.0)
     above = np.maximum(actual - upper, 0.0)
-    return float(np.nanmean(upper - lower + fine * (below + above)) / scale)
+    return float(np.nanmean(upper - lower + penalty * (below + above)) / scale)
 
 
 def coverage(actual: FloatArray, lower: FloatArray, upper: FloatArray) -> float:
@@ -64,7 +64,7 @@ def is_seasonal(past: FloatArray, season: int) -> bool:
 
 
 def naive2(past: FloatArray, season: int, horizon_steps: int) -> FloatArray:
-    """M4's benchmark: the last value, after a multiplicative classical season is taken out."""
+    """M4's benchmark: the last value, seasonally adjusted by classical multiplicative decomposition."""
     if not is_seasonal(past, season):
         return np.full(horizon_steps, past[-1])
     indices = _classical_indices(past, season)

@@ -1,4 +1,4 @@
-"""Forecasting data sets as series: the M4 competition's layout, CSV, the KPI set and WorldCup98."""
+"""Readers of forecasting data sets: the M4 competition's layout, CSV, the KPI set and WorldCup98."""
 
 import csv
 import gzip
@@ -14,7 +14,7 @@ import polars as pl
 from core.errors import InputError
 from models.forecast.protocols import FloatArray
 
-#: Where a set has no times, series start here: a Monday.
+#: Series of data sets without times start here, on a Monday.
 NO_TIME = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR_S = 3_600
 KPI_STEP_S = 300
@@ -26,7 +26,7 @@ class BenchSeries:
 
     Attributes:
         values: the past, NaN = missing.
-        future: what came, where there is a test file; else null.
+        future: the values of the test file; null: there is none.
     """
 
     unique_id: str
@@ -37,10 +37,10 @@ class BenchSeries:
 
 
 def read_set(path: Path, data_format: str) -> list[BenchSeries]:
-    """All series of a file or folder.
+    """Read all series of a file or folder.
 
     Raises:
-        InputError: the format is not known, or the path holds nothing of it.
+        InputError: the format is unknown, or the path holds no data of it.
     """
     readers: Mapping[str, Callable[[Path], list[BenchSeries]]] = {
         "m4": _read_m4,
@@ -49,7 +49,7 @@ def read_set(path: Path, data_format: str) -> list[BenchSeries]:
         "worldcup98": _read_worldcup,
     }
     if data_format not in readers:
-        raise InputError(f"no format {data_format!r}; there are {', '.join(readers)}")
+        raise InputError(f"unknown format {data_format!r}; the formats are {', '.join(readers)}")
     if not path.exists():
         raise InputError(f"{path} does not exist")
     found = readers[data_format](path)
@@ -107,7 +107,7 @@ def _test_beside(path: Path) -> list[Path]:
 
 
 def _read_csv(path: Path) -> list[BenchSeries]:
-    """A file a series: a column of times and one of values, by whatever names; or long, with a column of ids."""
+    """One file for each series, with a column of times and one of values of any name; or long, with a column of ids."""
     files = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
     found: list[BenchSeries] = []
     for file in files:
@@ -134,8 +134,8 @@ def _time_column(frame: pl.DataFrame, names: list[str]) -> str | None:
     temporal = [name for name, dtype in frame.schema.items() if dtype.is_temporal()]
     if temporal:
         return temporal[0]
-    told = [name for name in frame.columns if name.lower() in ("timestamp", "ts", "ds", "time", "date")]
-    return told[0] if told and told[0] not in names else None
+    named = [name for name in frame.columns if name.lower() in ("timestamp", "ts", "ds", "time", "date")]
+    return named[0] if named and named[0] not in names else None
 
 
 def _on_grid(name: str, frame: pl.DataFrame, times: str | None, value: str) -> BenchSeries:
@@ -151,7 +151,7 @@ def _on_grid(name: str, frame: pl.DataFrame, times: str | None, value: str) -> B
 
 
 def _binned(name: str, seconds: np.ndarray, values: FloatArray, step_s: int) -> BenchSeries:
-    """Means over steps of `step_s`; NaN where a step has no value."""
+    """Means over steps of `step_s`; NaN if a step has no value."""
     known = np.isfinite(values)
     seconds, values = seconds[known], values[known]
     first = int(seconds.min()) // step_s * step_s
@@ -163,13 +163,13 @@ def _binned(name: str, seconds: np.ndarray, values: FloatArray, step_s: int) -> 
 
 
 def _read_kpi(path: Path) -> list[BenchSeries]:
-    """The KPI set's CSV files, on a 5-minute grid, as some of them have one value a minute."""
+    """The CSV files of the KPI set, on a 5-minute grid, because some of them have one value a minute."""
     files = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
     found = []
     for file in files:
         frame = pl.read_csv(file)
         if not {"timestamp", "value"} <= set(frame.columns):
-            raise InputError(f"{file} lacks a column timestamp or value")
+            raise InputError(f"{file} has no column timestamp or no column value")
         seconds = frame.get_column("timestamp").to_numpy()
         values = frame.get_column("value").cast(pl.Float64).to_numpy()
         found.append(_binned(file.stem, seconds, values, KPI_STEP_S))
@@ -177,7 +177,7 @@ def _read_kpi(path: Path) -> list[BenchSeries]:
 
 
 def _read_worldcup(path: Path) -> list[BenchSeries]:
-    """Requests a minute, averaged by the hour."""
+    """Requests per minute, averaged over each hour."""
     file = next(iter(sorted(path.glob("*.csv"))), None) if path.is_dir() else path
     if file is None:
         return []

@@ -1,4 +1,4 @@
-"""Readers of labelled data sets, for `forewarn bench detect`: each gives one case a series or server."""
+"""Readers of labelled data sets, for `forewarn bench detect`."""
 
 import csv
 import gzip
@@ -24,20 +24,23 @@ VALUE_NAMES = ("value", "val", "y", "metric")
 LABEL_NAMES = ("label", "is_anomaly", "anomaly", "labels", "anomaly_label", "ground_truth")
 _DELIMITERS = ",;\t|"
 _TRUE_WORDS = ("true", "t", "yes", "y", "anomaly", "anomalous", "abnormal")
-#: Rows of data sets without times are this far apart: one minute.
+#: Seconds between rows of data sets without times.
 ROW_S = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Case:
-    """One series, or one server with several metrics.
+class LabelledSeries:
+    """One metric of a data set, or one server with several metrics.
 
     Attributes:
-        times_s: epoch second of each row; of data without times, the row times 60.
-        values: float64, (n,) or (n, d); history: what may be learned from, before the values, or null.
-        history_times_s: its times; label: True = anomalous, or null where nothing is known.
-        windows: NAB's labelled windows, first and last row; warm_up: rows at the start that are not judged.
-        has_times: whether the data set came with times.
+        times_s: epoch second of each row; without times, the number of the row times 60.
+        values: float64, (n,) or (n, d).
+        history: earlier values that a detector may learn from; null: there are none.
+        history_times_s: epoch second of each row of the history.
+        label: True = anomalous; null: unknown.
+        windows: the labelled windows of NAB, first and last row.
+        warm_up: rows at the start that the measures leave out.
+        has_times: whether the data set has times.
     """
 
     name: str
@@ -51,13 +54,13 @@ class Case:
     has_times: bool = True
 
 
-def read_cases(path: Path, data_format: str) -> Iterator[Case]:
-    """The cases of a folder (or, for csv, a single file), in the order of their names.
+def read_labelled(path: Path, data_format: str) -> Iterator[LabelledSeries]:
+    """Read the series of a folder (or, for csv, of a single file), in the order of their names.
 
     Raises:
-        InputError: no such format or nothing of that format there; a file that cannot be read is named.
+        InputError: the format is unknown, the path holds no data of it, or a file cannot be read.
     """
-    readers: dict[str, Callable[[Path], Iterator[Case]]] = {
+    readers: dict[str, Callable[[Path], Iterator[LabelledSeries]]] = {
         "nab": _nab, "kpi": _kpi, "smd": _smd, "asd": _asd, "csv": _csv,
     }  # fmt: skip
     return read_by(readers, path, data_format)
@@ -66,29 +69,31 @@ def read_cases(path: Path, data_format: str) -> Iterator[Case]:
 def read_by(
     readers: Mapping[str, Callable[[Path], Iterator[Item]]], path: Path, data_format: str
 ) -> Iterator[Item]:
-    """What the reader of that format finds.
+    """Read a path with the reader of a format.
 
     Raises:
-        InputError: no such format, or nothing of that format there.
+        InputError: the format is unknown, or the path holds no data of it.
     """
     if data_format not in readers:
-        raise InputError(f"no data format {data_format!r}; there are {', '.join(readers)}")
+        raise InputError(f"unknown data format {data_format!r}; the formats are {', '.join(readers)}")
     found = False
     for item in readers[data_format](path):
         found = True
         yield item
     if not found:
-        raise InputError(f"{path} holds nothing of the format {data_format!r}")
+        raise InputError(f"{path} holds no data of the format {data_format!r}")
 
 
 def read_csv_series(path: Path) -> tuple[IntArray | None, FloatArray, BoolArray | None]:
-    """Times (null where there are none), values and labels (or null) of a file of timestamp,value[,label].
+    """Read a file of timestamp,value[,label].
 
-    In the order of time; any case of the header, or none; quoted or not; commas, semicolons, tabs or bars between;
-    times in ISO 8601 (UTC unless they say otherwise) or epoch numbers. What is no number is missing.
+    The header is optional, in upper or lower case. Commas, semicolons, tabs or bars separate the fields, which may be
+    quoted. Times are ISO 8601 (UTC if they have no zone) or epoch numbers. A value that is no number is missing.
 
+    Returns:
+        times (null: none), values and labels (null: none), in the order of time.
     Raises:
-        InputError: a column lacks, or a time cannot be read.
+        InputError: a column is missing, or a time cannot be read.
     """
     header, rows = _text_table(path)
     names = [name.strip().strip('"').lower() for name in header]
@@ -112,7 +117,7 @@ def read_csv_series(path: Path) -> tuple[IntArray | None, FloatArray, BoolArray 
 
 
 def _text_table(path: Path) -> tuple[list[str], list[pl.Series]]:
-    """Names and columns of text; rows with too few fields, such as empty ones, are left out."""
+    """Names and text columns of a file; rows with too few fields, such as empty rows, are left out."""
     try:
         text = path.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
@@ -133,7 +138,7 @@ def _text_table(path: Path) -> tuple[list[str], list[pl.Series]]:
 
 
 def _numbers(text: pl.Series) -> FloatArray:
-    """Float64, NaN where a text is no finite number; a comma before decimals is taken for a point."""
+    """Float64, NaN if a text is no finite number; a decimal comma counts as a decimal point."""
     found = text.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     numbers = found.fill_null(float("nan")).to_numpy()
     return np.where(np.isfinite(numbers), numbers, np.nan)
@@ -152,13 +157,13 @@ def _seconds(text: pl.Series, path: Path) -> IntArray:
     return np.asarray(times.dt.epoch("s").to_numpy(), dtype=np.int64)
 
 
-def _csv(path: Path) -> Iterator[Case]:
+def _csv(path: Path) -> Iterator[LabelledSeries]:
     files = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
     for file in files:
         times_s, values, label = read_csv_series(file)
         name = str(file.relative_to(path).with_suffix("")) if path.is_dir() else file.stem
         rows = ROW_S * np.arange(values.size, dtype=np.int64)
-        yield Case(
+        yield LabelledSeries(
             name,
             rows if times_s is None else times_s,
             values,
@@ -168,10 +173,10 @@ def _csv(path: Path) -> Iterator[Case]:
         )
 
 
-def _nab(path: Path) -> Iterator[Case]:
+def _nab(path: Path) -> Iterator[LabelledSeries]:
     labels = path / "labels" / "combined_windows.json"
     if not labels.exists():
-        raise InputError(f"{path} lacks labels/combined_windows.json, which the NAB format needs")
+        raise InputError(f"{path} has no labels/combined_windows.json, which the NAB format needs")
     windows = json.loads(labels.read_text())
     for file in sorted((path / "data").rglob("*.csv")):
         frame = pl.read_csv(file, infer_schema=False)
@@ -188,7 +193,7 @@ def _nab(path: Path) -> Iterator[Case]:
         for first, last in found:
             label[first : last + 1] = True
         values = frame["value"].cast(pl.Float64).to_numpy()
-        yield Case(
+        yield LabelledSeries(
             key.removesuffix(".csv"),
             times_s,
             values,
@@ -198,16 +203,16 @@ def _nab(path: Path) -> Iterator[Case]:
         )
 
 
-def _kpi(path: Path) -> Iterator[Case]:
+def _kpi(path: Path) -> Iterator[LabelledSeries]:
     for file in sorted((path / "test").glob("*.csv")):
         times_s, values, label = read_csv_series(file)
         history_times_s, history, _ = read_csv_series(path / "train" / file.name)
         if times_s is None or history_times_s is None:
             raise InputError(f"{file} and the file of its history need a column timestamp")
-        yield Case(file.stem, times_s, values, history, history_times_s, label)
+        yield LabelledSeries(file.stem, times_s, values, history, history_times_s, label)
 
 
-def _smd(path: Path) -> Iterator[Case]:
+def _smd(path: Path) -> Iterator[LabelledSeries]:
     for file in sorted((path / "test").iterdir()):
         name = file.name.removesuffix(".gz").removesuffix(".txt")
         history, values = _table(path / "train" / file.name), _table(file)
@@ -215,16 +220,16 @@ def _smd(path: Path) -> Iterator[Case]:
         yield _server(name, history, values, label)
 
 
-def _asd(path: Path) -> Iterator[Case]:
+def _asd(path: Path) -> Iterator[LabelledSeries]:
     for file in sorted(path.glob("*.npz")):
         with np.load(file, allow_pickle=False) as data:
             history, values = data["train"].astype(np.float64), data["test"].astype(np.float64)
             yield _server(file.stem, history, values, data["label"].astype(np.bool_).ravel())
 
 
-def _server(name: str, history: FloatArray, values: FloatArray, label: BoolArray) -> Case:
+def _server(name: str, history: FloatArray, values: FloatArray, label: BoolArray) -> LabelledSeries:
     rows = ROW_S * np.arange(len(history) + len(values), dtype=np.int64)
-    return Case(
+    return LabelledSeries(
         name, rows[len(history) :], values, history, rows[: len(history)], label=label, has_times=False
     )
 
@@ -234,4 +239,4 @@ def _table(file: Path) -> FloatArray:
         text = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
         return np.loadtxt(text.decode().splitlines(), delimiter=",", dtype=np.float64)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} is no table of numbers with commas between: {error}") from error
+        raise InputError(f"{file} is not a table of comma-separated numbers: {error}") from error

@@ -1,4 +1,4 @@
-"""Readers of data sets with injected faults, for `forewarn bench localise`: where, when and what was measured."""
+"""Readers of data sets with injected faults, for `forewarn bench localise`."""
 
 import csv
 import json
@@ -11,12 +11,12 @@ import polars as pl
 
 from core.domain import Series
 from core.frames import SAMPLES, TIME
+from core.metric_names import guess_metric
 from models.causes.localise import CALLEE, CALLER, SEEN_BY, Origin
 from pipelines.bench.labelled_data import read_by
-from pipelines.sources.metric_words import guess_metric
 
 TENANT = "bench"
-#: What an injected kind of fault is in truth; faults in code (wrong returns, exceptions) are the service's own.
+#: Kind of injected fault -> its true origin. Faults in code (wrong returns, exceptions) belong to the service.
 ORIGINS = {
     "cpu_contention": Origin.CPU,
     "cpu_consumed": Origin.CPU,
@@ -31,8 +31,12 @@ class Fault:
     """One injected fault.
 
     Attributes:
-        at: when it began; service: where; kind: as the set calls it; origin: null where only the place is known.
-        history: `core.frames.SAMPLES` to learn from, nothing of the fault in it; recent: from before to after `at`.
+        at: when it began.
+        service: where it was injected.
+        kind: its name in the data set.
+        origin: null if the data set gives only the service.
+        history: `core.frames.SAMPLES` from before the fault, to learn from.
+        recent: `core.frames.SAMPLES` from before and after `at`.
         edges: (caller, callee).
     """
 
@@ -47,17 +51,17 @@ class Fault:
 
 
 def read_faults(path: Path, data_format: str) -> Iterator[Fault]:
-    """The faults of a folder, in the order of time.
+    """Read the faults of a folder, in the order of time.
 
     Raises:
-        InputError: no such format, or nothing of that format there.
+        InputError: the format is unknown, or the folder holds no data of it.
     """
     readers: dict[str, Callable[[Path], Iterator[Fault]]] = {"nezha": _nezha, "petshop": _petshop}
     return read_by(readers, path, data_format)
 
 
 def _nezha(path: Path) -> Iterator[Fault]:
-    """Folders of a day each; all that was measured before a fault is its history, and nothing else."""
+    """One folder for each day; the history of a fault is all that was measured before it."""
     series: dict[int, Series] = {}
     parts: list[pl.DataFrame] = []
     injected: list[tuple[datetime, str, str]] = []
@@ -98,7 +102,7 @@ def _nezha(path: Path) -> Iterator[Fault]:
 
 
 def _workload(pod: str) -> str:
-    """A pod's name without what Kubernetes adds to that of its workload; pods come and go, workloads stay."""
+    """The workload of a pod: its name without the suffix that Kubernetes adds. Pods are replaced, workloads stay."""
     return pod.rsplit("-", 2)[0]
 
 
@@ -123,7 +127,7 @@ def _between(name: str, seen_by: str) -> Series:
 def _columns(
     file: Path, series_of: Callable[[str], Series], series: dict[int, Series]
 ) -> Iterator[pl.DataFrame]:
-    """Each column of numbers as samples; the time is read from the text, since some epochs are wrong."""
+    """Each numeric column as samples; the time is read from the text column, because some epoch numbers are wrong."""
     frame = pl.read_csv(file, infer_schema_length=None)
     texts = frame.columns[0], frame.columns[1], "PodName"
     moments = frame[texts[0]].str.slice(0, 16).str.to_datetime("%Y-%m-%d %H:%M").dt.replace_time_zone("UTC")
@@ -146,7 +150,7 @@ def _samples(series: Series, moments: pl.Series, values: pl.Series) -> pl.DataFr
 
 
 def _petshop(path: Path) -> Iterator[Fault]:
-    """A folder of an hour or so for each issue; learned from is the one without any issue."""
+    """One folder of about an hour for each issue; the history is the folder without any issue."""
     quiet = path / "noissue" / "metrics.csv"
     if not quiet.exists():
         return
@@ -159,12 +163,12 @@ def _petshop(path: Path) -> Iterator[Fault]:
         if float(calls or 0)
     )
     for file in sorted(path.glob("*/*/target.json")):
-        told = json.loads(file.read_text())
+        target = json.loads(file.read_text())
         _, recent = _wide(file.parent / "metrics.csv")
         yield Fault(
-            at=datetime.fromtimestamp(told["target"]["timestamp"], UTC),
-            service=told["root_cause"]["node"],
-            kind=told["target"]["metric"],
+            at=datetime.fromtimestamp(target["target"]["timestamp"], UTC),
+            service=target["root_cause"]["node"],
+            kind=target["target"]["metric"],
             origin=None,
             series=series,
             history=history,

@@ -1,7 +1,7 @@
 """`forewarn bench localise`: how often the true place and kind of a fault are among the first suspects.
 
-The shipped detectors learn from what was before; then, some minutes after the fault, the suspects are ranked. Beside
-it the two simplest ways: the service of the metric that deviates most, and that with the most metrics that deviate.
+The shipped detectors learn from the time before the fault. Some minutes after the fault, the suspects are ranked. Two
+simple rankings are measured beside it: by the largest deviation of a metric, and by the number of metrics that deviate.
 """
 
 import json
@@ -14,15 +14,15 @@ from pathlib import Path
 import polars as pl
 
 from core.frames import EXCLUSIONS
-from models.causes.localise import Deviation, Origin, deviations, rank_suspects, resource_of
+from models.causes.localise import Deviation, Origin, deviations, origin_of, rank_suspects
 from models.detect.bundle import DetectorBundle
 from pipelines.bench.labelled_faults import Fault, read_faults
 from pipelines.common.progress import Progress, silent
 
-#: Suspects are asked for so long after the fault, and never with fewer than two values since.
+#: Suspects are ranked so long after the fault, but not before each series has two values since then.
 AFTER = timedelta(minutes=5)
 LEAST_STEPS = 2
-#: Scored before the fault, so that levels stand where they should.
+#: Samples so long before the fault are scored too, because levels need them.
 CONTEXT = timedelta(hours=2, minutes=30)
 
 Place = tuple[str, Origin | None]
@@ -30,10 +30,12 @@ Place = tuple[str, Origin | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocaliseFigures:
-    """Shares of the faults; by service alone, and by service and kind of origin where the set tells it.
+    """The share of faults whose true place is among the first suspects.
 
     Attributes:
-        top_3_by_kind: the share of place and kind (or place, where only that is known) in the top 3, by kind of fault.
+        service_top_1, service_top_3, service_top_5: the service is among the first 1, 3, 5.
+        top_1, top_3: service and kind of origin are among the first 1, 3; null if the data set gives no origin.
+        top_3_by_kind: kind of fault -> the share in the top 3, of service and origin or of the service alone.
     """
 
     service_top_1: float
@@ -45,8 +47,8 @@ class LocaliseFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchLocaliseReport:
-    """The shipped ranking, and the simplest ones by name."""
+class LocaliseBenchReport:
+    """The figures of the shipped ranking, and of the simple ones by name."""
 
     data_format: str
     faults: int
@@ -56,8 +58,8 @@ class BenchLocaliseReport:
 
 def bench_localise(
     path: Path, data_format: str, json_file: Path | None = None, progress: Progress = silent
-) -> BenchLocaliseReport:
-    """Rank the suspects of every fault of a data set and hold them against the truth.
+) -> LocaliseBenchReport:
+    """Rank the suspects of every fault of a data set and compare them with the true place.
 
     Raises:
         InputError: the path does not hold data of that format.
@@ -77,7 +79,7 @@ def bench_localise(
         for name, rank in SIMPLEST.items():
             simple[name].append(rank(found))
     progress("localise", len(faults), len(faults))
-    report = BenchLocaliseReport(
+    report = LocaliseBenchReport(
         data_format=data_format,
         faults=len(faults),
         shipped=measure(faults, shipped),
@@ -90,7 +92,7 @@ def bench_localise(
 
 
 def measure(faults: Sequence[Fault], ranked: Sequence[Sequence[Place]]) -> LocaliseFigures:
-    """The figures of one way to rank, the likeliest place first."""
+    """The figures of one ranking, the likeliest place first."""
 
     def share(hit: Callable[[Fault, Sequence[Place]], bool], chosen: Sequence[int]) -> float:
         return sum(hit(faults[i], ranked[i]) for i in chosen) / max(len(chosen), 1)
@@ -124,7 +126,7 @@ def _learn(fault: Fault) -> DetectorBundle:
 
 
 def _deviations(bundle: DetectorBundle, fault: Fault) -> list[Deviation]:
-    """At the moment when suspects are asked for; nothing where there was too little to learn from."""
+    """The deviations at the moment of the ranking; none if there was too little history to learn from."""
     known = {key: one.series for key, one in bundle.models.items()}
     if not known:
         return []
@@ -138,7 +140,7 @@ def _deviations(bundle: DetectorBundle, fault: Fault) -> list[Deviation]:
 def _by_size(found: Sequence[Deviation]) -> list[Place]:
     ordered = sorted(found, key=lambda one: -abs(one.sigma))
     return list(
-        dict.fromkeys((one.series.service, resource_of(one.series) or Origin.SERVICE) for one in ordered)
+        dict.fromkeys((one.series.service, origin_of(one.series) or Origin.SERVICE) for one in ordered)
     )
 
 
@@ -147,7 +149,7 @@ def _by_number(found: Sequence[Deviation]) -> list[Place]:
     return sorted(_by_size(found), key=lambda place: -out[place[0]])
 
 
-#: Beyond so many sigma a metric counts as deviating.
+#: A metric deviates beyond so many sigma.
 OUT_SIGMA = 3.0
 SIMPLEST: dict[str, Callable[[Sequence[Deviation]], list[Place]]] = {
     "largest deviation": _by_size,

@@ -1,8 +1,8 @@
-"""The Numenta Anomaly Benchmark's score, by its published rules.
+"""The score of the Numenta Anomaly Benchmark (NAB), by its published rules.
 
 An early detection inside a labelled window earns up to 1, a missed window costs 1 (or 2), every flagged value
-outside costs up to 0.11 (or 0.22) by how far it lies behind the last window. One threshold for all series, the
-best for the profile; 0 is what a detector that never speaks gets, 100 a perfect one.
+outside costs up to 0.11 (or 0.22), depending on its distance from the last window. All series share one threshold,
+the best for the profile. A detector that never flags a value scores 0, a perfect one scores 100.
 
 References:
     Lavin and Ahmad (2015), Evaluating real-time anomaly detection algorithms: the Numenta Anomaly Benchmark,
@@ -21,8 +21,8 @@ PROBATION_MOST = 750  # 15 % of 5,000 rows
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """What a false positive and a missed window cost; a found window earns up to 1."""
+class NabProfile:
+    """The cost of a false positive and of a missed window; a found window earns up to 1."""
 
     name: str
     false_positive: float
@@ -30,22 +30,22 @@ class Profile:
 
 
 PROFILES = (
-    Profile("standard", 0.11, 1.0),
-    Profile("reward_low_fp", 0.22, 1.0),
-    Profile("reward_low_fn", 0.11, 2.0),
+    NabProfile("standard", 0.11, 1.0),
+    NabProfile("reward_low_fp", 0.22, 1.0),
+    NabProfile("reward_low_fn", 0.11, 2.0),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class NabSeries:
-    """Scores of one file, one a row, and the first and last row (inclusive) of its labelled windows."""
+    """Scores of one file, one for each row, and the first and last row (inclusive) of each labelled window."""
 
     scores: FloatArray
     windows: tuple[tuple[int, int], ...]
 
 
 def probation(rows: int) -> int:
-    """How many rows at the start of a file are not scored."""
+    """The number of rows at the start of a file that are not scored."""
     return min(int(PROBATION_SHARE * rows), PROBATION_MOST)
 
 
@@ -58,7 +58,7 @@ def _sigmoid(position: FloatArray) -> FloatArray:
 
 
 def _worth(series: NabSeries) -> tuple[FloatArray, np.ndarray]:
-    """What a detection in each row is worth before weights, and the window it lies in (-1: none)."""
+    """The unweighted value of a detection in each row, and the window of that row (-1: none)."""
     n = series.scores.size
     rows = np.arange(n)
     worth, window_of = np.full(n, -1.0), np.full(n, -1)
@@ -75,12 +75,12 @@ def _worth(series: NabSeries) -> tuple[FloatArray, np.ndarray]:
 
 
 def nab_scores(corpus: Sequence[NabSeries]) -> dict[str, float]:
-    """The normalised score of each profile, by name; higher is better, 100 the most."""
+    """The normalised score of each profile, by name; higher is better, 100 is the maximum."""
     return {profile.name: best_threshold(corpus, profile)[1] for profile in PROFILES}
 
 
-def best_threshold(corpus: Sequence[NabSeries], profile: Profile) -> tuple[float, float]:
-    """The threshold (values at or above it are detections) that scores best over all series, and that score."""
+def best_threshold(corpus: Sequence[NabSeries], profile: NabProfile) -> tuple[float, float]:
+    """The threshold with the best score over all series, and that score; scores at or above it are detections."""
     windows = sum(len(series.windows) for series in corpus)
     scores, gains, names = [], [], []
     offset = 0
@@ -108,6 +108,6 @@ def best_threshold(corpus: Sequence[NabSeries], profile: Profile) -> tuple[float
     last_of_tie = np.append(score[1:] != score[:-1], True)
     total, score = total[last_of_tie], score[last_of_tie]
     at = int(np.argmax(total))
-    if total[at] <= null:  # never to speak is better than any threshold
+    if total[at] <= null:  # no detection at all scores better than any threshold
         return float("inf"), 0.0
     return float(score[at]), 100.0 * float(total[at] - null) / (windows - null)

@@ -1,6 +1,6 @@
-"""Bring what a source has into the store: validated, each value once, and never half a batch."""
+"""Read a source and store what it has: validated, each value once, and each batch whole or not at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -9,7 +9,7 @@ from core.ports import Batch, MetricSource, Store
 from pipelines.collect.validation import rejected_rows, validate_samples
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
-from pipelines.stores.intake import REJECTED
+from pipelines.stores.dead_letters import REJECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +18,9 @@ class IngestReport:
 
     Attributes:
         inserted: samples that are new.
-        duplicates: samples that were there already, with the same value.
-        rejected: rows refused, all of them in the dead letters with the reason.
-        series: how many series the source spoke of.
+        duplicates: samples that were stored before, with the same value.
+        rejected: rows that were rejected; all of them are kept as dead letters with the reason.
+        series: how many series the source sent.
         events: how many events are new.
         incidents: how many incidents are new.
     """
@@ -32,50 +32,53 @@ class IngestReport:
     events: int = 0
     incidents: int = 0
 
+    def __add__(self, other: "IngestReport") -> "IngestReport":
+        """The sum of both; a series that both count, counts twice."""
+        return IngestReport(
+            inserted=self.inserted + other.inserted,
+            duplicates=self.duplicates + other.duplicates,
+            rejected=self.rejected + other.rejected,
+            series=self.series + other.series,
+            events=self.events + other.events,
+            incidents=self.incidents + other.incidents,
+        )
+
 
 def ingest(platform: Platform, source: MetricSource, progress: Progress = silent) -> IngestReport:
-    """Take over everything that the source has after the stored cursor.
+    """Store everything that the source has after the stored cursor.
 
-    Each batch is one transaction together with its cursor, its dead letters and its events: killed at any
-    moment and started again, it ends in the same state as if it had never been killed.
+    Each batch is one transaction together with its cursor, its dead letters and its events. If the process is
+    killed at any moment and started again, the stored data are the same as without the kill.
 
     Args:
-        progress: told the rows done; the total is 0, since a source does not know it beforehand.
+        progress: called with the number of rows done; the total is 0, because a source does not know it beforehand.
     Raises:
         InputError: the place does not exist or is not of this kind.
-        UnavailableError: the source or the database does not answer; what was taken over stays.
+        UnavailableError: the source or the database does not answer; the batches that were stored stay.
     """
     store = platform.store
-    seen: dict[int, Series] = {}
+    seen: set[int] = set()
     report = IngestReport()
     for batch in source.batches(store.cursors.get(source.name)):
-        seen.update({series.series_id: series for series in batch.series})
-        part = ingest_batch(platform, source.name, batch)
-        report = IngestReport(
-            inserted=report.inserted + part.inserted,
-            duplicates=report.duplicates + part.duplicates,
-            rejected=report.rejected + part.rejected,
-            series=len(seen),
-            events=report.events + part.events,
-            incidents=report.incidents + part.incidents,
-        )
+        seen.update(series.series_id for series in batch.series)
+        report = replace(report + ingest_batch(platform, source.name, batch), series=len(seen))
         progress(f"ingest {source.name}", report.inserted + report.duplicates + report.rejected, 0)
     return report
 
 
 def ingest_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
-    """Take over one batch, in one transaction: what a receiver of pushed metrics calls.
+    """Store one batch in one transaction. A receiver of pushed metrics calls this.
 
     Args:
-        name: the source, for dead letters and the cursor.
+        name: of the source, for dead letters and the cursor.
     Raises:
         UnavailableError: the database does not answer; nothing of the batch is kept.
     """
     with platform.store.atomically():
-        return _take_over(platform, name, batch)
+        return _store_batch(platform, name, batch)
 
 
-def _take_over(platform: Platform, name: str, batch: Batch) -> IngestReport:
+def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
     store = platform.store
     store.series.register(batch.series)
     rejected = [] if batch.rejected is None else [batch.rejected.select(*REJECTED)]
@@ -105,7 +108,7 @@ def _take_over(platform: Platform, name: str, batch: Batch) -> IngestReport:
 
 
 def _known_series(store: Store, batch: Batch) -> dict[int, Series]:
-    """The series of the batch; those it speaks of without naming them may be known from before."""
+    """The series of the batch, and the stored series of samples that came without their series."""
     known = {series.series_id: series for series in batch.series}
     if batch.samples is not None:
         others = set(batch.samples["series_id"].drop_nulls().unique()) - set(known)

@@ -1,16 +1,20 @@
-"""Pull what is new from the configured Prometheus, before it is scored."""
+"""Pull new samples from the configured sources, before they are scored."""
 
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
-from pipelines.sources.prometheus import configured_prometheus
+from pipelines.sources.configured import configured_sources
 
 
 def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None:
-    """Ingest from `FOREWARN_PROMETHEUS_URL`; null where none is set, for then others push.
+    """Ingest from each source that the settings name, such as `FOREWARN_PROMETHEUS_URL`.
 
+    Returns:
+        The sum over all sources; null where the settings name none, because then metrics are pushed.
     Raises:
-        UnavailableError: Prometheus does not answer.
+        UnavailableError: a source does not answer; what was ingested before stays.
     """
-    source = configured_prometheus(platform.settings, platform.tenant, platform.clock)
-    return None if source is None else ingest(platform, source, progress=progress)
+    sources = configured_sources(platform.settings, platform.tenant, platform.clock)
+    if not sources:
+        return None
+    return sum((ingest(platform, source, progress=progress) for source in sources), IngestReport())

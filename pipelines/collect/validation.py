@@ -1,4 +1,4 @@
-"""Which samples may be kept; every other one is refused with a reason that names the column and the value."""
+"""Validates samples. An invalid one is rejected with a reason that names the column and the value."""
 
 import json
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ import polars as pl
 from core.domain import Series, SeriesKind
 from core.frames import SAMPLES, require_frame
 
-#: Clocks of different machines differ; more than this is not a clock but a mistake.
+#: Clocks of machines differ. A larger difference is an error.
 FUTURE_TOLERANCE_S = 600
-#: Before this nobody kept metrics: seconds that were milliseconds, or a zero.
+#: An older time is an error, such as 0 or an epoch in the wrong unit.
 OLDEST = datetime(1990, 1, 1, tzinfo=UTC)
-#: A ratio that was computed may miss 0 or 1 by rounding.
+#: Rounding can move a computed ratio slightly below 0 or above 1.
 RATIO_TOLERANCE = 1e-9
 
 
@@ -27,27 +27,27 @@ class Validated:
 
 
 def validate_samples(samples: pl.DataFrame, series: Mapping[int, Series], now: datetime) -> Validated:
-    """Part samples into those that make sense and those that do not.
+    """Separate valid samples from invalid ones.
 
-    Age alone is no reason: a history from years ago may be imported; retention decides what stays.
+    An old sample is valid, because an old history can be imported; retention decides what stays.
 
     Args:
         samples: `SAMPLES`, in any order.
-        series: all that may be spoken of, by id.
+        series: the series that samples may belong to, by id.
     Raises:
         InvalidFrameError: the frame is not `SAMPLES`.
     """
     frame = require_frame(samples, SAMPLES, "samples")
     reason = _reason(series, now)
-    judged = frame.with_columns(reason=reason)
-    bad = judged.filter(pl.col("reason").is_not_null())
+    checked = frame.with_columns(reason=reason)
+    bad = checked.filter(pl.col("reason").is_not_null())
     if bad.is_empty():
         return Validated(frame, pl.DataFrame(schema={"row": pl.String, "reason": pl.String}))
-    return Validated(judged.filter(pl.col("reason").is_null()).select(*SAMPLES), rejected_rows(bad, series))
+    return Validated(checked.filter(pl.col("reason").is_null()).select(*SAMPLES), rejected_rows(bad, series))
 
 
 def rejected_rows(bad: pl.DataFrame, series: Mapping[int, Series]) -> pl.DataFrame:
-    """Samples with a `reason`, as dead letters: the series by name, the time in ISO, the value as it was."""
+    """Samples with a `reason` as dead letters: name of the series, time in ISO 8601, and value."""
     rows = [
         json.dumps(
             {
@@ -64,7 +64,7 @@ def rejected_rows(bad: pl.DataFrame, series: Mapping[int, Series]) -> pl.DataFra
 
 
 def _reason(series: Mapping[int, Series], now: datetime) -> pl.Expr:
-    """The first thing wrong with a row, null when there is nothing."""
+    """The first error of a row; null when there is none."""
     series_id, ts, value = pl.col("series_id"), pl.col("ts"), pl.col("value")
     ratios = [key for key, item in series.items() if item.kind is SeriesKind.RATIO]
     counters = [key for key, item in series.items() if item.kind is SeriesKind.COUNTER]

@@ -1,1 +1,1 @@
-"""What several steps share."""
+"""Code that several pipeline steps share."""

@@ -1,4 +1,4 @@
-"""The forecasters in use, and the samples that they start from."""
+"""Load the active forecasters and the samples that they start from."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,10 +14,10 @@ HOUR = timedelta(hours=1)
 
 
 def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:
-    """The champion, or the challenger while nothing has been promoted yet.
+    """Load the champion, or the challenger while no model has been promoted.
 
     Raises:
-        ModelUnavailableError: nothing was trained yet.
+        ModelUnavailableError: no forecaster has been trained yet.
     """
     try:
         model, files = platform.registry.load("forecaster")
@@ -29,7 +29,9 @@ def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:
 def read_recent(
     platform: Platform, bundle: BreachBundle, series_ids: Sequence[int], now: datetime
 ) -> pl.DataFrame:
-    """The samples since the bundle was made, or since `now` if that was before; the two hours before give the newest
-    level even when that is now."""
+    """Read the samples of some series since the bundle was trained, or since `now` if that is earlier.
+
+    Two more hours are read, so that the newest level is known even if the bundle was trained a moment ago.
+    """
     since = min(now, *(bundle.forecasters.entry(series_id).history.end for series_id in series_ids))
     return platform.store.samples.read(since - 2 * HOUR, now, series_ids)

@@ -1,4 +1,4 @@
-"""Chunks of work over processes here, or over Dask or Ray by Prefect's own task runners: one setting.
+"""Spread chunks of work over processes of this machine, or over Dask or Ray through Prefect's task runners.
 
 Processes are spawned, never forked, because Prophet deadlocks in a fork.
 """
@@ -22,17 +22,18 @@ Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 Compute = Literal["processes", "dask", "ray"]
-ROOT = Path(__file__).resolve().parents[1]
-#: Chunks a worker that are submitted and not yet taken: none waits for work, and few are in memory.
+#: The folder that holds this project's packages.
+ROOT = Path(__file__).resolve().parents[2]
+#: Submitted chunks per worker. Two keep every worker busy and few chunks in memory.
 AHEAD = 2
-#: Each numerical library's own name for the number of threads in a process.
+#: The variables by which numerical libraries read their number of threads.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-#: The work is spread over processes; threads below them would wait for one another.
+#: Each worker process uses one thread, because threads of several processes would compete for the cores.
 ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", *THREADS), "1")
 
 
 def chunked(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
-    """`items` in order, in parts of at most `size`, each taken when it is asked for."""
+    """Split `items` into parts of at most `size`, in order; each part is taken only when it is requested."""
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part
@@ -45,16 +46,16 @@ def map_chunks(
     workers: int,
     compute: Compute = "processes",
 ) -> Iterator[Result]:
-    """`function` of each chunk, in order, each as soon as it and those before it are there.
+    """Apply `function` to each chunk and yield the results in the order of the chunks.
 
     Chunks are taken as workers become free, so that an iterator of any length keeps only a few in memory.
 
     Args:
-        function: a module's own function, so that another process can import it.
-        workers: 1 = in this process, which small work and debuggers like better.
+        function: a function at the top level of a module, so that another process can import it.
+        workers: 1 = run in this process, which is faster for small work and easier to debug.
         compute: where more than one worker runs.
     Raises:
-        ConfigurationError: Dask or Ray was asked for and is not installed.
+        ConfigurationError: Dask or Ray is selected and not installed.
     """
     rest = iter(chunks)
     first = list(islice(rest, 2))
@@ -62,24 +63,26 @@ def map_chunks(
         yield from map(function, chain(first, rest))
         return
     with _submitting(function, workers, compute) as submit:
-        waiting: deque[_Waits[Result]] = deque()
+        pending: deque[_Pending[Result]] = deque()
         for chunk in chain(first, rest):
-            waiting.append(submit(chunk))
-            if len(waiting) >= AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(submit(chunk))
+            if len(pending) >= AHEAD * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
-class _Waits(Protocol[Result_co]):
+class _Pending(Protocol[Result_co]):
+    """A submitted chunk: a future of any executor."""
+
     def result(self) -> Result_co: ...
 
 
 @contextmanager
 def _submitting(
     function: Callable[[Chunk], Result], workers: int, compute: Compute
-) -> Iterator[Callable[[Chunk], _Waits[Result]]]:
-    """Workers that last as long as the work."""
+) -> Iterator[Callable[[Chunk], _Pending[Result]]]:
+    """Start the workers, yield the function that submits a chunk, and stop the workers at the end."""
     if compute == "processes":
         with _environment(ONE_THREAD), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             yield lambda chunk: pool.submit(function, chunk)
@@ -95,10 +98,10 @@ def _submitting(
 
 
 @contextmanager
-def _environment(told: Mapping[str, str]) -> Iterator[None]:
-    """What processes that are started meanwhile find in their environment; a user's own values win."""
-    added = [name for name in told if name not in os.environ]
-    os.environ.update({name: told[name] for name in added})
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the processes that start inside the block; variables that the user has set stay."""
+    added = [name for name in variables if name not in os.environ]
+    os.environ.update({name: variables[name] for name in added})
     try:
         yield
     finally:
@@ -107,12 +110,12 @@ def _environment(told: Mapping[str, str]) -> Iterator[None]:
 
 
 def _runner(compute: Compute, workers: int) -> Any:
-    """Prefect's runner on a cluster of this machine; neither starts a dashboard, which would open a port."""
+    """Prefect's task runner on a local cluster. No dashboard is started, because it would open a port."""
     try:
         module: Any = import_module(f"prefect_{compute}")
     except ImportError as error:
         raise ConfigurationError(f"compute={compute} needs prefect-{compute}: {error}") from None
-    # Workers import this project by name, whatever folder they are started in.
+    # Workers must find this project's packages, whatever folder they start in.
     path = os.pathsep.join(dict.fromkeys([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))
     path = path.rstrip(os.pathsep)
     if compute == "dask":

@@ -1,8 +1,8 @@
-"""Nothing about a user leaves the machine: the telemetry of every library is off before it is imported."""
+"""Switch off the telemetry of every library before it is imported: no data about users leave the machine."""
 
 import os
 
-#: Each library's own switch, by its documentation.
+#: The switches that the libraries document.
 SWITCHES = {
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -13,5 +13,5 @@ SWITCHES = {
 
 
 def silence_telemetry() -> None:
-    """Set every switch, for this process and the ones that it starts."""
+    """Set every switch, for this process and for the processes that it starts."""
     os.environ.update(SWITCHES)

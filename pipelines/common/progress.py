@@ -1,13 +1,15 @@
-"""How a long step tells how far it is, without knowing who listens."""
+"""How a long step reports its progress, without knowing who listens."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
+    """A listener for the progress of a step."""
+
     def __call__(self, step: str, done: int, total: int) -> None:
-        """`done` of `total` of the named step; called often, so it must be cheap."""
+        """Report that `done` of `total` units of the named step are complete. Called often, so it must be cheap."""
         ...
 
 
 def silent(step: str, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""

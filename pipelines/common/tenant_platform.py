@@ -1,4 +1,4 @@
-"""What a pipeline step gets: everything that it may touch, bound to one tenant. `pipelines/wiring.py` builds it."""
+"""The argument of every pipeline step: the ports that it may use, for one tenant. `pipelines/wiring.py` builds it."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from core.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """Everything that a pipeline step may touch, bound to one tenant."""
+    """Everything that a pipeline step may use, for one tenant."""
 
     settings: Settings
     tenant: str

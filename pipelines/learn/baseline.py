@@ -1,4 +1,4 @@
-"""The nightly baselines: learned from 30 days, published as one version."""
+"""Fit the nightly baselines from 30 days of samples, and publish them as one version."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from pipelines.common.tenant_platform import Platform
 from pipelines.learn.learning_window import read_window
 from pipelines.stores.baselines import BASELINE_ROWS
 
-#: With less history the note says how wide the band had to be.
+#: With less history the stored note warns that the band is wide.
 SHORT_DAYS = 14
 
 
@@ -25,9 +25,11 @@ class BaselineReport:
     """One published version.
 
     Attributes:
-        series: how many have a baseline; skipped: how many had no samples in the window.
-        seasonal: how many have a daily or weekly season.
-        shifts: lasting changes of level found; explained: those that follow a deploy.
+        series: how many series have a baseline.
+        skipped: how many series had no samples in the window.
+        seasonal: how many series have a daily or weekly season.
+        shifts: how many lasting changes of level were found.
+        explained: how many of these shifts follow a deploy.
     """
 
     version: int
@@ -43,7 +45,7 @@ class BaselineReport:
 def build_baselines(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> BaselineReport:
-    """Learn the baselines of all series and publish them together, or not at all.
+    """Fit the baselines of all series and publish them together, or none of them.
 
     Raises:
         InsufficientDataError: there are no samples.
@@ -83,7 +85,7 @@ def build_baselines(
 
 
 def baseline_rows(fitted: Fitted, series: dict[int, Series]) -> pl.DataFrame:
-    """`BASELINE_ROWS` of each series; those without a single value are left out."""
+    """`BASELINE_ROWS` of each series; series without any value are left out."""
     table = fitted.baselines
     rows = []
     for row, key in enumerate(table.series_ids):
@@ -105,9 +107,10 @@ def baseline_rows(fitted: Fitted, series: dict[int, Series]) -> pl.DataFrame:
 
 
 def next_times_s(end_s: int, period_s: int, slot_s: int) -> IntArray:
-    """When each slot of the period comes next after `end_s`; slot 0 is Monday (or any day) 00:00 UTC, as stored.
+    """The next time after `end_s` at which each slot of the period begins.
 
-    So the profile is that of the coming days, with the clock and the holidays that they will have.
+    Slot 0 is Monday (for a daily period: any day) 00:00 UTC, as stored. The stored profile is therefore that of the
+    coming days, with their clock changes and holidays.
     """
     first = (end_s + MONDAY_OFFSET_S) // period_s * period_s - MONDAY_OFFSET_S
     times_s = np.arange(first, first + period_s, slot_s, dtype=np.int64)
@@ -115,7 +118,7 @@ def next_times_s(end_s: int, period_s: int, slot_s: int) -> IntArray:
 
 
 def note(days: float, season: int) -> str:
-    """What a reader of the band must know: how little it was learned from."""
+    """A warning for readers of the band if it was fitted on a short history; "" otherwise."""
     if days >= SHORT_DAYS:
         return ""
     learned = {NONE: "no season yet", 1: "hour of the day only"}.get(season, "")

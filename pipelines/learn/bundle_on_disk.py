@@ -1,4 +1,4 @@
-"""Entries of a bundle on the local disk while a night runs, so that its memory does not grow with the fleet."""
+"""A bundle on the local disk during training, so that memory does not grow with the fleet."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -8,10 +8,13 @@ from models.forecast.files import PART, part_files, read_part
 
 
 class BundleOnDisk(Mapping[str, bytes]):
-    """The files of a bundle's parts, written as entries come and read when they are asked for.
+    """The files of a bundle. Parts are written as entries are added, and a file is read only when it is requested.
 
     Args:
-        folder: is made, and belongs to the caller.
+        folder: created here; the caller deletes it.
+    Attributes:
+        parts: how many parts were written.
+        count: how many entries were added.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -21,7 +24,7 @@ class BundleOnDisk(Mapping[str, bytes]):
         self.parts, self.count = 0, 0
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Take entries; a part is written as soon as it is full."""
+        """Add entries; a part is written as soon as it is full."""
         before = len(self._waiting)
         self._waiting += entries
         self.count += len(self._waiting) - before
@@ -29,17 +32,17 @@ class BundleOnDisk(Mapping[str, bytes]):
             self._write(PART)
 
     def close(self) -> None:
-        """Write what is left; until then it cannot be read."""
+        """Write the last entries; before that they cannot be read."""
         if self._waiting:
             self._write(PART)
 
     def entries(self) -> Iterator[Entry]:
-        """All of them in the order in which they came, one part in memory at a time."""
+        """All entries in the order in which they were added; one part is in memory at a time."""
         for number in range(self.parts):
             yield from read_part(number, self)
 
     def keep(self, files: Mapping[str, bytes]) -> None:
-        """Put further files of the bundle beside the parts."""
+        """Write further files of the bundle beside the parts."""
         for name, content in files.items():
             (self._folder / name).write_bytes(content)
 

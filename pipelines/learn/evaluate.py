@@ -1,4 +1,4 @@
-"""Hold the signals of the last days against the incidents that came."""
+"""Compare past signals with recorded incidents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from models.lifecycle.event_matching import EventScore, match_events
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 
-#: More signals than this in the window is an alert storm, and its own finding.
-MOST_SIGNALS = 100_000
+#: Beyond so many signals in the window the oldest are not counted.
+MAX_SIGNALS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationReport:
-    """By kind of signal, and over all of them.
+    """How well past signals match incidents.
 
     Attributes:
-        by_kind: for each kind of signal that was sent, its own score.
-        overall: any signal, of any kind.
+        overall: the score of all signals together.
+        by_kind: kind of signal -> the score of the signals of that kind.
     """
 
     start: datetime
@@ -30,12 +30,12 @@ class EvaluationReport:
 def evaluate(
     platform: Platform, *, window: timedelta = timedelta(days=7), progress: Progress = silent
 ) -> EvaluationReport:
-    """Score the signals that passed the filters in the window that ends now; incidents are the truth."""
+    """Score the signals of the window that ends now and that passed the filters; recorded incidents are the truth."""
     end = platform.clock.now()
     start = end - window
     progress("evaluation", 0, 1)
     incidents = platform.store.incidents.between(start, end)
-    found = platform.store.signals.find(since=start, suppressed=False, limit=MOST_SIGNALS)
+    found = platform.store.signals.find(since=start, suppressed=False, limit=MAX_SIGNALS)
     signals = [signal for signal in found if signal.started_at < end]
     kinds = sorted({signal.kind for signal in signals})
     report = EvaluationReport(

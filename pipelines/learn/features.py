@@ -1,4 +1,4 @@
-"""Build the failure features from the samples, keep them, and bring the newest online."""
+"""Build the failure features from the samples, store them, and load the newest into the online store."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from core.domain import DEFAULT_STEP_S, Event, Series, service_id
+from core.domain import DEFAULT_STEP_S, Series, service_id
 from core.errors import InsufficientDataError
 from core.frames import TIME
 from features.catalog import FEATURE_NAMES, checked_values, features_of_services
@@ -22,26 +22,31 @@ from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import Edges, service_graph
 from pipelines.common.tenant_platform import Platform
 
-#: History is kept at this cadence: neighbouring moments of a slow precursor teach little more than one of them.
+#: Features are stored at this cadence, because neighbouring moments of a slow precursor are almost the same.
 EVERY_S = RASTER_S
-#: How far back features are built when nobody says where to start.
+#: The first run builds the features of so long before now.
 HISTORY = timedelta(days=60)
-#: Samples may come in so late and still count.
+#: Each later run builds this last span again, because samples may arrive so late.
 LATE = timedelta(days=1)
 #: Services whose samples are read at once.
-CHUNK = 100
-#: Services that one worker gets at a time: their answers stay under 32 MB, above which memory is mapped anew for each.
-PART = 5
-#: Under so many services starting workers takes longer than they save.
+SERVICES_PER_READ = 100
+#: Services of one job for a worker. Their results stay under 32 MB; larger results would get freshly mapped memory.
+SERVICES_PER_JOB = 5
+#: With fewer services, starting the workers takes longer than they save.
 WORTH_PROCESSES = 100
-#: Online answers older than the view's TTL are stale, so only this much is brought online.
+#: Only features of this last span are loaded into the online store; older ones would exceed the TTL of the view.
 FRESH = timedelta(minutes=15)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureReport:
-    """What was built: rows of features, for how many services, over which span."""
+    """What was built.
+
+    Attributes:
+        services: how many services have features.
+        rows: how many rows of features are new in the store.
+    """
 
     start: datetime
     end: datetime
@@ -57,105 +62,120 @@ def build_features(
     end: datetime | None = None,
     progress: Progress = silent,
 ) -> FeatureReport:
-    """Features of every service from `start` to `end`: each half hour, and the newest moment itself.
+    """Build the features of every service from `start` to `end`: at each half hour and at the newest moment.
 
     Args:
-        at: the present, another word for `end`; by default now, or the end of the data where it is older.
-        start: by default a day before what is built already ends; at first 60 days before the end.
+        at: the same as `end`, which wins if both are given.
+        start: null: a day before the end of the stored features; on the first run, 60 days before `end`.
+        end: null: now, or the end of the data if that is earlier.
     Raises:
         InsufficientDataError: there are no samples.
     """
-    begin, now = _span(platform, start, end or at)
+    span = _span(platform, start, end or at)
     series = [one for one in platform.store.series.find() if slot_of(one) is not None]
     services = sorted({one.service for one in series})
     settings = platform.settings
-    # Who asks for a cluster by name gets one, however small the fleet.
+    # A cluster that the settings name is used even for a small fleet.
     worth = settings.compute != "processes" or len(services) >= WORTH_PROCESSES
-    made = map_chunks(
-        features_of_part,
-        _parts(platform, series, services, begin, now),
+    results = map_chunks(
+        compute_features,
+        _jobs(platform, series, services, span),
         workers=settings.workers if worth else 1,
         compute=settings.compute,
     )
     rows = 0
-    for done, one in enumerate(chain.from_iterable(made), start=1):
+    for done, one in enumerate(chain.from_iterable(results), start=1):
         rows += platform.store.features.write(one.frame())
         progress("features", done, len(services))
-    return FeatureReport(start=begin, end=now, services=len(services), rows=rows)
+    return FeatureReport(start=span.begin, end=span.end, services=len(services), rows=rows)
 
 
 def materialize(platform: Platform, *, at: datetime | None = None, progress: Progress = silent) -> int:
-    """Bring the newest features online; returns for how many services."""
+    """Load the newest features into the online store.
+
+    Returns:
+        how many services have online features.
+    """
     progress("online features", 0, 1)
-    _, now = _span(platform, None, at)
+    now = newest_moment(platform, at)
     services = platform.features.materialize(now - FRESH, now)
     progress("online features", 1, 1)
     return services
 
 
 def newest_moment(platform: Platform, at: datetime | None = None) -> datetime:
-    """The last step of the grid for which there can be features.
+    """The last step of the grid for which features can be built.
 
     Raises:
         InsufficientDataError: there are no samples.
     """
-    return _span(platform, None, at)[1]
+    return _span(platform, None, at).end
 
 
-def _span(platform: Platform, start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
-    """The span on the grid: (first, last step)."""
-    span = platform.store.samples.span()
-    if span is None:
-        raise InsufficientDataError("there are no samples yet; ingest some first")
-    now = _floor(min(end or platform.clock.now(), span[1]))
+@dataclass(frozen=True, slots=True)
+class GridSpan:
+    """The first and the last step of a span on the grid; both belong to it."""
+
+    begin: datetime
+    end: datetime
+
+
+def _span(platform: Platform, start: datetime | None, end: datetime | None) -> GridSpan:
+    sampled = platform.store.samples.span()
+    if sampled is None:
+        raise InsufficientDataError("there are no samples yet; run `forewarn ingest` first")
+    now = _floor(min(end or platform.clock.now(), sampled[1]))
     newest = platform.store.features.newest()
-    # What is built stays: the samples behind its oldest rows may be gone by now, and it cannot be built so well again.
+    # Stored features stay, because the samples of the oldest ones may have been deleted.
     usual = now - HISTORY if newest is None else min(newest, now) - LATE
-    begin = max(start or usual, span[0])
-    return _floor(min(begin, now)), now
+    begin = max(start or usual, sampled[0])
+    return GridSpan(_floor(min(begin, now)), now)
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one worker makes features of: a few services' wide frames, and which of their moments are kept."""
+class FeatureJob:
+    """The work of one worker: a few services.
+
+    Attributes:
+        wide: (service id, its samples as a wide frame).
+        span: only features of this span are kept.
+    """
 
     wide: Sequence[tuple[str, pl.DataFrame]]
-    begin: datetime
-    now: datetime
+    span: GridSpan
 
 
-def _parts(
-    platform: Platform, series: Sequence[Series], services: Sequence[str], begin: datetime, now: datetime
-) -> Iterator[Part]:
-    """The services in parts; samples are read for many at once, what they depend on with them."""
+def _jobs(
+    platform: Platform, series: Sequence[Series], services: Sequence[str], span: GridSpan
+) -> Iterator[FeatureJob]:
+    """Split the services into jobs. Samples are read for many services at once, with those of their dependencies."""
     graph = _callees(service_graph(platform.settings.service_graph, series))
-    first = begin - timedelta(hours=LOOKBACK_H)
-    # Ages of events reach further back than windows of samples.
-    since = begin - timedelta(hours=AGE_CAP_H)
-    events: list[Event] = [
-        e for e in platform.store.events.between(since, now + timedelta(seconds=1)) if e.at <= now
-    ]
-    for chunk in chunked(services, CHUNK):
+    first = span.begin - timedelta(hours=LOOKBACK_H)
+    # The age of an event needs a longer lookback than the windows of samples.
+    since = span.begin - timedelta(hours=AGE_CAP_H)
+    after = span.end + timedelta(seconds=1)
+    events = [event for event in platform.store.events.between(since, after) if event.at <= span.end]
+    for chunk in chunked(services, SERVICES_PER_READ):
         needed = set(chunk) | {name for service in chunk for name in graph.get(service, ())}
         picked = [one for one in series if one.service in needed]
-        samples = platform.store.samples.read(
-            first, now + timedelta(seconds=1), [one.series_id for one in picked]
-        )
-        grid = fleet_grid(samples, picked, events, start=first, end=now, depends_on=graph)
+        samples = platform.store.samples.read(first, after, [one.series_id for one in picked])
+        grid = fleet_grid(samples, picked, events, start=first, end=span.end, depends_on=graph)
         wanted = {service_id(platform.tenant, service) for service in chunk}
-        yield from parts_of(grid, wanted, begin, now)
+        yield from feature_jobs(grid, wanted, span)
 
 
-def parts_of(grid: FleetGrid, wanted: Collection[str], begin: datetime, now: datetime) -> Iterator[Part]:
-    """The wanted services (`<tenant>/<service>`) of a grid, a few at a time."""
+def feature_jobs(grid: FleetGrid, wanted: Collection[str], span: GridSpan) -> Iterator[FeatureJob]:
+    """Jobs for the wanted services (`<tenant>/<service>`) of a grid."""
     wide = (one for one in grid.wide() if one[0] in wanted)
-    while frames := list(islice(wide, PART)):
-        yield Part(frames, begin, now)
+    while frames := list(islice(wide, SERVICES_PER_JOB)):
+        yield FeatureJob(frames, span)
 
 
 @dataclass(frozen=True)
 class ServiceFeatures:
-    """What a worker answers of a service: arrays, for a frame of so many columns takes several times as long to send.
+    """The result of a worker for one service.
+
+    It holds arrays, because sending a frame with so many columns takes several times as long.
 
     Attributes:
         times: microseconds since 1970, ascending.
@@ -174,16 +194,17 @@ class ServiceFeatures:
         return frame.select(pl.lit(self.service_id).alias("service_id"), pl.all())
 
 
-def features_of_part(part: Part) -> list[ServiceFeatures]:
-    """What a worker process does: the checked features of each service at the half hours and the newest moment."""
-    keep = (pl.col("ts") >= part.begin) & (
-        (pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == part.now)
+def compute_features(job: FeatureJob) -> list[ServiceFeatures]:
+    """Compute and check the features of each service at the half hours and at the newest moment; runs in a worker."""
+    newest = job.span.end
+    keep = (pl.col("ts") >= job.span.begin) & (
+        (pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == newest)
     )
-    # The half hours, and the newest moment's own place in its half hour.
-    phases = sorted({0, int(part.now.timestamp()) // DEFAULT_STEP_S % RASTER})
-    made = features_of_services([wide for _, wide in part.wide], phases=phases)
+    # Phase 0 are the half hours; the newest moment has its own phase within its half hour.
+    phases = sorted({0, int(newest.timestamp()) // DEFAULT_STEP_S % RASTER})
+    frames = features_of_services([wide for _, wide in job.wide], phases=phases)
     found = []
-    for (identity, _), frame in zip(part.wide, made, strict=True):
+    for (identity, _), frame in zip(job.wide, frames, strict=True):
         kept = frame.filter(keep)
         times = kept.get_column("ts").to_physical().to_numpy()
         found.append(ServiceFeatures(identity, times, checked_values(kept)))

@@ -1,4 +1,4 @@
-"""What the nightly steps learn from: a window of history, and what to leave out of it."""
+"""The window of history that models learn from, and the spans that are left out of it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,19 +12,25 @@ from models.series.maintenance import MAINTENANCE_LASTS
 from pipelines.common.tenant_platform import Platform
 
 WINDOW = timedelta(days=30)
-#: What leads up to an incident is not normal either, and its echo lasts a while after the end.
+#: The time before an incident and a while after its end are not normal either.
 BEFORE_INCIDENT = timedelta(hours=12)
 AFTER_INCIDENT = timedelta(hours=1)
-#: A confirmed anomaly was measured to its last value; one usual step may have been under way.
+#: A confirmed anomaly ends at its last measured value; the next value, one usual step later, may be abnormal too.
 AFTER_CONFIRMED = timedelta(minutes=5)
-_MOST_SIGNALS = 100_000
-#: A model may stay in use so long that it must know the holidays of this time ahead.
+#: Beyond so many anomalies in the window the oldest are not read, and models learn from them even if confirmed.
+_MAX_SIGNALS = 100_000
+#: A model must know the holidays of its whole time in use, at most so long.
 CALENDAR_AHEAD = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningWindow:
-    """History up to `end`, with the spans that nothing may be learned from; the events hold holidays to come too."""
+    """History up to `end`.
+
+    Attributes:
+        exclusions: spans that no model may learn from.
+        events: those of the window, and the holidays after it.
+    """
 
     start: datetime
     end: datetime
@@ -35,14 +41,14 @@ class LearningWindow:
 
 
 def read_window(platform: Platform, *, at: datetime | None = None) -> LearningWindow:
-    """The 30 days before `at`; by default before now, or before the end of the data where it is older.
+    """Read the 30 days before `at`; null: before now, or before the end of the data if that is earlier.
 
     Raises:
         InsufficientDataError: there are no samples at all.
     """
     span = platform.store.samples.span()
     if span is None:
-        raise InsufficientDataError("there are no samples yet; ingest some first")
+        raise InsufficientDataError("there are no samples yet; run `forewarn ingest` first")
     end = at or min(platform.clock.now(), span[1] + timedelta(seconds=1))
     start = end - WINDOW
     return LearningWindow(
@@ -56,7 +62,7 @@ def read_window(platform: Platform, *, at: datetime | None = None) -> LearningWi
 
 
 def holidays_to_come(platform: Platform, end: datetime) -> list[Event]:
-    """What the calendar says of the time after `end`: known long before, and needed to expect a holiday."""
+    """The holidays after `end`. They are known long before, and a model needs them to expect a holiday."""
     coming = platform.store.events.between(end, end + CALENDAR_AHEAD)
     return [event for event in coming if event.kind is EventKind.HOLIDAY and event.at >= end]
 
@@ -66,10 +72,10 @@ def read_exclusions(
 ) -> pl.DataFrame:
     """Maintenance, incidents and confirmed anomalies that touch the span, as `core.frames.EXCLUSIONS`.
 
-    Only what was known at `end` counts: an incident that began later leaves its run-up in.
+    Only what was known at `end` counts: the time before an incident that began later is not excluded.
 
     Args:
-        known_at: what people said of anomalies later than this is not known yet; null: now.
+        known_at: feedback on anomalies after this moment is ignored; null: now.
     """
     rows = [
         (event.service, event.at, event.until or event.at + MAINTENANCE_LASTS)
@@ -90,11 +96,11 @@ def read_exclusions(
 
 
 def _confirmed(platform: Platform, start: datetime, known_at: datetime) -> list[Signal]:
-    """Anomalies since `start` that a person called true; the last word on each counts."""
-    said = {
+    """Anomalies since `start` that a person confirmed; the newest feedback on each counts."""
+    is_true = {
         one.subject_id: one.value.is_positive for one in platform.store.feedback.list() if one.at <= known_at
     }
-    if not any(said.values()):
+    if not any(is_true.values()):
         return []
-    found = platform.store.signals.find(kind=SignalKind.ANOMALY, since=start, limit=_MOST_SIGNALS)
-    return [signal for signal in found if said.get(signal.signal_id, False)]
+    found = platform.store.signals.find(kind=SignalKind.ANOMALY, since=start, limit=_MAX_SIGNALS)
+    return [signal for signal in found if is_true.get(signal.signal_id, False)]

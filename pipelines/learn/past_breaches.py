@@ -1,4 +1,4 @@
-"""The breaches of the training window, found in the samples: what is said of the next ones is corrected by them."""
+"""Finds the breaches of the training window in the samples, to learn corrections and cascades from them."""
 
 from collections import defaultdict
 
@@ -7,40 +7,44 @@ import polars as pl
 
 from core.domain import Series
 from models.breach.backtest import PastBreaches, find_breaches, find_rises, gradual_breaches
-from models.breach.cascade import EFFECTS, WAYS, level_between
-from models.breach.learn_cascades import Breached, Heights
+from models.breach.cascade import EFFECTS, IMPACT_FRACTIONS, level_at_fraction
+from models.breach.learn_cascades import BreachTimes, HourlyPeaks
 from models.breach.outlook import is_inert
 from models.forecast.history import on_grid
 from models.forecast.protocols import FloatArray, History
 from models.series.thresholds import is_upward, threshold_of
 
-#: Breaches of a metric that are looked back on; more teach little and cost seconds.
-MOST_OF_A_METRIC = 40
-#: Moments that are looked from whether a breach came or not: of a series, and of a metric.
-TRIED_OF_A_SERIES, TRIED_OF_A_METRIC = 60, 600
-#: Samples whose median is the level, as in `pipelines.watch.forecast`.
+#: Breaches of a metric for which predictions are repeated. More teach little and cost seconds.
+MAX_BREACHES_OF_METRIC = 40
+#: Rises for which predictions are repeated: of a series, and of a metric.
+MAX_RISES_OF_SERIES, MAX_RISES_OF_METRIC = 60, 600
+#: The level is the median of so many samples, as in `models.breach.bundle`.
 SMOOTH_OVER = 3
 
 
-class PastOfFleet:
-    """Finds the breaches of one series after the other, and keeps count.
+class FleetBreaches:
+    """Finds the breaches of one series after the other, and limits how many each metric contributes.
 
     Attributes:
-        breaches: by `series_id`, of each series that had any.
-        heights: series_id -> how high it rose, of each that others may be felt in.
+        breaches: by `series_id`, of each series that breached.
+        peaks: by `series_id`, hourly peaks of each series that can be the effect of a cascade.
     """
 
     def __init__(self) -> None:
-        self.breaches: dict[int, Breached] = {}
-        self.heights: dict[int, Heights] = {}
-        self._breached = _Budget(MOST_OF_A_METRIC)
-        self._tried = _Budget(TRIED_OF_A_METRIC)
+        self.breaches: dict[int, BreachTimes] = {}
+        self.peaks: dict[int, HourlyPeaks] = {}
+        self._breach_budget = _Budget(MAX_BREACHES_OF_METRIC)
+        self._rise_budget = _Budget(MAX_RISES_OF_METRIC)
 
     def find(self, series: Series, history: History, samples: pl.DataFrame) -> PastBreaches | None:
-        """What one series teaches; null where it never came near its threshold, or enough is known of its metric.
+        """Find the breaches and rises of one series.
 
         Args:
-            samples: `core.frames.SAMPLES` of the training window, nothing left out; other series are ignored.
+            series: with its threshold or limit.
+            history: its history, from which steps are counted.
+            samples: `core.frames.SAMPLES` of the training window with nothing left out; other series are ignored.
+        Returns:
+            null if the series never came near its threshold, or if its metric has contributed enough.
         """
         threshold = threshold_of(series)
         if threshold is None:
@@ -53,35 +57,40 @@ class PastOfFleet:
         upward = is_upward(series)
         at_s = find_breaches(seconds, values, threshold, upward=upward)
         if len(at_s):
-            foreseen = _foreseen(series, at_s, seconds, values)
-            self.breaches[series.series_id] = Breached(came=at_s, foreseen=foreseen)
+            as_cause_s = _as_cause(series, at_s, seconds, values)
+            self.breaches[series.series_id] = BreachTimes(as_effect_s=at_s, as_cause_s=as_cause_s)
         if series.role in EFFECTS:
             start_s, hours = history.start.timestamp(), len(history) * history.step_s // 3_600
-            found = Heights.of(series, seconds, values, start_s=start_s, hours=hours)
-            if found is not None:
-                self.heights[series.series_id] = found
-        newest = at_s[len(at_s) - self._breached.take(series, len(at_s)) :]
-        if not len(newest) and not self._tried.left(series):
+            peaks = HourlyPeaks.of(series, seconds, values, start_s=start_s, hours=hours)
+            if peaks is not None:
+                self.peaks[series.series_id] = peaks
+        newest = at_s[len(at_s) - self._breach_budget.take(series, len(at_s)) :]
+        if not len(newest) and not self._rise_budget.left(series):
             return None
         grid = on_grid(mine, step_s=history.step_s, end=history.end, steps=len(history))
-        seen = grid.get(series.series_id, np.full(len(history), np.nan))
-        tried: list[int] = []
-        if self._tried.left(series):
-            rises = find_rises(seen, threshold, upward=upward, season=(history.seasons or (1,))[0])
-            tried = _spread(rises, self._tried.take(series, min(len(rises), TRIED_OF_A_SERIES)))
-        if not len(newest) and not tried:
+        unfiltered = grid.get(series.series_id, np.full(len(history), np.nan))
+        rises: list[int] = []
+        if self._rise_budget.left(series):
+            found = find_rises(unfiltered, threshold, upward=upward, season=(history.seasons or (1,))[0])
+            wanted = min(len(found), MAX_RISES_OF_SERIES)
+            rises = _evenly(found, self._rise_budget.take(series, wanted))
+        if not len(newest) and not rises:
             return None
         return PastBreaches(
-            at_s=tuple(newest.tolist()), tried=tuple(tried), seen=seen, seconds=seconds, values=values
+            at_s=tuple(newest.tolist()),
+            rises=tuple(rises),
+            unfiltered=unfiltered,
+            seconds=seconds,
+            values=values,
         )
 
 
-def _foreseen(
+def _as_cause(
     series: Series, at_s: FloatArray, seconds: FloatArray, values: FloatArray
 ) -> tuple[FloatArray, ...]:
-    """When it came to each level from which others may feel it; what has no inertia: when it crept to its threshold."""
+    """When the series crossed each possible impact level; without inertia, only its gradual breaches."""
     if is_inert(series):
-        levels = dict.fromkeys(level_between(series, way) for way in WAYS)
+        levels = dict.fromkeys(level_at_fraction(series, fraction) for fraction in IMPACT_FRACTIONS)
         upward = is_upward(series)
         return tuple(find_breaches(seconds, values, one, upward=upward) for one in levels if one is not None)
     threshold = threshold_of(series)
@@ -90,7 +99,7 @@ def _foreseen(
 
 
 class _Budget:
-    """How many of something each metric still takes."""
+    """How many items each metric may still contribute."""
 
     def __init__(self, of_a_metric: int) -> None:
         self._left: defaultdict[str, int] = defaultdict(lambda: of_a_metric)
@@ -99,12 +108,12 @@ class _Budget:
         return self._left[series.metric]
 
     def take(self, series: Series, wanted: int) -> int:
-        """As many of those that are wanted as are left."""
+        """As many of the wanted items as are left."""
         taken = min(wanted, self._left[series.metric])
         self._left[series.metric] -= taken
         return taken
 
 
-def _spread(steps: list[int], count: int) -> list[int]:
-    """So many of them, from all over."""
+def _evenly(steps: list[int], count: int) -> list[int]:
+    """So many of the steps, evenly spread."""
     return [steps[index] for index in np.linspace(0, len(steps) - 1, count).astype(int)] if count else []

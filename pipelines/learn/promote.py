@@ -1,4 +1,4 @@
-"""Make challengers champions where the gate lets them."""
+"""Promote the challengers that pass the promotion gate."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from models.lifecycle.promotion import Criterion, PromotionDecision, decide
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 
-#: What decides for each kind; every training run measures it on data that it did not learn from.
+#: The metric that decides for each kind. Every training run measures it on data that the model did not learn from.
 CRITERIA = {
     "detector": Criterion("calibration_error", higher_is_better=False, tolerance=0.25),
     "forecaster": Criterion("relative_error", higher_is_better=False),
@@ -19,7 +19,11 @@ CRITERIA = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindPromotion:
-    """What became of one kind's challenger; null where there is none or it is the champion already."""
+    """The result for one kind of model.
+
+    Attributes:
+        challenger: null if there is none, or if it is the champion already.
+    """
 
     challenger: ModelRef | None
     promoted: bool
@@ -28,6 +32,8 @@ class KindPromotion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromotionReport:
+    """Kind of model -> what happened to its challenger."""
+
     by_kind: Mapping[str, KindPromotion]
 
 
@@ -38,8 +44,11 @@ def promote(
     force: bool = False,
     progress: Progress = silent,
 ) -> PromotionReport:
-    """Point `champion` at the challenger of each kind that passes; the service picks it up by itself.
+    """Make the challenger of each kind the champion if it passes the gate. The service loads a new champion by itself.
 
+    Args:
+        kinds: kinds of model, keys of `CRITERIA`; null: all.
+        force: promote also challengers that do not pass.
     Raises:
         NotFoundError: there is no such kind.
     """
@@ -59,7 +68,7 @@ def _promote_kind(platform: Platform, kind: str, *, force: bool) -> KindPromotio
     registry = platform.registry
     challenger, champion = registry.resolve(kind, "challenger"), registry.resolve(kind, "champion")
     if challenger is None:
-        return KindPromotion(challenger=None, promoted=False, reason="nothing is trained yet")
+        return KindPromotion(challenger=None, promoted=False, reason="no model has been trained yet")
     if challenger == champion:
         return KindPromotion(challenger=None, promoted=False, reason="the challenger is the champion already")
     decision = decide(
@@ -68,7 +77,7 @@ def _promote_kind(platform: Platform, kind: str, *, force: bool) -> KindPromotio
         None if champion is None else registry.metrics(champion),
     )
     if force and not decision.promote:
-        decision = PromotionDecision(True, f"by force, although {decision.reason}")
+        decision = PromotionDecision(True, f"forced, although {decision.reason}")
     if decision.promote:
         registry.promote(challenger)
     return KindPromotion(challenger=challenger, promoted=decision.promote, reason=decision.reason)

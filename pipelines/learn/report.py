@@ -1,4 +1,4 @@
-"""What a training run says of itself."""
+"""The report of a training run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ class TrainReport:
     """One registered version.
 
     Attributes:
-        trained: how many series or services the version holds.
-        skipped: name of what it does not hold -> why.
-        metrics: what was measured, also logged with the run.
+        trained: how many series or services the model covers.
+        skipped: name of a series or service that it does not cover -> why.
+        metrics: what was measured; the registry stores them with the run.
     """
 
     model: ModelRef

@@ -8,7 +8,8 @@ import polars as pl
 from core.settings import Settings
 from core.training import Training
 from models.detect.budget import OTHERS
-from models.detect.bundle import DetectorBundle
+from models.detect.bundle import DetectorBundle, DetectorOptions
+from models.detect.catalog import select_detectors
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.learning_window import LearningWindow, read_window
@@ -26,21 +27,20 @@ def train_detectors(
     """Learn from the 30 days before `at` and register the bundle as challenger.
 
     Raises:
+        ConfigurationError: `FOREWARN_DETECTORS` names a detector that is not in the catalog.
         InsufficientDataError: there are no samples.
     """
+    options = detector_options(platform.settings)
     window = read_window(platform, at=at)
     progress("detectors", 0, 2)
-    metrics = held_out_metrics(window, platform.settings)
+    metrics = held_out_metrics(window, options)
     progress("detectors", 1, 2)
     bundle = DetectorBundle.fit(
         window.samples,
         window.series,
         window.exclusions,
         window.events,
-        alarms_per_week=platform.settings.alert_budget_per_week,
-        alarms_by_service=platform.settings.alert_budget_by_service,
-        seed=platform.settings.seed,
-        time_zone=platform.settings.time_zone,
+        options,
     )
     progress("detectors", 2, 2)
     names = {one.series_id: one.name for one in window.series}
@@ -53,6 +53,7 @@ def train_detectors(
             seed=platform.settings.seed,
             params={
                 "series": len(bundle.models),
+                "detectors": ",".join(bundle.names),
                 "alpha": bundle.budgets[OTHERS].base_alpha,
                 **{f"alpha.{name}": one.base_alpha for name, one in bundle.budgets.items() if name != OTHERS},
             },
@@ -65,13 +66,27 @@ def train_detectors(
     return TrainReport(model=ref, trained=len(bundle.models), skipped=skipped, metrics=metrics)
 
 
-def held_out_metrics(window: LearningWindow, settings: Settings) -> dict[str, float]:
-    """How honest the p-values are on days not learned from.
+def detector_options(settings: Settings) -> DetectorOptions:
+    """How the settings want the detectors to be fitted.
+
+    Raises:
+        ConfigurationError: `FOREWARN_DETECTORS` names a detector that is not in the catalog.
+    """
+    return DetectorOptions(
+        detectors=select_detectors(settings.detectors),
+        alarms_per_week=settings.alert_budget_per_week,
+        alarms_by_service=settings.alert_budget_by_service,
+        seed=settings.seed,
+        time_zone=settings.time_zone,
+    )
+
+
+def held_out_metrics(window: LearningWindow, options: DetectorOptions) -> dict[str, float]:
+    """How well calibrated the p-values are on days that were not learned from.
 
     Returns:
-        `calibration_error`: |share of p < 0.01 minus 0.01|, the mean over series; `p01_share`: that share
-        over
-        all; `anomaly_share`: share of values called anomalies. Empty where history is too short to hold out.
+        `calibration_error`: |share of p < 0.01 minus 0.01|, the mean over series; `p01_share`: that share over all;
+        `anomaly_share`: share of values called anomalies. Empty where the history is too short to keep days back.
     """
     border = window.end - HELD_OUT
     before = window.samples.filter(pl.col("ts") < border)
@@ -82,10 +97,7 @@ def held_out_metrics(window: LearningWindow, settings: Settings) -> dict[str, fl
         window.series,
         window.exclusions,
         window.events,
-        alarms_per_week=settings.alert_budget_per_week,
-        alarms_by_service=settings.alert_budget_by_service,
-        seed=settings.seed,
-        time_zone=settings.time_zone,
+        options,
     )
     scored = bundle.score(window.samples.filter(pl.col("ts") >= border))
     services = pl.DataFrame(

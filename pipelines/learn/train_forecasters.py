@@ -1,4 +1,4 @@
-"""Train the forecasters: choose by backtests what forecasts each series, and register them as one bundle."""
+"""Train the forecasters: weight the member models of each series by backtests, and register one bundle."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,18 +26,18 @@ from models.forecast.intervals.conformal import LEVELS
 from models.forecast.libraries.prophet import ProphetForecaster
 from models.forecast.protocols import History
 from models.series.clock import holidays as calendar_days
+from pipelines.common.current_time import current_time
 from pipelines.common.parallel import chunked, map_chunks
-from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.bundle_on_disk import BundleOnDisk
 from pipelines.learn.learning_window import holidays_to_come, read_exclusions
-from pipelines.learn.past_breaches import PastOfFleet
+from pipelines.learn.past_breaches import FleetBreaches
 from pipelines.learn.report import TrainReport
 
 HOUR_S = 3_600
-#: Six weeks show a weekly season often enough, and a change of habits is forgotten after them.
+#: Six weeks show a weekly season often enough, and an old pattern is forgotten after them.
 WINDOW_DAYS = 42
 #: Samples are read, put on the grid and forgotten in parts of so many series, so that memory does not grow with
 #: the samples of the fleet; a worker takes the smaller part.
@@ -91,18 +91,18 @@ def train_forecasters(
     Args:
         at: the present; nothing at or after it is read.
     """
-    now = present(platform, at)
+    now = current_time(platform, at)
     start = now - timedelta(days=WINDOW_DAYS)
     series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
     ids = sorted(series)
-    past = PastOfFleet()
+    past = FleetBreaches()
     night = FleetTraining(ChunkPool(platform, len(ids)), platform.settings.seed, progress, ids)
     with TemporaryDirectory(prefix="forewarn-") as scratch:
         chosen, entries = BundleOnDisk(Path(scratch, "chosen")), BundleOnDisk(Path(scratch, "entries"))
         night.fit(_jobs(platform, series, start, now, past), chosen, "forecasters", len(ids))
         trees = _with_candidates(night, chosen, entries)
         metrics = summary(entry.choice for entry in entries.entries())
-        foreseen = {look.episode for look in night.looks if look.came_s is not None}
+        foreseen = {look.episode for look in night.looks if look.breach_in_s is not None}
         common = ForecastParts(
             entries={},
             seed=platform.settings.seed,
@@ -113,7 +113,7 @@ def train_forecasters(
             series.values(),
             service_graph(platform.settings.service_graph, platform.store.series.find()),
             span_s=(now - start).total_seconds(),
-            heights=past.heights,
+            peaks=past.peaks,
         )
         entries.keep(
             head_files(common, entries.parts) | breach_files(learn_correction(night.looks), cascades)
@@ -189,7 +189,7 @@ def _jobs(
     series: Mapping[int, Series],
     start: datetime,
     end: datetime,
-    past: PastOfFleet,
+    past: FleetBreaches,
 ) -> Iterator[Sequence[FitJob]]:
     """Chunks of series with their histories, read when a worker has room for them; `past` learns their breaches."""
     exclusions, deploys, holidays = _calendar(platform, start, end)

@@ -1,4 +1,4 @@
-"""The API keys of a tenant."""
+"""Create, list and revoke the API keys of a tenant."""
 
 from core.settings import Settings
 from pipelines.stores.keys import ApiKey, KeyRing
@@ -7,19 +7,19 @@ from pipelines.stores.session import Pool, open_pool
 
 
 def create_key(settings: Settings, note: str = "") -> str:
-    """A new key of the settings' tenant; only its hash is kept, so this is the one time that it is seen."""
+    """Create a key for the tenant of the settings. Only its hash is stored, so the key cannot be shown again."""
     with _pool(settings) as pool:
         return KeyRing(pool).create(settings.tenant, note)
 
 
 def list_keys(settings: Settings) -> list[ApiKey]:
-    """The tenant's keys, without their secrets, newest first."""
+    """List the keys of the tenant, without their secrets, newest first."""
     with _pool(settings) as pool:
         return KeyRing(pool).list(settings.tenant)
 
 
 def revoke_key(settings: Settings, key_id: str) -> None:
-    """End a key of the tenant.
+    """Revoke a key of the tenant.
 
     Raises:
         NotFoundError: the tenant has no such key.

@@ -1,4 +1,4 @@
-"""Retention: what is older than it may be kept goes."""
+"""Retention: delete what is older than the settings keep."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,14 @@ from pipelines.common.tenant_platform import Platform
 
 
 def apply_retention(platform: Platform, progress: Progress = silent) -> Mapping[str, int]:
-    """Drop what is past its retention; returns rows dropped by table.
+    """Delete what is older than the settings keep.
 
-    On TimescaleDB the extension's own policies drop whole chunks, and this finds nothing left to do.
+    On TimescaleDB the policies of the extension drop whole chunks, so that this function finds nothing to delete.
+
+    Returns:
+        table -> rows deleted.
     """
     progress("retention", 0, 1)
-    dropped = platform.store.retention.apply(platform.settings, platform.clock.now())
+    deleted = platform.store.retention.apply(platform.settings, platform.clock.now())
     progress("retention", 1, 1)
-    return dropped
+    return deleted

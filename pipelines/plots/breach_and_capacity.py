@@ -1,6 +1,6 @@
-"""A breach as a picture: history, band, fan, limit, and the range on the time axis. Needs matplotlib.
+"""Plot a predicted breach and a capacity plan.
 
-Matplotlib is imported when a plot is drawn: serving and the flows do without it.
+Matplotlib is imported only when a plot is drawn, because serving and the flows run without it.
 """
 
 import math
@@ -15,7 +15,7 @@ from core.domain import Series, TimeRange
 from core.errors import ConfigurationError
 from core.formatting import format_value, format_when
 from models.breach.capacity import Capacity
-from models.breach.outlook import Outlook
+from models.breach.outlook import BreachOutlook
 from models.forecast.bundle import Prediction
 from models.forecast.protocols import FloatArray, History
 from models.series.thresholds import is_upward, threshold_of
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: Days of history in the plot of a breach.
 SHOWN_DAYS = 3
+#: Values on the y axis, at most.
 TICKS = 8
+#: Colours of the history, the forecast band, the simulated paths and the threshold.
 INK, BAND, FAN, LIMIT = "#1f2933", "#9fb3c8", "#d9822b", "#c23030"
 
 
 def figure_of(inches: tuple[float, float] = (9, 4)) -> "Figure":
-    """An empty figure without a window, to draw on.
+    """Make an empty figure without a window.
 
     Raises:
         ConfigurationError: Matplotlib is not installed.
@@ -39,23 +42,24 @@ def figure_of(inches: tuple[float, float] = (9, 4)) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ConfigurationError("plots need matplotlib: pip install matplotlib") from None
+        raise ConfigurationError("plots need matplotlib; run `pip install matplotlib`") from None
     # Without pyplot: no window, no global state, safe in any thread.
     return Figure(figsize=inches, layout="constrained")
 
 
 def _days(moments: Sequence[datetime]) -> FloatArray:
-    """Times in Matplotlib's own unit, days since 1970."""
+    """Times in the unit of Matplotlib, days since 1970."""
     return np.array([moment.timestamp() / 86_400 for moment in moments])
 
 
 def plot_breach(
-    series: Series, history: History, prediction: Prediction, outlook: Outlook, when: TimeRange | None
+    series: Series, history: History, prediction: Prediction, outlook: BreachOutlook, when: TimeRange | None
 ) -> "Figure":
-    """History, forecast band, the fan of simulated courses, the limit, and when it is reached.
+    """Plot the history, the forecast band, the simulated paths, the threshold and the time range of the breach.
 
     Args:
-        when: as it was said; what another breach brings about is not among the series' own courses.
+        when: the range of the signal; null: no breach is predicted. It may differ from the simulated paths, because
+            a breach that follows from another series is not part of them.
     """
     figure = figure_of()
     axes = figure.add_subplot()
@@ -71,9 +75,9 @@ def plot_breach(
         ahead, prediction.lower[0.8], prediction.upper[0.8], color=BAND, alpha=0.6, label="80 %"
     )
     fan = np.percentile(outlook.paths, [10, 50, 90], axis=0)
-    onwards = _days([moment + (outlook.at - history.end) for moment in prediction.times()])
-    axes.plot(onwards, fan[1], color=FAN, linewidth=1.5, label="course, P50")
-    axes.fill_between(onwards, fan[0], fan[2], color=FAN, alpha=0.25, label="courses, P10 to P90")
+    path_days = _days([moment + (outlook.at - history.end) for moment in prediction.times()])
+    axes.plot(path_days, fan[1], color=FAN, linewidth=1.5, label="simulated, P50")
+    axes.fill_between(path_days, fan[0], fan[2], color=FAN, alpha=0.25, label="simulated, P10 to P90")
     threshold = threshold_of(series)
     if threshold is not None:
         axes.axhline(threshold, color=LIMIT, linewidth=1.2, label=format_value(threshold, series.unit))
@@ -84,28 +88,28 @@ def plot_breach(
     return figure
 
 
-def plot_capacity(found: Capacity, *, at: datetime) -> "Figure":
-    """The worst hours of the past days, their fan up to 90 days ahead, the threshold, and when it is reached."""
+def plot_capacity(resource: Capacity, *, at: datetime) -> "Figure":
+    """Plot the worst hour of each past day, its projection, the threshold and the time range in which it is reached."""
     figure = figure_of()
     axes = figure.add_subplot()
-    past = _days([at - timedelta(days=back) for back in reversed(range(len(found.peaks)))])
-    days = _days([at + timedelta(days=day) for day in range(1, len(found.fan) + 1)])
-    axes.plot(past, found.peaks, color=INK, linewidth=1.2, label="worst hour of the day")
+    past = _days([at - timedelta(days=back) for back in reversed(range(len(resource.peaks)))])
+    days = _days([at + timedelta(days=day) for day in range(1, len(resource.fan) + 1)])
+    axes.plot(past, resource.peaks, color=INK, linewidth=1.2, label="worst hour of the day")
     axes.fill_between(
-        days, found.fan[:, 0], found.fan[:, 2], color=FAN, alpha=0.25, label="as days go, P10 to P90"
+        days, resource.fan[:, 0], resource.fan[:, 2], color=FAN, alpha=0.25, label="projection, P10 to P90"
     )
-    axes.plot(days, found.fan[:, 1], color=FAN, label="as days go, P50")
-    axes.axhline(found.breach.threshold, color=LIMIT, label="threshold")
-    axes.set_title(found.series.name, loc="left", fontsize=10)
-    if found.runs_out is not None:
-        _mark(axes, found.series, found.runs_out, at)
-    _label(axes, found.series)
+    axes.plot(days, resource.fan[:, 1], color=FAN, label="projection, P50")
+    axes.axhline(resource.breach.threshold, color=LIMIT, label="threshold")
+    axes.set_title(resource.series.name, loc="left", fontsize=10)
+    if resource.runs_out is not None:
+        _mark(axes, resource.series, resource.runs_out, at)
+    _label(axes, resource.series)
     axes.legend(loc="upper left", fontsize=7)
     return figure
 
 
 def _mark(axes: "Axes", series: Series, when: TimeRange, at: datetime) -> None:
-    """The range on the time axis, and what happens then as the title."""
+    """Mark the time range on the x axis, and describe the breach in the title."""
     early, middle, late = (float(day) for day in _days([when.p10, when.p50, when.p90]))
     axes.axvspan(early, late, ymax=0.04, color=LIMIT, alpha=0.6)
     axes.axvline(middle, color=LIMIT, linewidth=0.8, linestyle=":")
@@ -114,7 +118,7 @@ def _mark(axes: "Axes", series: Series, when: TimeRange, at: datetime) -> None:
 
 
 def _label(axes: "Axes", series: Series) -> None:
-    """Dates below, and values beside as people read them, bytes at even steps of theirs."""
+    """Format the axes: dates, and values with their unit; ticks of bytes are powers of two apart."""
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
     axes.xaxis_date()
@@ -125,7 +129,7 @@ def _label(axes: "Axes", series: Series) -> None:
 
 
 def save(figure: "Figure", path: Path) -> Path:
-    """Write a plot; the suffix decides the format."""
+    """Write a plot; the suffix of the file sets the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path

@@ -1,4 +1,4 @@
-"""What a failure model does, as pictures: reliability, and SHAP values from above, of one moment, of one feature."""
+"""Plots of a failure model: its reliability, and SHAP values of all moments, of one moment and of one feature."""
 
 import io
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ import polars as pl
 
 from models.failure import FailureBundle
 from models.failure.calibration import Floats
-from models.failure.judging import features_of
+from models.failure.evaluation import features_of
 from models.failure.reasons import BASE, REST, factors_of
 from pipelines.plots.breach_and_capacity import figure_of
 
@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Features told by name; rows in a picture.
+#: Features with a row of their own, and moments in a plot.
 TOP, ROWS = 15, 1_500
+#: Colours of what raises and of what lowers the risk.
 MORE, LESS = "#c23030", "#2f6db5"
 
 
 def failure_plots(bundle: FailureBundle, frame: pl.DataFrame, *, seed: int = 0) -> dict[str, bytes]:
-    """All pictures as PNG: "plots/reliability.png" and so on; none where nothing was learned.
+    """Draw all plots.
 
     Args:
-        frame: moments with the bundle's features; some of them are drawn, and the riskiest one told in full.
+        frame: moments with the features of the bundle. A sample of them is drawn; the waterfall explains the riskiest.
+    Returns:
+        name -> PNG, such as "plots/reliability.png"; empty if the bundle has no model.
     """
     if not bundle.parts.boosters or frame.is_empty():
         return {}
@@ -42,28 +45,28 @@ def failure_plots(bundle: FailureBundle, frame: pl.DataFrame, *, seed: int = 0) 
 
 
 def explained(bundle: FailureBundle, frame: pl.DataFrame, *, seed: int = 0) -> tuple[np.ndarray, Floats]:
-    """Features and SHAP values (log-odds, the bias last) of at most `ROWS` moments, drawn by chance."""
+    """Features and SHAP values (log-odds, the bias last) of a random sample of at most `ROWS` moments."""
     drawn = frame.sample(min(ROWS, frame.height), seed=seed, shuffle=True)
     x = features_of(bundle.names, drawn)
     return x, bundle.contributions(x)
 
 
 def plot_reliability(bundle: FailureBundle) -> "Figure":
-    """Said against happened for each horizon, on moments held out from the model and from its calibration."""
+    """Plot predicted against observed probability for each horizon, on moments held out from fit and calibration."""
     figure = figure_of((6, 5))
     axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":", label="as said")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":", label="perfect")
     for horizon_s, rows in sorted(bundle.parts.reliability.items()):
-        said, happened, count = np.array(rows).T
-        axes.plot(said, happened, linewidth=1, label=f"within {horizon_s // 3600} h")
-        axes.scatter(said, happened, s=4 + 60 * np.sqrt(count / count.max()))
-    axes.set(xlabel="probability that was said", ylabel="share that failed", xlim=(0, 1), ylim=(0, 1))
+        predicted, observed, count = np.array(rows).T
+        axes.plot(predicted, observed, linewidth=1, label=f"within {horizon_s // 3600} h")
+        axes.scatter(predicted, observed, s=4 + 60 * np.sqrt(count / count.max()))
+    axes.set(xlabel="predicted probability", ylabel="share that failed", xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left", fontsize=7)
     return figure
 
 
 def plot_beeswarm(bundle: FailureBundle, x: np.ndarray, values: Floats) -> "Figure":
-    """What each of the strongest features adds to the log-odds, a dot a moment; red where its value is high."""
+    """Plot what each of the strongest features adds to the log-odds: one dot a moment, red where its value is high."""
     figure = figure_of((9, 6))
     axes = figure.add_subplot()
     order = np.argsort(-np.abs(values[:, :-1]).mean(axis=0), kind="stable")[:TOP][::-1]
@@ -88,10 +91,10 @@ def plot_beeswarm(bundle: FailureBundle, x: np.ndarray, values: Floats) -> "Figu
 
 
 def plot_waterfall(bundle: FailureBundle, x: np.ndarray, values: Floats) -> "Figure":
-    """From the base rate to the log-odds of one moment, reason by reason, in words.
+    """Plot the steps from the base rate to the log-odds of one moment, one bar for each factor.
 
     Args:
-        x, values: one row of each.
+        x, values: features and SHAP values of that moment, one row each.
     """
     figure = figure_of((10, 5))
     axes = figure.add_subplot()
@@ -111,11 +114,11 @@ def plot_waterfall(bundle: FailureBundle, x: np.ndarray, values: Floats) -> "Fig
 
 
 def plot_dependence(bundle: FailureBundle, x: np.ndarray, values: Floats, name: str) -> "Figure":
-    """What one feature adds to the log-odds, by its value; coloured by the feature that changes this most."""
+    """Plot what one feature adds to the log-odds, by its value; the colour is the feature that interacts most."""
     figure = figure_of((8, 5))
     axes: Axes = figure.add_subplot()
     column = bundle.names.index(name)
-    other = _partner(x, values[:, :-1], column)
+    other = _interacting(x, values[:, :-1], column)
     dots = axes.scatter(x[:, column], values[:, column], c=x[:, other], cmap="coolwarm", s=7, linewidths=0)
     figure.colorbar(dots, ax=axes, label=bundle.names[other])
     axes.axhline(0, color="grey", linewidth=0.8)
@@ -123,19 +126,23 @@ def plot_dependence(bundle: FailureBundle, x: np.ndarray, values: Floats, name: 
     return figure
 
 
-def _partner(x: np.ndarray, values: Floats, column: int) -> int:
-    """The strong feature that goes most with what the dependence on `column` alone leaves open."""
+def _interacting(x: np.ndarray, values: Floats, column: int) -> int:
+    """The strong feature that correlates most with the SHAP values of `column` that its own value does not explain."""
     order = np.argsort(x[:, column], kind="stable")
     width = max(5, len(x) // 30)
     smooth = np.convolve(values[order, column], np.ones(width) / width, mode="same")
-    left = values[order, column] - smooth
+    unexplained = values[order, column] - smooth
     candidates = [int(c) for c in np.argsort(-np.abs(values).mean(axis=0))[: TOP + 1] if c != column]
 
-    def goes_with(candidate: int) -> float:
+    def correlation(candidate: int) -> float:
         other = np.nan_to_num(x[order, candidate])
-        return float(abs(np.corrcoef(left, other)[0, 1])) if np.ptp(other) > 0 and np.ptp(left) > 0 else 0.0
+        return (
+            float(abs(np.corrcoef(unexplained, other)[0, 1]))
+            if np.ptp(other) > 0 and np.ptp(unexplained) > 0
+            else 0.0
+        )
 
-    return max(candidates, key=goes_with, default=column)
+    return max(candidates, key=correlation, default=column)
 
 
 def _adds(bundle: FailureBundle) -> str:

@@ -1,4 +1,4 @@
-"""The picture of a breach that was said, as it looked at a moment: read again from the samples, never stored."""
+"""Plot a predicted breach as it was known at a moment. Plots are drawn from the samples and never stored."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from core.domain import Signal, SignalKind
 from core.errors import InputError
+from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
-from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.plots.breach_and_capacity import plot_breach, save
@@ -18,21 +18,23 @@ if TYPE_CHECKING:
 
 
 def plot_signal(platform: Platform, signal: Signal, *, at: datetime | None = None) -> "Figure":
-    """History, band, fan, limit and the range of one breach signal.
+    """Plot one breach signal: history, forecast band, simulated paths, threshold and the predicted time range.
 
     Args:
-        at: the moment to look from; null: the present, or when it was raised if it is over.
+        at: predict from this moment; null: now, or the start of a signal that has ended.
     Raises:
-        InputError: the signal is not of a breach.
+        InputError: the signal is not about a breach, or its series has no threshold any more.
         UnknownSeriesError: the forecasters do not know its series.
-        ModelUnavailableError: no forecasters were trained yet.
+        ModelUnavailableError: no forecaster has been trained yet.
         ConfigurationError: matplotlib is not installed.
     """
     if signal.kind is not SignalKind.BREACH or signal.series_id is None:
-        raise InputError(f"only a breach has a plot; signal {signal.signal_id} is of kind {signal.kind}")
+        raise InputError(
+            f"only breach signals have a plot; signal {signal.signal_id} is of kind {signal.kind}"
+        )
     _, bundle = load_forecasters(platform)
     entry = bundle.forecasters.entry(signal.series_id)
-    now = at or (present(platform) if signal.ended_at is None else signal.started_at)
+    now = at or (current_time(platform) if signal.ended_at is None else signal.started_at)
     recent = read_recent(platform, bundle, [signal.series_id], now)
     prediction, outlook = bundle.outlook(signal.series_id, recent, now)
     if outlook is None:
@@ -51,7 +53,11 @@ def save_plots(
     at: datetime | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
-    """A PNG for each breach signal, called by its id; returns the files."""
+    """Save a PNG for each breach signal, named by the id of the signal.
+
+    Returns:
+        the files.
+    """
     files: list[Path] = []
     for signal in signals:
         files.append(save(plot_signal(platform, signal, at=at), folder / f"{signal.signal_id}.png"))

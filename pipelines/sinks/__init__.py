@@ -1,1 +1,1 @@
-"""Where signals go; each is a `core.ports.SignalSink`."""
+"""The receivers of signals; each is a `core.ports.SignalSink`. `configured.py` registers them."""

@@ -1,8 +1,8 @@
-"""Alerts into Alertmanager, by its v2 API.
+"""Sends alerts to Alertmanager, with its v2 API.
 
-An alert is known by its labels, so they hold only what does not change while a trouble lasts. The one
-exception is `severity`, by which everybody routes: when it is raised, the alert under the lower ones is ended
-in the same post.
+Alertmanager identifies an alert by its labels, so the labels must not change while an incident lasts. The exception is
+`severity`, because people route alerts by it: when a signal gets more severe, the same post ends the alerts with the
+lower severities.
 
 References:
     https://prometheus.io/docs/alerting/latest/alerts_api/
@@ -16,10 +16,10 @@ from core.clock import Clock
 from core.domain import Severity, Signal, SignalKind
 from models.words.one_line import describe
 from models.words.page import reasons
-from pipelines.sinks.alerts import Links
+from pipelines.sinks.alerts import Links, SinkSetup
 from pipelines.sinks.posting import Receiver
 
-#: Alertmanager ends what it is not told again. The rarest schedule is nightly: a day, and two hours of grace.
+#: Alertmanager ends an alert that is not sent again. Delivery runs at least daily; two hours are a margin.
 HOLD = timedelta(hours=26)
 
 _ALERT_NAMES = {
@@ -41,6 +41,12 @@ class AlertmanagerSink:
         self._links = links
         self._clock = clock
 
+    @classmethod
+    def configured(cls, setup: SinkSetup) -> "AlertmanagerSink | None":
+        """The sink of `FOREWARN_ALERTMANAGER_URL`; null where it is not set."""
+        url = setup.settings.alertmanager_url
+        return cls(url, setup.links, setup.clock) if url else None
+
     def send(self, signals: Sequence[Signal]) -> None:
         if not signals:
             return
@@ -49,11 +55,12 @@ class AlertmanagerSink:
         self._receiver.post(json.dumps(alerts).encode(), {"Content-Type": "application/json"})
 
     def keep_alive(self, signals: Sequence[Signal]) -> None:
+        """Post the alerts again; Alertmanager ends them `HOLD` after the last post."""
         self.send(signals)
 
     def _alerts(self, signal: Signal, now: datetime) -> list[dict[str, object]]:
         lower = _SEVERITIES[: _SEVERITIES.index(signal.severity)]
-        # ended where it began: in the past by anybody's clock, Alertmanager's too
+        # the end is the start, which is in the past even if Alertmanager's clock differs
         ended = [self._alert(signal, severity, signal.started_at, now) for severity in lower]
         return [self._alert(signal, signal.severity, signal.ended_at or now + HOLD, now), *ended]
 
@@ -78,7 +85,7 @@ class AlertmanagerSink:
 
 
 def labels(signal: Signal, severity: Severity | None = None) -> dict[str, str]:
-    """What identifies the alert."""
+    """The labels that identify the alert."""
     named = {
         "alertname": _ALERT_NAMES[signal.kind],
         "tenant": signal.tenant,

@@ -1,44 +1,61 @@
-"""What the sinks for people have in common: one alert for a trouble, and links that lead on."""
+"""What the sinks have in common: the port of sinks for people, links, and what a sink is built from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 from urllib.parse import quote
 
+from core.clock import Clock
 from core.domain import Signal
 from core.ports import SignalSink
+from core.settings import Settings
 
 
 @runtime_checkable
 class AlertSink(SignalSink, Protocol):
-    """A sink that people are alerted by: it gets one signal for a trouble, and not one for each finding."""
+    """A sink that alerts people. It gets one signal for each incident, not one for each finding."""
 
     def keep_alive(self, signals: Sequence[Signal]) -> None:
-        """Say that these alerts still hold, to a receiver that forgets what it is not told again.
+        """Repeat these alerts to a receiver that ends an alert when it is not sent again.
 
         Raises:
-            UnavailableError: the receiver is down or said no.
+            UnavailableError: the receiver is down or refuses the alerts.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where an alert leads to.
+    """The links in an alert.
 
     Attributes:
-        service_url: the base address of Forewarn's own service.
-        runbook_url: the base address of runbooks; "" where there are none.
+        service_url: base address of Forewarn's own service.
+        runbook_url: base address of runbooks; "" where there are none.
     """
 
     service_url: str
     runbook_url: str = ""
 
     def signal(self, signal: Signal) -> str:
+        """The address of the signal in the console."""
         return signal.links.get("signal") or f"{self.service_url}/#signal={signal.signal_id}"
 
     def runbook(self, signal: Signal) -> str:
+        """The address of the runbook; "" where there is none."""
         own = signal.links.get("runbook", "")
         if own or not self.runbook_url:
             return own
         return f"{self.runbook_url.rstrip('/')}/{signal.kind}?service={quote(signal.service, safe='')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkSetup:
+    """What a sink is built from.
+
+    Attributes:
+        clock: the present, from which the alert texts count times.
+    """
+
+    settings: Settings
+    links: Links
+    clock: Clock

@@ -1,26 +1,38 @@
-"""The sinks that the settings name. The signals table needs none: what is scored is written there."""
+"""The sinks that the settings name. The table of signals needs no sink: the pipelines write to it directly."""
+
+from collections.abc import Callable
 
 from core.clock import Clock, SystemClock
 from core.ports import SignalSink
 from core.settings import Settings
 from pipelines.sinks.alertmanager import AlertmanagerSink
-from pipelines.sinks.alerts import Links
+from pipelines.sinks.alerts import Links, SinkSetup
 from pipelines.sinks.pagerduty import PagerDutySink
 from pipelines.sinks.slack import SlackSink
 from pipelines.sinks.webhook import WebhookSink
 
+#: Builds a sink; null where the settings do not name it.
+SinkBuilder = Callable[[SinkSetup], SignalSink | None]
+
+#: Name -> builder, in the order of delivery. To add a sink, write its file and add one line here.
+SINKS: dict[str, SinkBuilder] = {
+    WebhookSink.name: WebhookSink.configured,
+    AlertmanagerSink.name: AlertmanagerSink.configured,
+    SlackSink.name: SlackSink.configured,
+    PagerDutySink.name: PagerDutySink.configured,
+}
+
 
 def configured_sinks(settings: Settings, clock: Clock | None = None) -> tuple[SignalSink, ...]:
-    """One for each receiver that is set; `clock` tells which present the texts are seen from."""
-    clock = clock or SystemClock()
-    links = Links(settings.service_url, settings.runbook_url)
-    sinks: list[SignalSink] = []
-    if settings.webhook_url:
-        sinks.append(WebhookSink(settings.webhook_url, settings.webhook_secret))
-    if settings.alertmanager_url:
-        sinks.append(AlertmanagerSink(settings.alertmanager_url, links, clock))
-    if settings.slack_webhook_url:
-        sinks.append(SlackSink(settings.slack_webhook_url, links, clock))
-    if settings.pagerduty_routing_key:
-        sinks.append(PagerDutySink(settings.pagerduty_routing_key, links, clock))
-    return tuple(sinks)
+    """One sink for each receiver that the settings name.
+
+    Args:
+        clock: the present, from which the alert texts count times; null: the machine's clock.
+    """
+    setup = SinkSetup(
+        settings=settings,
+        links=Links(settings.service_url, settings.runbook_url),
+        clock=clock or SystemClock(),
+    )
+    built = [build(setup) for build in SINKS.values()]
+    return tuple(sink for sink in built if sink is not None)

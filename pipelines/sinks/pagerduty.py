@@ -1,4 +1,4 @@
-"""Alerts into PagerDuty, by its Events API v2; the signal's id is the key by which it drops repeats.
+"""Sends alerts to PagerDuty, with its Events API v2. PagerDuty drops repeats by the id of the signal.
 
 References:
     https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
@@ -14,17 +14,17 @@ from core.clock import Clock
 from core.domain import Severity, Signal
 from models.words.one_line import describe
 from models.words.page import reasons
-from pipelines.sinks.alerts import Links
+from pipelines.sinks.alerts import Links, SinkSetup
 from pipelines.sinks.posting import Receiver
 
 EVENTS_URL = "https://events.pagerduty.com/v2/enqueue"
 _SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
-#: PagerDuty cuts a summary here.
-_SUMMARY_AT_MOST = 1_024
+#: PagerDuty cuts longer summaries.
+_MAX_SUMMARY = 1_024
 
 
 class PagerDutySink:
-    """Implements `AlertSink`. One request an event, as the API wants it."""
+    """Implements `AlertSink`. It posts one event in each request, as the API requires."""
 
     name = "pagerduty"
 
@@ -34,6 +34,12 @@ class PagerDutySink:
         self._links = links
         self._clock = clock
 
+    @classmethod
+    def configured(cls, setup: SinkSetup) -> "PagerDutySink | None":
+        """The sink of `FOREWARN_PAGERDUTY_ROUTING_KEY`; null where it is not set."""
+        key = setup.settings.pagerduty_routing_key
+        return cls(key, setup.links, setup.clock) if key else None
+
     def send(self, signals: Sequence[Signal]) -> None:
         now = self._clock.now()
         for signal in signals:
@@ -41,7 +47,7 @@ class PagerDutySink:
             self._receiver.post(body, {"Content-Type": "application/json"})
 
     def keep_alive(self, signals: Sequence[Signal]) -> None:
-        """Nothing to do: an incident stays open until it is resolved."""
+        """Does nothing: an incident in PagerDuty stays open until it is resolved."""
 
     def _event(self, signal: Signal, now: datetime) -> dict[str, object]:
         key = {"routing_key": self._routing_key.get_secret_value(), "dedup_key": signal.signal_id}
@@ -56,7 +62,7 @@ class PagerDutySink:
             "client": "Forewarn",
             "links": links,
             "payload": {
-                "summary": describe(signal, now)[:_SUMMARY_AT_MOST],
+                "summary": describe(signal, now)[:_MAX_SUMMARY],
                 "source": signal.service,
                 "severity": _SEVERITIES[signal.severity],
                 "timestamp": signal.started_at.isoformat(),

@@ -1,4 +1,4 @@
-"""One HTTP POST to a receiver, of which nothing secret is ever said: not in an error, not in a log."""
+"""One HTTP POST to a receiver. No secret of it appears in an error or in a log."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -13,16 +13,16 @@ TIMEOUT_S = 10.0
 
 
 class RejectedError(UnavailableError):
-    """The receiver answers, and said no to what was sent."""
+    """The receiver answers, but refuses what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Where to post to.
+    """An address to post to.
 
     Attributes:
-        name: how the receiver is called in errors.
-        url: may hold a secret (as Slack's does), so it is in no repr.
+        name: of the receiver, for errors.
+        url: may contain a secret (as Slack's does), so no repr shows it.
     """
 
     name: str
@@ -32,17 +32,17 @@ class Receiver:
         return f"Receiver(name={self.name!r})"
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> None:
-        """Send and wait for a 2xx.
+        """Send the body and wait for a 2xx.
 
         Raises:
-            RejectedError: any other answer.
-            UnavailableError: no answer.
+            RejectedError: the receiver answers with a 4xx.
+            UnavailableError: the receiver does not answer, or answers with another status.
         """
         try:
             with _unlogged(), httpx.Client(timeout=TIMEOUT_S) as client:
                 response = client.post(self.url, content=body, headers=dict(headers))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            # httpx's own message may hold the URL, and the chain of causes would show it.
+            # httpx's own message may contain the URL, and the chain of causes would show it
             raise UnavailableError(f"{self.name} does not answer ({type(error).__name__})") from None
         if response.is_success:
             return
@@ -53,7 +53,7 @@ class Receiver:
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """httpx logs every URL at INFO, and URLs of webhooks are secrets."""
+    """Silence httpx, because it logs each URL at INFO, and URLs of webhooks are secrets."""
 
     def warnings_only(record: logging.LogRecord) -> bool:
         return record.levelno >= logging.WARNING

@@ -1,4 +1,4 @@
-"""Alerts into a Slack channel, by an incoming webhook whose URL is the secret.
+"""Sends alerts to a Slack channel, through an incoming webhook. The URL of the webhook is a secret.
 
 References:
     https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks/
@@ -14,18 +14,18 @@ from core.clock import Clock
 from core.domain import Severity, Signal
 from models.words.one_line import describe
 from models.words.page import reasons
-from pipelines.sinks.alerts import Links
+from pipelines.sinks.alerts import Links, SinkSetup
 from pipelines.sinks.posting import Receiver
 
 _SIGNS = {Severity.INFO: ":blue_heart:", Severity.WARNING: ":warning:", Severity.CRITICAL: ":rotating_light:"}
-_OVER = ":white_check_mark:"
-#: Slack's own limits: 50 blocks a message, 3,000 characters in a section's text. An alert takes three blocks.
-_ALERTS_A_MESSAGE = 16
-_TEXT_AT_MOST = 2_900
+_ENDED = ":white_check_mark:"
+#: Slack's limits are 50 blocks in a message and 3,000 characters in the text of a section. An alert has three blocks.
+_ALERTS_PER_MESSAGE = 16
+_MAX_TEXT = 2_900
 
 
 class SlackSink:
-    """Implements `AlertSink`. Slack cannot drop repeats: the id is written below each alert."""
+    """Implements `AlertSink`. Slack cannot drop repeats, so each alert shows the id of its signal."""
 
     name = "slack"
 
@@ -34,30 +34,36 @@ class SlackSink:
         self._links = links
         self._clock = clock
 
+    @classmethod
+    def configured(cls, setup: SinkSetup) -> "SlackSink | None":
+        """The sink of `FOREWARN_SLACK_WEBHOOK_URL`; null where it is not set."""
+        url = setup.settings.slack_webhook_url
+        return cls(url, setup.links, setup.clock) if url else None
+
     def send(self, signals: Sequence[Signal]) -> None:
         now = self._clock.now()
-        for start in range(0, len(signals), _ALERTS_A_MESSAGE):
-            body = self._message(signals[start : start + _ALERTS_A_MESSAGE], now)
+        for start in range(0, len(signals), _ALERTS_PER_MESSAGE):
+            body = self._message(signals[start : start + _ALERTS_PER_MESSAGE], now)
             self._receiver.post(json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     def keep_alive(self, signals: Sequence[Signal]) -> None:
-        """Nothing to do: a message stays."""
+        """Does nothing: a message stays in the channel."""
 
     def _message(self, signals: Sequence[Signal], now: datetime) -> dict[str, object]:
         return {
-            "text": "\n".join(escape(describe(signal, now)) for signal in signals)[:_TEXT_AT_MOST],
+            "text": "\n".join(escape(describe(signal, now)) for signal in signals)[:_MAX_TEXT],
             "blocks": [block for signal in signals for block in self._blocks(signal, now)],
         }
 
     def _blocks(self, signal: Signal, now: datetime) -> list[dict[str, object]]:
-        sign = _SIGNS[signal.severity] if signal.ended_at is None else _OVER
+        sign = _SIGNS[signal.severity] if signal.ended_at is None else _ENDED
         lines = [f"{sign} *{escape(describe(signal, now))}*"]
         lines += [f"• {escape(reason)}" for reason in reasons(signal)]
         links = [f"<{self._links.signal(signal)}|look closer>"]
         if runbook := self._links.runbook(signal):
             links.append(f"<{runbook}|runbook>")
         return [
-            {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(lines)[:_TEXT_AT_MOST]}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(lines)[:_MAX_TEXT]}},
             {
                 "type": "context",
                 "elements": [{"type": "mrkdwn", "text": " · ".join([*links, f"`{signal.signal_id}`"])}],
@@ -67,5 +73,5 @@ class SlackSink:
 
 
 def escape(text: str) -> str:
-    """Slack's three control characters: a service called `<!channel>` must not call the channel."""
+    """Escape Slack's three control characters: a service named `<!channel>` must not notify the channel."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,8 +1,8 @@
 """Signals as CloudEvents 1.0, in structured JSON, signed.
 
 One signal is posted as `application/cloudevents+json`, several as `application/cloudevents-batch+json`.
-`source` + `id` are the same for every delivery of the same news, so that a receiver can drop repeats: the id
-is the signal's, with `-critical` when it is critical and with `-ended` once the signal has ended.
+`source` + `id` are the same for every delivery of the same state of a signal, so that a receiver can drop repeats: the
+id is the signal's, with `-critical` when the signal is critical and with `-ended` when it has ended.
 
 With a secret, `X-Forewarn-Signature` is `sha256=` and the hexadecimal HMAC-SHA256 of the body.
 
@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from pydantic import SecretStr, TypeAdapter
 
 from core.domain import Severity, Signal
-from pipelines.common.old_names import SentSignal
+from pipelines.common.deprecated import SentSignal
+from pipelines.sinks.alerts import SinkSetup
 from pipelines.sinks.posting import Receiver
 
 SIGNATURE_HEADER = "X-Forewarn-Signature"
@@ -26,13 +27,19 @@ _SIGNAL = TypeAdapter[Signal](SentSignal)
 
 
 class WebhookSink:
-    """Implements `core.ports.SignalSink` for machines: every signal as it is, none folded into another."""
+    """Implements `core.ports.SignalSink` for programs: it sends each signal, without grouping them by incident."""
 
     name = "webhook"
 
     def __init__(self, url: str, secret: SecretStr | None = None) -> None:
         self._receiver = Receiver(self.name, url)
         self._secret = secret
+
+    @classmethod
+    def configured(cls, setup: SinkSetup) -> "WebhookSink | None":
+        """The sink of `FOREWARN_WEBHOOK_URL`; null where it is not set."""
+        url = setup.settings.webhook_url
+        return cls(url, setup.settings.webhook_secret) if url else None
 
     def send(self, signals: Sequence[Signal]) -> None:
         if not signals:
@@ -50,7 +57,7 @@ class WebhookSink:
 
 
 def cloud_event(signal: Signal) -> dict[str, object]:
-    """The signal in its envelope. `data` is the whole signal, for one release also with its old field names."""
+    """The signal as a CloudEvent; `data` is the whole signal, for one release also with its old field names."""
     ended, critical = signal.ended_at is not None, signal.severity is Severity.CRITICAL
     return {
         "specversion": "1.0",
@@ -65,5 +72,5 @@ def cloud_event(signal: Signal) -> dict[str, object]:
 
 
 def sign(body: bytes, secret: SecretStr) -> str:
-    """What `X-Forewarn-Signature` must be for this body; compare with `hmac.compare_digest`."""
+    """The value of `X-Forewarn-Signature` for this body. Compare it with `hmac.compare_digest`."""
     return "sha256=" + hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()

@@ -1,1 +1,1 @@
-"""Where metrics come from; each is a `core.ports.MetricSource`."""
+"""The sources of metrics, events and incidents; each source of metrics is a `core.ports.MetricSource`."""

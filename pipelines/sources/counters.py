@@ -1,4 +1,4 @@
-"""Counters as rates: what only grows says nothing until one asks how fast."""
+"""Counters as rates per second: the rate of a counter is what detectors and forecasters can use."""
 
 import polars as pl
 
@@ -6,10 +6,10 @@ from core.frames import SAMPLES
 
 
 class CounterRates:
-    """Turns the counts of some series into rates per second, over as many frames as a reading has.
+    """Turns the counts of some series into rates per second, across several frames.
 
-    A value below the one before is a reset: the counter began again at 0, so it grew by the new value. The
-    first value of a series has nothing before it and makes no rate.
+    A value below the previous one is a reset: the counter restarted at 0, so it grew by the new value. The first value
+    of a series gives no rate, because there is no previous one.
 
     References:
         https://prometheus.io/docs/prometheus/latest/querying/functions/#rate
@@ -19,7 +19,7 @@ class CounterRates:
         self._last = pl.DataFrame(schema=SAMPLES)
 
     def rates(self, samples: pl.DataFrame) -> pl.DataFrame:
-        """Rates at the times of `samples` (`SAMPLES`), each over the time since the sample before.
+        """Rates at the times of `samples` (`SAMPLES`), each over the time since the previous sample.
 
         Returns:
             `SAMPLES`, by series_id, ts; without the first sample of each series, and without repeated times.

@@ -1,8 +1,8 @@
-"""CSV files: `timestamp,value` named by the file, long with a metric column, or wide with a column a metric.
+"""CSV files: `timestamp,value` with the series in the file name, long with a metric column, or wide.
 
-A row stands on one line. Fields are parted by comma, semicolon or tab; quotes, a byte order mark, either line
-end and any letter case of the header are understood. `pipelines.sources.tables` says what columns mean,
-`file_names` how a file gives service and metric, and `sidecars` what may lie beside the files.
+Each row is one line. Commas, semicolons or tabs separate fields. Quotes, a byte order mark, both kinds of line ends and
+any letter case of the header are accepted. `pipelines.sources.tables` documents the columns, `file_names` how a file
+name gives service and metric, and `sidecars` the files that may lie beside the data.
 """
 
 import csv
@@ -12,38 +12,38 @@ from pathlib import Path
 import polars as pl
 
 from core.errors import InputError
-from pipelines.sources.files import FileSource, Piece
+from pipelines.sources.files import FileChunk, FileSource
 
-#: About a quarter of a million rows.
-PIECE_BYTES = 8_000_000
+#: About 250,000 rows.
+CHUNK_BYTES = 8_000_000
 _DELIMITERS = ",;\t"
 
 
 class CsvFiles(FileSource):
-    """A CSV file, or all under a folder."""
+    """A CSV file, or all CSV files under a folder."""
 
     def __init__(self, path: Path, *, tenant: str) -> None:
-        super().__init__(path, tenant=tenant, form=CsvFormat())
+        super().__init__(path, tenant=tenant, file_format=CsvFormat())
 
 
 class CsvFormat:
-    """Reads a file by whole lines."""
+    """Reads a file in chunks of whole lines."""
 
     name = "csv"
     suffixes: tuple[str, ...] = (".csv",)
 
-    def pieces(self, path: Path) -> Iterator[Piece]:
+    def chunks(self, path: Path) -> Iterator[FileChunk]:
         try:
             with path.open("rb") as file:
                 first = file.readline()
                 header, delimiter = _header(first)
                 line = 2
-                while data := file.read(PIECE_BYTES):
+                while data := file.read(CHUNK_BYTES):
                     data += file.readline()
                     lines = data.decode("utf-8", errors="replace").split("\n")
                     if not lines[-1]:
                         lines.pop()
-                    yield Piece(_table(lines, header, delimiter, line), line + len(lines) - 1)
+                    yield FileChunk(_table(lines, header, delimiter, line), line + len(lines) - 1)
                     line += len(lines)
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}") from error
@@ -56,12 +56,12 @@ def _header(first: bytes) -> tuple[list[str], str]:
     delimiter = max(_DELIMITERS, key=text.count)
     names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter))]
     if len(set(names)) != len(names) or "line" in names:
-        raise InputError(f"the columns {', '.join(names)} must have names that differ, none of them 'line'")
+        raise InputError(f"the columns {', '.join(names)} must have different names, and none may be 'line'")
     return names, delimiter
 
 
 def _table(lines: list[str], header: list[str], delimiter: str, first_line: int) -> pl.DataFrame:
-    """The fields of each line as text; those of a line with too many or too few are all missing."""
+    """The fields of each line as text; all null for a line with too many or too few fields."""
     text = pl.DataFrame({"text": lines}, schema={"text": pl.String}).with_row_index("line", first_line)
     text = text.with_columns(pl.col("line").cast(pl.Int64), pl.col("text").str.strip_chars_end("\r"))
     text = text.filter(pl.col("text").str.strip_chars() != "")
@@ -79,5 +79,5 @@ def _table(lines: list[str], header: list[str], delimiter: str, first_line: int)
 
 
 def _quoted(line: str, delimiter: str) -> list[str]:
-    """Line by line, so that a quote that is never closed costs one line and not the rest of the file."""
+    """Parse one line, so that a quote that is never closed spoils one line and not the rest of the file."""
     return next(csv.reader([line], delimiter=delimiter), [])

@@ -1,7 +1,7 @@
-"""Files as a source, whatever their format: which to read, how far, and in batches of a bearable size.
+"""Files of any format as a source of metrics.
 
-The cursor tells for each file how far it has been read. A file that has grown is read on from there; one
-that was changed otherwise is read anew, which harms nothing, since a value that is known is not stored twice.
+The cursor remembers for each file how many lines were read. A file that has grown is read from there. A file that has
+changed otherwise is read again from its start; this is safe, because the store keeps each value once.
 """
 
 import json
@@ -18,51 +18,51 @@ from core.frames import SAMPLES
 from core.ports import Batch
 from pipelines.sources.file_names import service_and_metric
 from pipelines.sources.sidecars import SIDECARS, Sidecars, read_sidecars
-from pipelines.sources.tables import Part, TableReader, find_layout
-from pipelines.stores.intake import REJECTED
+from pipelines.sources.tables import ParsedTable, TableReader, find_columns
+from pipelines.stores.dead_letters import REJECTED
 
-#: Small files share a batch up to this size: a transaction costs as much as thousands of rows.
+#: Small files share a batch of up to this size, because a transaction costs as much as thousands of rows.
 BATCH_ROWS = 250_000
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a file.
+class FileChunk:
+    """Some lines of a file.
 
     Attributes:
         table: the file's columns and `line`.
-        end: the number of its last line, those without content included.
+        end: the number of the last line, counted with empty lines.
     """
 
     table: pl.DataFrame
     end: int
 
 
-class Format(Protocol):
-    """How to read one kind of file."""
+class FileFormat(Protocol):
+    """Reads one format of files."""
 
     name: str
     suffixes: tuple[str, ...]
 
-    def pieces(self, path: Path) -> Iterator[Piece]:
-        """The file from its start, in pieces whose borders are always the same.
+    def chunks(self, path: Path) -> Iterator[FileChunk]:
+        """The chunks of a file from its start; they are the same each time.
 
         Raises:
-            InputError: the file is not of this kind.
+            InputError: the file does not have this format.
         """
         ...
 
 
 @dataclass(slots=True)
 class _Pending:
-    """What has been read and not handed over yet."""
+    """What was read since the last batch."""
 
     series: dict[int, Series] = field(default_factory=dict)
     samples: list[pl.DataFrame] = field(default_factory=list)
     rejected: list[pl.DataFrame] = field(default_factory=list)
     rows: int = 0
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ParsedTable) -> None:
         self.series.update({series.series_id: series for series in part.series})
         self.samples.append(part.samples)
         self.rejected.append(part.rejected)
@@ -81,27 +81,27 @@ class _Pending:
 
 
 class FileSource:
-    """A file, or all files of a kind under a folder (`core.ports.MetricSource`)."""
+    """A file, or all files of a format under a folder (`core.ports.MetricSource`)."""
 
-    def __init__(self, path: Path, *, tenant: str, form: Format) -> None:
+    def __init__(self, path: Path, *, tenant: str, file_format: FileFormat) -> None:
         self._path = path.absolute()
         self._tenant = tenant
-        self._form = form
+        self._format = file_format
 
     @property
     def name(self) -> str:
-        return f"{self._form.name}:{self._path}"
+        return f"{self._format.name}:{self._path}"
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
-        """All that is new since `cursor`, by the names of the files.
+        """Everything new since `cursor`, ordered by the names of the files.
 
         Raises:
-            InputError: the path does not exist, holds no such file, or is one that cannot be read.
+            InputError: the path does not exist, has no file of the format, or is a file that cannot be read.
         """
         files = self._files()
         sidecars = read_sidecars(self._root, self._tenant)
         done: dict[str, list[int]] = json.loads(cursor) if cursor else {}
-        pending, told = _Pending(), False
+        pending, first = _Pending(), True
         for path in files:
             name = path.relative_to(self._root).as_posix()
             stat = path.stat()
@@ -112,14 +112,14 @@ class FileSource:
             for part, end in self._parts(path, name, start, sidecars):
                 pending.add(part)
                 if pending.rows >= BATCH_ROWS:
-                    # size 0: not read to its end, so the file is taken up again
+                    # size 0: the file was not read to its end, so the next pull continues with it
                     done[name] = [end, 0, 0]
-                    yield pending.batch(sidecars.once(told), json.dumps(done))
-                    pending, told = _Pending(), True
+                    yield pending.batch(sidecars if first else sidecars.descriptions_only, json.dumps(done))
+                    pending, first = _Pending(), False
                 start = end
             done[name] = [start, stat.st_size, stat.st_mtime_ns]
-        if pending.rows or not told:
-            yield pending.batch(sidecars.once(told), json.dumps(done))
+        if pending.rows or first:
+            yield pending.batch(sidecars if first else sidecars.descriptions_only, json.dumps(done))
         elif done != (json.loads(cursor) if cursor else {}):
             yield Batch(cursor=json.dumps(done))
 
@@ -135,24 +135,26 @@ class FileSource:
         found = sorted(
             path
             for path in self._path.rglob("*")
-            if path.name.lower().endswith(self._form.suffixes)
+            if path.name.lower().endswith(self._format.suffixes)
             and path.is_file()
             and not (path.parent == self._path and path.name in SIDECARS)
         )
         if not found:
-            kinds = " or ".join(self._form.suffixes)
+            kinds = " or ".join(self._format.suffixes)
             raise InputError(f"there is no {kinds} file under {self._path}")
         return found
 
-    def _parts(self, path: Path, name: str, start: int, sidecars: Sidecars) -> Iterator[tuple[Part, int]]:
-        """What comes after line `start`; what is before is read too, for what it tells of the rest."""
+    def _parts(
+        self, path: Path, name: str, start: int, sidecars: Sidecars
+    ) -> Iterator[tuple[ParsedTable, int]]:
+        """What comes after line `start`. The lines before are read too, because steps and rates depend on them."""
         reader: TableReader | None = None
         try:
-            for piece in self._form.pieces(path):
+            for chunk in self._format.chunks(path):
                 if reader is None:
                     service, metric = service_and_metric(path)
                     reader = TableReader(
-                        find_layout([column for column in piece.table.columns if column != "line"]),
+                        find_columns([column for column in chunk.table.columns if column != "line"]),
                         tenant=self._tenant,
                         file=name,
                         service=service,
@@ -160,13 +162,13 @@ class FileSource:
                         describe=sidecars.describe,
                     )
                 known = pl.col("line") <= start
-                reader.read(piece.table.filter(known))
-                if piece.end > start:
-                    yield reader.read(piece.table.filter(~known)), piece.end
+                reader.read(chunk.table.filter(known))
+                if chunk.end > start:
+                    yield reader.read(chunk.table.filter(~known)), chunk.end
         except InputError as error:
             if path == self._path:
                 raise InputError(f"{name}: {error}") from error
-            # one file that cannot be read does not keep the others out
+            # a file that cannot be read must not keep the others out
             row = {"row": json.dumps({"file": name}), "reason": str(error)}
             empty = pl.DataFrame(schema=SAMPLES)
-            yield Part(series=(), samples=empty, rejected=pl.DataFrame([row], schema=REJECTED)), start
+            yield ParsedTable(series=(), samples=empty, rejected=pl.DataFrame([row], schema=REJECTED)), start

@@ -7,32 +7,32 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from core.errors import InputError
-from pipelines.sources.files import FileSource, Piece
+from pipelines.sources.files import FileChunk, FileSource
 
-PIECE_ROWS = 250_000
+CHUNK_ROWS = 250_000
 
 
 class ParquetFiles(FileSource):
-    """A Parquet file, or all under a folder."""
+    """A Parquet file, or all Parquet files under a folder."""
 
     def __init__(self, path: Path, *, tenant: str) -> None:
-        super().__init__(path, tenant=tenant, form=ParquetFormat())
+        super().__init__(path, tenant=tenant, file_format=ParquetFormat())
 
 
 class ParquetFormat:
-    """Reads a file by slices of rows; `line` is the number of the row, from 1."""
+    """Reads a file in slices of rows; `line` is the number of the row, from 1."""
 
     name = "parquet"
     suffixes: tuple[str, ...] = (".parquet",)
 
-    def pieces(self, path: Path) -> Iterator[Piece]:
+    def chunks(self, path: Path) -> Iterator[FileChunk]:
         try:
             lazy = pl.scan_parquet(path)
             if "line" in lazy.collect_schema():
-                raise InputError("no column may be called 'line'")
+                raise InputError("no column may have the name 'line'")
             rows = lazy.select(pl.len()).collect().item()
-            for start in range(0, rows, PIECE_ROWS):
-                table = lazy.slice(start, PIECE_ROWS).collect().with_row_index("line", start + 1)
-                yield Piece(table.with_columns(pl.col("line").cast(pl.Int64)), start + table.height)
+            for start in range(0, rows, CHUNK_ROWS):
+                table = lazy.slice(start, CHUNK_ROWS).collect().with_row_index("line", start + 1)
+                yield FileChunk(table.with_columns(pl.col("line").cast(pl.Int64)), start + table.height)
         except (PolarsError, OSError) as error:
-            raise InputError(f"is not a Parquet file that can be read: {error}") from error
+            raise InputError(f"is not a readable Parquet file: {error}") from error

@@ -1,8 +1,8 @@
-"""Prometheus by its query API: what it knows, on a fixed step, from where the last pull ended.
+"""Pulls samples from Prometheus through its query API, at a fixed step, from where the last pull ended.
 
-Values are asked for at whole multiples of the step, so that any two pulls ask for the same times and a value
-is never stored twice. Counters come as rates per second, computed by Prometheus itself (`rate`), which knows
-of resets. NaN is Prometheus's word for "nothing measured" and is left out; buckets of histograms are as well.
+Queries ask for times at whole multiples of the step. Two pulls therefore ask for the same times, and each value is
+stored once. Counters become rates per second; Prometheus computes them (`rate`) and handles resets. NaN means "not
+measured" in Prometheus and is left out. Buckets of histograms are left out, too.
 
 References:
     https://prometheus.io/docs/prometheus/latest/querying/api/
@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -21,24 +20,23 @@ from core.clock import Clock
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
+from core.metric_names import guess_metric
 from core.ports import Batch, MetricSource
 from core.settings import Settings
-from pipelines.sources.metric_words import guess_metric
 from pipelines.sources.prometheus_api import PrometheusApi, TooManySamplesError
-from pipelines.sources.sidecars import Described, read_sidecars
 
-#: Prometheus refuses a range query of more than 11,000 points a series; a day is asked for at most.
+#: Prometheus refuses a range query of more than 11,000 points in a series. One query asks for at most a day.
 MAX_POINTS = 10_000
 MAX_CHUNK_S = 86_400
-#: The newest scrapes may still be on their way in.
+#: The newest scrapes may not be stored yet.
 LAG_S = 30
-#: A rate needs two scrapes in its window; four allow for one that failed and for jitter.
+#: A rate needs two scrapes in its window. With four, one may fail or be late.
 SCRAPES_IN_RATE = 4
 ASSUMED_SCRAPE_S = 15.0
 BATCH_ROWS = 250_000
 
 DEFAULT_MATCH = ('{__name__!=""}',)
-#: The label that names the service, the first one that a series has (OpenTelemetry's names first).
+#: Labels that name the service. The first one that a series has counts; OpenTelemetry's names come first.
 SERVICE_LABELS = ("service_name", "service", "app_kubernetes_io_name", "app", "job", "instance")
 
 
@@ -49,13 +47,13 @@ class _Metric:
 
 
 class PrometheusSource:
-    """Everything that some selectors match (`core.ports.MetricSource`).
+    """All series that the selectors match (`core.ports.MetricSource`).
 
     Args:
         match: series selectors, such as `{job="node"}`.
         since: how far back the first pull goes.
         step_s: seconds between values.
-        service_labels: which label names the service; the first that a series has.
+        service_labels: labels that name the service; the first one that a series has counts.
     """
 
     def __init__(
@@ -79,17 +77,38 @@ class PrometheusSource:
         self._step_s = step_s
         self._service_labels = tuple(service_labels)
 
+    @classmethod
+    def configured(cls, settings: Settings, tenant: str, clock: Clock) -> MetricSource | None:
+        """The Prometheus that the settings name; null where they name none."""
+        if settings.prometheus_url is None:
+            return None
+        api = PrometheusApi(
+            settings.prometheus_url,
+            bearer_token=settings.prometheus_bearer_token,
+            username=settings.prometheus_username,
+            password=settings.prometheus_password,
+        )
+        return cls(
+            api,
+            tenant=tenant,
+            clock=clock,
+            match=settings.prometheus_match or DEFAULT_MATCH,
+            since=timedelta(hours=settings.prometheus_since_h),
+            step_s=settings.prometheus_step_s,
+            service_labels=settings.prometheus_service_labels or SERVICE_LABELS,
+        )
+
     @property
     def name(self) -> str:
-        """Another selection or step is another source: it has been read up to another time."""
+        """A source with another selector or step has a name of its own, because each has its own cursor."""
         return f"prometheus:{self._api.place} {' '.join(self._match)} every {self._step_s} s"
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
-        """All values after `cursor`, the time of the last ones read, in the order of time.
+        """All values after `cursor` (the time of the last values that were read), in the order of time.
 
         Raises:
-            InputError: Prometheus does not understand a selector, or does not let us in.
-            UnavailableError: it does not answer.
+            InputError: a selector is invalid, or Prometheus refuses the login.
+            UnavailableError: Prometheus does not answer.
         """
         now_s = self._clock.now().timestamp()
         step_s = self._step_s
@@ -107,7 +126,7 @@ class PrometheusSource:
                 start = end + step_s
 
     def _span(self, start: int, end: int, window_s: int) -> Iterator[Batch]:
-        """The values of one chunk of time; only the last batch moves the cursor, for only then all is there."""
+        """The values of one chunk of time. Only the last batch has a cursor, because only it completes the chunk."""
         series: list[Series] = []
         frames = [pl.DataFrame(schema=SAMPLES)]
         rows = 0
@@ -137,18 +156,18 @@ class PrometheusSource:
     def _range(
         self, query: str, start: int, end: int
     ) -> Iterator[tuple[Mapping[str, str], list[float], list[str]]]:
-        """A range query, halved in time for as long as it is too much for Prometheus."""
+        """A range query. It is halved in time as long as Prometheus refuses it as too large."""
         try:
-            answer = self._api.query_range(query, start, end, self._step_s)
+            matrix = self._api.query_range(query, start, end, self._step_s)
         except TooManySamplesError as error:
             points = (end - start) // self._step_s + 1
             if points < 2:
-                raise InputError(f"{query} is too much for Prometheus at one single time") from error
+                raise InputError(f"{query} is too large for Prometheus even at a single time") from error
             middle = start + (points // 2) * self._step_s
             yield from self._range(query, start, middle - self._step_s)
             yield from self._range(query, middle, end)
             return
-        for item in answer:
+        for item in matrix:
             times, values = zip(*item["values"], strict=True)
             yield item["metric"], list(times), list(values)
 
@@ -167,45 +186,6 @@ class PrometheusSource:
         return max(self._step_s, int(-(-scrape_s * SCRAPES_IN_RATE // 1)))
 
 
-def configured_prometheus(
-    settings: Settings,
-    tenant: str,
-    clock: Clock,
-    *,
-    url: str | None = None,
-    match: Sequence[str] | None = None,
-    since: timedelta | None = None,
-    beside: Path | None = None,
-) -> MetricSource | None:
-    """The Prometheus of the settings, or of `url`; null where neither names one.
-
-    Args:
-        beside: folder of side files that say what Prometheus does not know, such as limits.
-    Raises:
-        InputError: there is no such folder, or its `series.csv` contradicts itself.
-    """
-    url = url or settings.prometheus_url
-    if url is None:
-        return None
-    api = PrometheusApi(
-        url,
-        bearer_token=settings.prometheus_bearer_token,
-        username=settings.prometheus_username,
-        password=settings.prometheus_password,
-    )
-    source = PrometheusSource(
-        api,
-        tenant=tenant,
-        clock=clock,
-        match=match or settings.prometheus_match or DEFAULT_MATCH,
-        since=since or timedelta(hours=settings.prometheus_since_h),
-        step_s=settings.prometheus_step_s,
-        service_labels=settings.prometheus_service_labels or SERVICE_LABELS,
-    )
-    beside = beside or settings.sidecars_dir
-    return source if beside is None else Described(source, read_sidecars(beside, tenant))
-
-
 def series_of_labels(
     tenant: str,
     metric: str,
@@ -215,10 +195,10 @@ def series_of_labels(
     step_s: int,
     named_by: Sequence[str] = SERVICE_LABELS,
 ) -> Series:
-    """The series that Prometheus knows by these labels; counters are kept as rates per second.
+    """The series with these labels in Prometheus; counters become rates per second.
 
     Args:
-        named_by: labels that may name the service; the first that the series has does, and is no label of it.
+        named_by: labels that name the service. The first one that the series has counts and is removed from its labels.
     """
     named = next((name for name in named_by if labels.get(name)), None)
     guess = guess_metric(metric)
@@ -240,12 +220,13 @@ def series_of_labels(
 
 
 def _select(name: str, selector: str) -> str:
-    """The series of one metric that a selector matches.
+    """The selector for the series of one metric that another selector matches.
 
-    >>> _select("up", '{job="node"}')
-    '{__name__="up",job="node"}'
-    >>> _select("up", 'up{job="node"}')
-    '{__name__="up",__name__="up",job="node"}'
+    Examples:
+        >>> _select("up", '{job="node"}')
+        '{__name__="up",job="node"}'
+        >>> _select("up", 'up{job="node"}')
+        '{__name__="up",__name__="up",job="node"}'
     """
     metric, brace, rest = selector.strip().partition("{")
     matchers = rest.removesuffix("}").strip().removesuffix(",") if brace else ""
@@ -260,15 +241,15 @@ def _base(name: str) -> str:
 
 
 def is_counter(name: str, types: Mapping[str, str]) -> bool:
-    """By Prometheus's own metadata; sums and counts of histograms and summaries count up as well."""
-    told = types.get(name, "unknown")
-    if told in {"histogram", "summary"}:
+    """Whether Prometheus's metadata or the name declare a counter, or a sum or count of a histogram or summary."""
+    declared = types.get(name, "unknown")
+    if declared in {"histogram", "summary"}:
         return False
-    if told != "unknown":
-        return told == "counter"
+    if declared != "unknown":
+        return declared == "counter"
     if name.endswith(("_sum", "_count", "_bucket")) and types.get(_base(name)) in {"histogram", "summary"}:
         return True
-    # before OpenMetrics, metadata name a counter with its suffix; after it, without
+    # metadata name a counter with its suffix; since OpenMetrics, without it
     return name.endswith("_total") or types.get(name.removesuffix("_total")) == "counter"
 
 
@@ -277,7 +258,7 @@ def _is_bucket(name: str, types: Mapping[str, str]) -> bool:
 
 
 def _frame(series_id: int, times: Sequence[float], values: Sequence[str]) -> pl.DataFrame:
-    """`SAMPLES` of one series, without NaN; Prometheus writes values as text and times in seconds."""
+    """`SAMPLES` of one series, without NaN. Prometheus sends values as text and times in seconds."""
     micros = np.round(np.asarray(times, dtype=np.float64) * 1e6).astype(np.int64)
     frame = pl.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""The calls to Prometheus's HTTP API that a pull needs: tried again when it stumbles, and clear when it fails."""
+"""The calls to Prometheus's HTTP API that a pull needs, with retries and clear errors."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from core.errors import InputError, UnavailableError
 
-#: Waits between the tries of one call.
+#: Seconds between the attempts of one call.
 RETRY_AFTER_S = (0.5, 1.0, 2.0)
 TIMEOUT_S = 60.0
 
@@ -21,16 +21,16 @@ _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class TooManySamplesError(InputError):
-    """One query asked for more than Prometheus is set to load."""
+    """A query asked for more samples than Prometheus is configured to load."""
 
 
 class PrometheusApi:
-    """One Prometheus, or what speaks its API (Thanos, Mimir, VictoriaMetrics).
+    """One Prometheus, or a server with the same API (Thanos, Mimir, VictoriaMetrics).
 
     Args:
-        url: its base; a user and a password in it are used to log in and never shown.
-        transport: how requests travel; null: over the network.
-        sleep: how to wait between tries.
+        url: base address; it may contain a user and a password, which are never shown.
+        transport: for tests; null: the network.
+        sleep: waits between attempts.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class PrometheusApi:
 
     @contextmanager
     def connected(self) -> Iterator[None]:
-        """Calls are made inside; they share connections, which are closed at the end."""
+        """Make calls inside this context. They share connections, which are closed at its end."""
         with httpx.Client(
             base_url=self.place,
             auth=self._auth,
@@ -84,31 +84,31 @@ class PrometheusApi:
         return f"PrometheusApi({self.place!r})"
 
     def names(self, match: Sequence[str], start: float, end: float) -> list[str]:
-        """Names of the metrics that a selector matches in that span."""
+        """The names of the metrics that a selector matches in that span."""
         parameters: Parameters = [("match[]", selector) for selector in match]
         parameters += [("start", str(start)), ("end", str(end))]
-        answer: list[str] = self._call("GET", "/api/v1/label/__name__/values", parameters)
-        return answer
+        names: list[str] = self._call("GET", "/api/v1/label/__name__/values", parameters)
+        return names
 
     def types(self) -> Mapping[str, str]:
-        """Name -> counter, gauge, histogram, summary or unknown, by what the targets say."""
-        answer: dict[str, list[dict[str, str]]] = self._call("GET", "/api/v1/metadata", [])
-        return {name: entries[0]["type"] for name, entries in answer.items() if entries}
+        """Metric name -> type that the targets declare: counter, gauge, histogram, summary or unknown."""
+        entries_by_name: dict[str, list[dict[str, str]]] = self._call("GET", "/api/v1/metadata", [])
+        return {name: entries[0]["type"] for name, entries in entries_by_name.items() if entries}
 
     def longest_scrape_interval_s(self) -> float | None:
-        """The longest of all active targets; null where there are no targets to ask (Thanos, Mimir)."""
+        """The longest interval of all active targets; null where the server has no targets (Thanos, Mimir)."""
         try:
-            answer = self._call("GET", "/api/v1/targets", [("state", "active")])
+            targets = self._call("GET", "/api/v1/targets", [("state", "active")])
         except InputError:
             return None
-        told = [_seconds(target.get("scrapeInterval", "")) for target in answer.get("activeTargets", [])]
-        return max((one for one in told if one is not None), default=None)
+        intervals = [_seconds(one.get("scrapeInterval", "")) for one in targets.get("activeTargets", [])]
+        return max((interval for interval in intervals if interval is not None), default=None)
 
     def query_range(self, query: str, start: float, end: float, step_s: int) -> list[dict[str, Any]]:
         """The matrix of a range query: [{"metric": labels, "values": [[seconds, text], ...]}, ...].
 
         Raises:
-            TooManySamplesError: it is more than Prometheus loads at once.
+            TooManySamplesError: the query asks for more than Prometheus loads at once.
         """
         parameters: Parameters = [
             ("query", query),
@@ -116,62 +116,62 @@ class PrometheusApi:
             ("end", str(end)),
             ("step", str(step_s)),
         ]
-        answer = self._call("POST", "/api/v1/query_range", parameters)
-        if answer.get("resultType") != "matrix":
-            raise UnavailableError(f"{self.place} answers a range query with {answer.get('resultType')!r}")
-        result: list[dict[str, Any]] = answer["result"]
-        return result
+        data = self._call("POST", "/api/v1/query_range", parameters)
+        if data.get("resultType") != "matrix":
+            raise UnavailableError(f"{self.place} answers a range query with {data.get('resultType')!r}")
+        matrix: list[dict[str, Any]] = data["result"]
+        return matrix
 
     def _call(self, method: Literal["GET", "POST"], path: str, parameters: Parameters) -> Any:
-        """The `data` of an answer.
+        """The `data` of a response.
 
         Raises:
-            InputError: Prometheus refuses the question, or us.
-            UnavailableError: it does not answer, even when asked again.
+            InputError: Prometheus refuses the query or the login.
+            UnavailableError: it does not answer, even after retries.
         """
-        told = ""
+        reason = ""
         for wait_s in (*RETRY_AFTER_S, None):
             try:
                 response = self._send(method, path, parameters)
             except httpx.TransportError as error:
-                told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             else:
                 if response.status_code < 500 and response.status_code != httpx.codes.TOO_MANY_REQUESTS:
                     return self._data(response)
-                told = f"HTTP {response.status_code} {_told(response)}".strip()
+                reason = f"HTTP {response.status_code} {_reason(response)}".strip()
             if wait_s is not None:
                 self._sleep(wait_s)
-        raise UnavailableError(f"Prometheus at {self.place} does not answer: {told}")
+        raise UnavailableError(f"Prometheus at {self.place} does not answer: {reason}")
 
     def _send(self, method: str, path: str, parameters: Parameters) -> httpx.Response:
         if self._client is None:
             raise RuntimeError("calls to Prometheus are made inside connected()")
         if method == "GET":
             return self._client.get(path, params=httpx.QueryParams(parameters))
-        # a selector may be longer than an address can be
+        # a selector can be longer than the longest URL
         return self._client.post(path, data=dict(parameters))
 
     def _data(self, response: httpx.Response) -> Any:
-        told = _told(response)
+        reason = _reason(response)
         if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise InputError(
-                f"Prometheus at {self.place} does not let us in (HTTP {response.status_code}); "
+                f"Prometheus at {self.place} refuses the login (HTTP {response.status_code}); "
                 "check FOREWARN_PROMETHEUS_BEARER_TOKEN or the user and password"
             )
-        if "too many samples" in told or "maximum resolution" in told:
-            raise TooManySamplesError(f"Prometheus at {self.place} refuses: {told}")
+        if "too many samples" in reason or "maximum resolution" in reason:
+            raise TooManySamplesError(f"Prometheus at {self.place} refuses: {reason}")
         if response.status_code >= 400:
             raise InputError(
-                f"Prometheus at {self.place} refuses (HTTP {response.status_code}): {told or 'no reason given'}"
+                f"Prometheus at {self.place} refuses (HTTP {response.status_code}): {reason or 'no reason given'}"
             )
         try:
             return response.json()["data"]
         except (ValueError, KeyError, TypeError) as error:
-            raise UnavailableError(f"what answers at {self.place} is not a Prometheus") from error
+            raise UnavailableError(f"the server at {self.place} is not a Prometheus") from error
 
 
-def _told(response: httpx.Response) -> str:
-    """What Prometheus gives as the reason of a refusal."""
+def _reason(response: httpx.Response) -> str:
+    """The reason that Prometheus gives for an error; "" where it gives none."""
     try:
         body = response.json()
     except ValueError:
@@ -180,10 +180,11 @@ def _told(response: httpx.Response) -> str:
 
 
 def _seconds(duration: str) -> float | None:
-    """A Prometheus duration in seconds; null when it is none.
+    """A Prometheus duration in seconds; null when the text is not a duration.
 
-    >>> [_seconds(text) for text in ("15s", "1m30s", "500ms", "often")]
-    [15.0, 90.0, 0.5, None]
+    Examples:
+        >>> [_seconds(text) for text in ("15s", "1m30s", "500ms", "often")]
+        [15.0, 90.0, 0.5, None]
     """
     parts = re.findall(r"(\d+)(ms|s|m|h|d)", duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:

@@ -1,4 +1,4 @@
-"""Prometheus's remote_write, version 1: a POST of snappy-compressed protobuf becomes a batch.
+"""Reads Prometheus's remote_write, version 1: a POST of snappy-compressed protobuf becomes a batch.
 
 References:
     https://prometheus.io/docs/specs/prw/remote_write_spec/
@@ -21,7 +21,7 @@ from core.ports import Batch
 from pipelines.sources.counters import CounterRates
 from pipelines.sources.prometheus import SERVICE_LABELS, is_counter, series_of_labels
 
-#: Prometheus sends at most some thousand samples at once; more than this is no metric but an attack.
+#: Prometheus sends at most some thousand samples at once. A larger request is an error or an attack.
 MAX_BYTES = 32_000_000
 
 Value = memoryview | int
@@ -34,8 +34,8 @@ _TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary
 class RemoteWriteReceiver:
     """Turns the requests of one tenant's Prometheus into batches.
 
-    It remembers the last count of each counter, for a request alone does not tell a rate: one receiver must
-    see all requests of a series, and the first count after its start makes no rate. Threads take turns.
+    It remembers the last count of each counter, because one request is not enough for a rate. One receiver must
+    therefore get all requests of a series, and the first count after its start gives no rate. It is thread-safe.
     """
 
     def __init__(self, tenant: str, service_labels: Sequence[str] = SERVICE_LABELS) -> None:
@@ -45,20 +45,20 @@ class RemoteWriteReceiver:
         self._known: dict[bytes, Series] = {}
         self._newest_us: dict[int, int] = {}
         self._counters = CounterRates()
-        self._turn = Lock()
+        self._lock = Lock()
 
     @property
     def name(self) -> str:
-        """Names the source of dead letters."""
+        """The name of the source in dead letters."""
         return "remote_write"
 
     def batch(self, body: bytes) -> Batch:
-        """The series and samples of one request; counters as rates, stale markers and NaN left out.
+        """The series and samples of one request; counters as rates, without stale markers and NaN.
 
         Raises:
             InputError: the body is not a snappy-compressed WriteRequest.
         """
-        with self._turn:
+        with self._lock:
             return self._batch(body)
 
     def _batch(self, body: bytes) -> Batch:
@@ -74,10 +74,10 @@ class RemoteWriteReceiver:
         samples = pl.concat([samples.filter(~counted), self._counters.rates(samples.filter(counted))])
         return Batch(series=tuple({one.series_id: one for one, _ in found}.values()), samples=samples)
 
-    def _learn_types(self, told: Mapping[str, str]) -> None:
-        """Metadata come in requests of their own; a series that they speak of is then read anew."""
-        if any(self._types.get(name) != kind for name, kind in told.items()):
-            self._types.update(told)
+    def _learn_types(self, types: Mapping[str, str]) -> None:
+        """Metadata come in separate requests. New types are applied to all series that are already known."""
+        if any(self._types.get(name) != kind for name, kind in types.items()):
+            self._types.update(types)
             self._known.clear()
 
     def _series(self, message: memoryview) -> tuple[Series, pl.DataFrame]:
@@ -111,7 +111,7 @@ class RemoteWriteReceiver:
     def _new_series(self, labels: Mapping[str, str]) -> Series:
         metric = labels.get("__name__", "")
         if not metric:
-            raise InputError("a series of the request has no name")
+            raise InputError("a series in the request has no name")
         counter = is_counter(metric, self._types)
         return series_of_labels(
             self._tenant,
@@ -123,7 +123,7 @@ class RemoteWriteReceiver:
         )
 
     def _stepped(self, series: Series, times_us: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Series:
-        """The first gap between two samples tells how far apart they come."""
+        """The series with its step, which the first gap between two samples gives."""
         newest = self._newest_us.get(series.series_id)
         known = times_us if newest is None else np.concatenate([[newest], times_us])
         if len(known):
@@ -135,10 +135,10 @@ class RemoteWriteReceiver:
 
 
 def _decompress(body: bytes) -> bytes:
-    """Snappy's block format begins with the length of what it holds."""
+    """Decompress a block of snappy; it starts with the length of its content."""
     length, _ = _varint(memoryview(body), 0)
     if length > MAX_BYTES:
-        raise InputError(f"the request holds {length} bytes, more than {MAX_BYTES}")
+        raise InputError(f"the request has {length} bytes uncompressed; at most {MAX_BYTES} are accepted")
     try:
         return bytes(pa.Codec("snappy").decompress(body, length))
     except (OSError, ValueError) as error:
@@ -164,7 +164,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
         elif wire in {_FIXED64, _FIXED32}:
             size = 8 if wire == _FIXED64 else 4
         else:
-            raise IndexError(f"wire type {wire} is none of version 1")
+            raise IndexError(f"version 1 has no wire type {wire}")
         if at + size > len(message):
             raise IndexError("the message ends too early")
         yield field, message[at : at + size]
@@ -172,7 +172,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number at a place, seven bits a byte, and the place after it."""
+    """The number at a position (seven bits in each byte), and the position after it."""
     value = shift = 0
     while True:
         byte = message[at]
@@ -187,18 +187,18 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 def _bytes(value: Value) -> memoryview:
     if isinstance(value, int):
-        raise TypeError("a number stands where bytes should")
+        raise TypeError("the field is a number, but bytes were expected")
     return value
 
 
 def _integer(value: Value) -> int:
     if not isinstance(value, int):
-        raise TypeError("bytes stand where a number should")
+        raise TypeError("the field has bytes, but a number was expected")
     return value
 
 
 def _signed(value: int) -> int:
-    """A 64-bit two's complement."""
+    """The signed number of a 64-bit two's complement."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 

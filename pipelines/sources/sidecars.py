@@ -1,7 +1,7 @@
-"""What may lie in a folder beside the metrics: `series.csv`, `events.csv` and `incidents.csv`.
+"""Sidecar files, which lie in a folder beside the metrics: `series.csv`, `events.csv` and `incidents.csv`.
 
 series.csv     service, metric, unit, kind, role, limit, slo_threshold, step_s, and any label as a column;
-               what is empty stays as guessed, and a row without a service (or with "*") is for all of them
+               an empty field keeps the guessed value, and a row without a service (or with "*") is for all services
 events.csv     service, kind (deploy, config_change, maintenance, holiday), at, until, title, version; of a holiday
                at is its date, until the first date after it
 incidents.csv  service, type, severity (info, warning, critical), start, end
@@ -21,7 +21,7 @@ from core.domain import Event, EventKind, Incident, Role, Series, SeriesKind, Se
 from core.errors import InputError
 from core.ports import Batch, MetricSource
 from pipelines.sources.times import parse_times
-from pipelines.stores.intake import REJECTED
+from pipelines.stores.dead_letters import REJECTED
 
 SIDECARS = ("series.csv", "events.csv", "incidents.csv")
 
@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecars:
-    """What the side files say; empty where there are none."""
+    """The content of the sidecar files; empty where there are none."""
 
     descriptions: Sequence[Row] = ()
     events: tuple[Event, ...] = ()
@@ -39,30 +39,31 @@ class Sidecars:
     rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED))
 
     def describe(self, series: Series) -> Series:
-        """The series with what `series.csv` says of it; later rows add to earlier ones."""
+        """The series with the values that `series.csv` declares; later rows have priority."""
         for row in self.descriptions:
-            if _speaks_of(row, series):
+            if _matches(row, series):
                 series = _described(series, row)
         return series
 
     def added_to(self, batch: Batch) -> Batch:
-        """The batch with all that the side files say."""
-        refused = self.rejected if batch.rejected is None else pl.concat([batch.rejected, self.rejected])
+        """The batch with the content of the sidecar files."""
+        rejected = self.rejected if batch.rejected is None else pl.concat([batch.rejected, self.rejected])
         return replace(
             batch,
             series=tuple(self.describe(series) for series in batch.series),
             events=(*batch.events, *self.events),
             incidents=(*batch.incidents, *self.incidents),
-            rejected=refused,
+            rejected=rejected,
         )
 
-    def once(self, told: bool) -> "Sidecars":
-        """Events, incidents and refused rows go with the first batch only."""
-        return Sidecars(descriptions=self.descriptions) if told else self
+    @property
+    def descriptions_only(self) -> "Sidecars":
+        """For all batches but the first, because events, incidents and rejected rows go with the first one."""
+        return Sidecars(descriptions=self.descriptions)
 
 
-class Described:
-    """A source that knows less than its users: what side files say is added to it (`core.ports.MetricSource`)."""
+class DescribedSource:
+    """A source to which sidecar files add what it does not know, such as limits (`core.ports.MetricSource`)."""
 
     def __init__(self, source: MetricSource, sidecars: Sidecars) -> None:
         self._source = source
@@ -73,32 +74,38 @@ class Described:
         return self._source.name
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
-        """Those of the source; what the side files tell of events goes with the first."""
-        for number, batch in enumerate(self._source.batches(cursor)):
-            yield self._sidecars.once(number > 0).added_to(batch)
+        """The batches of the source; events and incidents of the sidecar files go with the first."""
+        sidecars = self._sidecars
+        for batch in self._source.batches(cursor):
+            yield sidecars.added_to(batch)
+            sidecars = self._sidecars.descriptions_only
 
 
 def read_sidecars(folder: Path, tenant: str) -> Sidecars:
-    """Read the side files of a folder; rows of events and incidents that make no sense are refused one by one.
+    """Read the sidecar files of a folder. An invalid row of events or incidents is rejected, and the others are read.
 
     Raises:
-        InputError: there is no such folder, or `series.csv` contradicts itself: what it says is asked for and
-            so must be right.
+        InputError: the folder does not exist, or a row of `series.csv` is invalid. Each of its rows must be valid,
+            because predictions depend on its limits.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     descriptions = [row for _, row in _rows(folder / "series.csv")]
     for row in descriptions:
         _described(Series(tenant=tenant, service="-", metric="-"), row)
-    refused: list[tuple[str, str]] = []
-    events = tuple(_built(folder / "events.csv", lambda row: _event(row, tenant), refused))
-    incidents = tuple(_built(folder / "incidents.csv", lambda row: _incident(row, tenant), refused))
-    rejected = pl.DataFrame(refused, schema=REJECTED, orient="row")
-    return Sidecars(descriptions=descriptions, events=events, incidents=incidents, rejected=rejected)
+    rejected: list[tuple[str, str]] = []
+    events = tuple(_built(folder / "events.csv", lambda row: _event(row, tenant), rejected))
+    incidents = tuple(_built(folder / "incidents.csv", lambda row: _incident(row, tenant), rejected))
+    return Sidecars(
+        descriptions=descriptions,
+        events=events,
+        incidents=incidents,
+        rejected=pl.DataFrame(rejected, schema=REJECTED, orient="row"),
+    )
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Line number and fields of each row, names in lower case; nothing when there is no such file."""
+    """Line number and fields of each row, names in lower case; nothing when the file does not exist."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
@@ -109,13 +116,13 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
                 yield reader.line_num, dict(zip(header, map(str.strip, row), strict=False))
 
 
-def _built(path: Path, build: Callable[[Row], Item], refused: list[tuple[str, str]]) -> Iterator[Item]:
+def _built(path: Path, build: Callable[[Row], Item], rejected: list[tuple[str, str]]) -> Iterator[Item]:
     for line, row in _rows(path):
         try:
             yield build(row)
         except (InputError, ValueError, KeyError) as error:
             reason = f"column {error} is missing" if isinstance(error, KeyError) else str(error)
-            refused.append((json.dumps({"file": path.name, "line": line, **row}), f"line {line}: {reason}"))
+            rejected.append((json.dumps({"file": path.name, "line": line, **row}), f"line {line}: {reason}"))
 
 
 def _event(row: Row, tenant: str) -> Event:
@@ -153,7 +160,7 @@ def _time(text: str, name: str) -> datetime:
 _FIELDS = frozenset({"service", "metric", "unit", "kind", "role", "limit", "slo_threshold", "step_s"})
 
 
-def _speaks_of(row: Row, series: Series) -> bool:
+def _matches(row: Row, series: Series) -> bool:
     labels = {name: value for name, value in row.items() if name not in _FIELDS and value}
     return (
         row.get("service", "") in {"", "*", series.service}

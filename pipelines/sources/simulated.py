@@ -1,6 +1,6 @@
-"""A simulated fleet with known truth: for the demo, for tests and for measuring failure prediction.
+"""A simulated fleet with known incidents: for the demo, for tests and for measuring failure prediction.
 
-What it assumes, and what it makes hard on purpose, is told in docs/simulator.md.
+docs/simulator.md describes its assumptions, and what it makes difficult on purpose.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,19 +15,19 @@ from core.domain import DEFAULT_STEP_S, Event, EventKind, Incident, Series, requ
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
 from core.ports import Batch
-from pipelines.sources.simulation.plan import SEVERITY, Plan, Planned, draw_plan
+from pipelines.sources.simulation.plan import SEVERITY, Plan, PlannedEvent, draw_plan
 from pipelines.sources.simulation.profiles import Profile, draw_profiles
-from pipelines.sources.simulation.render import render
+from pipelines.sources.simulation.render import Grid, ServiceHistory, render
 
-#: How far beyond the last sample the truth goes.
+#: Hours after the last sample that `Truth` still covers.
 FUTURE_H = 24
-#: Samples are handed over in chunks of so many days.
+#: Days in one batch of samples.
 CHUNK_DAYS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Precursor:
-    """What truly went on: a cause at work from `start`, ending in a failure or, null, stopping by itself."""
+    """A cause that starts to act at `start`. It ends in a failure at `fails_at`; null: it stops by itself."""
 
     service: str
     cause: str
@@ -38,7 +38,7 @@ class Precursor:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the metrics do not tell: all incidents, those after the end too, and all precursors."""
+    """What the metrics do not show: all incidents, also those after the last sample, and all precursors."""
 
     incidents: tuple[Incident, ...]
     precursors: tuple[Precursor, ...]
@@ -49,12 +49,12 @@ class SimulatedFleet:
     """A `MetricSource` of services with eight metrics each; the same arguments give the same fleet.
 
     Args:
-        services: how many; the first n are the same whatever the number.
-        days: how long a history.
-        end: time of the last sample, rounded down to the step; some services are in mid-trouble then.
+        services: how many; the first n services are the same for any number.
+        days: length of the history.
+        end: time of the last sample, rounded down to the step; some services have an incident or a precursor then.
         step_s: seconds between samples; must divide an hour.
     Raises:
-        InputError: an argument makes no sense.
+        InputError: an argument is out of its range.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class SimulatedFleet:
 
     @cached_property
     def incidents(self) -> list[Incident]:
-        """What is known at the end: incidents that began by then; the end is null where they still last."""
+        """Incidents that started before the last sample; the end is null where they still last."""
         return [
             Incident(
                 tenant=incident.tenant,
@@ -154,24 +154,24 @@ class SimulatedFleet:
 
     @cached_property
     def samples(self) -> pl.DataFrame:
-        """All samples as `core.frames.SAMPLES`, by time, then series; missing ones are not there."""
+        """All samples as `core.frames.SAMPLES`, by time, then series; missing samples have no row."""
         offset_s = np.arange(self.steps, dtype=np.int64) * self.step_s
         seconds = int(self.start.timestamp()) + offset_s
-        hour = seconds % 86400 / 3600
-        weekday = (seconds // 86400 + 3) % 7  # 1970-01-01 was a Thursday
+        grid = Grid(
+            hour=seconds % 86400 / 3600,
+            weekday=(seconds // 86400 + 3) % 7,  # 1970-01-01 was a Thursday
+            per_hour=self.per_hour,
+        )
         columns: dict[str, np.ndarray] = {}
         for profile in self.profiles:
-            felt = [failure for name in profile.depends_on for failure in self.plan.failures(name)]
-            metrics = render(
-                profile,
-                self.plan.incidents[profile.name],
-                self.plan.planned[profile.name],
-                felt,
-                hour,
-                weekday,
-                self.per_hour,
-                self.seed,
+            history = ServiceHistory(
+                incidents=self.plan.incidents[profile.name],
+                planned=self.plan.planned[profile.name],
+                dependency_failures=[
+                    failure for name in profile.depends_on for failure in self.plan.failures(name)
+                ],
             )
+            metrics = render(profile, history, grid, self.seed)
             for series in profile.series(self.tenant, self.step_s):
                 columns[str(series.series_id)] = metrics[series.metric]
         ids = np.array([int(name) for name in columns], dtype=np.int64)
@@ -189,7 +189,7 @@ class SimulatedFleet:
         )
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
-        """Chunks of days; `cursor` is the end of the last chunk that was taken."""
+        """Batches of `CHUNK_DAYS` each; `cursor` is the end of the last batch."""
         begin = self.start if cursor is None else datetime.fromisoformat(cursor)
         while begin <= self.end:
             end = begin + timedelta(days=CHUNK_DAYS)
@@ -205,7 +205,7 @@ class SimulatedFleet:
     def _time(self, step: int) -> datetime:
         return self.start + timedelta(seconds=step * self.step_s)
 
-    def _event(self, planned: Planned, number: int) -> Event:
+    def _event(self, planned: PlannedEvent, number: int) -> Event:
         version = f"v1.{number}.0" if planned.kind is EventKind.DEPLOY else ""
         what = {"deploy": f"deploy {version}", "config_change": "config change", "maintenance": "maintenance"}
         return Event(

@@ -1,10 +1,10 @@
-"""A table of any common shape as series, samples and refused rows.
+"""Reads tables of three common shapes: they become series, samples and rejected rows.
 
-Three shapes are told apart by the names of the columns, in any case:
+The names of the columns, in any letter case, tell the shape:
 
-    one series   timestamp, value                      service and metric by the name of the file
-    long         timestamp, value, metric, service...  every further column is a label
-    wide         timestamp, and one column a metric    service by a `service` column, else by the file
+    one series   timestamp, value                      service and metric come from the name of the file
+    long         timestamp, value, metric, service...  each further column is a label
+    wide         timestamp, one column per metric      service comes from a `service` column, else from the file name
 """
 
 import json
@@ -15,23 +15,23 @@ import polars as pl
 
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
+from core.metric_names import guess_metric
 from pipelines.sources.counters import CounterRates
-from pipelines.sources.metric_words import guess_metric
 from pipelines.sources.times import parse_times
-from pipelines.stores.intake import REJECTED
+from pipelines.stores.dead_letters import REJECTED
 
 TIME_NAMES = ("timestamp", "time", "ts", "datetime", "date", "ds", "at", "period", "@timestamp", "epoch")
 VALUE_NAMES = ("value", "val", "y")
 SERVICE_NAMES = ("service", "service.name", "service_name", "job")
 METRIC_NAMES = ("metric", "metric_name", "__name__", "name")
 
-#: Brings what is known of a series from elsewhere (`series.csv`) into it.
+#: Adds to a series what is declared elsewhere (`series.csv`).
 Describe = Callable[[Series], Series]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """Which column is what; `metrics` are the columns of a wide table."""
+class TableColumns:
+    """The roles of the columns; `metrics` are the columns of a wide table."""
 
     time: str
     value: str | None
@@ -42,19 +42,19 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What one piece of a file holds."""
+class ParsedTable:
+    """The content of one table."""
 
     series: Sequence[Series]
     samples: pl.DataFrame
     rejected: pl.DataFrame
 
 
-def find_layout(columns: Sequence[str]) -> Layout:
-    """Which shape a table has.
+def find_columns(columns: Sequence[str]) -> TableColumns:
+    """The roles of the columns of a table, by their names.
 
     Raises:
-        InputError: no column is a time, or there is nothing beside it.
+        InputError: no column is a time, or there is no other column.
     """
     by_name = {column.strip().lower(): column for column in reversed(columns)}
 
@@ -64,34 +64,34 @@ def find_layout(columns: Sequence[str]) -> Layout:
     time, value, metric = first(TIME_NAMES), first(VALUE_NAMES), first(METRIC_NAMES)
     if time is None:
         raise InputError(
-            f"no column is a time (one of {', '.join(TIME_NAMES)}); there are {', '.join(columns)}"
+            f"no column has the name of a time ({', '.join(TIME_NAMES)}); the columns are {', '.join(columns)}"
         )
     service = first(SERVICE_NAMES)
     others = tuple(column for column in columns if column not in {time, value, service, metric})
     if value is None:
         wide = (*others, *([metric] if metric is not None else []))
         if not wide:
-            raise InputError(f"no column holds values beside {time!r}")
-        return Layout(time=time, value=None, service=service, metric=None, metrics=wide)
-    # without a metric column, further columns may be anything (flags, comments), but not dimensions
+            raise InputError(f"the table has no column of values, only {time!r}")
+        return TableColumns(time=time, value=None, service=service, metric=None, metrics=wide)
+    # without a metric column, further columns can be anything (flags, comments), but they are no labels
     labels = others if metric is not None else ()
-    return Layout(time=time, value=value, service=service, metric=metric, labels=labels)
+    return TableColumns(time=time, value=value, service=service, metric=metric, labels=labels)
 
 
 class TableReader:
-    """Reads the pieces of one file, in order.
+    """Reads the chunks of one file, in order.
 
     Args:
-        file: how the file is called in dead letters.
-        service: of the file, where no column tells it.
-        metric: of the file, where no column tells it.
-        describe: what else is known of a series.
+        file: name of the file in dead letters.
+        service: for rows without a service column.
+        metric: for rows without a metric column.
+        describe: adds to a series what is declared elsewhere.
     """
 
     def __init__(
-        self, layout: Layout, *, tenant: str, file: str, service: str, metric: str, describe: Describe
+        self, columns: TableColumns, *, tenant: str, file: str, service: str, metric: str, describe: Describe
     ) -> None:
-        self._layout = layout
+        self._columns = columns
         self._tenant = tenant
         self._file = file
         self._service = service
@@ -101,14 +101,14 @@ class TableReader:
         self._stepped: set[tuple[str, ...]] = set()
         self._counters = CounterRates()
 
-    def read(self, table: pl.DataFrame) -> Part:
-        """The content of one piece; `table` has the file's columns and `line`, the number of each row."""
+    def read(self, table: pl.DataFrame) -> ParsedTable:
+        """The content of one chunk; `table` has the file's columns and `line`, the number of each row."""
         rows = self._long(table)
-        keys = ["_service", "_metric", *(f"_label_{n}" for n in range(len(self._layout.labels)))]
+        keys = ["_service", "_metric", *(f"_label_{n}" for n in range(len(self._columns.labels)))]
         reason = _reason()
-        judged = rows.with_columns(_reason=reason)
-        rejected = self._rejected(judged.filter(pl.col("_reason").is_not_null()))
-        good = judged.filter(pl.col("_reason").is_null())
+        checked = rows.with_columns(_reason=reason)
+        rejected = self._rejected(checked.filter(pl.col("_reason").is_not_null()))
+        good = checked.filter(pl.col("_reason").is_null())
         found = good.select(keys).unique(maintain_order=True)
         ids = [self._series_of(key).series_id for key in found.iter_rows()]
         samples = good.join(
@@ -116,30 +116,32 @@ class TableReader:
         ).select("series_id", ts="_ts", value="_value")
         self._learn_steps(found, samples)
         series = [self._series_of(key) for key in found.iter_rows()]
-        return Part(series=series, samples=self._rates(series, samples), rejected=rejected)
+        return ParsedTable(series=series, samples=self._rates(series, samples), rejected=rejected)
 
     def _long(self, table: pl.DataFrame) -> pl.DataFrame:
-        """One row a value: line, _service, _metric, _label_n, _time, _text, _ts, _value."""
-        layout = self._layout
-        service = _text_or(layout.service, self._service)
-        table = table.with_columns(_ts=parse_times(table[layout.time]))
-        time = pl.col(layout.time).cast(pl.String).str.strip_chars().alias("_time")
-        if layout.value is None:
-            texts = [pl.col(name).cast(pl.String).str.strip_chars() for name in layout.metrics]
+        """One row for each value: line, _service, _metric, _label_n, _time, _text, _ts, _value."""
+        columns = self._columns
+        service = _text_or(columns.service, self._service)
+        table = table.with_columns(_ts=parse_times(table[columns.time]))
+        time = pl.col(columns.time).cast(pl.String).str.strip_chars().alias("_time")
+        if columns.value is None:
+            texts = [pl.col(name).cast(pl.String).str.strip_chars() for name in columns.metrics]
             wide = table.select("line", "_ts", time, service.alias("_service"), *texts)
             long = wide.unpivot(
-                on=list(layout.metrics),
+                on=list(columns.metrics),
                 index=["line", "_ts", "_time", "_service"],
                 variable_name="_metric",
                 value_name="_text",
             )
-            # an empty cell of a wide table is a metric that was not measured then
+            # an empty cell of a wide table means that the metric was not measured at that time
             long = long.filter(pl.col("_text").is_not_null() & (pl.col("_text") != ""))
             return long.with_columns(pl.col("_metric").str.strip_chars(), _value=_number("_text"))
-        labels = [_text_or(name, "").alias(f"_label_{n}") for n, name in enumerate(layout.labels)]
-        metric = _text_or(layout.metric, self._metric)
-        value = pl.col(layout.value)
-        number = value.cast(pl.Float64) if table.schema[layout.value].is_numeric() else _number(layout.value)
+        labels = [_text_or(name, "").alias(f"_label_{n}") for n, name in enumerate(columns.labels)]
+        metric = _text_or(columns.metric, self._metric)
+        value = pl.col(columns.value)
+        number = (
+            value.cast(pl.Float64) if table.schema[columns.value].is_numeric() else _number(columns.value)
+        )
         return table.select(
             "line",
             "_ts",
@@ -154,7 +156,7 @@ class TableReader:
     def _series_of(self, key: tuple[str, ...]) -> Series:
         if key not in self._known:
             service, metric, *labels = key
-            pairs = zip(self._layout.labels, labels, strict=True)
+            pairs = zip(self._columns.labels, labels, strict=True)
             guess = guess_metric(metric)
             series = Series(
                 tenant=self._tenant,
@@ -174,7 +176,7 @@ class TableReader:
         return self._known[key]
 
     def _learn_steps(self, found: pl.DataFrame, samples: pl.DataFrame) -> None:
-        """The first piece in which a series has a spacing tells its step, unless it is described."""
+        """Set the step of a series from the first chunk with two samples of it, unless `describe` has set it."""
         steps = dict(median_steps(samples).iter_rows())
         for key in found.iter_rows():
             series = self._known[key]
@@ -202,7 +204,7 @@ class TableReader:
 
 
 def median_steps(samples: pl.DataFrame) -> pl.DataFrame:
-    """series_id and step_s, the median spacing in whole seconds, of each series that has two samples."""
+    """series_id and step_s (the median spacing in whole seconds) of each series with at least two samples."""
     return (
         samples.sort("series_id", "ts")
         .with_columns(gap=pl.col("ts").diff().over("series_id").dt.total_microseconds() / 1e6)
@@ -222,7 +224,7 @@ def _number(column: str) -> pl.Expr:
 
 
 def _reason() -> pl.Expr:
-    """What is wrong with a row of the long form, naming the column and the text; null when nothing is."""
+    """The first error in a row of the long form, with the column and the text; null when there is none."""
     time, text = pl.col("_time").fill_null(""), pl.col("_text").fill_null("")
     return (
         pl.when(pl.col("_service").fill_null("") == "")

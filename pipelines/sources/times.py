@@ -1,10 +1,10 @@
-"""Times as people and programs write them, as UTC."""
+"""Parses times as people and programs write them; the result is UTC."""
 
 import polars as pl
 
 from core.frames import TIME
 
-#: Up to these an epoch counts seconds, milliseconds, microseconds; beyond, nanoseconds. Seconds reach the year 5138.
+#: Below these limits an epoch is in seconds, milliseconds or microseconds; above, in nanoseconds. 1e11 s: year 5138.
 EPOCH_LIMITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0))
 _NANOSECONDS = 1e-3
 
@@ -13,13 +13,14 @@ _ZONED = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
 
 
 def parse_times(column: pl.Series) -> pl.Series:
-    """Each value as a UTC time; null where it is none.
+    """Each value as a UTC time; null where it is not a time.
 
-    Takes ISO 8601 (with `T` or a blank, `-` or `/`, with or without a zone; without one it is UTC), epochs as
-    number or text (seconds to nanoseconds, told by their size), dates, and times of any precision.
+    Accepts ISO 8601 (with `T` or a blank, `-` or `/`; without a zone it is UTC), epochs as numbers or text (seconds to
+    nanoseconds, depending on their size), dates, and times of any precision.
 
-    >>> parse_times(pl.Series(["2026-01-05T00:00:00+01:00", "1767571200", "soon"])).dt.to_string("iso").to_list()
-    ['2026-01-04 23:00:00.000000+00:00', '2026-01-05 00:00:00.000000+00:00', None]
+    Examples:
+        >>> parse_times(pl.Series(["2026-01-05T00:00:00+01:00", "1767571200", "soon"])).dt.to_string("iso").to_list()
+        ['2026-01-04 23:00:00.000000+00:00', '2026-01-05 00:00:00.000000+00:00', None]
     """
     if column.dtype.is_temporal():
         return _typed(column)
@@ -44,7 +45,7 @@ def _typed(column: pl.Series) -> pl.Series:
 
 
 def _texts(text: pl.Series) -> pl.Series:
-    """Formats are tried in turn, each only while something is left: most columns hold one."""
+    """Try the formats in turn, until each value is parsed; most columns have one format."""
     times = pl.Series(text.name, [None] * len(text), dtype=TIME)
     for form in _PLAIN + _ZONED:
         left = times.is_null() & text.is_not_null()

@@ -1,1 +1,1 @@
-"""Where things are kept: the database, the feature store, the model registry."""
+"""The database, the feature store and the model registry."""

@@ -1,4 +1,4 @@
-"""What is normal, by version: published whole or not at all."""
+"""Baselines, in versions: each version is published completely or not at all."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,7 +27,7 @@ BASELINE_ROWS: Schema = {
     "upper": pl.List(pl.Float64),
     "note": pl.String,
 }
-#: Two weeks of nights.
+#: Training runs every night: two weeks of versions.
 KEPT_VERSIONS = 14
 _FLOAT_LISTS = ("percentiles", "profile", "lower", "upper")
 _TYPES = [
@@ -36,7 +36,9 @@ _TYPES = [
 ]  # fmt: skip
 
 
-class Baselines:
+class BaselineStore:
+    """The baselines of one tenant (`core.ports.BaselineRepository`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
@@ -50,12 +52,12 @@ class Baselines:
         Returns:
             The version. The last 14 are kept.
         Raises:
-            InvalidFrameError: a column lacks or has another dtype.
+            InvalidFrameError: a column is missing or has another dtype.
         """
         frame = require_frame(rows, BASELINE_ROWS, "baselines")
         tenant = self._session.tenant
         with self._session.atomically(), self._session.connection() as connection:
-            # two publishers of one tenant take turns, so that each gets a version of its own
+            # two publishers of one tenant wait for each other, so that each gets its own version
             connection.execute(
                 "SELECT pg_advisory_xact_lock(hashtextextended('baselines ' || %s, 0))", [tenant]
             )
@@ -85,7 +87,7 @@ class Baselines:
         return version
 
     def extent(self) -> tuple[int, datetime, int] | None:
-        """The newest version, the end of what it was learned from, and how many series it holds."""
+        """The newest version, the end of its training window, and how many series it has."""
         rows = self._session.rows(
             "SELECT version, window_end, (SELECT count(*) FROM baseline_rows b"
             " WHERE b.tenant = v.tenant AND b.version = v.version) AS series"
@@ -99,7 +101,7 @@ class Baselines:
         columns = ", ".join(BASELINE_ROWS)
         with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
             read_arrays(cursor)
-            # one statement, so that no prune by another publisher can come between
+            # one statement, so that another publisher cannot delete the version in between
             cursor.execute(
                 f"SELECT v.version, {columns} FROM (SELECT max(version) AS version FROM baselines"
                 " WHERE tenant = %(tenant)s) v LEFT JOIN baseline_rows b"
@@ -138,7 +140,7 @@ def _frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
     series = []
     for (name, dtype), values in zip(BASELINE_ROWS.items(), columns, strict=True):
         if name in _FLOAT_LISTS:
-            # arrays of one length become a fixed-size column, whatever was asked for
+            # Polars makes a fixed-size column of arrays of one length, whatever the dtype asked for
             column = pl.Series(name, list(values), dtype=dtype).cast(dtype)
             series.append(column.list.eval(pl.element().fill_nan(None)))
         elif dtype == pl.List(TIME):

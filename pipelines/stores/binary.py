@@ -1,4 +1,4 @@
-"""PostgreSQL's binary COPY and array formats, written and read as whole NumPy arrays instead of row by row.
+"""Writes and reads PostgreSQL's binary COPY and array formats as whole NumPy arrays instead of row by row.
 
 References:
     https://www.postgresql.org/docs/current/sql-copy.html (Binary Format)
@@ -21,7 +21,7 @@ from core.frames import Schema
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
-#: Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL counts from.
+#: Microseconds from 1970-01-01 to 2000-01-01, the epoch of PostgreSQL.
 EPOCH_US = 946_684_800_000_000
 FLOAT8_OID = 701
 FLOAT8_ARRAY_OID = 1022
@@ -53,7 +53,7 @@ def sample_rows(series_id: Ints, ts_us: Ints, value: Floats) -> bytes:
     """COPY rows of (bigint, timestamptz, double precision), without header and trailer.
 
     Args:
-        ts_us: microseconds since 1970; `value` holds no NaN.
+        ts_us: microseconds since 1970; `value` contains no NaN.
     """
     rows = np.empty(len(value), dtype=_SAMPLE_ROW)
     rows["fields"] = 3
@@ -71,7 +71,7 @@ def feature_rows(keys: Sequence[str], ts_us: Ints, values: Floats) -> bytes:
     Args:
         keys: the same in all rows.
         ts_us: microseconds since 1970.
-        values: (rows, columns), missing is NaN and becomes null.
+        values: (rows, columns); NaN means missing and becomes null.
     """
     count, columns = values.shape
     texts = [one.encode() for one in keys]
@@ -96,13 +96,15 @@ def _bytes(data: Buffer | npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 class FloatArray:
-    """A double precision[] on its way out: missing is NaN, so that all elements have one width."""
+    """A double precision[] to write. A missing element is NaN, so that all elements have the same width."""
 
     def __init__(self, values: Floats) -> None:
         self.values = values
 
 
 class FloatArrayDumper(Dumper):
+    """Writes a `FloatArray`."""
+
     format = pq.Format.BINARY
     oid = FLOAT8_ARRAY_OID
 
@@ -153,7 +155,7 @@ def _elements(data: Buffer, dtype: np.dtype[np.void]) -> npt.NDArray[np.generic]
 
 
 def read_arrays(cursor: psycopg.Cursor[object]) -> None:
-    """From now on this cursor gives arrays of floats, of integers and of times as NumPy arrays."""
+    """Let this cursor return arrays of floats, integers and times as NumPy arrays."""
     cursor.adapters.register_loader(FLOAT8_ARRAY_OID, FloatArrayLoader)
     cursor.adapters.register_loader(INT8_ARRAY_OID, IntArrayLoader)
     cursor.adapters.register_loader(TIMESTAMPTZ_ARRAY_OID, TimeArrayLoader)
@@ -166,13 +168,13 @@ def microseconds(moment: datetime) -> int:
 
 
 def frame_of_arrays(rows: Sequence[tuple[Any, ...]], schema: Schema) -> pl.DataFrame:
-    """A long frame from one row a series, (id, times, further columns...), each but the id an array.
+    """A long frame from one row for each series: (id, times, further columns...), all but the id arrays.
 
     Args:
         rows: in any order, and the arrays of a row in any order of time.
         schema: series_id, ts and the further columns.
     Returns:
-        That frame, by series_id, ts.
+        The frame, by series_id, ts.
     """
     if not rows:
         return pl.DataFrame(schema=schema)
@@ -180,7 +182,7 @@ def frame_of_arrays(rows: Sequence[tuple[Any, ...]], schema: Schema) -> pl.DataF
     lengths = [len(row[1]) for row in ordered]
     columns: list[npt.NDArray[Any]] = [np.repeat([row[0] for row in ordered], lengths)]
     columns += [np.concatenate([row[n] for row in ordered]) for n in range(1, len(schema))]
-    # an integer becomes a time by its bits: both count microseconds since 1970
+    # integer and time have the same bits: both count microseconds since 1970
     pairs = zip(schema.items(), columns, strict=True)
     return pl.DataFrame([pl.Series(name, column).cast(dtype) for (name, dtype), column in pairs])
 

@@ -1,4 +1,4 @@
-"""Which code made a model: the commit of the checkout, or the version of the package."""
+"""The version of the code that trained a model: the commit of the checkout, or the version of the package."""
 
 import subprocess
 from functools import cache
@@ -11,14 +11,14 @@ def code_version() -> str:
     """`git describe` of this checkout, with `-dirty` when it has changes; else the installed version."""
     root = Path(__file__).resolve().parents[2]
     try:
-        told = subprocess.run(  # noqa: S603 - fixed arguments
+        described = subprocess.run(  # noqa: S603 - fixed arguments
             ["git", "-C", str(root), "describe", "--always", "--dirty"],  # noqa: S607 - git of the user's PATH
             capture_output=True,
             text=True,
             timeout=10,
             check=True,
         )
-        return told.stdout.strip()
+        return described.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         pass
     try:

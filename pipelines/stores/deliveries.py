@@ -1,4 +1,4 @@
-"""The outbox: where each signal still has to be sent."""
+"""The outbox: which signals still have to be sent to which sink."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,17 +9,20 @@ from pipelines.stores.session import Session
 from pipelines.stores.signals import signal_from_body
 
 
-class Deliveries:
-    """What was enqueued stays due until the receiver has said yes. A sink may have several lanes, by name."""
+class DeliveryStore:
+    """The deliveries of one tenant (`core.ports.DeliveryRepository`).
+
+    A signal stays due until the receiver has accepted it. A sink has one queue for each delivery lane.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def enqueue(self, sink_names: Sequence[str], signal_ids: Sequence[str]) -> int:
-        """Make signals due at sinks, each once; returns how many deliveries were new.
+        """Make signals due at sinks, each once; returns how many deliveries are new.
 
         Raises:
-            NotFoundError: this tenant has no such signal.
+            NotFoundError: this tenant does not have one of the signals.
         """
         with self._session.atomically():
             rows = self._session.rows(
@@ -37,7 +40,7 @@ class Deliveries:
             )
 
     def enqueue_passed(self, sink_names: Sequence[str]) -> int:
-        """Make every signal that no filter suppressed due at sinks, each once; returns how many were new."""
+        """Make every signal that no filter suppressed due at sinks, each once; returns how many are new."""
         return self._session.execute(
             "INSERT INTO deliveries (tenant, sink, signal_id) SELECT %(tenant)s, k.name, s.signal_id"
             " FROM signals s, unnest(%(sinks)s::text[]) AS k (name)"
@@ -48,7 +51,7 @@ class Deliveries:
         )
 
     def enqueue_ended(self, sink: str, lane: str) -> int:
-        """Make due in `lane`, each once, what `sink` was told of and has ended; returns how many were new."""
+        """Make due in `lane`, each once, the signals that `sink` received and that ended; returns how many are new."""
         return self._session.execute(
             "INSERT INTO deliveries (tenant, sink, signal_id) SELECT d.tenant, %(lane)s, d.signal_id"
             " FROM deliveries d JOIN signals s USING (tenant, signal_id)"
@@ -58,7 +61,11 @@ class Deliveries:
         )
 
     def enqueue_escalated(self, sink: str, lane: str) -> int:
-        """Make due in `lane`, each once, what `sink` was told of and is critical by now; returns how many were new."""
+        """Make due in `lane`, each once, signals that `sink` received and that are critical now.
+
+        Returns:
+            How many are new.
+        """
         return self._session.execute(
             "INSERT INTO deliveries (tenant, sink, signal_id) SELECT d.tenant, %(lane)s, d.signal_id"
             " FROM deliveries d JOIN signals s USING (tenant, signal_id)"
@@ -69,7 +76,7 @@ class Deliveries:
         )
 
     def due(self, sink: str, now: datetime) -> list[Signal]:
-        """What that sink has still to get, oldest first; those that failed wait for their next try."""
+        """The signals that the sink has not received yet, oldest first. Failed ones wait for their next attempt."""
         rows = self._session.rows(
             "SELECT s.body FROM deliveries d JOIN signals s USING (tenant, signal_id)"
             " WHERE d.tenant = %(tenant)s AND d.sink = %(sink)s AND d.delivered_at IS NULL"
@@ -79,7 +86,7 @@ class Deliveries:
         return [signal_from_body(row["body"]) for row in rows]
 
     def delivered(self, sink: str, signal_ids: Sequence[str], *, alert_id: str | None = None) -> None:
-        """Tick signals off; `alert_id` names the alert under which people were told of them."""
+        """Mark signals as delivered; `alert_id` names the alert that carried them."""
         self._session.execute(
             "UPDATE deliveries SET delivered_at = now(), attempts = attempts + 1, error = NULL,"
             " retry_at = NULL, alert_id = %(alert_id)s"
@@ -89,7 +96,7 @@ class Deliveries:
         )
 
     def failed(self, sink: str, signal_ids: Sequence[str], error: str, retry_at: datetime) -> None:
-        """Put off what the receiver did not take."""
+        """Postpone signals that the receiver did not accept."""
         self._session.execute(
             "UPDATE deliveries SET attempts = attempts + 1, error = %(error)s, retry_at = %(retry_at)s"
             " WHERE tenant = %(tenant)s AND sink = %(sink)s AND signal_id = ANY(%(ids)s)"
@@ -98,7 +105,7 @@ class Deliveries:
         )
 
     def attempts(self, sink: str) -> dict[str, int]:
-        """Signal id -> how often it was tried in vain, of all that is not delivered yet."""
+        """Signal id -> number of failed attempts, of all signals that are not delivered yet."""
         rows = self._session.rows(
             "SELECT signal_id, attempts FROM deliveries WHERE tenant = %(tenant)s AND sink = %(sink)s"
             " AND delivered_at IS NULL ORDER BY signal_id",
@@ -106,8 +113,8 @@ class Deliveries:
         )
         return {row["signal_id"]: row["attempts"] for row in rows}
 
-    def told(self, sink: str) -> set[str]:
-        """The signals that sink has said yes to."""
+    def received(self, sink: str) -> set[str]:
+        """The ids of the signals that the sink has accepted."""
         rows = self._session.rows(
             "SELECT signal_id FROM deliveries WHERE tenant = %(tenant)s AND sink = %(sink)s"
             " AND delivered_at IS NOT NULL",
@@ -116,7 +123,7 @@ class Deliveries:
         return {row["signal_id"] for row in rows}
 
     def alert_ids(self, sink: str) -> dict[str, str]:
-        """Signal id -> the alert under which that sink was told of it."""
+        """Signal id -> the alert that carried it to that sink."""
         rows = self._session.rows(
             "SELECT signal_id, alert_id FROM deliveries WHERE tenant = %(tenant)s AND sink = %(sink)s"
             " AND delivered_at IS NOT NULL AND alert_id IS NOT NULL ORDER BY signal_id",
@@ -125,7 +132,7 @@ class Deliveries:
         return {row["signal_id"]: row["alert_id"] for row in rows}
 
     def waiting(self, sink: str) -> int:
-        """How many deliveries that sink has not confirmed, in all its lanes (`name`, `name/...`)."""
+        """How many deliveries the sink has not accepted yet, in all its lanes (`name`, `name/...`)."""
         rows = self._session.rows(
             "SELECT count(*) AS n FROM deliveries WHERE tenant = %(tenant)s AND delivered_at IS NULL"
             " AND (sink = %(sink)s OR starts_with(sink, %(sink)s || '/'))",

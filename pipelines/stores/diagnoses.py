@@ -13,12 +13,14 @@ from pipelines.stores.session import Session, utc
 _DIAGNOSIS = TypeAdapter(DiagnosisRecord)
 
 
-class Diagnoses:
+class DiagnosisStore:
+    """The diagnoses of one tenant (`core.ports.DiagnosisRepository`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def add(self, records: Iterable[DiagnosisRecord]) -> int:
-        """Store diagnoses, each once and unchanged; returns how many were new.
+        """Store diagnoses, each once and unchanged; returns how many are new.
 
         Raises:
             InputError: a diagnosis belongs to another tenant.
@@ -44,7 +46,7 @@ class Diagnoses:
     def list(
         self, *, incident_id: str | None = None, since: datetime | None = None, limit: int = 1000
     ) -> list[DiagnosisRecord]:
-        """Diagnoses, the newest first; of one case, or from a time on, if asked."""
+        """Diagnoses, newest first: all, those of one incident, or those made since a time."""
         rows = self._session.rows(
             "SELECT body FROM diagnoses WHERE tenant = %(tenant)s"
             " AND (%(incident_id)s::text IS NULL OR incident_id = %(incident_id)s)"
@@ -55,14 +57,16 @@ class Diagnoses:
         return [_DIAGNOSIS.validate_python(row["body"]) for row in rows]
 
 
-class Transitions:
-    """Append-only: a trigger in the database refuses to change or delete a row."""
+class TransitionStore:
+    """The log of state transitions (`core.ports.TransitionRepository`). It is append-only: a trigger in the database
+    refuses to change or delete a row.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def append(self, transition: Transition) -> None:
-        """Log a step.
+        """Log one state transition.
 
         Raises:
             InputError: it belongs to another tenant.

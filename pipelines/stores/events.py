@@ -1,4 +1,4 @@
-"""Deploys, config changes and maintenance; and the incidents that people noticed."""
+"""Events (deploys, config changes, maintenance) and the incidents that people or other tools reported."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,12 +10,14 @@ from core.errors import InputError
 from pipelines.stores.session import Session, utc, utc_or_none
 
 
-class Events:
+class EventStore:
+    """The events of one tenant (`core.ports.EventRepository`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def add(self, events: Iterable[Event]) -> int:
-        """Keep events; returns how many were new (a longer window of a known one is taken over, and not new).
+        """Store events; returns how many are new. A known event takes the end of its window from the given one.
 
         Raises:
             InputError: an event belongs to another tenant.
@@ -44,7 +46,7 @@ class Events:
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Event]:
         """Events that touch [start, end), those of all services ("*") included, by time.
 
-        A window belongs when it overlaps; an event without an end when it starts inside.
+        An event with an end is included when it overlaps; one without an end when it starts inside.
         """
         rows = self._session.rows(
             "SELECT tenant, service, kind, at, until, title, version FROM events"
@@ -57,12 +59,14 @@ class Events:
         return [_event(row) for row in rows]
 
 
-class Incidents:
+class IncidentStore:
+    """The reported incidents of one tenant (`core.ports.IncidentRepository`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def add(self, incidents: Iterable[Incident]) -> int:
-        """Keep incidents; returns how many were new. A known one takes over the end and the severity given.
+        """Store incidents; returns how many are new. A known incident takes the end and the severity of the given one.
 
         Raises:
             InputError: an incident belongs to another tenant.
@@ -88,7 +92,7 @@ class Incidents:
         return new
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
-        """Incidents that overlap [start, end), by start; one without an end lasts until further notice."""
+        """Incidents that overlap [start, end), by start. An incident without an end still lasts."""
         rows = self._session.rows(
             "SELECT tenant, service, type, severity, start_at, end_at FROM incidents"
             " WHERE tenant = %(tenant)s AND start_at < %(end)s"

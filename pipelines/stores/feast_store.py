@@ -1,4 +1,4 @@
-"""Feast as the feature store: offline in the table `service_features`, online in PostgreSQL or Redis.
+"""Feast as the feature store: the table `service_features` offline, PostgreSQL or Redis online.
 
 `import feast` takes seconds, so it happens at the first use and only in a process that uses it.
 """
@@ -26,7 +26,7 @@ from core.settings import Settings
 from features.catalog import FEATURE_NAMES
 
 VIEW = "service_features"
-#: Entity rows a point-in-time query takes at once; its cost grows faster than their number.
+#: Entity rows in one point-in-time query. Its cost grows faster than the number of rows.
 CHUNK_ROWS = 20_000
 
 
@@ -34,10 +34,10 @@ class FeastFeatureStore:
     """One tenant's view of the feature store (`core.ports.FeatureStore`).
 
     Args:
-        settings: `data_dir` keeps Feast's definitions (made when they are missing or older than the catalog);
-            `redis_url`, where set, keeps the online features.
-        dsn: PostgreSQL that holds `service_features`, and the online features otherwise.
-        tenant: only services of this tenant can be asked for.
+        settings: `data_dir` has Feast's definitions (created when they are missing or older than the catalog);
+            `redis_url`, where set, is the online store.
+        dsn: PostgreSQL with `service_features`; it is the online store where `redis_url` is not set.
+        tenant: only services of this tenant can be queried.
     """
 
     def __init__(self, settings: Settings, dsn: str, tenant: str) -> None:
@@ -49,24 +49,24 @@ class FeastFeatureStore:
 
     def materialize(self, start: datetime, end: datetime) -> int:
         store = self._store()
-        # Feast prints its progress; ours is told by the pipeline.
+        # Feast prints its own progress; the pipeline shows ours
         with _quiet(), contextlib.redirect_stdout(io.StringIO()):
             store.materialize(start_date=start, end_date=end, feature_views=[VIEW])
         return self._count(start, end)
 
     def training_frame(self, entities: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
-        self._require_mine(entities.get_column("service_id").to_list())
+        self._require_own(entities.get_column("service_id").to_list())
         _require_known(features)
         chunks = [
             self._historical(entities.slice(offset, CHUNK_ROWS), features)
             for offset in range(0, max(entities.height, 1), CHUNK_ROWS)
         ]
-        # Feast gives the rows in an order of its own, and drops nothing: the caller's order comes back by the join.
+        # Feast returns all rows in another order; the join restores the caller's order
         found = pl.concat(chunks).unique(["service_id", "ts"], keep="last")
         return entities.join(found, on=["service_id", "ts"], how="left", maintain_order="left")
 
     def online(self, service_ids: Sequence[str], features: Sequence[str]) -> pl.DataFrame:
-        self._require_mine(service_ids)
+        self._require_own(service_ids)
         _require_known(features)
         schema: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(features, pl.Float64)
         schema = {"service_id": pl.String(), "ts": TIME, **schema}
@@ -74,11 +74,11 @@ class FeastFeatureStore:
             return pl.DataFrame(schema=schema)
         store = self._store()
         with _quiet():
-            answer = store.get_online_features(
+            response = store.get_online_features(
                 features=[f"{VIEW}:{name}" for name in features],
                 entity_rows=[{"service_id": service} for service in service_ids],
             )
-        values = answer.to_dict(include_event_timestamps=True)
+        values = response.to_dict(include_event_timestamps=True)
         seconds = values[f"{features[0]}__ts"]
         return pl.DataFrame(
             {
@@ -90,7 +90,7 @@ class FeastFeatureStore:
         )
 
     def _historical(self, entities: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
-        # A column by another name: Feast takes the entity's own time for the feature's one otherwise.
+        # renamed, because Feast would otherwise confuse the entity's time with the feature's time
         wanted = entities.select("service_id", event_timestamp="ts").unique(maintain_order=True).to_pandas()
         with _quiet():
             job = self._store().get_historical_features(
@@ -99,7 +99,7 @@ class FeastFeatureStore:
             table = job.to_arrow()
         frame = pl.from_arrow(table)
         if not isinstance(frame, pl.DataFrame):
-            raise InvalidFrameError("the feature store gave no table")
+            raise InvalidFrameError("the feature store returned no table")
         time = pl.col("event_timestamp")
         if frame.schema["event_timestamp"] == pl.Datetime("us") or not getattr(
             frame.schema["event_timestamp"], "time_zone", None
@@ -109,10 +109,10 @@ class FeastFeatureStore:
             "service_id", time.cast(TIME).alias("ts"), *(pl.col(name).cast(pl.Float64) for name in features)
         )
 
-    def _require_mine(self, service_ids: Sequence[str]) -> None:
-        alien = next((one for one in service_ids if not one.startswith(f"{self._tenant}/")), None)
-        if alien is not None:
-            raise InputError(f"service_id must begin with {self._tenant + '/'!r}, got {alien!r}")
+    def _require_own(self, service_ids: Sequence[str]) -> None:
+        foreign = next((one for one in service_ids if not one.startswith(f"{self._tenant}/")), None)
+        if foreign is not None:
+            raise InputError(f"service_id must begin with {self._tenant + '/'!r}, got {foreign!r}")
 
     def _count(self, start: datetime, end: datetime) -> int:
         import psycopg
@@ -129,7 +129,7 @@ class FeastFeatureStore:
         with self._lock:
             if self._opened is None:
                 self._opened = self._open()
-                # Feast keeps a connection for online reads and never closes it.
+                # Feast never closes its connection for online reads
                 weakref.finalize(self, _close_online, self._opened)
             return self._opened
 
@@ -151,7 +151,7 @@ class FeastFeatureStore:
         return store
 
     def _config(self) -> dict[str, Any]:
-        """`feature_store.yaml` with this connection in it."""
+        """`feature_store.yaml` with this connection."""
         parts = conninfo_to_dict(self._dsn)
         text = (Path(next(iter(feast_repo.__path__))) / "feature_store.yaml").read_text()
         options = str(parts.get("options", ""))
@@ -173,7 +173,7 @@ class FeastFeatureStore:
 
 
 def _fill(value: Any, values: dict[str, str]) -> Any:
-    """Fills the leaves, after parsing: a password with a colon in it cannot break the YAML."""
+    """Fill the leaves after parsing, so that a password with a colon cannot break the YAML."""
     if isinstance(value, dict):
         return {key: _fill(inner, values) for key, inner in value.items()}
     if isinstance(value, str) and value.startswith("${"):
@@ -214,5 +214,5 @@ def _require_known(names: Sequence[str]) -> None:
 
 
 def _quiet() -> warnings.catch_warnings:
-    """Feast and what it imports warn of their own deprecations; ours stay errors."""
+    """Ignore the deprecation warnings of Feast and its imports; our own stay errors."""
     return warnings.catch_warnings(action="ignore")

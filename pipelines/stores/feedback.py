@@ -1,4 +1,4 @@
-"""What people say about signals and hypotheses."""
+"""The feedback of people about signals, hypotheses and diagnoses."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,22 +8,22 @@ from pipelines.stores.session import Session, utc
 
 
 class FeedbackStore:
-    """The feedback of one tenant, each piece once and never rewritten."""
+    """The feedback of one tenant (`core.ports.FeedbackRepository`): each entry is stored once and never changed."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def add(self, feedback: Iterable[Feedback]) -> int:
-        """Store feedback; returns how much of it was new.
+        """Store feedback; returns how many entries are new.
 
         Raises:
-            InputError: it belongs to another tenant.
+            InputError: an entry belongs to another tenant.
         """
         new = 0
         with self._session.atomically():
             for one in feedback:
                 if one.tenant != self._session.tenant:
-                    raise InputError("that feedback belongs to another tenant")
+                    raise InputError("the feedback belongs to another tenant")
                 new += self._session.execute(
                     "INSERT INTO feedback (tenant, subject_id, value, at, by, note) VALUES"
                     " (%(tenant)s, %(subject_id)s, %(value)s, %(at)s, %(by)s, %(note)s)"
@@ -39,7 +39,7 @@ class FeedbackStore:
         return new
 
     def list(self, subject_ids: Sequence[str] | None = None) -> list[Feedback]:
-        """All feedback, or that on some subjects, oldest first: the newest on a subject counts."""
+        """All feedback, or only that on some subjects, oldest first. The newest entry on a subject counts."""
         rows = self._session.rows(
             "SELECT tenant, subject_id, value, at, by, note FROM feedback WHERE tenant = %(tenant)s"
             " AND (%(ids)s::text[] IS NULL OR subject_id = ANY(%(ids)s)) ORDER BY at, id",

@@ -1,4 +1,4 @@
-"""What is expected next, with its intervals; the newest of each series answers."""
+"""Forecasts with their intervals; the newest forecast of each series counts."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ FORECAST: Schema = {
     "lo_95": pl.Float64,
     "hi_95": pl.Float64,
 }
-#: What comes back also says when and by which model it was made.
+#: A stored forecast also has the time when it was made, and the model.
 STORED_FORECAST: Schema = {
     **FORECAST,
     "made_at": TIME,
@@ -28,19 +28,21 @@ STORED_FORECAST: Schema = {
 }
 
 
-class Forecasts:
+class ForecastStore:
+    """The forecasts of one tenant (`core.ports.ForecastRepository`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def publish(self, frame: pl.DataFrame, *, made_at: datetime, model: ModelRef | None) -> int:
-        """Store the forecasts of some series, whole or not at all; the same `made_at` again replaces them.
+        """Store the forecasts of some series, all or none. The same `made_at` again replaces them.
 
         Args:
             frame: `FORECAST`; `yhat` is never null.
         Returns:
             How many series were forecast.
         Raises:
-            InvalidFrameError: a column lacks or has another dtype.
+            InvalidFrameError: a column is missing or has another dtype.
             InputError: a `yhat` is missing.
             UnknownSeriesError: a series is not registered for this tenant.
         """

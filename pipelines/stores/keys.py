@@ -1,4 +1,4 @@
-"""API keys: each opens one tenant. Only a hash is kept; the key itself is shown once."""
+"""API keys: each gives access to one tenant. Only a hash is stored; the key itself is shown once."""
 
 import hashlib
 import hmac
@@ -17,7 +17,7 @@ _KEY = re.compile(r"fw_([0-9a-f]{12})_([0-9a-f]{48})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What may be told about a key; `key_id` is its middle part."""
+    """An API key without its secret; `key_id` is the middle part of the key."""
 
     key_id: str
     tenant: str
@@ -27,7 +27,7 @@ class ApiKey:
 
 
 class KeyRing:
-    """The keys of all tenants: whoever asks is not known to belong to one yet."""
+    """The keys of all tenants. Only the key tells which tenant a request belongs to."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -36,9 +36,9 @@ class KeyRing:
         """Make a key for a tenant.
 
         Returns:
-            The key, `fw_<id>_<secret>`: it cannot be had again.
+            The key, `fw_<id>_<secret>`. It is not stored and cannot be shown again.
         Raises:
-            InputError: that cannot be the name of a tenant.
+            InputError: `tenant` is not a valid name.
         """
         require_tenant(tenant)
         key_id = secrets.token_hex(6)
@@ -51,7 +51,7 @@ class KeyRing:
         return key
 
     def resolve(self, key: str) -> str | None:
-        """The tenant that a key opens; null when it opens none. Compares in constant time."""
+        """The tenant of a key; null when the key is unknown or revoked. Compares in constant time."""
         match = _KEY.fullmatch(key)
         if match is None:
             return None
@@ -64,7 +64,7 @@ class KeyRing:
         return str(row[0])
 
     def revoke(self, key_id: str, tenant: str) -> None:
-        """Close a tenant's key for good; again is no error.
+        """Revoke a tenant's key for ever; revoking it again is no error.
 
         Raises:
             NotFoundError: the tenant has no such key.
@@ -95,5 +95,5 @@ class KeyRing:
 
 
 def _digest(key: str) -> bytes:
-    # a fast hash is enough: 192 random bits cannot be guessed, unlike a password
+    # unlike a password, 192 random bits cannot be guessed, so a fast hash is enough
     return hashlib.sha256(key.encode()).digest()

@@ -1,7 +1,7 @@
-"""Bring a database to the newest schema: numbered SQL files, in order, each once, in its own transaction.
+"""Migrate a database to the newest schema: numbered SQL files, in order, each once, in its own transaction.
 
-Plain tables come first (`migrations/*.sql`); where TimescaleDB can be used, `migrations/timescale/*.sql`
-turn them into hypertables with policies. Each is kept with a checksum, so that an edited file is noticed.
+`migrations/*.sql` make plain tables; where TimescaleDB can be used, `migrations/timescale/*.sql` then turn them into
+hypertables with policies. The database keeps a checksum of each file, so that an edited file is noticed.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from core.errors import ConfigurationError, UnavailableError
 from core.settings import Settings
 from pipelines.stores.timescale import set_retention_policies, timescale_in_use, timescale_usable
 
-#: Any number, as long as nobody else on the database uses it: held while migrating.
+#: Held while migrating. Any number works, as long as no other program uses it on this database.
 ADVISORY_LOCK = 0x666F7265
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -25,7 +25,7 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationStatus:
-    """One migration; `applied` tells whether the database has it."""
+    """One migration, and whether the database has it."""
 
     name: str
     applied: bool
@@ -43,10 +43,10 @@ class _Migration:
 
 
 def migrate(dsn: str, settings: Settings | None = None) -> list[str]:
-    """Apply what is missing.
+    """Apply the missing migrations.
 
     Args:
-        settings: how long things are kept, told to a database that sees to it itself; null: as it was.
+        settings: how long data are kept. TimescaleDB gets retention policies from it; null: they stay as they are.
     Returns:
         The names of the migrations applied now, in order.
     Raises:
@@ -83,7 +83,7 @@ def status(dsn: str) -> list[MigrationStatus]:
 
 
 def down(dsn: str, steps: int = 1) -> list[str]:
-    """Undo the last `steps` migrations, newest first. For development: it deletes what the tables held."""
+    """Undo the last `steps` migrations, newest first. For development: it deletes the data of dropped tables."""
     undone = []
     with _locked(dsn) as connection:
         applied = _applied(connection)
@@ -97,7 +97,7 @@ def down(dsn: str, steps: int = 1) -> list[str]:
 
 @contextmanager
 def _locked(dsn: str) -> Iterator[Connection]:
-    """A connection that no other migration runs beside."""
+    """A connection that holds the lock, so that no other migration runs at the same time."""
     try:
         connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
@@ -117,7 +117,7 @@ def _applied(connection: Connection) -> dict[str, str]:
 
 
 def _wanted(connection: Connection, *, create: bool = False) -> list[_Migration]:
-    """The plain set and, where TimescaleDB can be used, its own."""
+    """The plain migrations and, where TimescaleDB can be used, those for TimescaleDB."""
     return _read("") + (_read("timescale/") if timescale_usable(connection, create=create) else [])
 
 
@@ -136,5 +136,5 @@ def _read(folder: str) -> list[_Migration]:
 
 
 def _run(connection: Connection, script: str) -> None:
-    """Several statements at once: the simple protocol, so no parameters."""
+    """Run several statements at once. This needs the simple protocol, which has no parameters."""
     connection.execute(sql.SQL(script))

@@ -1,4 +1,4 @@
-"""The model that MLflow logs, as code: it rebuilds a bundle from its files, so no pickle is read or written.
+"""The code of the model that MLflow logs. It loads a bundle from its files, so no pickle is read or written.
 
 MLflow runs this file when a version is loaded (`mlflow models serve`, `mlflow.pyfunc.load_model`).
 Forewarn's own service reads the files through the registry and does not need it.
@@ -17,7 +17,7 @@ from models.lifecycle.bundles import load_bundle
 
 
 class BundleModel(PythonModel):
-    """Answers in the form of MLflow: a pandas frame in, a list of records out."""
+    """A bundle with MLflow's interface: it takes a pandas frame and returns a list of records."""
 
     def load_context(self, context: Any) -> None:
         folder = Path(context.artifacts["bundle"])

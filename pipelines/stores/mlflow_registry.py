@@ -1,9 +1,9 @@
-"""The model registry: MLflow, with every name bound to one tenant.
+"""The model registry on MLflow; each model name belongs to one tenant.
 
 A model is a bundle of named files (JSON, NumPy arrays without objects, XGBoost's own format). It is logged
 as an MLflow model from code, so that MLflow's own tools can serve it and no pickle is written or read.
-Versions are told apart by content: registering the same bundle for the same window again, as a nightly run
-that was killed and started again does, gives the version that is already there.
+A version is identified by its content. If the same bundle for the same window is registered again, as by a training run
+that was killed and started again, the result is the existing version.
 """
 
 import hashlib
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 KIND_FILE = "kind.json"
 _DIGEST_TAG = "forewarn.digest"
 _BUNDLE_FOLDER = "bundle"
-#: What a server of a version needs beside this project; never inferred, which costs seconds a model.
+#: The packages that MLflow needs to serve a version. Declared here, because inferring them takes seconds.
 _REQUIREMENTS = ("numpy", "polars", "xgboost-cpu")
 
 
 class MlflowRegistry:
-    """One tenant's models in MLflow; the first use imports MLflow, which takes seconds."""
+    """One tenant's models in MLflow (`core.ports.ModelRegistry`). The first use imports MLflow, which takes seconds."""
 
     def __init__(self, settings: Settings, tenant: str) -> None:
         self._settings = settings
@@ -80,7 +80,7 @@ class MlflowRegistry:
             return ref
 
     def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
-        """The version behind an alias, or null; cheap enough to ask every second."""
+        """The version behind an alias, or null; cheap enough to call every second."""
         from mlflow.exceptions import MlflowException
 
         name = self._name(kind)
@@ -97,7 +97,7 @@ class MlflowRegistry:
         """The bundle behind an alias.
 
         Raises:
-            ModelUnavailableError: nothing has that alias yet.
+            ModelUnavailableError: no version has that alias yet.
             UnavailableError: the tracking server does not answer.
         """
         import mlflow
@@ -109,14 +109,14 @@ class MlflowRegistry:
                 "train and promote one first"
             )
         with _translated_errors(), tempfile.TemporaryDirectory() as scratch:
-            # Touching the client points MLflow at the tenant's tracking server.
+            # creating the client also sets MLflow's tracking server
             source = self._client.get_model_version_download_uri(ref.name, str(ref.version))
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=scratch))
             bundle = folder / "artifacts" / _BUNDLE_FOLDER
             return ref, {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != KIND_FILE}
 
     def metrics(self, ref: ModelRef) -> Mapping[str, float]:
-        """What was measured when that version was trained."""
+        """The metrics of that version from its training."""
         with _translated_errors():
             return dict(self._client.get_run(ref.run_id).data.metrics)
 
@@ -145,7 +145,7 @@ class MlflowRegistry:
             target = f"sqlite:///{folder / 'mlflow.db'}"
         else:
             target = uri.get_secret_value()
-        # MLflow tells of migrations, of every version and of missing signatures; what matters is in our reports.
+        # MLflow logs migrations, versions and missing signatures; our reports have what matters
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
@@ -171,7 +171,7 @@ class MlflowRegistry:
         import mlflow
 
         with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-            # MLflow asks for a signature, and for type hints on predict; the bundle validates its own input.
+            # MLflow warns about a missing signature and type hints; the bundle validates its own input
             warnings.simplefilter("ignore")
             folder = Path(scratch) / _BUNDLE_FOLDER
             folder.mkdir()
@@ -187,7 +187,7 @@ class MlflowRegistry:
 
     @staticmethod
     def _log_attempt(attempt: Attempt, experiment_id: str) -> None:
-        """A child of the run that is open."""
+        """Log one attempt as a child of the open run."""
         import mlflow
 
         with mlflow.start_run(experiment_id=experiment_id, run_name=attempt.name, nested=True):
@@ -207,7 +207,7 @@ class MlflowRegistry:
 
 
 def _log_documents(documents: Mapping[str, bytes]) -> None:
-    """Files beside the model, in the run that is open."""
+    """Log files beside the model in the open run."""
     import mlflow
 
     if not documents:
@@ -221,7 +221,7 @@ def _log_documents(documents: Mapping[str, bytes]) -> None:
 
 
 def _digest(files: Mapping[str, bytes], training: Training) -> str:
-    """Content of the bundle and the window that it was learned from."""
+    """A digest of the bundle's content, its training window and its seed."""
     digest = hashlib.sha256(f"{training.window_start}{training.window_end}{training.seed}".encode())
     for name in sorted(files):
         digest.update(name.encode() + b"\x00" + hashlib.sha256(files[name]).digest())
@@ -230,7 +230,7 @@ def _digest(files: Mapping[str, bytes], training: Training) -> str:
 
 @contextmanager
 def _translated_errors() -> Iterator[None]:
-    """A tracking server that is down speaks through many classes; callers see one."""
+    """Translate the many errors of a tracking server that is down into UnavailableError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -1,4 +1,4 @@
-"""Start, stop, migrate and look at the database, whether it is the embedded one or given by DSN."""
+"""Start, stop and migrate the database and show its status. It is the embedded one or given by DSN."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from pipelines.stores.embedded import EmbeddedPostgres
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseStatus:
-    """Whether the database answers, and how far it is migrated; empty lists where it does not run."""
+    """Whether the database answers, and which migrations it has; both lists are empty where it does not run."""
 
     kind: str
     running: bool
@@ -19,7 +19,7 @@ class DatabaseStatus:
 
 
 def up(settings: Settings) -> DatabaseStatus:
-    """Start the embedded database if that is the one, and apply what it lacks.
+    """Start the database if it is the embedded one, and apply the missing migrations.
 
     Raises:
         UnavailableError: it does not start, or does not answer.
@@ -29,24 +29,26 @@ def up(settings: Settings) -> DatabaseStatus:
 
 
 def down(settings: Settings) -> DatabaseStatus:
-    """Stop the embedded database; the data stay.
+    """Stop the embedded database; its data stay.
 
     Raises:
-        ConfigurationError: the database is given by DSN, and so not ours to stop.
+        ConfigurationError: the database is given by DSN, so Forewarn does not manage it.
     """
     if settings.database_url is not None:
-        raise ConfigurationError("the database of FOREWARN_DATABASE_URL is not ours to stop")
+        raise ConfigurationError(
+            "Forewarn did not start the database of FOREWARN_DATABASE_URL, so it cannot stop it"
+        )
     EmbeddedPostgres(settings.data_dir).stop()
     return status(settings)
 
 
 def apply_migrations(settings: Settings) -> list[str]:
-    """Apply the migrations that the database lacks; returns their names."""
+    """Apply the missing migrations; returns their names."""
     return migrate.migrate(_started(settings), settings)
 
 
 def status(settings: Settings) -> DatabaseStatus:
-    """Where the database is, whether it answers, and which migrations it has; starts nothing."""
+    """Which database it is, whether it answers, and which migrations it has. Does not start it."""
     if settings.database_url is not None:
         return _status("FOREWARN_DATABASE_URL", settings.database_url.get_secret_value())
     server = EmbeddedPostgres(settings.data_dir)
@@ -58,10 +60,10 @@ def status(settings: Settings) -> DatabaseStatus:
 def ready_dsn(settings: Settings) -> str:
     """The DSN of a database that can be used at once.
 
-    The embedded one is started and migrated without asking; one given by DSN is not ours to change unasked.
+    The embedded database is started and migrated automatically. A database given by DSN is only migrated on demand.
 
     Raises:
-        ConfigurationError: a database given by DSN lacks migrations.
+        ConfigurationError: migrations are missing in a database given by DSN.
         UnavailableError: it does not answer.
     """
     dsn = _started(settings)
@@ -69,7 +71,7 @@ def ready_dsn(settings: Settings) -> str:
         migrate.migrate(dsn, settings)
     elif missing := [entry for entry in migrate.status(dsn) if not entry.applied]:
         raise ConfigurationError(
-            f"the database lacks {len(missing)} migrations; run `forewarn db migrate` once to apply them"
+            f"{len(missing)} migrations are missing in the database; run `forewarn db migrate` once to apply them"
         )
     return dsn
 

@@ -1,4 +1,4 @@
-"""Nothing is kept for ever: raw samples, then rollups, then all."""
+"""Retention: deletes raw samples first, later rollups, and last everything else."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from psycopg import sql
 
 from core.settings import Settings
-from pipelines.stores.rollups import Rollups
-from pipelines.stores.samples import Samples
+from pipelines.stores.rollups import RollupStore
+from pipelines.stores.samples import SampleStore
 from pipelines.stores.session import Session
 from pipelines.stores.timescale import timescale_in_use
 
-#: Table -> the column that tells its age. The log of transitions is evidence and stays.
+#: Table -> the expression for the age of a row. The log of transitions is evidence and stays.
 _BY_ALL = {
     "events": "coalesce(until, at)",
     "incidents": "end_at",
@@ -23,20 +23,22 @@ _BY_ALL = {
 
 
 class Retention:
+    """The retention of one tenant's data (`core.ports.RetentionPolicy`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def apply(self, settings: Settings, now: datetime) -> Mapping[str, int]:
-        """Delete what is older than the settings keep, after summing up what goes.
+        """Delete what is older than the settings keep. Samples are summarised in rollups before that.
 
-        Age counts back from the newest sample when that is older than `now`, so that a history that was
-        imported for study is not gone by the next morning. Cuts fall on whole days (UTC), so that no
-        rollup is left half. With TimescaleDB whole chunks go, by policies that count from the wall clock.
+        Age counts from the newest sample when that is older than `now`. Otherwise, an imported old history would be
+        deleted on the next day. Data are deleted by whole days (UTC), so that each rollup is complete. TimescaleDB
+        deletes samples and rollups itself, by chunks, with policies that count from the wall clock.
 
         Returns:
-            Table -> rows deleted; only tables that lost some.
+            Table -> rows deleted; only tables from which rows were deleted.
         """
-        samples = Samples(self._session)
+        samples = SampleStore(self._session)
         span = samples.span()
         if span is not None:
             now = min(now, span[1])
@@ -45,12 +47,12 @@ class Retention:
         rollup = today - timedelta(days=settings.retention_rollup_days)
         everything = today - timedelta(days=settings.retention_all_days)
         if span is not None and span[0] < raw:
-            Rollups(self._session).refresh(span[0], raw)
+            RollupStore(self._session).refresh(span[0], raw)
         gone: dict[str, int] = {}
         with self._session.atomically():
             with self._session.connection() as connection:
                 in_use = timescale_in_use(connection)
-            if not in_use:  # there, policies drop whole chunks, which costs nothing
+            if not in_use:  # TimescaleDB's policies drop whole chunks at almost no cost
                 gone["samples"] = self._delete_of_series("samples", raw)
                 gone["rollups_5m"] = self._delete_of_series("rollups_5m", rollup)
                 gone["rollups_1h"] = self._delete_of_series("rollups_1h", rollup)

@@ -1,4 +1,4 @@
-"""Samples summed up by 5 minutes and by hour: what is left once raw samples are gone."""
+"""Rollups: samples summarised in buckets of 5 minutes and of one hour. They stay when raw samples are deleted."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,12 +25,14 @@ ROLLUP: Schema = {
 _WIDTH_S: dict[Width, int] = {"5m": 300, "1h": 3600}
 
 
-class Rollups:
+class RollupStore:
+    """The rollups of one tenant."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def refresh(self, start: datetime, end: datetime) -> None:
-        """Sum up anew every bucket that touches [start, end); where samples are gone, rollups stay."""
+        """Compute again each bucket that touches [start, end). Where samples were deleted, the rollups stay."""
         for width, width_s in _WIDTH_S.items():
             first = _floor(start, width_s)
             last = _floor(end, width_s) + width_s
@@ -74,12 +76,12 @@ class Rollups:
         self._session.execute(query, {"width_s": width_s, "first": first, "last": last})
 
     def _refresh_aggregate(self, width: Width, first: float, last: float) -> None:
-        """A continuous aggregate is refreshed outside of any transaction, and only where samples are."""
+        """TimescaleDB refreshes a continuous aggregate outside of any transaction, and only where there are samples."""
         with self._session.pool.connection() as connection:
             row = connection.execute("SELECT min(ts) FROM samples").fetchone()
             if row is None or row[0] is None:
                 return
-            # whole chunks are dropped, never part of a bucket, so the oldest bucket is complete
+            # TimescaleDB drops whole chunks, never part of a bucket, so the oldest bucket is complete
             first = max(first, _floor(utc(row[0]), _WIDTH_S[width]))
             if first >= last:
                 return

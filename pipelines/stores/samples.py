@@ -1,4 +1,4 @@
-"""The values: written as one binary COPY, read back as arrays."""
+"""Samples: written with one binary COPY, read back as arrays."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,18 +21,20 @@ from pipelines.stores.binary import (
 )
 from pipelines.stores.session import Connection, Session, utc
 
-#: Rows in one COPY message: enough that the call is free, few enough to stay in the processor's cache.
+#: Rows in one COPY message: so many that the call costs little, so few that they fit the processor's cache.
 COPY_CHUNK_ROWS = 16_384
 
 _CONFLICTS = {**SAMPLES, "stored": pl.Float64}
 
 
-class Samples:
+class SampleStore:
+    """The samples of one tenant (`core.ports.SampleRepository`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def write(self, frame: pl.DataFrame) -> WriteResult:
-        """Store samples; a time that a series has a value for already keeps it.
+        """Store samples; a time that already has a value keeps that value.
 
         Args:
             frame: `SAMPLES`, in any order, without null, NaN or infinite values.
@@ -83,7 +85,7 @@ class Samples:
         return pl.DataFrame(rows, schema=SAMPLES)
 
     def span(self) -> tuple[datetime, datetime] | None:
-        """The times of the tenant's first and last sample; null when there is none."""
+        """The times of the tenant's first and last sample; null when there are none."""
         rows = self._session.rows(
             "SELECT min(l.first) AS first, max(l.last) AS last FROM series s CROSS JOIN LATERAL ("
             " SELECT (SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts LIMIT 1) AS first,"
@@ -95,7 +97,7 @@ class Samples:
         return None if first is None else (utc(first), utc(last))
 
     def _insert(self, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
-        """Store what is not there yet; returns how many rows, and those that contradict what is there."""
+        """Store what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""
         with self._session.connection() as connection:
             occupied = _occupied(connection, self._ranges(connection, frame))
             hit = pl.col("series_id").is_in(occupied.implode())
@@ -110,7 +112,7 @@ class Samples:
             return fresh.height + merged, conflicts
 
     def _ranges(self, connection: Connection, frame: pl.DataFrame) -> pl.DataFrame:
-        """First and last time of each series of the frame, once all are known to be this tenant's."""
+        """First and last time of each series of the frame, after a check that all series are this tenant's."""
         ranges = frame.group_by("series_id").agg(first=pl.col("ts").min(), last=pl.col("ts").max())
         ids = ranges["series_id"].to_list()
         known = connection.execute(
@@ -154,7 +156,7 @@ def _occupied(connection: Connection, ranges: pl.DataFrame) -> pl.Series:
 
 
 def _copy_unless_taken(connection: Connection, frame: pl.DataFrame) -> bool:
-    """COPY straight into the table; false, with nothing written, when another writer was there meanwhile."""
+    """COPY into the table. Returns false, with nothing written, when another writer was faster."""
     if frame.is_empty():
         return True
     try:
@@ -178,7 +180,7 @@ def _copy(connection: Connection, statement: str, frame: pl.DataFrame) -> None:
 
 
 def _merge(connection: Connection, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
-    """Insert what is not there yet; returns how many, and the rows that contradict what is there."""
+    """Insert what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""
     connection.execute(
         "CREATE TEMP TABLE IF NOT EXISTS incoming_samples"
         " (series_id bigint, ts timestamptz, value double precision) ON COMMIT DELETE ROWS"

@@ -1,4 +1,4 @@
-"""What is measured: the series of a tenant."""
+"""The series of a tenant, with their metadata."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,11 +13,13 @@ _COLUMNS = "tenant, service, metric, labels, unit, kind, role, limit_value, slo_
 
 
 class SeriesStore:
+    """The series of one tenant (`core.ports.SeriesRepository`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def register(self, series: Iterable[Series]) -> None:
-        """Make series known, or bring what is said of them up to date; who knows no limit takes none away.
+        """Store series, or update their metadata. A series without a limit keeps the limit that is stored.
 
         Raises:
             InputError: a series belongs to another tenant.
@@ -59,7 +61,7 @@ class SeriesStore:
         """One series.
 
         Raises:
-            UnknownSeriesError: this tenant has none with that id.
+            UnknownSeriesError: this tenant has no series with that id.
         """
         rows = self._session.rows(
             f"SELECT {_COLUMNS} FROM series WHERE tenant = %(tenant)s AND series_id = %(series_id)s",

@@ -1,4 +1,4 @@
-"""Who may run a PostgreSQL server: never root, and only where that user can reach the files."""
+"""The user that runs the embedded PostgreSQL: never root, and one that can reach the files."""
 
 import os
 import pwd
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Accounts without rights of their own, in the order tried, when root starts the server.
+#: Unprivileged accounts, in the order in which they are tried when root starts the server.
 UNPRIVILEGED = ("forewarn", "postgres", "nobody")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerUser:
-    """The account that the server runs under; `uid` null: the caller's own."""
+    """The account that runs the server; `uid` null: the caller's own account."""
 
     name: str
     uid: int | None = None
     gid: int | None = None
 
     def run(self, command: Sequence[str | Path], timeout_s: float) -> subprocess.CompletedProcess[str]:
-        """Run a command as this user, from a folder that anybody can reach."""
+        """Run a command as this user, in a folder that each user can enter."""
         return subprocess.run(  # noqa: S603 - arguments are our own paths and constants
             [str(part) for part in command],
             capture_output=True,
@@ -36,12 +36,12 @@ class ServerUser:
         )
 
     def own(self, path: Path) -> None:
-        """Give a path to this user, if it is not the caller's already."""
+        """Make this user the owner of a path, unless the server runs as the caller."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
     def reaches(self, path: Path) -> bool:
-        """Whether this user may pass every folder above `path`, and enter or run it."""
+        """Whether this user can enter all folders above `path`, and can enter or run `path`."""
         if self.uid is None:
             return True
         return self.run(["/bin/sh", "-c", 'test -x "$1"', "sh", path], 10).returncode == 0
@@ -59,7 +59,7 @@ def choose_server_user(owner_of: Sequence[Path]) -> ServerUser:
 
 
 def _known(uid: int) -> bool:
-    """initdb refuses a uid that has no account."""
+    """Whether the uid has an account; initdb refuses one without."""
     return any(entry.pw_uid == uid for entry in pwd.getpwall())
 
 

@@ -16,12 +16,14 @@ _KEYS: Schema = {"service_id": pl.String, "ts": TIME}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
-class Features:
+class ServiceFeatureStore:
+    """The features of one tenant (`core.ports.FeatureRepository`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def ensure_columns(self, names: Sequence[str]) -> None:
-        """Make a double precision column for each feature that has none yet.
+        """Add a double precision column for each feature that does not have one yet.
 
         Raises:
             InputError: a name is not lower case letters, digits and underscores.
@@ -45,14 +47,14 @@ class Features:
             frame: service_id (`<tenant>/<service>`), ts, and one Float64 column a feature.
 
         Raises:
-            InvalidFrameError: a key lacks, or a column is not Float64.
+            InvalidFrameError: a key is missing, or a column is not Float64.
             InputError: a service_id does not start with the tenant.
         """
         keys = require_frame(frame, _KEYS, "features")
         names = [name for name in frame.columns if name not in _KEYS]
         prefix = f"{self._session.tenant}/"
         if not keys["service_id"].str.starts_with(prefix).all():
-            raise InputError(f"every service_id must start with {prefix!r}, the tenant that it belongs to")
+            raise InputError(f"every service_id must start with {prefix!r}, the name of its tenant")
         for name, kind in frame.select(names).schema.items():
             if kind != pl.Float64:
                 raise InvalidFrameError(f"features column {name!r} must be Float64, got {kind}")
@@ -88,7 +90,7 @@ class Features:
             return written.rowcount
 
     def newest(self) -> datetime | None:
-        """The time of the newest features; null before the first."""
+        """The time of the newest features; null when there are none."""
         rows = self._session.rows("SELECT max(ts) AS ts FROM service_features WHERE tenant = %(tenant)s", {})
         return utc_or_none(rows[0]["ts"])
 

@@ -1,4 +1,4 @@
-"""A tenant's way to the database: which connection, whose rows, and what belongs to one transaction."""
+"""A tenant's connections to the database, and its transactions."""
 
 import re
 import threading
@@ -19,14 +19,14 @@ Pool = ConnectionPool[Connection]
 Statement = str | sql.SQL | sql.Composed
 Result = TypeVar("Result")
 
-#: How often a transaction that the server gave up to end a deadlock is tried.
+#: How often a transaction is tried when the server aborts it to end a deadlock.
 _DEADLOCK_TRIES = 4
 
 _TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
 def open_pool(dsn: str, *, max_size: int = 8) -> Pool:
-    """A pool whose connections speak UTC; close it, or use it as a context manager.
+    """A pool whose connections use UTC; close it, or use it as a context manager.
 
     Raises:
         UnavailableError: the database does not answer within ten seconds.
@@ -48,7 +48,11 @@ def open_pool(dsn: str, *, max_size: int = 8) -> Pool:
 
 
 def require_tenant(tenant: str) -> None:
-    """Raises InputError unless that can be a tenant: a "/" would let one tenant's names hold another's."""
+    """Check the name of a tenant. It must not contain "/", which separates the tenant from the service in ids.
+
+    Raises:
+        InputError: the name is not valid.
+    """
     if not _TENANT.fullmatch(tenant):
         raise InputError(
             f"a tenant is 1 to 64 letters, digits, dots, hyphens and underscores, got {tenant!r}"
@@ -56,7 +60,7 @@ def require_tenant(tenant: str) -> None:
 
 
 class Session:
-    """Lends connections; inside `atomically` a thread always gets the same one, in one transaction."""
+    """Lends connections. Inside `atomically` a thread always gets the same connection, in one transaction."""
 
     def __init__(self, pool: Pool, tenant: str) -> None:
         require_tenant(tenant)
@@ -66,7 +70,7 @@ class Session:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """The connection of the running transaction, else one of its own that commits at the end.
+        """The connection of the running transaction, else a new one that commits at the end.
 
         Raises:
             UnavailableError: the database does not answer.
@@ -83,7 +87,7 @@ class Session:
 
     @contextmanager
     def atomically(self) -> Iterator[None]:
-        """All that is written inside is there together, or not at all. Inside another one: a savepoint."""
+        """All that is written inside is stored together, or not at all. Inside another transaction: a savepoint."""
         with self.connection() as connection, connection.transaction():
             outer = getattr(self._bound, "connection", None)
             self._bound.connection = connection
@@ -93,10 +97,13 @@ class Session:
                 self._bound.connection = outer
 
     def atomically_retried(self, work: Callable[[], Result]) -> Result:
-        """What `work` returns, done `atomically`, and once more when the server ends a deadlock by undoing it.
+        """Run `work` in a transaction, and again when the server aborted it to end a deadlock.
 
-        TimescaleDB compresses a chunk under locks that grow, so that whoever first reads and then writes
-        the same chunk can wait for it while it waits for them.
+        TimescaleDB takes stronger and stronger locks while it compresses a chunk. A transaction that reads a chunk
+        and then writes to it can therefore wait for the compression while the compression waits for it.
+
+        Returns:
+            What `work` returns.
         """
         for _ in range(_DEADLOCK_TRIES - 1):
             try:
@@ -113,15 +120,16 @@ class Session:
             return cursor.execute(query, {"tenant": self.tenant, **parameters}).fetchall()
 
     def execute(self, query: Statement, parameters: dict[str, Any]) -> int:
-        """How many rows a statement touched; `tenant` is always among the parameters."""
+        """Run a statement and return how many rows it touched; `tenant` is always among the parameters."""
         with self.connection() as connection:
             return connection.execute(query, {"tenant": self.tenant, **parameters}).rowcount
 
 
 def utc(moment: datetime) -> datetime:
-    """The same moment, in the one zone that the domain knows."""
+    """The same moment in UTC, the only zone of the domain."""
     return moment.astimezone(UTC)
 
 
 def utc_or_none(moment: datetime | None) -> datetime | None:
+    """The same moment in UTC; null stays null."""
     return None if moment is None else utc(moment)

@@ -1,4 +1,4 @@
-"""The findings: the same trouble scored again is the same signal."""
+"""The signals: a finding that is scored again is the same signal."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,12 +13,14 @@ from pipelines.stores.session import Session
 _SIGNAL = TypeAdapter(Signal)
 
 
-class Signals:
+class SignalStore:
+    """The signals of one tenant (`core.ports.SignalRepository`)."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def upsert(self, signals: Sequence[Signal]) -> tuple[int, int]:
-        """Store signals by their id; returns how many were new and how many said something else than before.
+        """Store signals by their id; returns how many are new and how many changed.
 
         Raises:
             InputError: a signal belongs to another tenant.
@@ -62,11 +64,11 @@ class Signals:
         limit: int = 100,
         after: tuple[datetime, str] | None = None,
     ) -> list[Signal]:
-        """Signals, the newest first.
+        """Signals, newest first.
 
         Args:
-            after: start and id of the last signal of the page before; signals that come in between move no page.
-            since: only what started, or still lasted, at or after that time.
+            after: start and id of the last signal of the page before. New signals do not shift the pages.
+            since: only those that started, or still lasted, at or after that time.
             suppressed: true: only those that a filter suppressed; false: only those that passed; null: all.
         """
         rows = self._session.rows(
@@ -103,10 +105,10 @@ class Signals:
         if not rows:
             raise NotFoundError(f"there is no signal {signal_id!r}")
         if len(rows) > 1:
-            raise NotFoundError(f"several signals begin with {signal_id!r}; give more of the id")
+            raise NotFoundError(f"several signals begin with {signal_id!r}; give more characters of the id")
         return signal_from_body(rows[0]["body"])
 
 
 def signal_from_body(body: object) -> Signal:
-    """The signal, checked again, from the JSON that it is stored as."""
+    """The signal from its stored JSON; it is validated again."""
     return _SIGNAL.validate_python(body)

@@ -1,4 +1,4 @@
-"""What differs where TimescaleDB is there: whether it is, and its retention policies."""
+"""TimescaleDB: whether the database has it, and its retention policies."""
 
 import psycopg
 from psycopg import sql
@@ -11,10 +11,10 @@ Connection = psycopg.Connection[tuple[object, ...]]
 def timescale_usable(connection: Connection, *, create: bool = False) -> bool:
     """Whether this database has, or may get, TimescaleDB with its community features (compression, policies).
 
-    The edition shows only once the extension is in the database; the Apache one counts as none.
+    The edition is known only after the extension is created. The Apache edition counts as no TimescaleDB.
 
     Args:
-        create: put it into the database first; where that is not allowed, plain tables do the same work.
+        create: create the extension first. Where that is not allowed, plain tables do the same work.
     """
     row = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')"
@@ -43,7 +43,7 @@ def timescale_in_use(connection: Connection) -> bool:
 
 
 def set_retention_policies(connection: Connection, settings: Settings) -> None:
-    """Make the server drop chunks by itself at the ages of `settings`; again changes nothing."""
+    """Let the server drop chunks at the ages of `settings`. A second call changes nothing."""
     ages = {
         "samples": settings.retention_raw_days,
         "rollups_5m": settings.retention_rollup_days,

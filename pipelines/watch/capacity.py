@@ -1,19 +1,20 @@
-"""The capacity view: every resource with a threshold, by when it runs out."""
+"""Predict when each resource with a threshold runs out."""
 
 from datetime import datetime
 
 from core.domain import CAPACITY_DAYS, Role
 from core.errors import InsufficientDataError
 from models.breach.capacity import Capacity, by_urgency, plan_capacity
+from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.parallel import chunked
-from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 
+#: Series whose samples are read at once.
 CHUNK = 200
-#: What can run out; errors and latency cross thresholds too, but do not fill up.
-_FILLS = (Role.CAPACITY, Role.SATURATION)
+#: Only these can run out. Errors and latency cross thresholds too, but they do not fill up.
+_ROLES_THAT_FILL = (Role.CAPACITY, Role.SATURATION)
 
 
 def capacity(
@@ -23,16 +24,21 @@ def capacity(
     horizon_days: int = CAPACITY_DAYS,
     progress: Progress = silent,
 ) -> list[Capacity]:
-    """When each resource runs out at its present growth, the most urgent first.
+    """Predict when each resource runs out at its present growth; the most urgent come first.
 
+    A resource without enough history is left out.
+
+    Args:
+        at: the present; null: now, or the end of the data if that is earlier.
+        horizon_days: how far ahead to predict.
     Raises:
-        ModelUnavailableError: no forecasters were trained yet.
+        ModelUnavailableError: no forecaster has been trained yet.
     """
     _, bundle = load_forecasters(platform)
     forecasters = bundle.forecasters
-    now = present(platform, at)
-    ids = [key for key, entry in sorted(forecasters.entries.items()) if entry.series.role in _FILLS]
-    found: list[Capacity] = []
+    now = current_time(platform, at)
+    ids = [key for key, entry in sorted(forecasters.entries.items()) if entry.series.role in _ROLES_THAT_FILL]
+    resources: list[Capacity] = []
     for number, part in enumerate(chunked(ids, CHUNK), start=1):
         recent = read_recent(platform, bundle, part, now)
         for key in part:
@@ -42,7 +48,7 @@ def capacity(
                 _, outlook = bundle.outlook(key, recent, now)
             except InsufficientDataError:
                 continue
-            one = plan_capacity(
+            resource = plan_capacity(
                 entry.series,
                 history,
                 at=now,
@@ -50,7 +56,7 @@ def capacity(
                 horizon_days=horizon_days,
                 outlook=outlook,
             )
-            if one is not None:
-                found.append(one)
+            if resource is not None:
+                resources.append(resource)
         progress("capacity", min(number * CHUNK, len(ids)), len(ids))
-    return by_urgency(found)
+    return by_urgency(resources)

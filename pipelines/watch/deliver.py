@@ -1,14 +1,12 @@
-"""The way out: what passed the filters is put into an outbox, and taken from it once each receiver said yes.
+"""Deliver signals: put those that passed the filters into an outbox, and send them until each sink confirms.
 
-Each sink has three lanes in the outbox: for what began, for what became critical since, and for what is over. A
-delivery leaves its lane only after the receiver said yes, so a receiver that is down, or a run that is killed, loses
-nothing; what was sent and not yet ticked off is sent again, under the same id.
+A delivery leaves the outbox only after the receiver has confirmed it. If a receiver is down or a run is killed, nothing
+is lost: Forewarn sends the signals again, under the same ids.
 
-Machines (table, webhook) get every signal. People get one alert for an incident: a signal that joins an incident
-of which they know is ticked off quietly, unless it is worse than what they were told.
+Machines (table, webhook) get every signal. People get one alert for an incident: a signal that joins an incident for
+which they have an alert is marked as delivered without a message, unless it is more severe than that alert.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,29 +20,28 @@ from pipelines.common.service_graph import Edges, service_graph
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alerts import AlertSink
 from pipelines.sinks.posting import RejectedError
+from pipelines.watch.outbox import Outbox
 
-#: Waits double from the first to the longest: a receiver is neither hammered nor forgotten.
-FIRST_RETRY_S = 30
-LONGEST_RETRY_S = 3_600
 #: Signals in one post to a machine; a signal is about 3 KB.
 _BATCH = 100
-#: How long before now, and before what is due, members of the same incident are looked for.
-_LOOKBACK = timedelta(days=7)
-#: What was over for so long when it was first seen is history, such as a data set read in; it alerts nobody.
+#: Other signals of an incident are read from so long before now, or before the oldest signal that is due.
+_INCIDENT_LOOKBACK = timedelta(days=7)
+#: A signal that ended so long before its first delivery is history, such as an imported data set. It sends no alert.
 _HISTORY_AFTER = timedelta(days=1)
-_SIGNALS_AT_MOST = 10_000
+#: Beyond so many signals in the lookback the oldest are not read, and an incident may get a second alert.
+_MAX_SIGNALS = 10_000
 _SEVERITIES = list(Severity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkReport:
-    """What became of one sink's outbox in this run.
+    """What happened to the outbox of one sink in this run.
 
     Attributes:
-        delivered: signals that left it.
-        sent: what was posted for them: signals to machines, alerts to people.
-        failed: signals that stay and are tried again.
-        error: why, in words; "" when nothing failed.
+        delivered: signals that left the outbox.
+        sent: messages that were posted for them: signals to machines, alerts to people.
+        failed: signals that stay in the outbox and are tried again.
+        error: the reason of the last failure; "" when nothing failed.
     """
 
     delivered: int = 0
@@ -55,7 +52,12 @@ class SinkReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryReport:
-    """Attributes: enqueued: deliveries that are new, over all sinks; sinks: by name."""
+    """What happened in this run.
+
+    Attributes:
+        enqueued: new deliveries, over all sinks.
+        sinks: sink name -> its report.
+    """
 
     enqueued: int
     sinks: Mapping[str, SinkReport] = field(default_factory=dict)
@@ -70,12 +72,12 @@ class DeliveryReport:
 
 
 def deliver(platform: Platform, *, edges: Edges | None = None, progress: Progress = silent) -> DeliveryReport:
-    """Enqueue what is new at every sink, and deliver what is due.
+    """Enqueue new signals for every sink, and deliver what is due.
 
-    A receiver that fails is in the report, and holds up none of the others.
+    A receiver that fails is in the report. It does not delay the other receivers.
 
     Args:
-        edges: the service graph, (caller, callee); null: that of the settings and the series.
+        edges: the service graph, (caller, callee); null: read it from the settings and the series.
     """
     if edges is None:
         edges = service_graph(platform.settings.service_graph, platform.store.series.find())
@@ -84,198 +86,185 @@ def deliver(platform: Platform, *, edges: Edges | None = None, progress: Progres
     reports = {}
     for done, sink in enumerate(platform.sinks):
         progress("deliver", done, len(names))
-        reports[sink.name] = _Outbox(platform, sink, edges).empty()
+        reports[sink.name] = _SinkDelivery(platform, sink, edges).run()
     progress("deliver", len(names), len(names))
     return DeliveryReport(enqueued=enqueued, sinks=reports)
 
 
-def retry_after(attempts: int) -> timedelta:
-    """How long to wait after so many failures before this one."""
-    return timedelta(seconds=min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(attempts, 16)))
+@dataclass(frozen=True, slots=True)
+class _AlertHistory:
+    """Which alerts people have received.
+
+    Attributes:
+        alert_ids: signal id -> the alert that carried it.
+        critical: ids of the signals that they received as critical.
+    """
+
+    alert_ids: Mapping[str, str]
+    critical: Collection[str]
+
+    def alerts_of(self, incident: DetectedIncident) -> list[str]:
+        """The alerts on an incident, those of its earliest signals first."""
+        known = (self.alert_ids.get(signal.signal_id) for signal in incident.signals)
+        return list(dict.fromkeys(alert_id for alert_id in known if alert_id is not None))
+
+    def worst_severity(self, incident: DetectedIncident) -> int | None:
+        """The highest severity of these alerts; null when there are none.
+
+        A signal may have become critical since its alert. That counts only if people received it as critical.
+        """
+        known = [signal for signal in incident.signals if signal.signal_id in self.alert_ids]
+        critical = _SEVERITIES.index(Severity.CRITICAL)
+        if not known:
+            return None
+        if any(signal.signal_id in self.critical for signal in known):
+            return critical
+        return min(_worst_severity(known), critical - 1)
 
 
-def escalated_lane(sink_name: str) -> str:
-    """The lane of the outbox for what became critical after it was told."""
-    return f"{sink_name}/worse"
-
-
-def ended_lane(sink_name: str) -> str:
-    """The lane of the outbox for what is over."""
-    return f"{sink_name}/ended"
-
-
-class _Outbox:
-    """What one sink has still to get."""
+class _SinkDelivery:
+    """One run of deliveries to one sink."""
 
     def __init__(self, platform: Platform, sink: SignalSink, graph: Edges) -> None:
-        self._store = platform.store
+        self._signals = platform.store.signals
         self._sink = sink
         self._graph = graph
         self._now = platform.clock.now()
-        self._told: set[str] = set()
-        self._delivered = self._sent = self._failed = 0
-        self._error = ""
+        self._outbox = Outbox(platform.store.deliveries, sink.name, self._now)
+        self._lanes = self._outbox.lanes
+        self._sent_ids: set[str] = set()
+        self._sent = 0
 
-    def empty(self) -> SinkReport:
-        name = self._sink.name
-        if self._empty_lane(name) and self._empty_worse(name) and self._empty_ended(name):
-            self._keep_alive()
-        return SinkReport(delivered=self._delivered, sent=self._sent, failed=self._failed, error=self._error)
+    def run(self) -> SinkReport:
+        """Deliver all lanes; stop when the receiver is down."""
+        if self._deliver_lane(self._lanes.new) and self._deliver_escalated() and self._deliver_ended():
+            self._remind()
+        box = self._outbox
+        return SinkReport(delivered=box.delivered, sent=self._sent, failed=box.failed, error=box.error)
 
-    def _empty_worse(self, name: str) -> bool:
-        self._store.deliveries.enqueue_escalated(name, escalated_lane(name))
-        return self._empty_lane(escalated_lane(name))
+    def _deliver_escalated(self) -> bool:
+        self._outbox.enqueue_escalated()
+        return self._deliver_lane(self._lanes.escalated)
 
-    def _empty_ended(self, name: str) -> bool:
-        self._store.deliveries.enqueue_ended(name, ended_lane(name))
-        return self._empty_lane(ended_lane(name))
+    def _deliver_ended(self) -> bool:
+        self._outbox.enqueue_ended()
+        return self._deliver_lane(self._lanes.ended)
 
-    def _empty_lane(self, lane: str) -> bool:
-        """Deliver what is due; false when the receiver is down, and so need not be tried further."""
-        due = self._store.deliveries.due(lane, self._now)
+    def _deliver_lane(self, lane: str) -> bool:
+        """Deliver what is due in a lane; false when the receiver is down, so that the other lanes can wait."""
+        due = self._outbox.due(lane)
         try:
             if isinstance(self._sink, AlertSink):
                 self._alert_people(lane, due)
             else:
-                self._tell_machine(lane, due)
+                self._send_to_machine(lane, due)
         except UnavailableError as error:
-            left = set(self._store.deliveries.attempts(lane))
-            self._put_off(lane, [signal.signal_id for signal in due if signal.signal_id in left], error)
+            waiting = set(self._outbox.attempts(lane))
+            left = [signal.signal_id for signal in due if signal.signal_id in waiting]
+            self._outbox.postpone(lane, left, error)
             return False
         return True
 
-    def _tell_machine(self, lane: str, due: Sequence[Signal]) -> None:
+    def _send_to_machine(self, lane: str, due: Sequence[Signal]) -> None:
         for start in range(0, len(due), _BATCH):
             batch = due[start : start + _BATCH]
             try:
-                self._post(lane, batch, batch, None)
+                self._send(lane, batch, batch, None)
             except RejectedError:
-                # One signal that the receiver cannot take must not hold up the others.
+                # One signal that the receiver rejects must not block the others of its batch.
                 for signal in batch:
-                    self._post_or_put_off(lane, [signal], [signal], None)
+                    self._send_or_postpone(lane, [signal], [signal], None)
 
     def _alert_people(self, lane: str, due: Sequence[Signal]) -> None:
         if not due:
             return
         due_ids = {signal.signal_id for signal in due}
-        incidents = correlate([*self._recent(due), *due], self._graph)
-        alert_ids = self._store.deliveries.alert_ids(self._sink.name)
-        told_critical = self._store.deliveries.told(escalated_lane(self._sink.name))
+        incidents = correlate([*self._recent_signals(due), *due], self._graph)
+        history = _AlertHistory(self._outbox.alert_ids(), self._outbox.delivered_as_critical())
         for incident in incidents:
             news = [signal for signal in incident.signals if signal.signal_id in due_ids]
-            known = [signal for signal in incident.signals if signal.signal_id in alert_ids]
-            if not news:
-                continue
-            anchors = list(dict.fromkeys(alert_ids[signal.signal_id] for signal in known))
-            anchors = anchors or [incident.first.signal_id]
-            if lane == self._sink.name and not known and self._is_history(incident, lane):
-                self._tick_off(lane, news, None)
-                self._tick_off_ends(lane, news)
-                continue
-            if lane == ended_lane(self._sink.name):
-                quiet = any(signal.ended_at is None for signal in incident.signals)
-            else:
-                quiet = bool(known) and _worst_told(known, told_critical) >= _worst(news)
-                anchors = anchors[:1]
-            if quiet:
-                self._tick_off(lane, news, anchors[0])
-            else:
-                alerts = [self._alert(incident, anchor) for anchor in anchors]
-                self._post_or_put_off(lane, news, alerts, anchors[0])
+            if news:
+                self._alert_incident(lane, incident, news, history)
 
-    def _keep_alive(self) -> None:
-        """Remind the receiver of what still holds; what this run has told it already needs no reminder."""
+    def _alert_incident(
+        self, lane: str, incident: DetectedIncident, news: Sequence[Signal], history: _AlertHistory
+    ) -> None:
+        """Send the alerts that the new signals of an incident need, or mark them as delivered without one."""
+        sent_alerts = history.alerts_of(incident)
+        alert_ids = sent_alerts or [incident.first.signal_id]
+        if lane == self._lanes.new and not sent_alerts and self._is_history(incident, lane):
+            self._outbox.mark_delivered(lane, news)
+            self._outbox.skip_ends(news)
+            return
+        if lane == self._lanes.ended:
+            # Every alert on the incident ends, but not before all of its signals have.
+            needs_alert = all(signal.ended_at is not None for signal in incident.signals)
+        else:
+            severity = history.worst_severity(incident)
+            needs_alert = severity is None or severity < _worst_severity(news)
+            alert_ids = alert_ids[:1]
+        if needs_alert:
+            alerts = [self._alert(incident, alert_id) for alert_id in alert_ids]
+            self._send_or_postpone(lane, news, alerts, alert_ids[0])
+        else:
+            self._outbox.mark_delivered(lane, news, alert_ids[0])
+
+    def _remind(self) -> None:
+        """Send open alerts again to a sink that needs reminders, except those that this run has sent."""
         if not isinstance(self._sink, AlertSink):
             return
-        alert_ids = self._store.deliveries.alert_ids(self._sink.name)
+        alert_ids = self._outbox.alert_ids()
         alerts = {}
-        for incident in correlate(self._recent(()), self._graph):
+        for incident in correlate(self._recent_signals(()), self._graph):
             if all(signal.ended_at is not None for signal in incident.signals):
                 continue
             for signal in incident.signals:
-                anchor = alert_ids.get(signal.signal_id)
-                if anchor is not None and anchor not in self._told:
-                    alerts[anchor] = self._alert(incident, anchor)
+                alert_id = alert_ids.get(signal.signal_id)
+                if alert_id is not None and alert_id not in self._sent_ids:
+                    alerts[alert_id] = self._alert(incident, alert_id)
         try:
             self._sink.keep_alive(list(alerts.values()))
         except UnavailableError as error:
-            self._error = str(error)
+            self._outbox.error = str(error)
 
     def _is_history(self, incident: DetectedIncident, lane: str) -> bool:
-        """Long over, and not because the receiver was down: then it is told, however late."""
-        tried = self._store.deliveries.attempts(lane)
+        """Whether all signals ended long ago. A failed attempt means that the receiver was down; then alert anyway."""
+        attempts = self._outbox.attempts(lane)
         return all(
             signal.ended_at is not None
             and signal.ended_at < self._now - _HISTORY_AFTER
-            and not tried.get(signal.signal_id)
+            and not attempts.get(signal.signal_id)
             for signal in incident.signals
         )
 
-    def _recent(self, due: Sequence[Signal]) -> list[Signal]:
-        since = min([self._now, *(signal.started_at for signal in due)]) - _LOOKBACK
-        return self._store.signals.find(since=since, suppressed=False, limit=_SIGNALS_AT_MOST)
+    def _recent_signals(self, due: Sequence[Signal]) -> list[Signal]:
+        since = min([self._now, *(signal.started_at for signal in due)]) - _INCIDENT_LOOKBACK
+        return self._signals.find(since=since, suppressed=False, limit=_MAX_SIGNALS)
 
-    def _alert(self, incident: DetectedIncident, anchor_id: str) -> Signal:
-        anchor = next((signal for signal in incident.signals if signal.signal_id == anchor_id), None)
-        return fold(incident, anchor or self._store.signals.get(anchor_id))
+    def _alert(self, incident: DetectedIncident, alert_id: str) -> Signal:
+        """One message on a whole incident. An alert has the id of the first signal that it carried."""
+        carrier = next((signal for signal in incident.signals if signal.signal_id == alert_id), None)
+        return fold(incident, carrier or self._signals.get(alert_id))
 
-    def _post_or_put_off(
+    def _send_or_postpone(
         self, lane: str, news: Sequence[Signal], messages: Sequence[Signal], alert_id: str | None
     ) -> None:
         try:
-            self._post(lane, news, messages, alert_id)
+            self._send(lane, news, messages, alert_id)
         except RejectedError as error:
-            self._put_off(lane, [signal.signal_id for signal in news], error)
+            self._outbox.postpone(lane, [signal.signal_id for signal in news], error)
 
-    def _post(
+    def _send(
         self, lane: str, news: Sequence[Signal], messages: Sequence[Signal], alert_id: str | None
     ) -> None:
-        """Send `messages`, by which `news` is told; people know it by `alert_id` from then on."""
+        """Send `messages`, which carry `news`; for people, `alert_id` is the alert that carries them from now on."""
         self._sink.send(messages)
         self._sent += len(messages)
-        self._told.update(message.signal_id for message in messages)
-        self._tick_off(lane, news, alert_id)
-        if lane != self._sink.name or (alert_id is not None and messages[0].ended_at is None):
-            return
-        self._tick_off_ends(lane, news)
-
-    def _tick_off(self, lane: str, news: Sequence[Signal], alert_id: str | None) -> None:
-        ids = [signal.signal_id for signal in news]
-        self._store.deliveries.delivered(lane, ids, alert_id=alert_id)
-        self._delivered += len(ids)
-        if lane == self._sink.name:
-            # What began as critical is no news once more when it still is.
-            critical = [signal.signal_id for signal in news if signal.severity is Severity.CRITICAL]
-            self._tick_off_as_well(escalated_lane(lane), critical)
-
-    def _tick_off_ends(self, lane: str, news: Sequence[Signal]) -> None:
-        """What was over before it could be told has been told with its end."""
-        over = [signal.signal_id for signal in news if signal.ended_at is not None]
-        self._tick_off_as_well(ended_lane(lane), over)
-
-    def _tick_off_as_well(self, lane: str, signal_ids: Sequence[str]) -> None:
-        if signal_ids:
-            self._store.deliveries.enqueue([lane], signal_ids)
-            self._store.deliveries.delivered(lane, signal_ids)
-
-    def _put_off(self, lane: str, signal_ids: Sequence[str], error: UnavailableError) -> None:
-        attempts = self._store.deliveries.attempts(lane)
-        by_attempts: dict[int, list[str]] = defaultdict(list)
-        for signal_id in signal_ids:
-            by_attempts[attempts.get(signal_id, 0)].append(signal_id)
-        for tried, ids in sorted(by_attempts.items()):
-            self._store.deliveries.failed(lane, ids, str(error), self._now + retry_after(tried))
-        self._failed += len(signal_ids)
-        self._error = str(error)
+        self._sent_ids.update(message.signal_id for message in messages)
+        self._outbox.mark_delivered(lane, news, alert_id)
+        if lane == self._lanes.new and (alert_id is None or messages[0].ended_at is not None):
+            self._outbox.skip_ends(news)
 
 
-def _worst(signals: Sequence[Signal]) -> int:
+def _worst_severity(signals: Sequence[Signal]) -> int:
     return max(_SEVERITIES.index(signal.severity) for signal in signals)
-
-
-def _worst_told(signals: Sequence[Signal], told_critical: Collection[str]) -> int:
-    """The same of what people were told: what became critical since counts as it was."""
-    critical = _SEVERITIES.index(Severity.CRITICAL)
-    if any(signal.signal_id in told_critical for signal in signals):
-        return critical
-    return min(_worst(signals), critical - 1)

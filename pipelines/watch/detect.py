@@ -1,4 +1,4 @@
-"""Score new samples with the champion and turn what stands out into signals."""
+"""Score new samples with the champion detector, and turn anomalies and missing series into signals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,25 +14,31 @@ from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import KIND
 
-#: Read before the window so that levels and averages stand where they should, and episodes keep their start.
+#: Samples before the window that are read too: levels and averages need them, and so does the start of an anomaly that
+#: has lasted for a while.
 CONTEXT = timedelta(hours=24)
-#: Signals that start so close to a known one of the same series are that one.
+#: A new signal so close to a known one of the same series continues that one.
 SAME_WITHIN = timedelta(minutes=30)
-#: How far back the first run looks, and where later ones keep how far they are.
+#: The first run scores this window. Each later run starts where the last one ended; `CURSOR` names that stored time.
 FIRST_WINDOW = timedelta(hours=24)
 CURSOR = "score"
-#: Deploys and config changes so long before a signal are named in it.
+#: A signal lists the events of its service from so long before its start.
 NEARBY = timedelta(hours=2)
+#: Beyond so many known signals the oldest are not read, and an anomaly that continues one of them gets a new signal.
+_MAX_SIGNALS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreReport:
-    """What one run of scoring did.
+class DetectReport:
+    """What one run found.
 
     Attributes:
-        points: samples scored; anomalies: those called so.
-        signals: findings in the window; new: those not known before; stopped: those that a filter suppressed.
-        missing: findings of series, or of several of a service at once, that fell silent.
+        points: how many samples were scored.
+        anomalies: how many of them are anomalies.
+        signals: signals in the window.
+        new: signals that were not known before.
+        suppressed: signals that a filter suppressed.
+        missing: signals about series that stopped sending samples.
     """
 
     start: datetime
@@ -41,38 +47,38 @@ class ScoreReport:
     anomalies: int
     signals: int
     new: int
-    stopped: int
+    suppressed: int
     missing: int
     model: ModelRef
 
 
-def score(
+def detect(
     platform: Platform,
     *,
     start: datetime | None = None,
     end: datetime | None = None,
     progress: Progress = silent,
-) -> ScoreReport:
-    """Score [start, end) and store what is found; scoring a window again changes nothing.
+) -> DetectReport:
+    """Score the samples of [start, end) and store the signals. A second run over the same window changes nothing.
 
     Args:
-        start: null: where the last run ended, or a day back on the first.
+        start: null: the end of the last run; on the first run, a day before `end`.
         end: null: now.
     Raises:
-        ModelUnavailableError: no champion is registered.
+        ModelUnavailableError: no detector model is active.
     """
     end = end or platform.clock.now()
     start = start or _last_end(platform) or end - FIRST_WINDOW
     ref, files = platform.registry.load(KIND)
     bundle = DetectorBundle.from_files(files)
-    progress("score", 0, 2)
+    progress("detect anomalies", 0, 2)
     samples = platform.store.samples.read(start - CONTEXT, end)
     events = platform.store.events.between(start - CONTEXT - NEARBY, end)
     scored = bundle.score(samples, events)
-    progress("score", 1, 2)
-    found = anomaly_signals(bundle, scored, ref, since=start, events=events)
-    silent_series = missing_signals(bundle, samples, ref, start=start, end=end)
-    known = platform.store.signals.find(since=start - 2 * CONTEXT, limit=100_000)
+    progress("detect anomalies", 1, 2)
+    anomalies = anomaly_signals(bundle, scored, ref, since=start, events=events)
+    missing = missing_signals(bundle, samples, ref, start=start, end=end)
+    known = platform.store.signals.find(since=start - 2 * CONTEXT, limit=_MAX_SIGNALS)
     signals = [
         replace(
             one,
@@ -82,44 +88,44 @@ def score(
                 (one.ended_at or end)
             ),
         )
-        for one in same_as_known([*found, *silent_series], known)
+        for one in continue_known([*anomalies, *missing], known)
     ]  # fmt: skip
     signals += ended_silences(known, signals, bundle, samples)
     with platform.store.atomically():
         new, _ = platform.store.signals.upsert(signals)
         platform.store.cursors.set(CURSOR, end.isoformat())
-    progress("score", 2, 2)
+    progress("detect anomalies", 2, 2)
     inside = scored.filter(pl.col("ts") >= start)
-    return ScoreReport(
+    return DetectReport(
         start=start,
         end=end,
         points=inside.height,
         anomalies=int(inside["is_anomaly"].sum()),
         signals=len(signals),
         new=new,
-        stopped=sum(one.suppressed_by is not None for one in signals),
-        missing=len(silent_series),
+        suppressed=sum(one.suppressed_by is not None for one in signals),
+        missing=len(missing),
         model=ref,
     )
 
 
 def _last_end(platform: Platform) -> datetime | None:
-    kept = platform.store.cursors.get(CURSOR)
-    return None if kept is None else datetime.fromisoformat(kept)
+    stored = platform.store.cursors.get(CURSOR)
+    return None if stored is None else datetime.fromisoformat(stored)
 
 
-def same_as_known(found: Sequence[Signal], known: Sequence[Signal]) -> list[Signal]:
-    """Findings under the id and start of the known signal that they go on with, if there is one.
+def continue_known(found: Sequence[Signal], known: Sequence[Signal]) -> list[Signal]:
+    """The signals found, each with the id and the start of the known signal that it continues, if there is one.
 
-    A silence is the same whether one series of the service is known to be silent so far, or several.
+    A signal about one missing series and a signal about several missing series of its service continue each other.
     """
-    kept: dict[tuple[SignalKind, str], list[Signal]] = {}
+    by_service: dict[tuple[SignalKind, str], list[Signal]] = {}
     for one in known:
-        kept.setdefault((one.kind, one.service), []).append(one)
+        by_service.setdefault((one.kind, one.service), []).append(one)
     merged: dict[str, Signal] = {}
     for one in found:
         last = one.ended_at or one.started_at
-        for other in kept.get((one.kind, one.service), ()):
+        for other in by_service.get((one.kind, one.service), ()):
             other_last = other.ended_at or other.peak_at or other.started_at
             if (
                 _same_subject(one, other)

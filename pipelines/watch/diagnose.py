@@ -1,4 +1,4 @@
-"""Weigh what is behind the open incidents: gather the evidence, score it, keep the record and log its steps."""
+"""Diagnose the open incidents: collect evidence, score hypotheses, store new diagnoses and log state transitions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,30 +16,32 @@ from core.diagnosis import (
 from core.domain import Signal, stable_id
 from core.errors import NotFoundError
 from models.causes.incidents import DetectedIncident, correlate
-from models.causes.propose import SUSPECT_WINDOW, Context, propose_hypotheses
-from models.causes.score import require_transition
-from models.causes.score import score_hypotheses as score
+from models.causes.propose import SUSPECT_WINDOW, IncidentContext, propose_hypotheses
+from models.causes.score import require_transition, score_hypotheses
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import Edges, service_graph
 from pipelines.common.tenant_platform import Platform
 
-#: How far back open signals, and the records on them, are looked for.
+#: Open signals are read from so long before now.
 LOOKBACK = timedelta(days=30)
-#: Precedents: as far as anything is kept.
-MEMORY = timedelta(days=3 * 365)
-#: Who takes the steps that no person takes.
+#: Earlier incidents and diagnoses count as precedents for as long as Forewarn keeps anything.
+PRECEDENT_LOOKBACK = timedelta(days=3 * 365)
+#: The actor of the transitions that no person makes.
 SCORER = "scorer"
-_AT_MOST = 10_000
-_STEP = "weigh hypotheses"
-#: A incident in one of these is closed: what comes after is a incident of its own.
+#: Beyond so many signals or diagnoses the oldest are not read: an incident of theirs then gets a new id.
+_MAX_ROWS = 10_000
+_PROGRESS_STEP = "diagnose incidents"
+#: An incident in one of these states is closed. A later signal opens a new incident.
 _CLOSED = {IncidentState.RESOLVED, IncidentState.INCONCLUSIVE, IncidentState.LEARNED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiagnosisReport:
-    """Attributes:
-    records: one for each open incident, the surest first.
-    new: how many say something that was not said before, and so were kept.
+    """The diagnoses of one run.
+
+    Attributes:
+        records: one for each open incident, the highest confidence first.
+        new: how many differ from the last diagnosis of their incident, and so were stored.
     """
 
     records: tuple[DiagnosisRecord, ...]
@@ -50,7 +52,7 @@ class DiagnosisReport:
         return tuple(record.diagnosis for record in self.records)
 
 
-def score_hypotheses(
+def diagnose(
     platform: Platform,
     *,
     at: datetime | None = None,
@@ -58,68 +60,76 @@ def score_hypotheses(
     edges: Edges | None = None,
     progress: Progress = silent,
 ) -> DiagnosisReport:
-    """Judge every incident that has an open signal, from what was known at `at`; again and again the same.
+    """Diagnose every incident that has an open signal, from what was known at `at`.
+
+    The result depends on the stored data alone: a second run for the same moment gives the same diagnoses.
 
     Args:
         at: the present; null: the platform's clock.
-        since: leave out signals that began before; null: 30 days back.
-        edges: the service graph, (caller, callee); null: that of the settings and the series.
+        since: leave out signals that began before; null: 30 days before `at`.
+        edges: the service graph, (caller, callee); null: read it from the settings and the series.
     """
     at = at or platform.clock.now()
-    known = _KnownAt(platform, at, since or at - LOOKBACK, edges)
+    snapshot = _Snapshot(platform, at, since or at - LOOKBACK, edges)
     records = []
     new = 0
-    for done, incident in enumerate(known.incidents):
-        progress(_STEP, done, len(known.incidents))
-        record = known.diagnose(incident)
-        new += _keep(platform, record, known.last_record(record.incident_id))
+    for done, incident in enumerate(snapshot.incidents):
+        progress(_PROGRESS_STEP, done, len(snapshot.incidents))
+        record = snapshot.diagnose(incident)
+        new += _store_if_changed(platform, record, snapshot.last_record(record.incident_id))
         records.append(record)
-    progress(_STEP, len(known.incidents), len(known.incidents))
+    progress(_PROGRESS_STEP, len(snapshot.incidents), len(snapshot.incidents))
     return DiagnosisReport(records=tuple(sorted(records, key=_surest_first)), new=new)
 
 
 def move_incident(
     platform: Platform, incident_id: str, after: IncidentState, *, by: str, reason: str = ""
 ) -> Transition:
-    """Log the next step of an incident.
+    """Log the next state of an incident.
 
     Raises:
         NotFoundError: this tenant has no such incident.
-        InputError: the incident cannot take that step from where it is.
+        InputError: the incident cannot go from its state to that one.
     """
-    steps = platform.store.transitions.list(incident_id)
-    if not steps:
+    log = _TransitionLog(platform, incident_id)
+    if log.state is None:
         raise NotFoundError(f"there is no incident {incident_id!r}")
-    return _step(platform, incident_id, steps[-1].after, after, platform.clock.now(), by, reason)
+    return log.append(after, at=platform.clock.now(), by=by, reason=reason)
 
 
-class _KnownAt:
-    """All that was known at one moment."""
+class _Snapshot:
+    """What Forewarn knew at one moment.
+
+    Attributes:
+        incidents: those with an open signal.
+    """
 
     def __init__(self, platform: Platform, at: datetime, since: datetime, edges: Edges | None) -> None:
         store = platform.store
         series = store.series.find()
         self._tenant = platform.tenant
         self._at = at
-        # newest first, so the first record on a incident is the last one given
+        # The newest come first, so the first record of an incident is its last diagnosis.
         self._records = [
-            v for v in store.diagnoses.list(since=since - MEMORY, limit=_AT_MOST) if v.made_at <= at
+            record
+            for record in store.diagnoses.list(since=since - PRECEDENT_LOOKBACK, limit=_MAX_ROWS)
+            if record.made_at <= at
         ]
-        self._states = {step.incident_id: step.after for step in store.transitions.list()}
+        self._states = {transition.incident_id: transition.after for transition in store.transitions.list()}
         feedback = [one for one in store.feedback.list() if one.at <= at]
         newest_feedback = {one.subject_id: one for one in feedback}
         signals = [
             signal
-            for signal in store.signals.find(since=since, suppressed=False, limit=_AT_MOST)
-            if since <= signal.started_at <= at and _is_believed(newest_feedback, signal.signal_id)
+            for signal in store.signals.find(since=since, suppressed=False, limit=_MAX_ROWS)
+            if since <= signal.started_at <= at and not _is_rejected(newest_feedback, signal.signal_id)
         ]
         graph = service_graph(platform.settings.service_graph, series) if edges is None else edges
         self.incidents = [
             incident for incident in correlate(signals, graph) if any(map(self._is_open, incident.signals))
         ]
-        self._context = Context(
+        self._context = IncidentContext(
             events=store.events.between(since - SUSPECT_WINDOW, at + timedelta(microseconds=1)),
-            incidents=store.incidents.between(at - MEMORY, at),
+            incidents=store.incidents.between(at - PRECEDENT_LOOKBACK, at),
             edges=graph,
             roles={one.series_id: one.role for one in series},
             feedback=_feedback_by_cause(self._records, newest_feedback),
@@ -133,14 +143,14 @@ class _KnownAt:
             service=incident.service,
             made_at=self._at,
             signal_ids=ids,
-            diagnosis=score(propose_hypotheses(incident, self._context)),
+            diagnosis=score_hypotheses(propose_hypotheses(incident, self._context)),
         )
 
     def last_record(self, incident_id: str) -> DiagnosisRecord | None:
         return next((record for record in self._records if record.incident_id == incident_id), None)
 
     def _incident_id(self, signal_ids: Sequence[str]) -> str:
-        """The incident that has judged one of these signals before, while it is open or nothing new has come."""
+        """The id of an earlier incident with one of these signals, if it is open or no signal is new; else a new id."""
         left = list(signal_ids)
         for record in self._records:
             if not set(record.signal_ids) & set(left):
@@ -148,74 +158,80 @@ class _KnownAt:
             if self._states.get(record.incident_id) not in _CLOSED or set(left) <= set(record.signal_ids):
                 return record.incident_id
             left = [signal_id for signal_id in left if signal_id not in record.signal_ids]
+        # "case" is part of every id in the database. Another word would change the ids.
         return stable_id(self._tenant, "case", left[0])
 
     def _is_open(self, signal: Signal) -> bool:
         return signal.ended_at is None or signal.ended_at > self._at
 
 
-def _keep(platform: Platform, record: DiagnosisRecord, last: DiagnosisRecord | None) -> bool:
-    """Keep a record that says something new, and log the steps that follow from it."""
+class _TransitionLog:
+    """The state transitions of one incident.
+
+    Attributes:
+        state: the state after the last one; null when there are none.
+    """
+
+    def __init__(self, platform: Platform, incident_id: str) -> None:
+        self._platform = platform
+        self._incident_id = incident_id
+        transitions = platform.store.transitions.list(incident_id)
+        self.state = transitions[-1].after if transitions else None
+
+    def append(self, after: IncidentState, *, at: datetime, by: str, reason: str) -> Transition:
+        """Log one transition.
+
+        Raises:
+            InputError: the incident cannot go from its state to that one.
+        """
+        require_transition(self.state, after)
+        transition = Transition(
+            tenant=self._platform.tenant,
+            incident_id=self._incident_id,
+            before=self.state,
+            after=after,
+            at=at,
+            by=by,
+            reason=reason,
+        )
+        self._platform.store.transitions.append(transition)
+        self.state = after
+        return transition
+
+
+def _store_if_changed(platform: Platform, record: DiagnosisRecord, last: DiagnosisRecord | None) -> bool:
+    """Store a diagnosis that differs from the last one, and log the transitions that follow from it."""
     if last is not None and (last.diagnosis, last.signal_ids) == (record.diagnosis, record.signal_ids):
         return False
     with platform.store.atomically():
         platform.store.diagnoses.add([record])
-        steps = platform.store.transitions.list(record.incident_id)
-        state = steps[-1].after if steps else None
+        log = _TransitionLog(platform, record.incident_id)
         diagnosis = record.diagnosis
-        if state is None:
-            statement = diagnosis.top.hypothesis.statement if diagnosis.top else "nothing to suspect"
-            state = _step(
-                platform,
-                record.incident_id,
-                None,
-                IncidentState.DETECTED,
-                record.made_at,
-                SCORER,
-                statement,
-            ).after
+        if log.state is None:
+            statement = diagnosis.top.hypothesis.statement if diagnosis.top else "no likely cause"
+            log.append(IncidentState.DETECTED, at=record.made_at, by=SCORER, reason=statement)
         after = {
             PolicyDecision.ACKNOWLEDGE: IncidentState.ACKNOWLEDGED,
             PolicyDecision.INCONCLUSIVE: IncidentState.INCONCLUSIVE,
         }.get(diagnosis.decision)
-        if after is not None and state is IncidentState.DETECTED:
-            _step(platform, record.incident_id, state, after, record.made_at, SCORER, diagnosis.reason)
+        if after is not None and log.state is IncidentState.DETECTED:
+            log.append(after, at=record.made_at, by=SCORER, reason=diagnosis.reason)
     return True
 
 
-def _step(
-    platform: Platform,
-    incident_id: str,
-    before: IncidentState | None,
-    after: IncidentState,
-    at: datetime,
-    by: str,
-    reason: str,
-) -> Transition:
-    require_transition(before, after)
-    step = Transition(
-        tenant=platform.tenant,
-        incident_id=incident_id,
-        before=before,
-        after=after,
-        at=at,
-        by=by,
-        reason=reason,
-    )
-    platform.store.transitions.append(step)
-    return step
-
-
-def _is_believed(newest_feedback: Mapping[str, Feedback], subject_id: str) -> bool:
-    """What nobody called false."""
+def _is_rejected(newest_feedback: Mapping[str, Feedback], subject_id: str) -> bool:
+    """Whether a person has called a signal a false positive."""
     feedback = newest_feedback.get(subject_id)
-    return feedback is None or feedback.value.is_positive
+    return feedback is not None and not feedback.value.is_positive
 
 
 def _feedback_by_cause(
     records: Sequence[DiagnosisRecord], newest_feedback: Mapping[str, Feedback]
 ) -> dict[CauseKind, tuple[int, int]]:
-    """What people said of past records; of a record as a whole, it counts for its likeliest hypothesis."""
+    """How often people accepted and rejected each kind of cause.
+
+    Feedback on a whole diagnosis counts for its likeliest hypothesis.
+    """
     causes: dict[str, CauseKind] = {}
     for record in records:
         for scored in record.diagnosis.ranked:

@@ -1,4 +1,4 @@
-"""Forecast every series and say which will breach: forecasts and signals, stored."""
+"""Forecast every series, predict breaches, and store the forecasts and the signals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,25 +9,29 @@ import polars as pl
 from core.domain import ModelRef, Signal, SignalKind
 from core.errors import InsufficientDataError
 from models.signals.breach import SeriesOutlook, judge, urgency
+from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.parallel import chunked
-from pipelines.common.present import present
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+DAY = timedelta(days=1)
+#: Series whose samples are read and forecast at once.
 CHUNK = 200
+#: Beyond so many breach signals the oldest are not read: Forewarn neither updates nor withdraws them.
+_MAX_SIGNALS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastReport:
-    """What a run found.
+    """What one run predicted.
 
     Attributes:
-        series: how many have a forecast now.
-        signals: open breaches, most urgent first; those taken back are in `taken_back`.
-        watched: kept and not sent, for a breach is possible but not likely.
+        series: how many series have a forecast now.
+        signals: open breach signals that no filter suppressed, the most urgent first.
+        withdrawn: signals that ended in this run.
+        watched: how many open signals a filter suppressed, because the breach is possible but not likely.
         skipped: name of the series -> why it has no forecast.
     """
 
@@ -35,7 +39,7 @@ class ForecastReport:
     at: datetime
     series: int
     signals: tuple[Signal, ...]
-    taken_back: tuple[Signal, ...]
+    withdrawn: tuple[Signal, ...]
     watched: int
     skipped: Mapping[str, str]
 
@@ -43,22 +47,22 @@ class ForecastReport:
 def forecast(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> ForecastReport:
-    """Forecast all series of the bundle from their newest samples, store it, and judge the thresholds.
+    """Forecast all series of the bundle from their newest samples, and update the breach signals.
 
     Args:
-        at: the present; nothing at or after it is read.
+        at: the present; samples at or after it are not read.
     Raises:
-        ModelUnavailableError: nothing was trained yet.
+        ModelUnavailableError: no forecaster has been trained yet.
     """
     model, bundle = load_forecasters(platform)
-    now = present(platform, at)
+    now = current_time(platform, at)
     open_signals = {
         signal.series_id: signal
-        for signal in platform.store.signals.find(kind=SignalKind.BREACH, limit=100_000)
+        for signal in platform.store.signals.find(kind=SignalKind.BREACH, limit=_MAX_SIGNALS)
         if signal.ended_at is None and signal.series_id is not None
     }
     frames: list[pl.DataFrame] = []
-    seen: dict[int, SeriesOutlook] = {}
+    outlooks: dict[int, SeriesOutlook] = {}
     skipped: dict[str, str] = {}
     ids = sorted(bundle.forecasters.entries)
     for part in chunked(ids, CHUNK):
@@ -74,22 +78,22 @@ def forecast(
                 continue
             frames.append(prediction.frame())
             if outlook is not None:
-                seen[series_id] = SeriesOutlook.of(series, outlook, prediction)
+                outlooks[series_id] = SeriesOutlook.of(series, outlook, prediction)
         progress("forecasts", len(frames), len(ids))
     if frames:
         platform.store.forecasts.publish(pl.concat(frames), made_at=now, model=model)
     edges = service_graph(platform.settings.service_graph, platform.store.series.find())
     events = platform.store.events.between(now - DAY, now + DAY)
-    judged = judge(seen, bundle.cascades, edges, open_signals, model, now, events)
-    platform.store.signals.upsert(judged)
-    found = [one for one in judged if one.ended_at is None]
-    sent = sorted((one for one in found if one.suppressed_by is None), key=urgency)
+    signals = judge(outlooks, bundle.cascades, edges, open_signals, model, now, events)
+    platform.store.signals.upsert(signals)
+    still_open = [one for one in signals if one.ended_at is None]
+    passed = sorted((one for one in still_open if one.suppressed_by is None), key=urgency)
     return ForecastReport(
         model=model,
         at=now,
         series=len(frames),
-        signals=tuple(sent),
-        taken_back=tuple(one for one in judged if one.ended_at is not None),
-        watched=len(found) - len(sent),
+        signals=tuple(passed),
+        withdrawn=tuple(one for one in signals if one.ended_at is not None),
+        watched=len(still_open) - len(passed),
         skipped=skipped,
     )

@@ -1,4 +1,4 @@
-"""Predict failures from the newest features, and turn risks over the budget's threshold into signals."""
+"""Predict failures from the newest features, and raise a signal where the risk reaches the alert threshold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,18 +27,21 @@ from pipelines.learn.train_failure import KIND
 
 #: A signal is critical from this probability on, if the failure is near.
 CRITICAL_FROM = 0.8
-#: Deploys and config changes this long before a signal are told with it.
+#: A signal lists the deploys and config changes of its service from so long before its start.
 NEARBY = timedelta(hours=6)
+#: Beyond so many failure signals the oldest are not read: Forewarn neither updates nor withdraws them.
+_MAX_SIGNALS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictReport:
-    """What was said of the services at one moment.
+    """The failure risks at one moment.
 
     Attributes:
-        risks: service -> its risk, the most endangered first.
+        risks: service -> its risk, the highest first.
         signals: those that are open now.
-        new, updated, taken_back: what became of signals.
+        new, updated: how many signals were raised, and how many changed.
+        withdrawn: how many ended.
     """
 
     at: datetime
@@ -47,16 +50,18 @@ class PredictReport:
     signals: tuple[Signal, ...]
     new: int
     updated: int
-    taken_back: int
+    withdrawn: int
 
 
 def predict_failure(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> PredictReport:
-    """Ask the champion about every service now; store, update and take back signals. The same moment twice is one.
+    """Predict the failure risk of every service; raise, update and withdraw signals.
+
+    A second run for the same moment changes nothing.
 
     Raises:
-        ModelUnavailableError: no failure model is champion yet.
+        ModelUnavailableError: no failure model is active.
         InsufficientDataError: there are no samples.
     """
     ref, files = platform.registry.load(KIND)
@@ -68,7 +73,7 @@ def predict_failure(
     risks = dict(zip(services, bundle.predict(features), strict=True))
     open_now = {
         signal.service: signal
-        for signal in reversed(platform.store.signals.find(kind=SignalKind.FAILURE_RISK, limit=10_000))
+        for signal in reversed(platform.store.signals.find(kind=SignalKind.FAILURE_RISK, limit=_MAX_SIGNALS))
         if signal.ended_at is None and signal.started_at <= now
     }
     events = platform.store.events.between(now - NEARBY, now + timedelta(seconds=1))
@@ -84,17 +89,17 @@ def predict_failure(
     return PredictReport(
         at=now,
         model=ref,
-        # Likely soon is in all of its horizons, likely later in the last.
+        # A failure that is likely soon counts in every horizon, one that is likely later only in the longest.
         risks=dict(sorted(risks.items(), key=lambda one: -sum(one[1].probability_by_horizon_s.values()))),
         signals=tuple(signal for signal in changed if signal.ended_at is None),
         new=new,
         updated=updated,
-        taken_back=sum(signal.ended_at is not None for signal in changed),
+        withdrawn=sum(signal.ended_at is not None for signal in changed),
     )
 
 
 def _online(platform: Platform, services: Sequence[str], now: datetime, progress: Progress) -> pl.DataFrame:
-    """The features of this moment from the online store, built and brought there first where they lack."""
+    """The features of this moment from the online store. Missing ones are built and loaded into the store first."""
     ids = [service_id(platform.tenant, service) for service in services]
     features = platform.features.online(ids, FEATURE_NAMES)
     if (features.get_column("ts") != now).fill_null(value=True).any():

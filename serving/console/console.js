@@ -79,7 +79,7 @@ async function showWanted() {
 }
 
 async function showSignals() {
-  const page = await ask("/signals?stopped=false&limit=50" + (cursor ? `&cursor=${cursor}` : ""));
+  const page = await ask("/signals?suppressed=false&limit=50" + (cursor ? `&cursor=${cursor}` : ""));
   page.signals.forEach(showSignal);
   cursor = page.next_cursor;
   byId("more").hidden = cursor === null;

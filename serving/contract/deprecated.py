@@ -1,6 +1,6 @@
 """Old names in requests: they work for one release, and the response headers name the replacement.
 
-Old names in responses are added by `pipelines.common.old_names`.
+Old names in responses are added by `pipelines.common.deprecated`.
 
 References:
     RFC 9745, The Deprecation HTTP Response Header Field.

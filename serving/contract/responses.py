@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from core.diagnosis import FactorScore, FeedbackValue, Hypothesis, PolicyDecision
 from core.domain import Band, DetectorResult, FailureRisk, FilterResult, ModelRef
-from pipelines.common.old_names import SentSignal, WithOldNames
+from pipelines.common.deprecated import SentSignal, WithOldNames
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

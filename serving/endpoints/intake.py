@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from core.domain import Event
 from core.ports import Batch
 from pipelines.collect.ingest import ingest, ingest_batch
-from pipelines.sources.webhooks import parse_alerts, parse_deploys
+from pipelines.sources.webhook_formats.registered import parse_webhook
+from pipelines.sources.webhook_formats.webhook_format import Webhook
 from serving.contract.requests import (
     AlertsWebhook,
     DeploysWebhook,
@@ -55,22 +56,23 @@ def take_deploys(context: TenantContext, webhook: DeploysWebhook) -> WebhookResp
     """Store the deploys of a webhook.
 
     Raises:
-        InputError: it is neither GitHub's form nor the plain one.
+        InputError: the body has none of the formats in `pipelines.sources.webhook_formats`.
     """
-    return _take(context, "webhook:deploys", parse_deploys(webhook.root, context.platform.tenant))
+    return _take(context, Webhook.DEPLOYS, webhook.root)
 
 
 def take_alerts(context: TenantContext, webhook: AlertsWebhook) -> WebhookResponse:
     """Store the alerts of a webhook as incidents.
 
     Raises:
-        InputError: it is not Alertmanager's form.
+        InputError: the body has none of the formats in `pipelines.sources.webhook_formats`.
     """
-    return _take(context, "webhook:alerts", parse_alerts(webhook.root, context.platform.tenant))
+    return _take(context, Webhook.ALERTS, webhook.root)
 
 
-def _take(context: TenantContext, name: str, batch: Batch) -> WebhookResponse:
-    report = ingest(context.platform, _PostedBody(name, batch))
+def _take(context: TenantContext, webhook: Webhook, body: object) -> WebhookResponse:
+    batch = parse_webhook(webhook, body, context.platform.tenant)
+    report = ingest(context.platform, _PostedBody(f"webhook:{webhook}", batch))
     return WebhookResponse(events=report.events, incidents=report.incidents, rejected=report.rejected)
 
 

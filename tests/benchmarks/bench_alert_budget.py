@@ -12,7 +12,7 @@ import polars as pl
 
 from core.domain import Role, Series
 from core.frames import EXCLUSIONS
-from models.detect.bundle import DetectorBundle
+from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.detect.episodes import find_episodes
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -64,8 +64,13 @@ def episodes(bundle: DetectorBundle, samples: pl.DataFrame) -> dict[int, list[tu
     """Series id -> start and end of each alarm."""
     found: dict[int, list[tuple[datetime, datetime]]] = {}
     for (key,), mine in bundle.score(samples).group_by("series_id"):
-        columns = (mine[name].to_numpy() for name in ("surprise", "is_anomaly", "deviation_sigma"))
-        spans = find_episodes(mine["ts"].dt.epoch("s").to_numpy(), *columns, 300)
+        spans = find_episodes(
+            mine["ts"].dt.epoch("s").to_numpy(),
+            mine["surprise"].to_numpy(),
+            mine["is_anomaly"].to_numpy(),
+            mine["deviation_sigma"].to_numpy(),
+            step_s=300,
+        )
         found[int(str(key))] = [(mine["ts"][span.first], mine["ts"][span.last]) for span in spans]
     return found
 
@@ -78,15 +83,18 @@ def main() -> list[Row]:
     results = []
     for budget in BUDGETS:
         bundle = DetectorBundle.fit(
-            history, series, pl.DataFrame(schema=dict(EXCLUSIONS)), alarms_per_week=budget
+            history,
+            series,
+            pl.DataFrame(schema=dict(EXCLUSIONS)),
+            options=DetectorOptions(alarms_per_week=budget),
         )
         false = sum(map(len, episodes(bundle, frame(series, future, LEARNED)).values()))
         recalls = {}
         for size in SIZES_SIGMA:
             planted = future.copy()
             starts = np.random.default_rng(2).integers(288, future.shape[1] - 288, SERIES)
-            for row, at in enumerate(starts):
-                planted[row, at : at + LASTS] += 2 * size
+            for number, at in enumerate(starts):
+                planted[number, at : at + LASTS] += 2 * size
             alarms = episodes(bundle, frame(series, planted, LEARNED))
             hits = 0
             for one, at in zip(series, starts, strict=True):

@@ -14,10 +14,10 @@ import polars as pl
 from breach_tally import SOON_H, Tally, rows_of
 
 from core.domain import Band, Breach, ModelRef, Role, Series, Severity, Signal
-from models.breach.backtest import SAME_S, PastForecast, backtest_breaches, find_breaches
+from models.breach.backtest import SAME_BREACH_S, PastForecast, backtest_breaches, find_breaches
 from models.breach.bundle import BreachBundle
 from models.breach.correction import learn_correction
-from models.breach.growth_and_paths import Growth
+from models.breach.growth import Growth
 from models.breach.learn_cascades import learn_cascades
 from models.breach.outlook import HORIZONS_S, BreachPattern
 from models.forecast.bundle import ForecasterBundle
@@ -35,9 +35,9 @@ from models.signals.breach import (
     is_disturbed,
     judge,
 )
-from pipelines.bench.fleet import SLOW
+from pipelines.bench.failure_fleet import SLOW
 from pipelines.common.service_graph import Edges, service_graph
-from pipelines.learn.past_breaches import PastOfFleet
+from pipelines.learn.past_breaches import FleetBreaches
 from pipelines.sources.simulated import SimulatedFleet
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
@@ -92,7 +92,7 @@ class Walked:
     def was_over(self, now: datetime) -> bool:
         """Whether it was past its threshold lately: what returns soon is the same breach, and counts neither way."""
         known = self.known(now)
-        lately = int(np.searchsorted(self.seconds, now.timestamp() - SAME_S))
+        lately = int(np.searchsorted(self.seconds, now.timestamp() - SAME_BREACH_S))
         return bool((known[lately:] >= self.threshold).any())
 
 
@@ -182,7 +182,7 @@ def _train(
         for key, history in past.items()
     }
     looks: list[PastForecast] = []
-    past_of = PastOfFleet()
+    past_of = FleetBreaches()
     for entry in entries.values():
         found = past_of.find(entry.series, entry.history, samples)
         if found is not None:
@@ -191,9 +191,7 @@ def _train(
     return BreachBundle(
         ForecasterBundle(ForecastParts(entries=entries, seed=seed)),
         correction=learn_correction(looks),
-        cascades=learn_cascades(
-            past_of.breaches, series.values(), edges, span_s=span_s, heights=past_of.heights
-        ),
+        cascades=learn_cascades(past_of.breaches, series.values(), edges, span_s=span_s, peaks=past_of.peaks),
     )
 
 
@@ -250,7 +248,7 @@ def _see(bundle: BreachBundle, one: Walked, now: datetime, *, is_open: bool) -> 
             series=series,
             pattern=BreachPattern.CLEAR,
             breach=never,
-            felt=never,
+            impact=never,
             impact_since=None,
             growth=Growth(per_hour=0.0, span_s=3_600, usual_per_hour=0.0, weight=0.0),
             level=float(known[-1]),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from pipelines.bench.detect import BenchDetectReport, Figures, bench_detect
+from pipelines.bench.detect import DetectBenchReport, DetectionFigures, bench_detect
 
 SETS = {"nab": "nab", "kpi": "kpi_aiops2018", "smd": "smd", "asd": "asd"}
 ANCHORS = {
@@ -17,7 +17,7 @@ ANCHORS = {
 }
 
 
-def main() -> list[BenchDetectReport]:
+def main() -> list[DetectBenchReport]:
     """Measure and print a table; a set that is not there is left out."""
     root = Path(os.environ.get("FOREWARN_DATASETS", Path(__file__).parents[3] / "shared" / "datasets"))
     print(
@@ -36,7 +36,7 @@ def main() -> list[BenchDetectReport]:
     return reports
 
 
-def _line(name: str, detector: str, figures: Figures, anchors: str) -> str:
+def _line(name: str, detector: str, figures: DetectionFigures, anchors: str) -> str:
     nab = " / ".join(f"{score:.1f}" for score in figures.nab.values()) if figures.nab else ""
     return (
         f"| {name} | {detector} | {nab} | {figures.vus_pr or 0:.3f} | {figures.average_precision or 0:.3f} "

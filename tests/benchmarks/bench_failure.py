@@ -6,6 +6,7 @@ With numbers behind it, the fleets of these seeds alone.
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,9 @@ import polars as pl
 import xgboost as xgb
 
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
-from models.failure import fit_failure
+from models.failure import FitPlan, fit_failure
 from pipelines.bench.failure import bench_failure
-from pipelines.bench.fleet import END, bench_fleet, fleet_moments
+from pipelines.bench.failure_fleet import END, bench_fleet, fleet_moments
 
 SEEDS = (20260101, 11, 12)
 ROWS = 10_000
@@ -90,7 +91,9 @@ def speed() -> list[Row]:
     """In this process, one thread."""
     moments = fleet_moments(SEEDS[0])
     # As many trees, as deep, from a third of the moments: how fast they answer is the same.
-    bundle, _ = fit_failure(moments.gather_every(3), FEATURE_NAMES, seed=1, trials=1, shared=RESOURCE_BLIND)
+    bundle, _ = fit_failure(
+        moments.gather_every(3), FEATURE_NAMES, FitPlan(seed=1, trials=1, shared=RESOURCE_BLIND)
+    )
     x = moments.select(pl.col(name).cast(pl.Float32) for name in FEATURE_NAMES).to_numpy()[:ROWS]
     times = [END] * len(x)
     bundle.predict_rows(x[:1], times[:1])
@@ -118,9 +121,9 @@ def speed() -> list[Row]:
     ]
 
 
-def _seconds(call: object) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     started = time.perf_counter()
-    call()  # type: ignore[operator]
+    call()
     return time.perf_counter() - started
 
 

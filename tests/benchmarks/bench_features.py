@@ -14,7 +14,13 @@ from core.domain import service_id
 from features.catalog import FEATURE_NAMES
 from features.grid import fleet_grid
 from pipelines.common.parallel import map_chunks
-from pipelines.learn.features import CHUNK, Part, features_of_part, parts_of
+from pipelines.learn.features import (
+    SERVICES_PER_READ,
+    FeatureJob,
+    GridSpan,
+    compute_features,
+    feature_jobs,
+)
 from pipelines.sources.simulated import SimulatedFleet
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -24,18 +30,18 @@ SERVICES, DAYS, WORKERS = 1_000, 45, 2
 def main() -> dict[str, float]:
     """Prints the figures and returns them; one row a half hour, as the feature pipeline keeps them."""
     # Simulating takes longer than the features: the same services are taken again and again.
-    fleet = SimulatedFleet(services=CHUNK, days=DAYS, seed=0, end=END)
+    fleet = SimulatedFleet(services=SERVICES_PER_READ, days=DAYS, seed=0, end=END)
     samples, series, events = fleet.samples.sort("series_id", "ts"), fleet.series, fleet.events
 
     wanted = {service_id(fleet.tenant, one.service) for one in series}
 
-    def parts() -> Iterator[Part]:
-        for _ in range(SERVICES // CHUNK):
+    def jobs() -> Iterator[FeatureJob]:
+        for _ in range(SERVICES // SERVICES_PER_READ):
             grid = fleet_grid(samples, series, events, start=fleet.start, end=fleet.end)
-            yield from parts_of(grid, wanted, fleet.start, fleet.end)
+            yield from feature_jobs(grid, wanted, GridSpan(fleet.start, fleet.end))
 
     before, started = _cpu_s(), time.perf_counter()
-    made = map_chunks(features_of_part, parts(), workers=WORKERS)
+    made = map_chunks(compute_features, jobs(), workers=WORKERS)
     rows = sum(one.frame().height for part in made for one in part)
     wall_s, cpu_s = time.perf_counter() - started, _cpu_s() - before
     figures = {
@@ -55,7 +61,8 @@ def main() -> dict[str, float]:
     print(f"| the same, core seconds of all processes | {cpu_s:.1f} |")
     print(f"| load of the machine over the last minute, this included | {figures['load']:.1f} |")
     print(
-        f"| peak memory of the first process, simulating {CHUNK} services included (GiB) | {figures['peak_gib']:.2f} |"
+        f"| peak memory of the first process, simulating {SERVICES_PER_READ} services included (GiB) |"
+        f" {figures['peak_gib']:.2f} |"
     )
     return figures
 

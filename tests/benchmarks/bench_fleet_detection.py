@@ -27,7 +27,7 @@ from scipy.stats import norm
 from core.domain import EventKind, Incident, Series, Signal
 from core.frames import EXCLUSIONS
 from models.detect.budget import OTHERS
-from models.detect.bundle import DetectorBundle
+from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.series.maintenance import MAINTENANCE_LASTS
 from models.series.thresholds import threshold_of
 from models.signals.anomaly import anomaly_signals
@@ -90,7 +90,8 @@ def judge(seed: int, services: int) -> list[Row]:
     ]  # fmt: skip
     exclusions = pl.DataFrame(spans, schema=dict(EXCLUSIONS), orient="row")
     known = [event for event in events if event.at < border]
-    bundle = DetectorBundle.fit(samples.filter(pl.col("ts") < border), series, exclusions, known, seed=1)
+    history, options = samples.filter(pl.col("ts") < border), DetectorOptions(seed=1)
+    bundle = DetectorBundle.fit(history, series, exclusions, known, options)
     scored = bundle.score(samples.filter(pl.col("ts") >= border), events)
     ways = {"Forewarn": scored, **simplest(bundle, scored)}
     return [

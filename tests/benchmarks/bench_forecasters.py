@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -97,11 +98,11 @@ def main() -> list[dict[str, float | str]]:
     for history, choice in zip(fleet[:SERIES], choices, strict=False):
         shared = with_candidates(choice, history, PLAN, [common.candidate])
         # In turn on each series, so that whatever else the machine does weighs on all alike.
-        sums["prophet"] += timed(lambda one=history: forecast_prophet(one), 3)
-        sums["known"] += timed(lambda one=history, how=choice: forecast_known(one, how), 9)
-        sums["trees"] += timed(lambda one=history, how=shared: forecast_known(one, how, trees), 9)
-        sums["afresh"] += timed(lambda one=history: forecast_afresh(one), 3)
-        sums["trees afresh"] += timed(lambda one=history: forecast_afresh(one, common), 3)
+        sums["prophet"] += timed(partial(forecast_prophet, history), 3)
+        sums["known"] += timed(partial(forecast_known, history, choice), 9)
+        sums["trees"] += timed(partial(forecast_known, history, shared, trees), 9)
+        sums["afresh"] += timed(partial(forecast_afresh, history), 3)
+        sums["trees afresh"] += timed(partial(forecast_afresh, history, common), 3)
     rows: list[dict[str, float | str]] = [
         {
             "what": NAMES[key],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from pipelines.bench.localise import BenchLocaliseReport, LocaliseFigures, bench_localise
+from pipelines.bench.localise import LocaliseBenchReport, LocaliseFigures, bench_localise
 
 SETS = {"nezha": "nezha", "petshop": "petshop/low_traffic"}
 NOTE = """
@@ -15,7 +15,7 @@ so the first three, in the first 20 minutes of the data, cannot be found and cou
 exception) have no metric of their own. PetShop tells only the place; learned from its days without issues."""
 
 
-def main() -> list[BenchLocaliseReport]:
+def main() -> list[LocaliseBenchReport]:
     """Measure and print a table; a set that is not there is left out."""
     root = Path(os.environ.get("FOREWARN_DATASETS", Path(__file__).parents[3] / "shared" / "datasets"))
     print(

@@ -18,7 +18,8 @@ import polars as pl
 
 from models.forecast.history import on_grid
 from models.forecast.protocols import FloatArray
-from pipelines.bench.forecast import DEFAULT, bench_forecast
+from pipelines.bench.forecast import bench_forecast
+from pipelines.bench.forecast_run import DEFAULT
 from pipelines.bench.forecast_sets import read_set
 from pipelines.sources.simulated import SimulatedFleet
 
@@ -50,7 +51,8 @@ def averaged(values: FloatArray, factor: int) -> FloatArray:
     known = np.isfinite(whole)
     count = known.sum(axis=1)
     total = np.where(known, whole, 0.0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(whole), np.nan), where=count > 0)
+    means: FloatArray = np.divide(total, count, out=np.full(len(whole), np.nan), where=count > 0)
+    return means
 
 
 def kpi() -> Many:

@@ -11,44 +11,63 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from multiprocessing import active_children
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal, get_args
 
-import numpy as np
-import polars as pl
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from core.clock import FixedClock
-from core.domain import ModelRef, Role, Series
-from core.frames import SAMPLES
-from core.settings import Settings
-from core.training import Training
-from pipelines.learn.train_forecasters import WINDOW_DAYS, train_forecasters
+import numpy as np  # noqa: E402 - after the path
+import polars as pl  # noqa: E402
+from fakes.platform import platform_of  # noqa: E402
+from fakes.ports import FakeStore, NoRegistry, unsupported  # noqa: E402
+from fakes.serving import FakeSeriesStore  # noqa: E402
+
+from core.clock import FixedClock  # noqa: E402
+from core.diagnosis import Feedback  # noqa: E402
+from core.domain import Event, Incident, ModelRef, Role, Series  # noqa: E402
+from core.frames import SAMPLES  # noqa: E402
+from core.ports import (  # noqa: E402
+    EventRepository,
+    FeedbackRepository,
+    IncidentRepository,
+    SampleRepository,
+    WriteResult,
+)
+from core.settings import Settings  # noqa: E402
+from core.training import Training  # noqa: E402
+from pipelines.learn.train_forecasters import WINDOW_DAYS, train_forecasters  # noqa: E402
+
+Compute = Literal["processes", "dask", "ray"]
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 HOURS = WINDOW_DAYS * 24
 SIZES = (1_000, 4_000)
 
 
-@dataclass(frozen=True)
-class MadeSamples:
+class MadeSamples(SampleRepository):
     """Load with days, weeks and noise that lasts, another for each series; the same whenever it is read."""
 
     def span(self) -> tuple[datetime, datetime]:
         return END - timedelta(hours=HOURS), END - timedelta(hours=1)
 
-    def read(self, start: datetime, end: datetime, series_ids: Sequence[int]) -> pl.DataFrame:
+    def write(self, frame: pl.DataFrame) -> WriteResult:
+        unsupported(self, "write")
+
+    def latest(self) -> pl.DataFrame:
+        unsupported(self, "latest")
+
+    def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
         times = pl.datetime_range(start, end, "1h", closed="left", eager=True, time_zone="UTC")
         return pl.concat(
             pl.DataFrame(
                 {"series_id": [key] * len(times), "ts": times, "value": _course(key, len(times))},
                 schema=dict(SAMPLES),
             )
-            for key in series_ids
+            for key in series_ids or ()
         )
 
 
@@ -61,10 +80,41 @@ def _course(key: int, hours: int) -> np.ndarray:
         + 0.1 * (t // 24 % 7 < 5)
     )
     noise = np.convolve(rng.normal(0, 0.04, hours + 11), np.ones(12) / 3, mode="valid")
-    return 100 * load * np.exp(noise)
+    course: np.ndarray = 100 * load * np.exp(noise)
+    return course
 
 
-class Kept:
+class NoEvents(EventRepository):
+    """Nothing ever happened."""
+
+    def add(self, events: Iterable[Event]) -> int:
+        unsupported(self, "add")
+
+    def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Event]:
+        return []
+
+
+class NoIncidents(IncidentRepository):
+    """Nothing ever broke."""
+
+    def add(self, incidents: Iterable[Incident]) -> int:
+        unsupported(self, "add")
+
+    def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
+        return []
+
+
+class NoFeedback(FeedbackRepository):
+    """Nobody gave feedback."""
+
+    def add(self, feedback: Iterable[Feedback]) -> int:
+        unsupported(self, "add")
+
+    def list(self, subject_ids: Sequence[str] | None = None) -> list[Feedback]:
+        return []
+
+
+class Kept(NoRegistry):
     """A registry that counts bytes."""
 
     size = 0
@@ -74,7 +124,7 @@ class Kept:
         return ModelRef(name=kind, version=1, run_id="run")
 
 
-def night(compute: str, count: int) -> dict[str, Any]:
+def night(compute: Compute, count: int) -> dict[str, Any]:
     """Train `count` series in this process and its workers."""
     series = [
         Series(tenant="t", service=f"service-{number}", metric="requests_per_second", role=Role.TRAFFIC)
@@ -89,17 +139,17 @@ def night(compute: str, count: int) -> dict[str, Any]:
         )
         for number in range(count)
     ]
-    nothing = SimpleNamespace(between=lambda start, end: [], list=lambda: [])
-    store = SimpleNamespace(
-        series=SimpleNamespace(find=lambda: series),
+    store = FakeStore(
+        "t",
+        series=FakeSeriesStore(series),
         samples=MadeSamples(),
-        events=nothing,
-        incidents=nothing,
-        feedback=nothing,
+        events=NoEvents(),
+        incidents=NoIncidents(),
+        feedback=NoFeedback(),
     )
-    settings = Settings(_env_file=None, compute=compute)  # type: ignore[call-arg, arg-type]
+    settings = Settings(_env_file=None, compute=compute)
     kept = Kept()
-    platform: Any = SimpleNamespace(store=store, settings=settings, clock=FixedClock(END), registry=kept)
+    platform = platform_of(store, FixedClock(END), settings=settings, registry=kept)
     begun = time.perf_counter()
     peaks: list[float] = []
     report = train_forecasters(platform, progress=lambda step, done, total: peaks.append(_peak_of_workers()))
@@ -150,7 +200,8 @@ def main(compute: str, sizes: Sequence[int]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(night(sys.argv[2], int(sys.argv[3]))))
+        (by,) = (name for name in get_args(Compute) if name == sys.argv[2])
+        print(json.dumps(night(by, int(sys.argv[3]))))
     else:
         asked = sys.argv[1:] or ["processes"]
         main(asked[0], [int(one) for one in asked[1:]] or SIZES)

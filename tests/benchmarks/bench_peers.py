@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.forecast.catalog import PEERS
-from pipelines.bench.forecast import DEFAULT, ForecastBench, bench_forecast
+from pipelines.bench.forecast import ForecastBenchReport, bench_forecast
+from pipelines.bench.forecast_run import DEFAULT
 
 DATASETS = Path(os.environ.get("FOREWARN_DATASETS", Path(__file__).parents[3] / "shared" / "datasets"))
 
@@ -50,7 +51,7 @@ SETS = (
 QUICK = ("seasonal_naive", "prophet")
 
 
-def measure(one: Set, *, origins: int, peers: Sequence[str]) -> ForecastBench:
+def measure(one: Set, *, origins: int, peers: Sequence[str]) -> ForecastBenchReport:
     """The bench on the files of a set."""
     with tempfile.TemporaryDirectory() as folder:
         for file in (DATASETS / one.folder).glob(one.files):

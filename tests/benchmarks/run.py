@@ -1,9 +1,10 @@
-"""Runs the benchmarks, each in a process of its own, and writes what they print into docs/benchmarks.md.
+"""Runs the benchmarks, each in its own process, and writes their output to docs/benchmarks.md.
 
-    python tests/benchmarks/run.py                  all of them: well over an hour, half of it for breaches
-    python tests/benchmarks/run.py ingest serving   two of them; the sections of the others stay
+    python tests/benchmarks/run.py                  all benchmarks: well over an hour, half of it for breaches
+    python tests/benchmarks/run.py ingest serving   two of them; the other sections stay
 
-Each benchmark compares within one run, so its ratios hold on any machine; its absolute figures do not.
+The sections of `COMBINED` are only printed. Each benchmark compares within one run, so its ratios hold on any machine;
+its absolute figures do not.
 """
 
 import os
@@ -22,21 +23,27 @@ from pipelines.common.parallel import THREADS  # noqa: E402 - after the path
 FOLDER = Path(__file__).parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 
+#: Sections that combine several runs and contain notes by hand. Their benchmarks are run and printed, but not written.
+COMBINED = frozenset({"breach", "failure", "features", "many", "nightly", "peers"})
+
 INTRODUCTION = """# Benchmarks
 
-Written by `make bench` (`make bench ARGS="ingest serving"` for some of them). Ratios are made in one run and
-hold on any machine; absolute figures are those of the machine that a section names. Data sets are public and lie
-outside the project (`FOREWARN_DATASETS`); nothing is tuned to one of them by name, and every setting is the
-shipped default.
+`make bench` measures everything and writes each section from the output of one run (`make bench ARGS="ingest serving"`
+for single sections). Six sections combine several runs and contain notes by hand: `breach`, `failure`, `features`,
+`many`, `nightly` and `peers`. For these, `make bench` prints the new figures and leaves the page unchanged.
+
+Ratios come from one run and hold on any machine. Absolute figures are those of the machine that the section names.
+Data sets are public and not part of the project; `FOREWARN_DATASETS` names their folder. No setting is tuned to a data
+set: all figures are of the shipped defaults.
 """
 
 
 def main(names: list[str]) -> int:
-    """Run the named benchmarks, or all; returns how many failed."""
+    """Run the named benchmarks, or all. Returns the number of failed ones."""
     known = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
     unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(known)}")
+        sys.exit(f"there is no benchmark {', '.join(unknown)}; the benchmarks are {', '.join(known)}")
     failed = 0
     for name in names or known:
         print(f"benchmark {name} ...", flush=True)
@@ -53,16 +60,19 @@ def main(names: list[str]) -> int:
             check=False,
         )
         if done.returncode != 0:
-            print(f"benchmark {name} failed; its section stays as it was")
+            print(f"benchmark {name} failed; its section is unchanged")
             failed += 1
             continue
         print(done.stdout)
-        write_section(name, done.stdout)
+        if name in COMBINED:
+            print(f"the section {name} combines several runs: edit it by hand")
+        else:
+            write_section(name, done.stdout)
     return failed
 
 
 def write_section(name: str, printed: str) -> None:
-    """Put a benchmark's output into its place on the page; the other sections stay."""
+    """Replace the section of a benchmark by its new output. The other sections stay."""
     page = PAGE.read_text() if PAGE.exists() else INTRODUCTION
     sections = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", page, flags=re.M | re.S))
     made = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}"
@@ -72,7 +82,7 @@ def write_section(name: str, printed: str) -> None:
 
 
 def _aligned(printed: str) -> str:
-    """A table needs an empty line before it; some print none."""
+    """Markdown needs an empty line before a table; some benchmarks print none."""
     return re.sub(r"([^|\n])\n\|", r"\1\n\n|", printed.strip())
 
 

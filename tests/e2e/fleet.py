@@ -20,7 +20,7 @@ from core.settings import Settings
 from core.training import Training
 from features.catalog import FEATURE_NAMES
 from flows.processes import ServerProcess, free_port, start_service
-from models.detect.bundle import DetectorBundle
+from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.failure.bundle import FailureBundle
 from models.failure.parts import FailureParts
 from models.forecast.bundle import ForecasterBundle
@@ -30,6 +30,7 @@ from models.forecast.files import ForecastParts
 from models.forecast.history import histories
 from pipelines.common.tenant_platform import Platform
 from pipelines.stores.embedded import EmbeddedPostgres
+from pipelines.stores.store import Store
 from pipelines.wiring import Tenancy, open_tenancy
 
 STEP = timedelta(minutes=5)
@@ -87,7 +88,7 @@ def served_fleet() -> Iterator[Fleet]:
     # The embedded server runs as a user of its own where the tests run as root.
     folder.chmod(0o755)
     settings = Settings(
-        _env_file=None,  # type: ignore[call-arg]
+        _env_file=None,
         tenant="acme",
         data_dir=folder / "data",
         mlruns_dir=folder / "mlruns",
@@ -103,7 +104,7 @@ def served_fleet() -> Iterator[Fleet]:
             series = {"acme": series_of("acme", "checkout"), "globex": series_of("globex", "shipping")}
             keys = {tenant: tenancy.keys.create(tenant) for tenant in [*series, "empty"]}
             for tenant in series:
-                _fill(tenancy.platform(tenant), series[tenant], now)
+                _fill(tenancy.platform(tenant), Store(tenancy.pool, tenant), series[tenant], now)
             with start_service(settings, env=environment_of(settings)) as service:
                 yield Fleet(service.url, settings, tenancy, keys, series, now, service)
     finally:
@@ -111,7 +112,7 @@ def served_fleet() -> Iterator[Fleet]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fill(platform: Platform, series: list[Series], now: datetime) -> None:
+def _fill(platform: Platform, store: Store, series: list[Series], now: datetime) -> None:
     platform.store.series.register(series)
     platform.store.samples.write(_history(series, now))
     platform.store.signals.upsert([_signal(platform.tenant, series[0], now, number) for number in range(7)])
@@ -123,7 +124,7 @@ def _fill(platform: Platform, series: list[Series], now: datetime) -> None:
             {"service_id": ["acme/checkout"], "ts": [now], **{name: [0.5] for name in FEATURES}},
             schema_overrides={"ts": pl.Datetime("us", "UTC")},
         )
-        platform.store.features.ensure_columns(FEATURE_NAMES)
+        store.features.ensure_columns(FEATURE_NAMES)
         platform.store.features.write(frame)
         platform.features.materialize(now - timedelta(hours=1), now + timedelta(minutes=1))
 
@@ -146,7 +147,7 @@ def _register_detector(platform: Platform, series: list[Series], now: datetime, 
     exclusions = pl.DataFrame(
         schema={"service": pl.String, "start": pl.Datetime("us", "UTC"), "end": pl.Datetime("us", "UTC")}
     )
-    bundle = DetectorBundle.fit(samples, series, exclusions, seed=seed)
+    bundle = DetectorBundle.fit(samples, series, exclusions, options=DetectorOptions(seed=seed))
     return platform.registry.register("detector", bundle.to_files(), _training(now, seed))
 
 

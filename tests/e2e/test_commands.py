@@ -1,5 +1,6 @@
-"""The command line, from an empty folder to signals, as a new user would go."""
+"""The command line, from an empty folder to signals, in the order of a new user."""
 
+import json
 import os
 import re
 import signal
@@ -31,23 +32,24 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forewarn]:
         yield command
 
 
-def test_help_names_every_group_and_is_quick_to_write_nothing(tmp_path: Path) -> None:
+def test_help_lists_every_command_and_writes_nothing(tmp_path: Path) -> None:
     command = Forewarn(tmp_path)
-    told = command.run("--help")
-    learning = ["features", "baseline", "train", "evaluate", "score", "forecast"]
-    groups = ["demo", "db", "ingest", *learning, "signals", "hypotheses", "serve", "flows", "status", "bench"]
-    assert all(name in told for name in groups)
+    printed = command.run("--help")
+    learning = ["features", "baseline", "train", "evaluate", "promote"]
+    watching = ["detect", "forecast", "capacity", "predict", "diagnose", "signals", "feedback"]
+    groups = ["demo", "db", "ingest", *learning, *watching, "serve", "flows", "keys", "status", "bench"]
+    assert all(f" {name} " in printed for name in groups)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_main_job_leaves_baselines_champions_and_signals(fleet: Forewarn) -> None:
-    stock = fleet.json("status", code=1)  # the fleet ended long before the present, and status says so
-    state = {part["name"]: part["state"] for part in stock["parts"]}
+    status = fleet.json("status", code=1)  # the samples end long before the present, which is a problem
+    state = {part["name"]: part["state"] for part in status["parts"]}
     assert state["samples"].startswith("32 series of 4 services")
     assert state["baselines"] == "version 1, 32 series"
     assert state["detector champion"] == "version 1"
     assert state["forecaster champion"] == "version 1"
-    assert any("old" in problem for problem in stock["problems"])
+    assert any("old" in problem for problem in status["problems"])
     signals = fleet.json("signals", "list", "--since-h", "100000")
     assert signals
     shown = fleet.json("signals", "show", signals[0]["signal_id"][:12])
@@ -55,14 +57,14 @@ def test_the_main_job_leaves_baselines_champions_and_signals(fleet: Forewarn) ->
     assert shown["model"]["run_id"]
 
 
-def test_what_runs_out_is_listed_and_a_breach_is_drawn(fleet: Forewarn, tmp_path: Path) -> None:
+def test_capacity_lists_resources_and_a_breach_is_plotted(fleet: Forewarn, tmp_path: Path) -> None:
     found = fleet.json("capacity", "--at", "2026-11-01", "--days", "30")
     assert len(found) == 20  # CPU, memory, disk, connections and queue of four services
     sure = [one["runs_out"]["p50"] for one in found if one["probability"] >= 0.5]
     assert sure == sorted(sure)
-    told = fleet.run("capacity", "--at", "2026-11-01", "--plot", str(tmp_path / "plans"))
-    assert "runs out" in told
-    assert "in 0 s" not in told  # what is over already runs out now
+    printed = fleet.run("capacity", "--at", "2026-11-01", "--plot", str(tmp_path / "plans"))
+    assert "runs out" in printed
+    assert "in 0 s" not in printed  # a resource over its limit runs out now
     breaches = fleet.json("signals", "list", "--kind", "breach", "--since-h", "100000")
     assert breaches
     fleet.run("signals", "show", breaches[0]["signal_id"], "--plot", str(tmp_path / "breach.png"))
@@ -71,11 +73,23 @@ def test_what_runs_out_is_listed_and_a_breach_is_drawn(fleet: Forewarn, tmp_path
     assert all(picture.stat().st_size > 5_000 for picture in pictures)
 
 
-def test_what_is_behind_a_trouble_is_told_with_what_it_adds_up_from(fleet: Forewarn) -> None:
-    told = fleet.run("hypotheses", "score", "--at", "2026-11-01")
-    assert "confidence 0." in told
-    assert "signal strength" in told
-    assert "open incidents" in told
+def test_a_diagnosis_shows_the_factors_of_its_confidence_and_takes_feedback(fleet: Forewarn) -> None:
+    printed = fleet.run("diagnose", "--at", "2026-11-01")
+    assert "confidence 0." in printed
+    assert "signal strength" in printed
+    assert "open incidents" in printed
+    shown = re.search(r", id (\w{12})", printed)
+    assert shown is not None
+    assert "stored: accepted: " in fleet.run("feedback", shown[1], "accepted", "--by", "kim")
+
+
+def test_an_old_command_still_works_and_prints_a_notice_on_standard_error(fleet: Forewarn) -> None:
+    process = fleet.start("hypotheses", "score", "--at", "2026-11-01", "--json")
+    printed, errors = process.communicate(timeout=400)
+    assert process.returncode == 0
+    assert json.loads(printed)["records"]
+    assert "deprecated: `forewarn hypotheses score`" in errors
+    assert "use `forewarn diagnose`" in errors
 
 
 def test_running_the_main_job_again_changes_nothing(fleet: Forewarn) -> None:
@@ -96,7 +110,7 @@ def test_ingesting_the_same_again_inserts_nothing(fleet: Forewarn) -> None:
     assert again["inserted"] == 0
 
 
-def test_a_night_that_is_killed_ends_like_one_that_was_not_when_it_is_started_again(
+def test_a_killed_run_gives_the_same_result_when_it_is_started_again(
     tmp_path: Path,
 ) -> None:
     with forewarn_in(tmp_path) as command:
@@ -149,7 +163,7 @@ def test_a_deployed_flow_runs_for_its_tenant(fleet: Forewarn, tmp_path: Path) ->
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("when", ["before the schedules", "with the schedules"])
-def test_without_a_server_of_prefect_deploying_starts_one_that_lasts_as_long(
+def test_without_a_prefect_server_deploy_starts_one_and_stops_it_at_the_end(
     tmp_path: Path, when: str
 ) -> None:
     # If a schedule fires meanwhile, its run must not start a database that nobody stops.
@@ -159,8 +173,8 @@ def test_without_a_server_of_prefect_deploying_starts_one_that_lasts_as_long(
     with start_server("flows deploy", command, url="", log=log, env=environment) as deployed:
 
         def address() -> str | None:
-            said = re.search(r"Prefect: (http://\S+)", log.read_text())
-            return said[1] if said else None
+            printed = re.search(r"Prefect: (http://\S+)", log.read_text())
+            return printed[1] if printed else None
 
         def planned() -> bool:
             asked = {"flows": {"name": {"any_": ["watch"]}}}
@@ -182,20 +196,25 @@ def test_no_connection_left_the_machine(fleet: Forewarn) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("signals", "show", "[/nope]"), "there is no signal '[/nope]'"),
         (("signals", "mark", "nope", "perhaps"), "true or false"),
-        (("flows", "run", "yearly"), "no flow 'yearly'; there are nightly"),
+        (
+            ("signals", "feedback", "nope", "perhaps"),
+            "'perhaps' is not one of 'true_positive', 'false_positive'",
+        ),
+        (("feedback", "[/nope]", "accepted"), "there is no hypothesis or diagnosis '[/nope]'"),
+        (("flows", "run", "yearly"), "no flow 'yearly'; the flows are nightly"),
         (("promote", "oracle"), "no model kind 'oracle'; there are detector"),
         (("ingest", "prometheus"), "FOREWARN_PROMETHEUS_URL"),
     ],
 )
 def test_bad_input_ends_with_one_sentence_and_exit_code_2(
-    fleet: Forewarn, arguments: tuple[str, ...], told: str
+    fleet: Forewarn, arguments: tuple[str, ...], message: str
 ) -> None:
     printed = fleet.run(*arguments, code=2)
-    assert told in " ".join(printed.split())
+    assert message in " ".join(printed.replace("│", " ").split())
     assert "Traceback" not in printed
 
 
@@ -209,6 +228,6 @@ def test_cloudwatch_metrics_of_files_go_through_the_main_job(tmp_path: Path) -> 
         assert report["inserted"] > 60_000
         command.run("flows", "run", "main-job", "--at", "2014-02-24T22:00:00Z")
         signals = command.json("signals", "list", "--since-h", "1000000", "--limit", "1000")
-        signals += command.json("signals", "list", "--since-h", "1000000", "--limit", "1000", "--stopped")
+        signals += command.json("signals", "list", "--since-h", "1000000", "--limit", "1000", "--suppressed")
         assert "ec2_5f5533" in {signal["service"] for signal in signals}
         assert all(signal["summary"] and signal["filters"] and signal["model"] for signal in signals)

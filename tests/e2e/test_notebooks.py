@@ -1,4 +1,4 @@
-"""Each notebook runs from its first cell to its last, on an embedded database of its own."""
+"""Each notebook runs from the first to the last cell, on its own embedded database."""
 
 import os
 from pathlib import Path

@@ -16,7 +16,9 @@ from serving.http.routes import ROUTES
 
 POSTS = [route.path for route in ROUTES if route.has_body and route.media_type == JSON]
 EXAMPLES = {
-    route.path: route.request.model_json_schema()["examples"][0] for route in ROUTES if route.path in POSTS
+    route.path: route.request.model_json_schema()["examples"][0]
+    for route in ROUTES
+    if route.request is not None and route.path in POSTS
 }
 JSON_BODY = {"Content-Type": JSON}
 

@@ -1,49 +1,37 @@
-"""A platform with a real store, and of the rest only what its test needs."""
+"""A platform with the store of a test, and of the rest only what the test needs."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self, cast
 
-from fakes.signals import NOON
+from fakes.ports import NoFeatures, NoRegistry
 
 from core.clock import Clock, FixedClock
 from core.domain import Signal
 from core.errors import UnavailableError
-from core.ports import SignalSink
+from core.ports import FeatureStore, ModelRegistry, SignalSink, Store
 from core.settings import Settings
 from pipelines.common.tenant_platform import Platform
+from pipelines.sinks.alerts import AlertSink
 from pipelines.sinks.posting import RejectedError
-from pipelines.stores.store import Store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FakePlatform:
-    store: Store
-    sinks: tuple[SignalSink, ...] = ()
-    clock: FixedClock = field(default_factory=lambda: FixedClock(NOON + timedelta(hours=1)))
-    settings: Settings = field(default_factory=lambda: Settings(_env_file=None))
-
-    @property
-    def tenant(self) -> str:
-        return self.store.tenant
-
-    def later(self, **by: float) -> Self:
-        """The same platform, when that much time has passed."""
-        return replace(self, clock=FixedClock(self.clock.now() + timedelta(**by)))
-
-
-class FakeSink:
+class FakeSink(SignalSink):
     """A machine that keeps what it is sent, can be down, and refuses what it cannot take."""
 
     def __init__(self, name: str = "machine") -> None:
-        self.name = name
+        self._name = name
         self.got: list[Signal] = []
         self.is_down = False
         self.refuses: set[str] = set()
 
-    def send(self, signals: list[Signal]) -> None:
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def send(self, signals: Sequence[Signal]) -> None:
         if self.is_down:
             raise UnavailableError(f"{self.name} does not answer")
         if self.refuses & {signal.signal_id for signal in signals}:
@@ -55,27 +43,40 @@ class FakeSink:
         return [signal.signal_id for signal in self.got]
 
 
-class FakePager(FakeSink):
+class FakePager(FakeSink, AlertSink):
     """A sink for people, who forget what they are not reminded of."""
 
     def __init__(self, name: str = "pager") -> None:
         super().__init__(name)
         self.reminders: list[str] = []
 
-    def keep_alive(self, signals: list[Signal]) -> None:
+    def keep_alive(self, signals: Sequence[Signal]) -> None:
         if self.is_down:
             raise UnavailableError(f"{self.name} does not answer")
         self.reminders.extend(signal.signal_id for signal in signals)
 
 
-def platform_of(store: Store, clock: Clock | None = None) -> Platform:
-    """A whole platform of a store and a clock; what is asked of the registry or the features fails at once."""
+def platform_of(
+    store: Store,
+    clock: Clock | None = None,
+    *,
+    settings: Settings | None = None,
+    registry: ModelRegistry | None = None,
+    features: FeatureStore | None = None,
+    sinks: Sequence[SignalSink] = (),
+) -> Platform:
+    """A whole platform of a store; a registry or features that the test did not give fail at the first call."""
     return Platform(
-        settings=Settings(_env_file=None),
+        settings=settings or Settings(_env_file=None),
         tenant=store.tenant,
         store=store,
-        registry=cast(Any, None),
-        features=cast(Any, None),
-        sinks=(),
+        registry=registry or NoRegistry(),
+        features=features or NoFeatures(),
+        sinks=tuple(sinks),
         clock=clock or FixedClock(NOW),
     )
+
+
+def advanced(platform: Platform, **by: float) -> Platform:
+    """The same platform after some time: `advanced(platform, hours=1)`."""
+    return replace(platform, clock=FixedClock(platform.clock.now() + timedelta(**by)))

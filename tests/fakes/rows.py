@@ -1,6 +1,7 @@
 """Rows that the tests of the stores write."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -12,8 +13,8 @@ T0 = datetime(2026, 1, 5, tzinfo=UTC)
 STEP = timedelta(minutes=5)
 
 
-def make_series(store: Store, metric: str = "latency_seconds", **rest: object) -> Series:
-    made = Series(tenant=store.tenant, service="checkout", metric=metric, **rest)  # type: ignore[arg-type]
+def make_series(store: Store, metric: str = "latency_seconds", **rest: Any) -> Series:
+    made = Series(tenant=store.tenant, service="checkout", metric=metric, **rest)
     store.series.register([made])
     return made
 

@@ -1,20 +1,19 @@
 """The state of the service without a database, a registry or a trained model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
+from fakes.platform import platform_of
+from fakes.ports import FakeStore, NoRegistry, unsupported
 
 from core.clock import FixedClock
-from core.domain import Band, ModelRef, Series
+from core.domain import Band, ModelRef, Role, Series
 from core.errors import ModelUnavailableError, UnknownSeriesError
 from core.frames import SAMPLES
-from core.ports import ModelRegistry
-from core.settings import Settings
-from core.training import Training
+from core.ports import SampleRepository, SeriesRepository, WriteResult
 from models.detect.series_model import PointScore
 from serving.state.jobs import FleetDetector
 from serving.state.loaded_models import LoadedModels
@@ -24,18 +23,12 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 @dataclass
-class FakeRegistry(ModelRegistry):
-    """Versions in a dict; a promoted model is a version number."""
+class FakeRegistry(NoRegistry):
+    """Versions in a dict; what is promoted is a version number."""
 
     tenant: str = "acme"
     versions: dict[str, int] = field(default_factory=dict)
     loads: int = 0
-
-    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
-        raise NotImplementedError
-
-    def metrics(self, ref: ModelRef) -> Mapping[str, float]:
-        raise NotImplementedError
 
     def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
         version = self.versions.get(kind)
@@ -77,33 +70,46 @@ class FakeDetector(FleetDetector):
         ]
 
 
-class FakeSeriesStore:
+class FakeSeriesStore(SeriesRepository):
     def __init__(self, series: Sequence[Series]) -> None:
         self._known = {one.series_id: one for one in series}
+
+    def register(self, series: Iterable[Series]) -> None:
+        unsupported(self, "register")
 
     def get(self, series_id: int) -> Series:
         if series_id not in self._known:
             raise UnknownSeriesError(f"there is no series {series_id}")
         return self._known[series_id]
 
-    def find(self, *, service: str | None = None, metric: str | None = None) -> list[Series]:
+    def known(self, series_ids: Sequence[int]) -> set[int]:
+        unsupported(self, "known")
+
+    def find(
+        self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
+    ) -> list[Series]:
         return [
             one
             for one in self._known.values()
-            if service in (None, one.service) and metric in (None, one.metric)
+            if service in (None, one.service) and metric in (None, one.metric) and role in (None, one.role)
         ]
 
 
-class FakeSamples:
+class FakeSamples(SampleRepository):
     def __init__(self, rows: Sequence[tuple[int, datetime, float]] = ()) -> None:
         self._frame = pl.DataFrame(list(rows), schema=SAMPLES, orient="row").sort("series_id", "ts")
         self.reads = 0
 
-    def read(self, start: datetime, end: datetime, series_ids: Sequence[int]) -> pl.DataFrame:
+    def write(self, frame: pl.DataFrame) -> WriteResult:
+        unsupported(self, "write")
+
+    def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
         self.reads += 1
-        return self._frame.filter(
-            pl.col("ts") >= start, pl.col("ts") < end, pl.col("series_id").is_in(list(series_ids))
-        )
+        found = self._frame.filter(pl.col("ts") >= start, pl.col("ts") < end)
+        return found if series_ids is None else found.filter(pl.col("series_id").is_in(list(series_ids)))
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        unsupported(self, "span")
 
     def latest(self) -> pl.DataFrame:
         return self._frame.sort("ts").group_by("series_id", maintain_order=True).last()
@@ -118,9 +124,9 @@ def fake_context(
 ) -> tuple[TenantContext, FakeDetector, FakeSamples]:
     """The context of tenant acme at `NOW`; its detector has learned `learned` (null: all)."""
     detector = FakeDetector({one.series_id: one for one in (series if learned is None else learned)})
-    store = SimpleNamespace(series=FakeSeriesStore(series), samples=FakeSamples(samples))
-    settings = Settings(_env_file=None)
-    platform: Any = SimpleNamespace(tenant="acme", store=store, clock=FixedClock(NOW), settings=settings)
+    stored = FakeSamples(samples)
+    store = FakeStore("acme", series=FakeSeriesStore(series), samples=stored)
+    platform = platform_of(store, FixedClock(NOW))
     models = LoadedModels(
         registry or FakeRegistry(versions={"detector": 3}), retry_s=60, load=lambda kind, files: detector
     )
@@ -128,4 +134,4 @@ def fake_context(
         # A detector is called once when it is loaded; tests check the calls after that.
         models.detector()
         detector.calls.clear()
-    return TenantContext(platform, models), detector, store.samples
+    return TenantContext(platform, models), detector, stored

@@ -6,16 +6,18 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.platform import FakePlatform
+from fakes.platform import advanced, platform_of
 from fakes.receiver import Receiver
 from fakes.signals import make_signal
 from servers.alertmanager import PROGRAM, running_alertmanager
 
 from core.clock import FixedClock
 from core.domain import Breach, Severity, Signal, SignalKind, TimeRange
+from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alertmanager import AlertmanagerSink
 from pipelines.sinks.alerts import Links
-from pipelines.sources.webhooks import parse_alerts
+from pipelines.sources.webhook_formats.registered import parse_webhook
+from pipelines.sources.webhook_formats.webhook_format import Webhook
 from pipelines.stores.store import Store
 from pipelines.watch.deliver import deliver
 
@@ -38,27 +40,26 @@ def url(hooked: Receiver) -> Iterator[str]:
 
 
 @pytest.fixture
-def platform(store: Store, url: str) -> FakePlatform:
+def platform(store: Store, url: str) -> Platform:
     clock = FixedClock(NOW)
     sink = AlertmanagerSink(url, Links("http://forewarn", "http://runbooks"), clock)
-    return FakePlatform(store=store, sinks=(sink,), clock=clock)
+    return platform_of(store, clock, sinks=(sink,))
 
 
-def keep(platform: FakePlatform, **fields: Any) -> Signal:
-    signal = make_signal(
-        tenant=platform.tenant, **{"started_at": NOW - timedelta(minutes=20), "signal_id": "s1"} | fields
-    )
+def keep(platform: Platform, **fields: Any) -> Signal:
+    defaults: dict[str, Any] = {"started_at": NOW - timedelta(minutes=20), "signal_id": "s1"}
+    signal = make_signal(tenant=platform.tenant, **defaults | fields)
     platform.store.signals.upsert([signal])
     return signal
 
 
-def alerts(platform: FakePlatform, url: str) -> list[dict[str, Any]]:
+def alerts(platform: Platform, url: str) -> list[dict[str, Any]]:
     answer = httpx.get(f"{url}/api/v2/alerts", params={"filter": f'tenant="{platform.tenant}"'})
     found: list[dict[str, Any]] = answer.raise_for_status().json()
     return found
 
 
-def test_a_predictive_alert_is_read_back_from_the_api_and_ends(platform: FakePlatform, url: str) -> None:
+def test_a_predictive_alert_is_read_back_from_the_api_and_ends(platform: Platform, url: str) -> None:
     when = TimeRange(
         p10=NOW + timedelta(hours=3), p50=NOW + timedelta(minutes=250), p90=NOW + timedelta(hours=6)
     )
@@ -77,7 +78,7 @@ def test_a_predictive_alert_is_read_back_from_the_api_and_ends(platform: FakePla
     assert alerts(platform, url) == []
 
 
-def test_a_raised_severity_replaces_the_lower_alert(platform: FakePlatform, url: str) -> None:
+def test_a_raised_severity_replaces_the_lower_alert(platform: Platform, url: str) -> None:
     keep(platform)
     deliver(platform)
     keep(platform, signal_id="s2", severity=Severity.CRITICAL, started_at=NOW - timedelta(minutes=15))
@@ -90,20 +91,18 @@ def test_nothing_is_lost_while_alertmanager_is_not_there(store: Store) -> None:
     with Receiver() as gone:
         nowhere = gone.url
     clock = FixedClock(NOW)
-    down = FakePlatform(
-        store=store, sinks=(AlertmanagerSink(nowhere, Links("http://forewarn"), clock),), clock=clock
-    )
+    down = platform_of(store, clock, sinks=(AlertmanagerSink(nowhere, Links("http://forewarn"), clock),))
     keep(down)
     assert deliver(down).failed == {"alertmanager": 1}
     with running_alertmanager() as url:
-        later = down.later(seconds=60)
+        later = advanced(down, seconds=60)
         up = replace(later, sinks=(AlertmanagerSink(url, Links("http://forewarn"), later.clock),))
         assert deliver(up).delivered == {"alertmanager": 1}
         assert [alert["labels"]["signal_id"] for alert in alerts(up, url)] == ["s1"]
 
 
 def test_an_alert_of_others_comes_back_as_an_incident_and_ours_does_not(
-    platform: FakePlatform, url: str, hooked: Receiver
+    platform: Platform, url: str, hooked: Receiver
 ) -> None:
     keep(platform)
     deliver(platform)
@@ -120,7 +119,7 @@ def test_an_alert_of_others_comes_back_as_an_incident_and_ours_does_not(
         ]
 
     _wait(lambda: {alert["labels"]["alertname"] for alert in posted()} == {"HighErrors", "ForewarnAnomaly"})
-    batch = parse_alerts({"alerts": posted()}, platform.tenant)
+    batch = parse_webhook(Webhook.ALERTS, {"alerts": posted()}, platform.tenant)
     assert {(incident.service, incident.severity) for incident in batch.incidents} == {
         ("search", Severity.CRITICAL)
     }

@@ -2,19 +2,24 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from fakes.platform import FakePager, FakePlatform, FakeSink
+from fakes.platform import FakePager, FakeSink, advanced, platform_of
 from fakes.receiver import Receiver
 from fakes.signals import NOON, make_signal
 from pydantic import SecretStr
 
+from core.clock import FixedClock
 from core.domain import FilterResult, Severity, Signal
+from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alerts import Links
 from pipelines.sinks.pagerduty import PagerDutySink
 from pipelines.sinks.slack import SlackSink
 from pipelines.sinks.webhook import WebhookSink
+from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
-from pipelines.watch.deliver import LONGEST_RETRY_S, SinkReport, deliver, retry_after
+from pipelines.watch.deliver import SinkReport, deliver
+from pipelines.watch.outbox import LONGEST_RETRY_S, retry_after
 
+START = NOON + timedelta(hours=1)
 OVER = NOON + timedelta(minutes=50)
 
 
@@ -29,27 +34,27 @@ def pager() -> FakePager:
 
 
 @pytest.fixture
-def platform(store: Store, machine: FakeSink, pager: FakePager) -> FakePlatform:
-    return FakePlatform(store=store, sinks=(machine, pager))
+def platform(store: Store, machine: FakeSink, pager: FakePager) -> Platform:
+    return platform_of(store, FixedClock(START), sinks=(machine, pager))
 
 
-def keep(platform: FakePlatform, *signals: Signal) -> None:
+def keep(platform: Platform, *signals: Signal) -> None:
     platform.store.signals.upsert([replace(signal, tenant=platform.tenant) for signal in signals])
 
 
-def test_what_passed_the_gates_is_sent_once_and_what_did_not_never(
-    platform: FakePlatform, machine: FakeSink, pager: FakePager
+def test_a_signal_that_passed_the_filters_is_sent_once_and_a_suppressed_one_never(
+    platform: Platform, machine: FakeSink, pager: FakePager
 ) -> None:
-    stopped = (FilterResult(name="predictable", passed=False, reason="a random walk"),)
-    keep(platform, make_signal("good"), make_signal("stopped", filters=stopped))
+    failed = (FilterResult(name="predictable", passed=False, reason="a random walk"),)
+    keep(platform, make_signal("good"), make_signal("suppressed", filters=failed))
     assert deliver(platform).enqueued == 2
     again = deliver(platform)
     assert (machine.ids, pager.ids) == (["good"], ["good"])
     assert (again.enqueued, again.delivered) == (0, {"machine": 0, "pager": 0})
 
 
-def test_a_receiver_that_is_down_loses_nothing_and_holds_up_nobody(
-    platform: FakePlatform, machine: FakeSink, pager: FakePager
+def test_a_receiver_that_is_down_loses_nothing_and_delays_no_other(
+    platform: Platform, machine: FakeSink, pager: FakePager
 ) -> None:
     machine.is_down = True
     keep(platform, make_signal("a"), make_signal("b", service="search"))
@@ -58,18 +63,18 @@ def test_a_receiver_that_is_down_loses_nothing_and_holds_up_nobody(
     assert sorted(pager.ids) == ["a", "b"]
     machine.is_down = False
     assert deliver(platform).delivered["machine"] == 0, "not before the time to try again has come"
-    assert deliver(platform.later(seconds=30)).delivered["machine"] == 2
+    assert deliver(advanced(platform, seconds=30)).delivered["machine"] == 2
     assert sorted(machine.ids) == ["a", "b"]
 
 
-def test_the_wait_doubles_with_every_failure(platform: FakePlatform, machine: FakeSink) -> None:
+def test_the_wait_doubles_with_every_failure(platform: Platform, machine: FakeSink) -> None:
     machine.is_down = True
     keep(platform, make_signal())
     deliver(platform)
-    deliver(platform.later(seconds=30))
+    deliver(advanced(platform, seconds=30))
     machine.is_down = False
-    assert deliver(platform.later(seconds=30 + 59)).delivered["machine"] == 0
-    assert deliver(platform.later(seconds=30 + 60)).delivered["machine"] == 1
+    assert deliver(advanced(platform, seconds=30 + 59)).delivered["machine"] == 0
+    assert deliver(advanced(platform, seconds=30 + 60)).delivered["machine"] == 1
 
 
 def test_the_wait_has_an_end() -> None:
@@ -82,8 +87,8 @@ def test_the_wait_has_an_end() -> None:
     ]
 
 
-def test_one_signal_that_is_refused_does_not_hold_up_the_others(
-    platform: FakePlatform, machine: FakeSink, pager: FakePager
+def test_one_rejected_signal_does_not_block_the_others(
+    platform: Platform, machine: FakeSink, pager: FakePager
 ) -> None:
     machine.refuses = pager.refuses = {"bad"}
     keep(platform, make_signal("a"), make_signal("bad", service="search"), make_signal("c", service="web"))
@@ -92,8 +97,8 @@ def test_one_signal_that_is_refused_does_not_hold_up_the_others(
     assert report.failed == {"machine": 1, "pager": 1}
 
 
-def test_an_end_is_told_once_after_the_beginning(
-    platform: FakePlatform, machine: FakeSink, pager: FakePager
+def test_an_end_is_sent_once_after_the_beginning(
+    platform: Platform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, make_signal())
     deliver(platform)
@@ -104,8 +109,8 @@ def test_an_end_is_told_once_after_the_beginning(
         assert [signal.ended_at for signal in sink.got] == [None, OVER]
 
 
-def test_what_is_over_before_it_could_be_told_is_told_once(
-    platform: FakePlatform, machine: FakeSink, pager: FakePager
+def test_a_signal_that_ended_before_its_first_delivery_is_sent_once(
+    platform: Platform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, make_signal(ended_at=OVER))
     deliver(platform)
@@ -113,29 +118,29 @@ def test_what_is_over_before_it_could_be_told_is_told_once(
     assert (machine.ids, pager.ids) == (["s1"], ["s1"])
 
 
-def test_history_that_is_read_in_alerts_nobody_and_machines_get_it(
-    platform: FakePlatform, machine: FakeSink, pager: FakePager
+def test_imported_history_alerts_nobody_and_machines_get_it(
+    platform: Platform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, make_signal(ended_at=OVER))
-    later = platform.later(days=2)
+    later = advanced(platform, days=2)
     deliver(later)
     deliver(later)
     assert (machine.ids, pager.ids, pager.reminders) == (["s1"], [], [])
 
 
-def test_what_a_receiver_missed_while_it_was_down_is_told_however_late(
-    platform: FakePlatform, pager: FakePager
+def test_what_a_receiver_missed_while_it_was_down_is_sent_however_late(
+    platform: Platform, pager: FakePager
 ) -> None:
     pager.is_down = True
     keep(platform, make_signal(ended_at=OVER))
     deliver(platform)
     pager.is_down = False
-    deliver(platform.later(days=9))
+    deliver(advanced(platform, days=9))
     assert pager.ids == ["s1"]
 
 
-def test_people_get_one_alert_for_a_trouble_and_machines_every_signal(
-    platform: FakePlatform, machine: FakeSink, pager: FakePager
+def test_people_get_one_alert_for_an_incident_and_machines_get_every_signal(
+    platform: Platform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, *(make_signal(f"s{i}", minute=i) for i in range(3)))
     report = deliver(platform)
@@ -144,14 +149,14 @@ def test_people_get_one_alert_for_a_trouble_and_machines_every_signal(
     assert report.sinks["pager"] == SinkReport(delivered=3, sent=1)
 
 
-def test_trouble_along_the_graph_is_one_alert(platform: FakePlatform, pager: FakePager) -> None:
+def test_an_incident_along_the_graph_is_one_alert(platform: Platform, pager: FakePager) -> None:
     keep(platform, make_signal("a", "web"), make_signal("b", "db", 5))
     deliver(platform, edges=(("web", "db"),))
     assert pager.ids == ["a"]
 
 
-def test_who_joins_a_known_trouble_is_ticked_off_quietly_unless_it_is_worse(
-    platform: FakePlatform, pager: FakePager
+def test_a_signal_that_joins_a_known_incident_sends_no_alert_unless_it_is_worse(
+    platform: Platform, pager: FakePager
 ) -> None:
     keep(platform, make_signal("s1"))
     deliver(platform)
@@ -165,8 +170,8 @@ def test_who_joins_a_known_trouble_is_ticked_off_quietly_unless_it_is_worse(
     ]
 
 
-def test_what_becomes_critical_after_it_was_told_is_told_once_more(
-    platform: FakePlatform, machine: FakeSink, pager: FakePager
+def test_a_signal_that_becomes_critical_after_its_delivery_is_sent_once_more(
+    platform: Platform, machine: FakeSink, pager: FakePager
 ) -> None:
     for severity in (
         Severity.WARNING,
@@ -181,8 +186,8 @@ def test_what_becomes_critical_after_it_was_told_is_told_once_more(
         assert [signal.severity for signal in sink.got] == [Severity.WARNING, Severity.CRITICAL]
 
 
-def test_what_was_critical_from_the_first_is_told_once(
-    platform: FakePlatform, machine: FakeSink, pager: FakePager
+def test_a_signal_that_was_critical_from_the_start_is_sent_once(
+    platform: Platform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, make_signal(severity=Severity.CRITICAL))
     deliver(platform)
@@ -190,8 +195,8 @@ def test_what_was_critical_from_the_first_is_told_once(
     assert (machine.ids, pager.ids) == (["s1"], ["s1"])
 
 
-def test_people_are_told_once_that_a_trouble_is_critical_and_machines_of_each_signal(
-    platform: FakePlatform, machine: FakeSink, pager: FakePager
+def test_people_learn_once_that_an_incident_is_critical_and_machines_get_each_signal(
+    platform: Platform, machine: FakeSink, pager: FakePager
 ) -> None:
     keep(platform, make_signal("s1"), make_signal("s2", minute=5))
     deliver(platform)
@@ -205,8 +210,8 @@ def test_people_are_told_once_that_a_trouble_is_critical_and_machines_of_each_si
     assert machine.ids == ["s1", "s2", "s2", "s1"]
 
 
-def test_people_hear_that_it_is_critical_when_another_joins_in_the_same_run(
-    platform: FakePlatform, pager: FakePager
+def test_people_learn_that_an_incident_is_critical_when_another_signal_joins_in_the_same_run(
+    platform: Platform, pager: FakePager
 ) -> None:
     keep(platform, make_signal("s1"))
     deliver(platform)
@@ -215,8 +220,8 @@ def test_people_hear_that_it_is_critical_when_another_joins_in_the_same_run(
     assert [alert.severity for alert in pager.got] == [Severity.WARNING, Severity.CRITICAL]
 
 
-def test_a_receiver_that_was_down_is_told_later_that_it_became_critical(
-    platform: FakePlatform, machine: FakeSink
+def test_a_receiver_that_was_down_learns_later_that_a_signal_became_critical(
+    platform: Platform, machine: FakeSink
 ) -> None:
     keep(platform, make_signal())
     deliver(platform)
@@ -224,12 +229,12 @@ def test_a_receiver_that_was_down_is_told_later_that_it_became_critical(
     keep(platform, make_signal(severity=Severity.CRITICAL))
     assert deliver(platform).failed["machine"] == 1
     machine.is_down = False
-    deliver(platform.later(seconds=30))
+    deliver(advanced(platform, seconds=30))
     assert [signal.severity for signal in machine.got] == [Severity.WARNING, Severity.CRITICAL]
 
 
-def test_an_alert_ends_under_its_own_id_when_all_of_the_trouble_has_ended(
-    platform: FakePlatform, pager: FakePager
+def test_an_alert_ends_under_its_own_id_when_the_whole_incident_has_ended(
+    platform: Platform, pager: FakePager
 ) -> None:
     keep(platform, make_signal("s1"))
     deliver(platform)
@@ -241,9 +246,7 @@ def test_an_alert_ends_under_its_own_id_when_all_of_the_trouble_has_ended(
     assert [(alert.signal_id, alert.ended_at) for alert in pager.got] == [("s1", None), ("s1", OVER)]
 
 
-def test_two_alerts_that_turn_out_to_be_one_trouble_both_end(
-    platform: FakePlatform, pager: FakePager
-) -> None:
+def test_two_alerts_that_turn_out_to_be_one_incident_both_end(platform: Platform, pager: FakePager) -> None:
     keep(platform, make_signal("a", minute=0), make_signal("c", minute=50))
     deliver(platform)
     keep(
@@ -254,19 +257,19 @@ def test_two_alerts_that_turn_out_to_be_one_trouble_both_end(
     assert [alert.signal_id for alert in pager.got if alert.ended_at is not None] == ["a", "c"]
 
 
-def test_people_are_reminded_of_what_still_holds(platform: FakePlatform, pager: FakePager) -> None:
+def test_people_are_reminded_of_open_alerts(platform: Platform, pager: FakePager) -> None:
     keep(platform, make_signal("s1"), make_signal("s2", minute=5))
     deliver(platform)
     assert pager.reminders == []
-    deliver(platform.later(days=20))
+    deliver(advanced(platform, days=20))
     assert pager.reminders == ["s1"]
     keep(platform, make_signal("s1", ended_at=OVER), make_signal("s2", minute=5, ended_at=OVER))
-    deliver(platform.later(days=21))
+    deliver(advanced(platform, days=21))
     assert pager.reminders == ["s1"]
 
 
 def test_a_run_that_is_killed_after_sending_sends_again_under_the_same_id(
-    platform: FakePlatform, machine: FakeSink, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, machine: FakeSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(platform, make_signal())
 
@@ -281,25 +284,23 @@ def test_a_run_that_is_killed_after_sending_sends_again_under_the_same_id(
     assert machine.ids == ["s1", "s1"]
 
 
-def test_tenants_do_not_send_each_others_signals(
-    platform: FakePlatform, machine: FakeSink, pool: object
-) -> None:
-    other = FakePlatform(store=Store(pool, platform.tenant + "_other"), sinks=(machine,))  # type: ignore[arg-type]
+def test_tenants_do_not_send_each_others_signals(platform: Platform, machine: FakeSink, pool: Pool) -> None:
+    other = platform_of(Store(pool, platform.tenant + "_other"), platform.clock, sinks=(machine,))
     keep(platform, make_signal("mine"))
     keep(other, make_signal("theirs"))
     deliver(other)
     assert machine.ids == ["theirs"]
 
 
-def test_progress_is_told(platform: FakePlatform) -> None:
-    told: list[tuple[str, int, int]] = []
-    deliver(platform, progress=lambda *step: told.append(step))
-    assert told == [("deliver", 0, 2), ("deliver", 1, 2), ("deliver", 2, 2)]
+def test_progress_is_reported(platform: Platform) -> None:
+    calls: list[tuple[str, int, int]] = []
+    deliver(platform, progress=lambda *step: calls.append(step))
+    assert calls == [("deliver", 0, 2), ("deliver", 1, 2), ("deliver", 2, 2)]
 
 
 def test_real_receivers_that_go_down_and_come_back_get_everything(store: Store) -> None:
     with Receiver() as receiver:
-        platform = FakePlatform(store=store)
+        platform = platform_of(store, FixedClock(START))
         links = Links("http://forewarn")
         sinks = (
             WebhookSink(receiver.url + "/hook"),
@@ -312,7 +313,7 @@ def test_real_receivers_that_go_down_and_come_back_get_everything(store: Store) 
         assert deliver(platform).failed == {"webhook": 2, "slack": 2, "pagerduty": 2}
         receiver.up()
         receiver.answers = [503]
-        assert deliver(platform.later(seconds=30)).failed["webhook"] == 2
-        deliver(platform.later(seconds=90))
+        assert deliver(advanced(platform, seconds=30)).failed["webhook"] == 2
+        deliver(advanced(platform, seconds=90))
         paths = sorted(request.path for request in receiver.requests)
         assert paths == ["/hook", "/pager", "/pager", "/slack", "/slack"]

@@ -164,7 +164,7 @@ def test_without_its_password_it_says_what_to_do(server: EmbeddedPostgres, folde
     server.stop()
     secret = (folder / "postgres/password").read_text()
     (folder / "postgres/password").unlink()
-    with pytest.raises(ConfigurationError, match="is gone"):
+    with pytest.raises(ConfigurationError, match="is missing"):
         server.start()
     (folder / "postgres/password").write_text(secret)
 

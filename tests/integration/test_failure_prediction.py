@@ -1,11 +1,13 @@
 """From samples to a failure risk through real stores: what training saw is what serving sees."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 from fakes.platform import platform_of
+from fakes.ports import NoRegistry
 
 from core.clock import FixedClock
 from core.domain import ModelRef, SignalKind
@@ -13,7 +15,7 @@ from core.errors import InputError, LeakageError, ModelUnavailableError
 from core.settings import Settings
 from core.training import Training
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
-from models.failure import fit_failure
+from models.failure import FitPlan, fit_failure
 from pipelines.collect.ingest import ingest
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn import features, train_failure
@@ -30,7 +32,7 @@ TENANT = "failing"
 SERVICES = 7
 
 
-class OneModel:
+class OneModel(NoRegistry):
     """A registry that holds the last bundle it was given, and serves it once it is promoted."""
 
     def __init__(self) -> None:
@@ -38,7 +40,7 @@ class OneModel:
         self.training: Training | None = None
         self.promoted = False
 
-    def register(self, kind: str, files: dict[str, bytes], training: Training) -> ModelRef:
+    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
         self.files, self.training = dict(files), training
         return ModelRef(name=f"{TENANT}.{kind}", version=1, run_id="run")
 
@@ -52,17 +54,19 @@ class OneModel:
 
 
 @pytest.fixture(scope="module")
-def platform(dsn: str, pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+def store(pool: Pool) -> Store:
+    return Store(pool, TENANT)
+
+
+@pytest.fixture(scope="module")
+def platform(dsn: str, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Platform:
     settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data"))
-    base = platform_of(Store(pool, TENANT), FixedClock(END))
-    whole = Platform(
+    whole = platform_of(
+        store,
+        FixedClock(END),
         settings=settings,
-        tenant=TENANT,
-        store=base.store,
         registry=OneModel(),
         features=FeastFeatureStore(settings, dsn, TENANT),
-        sinks=(),
-        clock=base.clock,
     )
     ingest(whole, SimulatedFleet(services=SERVICES, days=20, seed=4, end=END, tenant=TENANT))
     build_features(whole)
@@ -81,11 +85,11 @@ def test_the_newest_moment_has_the_same_features_offline_and_online(platform: Pl
     assert offline.select(FEATURE_NAMES).equals(online.select(FEATURE_NAMES))
 
 
-def test_features_of_a_past_moment_do_not_change_when_time_goes_on(platform: Platform) -> None:
+def test_features_of_a_past_moment_do_not_change_when_time_goes_on(platform: Platform, store: Store) -> None:
     at = END - timedelta(days=2)
-    before = platform.store.features.read(at, at + timedelta(seconds=1)).sort("service_id")
+    before = store.features.read(at, at + timedelta(seconds=1)).sort("service_id")
     build_features(platform, start=at, end=at)
-    after = platform.store.features.read(at, at + timedelta(seconds=1)).sort("service_id")
+    after = store.features.read(at, at + timedelta(seconds=1)).sort("service_id")
     for name in FEATURE_NAMES:
         was, is_now = before[name].to_list(), after[name].to_list()
         assert [x is None for x in was] == [x is None for x in is_now], name
@@ -93,16 +97,16 @@ def test_features_of_a_past_moment_do_not_change_when_time_goes_on(platform: Pla
 
 
 def test_features_are_the_same_however_many_processes_make_them(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start, end = END - timedelta(hours=3), END + timedelta(seconds=1)
     assert platform.settings.workers > 1
-    monkeypatch.setattr(features, "PART", 2)
+    monkeypatch.setattr(features, "SERVICES_PER_JOB", 2)
     made = []
     for least in (SERVICES + 1, SERVICES):
         monkeypatch.setattr(features, "WORTH_PROCESSES", least)
         build_features(platform, start=start)
-        made.append(platform.store.features.read(start, end))
+        made.append(store.features.read(start, end))
     assert made[0].height == SERVICES * 7
     assert made[0].equals(made[1])
 
@@ -140,7 +144,7 @@ def test_a_model_is_trained_on_what_feast_knew_and_finds_the_failing_disk(
     checkout = first.risks["checkout"].probability_by_horizon_s
     assert checkout[21_600] > 3 * first.risks["inventory"].probability_by_horizon_s[21_600]
     again = predict_failure(platform)
-    assert (again.new, again.updated, again.taken_back) == (0, 0, 0)
+    assert (again.new, again.updated, again.withdrawn) == (0, 0, 0)
     assert len(platform.store.signals.find(kind=SignalKind.FAILURE_RISK)) == first.new
 
 
@@ -155,14 +159,9 @@ def test_the_same_training_set_gives_the_same_files(platform: Platform, read_aga
     registry = platform.registry
     assert isinstance(registry, OneModel)
     settings = platform.settings
-    # The fit alone: judging and plots, which take as long again, put nothing in the files.
-    again, _ = fit_failure(
-        read_again,
-        FEATURE_NAMES,
-        seed=settings.seed,
-        budget_per_week=settings.alert_budget_per_week,
-        shared=RESOURCE_BLIND,
-    )
+    # Only the fit: evaluation and plots take as long again and add nothing to the files.
+    plan = FitPlan(seed=settings.seed, budget_per_week=settings.alert_budget_per_week, shared=RESOURCE_BLIND)
+    again, _ = fit_failure(read_again, FEATURE_NAMES, plan)
     assert again.to_files() == registry.files
 
 

@@ -1,13 +1,13 @@
 """Train, forecast, warn and take back, on a real database."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
-from fakes.platform import platform_of
+from fakes.platform import advanced, platform_of
+from fakes.ports import NoRegistry
 
 from core.clock import FixedClock
 from core.domain import ModelRef, Role, Series, SignalKind
@@ -28,7 +28,7 @@ DAYS = 21
 PER_DAY = 288
 
 
-class KeptInMemory:
+class KeptInMemory(NoRegistry):
     """A registry that holds the newest bundle."""
 
     def __init__(self) -> None:
@@ -84,15 +84,13 @@ def write(
 
 @pytest.fixture
 def platform(store: Store) -> Platform:
-    return replace(platform_of(store, FixedClock(NOW)), registry=KeptInMemory())
+    return platform_of(store, FixedClock(NOW), registry=KeptInMemory())
 
 
-def later(platform: Platform, hours: int) -> Platform:
-    return replace(platform, clock=FixedClock(NOW + timedelta(hours=hours)))
-
-
-def test_a_filling_disk_is_warned_of_and_taken_back_once_it_is_emptied(platform: Platform) -> None:
-    write(platform.store, NOW, filling_gib_an_hour=5.0, hours=DAYS * 24)
+def test_a_filling_disk_raises_a_signal_that_is_withdrawn_once_it_is_emptied(
+    platform: Platform, store: Store
+) -> None:
+    write(store, NOW, filling_gib_an_hour=5.0, hours=DAYS * 24)
     trained = train_forecasters(platform)
     assert trained.trained == 2
     assert trained.metrics["coverage_80"] > 0.5
@@ -115,7 +113,7 @@ def test_a_filling_disk_is_warned_of_and_taken_back_once_it_is_emptied(platform:
     figure = plot_signal(platform, warning)
     assert figure.axes[0].get_title(loc="left").startswith("disk of orders-db is full in ")
 
-    stored = platform.store.forecasts.latest_all()
+    stored = store.forecasts.latest_all()
     assert stored.get_column("series_id").n_unique() == 2
     assert (stored["lo_95"] <= stored["lo_80"]).all()
     assert (stored["hi_80"] <= stored["hi_95"]).all()
@@ -125,29 +123,29 @@ def test_a_filling_disk_is_warned_of_and_taken_back_once_it_is_emptied(platform:
     assert again.signals == first.signals
     assert len(platform.store.signals.find(kind=SignalKind.BREACH)) == 1
 
-    # Somebody empties the disk: the alert is taken back, under the same id.
-    after = later(platform, 3)
-    write(platform.store, NOW + timedelta(hours=3), filling_gib_an_hour=0.0, hours=3)
+    # Somebody empties the disk: the signal is withdrawn, under the same id.
+    after = advanced(platform, hours=3)
+    write(store, NOW + timedelta(hours=3), filling_gib_an_hour=0.0, hours=3)
     taken = forecast(after)
     assert taken.signals == ()
-    assert [signal.signal_id for signal in taken.taken_back] == [warning.signal_id]
+    assert [signal.signal_id for signal in taken.withdrawn] == [warning.signal_id]
     [kept] = platform.store.signals.find(kind=SignalKind.BREACH)
     assert kept.ended_at == taken.at
-    assert kept.summary.startswith("Taken back")
+    assert kept.summary.startswith("Withdrawn")
     assert capacity(after)[0].runs_out is None
 
     # And it does not come back by itself.
-    assert forecast(after).taken_back == ()
+    assert forecast(after).withdrawn == ()
 
 
-def test_without_a_model_the_error_says_so(platform: Platform) -> None:
-    write(platform.store, NOW, filling_gib_an_hour=0.0, hours=24)
+def test_without_a_model_the_error_says_so(platform: Platform, store: Store) -> None:
+    write(store, NOW, filling_gib_an_hour=0.0, hours=24)
     with pytest.raises(ModelUnavailableError):
         forecast(platform)
 
 
-def test_training_twice_gives_the_same_files(platform: Platform) -> None:
-    write(platform.store, NOW, filling_gib_an_hour=1.0, hours=DAYS * 24)
+def test_training_twice_gives_the_same_files(platform: Platform, store: Store) -> None:
+    write(store, NOW, filling_gib_an_hour=1.0, hours=DAYS * 24)
     registry = platform.registry
     assert isinstance(registry, KeptInMemory)
     train_forecasters(platform)
@@ -156,8 +154,8 @@ def test_training_twice_gives_the_same_files(platform: Platform) -> None:
     assert first == registry.files
 
 
-def test_nothing_after_the_present_is_learned_from(platform: Platform) -> None:
-    write(platform.store, NOW, filling_gib_an_hour=1.0, hours=DAYS * 24)
+def test_nothing_after_the_present_is_learned_from(platform: Platform, store: Store) -> None:
+    write(store, NOW, filling_gib_an_hour=1.0, hours=DAYS * 24)
     registry = platform.registry
     assert isinstance(registry, KeptInMemory)
     at = NOW - timedelta(days=2)
@@ -172,8 +170,8 @@ def test_nothing_after_the_present_is_learned_from(platform: Platform) -> None:
     assert first == registry.files
 
 
-def test_the_capacity_view_orders_what_runs_out(platform: Platform) -> None:
-    write(platform.store, NOW, filling_gib_an_hour=0.05, hours=DAYS * 24, since_h=DAYS * 24.0)
+def test_the_capacity_view_orders_what_runs_out(platform: Platform, store: Store) -> None:
+    write(store, NOW, filling_gib_an_hour=0.05, hours=DAYS * 24, since_h=DAYS * 24.0)
     train_forecasters(platform)
     [disk] = capacity(platform)
     assert disk.series.metric == "disk_used_bytes"
@@ -220,7 +218,9 @@ def test_errors_that_follow_a_full_disk_are_foreseen_with_it_as_one_trouble(plat
 
     found = {signal.service: signal for signal in forecast(platform).signals}
     cause, effect = found["orders-db"], found["checkout"]
-    assert effect.summary.endswith("because disk of orders-db is full, as 5 of 5 times before")
+    assert effect.summary.endswith(
+        ". Likely cause: disk of orders-db is full. This followed in 5 of 5 earlier cases."
+    )
     assert effect.breach is not None
     assert effect.breach.when is not None
     hours_left = (98 - 80) / 5.0 + 0.3

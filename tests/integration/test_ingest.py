@@ -110,7 +110,7 @@ from pipelines.collect.ingest import ingest
 from pipelines.stores.session import open_pool
 from pipelines.stores.store import Store
 from fakes.platform import platform_of
-csv_files.PIECE_BYTES, files.BATCH_ROWS = 4_000, 300
+csv_files.CHUNK_BYTES, files.BATCH_ROWS = 4_000, 300
 with open_pool({dsn!r}) as pool:
     store = Store(pool, "acme")
     print("ready", flush=True)

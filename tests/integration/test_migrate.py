@@ -2,15 +2,21 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from servers.postgres import fresh_database
 
+from core.diagnosis import Diagnosis, DiagnosisRecord, FeedbackValue, IncidentState, PolicyDecision
+from core.domain import FilterResult
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import Settings
 from pipelines.stores import migrate as migrations
 from pipelines.stores.migrate import down, migrate, status
+from pipelines.stores.session import open_pool
+from pipelines.stores.store import Store
 from pipelines.stores.timescale import timescale_usable
 
 
@@ -42,6 +48,142 @@ def test_all_the_way_down_and_up_again(empty: str) -> None:
     assert down(empty, steps=len(applied)) == applied[::-1]
     assert tables(empty) == {"schema_migrations"}
     assert migrate(empty) == applied
+
+
+PREVIOUS_RELEASE = "0003_signals"
+
+
+def test_rows_of_the_previous_release_are_read_after_the_vocabulary_changed(empty: str) -> None:
+    migrate_to(empty, PREVIOUS_RELEASE)
+    write_rows_of_the_previous_release(empty)
+    before = previous_rows(empty)
+    assert "0004_vocabulary" in migrate(empty)
+
+    with open_pool(empty) as pool:
+        store = Store(pool, "acme")
+        suppressed, passed = store.signals.find()
+        assert suppressed.suppressed_by == "budget"
+        assert suppressed.filters == (
+            FilterResult(name="predictable", passed=True, reason="regular"),
+            FilterResult(name="budget", passed=False, reason="too many"),
+        )
+        assert (passed.signal_id, passed.suppressed_by, passed.filters) == ("s1", None, ())
+        assert [signal.signal_id for signal in store.signals.find(suppressed=True)] == ["s2"]
+
+        feedback = [(one.subject_id, one.value, one.by, one.note) for one in store.feedback.list()]
+        assert feedback == [
+            ("s1", FeedbackValue.TRUE_POSITIVE, "ann", "it was real"),
+            ("s2", FeedbackValue.FALSE_POSITIVE, "unknown", ""),
+            ("hypothesis", FeedbackValue.ACCEPTED, "ann", ""),
+            ("hypothesis", FeedbackValue.REJECTED, "bob", ""),
+        ]
+        # the same id belongs to another tenant's hypothesis, which is no signal of that tenant
+        assert [one.value for one in Store(pool, "other").feedback.list()] == [FeedbackValue.ACCEPTED]
+
+        (record,) = store.diagnoses.list(incident_id="c1")
+        assert record == DIAGNOSED
+        assert [(one.incident_id, one.before, one.after) for one in store.transitions.list("c1")] == [
+            ("c1", None, IncidentState.DETECTED),
+            ("c1", IncidentState.DETECTED, IncidentState.ACKNOWLEDGED),
+        ]
+
+    down_to(empty, PREVIOUS_RELEASE)
+    assert previous_rows(empty) == before
+
+
+def migrate_to(dsn: str, name: str) -> None:
+    """A database as a release had it whose last plain migration was `name`."""
+    migrate(dsn)
+    down_to(dsn, name)
+
+
+def down_to(dsn: str, name: str) -> None:
+    plain = [entry for entry in status(dsn) if not entry.name.startswith("timescale/")]
+    newer = [entry.name for entry in plain if entry.applied and entry.name > name]
+    timescale = [entry for entry in status(dsn) if entry.applied and entry.name.startswith("timescale/")]
+    assert set(down(dsn, steps=len(timescale) + len(newer))) >= set(newer)
+
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DIAGNOSED = DiagnosisRecord(
+    tenant="acme",
+    incident_id="c1",
+    service="checkout",
+    made_at=NOON,
+    signal_ids=("s1",),
+    diagnosis=Diagnosis(decision=PolicyDecision.INCONCLUSIVE, reason="no evidence", ranked=(), shown=()),
+)
+
+
+def write_rows_of_the_previous_release(dsn: str) -> None:
+    signal = {
+        "tenant": "acme",
+        "kind": "anomaly",
+        "service": "checkout",
+        "started_at": NOON.isoformat(),
+        "summary": "checkout is slow",
+        "severity": "warning",
+    }
+    gates = [
+        {"gate": "predictable", "passed": True, "reason": "regular"},
+        {"gate": "budget", "passed": False, "reason": "too many"},
+    ]
+    later = NOON + timedelta(minutes=1)
+    judgement = {"decision": "inconclusive", "reason": "no evidence", "ranked": [], "shown": []}
+    verdict = {
+        "tenant": "acme",
+        "case_id": "c1",
+        "service": "checkout",
+        "made_at": NOON.isoformat(),
+        "signal_ids": ["s1"],
+        "judgement": judgement,
+    }
+    with psycopg.connect(dsn) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO signals (tenant, signal_id, kind, service, started_at, stopped_by, body)"
+            " VALUES ('acme', %s, 'anomaly', 'checkout', %s, %s, %s)",
+            [
+                ("s1", NOON, None, Jsonb({**signal, "signal_id": "s1", "gates": []})),
+                (
+                    "s2",
+                    later,
+                    "budget",
+                    Jsonb({**signal, "signal_id": "s2", "started_at": later.isoformat(), "gates": gates}),
+                ),
+            ],
+        )
+        cursor.executemany(
+            "INSERT INTO feedback (tenant, subject_id, accepted, at, by, note) VALUES (%s, %s, %s, %s, %s, %s)",
+            [
+                ("acme", "s1", True, NOON, "ann", "it was real"),
+                ("acme", "s2", False, NOON, "", ""),
+                ("acme", "hypothesis", True, later, "ann", ""),
+                ("acme", "hypothesis", False, later, "bob", ""),
+                ("other", "s1", True, NOON, "eve", ""),
+            ],
+        )
+        cursor.execute(
+            "INSERT INTO verdicts (tenant, verdict_id, case_id, service, made_at, body)"
+            " VALUES ('acme', 'v1', 'c1', 'checkout', %s, %s)",
+            [NOON, Jsonb(verdict)],
+        )
+        cursor.executemany(
+            "INSERT INTO transitions (tenant, case_id, before, after, at, by) VALUES ('acme', 'c1', %s, %s, %s, 'ann')",
+            [(None, "detected", NOON), ("detected", "acknowledged", later)],
+        )
+
+
+def previous_rows(dsn: str) -> dict[str, list[tuple[object, ...]]]:
+    """The rows as the previous release reads them. It wrote no `by` for feedback without a name."""
+    queries = {
+        "signals": "SELECT tenant, signal_id, stopped_by, body FROM signals ORDER BY signal_id",
+        "feedback": "SELECT tenant, subject_id, accepted, at, coalesce(nullif(by, ''), 'unknown'), note"
+        " FROM feedback ORDER BY id",
+        "verdicts": "SELECT tenant, verdict_id, case_id, service, made_at, body FROM verdicts",
+        "transitions": "SELECT tenant, case_id, before, after, at, by FROM transitions ORDER BY id",
+    }
+    with psycopg.connect(dsn) as connection:
+        return {table: connection.execute(query).fetchall() for table, query in queries.items()}
 
 
 def test_two_at_once_apply_each_migration_once(empty: str) -> None:
@@ -119,14 +261,10 @@ def test_timescale_makes_hypertables_compression_aggregates_and_policies(empty: 
 
 
 def test_compressed_samples_are_read_and_written_like_any_other(empty: str) -> None:
-    from datetime import UTC, datetime, timedelta
-
     import polars as pl
 
     from core.domain import Series
     from core.frames import SAMPLES
-    from pipelines.stores.session import open_pool
-    from pipelines.stores.store import Store
 
     with psycopg.connect(empty) as connection:
         if not timescale_usable(connection):

@@ -19,7 +19,7 @@ from core.diagnosis import (
 )
 from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
 from core.errors import InputError, NotFoundError, UnknownSeriesError
-from core.frames import SAMPLES, TIME
+from core.frames import SAMPLES, TIME, Schema
 from core.settings import Settings
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.session import Pool
@@ -69,18 +69,31 @@ class Filled:
 
 
 def _baselines(series_id: int, value: float) -> pl.DataFrame:
-    row = (series_id, 1, value, 0.0, [value], "none", [], [value], 300, [value], [value], "")
+    row: tuple[object, ...] = (
+        series_id,
+        1,
+        value,
+        0.0,
+        [value],
+        "none",
+        [],
+        [value],
+        300,
+        [value],
+        [value],
+        "",
+    )
     return pl.DataFrame([row], schema=BASELINE_ROWS, orient="row")
 
 
 def _forecast(series_id: int, value: float) -> pl.DataFrame:
     names = ("yhat", "lo_80", "hi_80", "lo_95", "hi_95")
-    schema = {"series_id": pl.Int64, "ts": TIME, **dict.fromkeys(names, pl.Float64)}
+    schema: Schema = {"series_id": pl.Int64, "ts": TIME, **dict.fromkeys(names, pl.Float64)}
     return pl.DataFrame([(series_id, T0, *[value] * 5)], schema=schema, orient="row")
 
 
 def _features(tenant: str, value: float) -> pl.DataFrame:
-    schema = {"service_id": pl.String, "ts": TIME, "cpu_trend": pl.Float64}
+    schema: Schema = {"service_id": pl.String, "ts": TIME, "cpu_trend": pl.Float64}
     return pl.DataFrame([(f"{tenant}/checkout", T0, value)], schema=schema, orient="row")
 
 
@@ -138,7 +151,7 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "deliveries.due": lambda: store.deliveries.due("slack", END),
         "deliveries.attempts": lambda: store.deliveries.attempts("slack"),
         "deliveries.alert_ids": lambda: store.deliveries.alert_ids("slack"),
-        "deliveries.told": lambda: store.deliveries.told("slack"),
+        "deliveries.received": lambda: store.deliveries.received("slack"),
         "deliveries.waiting": lambda: store.deliveries.waiting("slack"),
         "feedback.list": store.feedback.list,
         "diagnoses.list": store.diagnoses.list,

@@ -61,7 +61,17 @@ def timescale_server(programs: Path) -> Iterator[str]:
             " -c shared_preload_libraries=timescaledb -c timescaledb.telemetry_level=off"
             " -c timescaledb.max_background_workers=4 -c max_worker_processes=16 -c fsync=off"
         )
-        start = [programs / "pg_ctl", "start", "-w", "-D", cluster, "-l", folder / "log", "-o", options]
+        start: list[str | Path] = [
+            programs / "pg_ctl",
+            "start",
+            "-w",
+            "-D",
+            cluster,
+            "-l",
+            folder / "log",
+            "-o",
+            options,
+        ]
         _run(user, start)
         try:
             yield make_conninfo(host=str(folder), user="postgres", dbname="postgres")

@@ -1,7 +1,10 @@
-"""What holds of the whole house: where packages come from, how files are called, that importing does nothing."""
+"""Rules for the whole repository: names of files, imports, reads of the environment, lock files, generated pages."""
 
+import ast
 import importlib
 import os
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,16 @@ from pipelines.common.privacy import SWITCHES, silence_telemetry
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("core", "features", "models", "pipelines", "serving", "flows")
+#: Modules besides core/settings.py that use the environment, and why. None reads a setting of Forewarn.
+USES_OF_THE_ENVIRONMENT = {
+    "flows/commands/serve.py": "passes --host and --port to the process of the service",
+    "flows/demo.py": "passes the demo's settings to the flows and the service",
+    "flows/environment.py": "sets variables that NumPy and Prefect read when they are imported",
+    "flows/prefect_server.py": "PREFECT_API_URL belongs to Prefect",
+    "pipelines/common/parallel.py": "passes PYTHONPATH and the number of threads to worker processes",
+    "pipelines/common/privacy.py": "turns off the telemetry of libraries",
+    "pipelines/stores/mlflow_registry.py": "turns off the progress bars of MLflow",
+}
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -39,6 +52,57 @@ def test_importing_the_pure_layers_reads_no_environment_and_pulls_in_no_platform
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    """Except for variables of libraries, see `USES_OF_THE_ENVIRONMENT`."""
+    uses = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if _uses_environment(path.read_text())
+    }
+    assert uses == set(USES_OF_THE_ENVIRONMENT)
+    settings = re.compile(r"environ(\.get\(|\[)\"FOREWARN_|getenv\(\"FOREWARN_")
+    assert not [name for name in uses if settings.search((ROOT / name).read_text())]
+
+
+def _uses_environment(code: str) -> bool:
+    names = {"environ", "environb", "getenv", "getenvb", "putenv"}
+    for node in ast.walk(ast.parse(code)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="os"), attr=name) if name in names:
+                return True
+            case ast.ImportFrom(module="os", names=imported) if names & {one.name for one in imported}:
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("code", "uses"),
+    [
+        ("import os\nos.environ['A'] = 'b'", True),
+        ("import os\nos.getenv('A')", True),
+        ("from os import environ", True),
+        ("import os\nos.cpu_count()  # not os.environ", False),
+    ],
+)
+def test_a_use_of_the_environment_is_found(code: str, uses: bool) -> None:
+    assert _uses_environment(code) == uses
+
+
+def test_make_bench_writes_the_sections_that_the_page_does_not_exempt() -> None:
+    run = runpy.run_path(str(ROOT / "tests" / "benchmarks" / "run.py"))
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    introduction = page[: page.index("\n## ")]
+    assert introduction == run["INTRODUCTION"]
+    assert {name for name in run["COMBINED"] if f"`{name}`" in introduction} == run["COMBINED"]
+    benchmarks = {path.stem.removeprefix("bench_") for path in run["FOLDER"].glob("bench_*.py")}
+    sections = dict(re.findall(r"^## (\S+)\n\n(.*)", page, flags=re.M))
+    assert set(sections) == benchmarks
+    for name in benchmarks - run["COMBINED"]:
+        written = rf"`python tests/benchmarks/bench_{name}\.py`, [\d-]+, \d+ cores, Python [\d.]+"
+        assert re.fullmatch(written, sections[name]), f"`make bench` did not write the section {name}"
 
 
 def test_the_command_sets_the_number_of_threads_before_a_numerical_library_could_read_it() -> None:

@@ -47,6 +47,7 @@ class Dbscan:
 
     name: ClassVar[str] = "dbscan"
     min_points: ClassVar[int] = 4 * MIN_SAMPLES
+    memorises: ClassVar[bool] = True
 
     def fit(self, values: FloatArray) -> FittedDbscan:
         """See `models.detect.protocols.Detector.fit`."""

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detect.protocols import Arrays, require_points
+from models.detect.protocols import Arrays, Reads, require_points
 from models.series.grid import FloatArray
 
 EULER_GAMMA = 0.5772156649015329
@@ -107,6 +107,7 @@ class IsolationForest:
     seed: int = 0
     name: ClassVar[str] = "isolation_forest"
     min_points: ClassVar[int] = 32
+    reads: ClassVar[Reads] = Reads.TABLE
 
     def fit(self, values: FloatArray) -> FittedIsolationForest:
         """See `models.detect.protocols.Detector.fit`."""

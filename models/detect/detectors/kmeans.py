@@ -46,6 +46,7 @@ class KMeans:
     seed: int = 0
     name: ClassVar[str] = "kmeans"
     min_points: ClassVar[int] = 4 * CLUSTERS
+    memorises: ClassVar[bool] = True
 
     def fit(self, values: FloatArray) -> FittedKMeans:
         """See `models.detect.protocols.Detector.fit`."""

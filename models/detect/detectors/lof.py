@@ -48,6 +48,7 @@ class Lof:
 
     name: ClassVar[str] = "lof"
     min_points: ClassVar[int] = NEIGHBOURS + 2
+    memorises: ClassVar[bool] = True
 
     def fit(self, values: FloatArray) -> FittedLof:
         """See `models.detect.protocols.Detector.fit`."""

@@ -64,6 +64,7 @@ class OneClassSvm:
 
     name: ClassVar[str] = "one_class_svm"
     min_points: ClassVar[int] = 32
+    memorises: ClassVar[bool] = True
 
     def fit(self, values: FloatArray) -> FittedOneClassSvm:
         """See `models.detect.protocols.Detector.fit`."""

@@ -2,7 +2,7 @@
 
 Metrics of one service move together. The principal components that carry half of the variance say how; what is
 left of a row after taking them out, in units of what used to be left, is how strange it is, and which metrics the
-rest lies in says why. Each metric's rest is averaged over some ten rows (root mean square), as trouble lasts and noise
+rest lies in says why. Each metric's rest is averaged over some ten rows (root mean square), as incidents last and noise
 does not; the mean over metrics is of roots, not of squares, so that one far out does not drown several that stray.
 
 References:
@@ -16,7 +16,7 @@ from typing import ClassVar
 import numba
 import numpy as np
 
-from models.detect.protocols import Arrays, require_points
+from models.detect.protocols import Arrays, Reads, require_points
 from models.series.grid import FloatArray
 
 #: A metric that hardly ever moves gets a spread of this share of all metrics' spread, so that its first
@@ -96,6 +96,7 @@ class Pca:
     share: float = SHARE
     name: ClassVar[str] = "pca"
     min_points: ClassVar[int] = 32
+    reads: ClassVar[Reads] = Reads.TABLE
 
     def fit(self, values: FloatArray) -> FittedPca:
         """See `models.detect.protocols.Detector.fit`; rows in which a metric is missing are left out."""

@@ -206,6 +206,7 @@ class RandomCutForest:
     seed: int = 0
     name: ClassVar[str] = "random_cut_forest"
     min_points: ClassVar[int] = 32
+    memorises: ClassVar[bool] = True
 
     def fit(self, values: FloatArray) -> FittedRandomCutForest:
         """See `models.detect.protocols.Detector.fit`."""

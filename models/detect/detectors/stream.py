@@ -20,7 +20,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detect.protocols import Arrays, require_points
+from models.detect.protocols import Arrays, Reads, require_points
 from models.series.grid import DAY_S, MONDAY_OFFSET_S, WEEK_S, FloatArray, IntArray
 
 #: Weights of the averages of the residual: a memory of about 3, 9, 30 and 100 values.
@@ -256,6 +256,11 @@ class FittedStream:
         )
         return out, after
 
+    def score_at(self, times_s: IntArray, values: FloatArray) -> FloatArray:
+        """See `models.detect.protocols.FittedTimedDetector.score_at`."""
+        result: FloatArray = self.run(times_s, values)[0][:, EVIDENCE]
+        return result
+
     def _times_s(self, n: int) -> IntArray:
         return self.next_s + self.step_s * np.arange(n, dtype=np.int64)
 
@@ -266,11 +271,6 @@ class FittedStream:
 
     def update(self, values: FloatArray) -> "FittedStream":
         return self.run(self._times_s(values.size), values)[1]
-
-    def packed(self) -> FloatArray:
-        """All of it as one row; of streams of one step all rows are equally long."""
-        parts = (self.state, self.daily, self.weekly, self.hourly, self.counts)
-        return np.concatenate([*(part.ravel() for part in parts), [float(self.next_s), float(self.step_s)]])
 
     def to_arrays(self) -> Arrays:
         clock: NDArray[np.int64] = np.array([self.next_s, self.step_s])
@@ -288,6 +288,10 @@ class Stream:
     start_s: int = 0
     name: ClassVar[str] = "stream"
     min_points: ClassVar[int] = 12
+    reads: ClassVar[Reads] = Reads.VALUES
+    #: Two kinds of evidence are multiplied that may count the same thing twice, such as a new record. However they
+    #: depend, the square root of the product is evidence (Cauchy-Schwarz); beyond the scores seen no more is claimed.
+    max_tail_slope: ClassVar[float] = 0.5
 
     def fresh(self) -> FittedStream:
         """One that has seen nothing yet: the first values score low and teach much."""
@@ -297,20 +301,15 @@ class Stream:
             empty_counts(TOGETHER + 1), self.start_s, self.step_s,
         )  # fmt: skip
 
-    def unpacked(self, row: FloatArray) -> FittedStream:
-        """The inverse of `FittedStream.packed`."""
-        empty = self.fresh()
-        parts, at = [], 0
-        for like in (empty.state, empty.daily, empty.weekly, empty.hourly, empty.counts):
-            parts.append(row[at : at + like.size].reshape(like.shape))
-            at += like.size
-        state, daily, weekly, hourly, counts = parts
-        return FittedStream(state, daily, weekly, hourly, counts, int(row[at]), int(row[at + 1]))
-
     def fit(self, values: FloatArray) -> FittedStream:
         """See `models.detect.protocols.Detector.fit`."""
         require_points(values, self.min_points, self.name)
         return self.fresh().update(values)
+
+    def learn(self, times_s: IntArray, values: FloatArray, step_s: int) -> tuple[FittedStream, FloatArray]:
+        """See `models.detect.protocols.TimedDetector.learn`; `start_s` and `step_s` of this object are not used."""
+        out, fitted = Stream(step_s=step_s, start_s=int(times_s[0])).fresh().run(times_s, values)
+        return fitted, out[:, EVIDENCE]
 
     def from_arrays(self, arrays: Arrays) -> FittedStream:
         next_s, step_s = (int(value) for value in arrays["clock"])

@@ -1,1 +1,1 @@
-"""The generator behind `SimulatedFleet`: who there is, what happens, what the metrics show. Pure."""
+"""The generator behind `SimulatedFleet`: profiles of services, a plan of incidents, and the metrics. Pure."""

@@ -1,4 +1,4 @@
-"""Who is in the fleet: each service's size, limits, habits and the services it depends on."""
+"""The services of the fleet: sizes, limits, normal behaviour and dependencies."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ GIB = 2.0**30
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one service is like; fractions are of the limit unless the unit says otherwise.
+    """The properties of one service; fractions are of the limit unless the name has another unit.
 
     Attributes:
-        depends_on: services that this one calls; a failure there is felt here.
-        incident_gap_days: mean calm time between two incidents.
+        depends_on: services that this one calls; their failures affect it.
+        incident_gap_days: mean time between two incidents.
         cause_weights: how likely each slow cause is here, in the order of `plan.SLOW_CAUSES`.
-        rotation_h, rotation_share: period and height of the disk's sawtooth (log rotation).
-        memory_saw_share: height of a benign sawtooth of memory, reset by deploys and every few days.
+        rotation_h, rotation_share: period and height of the sawtooth on the disk (log rotation).
+        memory_saw_share: height of a harmless sawtooth of memory, which resets every few days.
     """
 
     index: int
@@ -56,8 +56,8 @@ class Profile:
     noise: float
 
     def series(self, tenant: str, step_s: int) -> list[Series]:
-        """The eight metrics, with their limits and SLOs; `depends_on` is told by a label on the traffic."""
-        edges = {"depends_on": ",".join(self.depends_on)} if self.depends_on else {}
+        """The eight metrics, with their limits and SLOs. A label of the traffic lists `depends_on`."""
+        dependencies = {"depends_on": ",".join(self.depends_on)} if self.depends_on else {}
 
         def one(
             metric: str,
@@ -88,14 +88,14 @@ class Profile:
             one("disk_used_bytes", "bytes", Role.CAPACITY, limit=self.disk_limit),
             one("latency_p99_seconds", "seconds", Role.LATENCY, slo=self.latency_slo_s),
             one("error_ratio", "ratio", Role.ERRORS, kind=SeriesKind.RATIO, slo=self.error_slo),
-            one("requests_per_second", "requests/s", Role.TRAFFIC, labels=edges),
+            one("requests_per_second", "requests/s", Role.TRAFFIC, labels=dependencies),
             one("db_connections", "connections", Role.CAPACITY, limit=self.connection_limit),
             one("queue_depth", "messages", Role.SATURATION, limit=2 * self.queue_slo, slo=self.queue_slo),
         ]
 
 
 def draw_profiles(services: int, seed: int) -> list[Profile]:
-    """`services` different services; the first n are the same however many are drawn."""
+    """`services` different services; the first n are the same for any number."""
     profiles: list[Profile] = []
     for index in range(services):
         rng = np.random.default_rng([seed, 1, index])

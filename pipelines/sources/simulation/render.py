@@ -1,18 +1,19 @@
-"""What the metrics of one service show, given its profile and all that happens to it. Pure NumPy."""
+"""Computes the metrics of one service from its profile and from all that happens to it. Pure NumPy."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from core.domain import EventKind
-from pipelines.sources.simulation.plan import Planned, PlannedIncident
+from pipelines.sources.simulation.plan import PlannedEvent, PlannedIncident
 from pipelines.sources.simulation.profiles import Profile
 
 Floats = NDArray[np.float64]
 
-#: How hard an incident of each cause hits: (error ratio added, latency factor, share of traffic lost).
+#: Impact of an incident by its cause: (error ratio added, latency factor, share of traffic lost).
 IMPACT = {
     "memory_leak": (0.15, 2.5, 0.15),
     "disk_full": (0.30, 1.6, 0.20),
@@ -23,36 +24,85 @@ IMPACT = {
     "sudden_outage": (0.50, 4.0, 0.60),
     "dependency_failure": (0.10, 3.0, 0.10),
 }
-#: What a caller feels of an incident of a service it depends on, as a share of that service's own impact.
-FELT = 0.25
-#: A cache that warms up after a deploy takes up to this share of the memory that is free.
+#: Impact of an incident on a service that calls the failing one, as a share of the impact on the failing service.
+CALLER_IMPACT_SHARE = 0.25
+#: A cache that fills after a deploy takes up to this share of the memory that is free.
 WARM_UP_SHARE = 0.5
 
 
-def render(
-    profile: Profile,
-    incidents: Sequence[PlannedIncident],
-    planned: Sequence[Planned],
-    felt: Sequence[PlannedIncident],
-    hour: Floats,
-    weekday: NDArray[np.int64],
-    per_hour: int,
-    seed: int,
-) -> dict[str, Floats]:
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The times of the samples.
+
+    Attributes:
+        hour: of each step, UTC, in [0, 24); length n.
+        weekday: of each step, 0 = Monday; length n.
+        per_hour: steps in an hour.
+    """
+
+    hour: Floats
+    weekday: NDArray[np.int64]
+    per_hour: int
+
+    def __len__(self) -> int:
+        return len(self.hour)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceHistory:
+    """All that happens to one service.
+
+    Attributes:
+        dependency_failures: incidents of the services that this one depends on.
+    """
+
+    incidents: Sequence[PlannedIncident]
+    planned: Sequence[PlannedEvent]
+    dependency_failures: Sequence[PlannedIncident]
+
+
+@dataclass(slots=True)
+class _Levels:
+    """The metrics on the grid before units, limits and gaps; each has length n and is changed in place.
+
+    `traffic` is relative to the usual traffic; `memory`, `disk` and `pool` are shares of their limits.
+    """
+
+    traffic: Floats
+    cpu: Floats
+    latency: Floats
+    errors: Floats
+    pool: Floats
+    queue: Floats
+    memory: Floats
+    disk: Floats
+
+
+def render(profile: Profile, history: ServiceHistory, grid: Grid, seed: int) -> dict[str, Floats]:
     """The eight metrics on the grid; NaN = no sample.
 
-    Args:
-        felt: failures of the services that this one depends on.
-        hour, weekday: of each step, UTC; length n.
     Returns:
         metric -> float64 of length n, in the unit of the series.
     """
     rng = np.random.default_rng([seed, 3, profile.index])
-    n = len(hour)
+    levels = _normal_levels(profile, grid, rng)
+    for event in history.planned:
+        if event.at < len(grid):
+            _add_event(levels, event, history.planned, profile, grid.per_hour)
+    for incident in history.incidents:
+        _add_precursor(levels, incident, profile, grid.per_hour)
+    for incident in [*history.incidents, *history.dependency_failures]:
+        _add_impact(levels, incident, profile)
+    return _with_gaps(_metrics(levels, profile), len(grid), grid.per_hour, rng)
+
+
+def _normal_levels(profile: Profile, grid: Grid, rng: np.random.Generator) -> _Levels:
+    """The metrics of a service without planned events and incidents: season, noise and harmless patterns."""
+    n, hour, per_hour = len(grid), grid.hour, grid.per_hour
     noise = profile.noise
 
     def wander(scale: float, memory_h: float) -> Floats:
-        """First-order autoregressive noise that forgets over `memory_h`; standard deviation `scale`."""
+        """First-order autoregressive noise that decays over `memory_h`; standard deviation `scale`."""
         keep = float(np.exp(-1.0 / max(memory_h * per_hour, 1e-9)))
         shocks = rng.normal(0.0, scale * noise * np.sqrt(1 - keep**2), n)
         out: Floats = lfilter([1.0], [1.0, -keep], shocks)
@@ -60,7 +110,7 @@ def render(
 
     swing = profile.day_swing * np.cos((hour - profile.peak_hour) * (2 * np.pi / 24))
     season = (1 + swing + 0.3 * swing * np.cos((hour - profile.peak_hour) * (4 * np.pi / 24))) * np.where(
-        weekday >= 5, profile.weekend_factor, 1.0
+        grid.weekday >= 5, profile.weekend_factor, 1.0
     )
     traffic = (
         season * np.exp(wander(0.05, 1.5) + rng.normal(0, 0.02 * noise, n)) * _campaigns(n, per_hour, rng)
@@ -83,104 +133,126 @@ def render(
     disk += profile.rotation_share * _sawtooth(n, profile.rotation_h * per_hour, rng)
 
     queue += profile.queue_slo * _batches(n, per_hour, rng)
+    return _Levels(
+        traffic=traffic,
+        cpu=cpu,
+        latency=latency,
+        errors=errors,
+        pool=pool,
+        queue=queue,
+        memory=memory,
+        disk=disk,
+    )
 
-    for event in planned:
-        at = event.at
-        if at >= n:
-            continue
-        if event.effect == "shift":
-            cpu[at:] *= 1 + event.size
-            latency[at:] *= 1 + 0.7 * event.size
-            memory[at:] += 0.3 * event.size
-        elif event.effect == "blip":
-            end = at + max(2, int(event.size * 0.5 * per_hour))
-            errors[at:end] += event.size * profile.error_slo * 1.2
-            latency[at:end] *= 1 + event.size
-            cpu[at:end] += 0.1 * event.size
-        elif event.effect == "warmup":
-            # A cache fills: for hours this is a leak to the eye, then it levels off until the next deploy.
-            age = np.arange(n - at) / per_hour
-            full = WARM_UP_SHARE * event.size * (1 - profile.memory)
-            fill = full * (1 - np.exp(-age / (1 + 3 * event.size))) * (age < 60)
-            fill[_next_deploy(planned, at) - at :] = 0.0
-            memory[at:] += fill
-            cpu[at : at + per_hour] += 0.08 * event.size
-        elif event.kind is EventKind.MAINTENANCE and event.until is not None:
-            traffic[at : event.until] *= 1 - event.size
-            errors[at : event.until] += 0.05 * event.size
-            latency[at : event.until] *= 1 + event.size
-            cpu[at : event.until] *= 1 - 0.5 * event.size
-            queue[at : event.until] *= 1 + 4 * event.size
 
-    for trouble in incidents:
-        rise = _rise(trouble, n, per_hour)
-        aim = min(trouble.fails_at if trouble.fails_at is not None else trouble.until, n - 1)
-        late = np.clip((rise - 0.75) / 0.25, 0, 1)
-        if trouble.cause == "memory_leak":
-            memory += rise * (0.985 - _around(memory, aim, per_hour))
-            cpu += 0.12 * late
-            latency *= 1 + 0.25 * late
-        elif trouble.cause == "disk_full":
-            disk += rise * (0.995 - _around(disk, aim, per_hour))
-            latency *= 1 + 0.05 * late
-        elif trouble.cause == "pool_exhaustion":
-            pool += rise * (0.985 - _around(pool, aim, per_hour))
-            latency *= 1 + 0.4 * late
-        elif trouble.cause == "queue_backlog":
-            queue += rise * (profile.queue_slo - _around(queue, aim, per_hour))
-            cpu += 0.1 * rise
-            latency *= 1 + 0.1 * late
-        elif trouble.cause == "latency_creep":
-            latency *= 1 + rise * (profile.latency_slo_s / _around(latency, aim, per_hour) - 1)
-            cpu += 0.05 * rise
-        elif trouble.cause == "bad_deploy" and trouble.fails_at is not None and trouble.start < n:
-            onset = np.linspace(0, 0.9, trouble.fails_at - trouble.start)[: n - trouble.start]
-            errors[trouble.start : trouble.fails_at] += profile.error_slo * onset
-    for trouble in [*incidents, *felt]:
-        if trouble.fails_at is None or trouble.fails_at >= n:
-            continue
-        share = 1.0 if trouble.service == profile.name else FELT
-        added, factor, lost = IMPACT[trouble.cause]
-        strength = share * np.random.default_rng(trouble.seed).uniform(0.6, 1.3)
-        during = slice(trouble.fails_at, trouble.until)
-        errors[during] += added * strength
-        latency[during] *= 1 + (factor - 1) * strength
-        traffic[during] *= max(0.0, 1 - lost * strength)
-        queue[during] *= 1 + strength
+def _add_event(
+    levels: _Levels, event: PlannedEvent, planned: Sequence[PlannedEvent], profile: Profile, per_hour: int
+) -> None:
+    """Add the effect of one planned event, which starts on the grid."""
+    at = event.at
+    if event.effect == "shift":
+        levels.cpu[at:] *= 1 + event.size
+        levels.latency[at:] *= 1 + 0.7 * event.size
+        levels.memory[at:] += 0.3 * event.size
+    elif event.effect == "blip":
+        end = at + max(2, int(event.size * 0.5 * per_hour))
+        levels.errors[at:end] += event.size * profile.error_slo * 1.2
+        levels.latency[at:end] *= 1 + event.size
+        levels.cpu[at:end] += 0.1 * event.size
+    elif event.effect == "warmup":
+        # A cache fills. For hours this is like a leak; then it is constant until the next deploy.
+        age = np.arange(len(levels.memory) - at) / per_hour
+        full = WARM_UP_SHARE * event.size * (1 - profile.memory)
+        fill = full * (1 - np.exp(-age / (1 + 3 * event.size))) * (age < 60)
+        fill[_next_deploy(planned, at) - at :] = 0.0
+        levels.memory[at:] += fill
+        levels.cpu[at : at + per_hour] += 0.08 * event.size
+    elif event.kind is EventKind.MAINTENANCE and event.until is not None:
+        levels.traffic[at : event.until] *= 1 - event.size
+        levels.errors[at : event.until] += 0.05 * event.size
+        levels.latency[at : event.until] *= 1 + event.size
+        levels.cpu[at : event.until] *= 1 - 0.5 * event.size
+        levels.queue[at : event.until] *= 1 + 4 * event.size
 
-    out = {
-        "cpu_utilization": np.clip(cpu, 0.01, 1.0),
-        "memory_used_bytes": np.round(np.clip(memory, 0.02, 1.0) * profile.memory_limit),
-        "disk_used_bytes": np.round(np.clip(disk, 0.02, 1.0) * profile.disk_limit),
-        "latency_p99_seconds": np.clip(latency, 1e-4, None),
-        "error_ratio": np.clip(errors, 0.0, 1.0),
-        "requests_per_second": np.clip(traffic, 0.0, None) * profile.rps,
-        "db_connections": np.round(np.clip(pool, 0.0, 1.0) * profile.connection_limit),
-        "queue_depth": np.round(np.clip(queue, 0.0, 2 * profile.queue_slo)),
+
+def _add_precursor(levels: _Levels, incident: PlannedIncident, profile: Profile, per_hour: int) -> None:
+    """Add what the metrics show of a cause before it leads to a failure."""
+    n = len(levels.cpu)
+    rise = _rise(incident, n, per_hour)
+    aim = min(incident.fails_at if incident.fails_at is not None else incident.until, n - 1)
+    late = np.clip((rise - 0.75) / 0.25, 0, 1)
+    if incident.cause == "memory_leak":
+        levels.memory += rise * (0.985 - _usual_level(levels.memory, aim, per_hour))
+        levels.cpu += 0.12 * late
+        levels.latency *= 1 + 0.25 * late
+    elif incident.cause == "disk_full":
+        levels.disk += rise * (0.995 - _usual_level(levels.disk, aim, per_hour))
+        levels.latency *= 1 + 0.05 * late
+    elif incident.cause == "pool_exhaustion":
+        levels.pool += rise * (0.985 - _usual_level(levels.pool, aim, per_hour))
+        levels.latency *= 1 + 0.4 * late
+    elif incident.cause == "queue_backlog":
+        levels.queue += rise * (profile.queue_slo - _usual_level(levels.queue, aim, per_hour))
+        levels.cpu += 0.1 * rise
+        levels.latency *= 1 + 0.1 * late
+    elif incident.cause == "latency_creep":
+        usual = _usual_level(levels.latency, aim, per_hour)
+        levels.latency *= 1 + rise * (profile.latency_slo_s / usual - 1)
+        levels.cpu += 0.05 * rise
+    elif incident.cause == "bad_deploy" and incident.fails_at is not None and incident.start < n:
+        onset = np.linspace(0, 0.9, incident.fails_at - incident.start)[: n - incident.start]
+        levels.errors[incident.start : incident.fails_at] += profile.error_slo * onset
+
+
+def _add_impact(levels: _Levels, incident: PlannedIncident, profile: Profile) -> None:
+    """Add what users notice from the failure to its end; less of it when another service fails."""
+    if incident.fails_at is None or incident.fails_at >= len(levels.cpu):
+        return
+    share = 1.0 if incident.service == profile.name else CALLER_IMPACT_SHARE
+    added, factor, lost = IMPACT[incident.cause]
+    strength = share * np.random.default_rng(incident.seed).uniform(0.6, 1.3)
+    during = slice(incident.fails_at, incident.until)
+    levels.errors[during] += added * strength
+    levels.latency[during] *= 1 + (factor - 1) * strength
+    levels.traffic[during] *= max(0.0, 1 - lost * strength)
+    levels.queue[during] *= 1 + strength
+
+
+def _metrics(levels: _Levels, profile: Profile) -> dict[str, Floats]:
+    """The levels in the units of the series, within their limits."""
+    queue: Floats = np.clip(levels.queue, 0.0, 2 * profile.queue_slo)
+    return {
+        "cpu_utilization": np.clip(levels.cpu, 0.01, 1.0),
+        "memory_used_bytes": np.round(np.clip(levels.memory, 0.02, 1.0) * profile.memory_limit),
+        "disk_used_bytes": np.round(np.clip(levels.disk, 0.02, 1.0) * profile.disk_limit),
+        "latency_p99_seconds": np.clip(levels.latency, 1e-4, None),
+        "error_ratio": np.clip(levels.errors, 0.0, 1.0),
+        "requests_per_second": np.clip(levels.traffic, 0.0, None) * profile.rps,
+        "db_connections": np.round(np.clip(levels.pool, 0.0, 1.0) * profile.connection_limit),
+        "queue_depth": np.round(queue),
     }
-    return _with_gaps(out, n, per_hour, rng)
 
 
-def _rise(trouble: PlannedIncident, n: int, per_hour: int) -> Floats:
-    """How far the cause has come at each step: 0 before, up to `reach`, and how it goes back."""
+def _rise(incident: PlannedIncident, n: int, per_hour: int) -> Floats:
+    """The progress of a cause at each step: 0 before its start, then up to `reach`, and back when it stops."""
     rise = np.zeros(n)
-    if trouble.fails_at == trouble.start:
+    if incident.fails_at == incident.start:
         return rise
-    rng = np.random.default_rng([trouble.seed, 1])
-    climb_end = trouble.until if trouble.fails_at is None else trouble.fails_at
-    length = climb_end - trouble.start
-    # Uneven progress: hours in which it hardly moves, hours in which it runs.
+    rng = np.random.default_rng([incident.seed, 1])
+    climb_end = incident.until if incident.fails_at is None else incident.fails_at
+    length = climb_end - incident.start
+    # The progress is uneven: slow in some hours, fast in others.
     pace: Floats = np.exp(lfilter([1.0], [1.0, -0.95], rng.normal(0, 0.05, length)))
     x = np.arange(1, length + 1) / length
-    climb = np.cumsum(pace * np.diff(x**trouble.power, prepend=0.0))
-    climb *= trouble.reach / climb[-1]
-    _add(rise, trouble.start, climb)
-    if trouble.fails_at is not None:
-        _add(rise, climb_end, np.ones(trouble.until - climb_end))
-    elif trouble.ending == "plateau":
-        _add(rise, climb_end, np.full(int(rng.uniform(3, 12) * per_hour), trouble.reach))
-    elif trouble.ending == "decay":
-        _add(rise, climb_end, trouble.reach * np.exp(-np.arange(8 * per_hour) / (1.5 * per_hour)))
+    climb = np.cumsum(pace * np.diff(x**incident.power, prepend=0.0))
+    climb *= incident.reach / climb[-1]
+    _add(rise, incident.start, climb)
+    if incident.fails_at is not None:
+        _add(rise, climb_end, np.ones(incident.until - climb_end))
+    elif incident.ending == "plateau":
+        _add(rise, climb_end, np.full(int(rng.uniform(3, 12) * per_hour), incident.reach))
+    elif incident.ending == "decay":
+        _add(rise, climb_end, incident.reach * np.exp(-np.arange(8 * per_hour) / (1.5 * per_hour)))
     return rise
 
 
@@ -190,16 +262,16 @@ def _add(target: Floats, start: int, values: Floats) -> None:
         target[start:end] += values[: end - start]
 
 
-def _around(values: Floats, at: int, per_hour: int) -> float:
-    """The usual level near a step: what is there without its noise."""
+def _usual_level(values: Floats, at: int, per_hour: int) -> float:
+    """The median of the hour before a step: the level without its noise."""
     return float(np.median(values[max(0, at - per_hour) : at + 1]))
 
 
 def _sawtooth(n: int, period: float, rng: np.random.Generator) -> Floats:
-    """Teeth from 0 to 1 whose lengths vary by a tenth."""
+    """A sawtooth from 0 to 1; the lengths of its teeth vary by 10 %."""
     lengths = period * rng.uniform(0.9, 1.1, int(n / period) + 3)
     before = rng.uniform(0, period)
-    # Many short teeth in a row may end before the data does.
+    # many short teeth in a row can end before the data
     while lengths.sum() - before <= n - 1:
         lengths = np.append(lengths, period * rng.uniform(0.9, 1.1))
     ends = lengths.cumsum() - before
@@ -209,7 +281,7 @@ def _sawtooth(n: int, period: float, rng: np.random.Generator) -> Floats:
 
 
 def _campaigns(n: int, per_hour: int, rng: np.random.Generator) -> Floats:
-    """Busy hours that are no trouble: every ten days or so traffic rises by up to a half for some hours."""
+    """Busy hours that are no incident: every ten days or so, traffic rises by up to a half for some hours."""
     factor = np.ones(n)
     at = 0
     while (at := at + int(rng.exponential(10 * 24 * per_hour))) < n:
@@ -218,14 +290,14 @@ def _campaigns(n: int, per_hour: int, rng: np.random.Generator) -> Floats:
     return factor
 
 
-def _next_deploy(planned: Sequence[Planned], after: int) -> int:
-    """The step of the next deploy, which empties what the last one filled."""
+def _next_deploy(planned: Sequence[PlannedEvent], after: int) -> int:
+    """The step of the next deploy, which empties the cache that the last one filled."""
     later = [event.at for event in planned if event.kind is EventKind.DEPLOY and event.at > after]
     return min(later, default=2**31)
 
 
 def _batches(n: int, per_hour: int, rng: np.random.Generator) -> Floats:
-    """Batch jobs, no trouble: once a week or so the queue climbs for hours, up to 0.7 of its SLO, and drains."""
+    """Batch jobs that are no incident: about weekly, the queue grows for hours, up to 0.7 of its SLO, and drains."""
     share = np.zeros(n)
     at = 0
     while (at := at + int(rng.exponential(7 * 24 * per_hour))) < n:
@@ -240,7 +312,7 @@ def _batches(n: int, per_hour: int, rng: np.random.Generator) -> Floats:
 def _with_gaps(
     metrics: dict[str, Floats], n: int, per_hour: int, rng: np.random.Generator
 ) -> dict[str, Floats]:
-    """Loses single samples (0.3 %), stretches of one metric, and now and then a whole scrape target."""
+    """Remove single samples (0.3 %), some hours of one metric, and sometimes of all metrics of the service."""
     every = np.zeros(n, dtype=bool)
     for at in rng.integers(0, n, rng.poisson(n / (20 * 24 * per_hour))):
         every[at : at + int(rng.uniform(0.2, 1.5) * per_hour)] = True

@@ -22,7 +22,8 @@ def rotation() -> np.ndarray:
     began = np.concatenate([[0.0], ends])
     place = np.searchsorted(ends, TIME_H, side="right")
     share = (TIME_H - began[place]) / (ends[place] - began[place])
-    return 0.4 + 0.1 * share + rng.normal(0, 0.0005, STEPS)
+    made: np.ndarray = 0.4 + 0.1 * share + rng.normal(0, 0.0005, STEPS)
+    return made
 
 
 def test_what_traffic_explains_is_taken_out() -> None:

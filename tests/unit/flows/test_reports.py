@@ -1,4 +1,4 @@
-"""What commands print is for people: names, units and times, and nothing that only Python reads."""
+"""Commands print reports for people: names, units and times, without Python syntax."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from fakes.signals import NOON, make_signal
 
 from core.domain import FailureRisk, ModelRef, SignalKind
 from flows.commands import console
-from flows.commands.words import rows
+from flows.commands.report_lines import rows
 from models.lifecycle.event_matching import EventScore
 from pipelines.learn.evaluate import EvaluationReport
 from pipelines.learn.promote import KindPromotion, PromotionReport
@@ -24,7 +24,7 @@ RISK = FailureRisk(
 )
 SCORE = EventScore(signals=4, incidents=3, precision=0.75, recall=1.0, f1=0.857, median_lead_s=5_400.0)
 LATE = EventScore(signals=0, incidents=3, precision=None, recall=0.0, f1=None, median_lead_s=-600.0)
-MET = {"series": 7, "signals": (BREACH,), "taken_back": (), "watched": 0}
+MET: dict[str, Any] = {"series": 7, "signals": (BREACH,), "withdrawn": (), "watched": 0}
 
 
 def printed(capsys: pytest.CaptureFixture[str], report: Any) -> str:
@@ -42,13 +42,13 @@ def printed(capsys: pytest.CaptureFixture[str], report: Any) -> str:
                 "model": "acme.forecaster version 3, run 4f2a",
                 "at": "2026-03-02 12:00 UTC",
                 "signals": "s1 warning: disk of checkout is full in 4 h",
-                "taken back": "-",
+                "withdrawn": "-",
                 "skipped shop/cpu": "fewer than two values",
             },
         ),
         (
             PredictReport(
-                at=NOON, model=MODEL, risks={"cart": RISK}, signals=(), new=1, updated=0, taken_back=0
+                at=NOON, model=MODEL, risks={"cart": RISK}, signals=(), new=1, updated=0, withdrawn=0
             ),
             {"risks cart": "1% within 1 h, 60% within 6 h, likely disk full"},
         ),
@@ -84,16 +84,16 @@ def printed(capsys: pytest.CaptureFixture[str], report: Any) -> str:
         ),
     ],
 )
-def test_a_report_reads_in_words(
+def test_a_report_is_printed_as_text(
     capsys: pytest.CaptureFixture[str], report: object, lines: Mapping[str, str]
 ) -> None:
-    told = dict(rows(report))
-    assert {name: told[name] for name in lines} == lines
+    printed_rows = dict(rows(report))
+    assert {name: printed_rows[name] for name in lines} == lines
     text = printed(capsys, report)
     assert not any(of_python in text for of_python in ("datetime", "Signal(", "{'", "<", "None"))
 
 
-def test_figures_of_one_thing_are_one_line_and_missing_ones_are_left_out() -> None:
+def test_the_figures_of_one_item_are_on_one_line_without_missing_ones() -> None:
     models = {
         "auto_ets": {"mase": 0.76, "coverage": {}, "owa": None},
         "ours": {"mase": 0.5, "coverage": {80: 0.79}},
@@ -114,5 +114,5 @@ def test_a_list_has_its_name_before_the_first_line_only() -> None:
 
 
 def test_brackets_in_a_name_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """To a library of styles `[/tmp]` ends a style that nobody began."""
+    """In the markup of Rich, `[/tmp]` would close a style that was never opened."""
     assert "[/tmp] [red]" in printed(capsys, {"mount": "[/tmp] [red]"})

@@ -20,7 +20,8 @@ def daily_course(days: float, *, seed: int = 1, weekend: float = 0.0, noise: flo
     times_s = MONDAY_S + STEP_S * np.arange(int(days * 288))
     weekday = (times_s - MONDAY_S) // DAY_S % 7
     course = 20 + 5 * np.sin(2 * np.pi * times_s / DAY_S) - weekend * (weekday >= 5)
-    return course + np.random.default_rng(seed).normal(0, noise, times_s.size)
+    made: np.ndarray = course + np.random.default_rng(seed).normal(0, noise, times_s.size)
+    return made
 
 
 def test_a_daily_course_is_learned_and_expected_again() -> None:

@@ -1,4 +1,4 @@
-"""The breaches of the past are found, and looked back on with nothing that came later."""
+"""Past breaches are found, and predictions before them are repeated without knowledge of the future."""
 
 from datetime import UTC, datetime
 
@@ -47,7 +47,7 @@ def test_a_breach_that_lasts_ends_when_it_was_over_for_the_last_time() -> None:
     assert find_breaches(seconds, values, 9.0, upward=True).tolist() == [5 * 3_600, 17 * 3_600]
 
 
-def test_what_jumped_was_not_to_be_foreseen() -> None:
+def test_a_jump_could_not_be_predicted() -> None:
     seconds = np.arange(0, 20 * 3_600, 3_600, dtype=np.float64)
     values = np.full(20, 1.0)
     values[[5, 11, 12, 13]] = [10.0, 4.0, 7.0, 10.0]
@@ -58,33 +58,33 @@ def test_what_jumped_was_not_to_be_foreseen() -> None:
     assert gradual_breaches(np.empty(0), seconds, values, 9.0, usual=1.0).tolist() == []
 
 
-def test_looking_back_knows_nothing_that_came_later() -> None:
+def test_a_backtest_knows_nothing_that_came_later() -> None:
     values = filling()
     history = History(values=values, start=NOW, step_s=3_600, seasons=(24, 168))
     choice = select(history.until(24 * 17), Plan(origins=4))
-    seconds = NOW.timestamp() + 3_600.0 * np.arange(1, len(values) + 1) - 1
+    seconds = NOW.timestamp() + 3_600.0 * np.arange(1, len(values) + 1, dtype=np.float64) - 1
     rises = find_rises(values, 100.0, upward=True, season=24)
 
     def found(later: float) -> list[PastForecast]:
         changed = filling(later)
         past = PastBreaches(
-            at_s=(seconds[FAILS],), tried=tuple(rises), seen=changed, seconds=seconds, values=changed
+            at_s=(seconds[FAILS],), rises=tuple(rises), unfiltered=changed, seconds=seconds, values=changed
         )
         then = History(values=changed, start=NOW, step_s=3_600, seasons=(24, 168))
         return backtest_breaches(DISK, then, choice, past, seed=1)
 
     first = found(40.0)
     assert first
-    assert {look.chosen for look in first} == {True, False}
-    for look in first:
-        assert look.came_s is not None
-        assert 0 < look.came_s <= 24 * 3_600
-        assert look.pattern is not BreachPattern.FILL or look.kind == "fill/stock/disk_used_bytes"
-        assert tuple(look.told) == HORIZONS_S
+    assert {one.selected_by_breach for one in first} == {True, False}
+    for one in first:
+        assert one.breach_in_s is not None
+        assert 0 < one.breach_in_s <= 24 * 3_600
+        assert one.pattern is not BreachPattern.FILL or one.group == "fill/stock/disk_used_bytes"
+        assert tuple(one.probability_by_horizon_s) == HORIZONS_S
     assert first == found(1e6)
 
 
-def test_a_rise_is_found_whether_it_came_to_something_or_not() -> None:
+def test_a_rise_is_found_whether_a_breach_followed_or_not() -> None:
     values = filling()
     stopped = values.copy()
     stopped[FAILS - 5 :] = 40.0

@@ -1,4 +1,4 @@
-"""What is said of a series does not depend on the minute of the hour at which it is looked at."""
+"""The prediction for a series does not depend on the minute of the hour at which it is made."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ TRAINED = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 21
 #: When the disk begins to fill, and how much an hour.
 BEGINS, PACE = TRAINED + timedelta(hours=2), 3.0
-LOOKED = BEGINS + timedelta(hours=14)
+NOW = BEGINS + timedelta(hours=14)
 USUAL, LIMIT = 40.0, 98.0
 DISK = Series(
     tenant="t",
@@ -57,7 +57,7 @@ def bundle(samples: pl.DataFrame) -> BreachBundle:
 def test_growth_and_the_time_left_are_those_of_the_present(
     bundle: BreachBundle, samples: pl.DataFrame, minutes: int
 ) -> None:
-    now = LOOKED + timedelta(minutes=minutes)
+    now = NOW + timedelta(minutes=minutes)
     _, outlook = bundle.outlook(DISK.series_id, samples.filter(pl.col("ts") < now), now)
     assert outlook is not None
     assert outlook.growth.per_hour == pytest.approx(PACE, rel=0.05)
@@ -69,12 +69,10 @@ def test_growth_and_the_time_left_are_those_of_the_present(
 
 
 @pytest.mark.parametrize("minutes", MINUTES[1:])
-def test_what_has_jumped_is_no_growth_whenever_it_is_looked_at(
-    bundle: BreachBundle, samples: pl.DataFrame, minutes: int
-) -> None:
-    now = LOOKED + timedelta(minutes=minutes)
+def test_a_jump_is_no_growth_at_any_minute(bundle: BreachBundle, samples: pl.DataFrame, minutes: int) -> None:
+    now = NOW + timedelta(minutes=minutes)
     jumped = samples.with_columns(
-        value=pl.when(pl.col("ts") >= LOOKED - timedelta(hours=2))
+        value=pl.when(pl.col("ts") >= NOW - timedelta(hours=2))
         .then(USUAL + 25.0)
         .otherwise(USUAL + pl.col("value") * 0.001)
     )

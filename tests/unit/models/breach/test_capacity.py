@@ -1,4 +1,4 @@
-"""The 90-day view: growth is told from noise, and the order is by urgency."""
+"""The 90-day view tells growth from noise, and sorts by urgency."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,8 @@ import pytest
 
 from core.domain import Role, Series
 from models.breach.capacity import Capacity, by_urgency, plan_capacity, robust_growth
-from models.breach.outlook import breach_outlook
+from models.breach.growth import Present
+from models.breach.outlook import predict_breach
 from models.forecast.protocols import FloatArray, History
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -20,16 +21,15 @@ def disk(service: str, limit: float = 1000.0) -> Series:
 
 
 def plan(series: Series, values: FloatArray) -> Capacity:
-    """What the view says of a series by the hour; its forecaster says that it stays where it is."""
+    """The capacity of a series with these hourly values, whose forecaster predicts no change."""
     start = NOW - timedelta(hours=len(values))
     history = History(values=values, start=start, step_s=3_600, seasons=(24, 168))
     rng = np.random.default_rng(2)
-    outlook = breach_outlook(
+    outlook = predict_breach(
         series,
         history,
         values[-1] + rng.normal(0, 3, (400, 24)),
-        level=float(values[-1]),
-        an_hour_ago=float(values[-2]),
+        Present(at=history.end, level=float(values[-1]), level_an_hour_ago=float(values[-2])),
         rng=rng,
     )
     found = plan_capacity(series, history, at=NOW, seed=1, outlook=outlook)
@@ -42,7 +42,7 @@ def growing(per_day: float, level: float = 500.0, seed: int = 1) -> FloatArray:
     return level + per_day * hours / 24 + np.random.default_rng(seed).normal(0, 3, len(hours))
 
 
-def test_steady_growth_runs_out_when_a_line_says_so() -> None:
+def test_steady_growth_runs_out_when_a_line_crosses() -> None:
     found = plan(disk("db"), growing(10.0, 100.0))
     days = (1000.0 - 500.0) / 10.0
     assert found.runs_out is not None
@@ -50,13 +50,13 @@ def test_steady_growth_runs_out_when_a_line_says_so() -> None:
     assert found.runs_out.p10 < NOW + timedelta(days=days) < found.runs_out.p90
 
 
-def test_what_does_not_grow_does_not_run_out() -> None:
+def test_a_resource_without_growth_does_not_run_out() -> None:
     found = plan(disk("db"), growing(0.0))
     assert found.breach.probability < 0.1
     assert found.runs_out is None
 
 
-def test_what_fills_up_today_is_not_missed_for_a_month_in_which_nothing_grew() -> None:
+def test_a_fill_of_today_is_found_after_a_month_without_growth() -> None:
     values = growing(0.0)
     values[-12:] += 35.0 * np.arange(1, 13)
     found = plan(disk("db"), values)
@@ -68,14 +68,14 @@ def test_what_fills_up_today_is_not_missed_for_a_month_in_which_nothing_grew() -
     assert first is found
 
 
-def test_what_was_full_yesterday_and_emptied_since_does_not_run_out_now() -> None:
+def test_a_resource_that_was_emptied_since_yesterday_does_not_run_out_now() -> None:
     values = growing(0.0)
     values[-20:-8] = 1_010.0
     runs_out = plan(disk("db"), values).runs_out
     assert runs_out is None or runs_out.p10 > NOW
 
 
-def test_a_month_with_an_incident_does_not_turn_the_growth() -> None:
+def test_an_incident_does_not_change_the_growth_of_a_month() -> None:
     values = growing(5.0, 100.0)
     values[400:460] += 400
     assert plan(disk("db"), values).per_day == pytest.approx(5.0, abs=1.0)
@@ -95,4 +95,4 @@ def test_a_series_without_a_threshold_has_no_plan() -> None:
 
 
 def test_the_slope_is_exact_on_a_line() -> None:
-    assert robust_growth(np.arange(10.0) * 3) == pytest.approx(3.0)
+    assert robust_growth(np.arange(10, dtype=np.float64) * 3) == pytest.approx(3.0)

@@ -1,4 +1,4 @@
-"""What follows a breach is learned by counting, and said as likely and as late as it was in the past."""
+"""Cascades are learned by counting, and predicted as likely and as late as they were in the past."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 
 from core.domain import Breach, Role, Series, TimeRange
 from models.breach.cascade import CascadeCause, CascadeModel
-from models.breach.learn_cascades import Breached, learn_cascades
+from models.breach.learn_cascades import BreachTimes, learn_cascades
 from models.forecast.protocols import FloatArray
 from models.words.breach import say_follows
 
@@ -30,7 +30,7 @@ CALLER = series("shop", "error_ratio", Role.ERRORS)
 STRANGER = series("mail", "error_ratio", Role.ERRORS)
 ALL = (DISK, ERRORS, CALLER, STRANGER)
 EDGES = (("shop", "db"),)
-TIMES = DAY_S * np.arange(1, 21)
+TIMES = DAY_S * np.arange(1, 21, dtype=np.float64)
 #: As a cause that is there already.
 OVER = Breach(
     threshold=98.0,
@@ -41,9 +41,9 @@ OVER = Breach(
 )
 
 
-def breached(*at_s: FloatArray) -> Breached:
-    """At the threshold and, where told, at the further levels."""
-    return Breached(came=at_s[0], foreseen=at_s)
+def breached(*at_s: FloatArray) -> BreachTimes:
+    """When the threshold was crossed, and each impact level if given."""
+    return BreachTimes(as_effect_s=at_s[0], as_cause_s=at_s)
 
 
 def learn(followed: int, lag_s: float = 1_200.0, caller: int = 0) -> CascadeModel:
@@ -57,7 +57,7 @@ def learn(followed: int, lag_s: float = 1_200.0, caller: int = 0) -> CascadeMode
     return learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S)
 
 
-def foreseen(probability: float = 0.9, *, in_h: float = 4.0) -> Breach:
+def predicted(probability: float = 0.9, *, in_h: float = 4.0) -> Breach:
     p10, p50, p90 = (NOW + timedelta(hours=hours) for hours in (in_h - 1, in_h, in_h + 2))
     return Breach(
         threshold=98.0,
@@ -76,8 +76,8 @@ def expect(
     return {key: one.breach for key, one in found.items()}
 
 
-def test_what_always_followed_is_about_as_likely_as_its_cause_and_a_little_later() -> None:
-    breach = expect(learn(20), foreseen(0.9))[ERRORS.series_id]
+def test_an_effect_that_always_followed_is_about_as_likely_as_its_cause_and_a_little_later() -> None:
+    breach = expect(learn(20), predicted(0.9))[ERRORS.series_id]
     assert breach.threshold == 0.01
     assert 0.8 < breach.probability < 0.9
     assert breach.when is not None
@@ -86,29 +86,29 @@ def test_what_always_followed_is_about_as_likely_as_its_cause_and_a_little_later
     assert breach.when.p90 == NOW + timedelta(hours=6, minutes=20)
 
 
-def test_what_followed_half_the_time_is_half_as_likely() -> None:
-    assert expect(learn(10), foreseen(0.9))[ERRORS.series_id].probability == pytest.approx(0.45, abs=0.03)
+def test_an_effect_that_followed_half_the_time_is_half_as_likely() -> None:
+    assert expect(learn(10), predicted(0.9))[ERRORS.series_id].probability == pytest.approx(0.45, abs=0.03)
 
 
-def test_what_the_cause_does_at_the_end_of_a_horizon_follows_after_it() -> None:
-    by_horizon = expect(learn(20), foreseen(0.9))[ERRORS.series_id].probability_by_horizon_s
+def test_a_cause_at_the_end_of_a_horizon_has_its_effect_after_the_horizon() -> None:
+    by_horizon = expect(learn(20), predicted(0.9))[ERRORS.series_id].probability_by_horizon_s
     assert list(by_horizon) == [10_800, 21_600, 86_400]
     assert by_horizon[10_800] < 0.3 * 0.95
     assert list(by_horizon.values()) == sorted(by_horizon.values())
 
 
-def test_it_reaches_callers_and_nobody_else() -> None:
-    found = expect(learn(20, caller=15), foreseen(0.9))
+def test_a_cascade_reaches_callers_and_no_other_service() -> None:
+    found = expect(learn(20, caller=15), predicted(0.9))
     assert set(found) == {ERRORS.series_id, CALLER.series_id}
     assert found[CALLER.series_id].probability == pytest.approx(0.9 * 0.75, abs=0.05)
 
 
-def test_a_service_without_a_past_is_judged_by_others_alike() -> None:
+def test_a_service_without_a_past_uses_the_rate_of_similar_services() -> None:
     disk, errors = replace(DISK, service="new"), replace(ERRORS, service="new")
-    causes = {disk.series_id: CascadeCause(series=disk, breach=foreseen(0.9))}
+    causes = {disk.series_id: CascadeCause(series=disk, breach=predicted(0.9))}
     found = learn(20).expect(causes, (errors,), EDGES, NOW)
     assert found[errors.series_id].breach.probability > 0.8
-    assert found[errors.series_id].habit.causes == 20
+    assert found[errors.series_id].rate.cause_breaches == 20
 
 
 def test_a_pair_that_never_followed_is_not_expected_because_others_did() -> None:
@@ -119,21 +119,21 @@ def test_a_pair_that_never_followed_is_not_expected_because_others_did() -> None
         other_disk.series_id: breached(TIMES[:8] + 7_200.0),
     }
     known = learn_cascades(breaches, (DISK, ERRORS, other_disk, other_errors), (), span_s=SPAN_S)
-    causes = {other_disk.series_id: CascadeCause(series=other_disk, breach=foreseen(0.9))}
+    causes = {other_disk.series_id: CascadeCause(series=other_disk, breach=predicted(0.9))}
     found = known.expect(causes, (other_errors,), (), NOW)
     assert found[other_errors.series_id].breach.probability < 0.15
 
 
-def test_what_breaches_all_the_time_follows_nothing() -> None:
+def test_a_series_that_breaches_all_the_time_is_no_effect() -> None:
     breaches = {
         DISK.series_id: breached(TIMES),
-        ERRORS.series_id: breached(np.arange(0.0, SPAN_S, 3.0 * 3_600)),
+        ERRORS.series_id: breached(np.arange(0.0, SPAN_S, 3.0 * 3_600, dtype=np.float64)),
     }
     assert learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S) == CascadeModel()
 
 
 def test_a_cause_that_is_certain_and_far_off_is_not_followed_at_once() -> None:
-    by_horizon = expect(learn(20), foreseen(1.0))[ERRORS.series_id].probability_by_horizon_s
+    by_horizon = expect(learn(20), predicted(1.0))[ERRORS.series_id].probability_by_horizon_s
     assert list(by_horizon.values()) == sorted(by_horizon.values())
     assert by_horizon[10_800] < 0.35
 
@@ -146,11 +146,11 @@ def test_a_cause_that_has_just_breached_is_followed_within_the_usual_lag() -> No
     assert breach.when.p50 == NOW + timedelta(minutes=15)
 
 
-def test_what_has_not_followed_within_the_usual_lag_does_not_follow_any_more() -> None:
+def test_an_effect_is_not_expected_any_more_after_the_usual_lag() -> None:
     assert expect(learn(20, lag_s=60.0), OVER, since_s=1_800.0)[ERRORS.series_id].probability == 0.0
 
 
-def test_of_what_follows_late_the_late_are_left() -> None:
+def test_after_the_short_lags_only_the_long_ones_are_left() -> None:
     lags = np.where(np.arange(20) % 2, 300.0, 5_400.0)
     breaches = {DISK.series_id: breached(TIMES), ERRORS.series_id: breached(TIMES + lags)}
     known = learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S)
@@ -160,27 +160,27 @@ def test_of_what_follows_late_the_late_are_left() -> None:
     assert later.when.p50 == NOW + timedelta(minutes=30)
 
 
-def test_a_cause_counts_from_the_level_where_it_is_felt() -> None:
+def test_a_cause_counts_from_its_impact_level() -> None:
     full = TIMES + 3_600.0 * (1.0 + np.arange(20) % 3) / 2
     breaches = {
         DISK.series_id: breached(TIMES, TIMES + 60.0, full, full),
         ERRORS.series_id: breached(full + 300.0),
     }
     known = learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S)
-    assert known.ways == {DISK.metric: 0.5}
+    assert known.impact_fractions == {DISK.metric: 0.5}
     assert known.impact_level(DISK) == pytest.approx(99.0)
     assert known.impact_level(ERRORS) == 0.01
-    assert set(known.by_pair[DISK.series_id, ERRORS.series_id].lag_s) == {300.0}
+    assert set(known.by_pair[DISK.series_id, ERRORS.series_id].lag_quantiles_s) == {300.0}
     assert CascadeModel.from_json(json.loads(json.dumps(known.to_json()))) == known
 
 
-def test_where_all_levels_tell_the_same_it_is_the_threshold() -> None:
-    assert learn(20).ways == {}
+def test_the_impact_level_is_the_threshold_if_all_levels_fit_equally() -> None:
+    assert learn(20).impact_fractions == {}
     assert learn(20).impact_level(DISK) == pytest.approx(98.0)
 
 
 def test_a_cause_that_is_surely_soon_is_followed_within_the_horizon() -> None:
-    soon = foreseen(1.0, in_h=2.0)
+    soon = predicted(1.0, in_h=2.0)
     when = TimeRange(
         p10=NOW + timedelta(hours=1), p50=NOW + timedelta(hours=1.2), p90=NOW + timedelta(hours=2)
     )
@@ -188,8 +188,8 @@ def test_a_cause_that_is_surely_soon_is_followed_within_the_horizon() -> None:
     assert expect(learn(20), soon)[ERRORS.series_id].probability_by_horizon_s[10_800] > 0.9
 
 
-def test_nothing_known_expects_nothing() -> None:
-    assert expect(CascadeModel(), foreseen()) == {}
+def test_without_known_rates_nothing_is_expected() -> None:
+    assert expect(CascadeModel(), predicted()) == {}
     assert learn_cascades({}, ALL, EDGES, span_s=SPAN_S) == CascadeModel()
 
 
@@ -212,29 +212,31 @@ def test_the_likelier_of_two_causes_is_named() -> None:
         span_s=SPAN_S,
     )
     causes = {
-        DISK.series_id: CascadeCause(series=DISK, breach=foreseen(0.5)),
-        pool.series_id: CascadeCause(series=pool, breach=foreseen(0.9)),
+        DISK.series_id: CascadeCause(series=DISK, breach=predicted(0.5)),
+        pool.series_id: CascadeCause(series=pool, breach=predicted(0.9)),
     }
     assert known.expect(causes, (ERRORS,), EDGES, NOW)[ERRORS.series_id].cause == DISK
 
 
 def test_the_text_names_the_cause_and_the_evidence() -> None:
-    causes = {DISK.series_id: CascadeCause(series=DISK, breach=foreseen(0.9))}
+    causes = {DISK.series_id: CascadeCause(series=DISK, breach=predicted(0.9))}
     found = learn(19).expect(causes, (ERRORS,), EDGES, NOW)
     assert say_follows(ERRORS, found[ERRORS.series_id], at=NOW) == (
-        "error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min, because disk of db is full, "
-        "as 19 of 20 times before"
+        "error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min. Likely cause: disk of db is "
+        "full. This followed in 19 of 20 earlier cases."
     )
 
 
-def test_what_is_only_known_of_others_is_said_to_be_elsewhere() -> None:
+def test_a_rate_of_similar_services_is_marked_as_elsewhere() -> None:
     disk, errors = replace(DISK, service="new"), replace(ERRORS, service="new")
     found = learn(19).expect(
-        {disk.series_id: CascadeCause(series=disk, breach=foreseen(0.9))}, (errors,), EDGES, NOW
+        {disk.series_id: CascadeCause(series=disk, breach=predicted(0.9))}, (errors,), EDGES, NOW
     )
-    assert say_follows(errors, found[errors.series_id], at=NOW).endswith("as 19 of 20 times elsewhere")
+    assert say_follows(errors, found[errors.series_id], at=NOW).endswith(
+        "This followed in 19 of 20 earlier cases of similar series."
+    )
 
 
-def test_what_was_learned_survives_json() -> None:
+def test_a_model_survives_json() -> None:
     known = learn(12, caller=4)
     assert CascadeModel.from_json(json.loads(json.dumps(known.to_json()))) == known

@@ -1,4 +1,4 @@
-"""Resets of a sawtooth: found however often they come, and due when the last one says."""
+"""Resets of a sawtooth are found at any frequency, and the age of the last one predicts the next."""
 
 import numpy as np
 import pytest
@@ -47,13 +47,13 @@ def share_reset_within(sawtooth: Sawtooth, hours: int) -> float:
     return float((falls[:, :hours].sum(axis=1) > 0).mean())
 
 
-def test_what_was_just_reset_has_its_time_and_what_is_nearly_due_has_not() -> None:
+def test_a_reset_is_far_off_after_the_last_one_and_near_when_it_is_due() -> None:
     assert share_reset_within(twice_a_day(1.0), 8) == 0
     assert share_reset_within(twice_a_day(1.0), 14) == 1
     assert share_reset_within(twice_a_day(10.0), 5) > 0.95
 
 
-def test_what_is_overdue_may_come_at_any_time() -> None:
+def test_an_overdue_reset_may_come_at_any_time() -> None:
     assert 0.2 < share_reset_within(twice_a_day(30.0), 6) < 0.6
 
 

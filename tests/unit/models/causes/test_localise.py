@@ -1,6 +1,7 @@
 """Suspects of made-up incidents, each of which shows one rule."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -12,8 +13,8 @@ ONSET = datetime(2026, 3, 2, 12, tzinfo=UTC)
 EDGES = [("web", "cart"), ("web", "pay"), ("cart", "db")]
 
 
-def own(service: str, metric: str, sigma: float, change: float | None = None, **rest: object) -> Deviation:
-    series = Series(tenant="t", service=service, metric=metric, **rest)  # type: ignore[arg-type]
+def own(service: str, metric: str, sigma: float, change: float | None = None, **rest: Any) -> Deviation:
+    series = Series(tenant="t", service=service, metric=metric, **rest)
     return Deviation(series=series, sigma=sigma, change=sigma if change is None else change)
 
 

@@ -18,11 +18,11 @@ from core.domain import (
     SignalKind,
 )
 from models.causes.incidents import correlate
-from models.causes.propose import Context, propose_hypotheses, strength_sigma
+from models.causes.propose import IncidentContext, propose_hypotheses, strength_sigma
 from models.causes.score import score_hypotheses
 
 EDGES = (("web", "checkout"), ("checkout", "orders-db"))
-ABOVE = {"value": 9.0, "band": Band(expected=2, lower=1, upper=3), "deviation_sigma": 4.0}
+ABOVE: dict[str, Any] = {"value": 9.0, "band": Band(expected=2, lower=1, upper=3), "deviation_sigma": 4.0}
 
 
 def event(minute: float, service: str = "checkout", kind: EventKind = EventKind.DEPLOY) -> Event:
@@ -44,12 +44,12 @@ def breach(metric: str, service: str = "orders-db", **rest: Any) -> Signal:
 
 def found(signals: list[Signal], **context: Any) -> dict[str, Hypothesis]:
     (trouble,) = correlate(signals, context.get("edges", ()))
-    return {one.statement: one for one in propose_hypotheses(trouble, Context(**context))}
+    return {one.statement: one for one in propose_hypotheses(trouble, IncidentContext(**context))}
 
 
 def test_a_deploy_just_before_a_symptom_is_suspected_and_leads() -> None:
     (trouble,) = correlate([make_signal(**ABOVE), make_signal("s2", minute=3, metric="errors", **ABOVE)])
-    context = Context(
+    context = IncidentContext(
         events=[event(-2)], feedback={CauseKind.DEPLOY: (8, 2)}, incidents=[incident("bad_deploy")] * 3
     )
     judgement = score_hypotheses(propose_hypotheses(trouble, context))
@@ -134,13 +134,13 @@ def test_silence_is_named_as_such_and_is_certain() -> None:
 def test_a_degraded_dependency_is_named_with_those_who_feel_it() -> None:
     signals = [make_signal("db", "orders-db", 0), make_signal("c", "checkout", 2), make_signal("w", "web", 4)]
     hypotheses = found(signals, edges=EDGES)
-    dependency = hypotheses["orders-db degraded, felt by checkout, web"]
+    dependency = hypotheses["orders-db degraded, which affects checkout, web"]
     assert not dependency.conflicting
 
 
 def test_a_caller_that_suffered_long_before_contradicts_the_dependency() -> None:
     signals = [make_signal("c", "checkout", 0), make_signal("db", "orders-db", 20)]
-    assert found(signals, edges=EDGES)["orders-db degraded, felt by checkout"].conflicting
+    assert found(signals, edges=EDGES)["orders-db degraded, which affects checkout"].conflicting
 
 
 def test_a_fault_has_the_name_that_the_failure_model_gives_it() -> None:
@@ -194,12 +194,12 @@ def test_the_strength_of_any_signal_is_told_in_sigma(signal: Signal, expected: f
 def test_the_order_of_what_is_known_does_not_matter() -> None:
     signals = [make_signal("a"), make_signal("b", minute=1, metric="errors"), breach("disk_used", "checkout")]
     events = [event(-1), event(-3, kind=EventKind.CONFIG_CHANGE)]
-    one = propose_hypotheses(correlate(signals)[0], Context(events=events))
-    other = propose_hypotheses(correlate(signals[::-1])[0], Context(events=events[::-1]))
+    one = propose_hypotheses(correlate(signals)[0], IncidentContext(events=events))
+    other = propose_hypotheses(correlate(signals[::-1])[0], IncidentContext(events=events[::-1]))
     assert one == other
 
 
 def test_a_fault_of_the_service_itself_names_the_resource_that_deviates_most() -> None:
     busy = make_signal("s2", minute=1, metric="cpu_usage", **ABOVE | {"deviation_sigma": 40.0})
     (statement,) = found([make_signal(metric="cache_age", **ABOVE), busy])
-    assert statement == "cpu of checkout: checkout/cpu_usage 40.0 sigma above what is usual"
+    assert statement == "cpu of checkout: checkout/cpu_usage 40.0 sigma above normal"

@@ -2,6 +2,7 @@ import doctest
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -205,12 +206,12 @@ EVIDENCE = st.builds(
     st.randoms(),
 )
 def test_a_score_is_in_the_unit_interval_and_the_order_of_evidence_does_not_matter(
-    evidence: list[Evidence], precedents: int, accepted: int, rejected: int, random: object
+    evidence: list[Evidence], precedents: int, accepted: int, rejected: int, random: Random
 ) -> None:
     counts = {"precedents": precedents, "accepted": accepted, "rejected": rejected}
     scored = score_hypothesis(hypothesis(*evidence, **counts))
     shuffled = list(evidence)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     again = score_hypothesis(hypothesis(*shuffled, **counts))
     assert (again.confidence, again.uncertainty, again.factors) == (
         scored.confidence,

@@ -37,4 +37,4 @@ def test_scores_are_between_0_and_1() -> None:
 
 def test_too_few_scores_are_refused() -> None:
     with pytest.raises(InsufficientDataError):
-        calibrate(np.arange(5.0))
+        calibrate(np.arange(5, dtype=np.float64))

@@ -96,4 +96,4 @@ def test_each_check_fails_the_dummy_made_for_it(check: Callable[[Any], None], fa
 
 def test_a_detector_without_enough_history_says_how_much_it_needs() -> None:
     with pytest.raises(InsufficientDataError, match="zscore needs 12 values to learn from, got 3"):
-        ZScore().fit(np.arange(3.0))
+        ZScore().fit(np.arange(3, dtype=np.float64))

@@ -25,7 +25,7 @@ def test_a_day_of_history_is_not_a_clear_baseline() -> None:
     assert not clear_baseline(1.0).passed
     assert "1.0 days" in clear_baseline(1.0).reason
     assert clear_baseline(7.1).passed
-    assert not predictable(variance_ratio_z(np.arange(20.0))).passed
+    assert not predictable(variance_ratio_z(np.arange(20, dtype=np.float64))).passed
 
 
 @pytest.mark.parametrize(

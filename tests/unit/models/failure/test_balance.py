@@ -1,9 +1,9 @@
-"""How rare failures are balanced is decided by all folds, and by no stroke of luck on one of them."""
+"""All folds decide how rare failures are balanced; luck on one of them does not."""
 
 import numpy as np
 import pytest
 
-from models.failure.balance import CANDIDATES, choose, simplest
+from models.failure.balance import CANDIDATES, choose_candidate, simplest
 from models.failure.learning import time_folds
 
 
@@ -25,8 +25,8 @@ def test_every_candidate_is_tried_on_all_folds_and_the_record_is_in_order() -> N
     rng = np.random.default_rng(5)
     x = rng.normal(size=(1_500, 4)).astype(np.float32)
     y = (x[:, 0] + rng.normal(0, 0.5, 1_500) > 1.8).astype(np.float64)
-    folds = time_folds(np.arange(1_500.0), 3, 10.0)
-    chosen, trials = choose(x, y, folds, seed=1, count=3, workers=2)
+    folds = time_folds(np.arange(1_500, dtype=np.float64), 3, 10.0)
+    chosen, trials = choose_candidate(x, y, folds, seed=1, count=3, workers=2)
     assert chosen in CANDIDATES[:3]
     assert {trial.candidate.balance for trial in trials} == {"none", "weights", "smote"}
     precisions = [trial.average_precision for trial in trials]
@@ -36,5 +36,5 @@ def test_every_candidate_is_tried_on_all_folds_and_the_record_is_in_order() -> N
 
 def test_without_failures_nothing_is_tried() -> None:
     x = np.zeros((300, 2), dtype=np.float32)
-    folds = time_folds(np.arange(300.0), 3, 1.0)
-    assert choose(x, np.zeros(300), folds, seed=1, count=3, workers=1) == (CANDIDATES[0], ())
+    folds = time_folds(np.arange(300, dtype=np.float64), 3, 1.0)
+    assert choose_candidate(x, np.zeros(300), folds, seed=1, count=3, workers=1) == (CANDIDATES[0], ())

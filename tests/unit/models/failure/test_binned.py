@@ -1,4 +1,4 @@
-"""Rows that are cut into bins once teach every outcome what they would teach it alone."""
+"""Boosters that share bins are equal to boosters with bins of their own."""
 
 import numpy as np
 import pytest
@@ -19,10 +19,11 @@ def x() -> np.ndarray:
 
 
 def outcome(x: np.ndarray, column: int) -> np.ndarray:
-    return (np.nan_to_num(x[:, column]) > 0.8).astype(np.float64)
+    happened: np.ndarray = np.nan_to_num(x[:, column]) > 0.8
+    return happened.astype(np.float64)
 
 
-def test_an_outcome_is_learned_as_by_rows_of_its_own(x: np.ndarray) -> None:
+def test_shared_bins_give_the_same_booster_as_own_bins(x: np.ndarray) -> None:
     shared = Binned(x, max_bin=BINS)
     shared.learn(outcome(x, 0), CLASSIFIER, seed=1, balance=lambda _, y: (x[:0], np.where(y > 0, 9.0, 1.0)))
     second = shared.learn(outcome(x, 1), CLASSIFIER, seed=2)
@@ -30,20 +31,20 @@ def test_an_outcome_is_learned_as_by_rows_of_its_own(x: np.ndarray) -> None:
     assert np.array_equal(margin([second], x), margin([alone], x))
 
 
-def test_a_row_without_a_known_outcome_teaches_nothing(x: np.ndarray) -> None:
+def test_a_row_without_a_known_outcome_has_no_influence(x: np.ndarray) -> None:
     y = outcome(x, 0)
     wrong, silent = y.copy(), y.copy()
     wrong[:200], silent[:200] = 1 - y[:200], np.nan
     fitted = {
-        name: Binned(x, max_bin=BINS).learn(told, CLASSIFIER, seed=1)
-        for name, told in {"right": y, "wrong": wrong, "silent": silent}.items()
+        name: Binned(x, max_bin=BINS).learn(labels, CLASSIFIER, seed=1)
+        for name, labels in {"right": y, "wrong": wrong, "silent": silent}.items()
     }
     right = {name: np.mean((margin([one], x) > 0) == (y > 0)) for name, one in fitted.items()}
     assert right["silent"] == pytest.approx(right["right"], abs=0.02)
     assert right["wrong"] < right["silent"] - 0.1
 
 
-def test_a_column_that_is_not_seen_is_not_split_on(x: np.ndarray) -> None:
+def test_an_unused_column_is_not_split_on(x: np.ndarray) -> None:
     columns = np.array([False, True, True, True, True])
     booster = Binned(x, max_bin=BINS, columns=columns).learn(outcome(x, 0), CLASSIFIER, seed=1)
     assert "f0" not in booster.get_score()
@@ -58,7 +59,7 @@ def test_rows_that_balance_makes_are_learned_as_failures(x: np.ndarray) -> None:
 
 
 def test_horizons_learned_together_are_those_learned_one_by_one(x: np.ndarray) -> None:
-    folds = time_folds(np.arange(float(ROWS)), 3, 5.0)
+    folds = time_folds(np.arange(ROWS, dtype=np.float64), 3, 5.0)
     late = outcome(x, 1)
     late[-50:] = np.nan
     seen = np.array([True, True, False, True, True])

@@ -1,4 +1,4 @@
-"""The failure model: calibrated, never falling with the horizon, with reasons that add up, and honest when poor."""
+"""The failure model is calibrated, never falls with the horizon, gives reasons that add up, and is cautious."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,15 +8,16 @@ import polars as pl
 import pytest
 
 from core.errors import InsufficientDataError, InvalidFrameError, ModelUnavailableError
-from models.failure import FailureBundle, fit_failure
-from models.failure.alarms import RELEASE_SHARE, alarm_runs, leads_h
-from models.failure.balance import balanced
-from models.failure.bundle import TELL_TIME_FROM
+from models.failure import FailureBundle, FitPlan, fit_failure
+from models.failure.alarms import RELEASE_SHARE, alarm_leads, alarm_runs
+from models.failure.balance import balancer
+from models.failure.bundle import TIME_FROM_PROBABILITY
 from models.failure.calibration import calibration_error, fit_calibrator, reliability
 from models.failure.fit import FitReport
 from models.failure.learning import margin, time_folds
 from models.failure.measures import nasa_score, precision_at_recall
-from models.failure.reasons import BASE, REST, tell
+from models.failure.reason_texts import describe
+from models.failure.reasons import BASE, REST
 
 NAMES = ("memory_level_15m", "memory_slope_3h", "hour_of_day")
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -59,7 +60,7 @@ def moments(failures: int, seed: int = 0) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def fitted() -> tuple[FailureBundle, FitReport]:
-    return fit_failure(moments(80), NAMES, seed=3, trials=3)
+    return fit_failure(moments(80), NAMES, FitPlan(seed=3, trials=3))
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +73,13 @@ def unseen() -> pl.DataFrame:
     return moments(80, seed=9)
 
 
-def test_risks_are_found_and_mean_what_they_say(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
+def test_risks_are_found_and_calibrated(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
     known = unseen.filter(pl.col("known_s") >= 3 * 3600)
     x = known.select(NAMES).to_numpy().astype(np.float32)
     happened = (known["failure_in_s"].fill_null(9e9).to_numpy() <= 3 * 3600).astype(float)
-    said = bundle.probabilities(x)[:, 1]
-    assert precision_at_recall(happened, said, 0.8) > 0.8
-    assert calibration_error(said, happened) < 0.03
+    predicted = bundle.probabilities(x)[:, 1]
+    assert precision_at_recall(happened, predicted, 0.8) > 0.8
+    assert calibration_error(predicted, happened) < 0.03
 
 
 def test_files_of_another_format_are_refused(bundle: FailureBundle) -> None:
@@ -100,28 +101,28 @@ def test_factors_add_up_to_the_margin_of_the_alert_horizon(
     rows = unseen[200:205]
     index = bundle.parts.horizons_s.index(bundle.parts.alert_horizon_s)
     margins = margin(bundle.parts.boosters[index], rows.select(NAMES).to_numpy().astype(np.float32))
-    for risk, said in zip(bundle.predict(rows), margins, strict=True):
+    for risk, predicted in zip(bundle.predict(rows), margins, strict=True):
         assert {REST, BASE} <= {factor.name for factor in risk.factors}
-        assert sum(factor.contribution for factor in risk.factors) == pytest.approx(said, abs=1e-4)
+        assert sum(factor.contribution for factor in risk.factors) == pytest.approx(predicted, abs=1e-4)
 
 
-def test_the_time_range_holds_as_often_as_it_says(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
+def test_the_time_range_holds_as_often_as_it_claims(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
     climbing = unseen.filter(pl.col("failure_in_s") <= 9 * 3600)
-    inside = told = 0
+    inside = predicted = 0
     for row, risk in zip(climbing.iter_rows(named=True), bundle.predict(climbing), strict=True):
         if risk.when is not None:
-            told += 1
+            predicted += 1
             fails_at = row["ts"] + timedelta(seconds=row["failure_in_s"])
             inside += risk.when.p10 <= fails_at <= risk.when.p90
-    assert told > 0.8 * climbing.height
-    assert 0.65 < inside / told < 0.95
+    assert predicted > 0.8 * climbing.height
+    assert 0.65 < inside / predicted < 0.95
 
 
-def test_a_time_is_told_only_where_a_failure_within_a_day_is_likely(
+def test_a_time_is_predicted_only_where_a_failure_within_a_day_is_likely(
     bundle: FailureBundle, unseen: pl.DataFrame
 ) -> None:
     risks = bundle.predict(unseen[::40])
-    likely = [risk.probability_by_horizon_s[86_400] >= TELL_TIME_FROM for risk in risks]
+    likely = [risk.probability_by_horizon_s[86_400] >= TIME_FROM_PROBABILITY for risk in risks]
     assert [risk.when is not None for risk in risks] == likely
     assert True in likely
 
@@ -135,11 +136,11 @@ def test_files_bring_the_same_bundle_back(bundle: FailureBundle, unseen: pl.Data
 
 
 def test_the_same_data_and_seed_give_the_same_model(bundle: FailureBundle) -> None:
-    again, _ = fit_failure(moments(80), NAMES, seed=3, trials=3)
+    again, _ = fit_failure(moments(80), NAMES, FitPlan(seed=3, trials=3))
     assert again.to_files() == bundle.to_files()
 
 
-def test_one_row_and_many_rows_say_the_same(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
+def test_one_row_and_many_rows_get_the_same_prediction(bundle: FailureBundle, unseen: pl.DataFrame) -> None:
     many = bundle.predict(unseen[:100])
     for row in (0, 57, 99):
         one = bundle.predict(unseen[row : row + 1])[0]
@@ -147,18 +148,18 @@ def test_one_row_and_many_rows_say_the_same(bundle: FailureBundle, unseen: pl.Da
             assert probability == pytest.approx(many[row].probability_by_horizon_s[horizon], abs=1e-5)
 
 
-def test_unknown_features_are_no_obstacle(bundle: FailureBundle) -> None:
+def test_missing_features_are_accepted(bundle: FailureBundle) -> None:
     rows = pl.DataFrame({name: [None] for name in NAMES}, schema=dict.fromkeys(NAMES, pl.Float64))
     assert bundle.predict(rows)[0].factors
 
 
-def test_a_lacking_feature_is_named(bundle: FailureBundle) -> None:
+def test_a_missing_column_is_named(bundle: FailureBundle) -> None:
     with pytest.raises(InvalidFrameError, match="memory_slope_3h"):
         bundle.predict(pl.DataFrame({"memory_level_15m": [0.5], "hour_of_day": [1.0]}))
 
 
-def test_a_handful_of_failures_teaches_nothing_but_their_rate() -> None:
-    poor, report = fit_failure(moments(8), NAMES, seed=3)
+def test_with_a_handful_of_failures_only_their_rate_is_predicted() -> None:
+    poor, report = fit_failure(moments(8), NAMES, FitPlan(seed=3))
     risks = poor.predict(moments(8)[300:340])
     assert not poor.parts.boosters
     assert "8 failures" in report.notes[0]
@@ -168,8 +169,8 @@ def test_a_handful_of_failures_teaches_nothing_but_their_rate() -> None:
 
 
 def test_few_failures_are_never_a_confident_number() -> None:
-    few, report = fit_failure(moments(24), NAMES, seed=3, trials=1, budget_per_week=0.5)
-    rich, _ = fit_failure(moments(80), NAMES, seed=3, trials=1)
+    few, report = fit_failure(moments(24), NAMES, FitPlan(seed=3, trials=1, budget_per_week=0.5))
+    rich, _ = fit_failure(moments(80), NAMES, FitPlan(seed=3, trials=1))
     x = np.array([[0.93, 0.055, 12.0]], dtype=np.float32)
     assert few.probabilities(x).max() < rich.probabilities(x).max()
     assert few.parts.notes == report.notes != ()
@@ -180,16 +181,16 @@ def test_few_failures_are_never_a_confident_number() -> None:
     )
 
 
-def test_nothing_usable_is_told() -> None:
+def test_without_usable_moments_an_error_is_raised() -> None:
     with pytest.raises(InsufficientDataError):
-        fit_failure(moments(8).with_columns(usable=False), NAMES, seed=3)
+        fit_failure(moments(8).with_columns(usable=False), NAMES, FitPlan(seed=3))
 
 
 def test_the_choice_of_balance_is_recorded(fitted: tuple[FailureBundle, FitReport]) -> None:
     _, report = fitted
     assert {trial.candidate.balance for trial in report.trials} == {"none", "weights", "smote"}
-    found = {trial.candidate.balance: trial.average_precision for trial in report.trials}
-    assert found[report.params["balance"]] > max(found.values()) - 0.1
+    found = {str(trial.candidate.balance): trial.average_precision for trial in report.trials}
+    assert found[str(report.params["balance"])] > max(found.values()) - 0.1
     assert report.trials[0].average_precision == max(trial.average_precision for trial in report.trials)
 
 
@@ -199,7 +200,7 @@ def test_smote_makes_rows_between_the_rare_ones() -> None:
     x[3, 1] = np.nan
     y = np.zeros(500)
     y[:12] = 1
-    made, weight = balanced("smote", 0)(x, y)
+    made, weight = balancer("smote", 0)(x, y)
     assert weight is None
     assert len(made) > 40
     failures = x[y > 0]
@@ -208,7 +209,7 @@ def test_smote_makes_rows_between_the_rare_ones() -> None:
 
 
 def test_folds_of_time_keep_their_distance() -> None:
-    ts = np.arange(1000.0)
+    ts = np.arange(1000, dtype=np.float64)
     folds = time_folds(ts, 4, 50)
     for learn, hold in zip(folds.learn, folds.hold, strict=True):
         assert np.abs(ts[learn][:, None] - ts[hold][None, :]).min() > 50
@@ -216,9 +217,12 @@ def test_folds_of_time_keep_their_distance() -> None:
 
 
 def test_calibration_is_measured_by_bin() -> None:
-    said = np.array([0.1, 0.1, 0.9, 0.9])
-    assert calibration_error(said, np.array([0.0, 0.0, 1.0, 1.0])) == pytest.approx(0.1)
-    assert reliability(said, np.array([0.0, 0.0, 1.0, 1.0])).tolist() == [[0.1, 0.0, 2.0], [0.9, 1.0, 2.0]]
+    predicted = np.array([0.1, 0.1, 0.9, 0.9])
+    assert calibration_error(predicted, np.array([0.0, 0.0, 1.0, 1.0])) == pytest.approx(0.1)
+    assert reliability(predicted, np.array([0.0, 0.0, 1.0, 1.0])).tolist() == [
+        [0.1, 0.0, 2.0],
+        [0.9, 1.0, 2.0],
+    ]
 
 
 def test_a_calibrator_never_falls_and_is_never_certain() -> None:
@@ -245,7 +249,7 @@ def test_the_lead_counts_from_the_alarm_that_lasts_until_the_failure() -> None:
             "next_type": ["disk_full"] * 6,
         }
     ).with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))
-    leads = leads_h(frame, np.array([0.9, 0.1, 0.1, 0.9, 0.8, 0.9]), 0.8)
+    leads = alarm_leads(frame, np.array([0.9, 0.1, 0.1, 0.9, 0.8, 0.9]), 0.8)
     assert leads["lead_h"].to_list() == [3.0]
 
 
@@ -260,8 +264,8 @@ def test_late_predictions_cost_more_than_early_ones() -> None:
     [
         ("memory_slope_6h", 0.021, "memory grows 2.1 % of its limit an hour over 6 h"),
         ("disk_hours_to_limit_3h", 4.25, "disk at its limit in 4.2 h at the pace of the last 3 h"),
-        ("disk_hours_to_limit_3h", 48.0, "disk not on its way to its limit at the pace of the last 3 h"),
-        ("queue_deviation", -3.0, "queue 3.0 sigma below its usual at this time of day"),
+        ("disk_hours_to_limit_3h", 48.0, "disk does not approach its limit at the pace of the last 3 h"),
+        ("queue_deviation", -3.0, "queue 3.0 sigma below its usual value at this time of day"),
         ("hours_since_deploy", 1.5, "last deploy 1.5 h ago"),
         ("hours_since_deploy", 336.0, "no deploy known"),
         ("memory_times_usual_slope", 8.0, "memory changes 8.0 times as fast as usual"),
@@ -270,19 +274,19 @@ def test_late_predictions_cost_more_than_early_ones() -> None:
         ("something", 0.5, "something is 0.5"),
     ],
 )
-def test_a_feature_is_told_in_words_with_numbers(name: str, value: float, text: str) -> None:
-    assert tell(name, value) == text
+def test_a_feature_is_described_in_words_with_numbers(name: str, value: float, text: str) -> None:
+    assert describe(name, value) == text
 
 
-def test_calibration_keeps_apart_what_the_model_told_apart() -> None:
+def test_calibration_keeps_different_margins_different() -> None:
     rng = np.random.default_rng(3)
     margins = np.sort(rng.normal(size=2000))
     happened = (rng.random(2000) < 1 / (1 + np.exp(2 - 2 * margins))).astype(float)
-    said = fit_calibrator(margins, happened)(np.concatenate([[-9.0], margins, [9.0]]))
-    assert (np.diff(said) > 0).all()
-    assert said[0] > 0
-    assert said[-1] < 1
-    assert said[1:-1].mean() == pytest.approx(happened.mean(), abs=0.01)
+    predicted = fit_calibrator(margins, happened)(np.concatenate([[-9.0], margins, [9.0]]))
+    assert (np.diff(predicted) > 0).all()
+    assert predicted[0] > 0
+    assert predicted[-1] < 1
+    assert predicted[1:-1].mean() == pytest.approx(happened.mean(), abs=0.01)
 
 
 def test_one_failure_among_the_lowest_moments_does_not_raise_the_risk_of_all_others() -> None:
@@ -290,12 +294,14 @@ def test_one_failure_among_the_lowest_moments_does_not_raise_the_risk_of_all_oth
     margins = np.sort(rng.normal(-6, 2, 5000))
     happened = (rng.random(5000) < 1 / (1 + np.exp(-margins))).astype(float)
     happened[:3], happened[3] = 0.0, 1.0
-    said = fit_calibrator(margins, happened)(margins)
-    assert said.mean() == pytest.approx(happened.mean(), rel=0.1)
-    assert calibration_error(said, happened) < 0.005
-    assert said[0] > 0
+    predicted = fit_calibrator(margins, happened)(margins)
+    assert predicted.mean() == pytest.approx(happened.mean(), rel=0.1)
+    assert calibration_error(predicted, happened) < 0.005
+    assert predicted[0] > 0
 
 
-def test_few_moments_vouch_for_little() -> None:
-    said = fit_calibrator(np.arange(6.0), np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))(np.array([0.0, 5.0]))
-    assert said == pytest.approx([0.5 / 4, 3.5 / 4], rel=0.01)
+def test_few_moments_give_cautious_probabilities() -> None:
+    predicted = fit_calibrator(np.arange(6, dtype=np.float64), np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))(
+        np.array([0.0, 5.0])
+    )
+    assert predicted == pytest.approx([0.5 / 4, 3.5 / 4], rel=0.01)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from core.domain import Incident, Severity
-from models.failure.labels import incident_frame, label, within
+from models.failure.labels import fails_within, incident_frame, label
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -29,7 +29,7 @@ def labelled(incidents: list[Incident], known_h: float = 48, service: str = "a")
     return label(moments, incident_frame(incidents), known_until=START + known_h * HOUR)
 
 
-def test_the_time_to_the_next_failure_and_its_type_are_told() -> None:
+def test_the_time_to_the_next_failure_and_its_type_are_added() -> None:
     frame = labelled([incident("a", 20, 21), incident("a", 40, 41, "disk_full")])
     assert frame["failure_in_s"][10] == 10 * 3600
     assert frame["next_type"][10] == "memory_leak"
@@ -65,7 +65,7 @@ def test_an_incident_after_the_end_of_what_is_known_does_not_count() -> None:
 def test_the_end_of_the_data_is_unknown_and_not_calm() -> None:
     failure_in = np.array([np.inf, np.inf, 3600.0])
     known = np.array([7200.0, 10.0, 3600.0])
-    outcome = within(failure_in, known, 3600)
+    outcome = fails_within(failure_in, known, 3600)
     assert outcome[0] == 0.0
     assert np.isnan(outcome[1])
     assert outcome[2] == 1.0

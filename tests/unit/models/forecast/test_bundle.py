@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,9 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from core.cache import NewestBySeries
 from core.domain import Role, Series, SeriesKind
 from core.errors import InsufficientDataError, InvalidFrameError, UnknownSeriesError
 from core.frames import SAMPLES
+from models.breach.bundle import BreachBundle
 from models.forecast.bundle import FORECASTS, ForecasterBundle
 from models.forecast.checks import example
 from models.forecast.choice.selection import Plan, select
@@ -74,7 +78,9 @@ def test_a_moment_before_the_models_were_made_is_forecast_with_nothing_later_kno
 
 
 def test_the_registry_knows_how_to_load_it(bundle: ForecasterBundle) -> None:
-    assert isinstance(load_bundle("forecaster", bundle.to_files()), ForecasterBundle)
+    loaded = load_bundle("forecaster", bundle.to_files())
+    assert isinstance(loaded, BreachBundle)
+    assert np.array_equal(loaded.forecasters.forecast(KEY).yhat, bundle.forecast(KEY).yhat)
 
 
 def test_nothing_in_the_files_is_a_pickle(bundle: ForecasterBundle) -> None:
@@ -132,15 +138,30 @@ def test_the_grid_stands_when_the_present_lies_between_two_steps(bundle: Forecas
 
 
 def test_what_another_thread_asks_meanwhile_is_not_answered_here(bundle: ForecasterBundle) -> None:
-    class Contended(dict[int, tuple[tuple[int, int], FloatArray]]):
-        """Another thread always keeps its own answer right after this one."""
+    class Contended(NewestBySeries[FloatArray]):
+        """Another thread always keeps its own values between the computation and the return."""
 
-        def __setitem__(self, key: int, told: tuple[tuple[int, int], FloatArray]) -> None:
-            super().__setitem__(key, ((99, 0), np.zeros(99)))
+        def get(self, series_id: int, question: Hashable, compute: Callable[[], FloatArray]) -> FloatArray:
+            def overtaken() -> FloatArray:
+                values = compute()
+                NewestBySeries.get(self, series_id, (99, 0), lambda: np.zeros(99))
+                return values
 
-    contended = replace(bundle, _told=Contended())
+            return super().get(series_id, question, overtaken)
+
+    contended = ForecasterBundle(bundle.parts)
+    contended._medians = Contended()
     asked = contended.forecast(KEY, horizon_steps=6)
     assert np.array_equal(asked.yhat, bundle.forecast(KEY, horizon_steps=6).yhat)
+
+
+def test_threads_that_ask_for_different_horizons_each_get_their_own(bundle: ForecasterBundle) -> None:
+    steps = [1 + number % 24 for number in range(96)]
+    expected = bundle.forecast(KEY, horizon_steps=24).yhat
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda count: bundle.forecast(KEY, horizon_steps=count).yhat, steps))
+    assert [len(yhat) for yhat in found] == steps
+    assert all(np.isfinite(yhat).all() and yhat[0] == expected[0] for yhat in found)
 
 
 def test_other_steps_and_newer_samples_are_not_answered_with_what_was_told_before(

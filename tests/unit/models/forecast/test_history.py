@@ -1,6 +1,7 @@
 """From samples to an even grid: bins close at the present, masks spare the last hours, gaps take their season."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -64,7 +65,7 @@ def test_a_long_gap_takes_its_course_from_the_seasons_around_it() -> None:
 
 
 def test_a_short_gap_is_bridged() -> None:
-    values = np.arange(10.0)
+    values = np.arange(10, dtype=np.float64)
     values[4] = np.nan
     assert fill_gaps(values, None) == pytest.approx(np.arange(10.0))
 
@@ -82,8 +83,8 @@ def test_one_value_is_too_few() -> None:
         ({"role": Role.SATURATION}, Bounds()),
     ],
 )
-def test_bounds_follow_the_kind_and_the_role(series: dict[str, object], bounds: Bounds) -> None:
-    assert bounds_of(Series(tenant="t", service="s", metric="m", **series)) == bounds  # type: ignore[arg-type]
+def test_bounds_follow_the_kind_and_the_role(series: dict[str, Any], bounds: Bounds) -> None:
+    assert bounds_of(Series(tenant="t", service="s", metric="m", **series)) == bounds
 
 
 def test_seasons_are_a_day_and_a_week() -> None:

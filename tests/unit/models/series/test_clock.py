@@ -10,7 +10,7 @@ import pytest
 from core.domain import Event, EventKind, Series
 from core.frames import EXCLUSIONS
 from models.baseline.baselines import Baselines, fit_baselines
-from models.detect.bundle import DetectorBundle
+from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.series.clock import LocalClock, clocks, is_time_zone, to_local
 from models.series.grid import DAY_S, Grid
 
@@ -38,7 +38,8 @@ def course(times_s: np.ndarray, holidays: tuple[int, ...] = (), weekend: float =
     # sharp enough that an hour's difference is many spreads
     work = 100 * np.exp(-(((local % DAY_S) / 3600 - 14) ** 2) / 8)
     rng = np.random.default_rng(3)
-    return 200 + work - weekend * off + rng.normal(0, 1, local.size)
+    made: np.ndarray = 200 + work - weekend * off + rng.normal(0, 1, local.size)
+    return made
 
 
 def learned(
@@ -82,7 +83,7 @@ def test_the_season_holds_when_clocks_changed_amid_what_was_learned(change: date
 
 def test_the_hour_that_lacks_is_a_gap_and_the_hour_that_comes_twice_is_averaged() -> None:
     def local(change: date) -> Grid:
-        values = np.arange(24.0)[None, :]
+        values = np.arange(24, dtype=np.float64)[None, :]
         return to_local(Grid(np.array([1]), epoch(change), 3600, values), LocalClock(BERLIN))
 
     forward, back = local(FORWARD), local(BACK)
@@ -100,7 +101,7 @@ def test_local_time_and_back_is_where_one_was() -> None:
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns", "Pacific/Chatham"])
 def test_zones_that_are_off_by_parts_of_an_hour_keep_every_value(zone: str) -> None:
-    grid = Grid(np.array([1]), epoch(date(2026, 5, 4)), 300, np.arange(288.0)[None, :])
+    grid = Grid(np.array([1]), epoch(date(2026, 5, 4)), 300, np.arange(288, dtype=np.float64)[None, :])
     assert np.array_equal(to_local(grid, LocalClock(zone)).values, grid.values)
 
 
@@ -141,10 +142,11 @@ def test_a_bundle_keeps_its_clock_and_calls_neither_the_new_hour_nor_a_known_hol
     border = epoch(FORWARD)
     history, future = samples(border - 28 * DAY_S, 28), samples(border, 4)
     none = pl.DataFrame(schema=dict(EXCLUSIONS))
-    bundle = DetectorBundle.fit(history, [series], none, [event], time_zone=BERLIN, alarms_per_week=0.5)
+    options = DetectorOptions(time_zone=BERLIN, alarms_per_week=0.5)
+    bundle = DetectorBundle.fit(history, [series], none, [event], options)
     bundle = DetectorBundle.from_files(bundle.to_files())
     aware = bundle.score(future)["is_anomaly"].sum()
-    plain = DetectorBundle.fit(history, [series], none, alarms_per_week=0.5)
+    plain = DetectorBundle.fit(history, [series], none, options=DetectorOptions(alarms_per_week=0.5))
     unaware = plain.score(future)["is_anomaly"].sum()
     assert aware == 0
     assert unaware > 10

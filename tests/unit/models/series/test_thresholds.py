@@ -7,8 +7,14 @@ from core.domain import Role, Series
 from models.series.thresholds import WEIGHTS_PAST, is_past, is_upward, threshold_of, weights
 
 
-def series(metric: str = "latency_p99_seconds", role: Role = Role.LATENCY, **limits: float) -> Series:
-    return Series(tenant="t", service="s", metric=metric, role=role, **limits)
+def series(
+    metric: str = "latency_p99_seconds",
+    role: Role = Role.LATENCY,
+    *,
+    limit: float | None = None,
+    slo_threshold: float | None = None,
+) -> Series:
+    return Series(tenant="t", service="s", metric=metric, role=role, limit=limit, slo_threshold=slo_threshold)
 
 
 SLO = series(slo_threshold=10.0)

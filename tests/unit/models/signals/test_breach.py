@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.domain import Band, Breach, Event, EventKind, ModelRef, Role, Series, Severity, Signal, TimeRange
-from models.breach.cascade import AFTER_S, CascadeModel, CascadeRate
-from models.breach.growth_and_paths import Growth
+from models.breach.cascade import MAX_LAG_S, CascadeModel, CascadeRate
+from models.breach.growth import Growth
 from models.breach.outlook import BreachPattern
 from models.signals.breach import SeriesOutlook, follow, judge
 
@@ -22,8 +22,10 @@ QUEUE = Series(tenant="t", service="db", metric="queue_depth", role=Role.SATURAT
 ERRORS = Series(
     tenant="t", service="db", metric="error_ratio", unit="ratio", role=Role.ERRORS, slo_threshold=0.02
 )
-HABIT = CascadeRate(causes=9, followed=9, own=True, share=0.95, lag_s=(0.0, 60.0, 600.0, 1_200.0, 1_800.0))
-KNOWN = CascadeModel(by_kind={(metric, ERRORS.metric, False): HABIT for metric in (DISK.metric, SLOW.metric)})
+RATE = CascadeRate(
+    cause_breaches=9, followed=9, own=True, share=0.95, lag_quantiles_s=(0.0, 60.0, 600.0, 1_200.0, 1_800.0)
+)
+KNOWN = CascadeModel(by_kind={(metric, ERRORS.metric, False): RATE for metric in (DISK.metric, SLOW.metric)})
 
 
 def breach(probability: float, within_3h: float | None = None) -> Breach:
@@ -46,7 +48,7 @@ def seen(
         series=series,
         pattern=pattern,
         breach=breach(probability),
-        felt=breach(probability),
+        impact=breach(probability),
         impact_since=impact_since,
         growth=Growth(per_hour=1.0, span_s=3_600, usual_per_hour=0.0, weight=1.0),
         level=0.5,
@@ -145,10 +147,10 @@ def test_a_reason_says_whether_it_is_the_series_own_or_of_others_alike() -> None
         [signal] = [one for one in signals if one.series_id == ERRORS.series_id]
         return signal.factors[0].text
 
-    alike = replace(HABIT, own=False)
-    assert reason(KNOWN) == "followed db/disk_used_bytes 9 of 9 times"
+    alike = replace(RATE, own=False)
+    assert reason(KNOWN) == "follows db/disk_used_bytes. This followed in 9 of 9 earlier cases"
     assert reason(CascadeModel(by_kind={(DISK.metric, ERRORS.metric, False): alike})) == (
-        "followed disk_used_bytes 9 of 9 times elsewhere"
+        "follows disk_used_bytes. This followed in 9 of 9 earlier cases of similar series"
     )
 
 
@@ -156,6 +158,6 @@ def test_a_cause_is_one_from_when_it_is_felt_until_all_that_follows_has_come() -
     assert followed(seen(DISK, 1.0, pattern=BreachPattern.OVER))
     assert followed(seen(DISK, 1.0, pattern=BreachPattern.OVER, impact_since=NOW - 0.1 * HOUR))
     assert not followed(
-        seen(DISK, 1.0, pattern=BreachPattern.OVER, impact_since=NOW - timedelta(seconds=AFTER_S))
+        seen(DISK, 1.0, pattern=BreachPattern.OVER, impact_since=NOW - timedelta(seconds=MAX_LAG_S))
     )
     assert not followed(seen(DISK, 0.2))

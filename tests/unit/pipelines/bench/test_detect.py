@@ -76,9 +76,10 @@ def test_a_time_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data_format", "word"), [("nab", "combined_windows"), ("tsv", "no data format"), ("csv", "nothing")]
+    ("data_format", "word"),
+    [("nab", "combined_windows"), ("tsv", "unknown data format"), ("csv", "no data of")],
 )
-def test_what_is_not_there_is_said(data_format: str, word: str, tmp_path: Path) -> None:
+def test_missing_data_and_unknown_formats_are_named(data_format: str, word: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=word):
         bench_detect(tmp_path, data_format)
 

@@ -10,8 +10,9 @@ from data_sets import DATASETS
 
 from core.errors import InputError, InsufficientDataError
 from models.forecast.choice.common_trees import LEARN_FROM_LEAST
-from pipelines.bench.forecast import bench_forecast, with_week
+from pipelines.bench.forecast import bench_forecast
 from pipelines.bench.forecast_metrics import coverage, mase, msis, naive2, owa, scale_of, smape
+from pipelines.bench.forecast_run import with_week
 from pipelines.bench.forecast_sets import read_set
 
 
@@ -164,8 +165,8 @@ def test_a_long_csv_has_many_series(tmp_path: Path) -> None:
     assert sorted(one.unique_id for one in read_set(tmp_path / "long.csv", "csv")) == ["a", "b"]
 
 
-def test_an_unknown_format_and_a_missing_path_are_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no format"):
+def test_unknown_formats_and_missing_paths_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown format"):
         read_set(tmp_path, "xml")
     with pytest.raises(InputError, match="does not exist"):
         read_set(tmp_path / "nothing", "m4")

@@ -1,4 +1,4 @@
-"""Entries of a night go to the disk in parts and come back in their order, however they arrived."""
+"""Entries go to the disk in parts and are read in the order in which they were added."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_parts_are_full_and_in_order(
     assert [one.choice.reason for one in kept.entries()] == [one.choice.reason for one in entries]
 
 
-def test_files_are_read_when_they_are_asked_for(entries: list[Entry], tmp_path: Path) -> None:
+def test_files_are_read_when_they_are_requested(entries: list[Entry], tmp_path: Path) -> None:
     kept = BundleOnDisk(tmp_path / "kept")
     kept.add(entries)
     assert list(kept) == []

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
+from fakes.platform import platform_of
+from fakes.ports import FakeStore
 
 from core.domain import Role, Series
+from core.settings import Settings
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.checks import example
 from models.forecast.choice.common_trees import LEARN_FROM_LEAST
@@ -22,6 +24,8 @@ from pipelines.learn.train_forecasters import (
     summary,
 )
 
+ONE_WORKER = platform_of(FakeStore("t"), settings=Settings(_env_file=None, compute="processes", workers=1))
+
 
 def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
     tmp_path: Path,
@@ -35,7 +39,7 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
         series = Series(tenant="t", service=f"shop-{number}", metric="requests_per_second", role=Role.TRAFFIC)
         history = replace(example(), values=values)
         jobs.append(FitJob(series_id=series.series_id, series=series, history=history))
-    spread = ChunkPool(SimpleNamespace(settings=SimpleNamespace(compute="processes", workers=1)), len(jobs))
+    spread = ChunkPool(ONE_WORKER, len(jobs))
     chosen, entries = BundleOnDisk(tmp_path / "chosen"), BundleOnDisk(tmp_path / "entries")
     chosen.add(one.entry for one in fit_chunk(jobs) if one.entry is not None)
     chosen.close()
@@ -49,15 +53,16 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
     found = {one.series.series_id: one for one in entries.entries()}
     assert list(found) == [job.series_id for job in jobs]
     assert sum("global_trees" in one.choice.weights for one in found.values()) > LEARN_FROM_LEAST / 2
-    bundle = ForecasterBundle(ForecastParts(entries=found, trees=trees))
-    entries.keep(head_files(bundle, entries.parts))
+    parts = ForecastParts(entries=found, trees=trees)
+    bundle = ForecasterBundle(parts)
+    entries.keep(head_files(parts, entries.parts))
     again = ForecasterBundle.from_files(entries)
     key = next(iter(found))
     assert np.array_equal(bundle.forecast(key).yhat, again.forecast(key).yhat)
 
 
 def test_a_night_without_samples_learns_nothing_and_says_so(tmp_path: Path) -> None:
-    spread = ChunkPool(SimpleNamespace(settings=SimpleNamespace(compute="processes", workers=1)), 1)
+    spread = ChunkPool(ONE_WORKER, 1)
     night = FleetTraining(spread, 1, silent, [7])
     chosen, entries = BundleOnDisk(tmp_path / "chosen"), BundleOnDisk(tmp_path / "entries")
     night.fit([], chosen, "forecasters", 1)

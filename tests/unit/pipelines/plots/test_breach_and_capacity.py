@@ -9,7 +9,8 @@ import pytest
 
 from core.domain import Role, Series
 from models.breach.capacity import plan_capacity
-from models.breach.outlook import breach_outlook
+from models.breach.growth import Present
+from models.breach.outlook import predict_breach
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
@@ -35,12 +36,15 @@ def test_a_breach_is_drawn_with_its_limit_and_its_range(history: History, tmp_pa
     entry = Entry(series=DISK, history=history, choice=select(history, Plan()))
     bundle = ForecasterBundle(ForecastParts(entries={DISK.series_id: entry}))
     prediction = bundle.forecast(DISK.series_id)
-    outlook = breach_outlook(
+    outlook = predict_breach(
         DISK,
         history,
         bundle.paths(prediction),
-        level=float(history.values[-1]),
-        an_hour_ago=float(history.values[-2]),
+        Present(
+            at=history.end,
+            level=float(history.values[-1]),
+            level_an_hour_ago=float(history.values[-2]),
+        ),
         rng=np.random.default_rng(1),
     )
     assert outlook is not None

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from core.settings import Settings
@@ -19,6 +21,6 @@ EVERYTHING = {
         ({"slack_webhook_url": "http://slack"}, ["slack"]),
     ],
 )
-def test_there_is_a_sink_for_each_receiver_that_is_set(given: dict[str, str], names: list[str]) -> None:
+def test_there_is_a_sink_for_each_receiver_that_is_set(given: dict[str, Any], names: list[str]) -> None:
     settings = Settings(_env_file=None, **given)
     assert [sink.name for sink in configured_sinks(settings)] == names

@@ -186,7 +186,11 @@ def test_a_wrong_description_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("lines", "message"),
-    [(["a,b", "1,2"], "no column is a time"), ([""], "header"), (["time,time", "1,2"], "differ")],
+    [
+        (["a,b", "1,2"], "no column has the name of a time"),
+        ([""], "header"),
+        (["time,time", "1,2"], "different names"),
+    ],
 )
 def test_a_file_that_is_none_of_this_is_an_error_alone_and_refused_among_others(
     tmp_path: Path, lines: list[str], message: str
@@ -221,7 +225,7 @@ def test_what_was_read_is_not_read_again_and_what_was_added_is(tmp_path: Path) -
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_files, "PIECE_BYTES", 200)
+    monkeypatch.setattr(csv_files, "CHUNK_BYTES", 200)
     monkeypatch.setattr(files, "BATCH_ROWS", 20)
 
 
@@ -261,5 +265,5 @@ def test_parquet_is_read_in_the_same_shapes(tmp_path: Path) -> None:
 
 def test_a_broken_parquet_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nonsense")
-    with pytest.raises(InputError, match="not a Parquet file"):
+    with pytest.raises(InputError, match="not a readable Parquet file"):
         list(ParquetFiles(tmp_path / "x.parquet", tenant="t").batches(None))

@@ -104,7 +104,7 @@ def test_an_empty_request_is_an_empty_batch() -> None:
         (compressed(b"\x0a\xff"), "not a remote_write request"),
         (compressed(b"\x08\x01"), "not a remote_write request"),
         (compressed(time_series({"job": "x"}, [])), "has no name"),
-        (varint(1 << 40) + b"x", "more than"),
+        (varint(1 << 40) + b"x", "at most"),
     ],
 )
 def test_a_body_that_is_none_is_refused(body: bytes, message: str) -> None:

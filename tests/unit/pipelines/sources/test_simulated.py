@@ -119,10 +119,10 @@ def test_planned_events_are_of_every_kind(fleet: SimulatedFleet) -> None:
     }
 
 
-@pytest.mark.parametrize("wrong", [{"services": 0}, {"days": 0}, {"step_s": 7}])
-def test_arguments_without_sense_are_refused(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(("services", "days", "step_s"), [(0, 45, 300), (20, 0, 300), (20, 45, 7)])
+def test_arguments_without_sense_are_refused(services: int, days: int, step_s: int) -> None:
     with pytest.raises(InputError):
-        SimulatedFleet(end=END, **wrong)
+        SimulatedFleet(services, days, end=END, step_s=step_s)
 
 
 def test_a_run_of_short_log_rotations_lasts_to_the_end_all_the_same() -> None:

@@ -1,21 +1,21 @@
-"""Findings of one run and those known from before."""
+"""New signals continue known ones."""
 
 from fakes.signals import make_signal
 
 from core.domain import SignalKind
-from pipelines.watch.detect import same_as_known
+from pipelines.watch.detect import continue_known
 
 
-def test_a_silence_that_spreads_over_its_service_stays_the_one_that_was_known() -> None:
+def test_a_missing_series_that_spreads_over_its_service_stays_one_signal() -> None:
     first = make_signal("first", kind=SignalKind.MISSING, series_id=1)
     whole = make_signal("whole", kind=SignalKind.MISSING, metric=None, minute=5)
-    (kept,) = same_as_known([whole], [first])
+    (kept,) = continue_known([whole], [first])
     assert (kept.signal_id, kept.started_at, kept.metric) == ("first", first.started_at, None)
-    (still,) = same_as_known([make_signal("one", kind=SignalKind.MISSING, series_id=2, minute=5)], [kept])
+    (still,) = continue_known([make_signal("one", kind=SignalKind.MISSING, series_id=2, minute=5)], [kept])
     assert still.signal_id == "first"
 
 
-def test_findings_of_other_series_services_and_times_stay_their_own() -> None:
+def test_signals_of_other_series_services_and_times_stay_their_own() -> None:
     known = [make_signal("known", series_id=1), make_signal("silent", kind=SignalKind.MISSING)]
     found = [
         make_signal("other series", series_id=2),
@@ -23,5 +23,5 @@ def test_findings_of_other_series_services_and_times_stay_their_own() -> None:
         make_signal("other service", "web", kind=SignalKind.MISSING),
         make_signal("same", series_id=1, minute=10),
     ]
-    ids = [one.signal_id for one in same_as_known(found, known)]
+    ids = [one.signal_id for one in continue_known(found, known)]
     assert ids == ["other series", "other time", "other service", "known"]

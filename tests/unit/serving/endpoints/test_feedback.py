@@ -1,10 +1,13 @@
 """Feedback in the current form, in the form of the previous release, and on subjects that do not exist."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fakes.platform import platform_of
+from fakes.ports import FakeStore, unsupported
+from fakes.serving import FakeRegistry
 from fakes.signals import make_signal
 
 from core.clock import FixedClock
@@ -19,9 +22,12 @@ from core.diagnosis import (
 )
 from core.domain import Signal
 from core.errors import NotFoundError
+from core.ports import DiagnosisRepository, FeedbackRepository, SignalRepository
 from serving.contract.deprecated import deprecation_headers
 from serving.contract.requests import FeedbackRequest
 from serving.endpoints.feedback import store_feedback
+from serving.state.loaded_models import LoadedModels
+from serving.state.tenants import TenantContext
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SIGNAL = make_signal("5" * 32)
@@ -37,26 +43,50 @@ RECORD = DiagnosisRecord(
 )
 
 
-def get_signal(signal_id: str) -> Signal:
-    if not SIGNAL.signal_id.startswith(signal_id):
-        raise NotFoundError(f"no signal {signal_id}")
-    return SIGNAL
+class OneSignal(SignalRepository):
+    def upsert(self, signals: Sequence[Signal]) -> tuple[int, int]:
+        unsupported(self, "upsert")
+
+    def get(self, signal_id: str) -> Signal:
+        if not SIGNAL.signal_id.startswith(signal_id):
+            raise NotFoundError(f"no signal {signal_id}")
+        return SIGNAL
+
+    def find(self, **filters: object) -> list[Signal]:
+        unsupported(self, "find")
+
+
+class OneDiagnosis(DiagnosisRepository):
+    def add(self, records: Iterable[DiagnosisRecord]) -> int:
+        unsupported(self, "add")
+
+    def list(self, **filters: object) -> list[DiagnosisRecord]:
+        return [RECORD]
+
+
+class StoredFeedback(FeedbackRepository):
+    def __init__(self) -> None:
+        self.stored: list[Feedback] = []
+
+    def add(self, feedback: Iterable[Feedback]) -> int:
+        self.stored += feedback
+        return len(self.stored)
+
+    def list(self, subjects: Sequence[str] | None = None) -> list[Feedback]:
+        unsupported(self, "list")
 
 
 def give(**body: Any) -> tuple[Feedback, dict[str, Any], dict[str, str]]:
     """The stored feedback, the response, and the deprecation headers."""
-    stored: list[Feedback] = []
-    store = SimpleNamespace(
-        signals=SimpleNamespace(get=get_signal),
-        diagnoses=SimpleNamespace(list=lambda limit: [RECORD]),
-        feedback=SimpleNamespace(add=stored.extend),
-    )
-    context: Any = SimpleNamespace(platform=SimpleNamespace(tenant="t", store=store, clock=FixedClock(NOW)))
+    feedback = StoredFeedback()
+    store = FakeStore("t", signals=OneSignal(), diagnoses=OneDiagnosis(), feedback=feedback)
+    platform = platform_of(store, clock=FixedClock(NOW))
+    context = TenantContext(platform, LoadedModels(FakeRegistry(), retry_s=1))
     request = FeedbackRequest.model_validate(body)
     response = store_feedback(context, request)
-    (feedback,) = stored
+    (stored,) = feedback.stored
     shown = {"subject_id": response.subject_id, "value": response.value, "signal_id": response.signal_id}
-    return feedback, shown, deprecation_headers(request)
+    return stored, shown, deprecation_headers(request)
 
 
 def feedback_on(subject_id: str, value: Any, by: str, note: str) -> Feedback:

@@ -1,16 +1,18 @@
 """The query string of /signals and the cursor from page to page."""
 
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
+from fakes.platform import platform_of
+from fakes.ports import FakeStore, unsupported
 from fakes.serving import FakeRegistry
 from fakes.signals import make_signal
 from starlette.datastructures import QueryParams
 
-from core.domain import Signal
+from core.domain import Signal, SignalKind
 from core.errors import InputError
-from core.settings import Settings
+from core.ports import SignalRepository
 from serving.contract.deprecated import deprecation_headers
 from serving.endpoints.signals import SignalsQuery, list_signals
 from serving.http.admission import parsed_query
@@ -18,7 +20,7 @@ from serving.state.loaded_models import LoadedModels
 from serving.state.tenants import TenantContext
 
 
-class FakeSignals:
+class FakeSignals(SignalRepository):
     """Signals, newest first, as the store orders them."""
 
     def __init__(self, count: int) -> None:
@@ -26,9 +28,24 @@ class FakeSignals:
         self._signals = sorted(made, key=lambda one: (-one.started_at.timestamp(), one.signal_id))
         self.suppressed: list[bool | None] = []
 
+    def upsert(self, signals: Sequence[Signal]) -> tuple[int, int]:
+        unsupported(self, "upsert")
+
+    def get(self, signal_id: str) -> Signal:
+        unsupported(self, "get")
+
     def find(
-        self, *, limit: int, after: tuple[Any, str] | None, suppressed: bool | None, **filters: Any
+        self,
+        *,
+        kind: SignalKind | None = None,
+        service: str | None = None,
+        since: datetime | None = None,
+        suppressed: bool | None = None,
+        limit: int = 100,
+        after: tuple[datetime, str] | None = None,
     ) -> list[Signal]:
+        if any(one is not None for one in (kind, service, since)):
+            unsupported(self, "find with filters")
         self.suppressed.append(suppressed)
         rest = self._signals
         if after is not None:
@@ -46,16 +63,15 @@ def query_of(params: QueryParams) -> SignalsQuery:
     return query
 
 
-def context_with(count: int) -> TenantContext:
-    settings = Settings(_env_file=None)
-    store = SimpleNamespace(signals=FakeSignals(count))
-    platform: Any = SimpleNamespace(tenant="t", store=store, settings=settings)
-    return TenantContext(platform, LoadedModels(FakeRegistry(), retry_s=1))
+def context_with(count: int) -> tuple[TenantContext, FakeSignals]:
+    signals = FakeSignals(count)
+    platform = platform_of(FakeStore("t", signals=signals))
+    return TenantContext(platform, LoadedModels(FakeRegistry(), retry_s=1)), signals
 
 
 @pytest.mark.parametrize(("count", "limit"), [(0, 5), (5, 5), (11, 5), (20, 3), (7, 100)])
 def test_the_pages_hold_every_signal_once(count: int, limit: int) -> None:
-    context, seen, cursor = context_with(count), list[str](), ""
+    context, seen, cursor = context_with(count)[0], list[str](), ""
     while True:
         page = list_signals(
             context, query_of(QueryParams(f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")))
@@ -96,7 +112,7 @@ def test_a_wrong_query_is_refused(query: str) -> None:
 @pytest.mark.parametrize("cursor", ["x", "%%%", "AAAA", "MjAyNi0wMS0zMQ", "é", "=" * 9, "MXwy"])
 def test_a_cursor_that_was_not_given_is_refused(cursor: str) -> None:
     with pytest.raises(InputError, match="next_cursor"):
-        list_signals(context_with(3), query_of(QueryParams({"cursor": cursor})))
+        list_signals(context_with(3)[0], query_of(QueryParams({"cursor": cursor})))
 
 
 @pytest.mark.parametrize(
@@ -110,10 +126,10 @@ def test_a_cursor_that_was_not_given_is_refused(cursor: str) -> None:
     ],
 )
 def test_the_old_parameter_means_the_same_as_the_new_one(query: str, suppressed: bool | None) -> None:
-    context: Any = context_with(1)
+    context, signals = context_with(1)
     parsed = query_of(QueryParams(query))
     list_signals(context, parsed)
-    assert context.platform.store.signals.suppressed == [suppressed]
+    assert signals.suppressed == [suppressed]
     headers = deprecation_headers(parsed)
     assert bool(headers) == query.startswith("stopped")
     if headers:

@@ -131,7 +131,7 @@ def test_the_forecasters_of_the_registered_bundle_are_served() -> None:
 
 
 def test_every_bundle_class_fulfils_the_protocol_of_its_job() -> None:
-    detector: FleetDetector = DetectorBundle({}, {}, {})
+    detector: FleetDetector = DetectorBundle({}, {}, {}, ())
     forecaster: FleetForecaster = ForecasterBundle(ForecastParts(entries={}))
     failure: FailurePredictor = FailureBundle(
         FailureParts(

@@ -100,7 +100,7 @@ def test_the_record_says_why() -> None:
 
 
 def test_a_short_series_says_that_it_is_short() -> None:
-    history = History(values=np.arange(9.0), start=START, step_s=3_600, seasons=(24, 168))
+    history = History(values=np.arange(9, dtype=np.float64), start=START, step_s=3_600, seasons=(24, 168))
     assert "too few" in select(history, Plan()).reason
 
 

@@ -114,6 +114,6 @@ def test_without_candidates_the_choice_still_knows_its_weights_of_before() -> No
 
 
 def test_a_series_too_short_for_a_backtest_keeps_what_it_has() -> None:
-    short = replace(example(), values=np.arange(9.0))
+    short = replace(example(), values=np.arange(9, dtype=np.float64))
     before = select(short, PLAN)
     assert with_candidates(before, short, PLAN, [Candidate(forecaster=ProphetForecaster())]) == before

@@ -1,5 +1,6 @@
 """One model for all series: it learns across units, travels as bytes, knows its fleet only up to the cut."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_it_forecasts_a_series_that_it_has_not_seen_in_a_unit_that_it_has_not_se
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_it_holds_what_every_forecaster_must(check, trees: GlobalTrees) -> None:
+def test_it_holds_what_every_forecaster_must(check: Callable[[Forecaster], None], trees: GlobalTrees) -> None:
     forecaster: Forecaster = trees
     check(forecaster)
 

@@ -101,7 +101,7 @@ def test_errors_that_last_are_worth_fewer_independent_ones() -> None:
 
 
 def test_what_was_known_at_an_origin_is_what_came_before_it() -> None:
-    past = replace(past_of(white()), unrest=np.arange(24.0), now=30.0)
+    past = replace(past_of(white()), unrest=np.arange(24, dtype=np.float64), now=30.0)
     then = past.before(10)
     assert then.errors.shape == (10, 24)
     assert then.known == ORIGINS[10]

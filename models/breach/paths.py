@@ -1,0 +1,115 @@
+"""Simulates paths on which a series goes on growing, and counts how many of the paths cross a threshold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain import Breach, TimeRange
+from models.breach.growth import Growth
+from models.breach.resets import Sawtooth
+from models.forecast.protocols import FloatArray
+
+#: Standard deviations of the logarithm of the growth rate: its variation from hour to hour, and the error with which
+#: the present rate is known.
+RATE_SPREAD, KNOWN_SPREAD = 0.5, 0.2
+#: Decay time of the variation of the rate, in hours.
+RATE_DECAY_H = 2.0
+#: Share of fills that stop by themselves in an hour: four in ten over the ten hours that a fill takes.
+STOP_PER_HOUR = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedPaths:
+    """Possible future courses of a series.
+
+    Attributes:
+        values: (count, steps), in the unit of the series.
+        level: value now, from which every path starts.
+        at: the present; the first step ends `step_s` later.
+        step_s: length of a step in seconds.
+    """
+
+    values: FloatArray
+    level: float
+    at: datetime
+    step_s: int
+
+    def breach(self, threshold: float, *, upward: bool, horizons_s: Sequence[int] = ()) -> Breach:
+        """The share of the paths that cross the threshold, and when they cross it.
+
+        Args:
+            threshold: in the unit of the series.
+            upward: true if values above the threshold are bad, false if values below it are.
+            horizons_s: shorter horizons to report too, in seconds. A horizon within the first step counts as the
+                whole first step.
+        """
+        sign = 1.0 if upward else -1.0
+        paths = self.values
+        course = sign * np.concatenate([np.full((len(paths), 1), self.level), paths], axis=1)
+        signed_threshold = sign * threshold
+        over = course >= signed_threshold
+        crossed = np.maximum.accumulate(over, axis=1).mean(axis=0)
+        steps = {horizon: min(max(1, horizon // self.step_s), paths.shape[1]) for horizon in horizons_s}
+        crosses = over.any(axis=1)
+        return Breach(
+            threshold=threshold,
+            probability=float(np.mean(crosses)),
+            horizon_s=paths.shape[1] * self.step_s,
+            when=self._when(course[crosses], over[crosses], signed_threshold) if crosses.any() else None,
+            probability_by_horizon_s={horizon: float(crossed[step]) for horizon, step in steps.items()},
+        )
+
+    def _when(self, course: FloatArray, over: NDArray[np.bool_], signed_threshold: float) -> TimeRange:
+        """P10, P50 and P90 of the crossing times; a crossing inside a step is found on a straight line."""
+        first = np.argmax(over, axis=1)
+        rows = np.arange(len(first))
+        before = course[rows, np.maximum(first - 1, 0)]
+        after = course[rows, first]
+        fraction = np.divide(
+            signed_threshold - before, after - before, out=np.ones_like(after), where=after > before
+        )
+        seconds = np.where(first == 0, 0.0, (first - 1 + np.clip(fraction, 0.0, 1.0)) * self.step_s)
+        p10, p50, p90 = (
+            self.at + timedelta(seconds=round(float(s))) for s in np.percentile(seconds, [10, 50, 90])
+        )
+        return TimeRange(p10=p10, p50=p50, p90=p90)
+
+
+def simulate_growth(
+    growth: Growth,
+    shape: tuple[int, int],
+    step_s: int,
+    rng: np.random.Generator,
+    resets: Sawtooth | None = None,
+) -> FloatArray:
+    """Simulate how far the series grows if its present growth continues.
+
+    The rate varies, growth may stop, and a sawtooth is reset at its usual times.
+
+    Args:
+        growth: with at least one rate whose weight is above 0.
+        shape: (count, steps).
+        step_s: length of a step in seconds.
+        resets: resets of the series up to the present; null if it has none.
+    Returns:
+        (count, steps), the change since now in the unit of the series.
+    """
+    count, horizon_steps = shape
+    hours = step_s / 3_600
+    variation = np.empty((count, horizon_steps))
+    keep = np.exp(-hours / RATE_DECAY_H)
+    state = rng.normal(0.0, RATE_SPREAD, count)
+    for step in range(horizon_steps):
+        state = keep * state + np.sqrt(1 - keep**2) * rng.normal(0.0, RATE_SPREAD, count)
+        variation[:, step] = np.exp(state - RATE_SPREAD**2 / 2)
+    rate = rng.choice(np.array(growth.rates_per_hour), count, p=np.array(growth.rate_weights))
+    rate = rate * np.exp(rng.normal(0.0, KNOWN_SPREAD, count))
+    stops = rng.exponential(1.0 / STOP_PER_HOUR, count)
+    clock = hours * np.arange(1, horizon_steps + 1)
+    moves = rate[:, None] * hours * variation * (clock[None, :] <= stops[:, None])
+    if resets is not None:
+        moves -= resets.ahead(count, horizon_steps, rng)
+    return np.asarray(np.cumsum(moves, axis=1), dtype=np.float64)

@@ -1,0 +1,71 @@
+"""Incidents from the webhook of Alertmanager. A resolved alert ends its incident.
+
+References:
+    https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
+"""
+
+from pydantic import BaseModel, Field
+
+from core.domain import Incident, Severity
+from core.errors import InputError
+from core.ports import Batch
+from pipelines.sources.webhook_formats.entries import Time, parse_entries
+from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
+
+_SEVERITIES = {
+    **dict.fromkeys(("critical", "page", "error", "high", "emergency"), Severity.CRITICAL),
+    **dict.fromkeys(("info", "none", "low", "debug"), Severity.INFO),
+}
+#: Labels that name the service; the first that an alert has counts. Ours, OpenTelemetry's, Kubernetes', Prometheus'.
+_SERVICE_LABELS = ("service", "service_name", "app", "job")
+
+
+class _Alert(BaseModel):
+    status: str
+    labels: dict[str, str]
+    starts_at: Time = Field(validation_alias="startsAt")
+    ends_at: Time | None = Field(None, validation_alias="endsAt")
+
+
+def _matches(body: object) -> bool:
+    return _alerts(body) is not None
+
+
+def _parse(body: object, tenant: str) -> Batch:
+    incidents, rejected = parse_entries(_alerts(body) or [], lambda entry: _incident(entry, tenant))
+    return Batch(incidents=incidents, rejected=rejected)
+
+
+def _alerts(body: object) -> list[object] | None:
+    match body:
+        case {"alerts": list(entries)}:
+            return entries
+    return None
+
+
+def _incident(entry: object, tenant: str) -> Incident | None:
+    """The incident; null for an alert of Forewarn itself, because a model must not learn from its own predictions."""
+    alert = _Alert.model_validate(entry)
+    name = alert.labels.get("alertname", "")
+    if name.startswith("Forewarn") and "signal_id" in alert.labels:
+        return None
+    service = next((alert.labels[label] for label in _SERVICE_LABELS if alert.labels.get(label)), None)
+    if service is None:
+        raise InputError(f"alert {name!r} has none of the labels {', '.join(_SERVICE_LABELS)}")
+    return Incident(
+        tenant=tenant,
+        service=service,
+        type=name or "alert",
+        severity=_SEVERITIES.get(alert.labels.get("severity", "").lower(), Severity.WARNING),
+        start=alert.starts_at,
+        end=alert.ends_at if alert.status == "resolved" else None,
+    )
+
+
+ALERTMANAGER = WebhookFormat(
+    name="alertmanager",
+    webhook=Webhook.ALERTS,
+    expects="a JSON object with a list `alerts`, as Alertmanager sends it",
+    matches=_matches,
+    parse=_parse,
+)

@@ -1,0 +1,25 @@
+"""How far each source has been read."""
+
+from pipelines.stores.session import Session
+
+
+class CursorStore:
+    """The cursors of one tenant (`core.ports.CursorRepository`)."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, source: str) -> str | None:
+        """How far that source has been read; null: not yet."""
+        rows = self._session.rows(
+            "SELECT cursor FROM cursors WHERE tenant = %(tenant)s AND source = %(source)s", {"source": source}
+        )
+        return str(rows[0]["cursor"]) if rows else None
+
+    def set(self, source: str, cursor: str) -> None:
+        """Remember how far that source has been read."""
+        self._session.execute(
+            "INSERT INTO cursors (tenant, source, cursor) VALUES (%(tenant)s, %(source)s, %(cursor)s)"
+            " ON CONFLICT (tenant, source) DO UPDATE SET cursor = excluded.cursor, updated_at = now()",
+            {"source": source, "cursor": cursor},
+        )

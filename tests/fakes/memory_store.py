@@ -1,0 +1,159 @@
+"""A store in memory, with the repositories that ingesting uses."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, cast
+
+import polars as pl
+
+from core.clock import Clock
+from core.domain import Event, Incident, Role, Series
+from core.errors import UnknownSeriesError
+from core.frames import SAMPLES
+from core.ports import (
+    CursorRepository,
+    DeadLetterRepository,
+    EventRepository,
+    IncidentRepository,
+    SampleRepository,
+    SeriesRepository,
+    Store,
+    WriteResult,
+)
+from core.settings import Settings
+from pipelines.common.tenant_platform import Platform
+
+
+class MemorySeries(SeriesRepository):
+    def __init__(self) -> None:
+        self.by_id: dict[int, Series] = {}
+
+    def register(self, series: Iterable[Series]) -> None:
+        self.by_id.update({one.series_id: one for one in series})
+
+    def find(
+        self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
+    ) -> list[Series]:
+        wanted = {"service": service, "metric": metric, "role": role}
+        return [
+            one
+            for one in self.by_id.values()
+            if all(value is None or getattr(one, name) == value for name, value in wanted.items())
+        ]
+
+    def get(self, series_id: int) -> Series:
+        if series_id not in self.by_id:
+            raise UnknownSeriesError(f"there is no series {series_id}")
+        return self.by_id[series_id]
+
+    def known(self, series_ids: Sequence[int]) -> set[int]:
+        return set(series_ids) & set(self.by_id)
+
+
+class MemorySamples(SampleRepository):
+    """Keeps the first value of each series and time; it does not report conflicts."""
+
+    def __init__(self) -> None:
+        self.frame = pl.DataFrame(schema=SAMPLES)
+
+    def write(self, frame: pl.DataFrame) -> WriteResult:
+        before = self.frame.height
+        self.frame = pl.concat([self.frame, frame]).unique(
+            ["series_id", "ts"], keep="first", maintain_order=True
+        )
+        inserted = self.frame.height - before
+        conflicts = pl.DataFrame(schema={**SAMPLES, "stored": pl.Float64})
+        return WriteResult(inserted=inserted, duplicates=frame.height - inserted, conflicts=conflicts)
+
+    def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
+        chosen = pl.lit(True) if series_ids is None else pl.col("series_id").is_in(series_ids)
+        inside = (pl.col("ts") >= start) & (pl.col("ts") < end)
+        return self.frame.filter(chosen & inside).sort("series_id", "ts")
+
+    def latest(self) -> pl.DataFrame:
+        return self.frame.sort("ts").group_by("series_id", maintain_order=True).last().sort("series_id")
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        times = self.frame["ts"].to_list()
+        return (min(times), max(times)) if times else None
+
+
+class MemoryEvents(EventRepository):
+    def __init__(self) -> None:
+        self.by_id: dict[str, Event] = {}
+
+    def add(self, events: Iterable[Event]) -> int:
+        before = len(self.by_id)
+        self.by_id.update({event.event_id: event for event in events})
+        return len(self.by_id) - before
+
+    def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Event]:
+        return [event for event in self.by_id.values() if start <= event.at < end]
+
+
+class MemoryIncidents(IncidentRepository):
+    def __init__(self) -> None:
+        self.by_id: dict[str, Incident] = {}
+
+    def add(self, incidents: Iterable[Incident]) -> int:
+        before = len(self.by_id)
+        self.by_id.update({incident.incident_id: incident for incident in incidents})
+        return len(self.by_id) - before
+
+    def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
+        return [incident for incident in self.by_id.values() if start <= incident.start < end]
+
+
+class MemoryDeadLetters(DeadLetterRepository):
+    def __init__(self) -> None:
+        self.rows: set[tuple[str, str, str]] = set()
+
+    def add(self, source: str, rejected: pl.DataFrame) -> int:
+        before = len(self.rows)
+        self.rows |= {(source, row, reason) for row, reason in rejected.iter_rows()}
+        return len(self.rows) - before
+
+    def count(self) -> int:
+        return len(self.rows)
+
+
+class MemoryCursors(CursorRepository):
+    def __init__(self) -> None:
+        self.by_source: dict[str, str] = {}
+
+    def get(self, source: str) -> str | None:
+        return self.by_source.get(source)
+
+    def set(self, source: str, cursor: str) -> None:
+        self.by_source[source] = cursor
+
+
+class MemoryStore:
+    """The part of `core.ports.Store` that ingesting uses; any other repository fails at once."""
+
+    def __init__(self, tenant: str = "t") -> None:
+        self.tenant = tenant
+        self.series = MemorySeries()
+        self.samples = MemorySamples()
+        self.events = MemoryEvents()
+        self.incidents = MemoryIncidents()
+        self.dead_letters = MemoryDeadLetters()
+        self.cursors = MemoryCursors()
+
+    @contextmanager
+    def atomically(self) -> Iterator[None]:
+        yield
+
+
+def memory_platform(store: MemoryStore, clock: Clock, settings: Settings | None = None) -> Platform:
+    """A platform over a store in memory, without a registry, features or sinks."""
+    return Platform(
+        settings=settings or Settings(_env_file=None),
+        tenant=store.tenant,
+        store=cast(Store, store),
+        registry=cast(Any, None),
+        features=cast(Any, None),
+        sinks=(),
+        clock=clock,
+    )

@@ -1,0 +1,165 @@
+"""Ports that refuse every call. A fake inherits one of them and overrides what its test needs."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import NoReturn, TypeVar
+
+import polars as pl
+
+from core.domain import ModelRef
+from core.ports import (
+    BaselineRepository,
+    CursorRepository,
+    DeadLetterRepository,
+    DeliveryRepository,
+    DiagnosisRepository,
+    EventRepository,
+    FeatureRepository,
+    FeatureStore,
+    FeedbackRepository,
+    ForecastRepository,
+    IncidentRepository,
+    ModelRegistry,
+    RetentionPolicy,
+    SampleRepository,
+    SeriesRepository,
+    SignalRepository,
+    Store,
+    TransitionRepository,
+)
+from core.training import Training
+
+T = TypeVar("T")
+
+
+def unsupported(fake: object, what: str) -> NoReturn:
+    """Fail, because the code under test calls what the test did not expect."""
+    raise AssertionError(f"{type(fake).__name__} does not support {what}")
+
+
+class NoRegistry(ModelRegistry):
+    """A registry that supports nothing."""
+
+    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
+        unsupported(self, "register")
+
+    def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
+        unsupported(self, "resolve")
+
+    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+        unsupported(self, "load")
+
+    def metrics(self, ref: ModelRef) -> Mapping[str, float]:
+        unsupported(self, "metrics")
+
+    def promote(self, ref: ModelRef, alias: str = "champion") -> None:
+        unsupported(self, "promote")
+
+
+class NoFeatures(FeatureStore):
+    """A feature store that supports nothing."""
+
+    def materialize(self, start: datetime, end: datetime) -> int:
+        unsupported(self, "materialize")
+
+    def training_frame(self, entities: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
+        unsupported(self, "training_frame")
+
+    def online(self, service_ids: Sequence[str], features: Sequence[str]) -> pl.DataFrame:
+        unsupported(self, "online")
+
+
+class FakeStore(Store):
+    """A store of the repositories that a test gives; the others fail when they are asked for."""
+
+    def __init__(
+        self,
+        tenant: str,
+        *,
+        series: SeriesRepository | None = None,
+        samples: SampleRepository | None = None,
+        events: EventRepository | None = None,
+        incidents: IncidentRepository | None = None,
+        signals: SignalRepository | None = None,
+        feedback: FeedbackRepository | None = None,
+        diagnoses: DiagnosisRepository | None = None,
+    ) -> None:
+        self._tenant = tenant
+        self._series = series
+        self._samples = samples
+        self._events = events
+        self._incidents = incidents
+        self._signals = signals
+        self._feedback = feedback
+        self._diagnoses = diagnoses
+
+    def _given(self, repository: T | None, name: str) -> T:
+        return unsupported(self, name) if repository is None else repository
+
+    @property
+    def tenant(self) -> str:
+        return self._tenant
+
+    @property
+    def series(self) -> SeriesRepository:
+        return self._given(self._series, "series")
+
+    @property
+    def samples(self) -> SampleRepository:
+        return self._given(self._samples, "samples")
+
+    @property
+    def events(self) -> EventRepository:
+        return self._given(self._events, "events")
+
+    @property
+    def incidents(self) -> IncidentRepository:
+        return self._given(self._incidents, "incidents")
+
+    @property
+    def dead_letters(self) -> DeadLetterRepository:
+        unsupported(self, "dead_letters")
+
+    @property
+    def cursors(self) -> CursorRepository:
+        unsupported(self, "cursors")
+
+    @property
+    def baselines(self) -> BaselineRepository:
+        unsupported(self, "baselines")
+
+    @property
+    def forecasts(self) -> ForecastRepository:
+        unsupported(self, "forecasts")
+
+    @property
+    def features(self) -> FeatureRepository:
+        unsupported(self, "features")
+
+    @property
+    def signals(self) -> SignalRepository:
+        return self._given(self._signals, "signals")
+
+    @property
+    def deliveries(self) -> DeliveryRepository:
+        unsupported(self, "deliveries")
+
+    @property
+    def feedback(self) -> FeedbackRepository:
+        return self._given(self._feedback, "feedback")
+
+    @property
+    def diagnoses(self) -> DiagnosisRepository:
+        return self._given(self._diagnoses, "diagnoses")
+
+    @property
+    def transitions(self) -> TransitionRepository:
+        unsupported(self, "transitions")
+
+    @property
+    def retention(self) -> RetentionPolicy:
+        unsupported(self, "retention")
+
+    def atomically(self) -> AbstractContextManager[None]:
+        unsupported(self, "atomically")

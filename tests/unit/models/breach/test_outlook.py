@@ -1,0 +1,213 @@
+"""Named examples: which series breach, and which only look as if they would."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.domain import Breach, Role, Series, SeriesKind, TimeRange
+from core.formatting import format_duration
+from models.breach.growth import Growth, Present
+from models.breach.outlook import HORIZONS_S, BreachOutlook, BreachPattern, predict_breach
+from models.breach.paths import SimulatedPaths
+from models.forecast.intervals.conformal import fit_errors
+from models.forecast.intervals.widths import PastErrors
+from models.forecast.pool.seasonal_naive import seasonal_naive
+from models.forecast.protocols import Bounds, FloatArray, History
+from models.series.thresholds import is_upward, threshold_of
+from models.words.breach import growth_reason, say
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+LIMIT = 100.0
+DISK = Series(
+    tenant="t",
+    service="orders-db",
+    metric="disk_used_bytes",
+    unit="bytes",
+    role=Role.CAPACITY,
+    limit=LIMIT / 0.98,
+)
+
+
+def outlook(
+    values: FloatArray,
+    series: Series = DISK,
+    *,
+    an_hour_ago: float | None = None,
+    impact_level: float | None = None,
+) -> BreachOutlook:
+    """The outlook of a series whose past is `values`, hourly."""
+    history = History(
+        values=values,
+        start=NOW - timedelta(hours=len(values)),
+        step_s=3_600,
+        seasons=(24, 168),
+        bounds=Bounds(lower=0.0),
+    )
+    origins = tuple(range(48, len(values) - 24, 24))
+    forecasts = np.stack([seasonal_naive(values[:at], (24,), 24) for at in origins])
+    rows = np.stack([values[at : at + 24] for at in origins]) - forecasts
+    errors = fit_errors(
+        PastErrors(errors=rows, told=forecasts, origins=origins, known=len(values)), floor=0.01
+    )
+    rng = np.random.default_rng(1)
+    usual = errors.paths(seasonal_naive(values, (24,), 24), 400, Bounds(lower=0.0), rng)
+    found = predict_breach(
+        series,
+        history,
+        usual,
+        Present(
+            at=history.end,
+            level=float(values[-1]),
+            level_an_hour_ago=float(values[-2]) if an_hour_ago is None else an_hour_ago,
+        ),
+        rng=rng,
+        impact_level=impact_level,
+    )
+    assert found is not None
+    return found
+
+
+def noise(n: int, size: float = 0.3) -> FloatArray:
+    return np.random.default_rng(7).normal(0, size, n)
+
+
+def test_a_fill_breaches_and_its_time_is_in_the_range() -> None:
+    values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)]) + noise(487)
+    found = outlook(values)
+    hours_left = (LIMIT - values[-1]) / 6.0
+    assert found.pattern is BreachPattern.FILL
+    assert found.breach.probability > 0.6
+    assert found.breach.when is not None
+    assert found.breach.when.p10 < NOW + timedelta(hours=hours_left) < found.breach.when.p90
+
+
+def test_a_sawtooth_near_its_limit_does_not_breach() -> None:
+    values = 40 + 50 * (np.arange(480) % 12) / 12 + noise(480)
+    found = outlook(values[:479])
+    assert found.sawtooth is not None
+    assert found.breach.probability < 0.1
+
+
+def test_a_fill_on_top_of_a_sawtooth_breaches() -> None:
+    values = 30 + 10 * (np.arange(480) % 12) / 12 + noise(480)
+    values[-8:] += 7.0 * np.arange(1, 9)
+    assert outlook(values).breach.probability > 0.5
+
+
+def test_growth_that_was_just_reset_does_not_breach() -> None:
+    values = np.full(480, 40.0) + noise(480)
+    values[-8:-1] += 7.0 * np.arange(1, 8)
+    assert outlook(values).breach.probability < 0.2
+
+
+def test_a_step_is_not_growth() -> None:
+    values = np.full(480, 40.0) + noise(480)
+    values[-3:] += 25
+    assert outlook(values).breach.probability < 0.2
+
+
+def test_a_jump_of_a_latency_is_no_growth_yet() -> None:
+    latency = replace(DISK, metric="latency_p99_seconds", unit="seconds", role=Role.LATENCY)
+    calm = np.full(480, 30.0) + noise(480)
+    jumped = np.concatenate([calm, [80.0]])
+    crept = np.concatenate([calm, 30 + 12.0 * np.arange(1, 5)])
+    assert outlook(jumped).growth.weight > 0.5
+    assert outlook(jumped, latency).breach.probability < 0.2
+    assert outlook(crept, latency).breach.probability > 0.5
+
+
+def test_an_impact_level_beyond_the_threshold_is_reached_later() -> None:
+    values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)]) + noise(487)
+    found = outlook(values, impact_level=LIMIT * 1.01)
+    assert found.impact.threshold == LIMIT * 1.01
+    assert found.impact.probability <= found.breach.probability
+    assert found.impact.when is not None
+    assert found.breach.when is not None
+    assert found.impact.when.p50 > found.breach.when.p50
+    assert outlook(values).impact == outlook(values).breach
+
+
+def test_daily_peaks_that_always_come_close_do_not_breach() -> None:
+    values = 60 + 30 * np.sin(2 * np.pi * np.arange(480) / 24) + noise(480)
+    assert outlook(values).breach.probability < 0.1
+
+
+def test_noise_near_the_limit_is_a_risk_and_not_a_fill() -> None:
+    values = np.full(480, 95.0) + noise(480, 2.0)
+    found = outlook(values)
+    assert found.pattern is not BreachPattern.FILL
+    assert found.breach.probability > 0.05
+
+
+def test_a_series_over_its_threshold_has_the_pattern_over() -> None:
+    values = np.full(480, 40.0) + noise(480)
+    values[-2:] = 101.0
+    assert outlook(values).pattern is BreachPattern.OVER
+
+
+def test_a_flat_series_far_below_is_clear() -> None:
+    found = outlook(np.full(480, 40.0) + noise(480))
+    assert found.pattern is BreachPattern.CLEAR
+    assert found.breach.when is None
+
+
+def test_free_space_breaches_downwards() -> None:
+    free = Series(tenant="t", service="db", metric="disk_free_bytes", unit="bytes", slo_threshold=10.0)
+    values = np.concatenate([np.full(480, 60.0), 60 - 6.0 * np.arange(1, 7)]) + noise(486)
+    assert not is_upward(free)
+    assert outlook(values, free).breach.probability > 0.6
+
+
+def test_the_slo_comes_before_the_physical_end() -> None:
+    assert threshold_of(Series(tenant="t", service="s", metric="m", limit=100.0)) == pytest.approx(98.0)
+    assert threshold_of(Series(tenant="t", service="s", metric="m", limit=100.0, slo_threshold=70.0)) == 70.0
+    assert threshold_of(Series(tenant="t", service="s", metric="m", kind=SeriesKind.RATIO)) is None
+
+
+def test_the_text_reads_as_a_person_would_say_it() -> None:
+    values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)]) + noise(487)
+    found = outlook(values)
+    text = say(DISK, found.breach, found.growth, at=NOW)
+    assert text.startswith("disk of orders-db is full in ")
+    assert "; it grew " in text
+    assert text.endswith("; normally no growth")
+    assert format_duration(found.growth.span_s) in text
+
+
+def test_growth_away_from_the_threshold_is_not_given_as_a_reason() -> None:
+    falling = Growth(per_hour=-5.0, span_s=3_600, usual_per_hour=0.0, weight=1.0)
+    when = TimeRange(p10=NOW, p50=NOW, p90=NOW)
+    breach = Breach(threshold=98.0, probability=0.6, horizon_s=86_400, when=when)
+    assert "fell" not in say(DISK, breach, falling, at=NOW)
+
+
+@given(
+    st.integers(0, 2**31),
+    st.floats(0.5, 5.0),
+    st.floats(1.0, 50.0),
+)
+@settings(max_examples=40, deadline=None)
+def test_probability_never_falls_with_the_horizon_and_the_range_is_ordered(
+    seed: int, drift: float, distance: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    paths = np.cumsum(rng.normal(drift, 2.0, (200, 24)), axis=1)
+    simulated = SimulatedPaths(values=paths, level=0.0, at=NOW, step_s=3_600)
+    breach = simulated.breach(distance, upward=True, horizons_s=HORIZONS_S)
+    shares = list(breach.probability_by_horizon_s.values())
+    assert shares == sorted(shares)
+    assert breach.probability == pytest.approx(shares[-1])
+    if breach.when is not None:
+        assert NOW <= breach.when.p10 <= breach.when.p50 <= breach.when.p90
+        assert breach.when.p90 <= NOW + timedelta(hours=24)
+
+
+def test_next_to_nothing_of_the_growth_reads_as_no_growth() -> None:
+    growing = Growth(per_hour=2.0**31, span_s=3_600, usual_per_hour=-700.0, weight=1.0)
+    assert growth_reason(growing, "bytes") == "grew 2 GiB/h over 1 h; normally no growth"
+    steady = Growth(per_hour=2.0**31, span_s=3_600, usual_per_hour=2.0**30, weight=1.0)
+    assert growth_reason(steady, "bytes") == "grew 2 GiB/h over 1 h; normally 1 GiB/h"

@@ -1,0 +1,74 @@
+"""Follows the recipe "Add a source" of CONTRIBUTING: one file, and one line in `SOURCES`."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from fakes.memory_store import MemoryStore, memory_platform
+
+from core.clock import Clock, FixedClock
+from core.domain import Series
+from core.frames import SAMPLES
+from core.ports import Batch, MetricSource
+from core.settings import Settings
+from pipelines.collect.ingest import IngestReport
+from pipelines.collect.pull import pull
+from pipelines.sources.configured import SOURCES
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+class Thermometer(MetricSource):
+    """A toy source: one value for each hour since the last pull."""
+
+    name = "thermometer"
+
+    def __init__(self, tenant: str, clock: Clock) -> None:
+        self._series = Series(tenant=tenant, service="office", metric="temperature_celsius", step_s=3600)
+        self._clock = clock
+
+    @classmethod
+    def configured(cls, settings: Settings, tenant: str, clock: Clock) -> MetricSource | None:
+        return cls(tenant, clock)
+
+    def batches(self, cursor: str | None) -> Iterator[Batch]:
+        now = self._clock.now()
+        at = now - timedelta(hours=3) if cursor is None else datetime.fromisoformat(cursor)
+        rows = []
+        while (at := at + timedelta(hours=1)) <= now:
+            rows.append((self._series.series_id, at, 21.0))
+        frame = pl.DataFrame(rows, schema=SAMPLES, orient="row")
+        yield Batch(series=[self._series], samples=frame, cursor=now.isoformat())
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    monkeypatch.setitem(SOURCES, "thermometer", Thermometer.configured)  # the line of the recipe
+    return MemoryStore()
+
+
+def test_a_registered_source_is_pulled_and_its_samples_are_stored(store: MemoryStore) -> None:
+    assert pull(memory_platform(store, FixedClock(NOON))) == IngestReport(inserted=3, series=1)
+    (series,) = store.series.find(service="office")
+    assert store.samples.latest().rows() == [(series.series_id, NOON, 21.0)]
+
+
+def test_the_next_pull_continues_after_the_cursor(store: MemoryStore) -> None:
+    pull(memory_platform(store, FixedClock(NOON)))
+    later = memory_platform(store, FixedClock(NOON + timedelta(hours=2)))
+    assert pull(later) == IngestReport(inserted=2, series=1)
+
+
+def test_reports_of_several_sources_are_added(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Barometer(Thermometer):
+        name = "barometer"
+
+    monkeypatch.setitem(SOURCES, "barometer", Barometer.configured)
+    report = pull(memory_platform(store, FixedClock(NOON)))
+    # both write the same series, so each value is stored once
+    assert report == IngestReport(inserted=3, duplicates=3, series=2)
+
+
+def test_without_a_configured_source_nothing_is_pulled() -> None:
+    assert pull(memory_platform(MemoryStore(), FixedClock(NOON))) is None
