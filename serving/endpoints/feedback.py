@@ -3,7 +3,7 @@
 from pipelines.operate.feedback import hypothesis_feedback, signal_feedback
 from serving.contract.requests import FeedbackRequest
 from serving.contract.responses import FeedbackResponse
-from serving.endpoints.route import tenant_route
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
 
 
@@ -26,11 +26,11 @@ def store_feedback(context: TenantContext, request: FeedbackRequest) -> Feedback
     return FeedbackResponse(subject_id=subject_id, value=value, signal_id=request.signal_id)
 
 
-ROUTE = tenant_route(
+ROUTE = Route(
     method="POST",
     path="/feedback",
     summary="Store feedback on a signal (true or false positive), a hypothesis or a diagnosis (accepted or rejected).",
-    handler=store_feedback,
+    handler=for_tenant(store_feedback),
     request=FeedbackRequest,
     response=FeedbackResponse,
 )

@@ -6,7 +6,7 @@ from datetime import timedelta
 from core.errors import InputError, InsufficientDataError, UnknownSeriesError
 from serving.contract.requests import ForecastRequest
 from serving.contract.responses import ForecastPoint, ForecastResponse
-from serving.endpoints.route import tenant_route
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
 
 #: A response stays small and fast; the stored forecasts of the nightly run reach further.
@@ -64,11 +64,11 @@ def forecast(context: TenantContext, request: ForecastRequest) -> ForecastRespon
     )
 
 
-ROUTE = tenant_route(
+ROUTE = Route(
     method="POST",
     path="/forecast",
     summary="Forecast one series, with intervals.",
-    handler=forecast,
+    handler=for_tenant(forecast),
     request=ForecastRequest,
     response=ForecastResponse,
     by_bento=True,

@@ -15,7 +15,7 @@ from serving.contract.requests import (
     RemoteWrite,
 )
 from serving.contract.responses import EventsResponse, WebhookResponse
-from serving.endpoints.route import PROTOBUF, tenant_route
+from serving.endpoints.route import PROTOBUF, Route, for_tenant
 from serving.state.tenants import TenantContext
 
 
@@ -88,35 +88,35 @@ def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
     ingest_batch(context.platform, receiver.name, batch)
 
 
-EVENTS_ROUTE = tenant_route(
+EVENTS_ROUTE = Route(
     method="POST",
     path="/events",
     summary="Store deploys, config changes and maintenance windows.",
-    handler=take_events,
+    handler=for_tenant(take_events),
     request=EventsRequest,
     response=EventsResponse,
 )
-DEPLOYS_ROUTE = tenant_route(
+DEPLOYS_ROUTE = Route(
     method="POST",
     path="/webhooks/deploys",
     summary="Store the deploys of a webhook, in GitHub's format or in the plain format.",
-    handler=take_deploys,
+    handler=for_tenant(take_deploys),
     request=DeploysWebhook,
     response=WebhookResponse,
 )
-ALERTS_ROUTE = tenant_route(
+ALERTS_ROUTE = Route(
     method="POST",
     path="/webhooks/alerts",
     summary="Store the alerts of Alertmanager's webhook as incidents to learn from.",
-    handler=take_alerts,
+    handler=for_tenant(take_alerts),
     request=AlertsWebhook,
     response=WebhookResponse,
 )
-REMOTE_WRITE_ROUTE = tenant_route(
+REMOTE_WRITE_ROUTE = Route(
     method="POST",
     path="/api/v1/write",
     summary="Store the samples that Prometheus pushes by remote_write, version 1; status 204.",
-    handler=take_remote_write,
+    handler=for_tenant(take_remote_write),
     request=RemoteWrite,
     media_type=PROTOBUF,
 )

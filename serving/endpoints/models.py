@@ -1,7 +1,7 @@
 """`GET /models`: the versions of the active models."""
 
 from serving.contract.responses import ModelsResponse
-from serving.endpoints.route import tenant_route
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
 
 
@@ -10,10 +10,10 @@ def list_models(context: TenantContext, _: None) -> ModelsResponse:
     return ModelsResponse(models=context.models.in_use())
 
 
-ROUTE = tenant_route(
+ROUTE = Route(
     method="GET",
     path="/models",
     summary="List the versions of the active models.",
-    handler=list_models,
+    handler=for_tenant(list_models),
     response=ModelsResponse,
 )

@@ -2,7 +2,7 @@
 
 from serving.contract.requests import PredictFailureRequest
 from serving.contract.responses import PredictFailureResponse, ServiceRisk
-from serving.endpoints.route import tenant_route
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
 
 _NO_FEATURES = (
@@ -37,11 +37,11 @@ def predict_failure(context: TenantContext, request: PredictFailureRequest) -> P
     )
 
 
-ROUTE = tenant_route(
+ROUTE = Route(
     method="POST",
     path="/predict_failure",
     summary="Predict whether services will fail, when, and why.",
-    handler=predict_failure,
+    handler=for_tenant(predict_failure),
     request=PredictFailureRequest,
     response=PredictFailureResponse,
     by_bento=True,

@@ -98,22 +98,12 @@ class Route:
             return response_to(error)
 
 
-def tenant_route(
-    *,
-    method: str,
-    path: str,
-    summary: str,
-    handler: Callable[[TenantContext, Input], "DataclassInstance | None"],
-    request: type[Input] | None = None,
-    response: type | None = None,
-    media_type: str = JSON,
-    by_bento: bool = False,
-) -> Route:
-    """A route that needs the key of a tenant.
+def for_tenant(handler: Callable[[TenantContext, Input], "DataclassInstance | None"]) -> Handler:
+    """The handler of a route that needs the key of a tenant.
 
     Args:
-        handler: gets the context of the tenant, and the validated request (null without `request`). It returns the
-            response as a dataclass; null becomes status 204.
+        handler: gets the context of the tenant, and the validated request (null on a route without one). It returns
+            the response as a dataclass; null becomes status 204.
     """
 
     def handle(runtime: Runtime, call: Call) -> Response:
@@ -125,13 +115,4 @@ def tenant_route(
             else respond(result, deprecation_headers(call.request))
         )
 
-    return Route(
-        method=method,
-        path=path,
-        summary=summary,
-        handler=handle,
-        request=cast("type[BaseModel] | None", request),
-        media_type=media_type,
-        response=response,
-        by_bento=by_bento,
-    )
+    return handle

@@ -6,7 +6,7 @@ from models.causes.score import score_hypotheses as score
 from pipelines.stores.code_version import code_version
 from serving.contract.requests import HypothesisIn, ScoreHypothesesRequest
 from serving.contract.responses import RankedHypothesis, ScoreHypothesesResponse
-from serving.endpoints.route import tenant_route
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
 
 
@@ -44,11 +44,11 @@ def _hypothesis(tenant: str, given: HypothesisIn) -> Hypothesis:
     )
 
 
-ROUTE = tenant_route(
+ROUTE = Route(
     method="POST",
     path="/score_hypotheses",
     summary="Score the possible causes of one incident against each other.",
-    handler=score_hypotheses,
+    handler=for_tenant(score_hypotheses),
     request=ScoreHypothesesRequest,
     response=ScoreHypothesesResponse,
     by_bento=True,

@@ -12,7 +12,7 @@ from core.errors import InputError
 from models.words.page import signal_page
 from serving.contract.requests import Moment, Name
 from serving.contract.responses import SignalsResponse
-from serving.endpoints.route import tenant_route
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
 
 
@@ -95,11 +95,11 @@ def _position_of(cursor: str) -> tuple[datetime, str]:
     return position
 
 
-ROUTE = tenant_route(
+ROUTE = Route(
     method="GET",
     path="/signals",
     summary="List signals, newest first.",
-    handler=list_signals,
+    handler=for_tenant(list_signals),
     request=SignalsQuery,
     response=SignalsResponse,
 )

@@ -11,7 +11,7 @@ from fakes.serving import fake_context
 from core.domain import Series
 from core.settings import Settings
 from serving.contract.requests import Name, Request
-from serving.endpoints.route import tenant_route
+from serving.endpoints.route import Route, for_tenant
 from serving.http.admission import Admission
 from serving.http.openapi import openapi
 from serving.http.routes import ROUTES
@@ -41,11 +41,11 @@ def count_series(context: TenantContext, request: CountSeriesRequest) -> CountSe
     return CountSeriesResponse(tenant=context.platform.tenant, count=len(found))
 
 
-TOY = tenant_route(
+TOY = Route(
     method="POST",
     path="/count_series",
     summary="Count the series of a service.",
-    handler=count_series,
+    handler=for_tenant(count_series),
     request=CountSeriesRequest,
     response=CountSeriesResponse,
 )
