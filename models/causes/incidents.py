@@ -15,17 +15,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from core.domain import Event, Factor, ServiceEdges, Severity, Signal, SignalKind
+from core.domain import Event, Factor, ServiceEdges, Severity, Signal
+from models.words.incident import RELATED, together_with
 
 #: Onsets of one incident spread over about as long as the slowest chain of timeouts, retries and pools;
 #: six samples at the usual step of 5 min.
 WINDOW_S = 1_800
 
-#: Name of the factor in which `fold` tells of the other signals.
-RELATED = "related"
-
 _SEVERITIES = (Severity.INFO, Severity.WARNING, Severity.CRITICAL)
-_NAMED_AT_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,20 +128,12 @@ def fold(incident: DetectedIncident, anchor: Signal | None = None) -> Signal:
         severity=incident.severity,
         started_at=incident.first.started_at,
         ended_at=None if None in ends else max(end for end in ends if end is not None),
-        factors=(*lead.factors, Factor(name=RELATED, value=None, contribution=0.0, text=_named(others))),
+        factors=(
+            *lead.factors,
+            Factor(name=RELATED, value=None, contribution=0.0, text=together_with(others)),
+        ),
         nearby_events=tuple(events.values()),
     )
-
-
-def _named(others: Sequence[Signal]) -> str:
-    """`together with payments p99_latency, orders-db cpu_usage and 3 more`."""
-    names = list(dict.fromkeys(f"{signal.service} {_subject(signal)}" for signal in others))
-    more = len(names) - _NAMED_AT_MOST
-    return "together with " + ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-
-
-def _subject(signal: Signal) -> str:
-    return "failure risk" if signal.kind is SignalKind.FAILURE_RISK else signal.metric or signal.kind
 
 
 def _related(called: Mapping[str, frozenset[str]]) -> dict[str, set[str]]:
