@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from core.domain import Incident, Severity
 from core.errors import InputError
 from core.ports import Batch
-from pipelines.sources.webhook_formats.entries import Time, parse_entries
+from core.storable import name_problem
+from pipelines.sources.webhook_formats.entries import OptionalTime, Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 _SEVERITIES = {
@@ -24,7 +25,7 @@ class _Alert(BaseModel):
     status: str
     labels: dict[str, str]
     starts_at: Time = Field(validation_alias="startsAt")
-    ends_at: Time | None = Field(None, validation_alias="endsAt")
+    ends_at: OptionalTime = Field(None, validation_alias="endsAt")
 
 
 def _matches(body: object) -> bool:
@@ -52,6 +53,9 @@ def _incident(entry: object, tenant: str) -> Incident | None:
     service = next((alert.labels[label] for label in _SERVICE_LABELS if alert.labels.get(label)), None)
     if service is None:
         raise InputError(f"alert {name!r} has none of the labels {', '.join(_SERVICE_LABELS)}")
+    problem = name_problem(service) or name_problem(name or "alert")
+    if problem is not None:
+        raise InputError(f"the service and the name of an alert {problem}")
     return Incident(
         tenant=tenant,
         service=service,

@@ -8,14 +8,15 @@ from pydantic import BaseModel
 
 from core.domain import Event, EventKind
 from core.ports import Batch
-from pipelines.sources.webhook_formats.entries import Name, Time, parse_entries
+from core.storable import Name, Text
+from pipelines.sources.webhook_formats.entries import Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 
 class _Deployment(BaseModel):
-    ref: str
+    ref: Text
     created_at: Time
-    environment: str = ""
+    environment: Text = ""
 
 
 class _DeploymentStatus(BaseModel):
