@@ -10,7 +10,8 @@ from fakes.serving import fake_context
 
 from core.domain import Series
 from core.settings import Settings
-from serving.contract.requests import Name, Request
+from core.storable import Name
+from serving.contract.requests import Request
 from serving.endpoints.route import Route, for_tenant
 from serving.http.admission import Admission
 from serving.http.openapi import openapi
