@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from core.domain import Band, DetectorResult, FailureRisk, FilterResult, Series, Signal
+from core.domain import Band, DetectorResult, Factor, FailureRisk, FilterResult, Series, Signal
 from core.formatting import format_deviation, format_moment, format_odds, format_time_range, format_value
 from models.words.breach import is_over_threshold
 from models.words.failure import BASE_RATE, OTHER_FEATURES
@@ -54,19 +54,22 @@ def _parts(signal: Signal) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def reasons(signal: Signal) -> list[str]:
     """Why: the largest contributions, other signals of the incident, changes nearby, and the model."""
-    own = [factor for factor in signal.factors if factor.name != RELATED]
-    own = own or list(signal.risk.factors if signal.risk else ())
-    # The remainders of a prediction are no observations that a reader could check.
-    observed = [factor for factor in own if factor.name not in (OTHER_FEATURES, BASE_RATE)]
-    weightiest = sorted(observed, key=lambda factor: -abs(factor.contribution))[:_FACTORS_AT_MOST]
     related = [factor for factor in signal.factors if factor.name == RELATED]
-    lines = [factor.text or factor.name for factor in weightiest + related]
+    lines = [factor.text or factor.name for factor in observed_factors(signal)[:_FACTORS_AT_MOST] + related]
     for event in signal.nearby_events:
         name = event.title or f"{event.service} {event.version}".strip()
         lines.append(f"{event.kind.replace('_', ' ')} at {event.at:%H:%M} UTC: {name}")
     if signal.model is not None:
         lines.append(f"by {signal.model.name} version {signal.model.version}, run {signal.model.run_id}")
     return lines
+
+
+def observed_factors(signal: Signal) -> list[Factor]:
+    """The factors that a reader can check, largest contribution first: without the remainders of a prediction."""
+    own = [factor for factor in signal.factors if factor.name != RELATED]
+    own = own or list(signal.risk.factors if signal.risk else ())
+    observed = [factor for factor in own if factor.name not in (OTHER_FEATURES, BASE_RATE)]
+    return sorted(observed, key=lambda factor: -abs(factor.contribution))
 
 
 def risk_in_words(risk: FailureRisk) -> str:
