@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from core.cache import NewestBySeries
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
@@ -23,7 +24,7 @@ from models.forecast.history import on_grid
 from models.forecast.intervals.conformal import LEVELS, ErrorModel
 from models.forecast.intervals.widths import unrest
 from models.forecast.libraries.prophet import FittedProphet
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
 #: Long form of forecasts.
 FORECASTS: Mapping[str, pl.DataType | type[pl.DataType]] = {

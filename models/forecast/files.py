@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.bundles import require_format
 from core.domain import Role, Series, SeriesKind
 from models.forecast.choice.selection import Choice
@@ -21,7 +22,7 @@ from models.forecast.fleet.global_trees import GlobalTrees
 from models.forecast.history import bounds_of
 from models.forecast.intervals.conformal import ErrorModel, Memory
 from models.forecast.intervals.widths import Widths
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
 #: Raised whenever older files could no longer be read: 5 has the series in parts.
 FORMAT = 5

@@ -6,12 +6,10 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from core.domain import require_utc
 from core.errors import InputError
-
-FloatArray = NDArray[np.float64]
 
 #: (values without NaN, usable seasons, horizon_steps) -> the median of what comes: a model that is a function.
 Course = Callable[[FloatArray, tuple[int, ...], int], FloatArray]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from core.arrays import FloatArray
+from core.durations import DAY_S
 from core.errors import InsufficientDataError
 from models.forecast.catalog import CATALOG
 from models.forecast.choice.common_trees import CommonTrees, learn_fleet
@@ -18,7 +20,7 @@ from models.forecast.choice.shares import with_candidates
 from models.forecast.combination import combine
 from models.forecast.intervals.conformal import LEVELS
 from models.forecast.prepared import make_ready
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from pipelines.bench.forecast_metrics import coverage, mase, msis, naive2, scale_of, smape
 from pipelines.bench.forecast_sets import BenchSeries
 from pipelines.common.parallel import chunked, map_chunks
@@ -27,7 +29,7 @@ from pipelines.common.progress import Progress
 DEFAULT = "forewarn"
 #: A forecast learns from at most so many of the longest seasons before the origin.
 LEARNS_FROM = 6
-DAY_S, WEEKS_TO_SEE = 86_400, 3
+WEEKS_TO_SEE = 3
 #: The seed of the common trees.
 SEED = 1
 #: Series of one job for a worker; a peer may need minutes for one series.

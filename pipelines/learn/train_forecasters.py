@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from core.domain import EventKind, Role, Series
+from core.durations import HOUR_S
 from core.errors import InsufficientDataError
 from core.training import Training
 from models.breach.backtest import PastBreaches, PastForecast, backtest_breaches
@@ -36,7 +37,6 @@ from pipelines.learn.learning_window import holidays_to_come, read_exclusions
 from pipelines.learn.past_breaches import FleetBreaches
 from pipelines.learn.report import TrainReport
 
-HOUR_S = 3_600
 #: Six weeks show a weekly season often enough, and an old pattern is forgotten after them.
 WINDOW_DAYS = 42
 #: Samples are read, put on the grid and forgotten in parts of so many series, so that memory does not grow with

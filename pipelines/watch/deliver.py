@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from core.domain import Severity, Signal
+from core.domain import ServiceEdges, Severity, Signal
 from core.errors import UnavailableError
 from core.ports import SignalSink
 from models.causes.incidents import DetectedIncident, correlate, fold
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import Edges, service_graph
+from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alerts import AlertSink
 from pipelines.sinks.posting import RejectedError
@@ -71,7 +71,9 @@ class DeliveryReport:
         return {name: report.failed for name, report in self.sinks.items()}
 
 
-def deliver(platform: Platform, *, edges: Edges | None = None, progress: Progress = silent) -> DeliveryReport:
+def deliver(
+    platform: Platform, *, edges: ServiceEdges | None = None, progress: Progress = silent
+) -> DeliveryReport:
     """Enqueue new signals for every sink, and deliver what is due.
 
     A receiver that fails is in the report. It does not delay the other receivers.
@@ -125,7 +127,7 @@ class _AlertHistory:
 class _SinkDelivery:
     """One run of deliveries to one sink."""
 
-    def __init__(self, platform: Platform, sink: SignalSink, graph: Edges) -> None:
+    def __init__(self, platform: Platform, sink: SignalSink, graph: ServiceEdges) -> None:
         self._signals = platform.store.signals
         self._sink = sink
         self._graph = graph

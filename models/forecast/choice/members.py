@@ -2,11 +2,12 @@
 
 from collections.abc import Collection
 
+from core.arrays import FloatArray
 from models.forecast.fleet.global_trees import GlobalTrees
 from models.forecast.pool.pool import POOL
 from models.forecast.pool.pool_forecaster import paths
 from models.forecast.prepared import make_ready
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
 
 def member_forecasts(

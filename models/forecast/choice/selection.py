@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from core.arrays import FloatArray
 from models.forecast.backtest import Backtest, choose_origins
 from models.forecast.combination import left_out, mean_errors, weigh
 from models.forecast.history import resolution
 from models.forecast.intervals.conformal import LEVELS, ErrorModel, fit_errors, wide_errors
 from models.forecast.intervals.widths import PastErrors, unrest
 from models.forecast.pool.pool_forecaster import backtest_pool
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
 
 _FREE = Bounds()
 #: The newest days, by season, that candidates are tried on.

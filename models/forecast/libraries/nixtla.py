@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from core.arrays import FloatArray
 from models.forecast.history import prepare
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
 
 #: No seasonal state is fitted for longer seasons than this; Hyndman's ets() has the same limit. Longer
 #: ones are taken out by MSTL first.

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast import checks
 from models.forecast.catalog import CATALOG
 from models.forecast.checks import CHECKS
 from models.forecast.pool.seasonal_naive import seasonal_naive
-from models.forecast.protocols import FloatArray, Forecaster, History
+from models.forecast.protocols import Forecaster, History
 
 #: Seconds of search a fit; its adapter is the same as that of the others.
 SLOW = {"auto_arima"}
