@@ -1,7 +1,7 @@
 """The forecasting contract: a history goes in, a fitted object comes out, and only that one can forecast."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
@@ -27,6 +27,13 @@ class Bounds:
         if self.lower is None and self.upper is None:
             return values
         return np.clip(values, self.lower, self.upper)
+
+    def mirrored(self) -> "Bounds":
+        """The bounds of the values with the opposite sign."""
+        return Bounds(
+            lower=None if self.upper is None else 0.0 - self.upper,
+            upper=None if self.lower is None else 0.0 - self.lower,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +79,10 @@ class History:
     def usable_seasons(self) -> tuple[int, ...]:
         """The seasons that the history shows at least twice."""
         return tuple(season for season in self.seasons if 2 * season <= len(self.values))
+
+    def mirrored(self) -> "History":
+        """The same history of the series with the opposite sign."""
+        return replace(self, values=0.0 - self.values, bounds=self.bounds.mirrored())
 
     def until(self, steps: int) -> "History":
         """What was known after the first `steps` values: the past of a backtest, nothing later."""
