@@ -11,7 +11,10 @@ ForewarnError
 ├── LeakageError                a training set holds something from its own future
 ├── ModelUnavailableError       nothing that this release can read is registered under that alias yet
 └── UnavailableError            a server that we depend on does not answer
+    └── RetryLaterError         it asks for no further request before a time
 """
+
+from datetime import datetime
 
 
 class ForewarnError(Exception):
@@ -56,3 +59,11 @@ class ModelUnavailableError(ForewarnError):
 
 class UnavailableError(ForewarnError):
     """A server that we depend on does not answer."""
+
+
+class RetryLaterError(UnavailableError):
+    """A server asks for no further request before `retry_at` (UTC)."""
+
+    def __init__(self, text: str, retry_at: datetime) -> None:
+        super().__init__(text)
+        self.retry_at = retry_at

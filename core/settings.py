@@ -52,7 +52,9 @@ class Settings(BaseSettings):
     prometheus_step_s: int = Field(300, ge=1, description="Seconds between the values that are pulled.")
     prometheus_since_h: float = Field(24.0, gt=0, description="How far back the first pull goes.")
     prometheus_service_labels: tuple[str, ...] = Field(
-        (), description="Labels that may name the service, the first one that a series has; empty: the usual."
+        (),
+        description="Labels that may name the service of a metric, alert or deploy; the first with a value counts;"
+        " empty: the usual.",
     )
     sidecars_dir: Path | None = Field(
         None,
@@ -87,6 +89,10 @@ class Settings(BaseSettings):
     detectors: tuple[str, ...] = Field(
         (),
         description='Names of the detectors, as a JSON list such as ["zscore", "stream"]; empty: the default set.',
+    )
+    forecasters: tuple[str, ...] = Field(
+        (),
+        description='Names of the forecasters, as a JSON list such as ["pool", "auto_arima"]; empty: the default set.',
     )
     time_zone: str = Field(
         "UTC",

@@ -12,7 +12,7 @@ import numpy as np
 from core.arrays import FloatArray
 from core.durations import DAY_S
 from core.errors import InsufficientDataError
-from models.forecast.catalog import CATALOG
+from models.forecast.catalog import find_forecaster
 from models.forecast.choice.common_trees import CommonTrees, learn_fleet
 from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, select
@@ -44,7 +44,7 @@ class ForecastSetup:
         horizon: steps ahead.
         season: steps of each season, ascending.
         origins: rolling origins before the end, a horizon apart; 0: the test file, or beyond the end.
-        peers: models of `CATALOG` that run beside the default.
+        peers: forecasters of the catalog that run beside the default.
     """
 
     horizon: int
@@ -224,7 +224,7 @@ def _default(task: ForecastTask, history: History) -> ForecastResult:
 def _peer(task: ForecastTask, name: str, history: History) -> ForecastResult | None:
     begun = time.perf_counter()
     try:
-        yhat = CATALOG[name].fit(history).predict(task.setup.horizon)
+        yhat = find_forecaster(name).fit(history).predict(task.setup.horizon)
     except InsufficientDataError:
         return None
     return ForecastResult(
