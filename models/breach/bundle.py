@@ -84,14 +84,18 @@ class BreachBundle:
         )
         if outlook is None or impact_level is None:
             return prediction, None
-        impact_since = _since(seconds, values, impact_level, level, upward=is_upward(series))
+        upward = is_upward(series)
+        impact_since = _since(seconds, values, impact_level, level, upward=upward)
+        over_since = _since(seconds, values, outlook.breach.threshold, level, upward=upward)
         impact = outlook.impact
         if impact_since is None:
             # A series that is over its threshold but below its impact level is still filling.
             pattern = BreachPattern.FILL if outlook.pattern is BreachPattern.OVER else outlook.pattern
             impact = self.correction.correct(impact, series, pattern, now)
         breach = self.correction.correct(outlook.breach, series, outlook.pattern, now)
-        return prediction, replace(outlook, breach=breach, impact=impact, impact_since=impact_since)
+        return prediction, replace(
+            outlook, breach=breach, impact=impact, impact_since=impact_since, over_since=over_since
+        )
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Forecast each series that has samples in `frame`, see `ForecasterBundle.predict_frame`."""
@@ -128,13 +132,13 @@ def breach_files(correction: BreachCorrection, cascades: CascadeModel) -> dict[s
 
 
 def _since(
-    seconds: FloatArray, values: FloatArray, impact_level: float, level: float, *, upward: bool
+    seconds: FloatArray, values: FloatArray, threshold: float, level: float, *, upward: bool
 ) -> datetime | None:
-    """When a series came to `impact_level` or beyond it; null if `level` is on the good side of it."""
-    if not is_past(np.array([level]), impact_level, upward=upward)[0]:
+    """When a series came to `threshold` or beyond it; null if `level` is on the good side of it."""
+    if not is_past(np.array([level]), threshold, upward=upward)[0]:
         return None
     smooth = pl.Series(values).rolling_median(NEWEST_SAMPLES, min_samples=1).to_numpy()
-    crossed = find_breaches(seconds, smooth, impact_level, upward=upward)
+    crossed = find_breaches(seconds, smooth, threshold, upward=upward)
     # Without a crossing, the series was past the level from its first known value on.
     first = crossed[-1] if len(crossed) else seconds[0] if len(seconds) else 0.0
     return datetime.fromtimestamp(float(first), UTC)

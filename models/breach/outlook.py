@@ -54,6 +54,7 @@ class BreachOutlook:
         paths: (count, steps), for the fan of the plot.
         impact_since: when the series reached the impact level, or the first known moment if it was past this level
             from the beginning; null if it has not reached the level, or if nobody checked.
+        over_since: the same for the threshold.
     """
 
     pattern: BreachPattern
@@ -65,6 +66,7 @@ class BreachOutlook:
     at: datetime
     paths: FloatArray
     impact_since: datetime | None = None
+    over_since: datetime | None = None
 
     def mirrored(self) -> "BreachOutlook":
         """The same outlook of the series with the opposite sign."""

@@ -1,4 +1,4 @@
-"""What a person's limit or SLO says of a series: where it lies, which side of it is bad, and what lies past it.
+"""The threshold of a series: its value, its bad side, and how much values beyond it weigh.
 
 References:
     Genovese, Roeder and Wasserman (2006), False discovery control with p-value weighting, Biometrika 93.
@@ -10,16 +10,16 @@ from core.arrays import BoolArray, FloatArray
 from core.domain import Role, Series
 from core.metric_names import lower_is_worse
 
-#: A disk or a pool fails a little before its physical end: reserved blocks, kept-back connections.
+#: A disk or a pool fails a little below its limit, because some blocks or connections are reserved.
 FULL_AT = 0.98
 _MORE_IS_WORSE = (Role.LATENCY, Role.ERRORS, Role.SATURATION)
-#: (values in a row past a threshold where that is not expected, how many times as likely an incident is then). Chosen
-#: on simulated fleets, see docs/decisions/what-a-threshold-is-worth.md.
+#: (number of successive values past the threshold that are not expected there, factor by which an incident is more
+#: likely then). Chosen on simulated fleets, see docs/decisions/what-a-threshold-is-worth.md.
 WEIGHTS_PAST = ((3, 10.0), (6, 30.0))
 
 
 def threshold_of(series: Series) -> float | None:
-    """The value that counts as a breach: the SLO, else a little before the physical end.
+    """The value that counts as a breach: the SLO threshold, else a little before the physical end.
 
     The end of what is free or left over is 0, and its limit is the size of the whole: 2 GB free of a disk of 100 GB is
     as full as 98 GB used. A limit of 0 states the end alone; the size is unknown, so the threshold is the end itself.
@@ -57,10 +57,10 @@ def used_share(series: Series, value: float) -> float | None:
 
 
 def is_upward(series: Series, usual: float | None = None) -> bool:
-    """True where too much is bad; false for what is free, available or successful.
+    """True if high values are bad; false if low values are, as of free space or a success rate.
 
     Args:
-        usual: a usual value; where neither name nor role tells, the threshold lies on the bad side of it.
+        usual: a usual value. If neither name nor role decides, its side of the threshold does.
     """
     if lower_is_worse(series.metric):
         return False
@@ -71,19 +71,20 @@ def is_upward(series: Series, usual: float | None = None) -> bool:
 
 
 def is_past(values: FloatArray, threshold: float, *, upward: bool) -> BoolArray:
-    """Where values are at the threshold or on its bad side; false where missing."""
+    """Whether values are at the threshold or on its bad side; false for NaN."""
     return np.asarray(values >= threshold if upward else values <= threshold)
 
 
 def weights(series: Series, values: FloatArray, expected: FloatArray) -> FloatArray:
-    """How much sooner than another each value may be called an anomaly: 1, or as `WEIGHTS_PAST` says.
+    """The factor by which each value is more likely an incident: 1, or the value of `WEIGHTS_PAST`.
 
-    A threshold that a person set is knowledge that no history has. What stays past it, where it is not expected, is
-    believed at a p-value that much higher. Such moments are rare in quiet times, so that the mean weight stays near 1
-    and the alert budget is kept.
+    A threshold that a person set is knowledge that no history has. Values that stay past it unexpectedly count as
+    anomalies at a p-value that is higher by this factor. Such values are rare in quiet times, so that the mean factor
+    stays near 1 and the alert budget holds.
 
     Args:
-        values: of the series in order of time, NaN = missing; expected: of the same moments.
+        values: of the series in the order of time, NaN = missing.
+        expected: at the same moments.
     Returns:
         Float64, shape of `values`.
     """
@@ -92,7 +93,7 @@ def weights(series: Series, values: FloatArray, expected: FloatArray) -> FloatAr
     threshold = threshold_of(series)
     if threshold is None or known.size == 0:
         return out
-    # By the first value: one that comes later must not change what was said before.
+    # The first value decides: a later value must not change earlier results.
     upward = is_upward(series, float(expected[known[0]]))
     past = is_past(values[known], threshold, upward=upward)
     unusual = ~is_past(expected[known], threshold, upward=upward)
