@@ -120,5 +120,7 @@ def slo_impact(
     if series.role is Role.TRAFFIC:
         passed = deviation < 0
         return FilterResult(name=SLO_IMPACT, passed=passed, reason=traffic_reason(less=passed))
-    passed = deviation > 0
-    return FilterResult(name=SLO_IMPACT, passed=passed, reason=side_reason(series.role, above=passed))
+    upward = is_upward(series)
+    passed = deviation > 0 if upward else deviation < 0
+    reason = side_reason(series.role, above=deviation > 0, upward=upward)
+    return FilterResult(name=SLO_IMPACT, passed=passed, reason=reason)

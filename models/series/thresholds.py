@@ -19,10 +19,41 @@ WEIGHTS_PAST = ((3, 10.0), (6, 30.0))
 
 
 def threshold_of(series: Series) -> float | None:
-    """The value that counts as a breach: the SLO threshold, else a little below the limit."""
+    """The value that counts as a breach: the SLO threshold, else a little before the physical end.
+
+    The end of what is free or left over is 0, and its limit is the size of the whole: 2 GB free of a disk of 100 GB is
+    as full as 98 GB used. A limit of 0 states the end alone; the size is unknown, so the threshold is the end itself.
+    """
     if series.slo_threshold is not None or series.limit is None:
         return series.slo_threshold
-    return FULL_AT * series.limit
+    limit = series.limit
+    if is_upward(series):
+        return FULL_AT * limit if limit >= 0 else (2 - FULL_AT) * limit
+    return (1 - FULL_AT) * limit if limit > 0 else FULL_AT * limit
+
+
+def end_of(series: Series) -> float | None:
+    """The physical end, where nothing more fits or nothing is left; null if no limit is known."""
+    if series.limit is None or is_upward(series):
+        return series.limit
+    return min(series.limit, 0.0)
+
+
+def used_share(series: Series, value: float) -> float | None:
+    """How much of the resource is used, as a share of what may be used up to the threshold.
+
+    At least 0; 1 at the threshold, more beyond it. Null if the share is unknown: for what is left over, without the
+    size of the whole, and for a threshold that is not above 0.
+    """
+    threshold = threshold_of(series)
+    if threshold is None:
+        return None
+    if is_upward(series):
+        return max(value / threshold, 0.0) if threshold > 0 else None
+    size = series.limit
+    if size is None or size <= threshold:
+        return None
+    return max((size - value) / (size - threshold), 0.0)
 
 
 def is_upward(series: Series, usual: float | None = None) -> bool:
@@ -33,8 +64,10 @@ def is_upward(series: Series, usual: float | None = None) -> bool:
     """
     if lower_is_worse(series.metric):
         return False
+    if series.role in _MORE_IS_WORSE or usual is None:
+        return True
     threshold = threshold_of(series)
-    return series.role in _MORE_IS_WORSE or usual is None or threshold is None or threshold >= usual
+    return threshold is None or threshold >= usual
 
 
 def is_past(values: FloatArray, threshold: float, *, upward: bool) -> BoolArray:
