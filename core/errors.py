@@ -10,6 +10,7 @@ ForewarnError
 ├── InsufficientDataError       too little history to answer honestly
 ├── LeakageError                a training set holds something from its own future
 ├── ModelUnavailableError       nothing that this release can read is registered under that alias yet
+├── BusyError                   another process does the same job now
 └── UnavailableError            a server that we depend on does not answer
     └── RetryLaterError         it asks for no further request before a time
 """
@@ -55,6 +56,10 @@ class LeakageError(ForewarnError):
 
 class ModelUnavailableError(ForewarnError):
     """Nothing that this release can read is registered under that name and alias yet."""
+
+
+class BusyError(ForewarnError):
+    """Another process does the same job now; the text names it and since when."""
 
 
 class UnavailableError(ForewarnError):
