@@ -16,6 +16,7 @@ from core.errors import ForewarnError, InputError, InsufficientDataError, Unknow
 from models.detect.series_model import PointScore
 from serving.contract.requests import DetectBatchRequest, DetectRequest, Point
 from serving.contract.responses import DetectResponse, ScoredPoint
+from serving.endpoints.route import Route, for_tenant
 from serving.state.jobs import FleetDetector, Stored
 from serving.state.loaded_models import LoadedModel
 from serving.state.tenants import TenantContext
@@ -235,3 +236,23 @@ def _unscored(series: Series, point: Point, note: str) -> ScoredPoint:
         is_anomaly=False,
         note=note,
     )
+
+
+ROUTE = Route(
+    method="POST",
+    path="/detect",
+    summary="Score one value or several values.",
+    handler=for_tenant(detect),
+    request=DetectRequest,
+    response=DetectResponse,
+    by_bento=True,
+)
+BATCH_ROUTE = Route(
+    method="POST",
+    path="/detect_batch",
+    summary="Score many series over time ranges.",
+    handler=for_tenant(detect_batch),
+    request=DetectBatchRequest,
+    response=DetectResponse,
+    by_bento=True,
+)

@@ -1,4 +1,4 @@
-"""What may be sent, and the one sentence that says why something may not."""
+"""Valid requests, and the one sentence of the error for each kind of invalid request."""
 
 import json
 from typing import Any
@@ -7,9 +7,16 @@ import pytest
 from pydantic import BaseModel
 
 from core.errors import InputError
-from serving.contract.requests import DetectBatchRequest, DetectRequest, EventsRequest, ForecastRequest
+from serving.contract.requests import (
+    DetectBatchRequest,
+    DetectRequest,
+    EventsRequest,
+    FeedbackRequest,
+    ForecastRequest,
+)
+from serving.endpoints.route import JSON
 from serving.http.admission import parsed
-from serving.http.routes import JSON, ROUTES
+from serving.http.routes import ROUTES
 
 GOOD = {"service": "checkout", "metric": "latency", "ts": "2026-01-31T12:00:00Z", "value": 0.7}
 
@@ -41,7 +48,7 @@ BAD: dict[str, tuple[type[BaseModel], str | bytes, str]] = {
     "truth value": (DetectRequest, detect(value=True), "should be a valid number"),
     "object for a number": (DetectRequest, detect(value={}), "should be a valid number"),
     "no value": (DetectRequest, detect(value="absent"), "observations[0].value: is required"),
-    "naive time": (DetectRequest, detect(ts="2026-01-31T12:00:00"), "should have a zone"),
+    "naive time": (DetectRequest, detect(ts="2026-01-31T12:00:00"), "should have a time zone"),
     "date alone": (DetectRequest, detect(ts="2026-01-31"), "ISO 8601"),
     "seconds": (DetectRequest, detect(ts=1_769_860_800), "ISO 8601"),
     "quoted seconds": (DetectRequest, detect(ts="1769860800"), "ISO 8601"),
@@ -67,6 +74,49 @@ BAD: dict[str, tuple[type[BaseModel], str | bytes, str]] = {
         EventsRequest,
         '{"events": [{"service": "a", "kind": "party", "at": "2026-01-31T12:00:00Z"}]}',
         "events[0].kind",
+    ),
+    "feedback on nothing": (FeedbackRequest, '{"value": "true_positive", "by": "ada"}', "one subject"),
+    "feedback on two subjects": (
+        FeedbackRequest,
+        '{"signal_id": "a", "subject_id": "b", "value": "accepted", "by": "ada"}',
+        "one subject",
+    ),
+    "feedback without a value": (FeedbackRequest, '{"signal_id": "a", "by": "ada"}', "should have a `value`"),
+    "feedback of nobody": (FeedbackRequest, '{"signal_id": "a", "value": "true_positive"}', "should have `by`"),
+    "feedback with an empty name": (
+        FeedbackRequest,
+        '{"signal_id": "a", "value": "true_positive", "by": ""}',
+        "by: ",
+    ),
+    "feedback with the old name of by": (
+        FeedbackRequest,
+        '{"signal_id": "a", "value": "true_positive", "who": "ada"}',
+        "should have `by`",
+    ),
+    "a hypothesis as a signal": (
+        FeedbackRequest,
+        '{"subject_id": "a", "value": "true_positive", "by": "ada"}',
+        "accepted or rejected with subject_id",
+    ),
+    "a signal as a hypothesis": (
+        FeedbackRequest,
+        '{"signal_id": "a", "value": "accepted", "by": "ada"}',
+        "true_positive or false_positive with signal_id",
+    ),
+    "both forms of feedback": (
+        FeedbackRequest,
+        '{"signal_id": "a", "value": "true_positive", "real": true, "by": "ada"}',
+        "either `value` and `by`",
+    ),
+    "the old form on a hypothesis": (
+        FeedbackRequest,
+        '{"subject_id": "a", "real": true}',
+        "either `value` and `by`",
+    ),
+    "unknown feedback": (
+        FeedbackRequest,
+        '{"signal_id": "a", "value": "maybe", "by": "ada"}',
+        "value: ",
     ),
 }  # fmt: skip
 
@@ -99,7 +149,7 @@ def test_times_of_any_zone_become_utc(text: str) -> None:
 
 @pytest.mark.parametrize(
     "route",
-    [route for route in ROUTES if route.request and route.media_type == JSON],
+    [route for route in ROUTES if route.has_body and route.media_type == JSON],
     ids=lambda route: route.path,
 )
 def test_every_example_of_the_docs_is_good_input(route: Any) -> None:
