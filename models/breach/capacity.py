@@ -37,8 +37,7 @@ class Capacity:
 
     Attributes:
         level: the newest of `peaks`, in the unit of the series.
-        used: share of the resource that is used, in [0, 1]; 1 = the threshold is reached or passed. Null if unknown,
-            see `used_share`.
+        used: `level` as a share of the threshold, in [0, 1]; null if unknown, see `used_share`.
         per_day: growth per day in the unit of the series, negative = falling: the median of the days, or the present
             rate if the resource fills within the day.
         breach: when it crosses its threshold.
@@ -184,11 +183,10 @@ def plan_capacity(
         breach = replace(breach, probability=probability, when=present.breach.when)
         if present.pattern is BreachPattern.FILL:
             per_day = 24 * present.growth.per_hour
-    used = used_share(series, level if upward else 0.0 - level)
     found = Capacity(
         series=series,
         level=level,
-        used=None if used is None else min(used, 1.0),
+        used=used_share(series, level),
         per_day=per_day,
         breach=breach,
         peaks=peaks,

@@ -22,7 +22,7 @@ import numpy as np
 from core.arrays import FloatArray
 from core.domain import Breach, Role, Series, ServiceEdges, TimeRange
 from core.durations import HOUR_S
-from models.series.thresholds import end_of, threshold_of
+from models.series.thresholds import threshold_of
 
 #: A breach counts as an effect if it begins at most so long before or after its cause. It may begin before, because a
 #: resource that nearly ran out can slow requests before it reaches its threshold.
@@ -184,10 +184,10 @@ def level_at_fraction(series: Series, fraction: float) -> float | None:
 
     It is the threshold itself for an SLO, which has no limit beyond it.
     """
-    threshold, end = threshold_of(series), end_of(series)
-    if threshold is None or series.slo_threshold is not None or end is None:
+    threshold = threshold_of(series)
+    if threshold is None or series.slo_threshold is not None or series.limit is None:
         return threshold
-    return threshold + fraction * (end - threshold)
+    return threshold + fraction * (series.limit - threshold)
 
 
 def series_by_service(series: Iterable[Series]) -> dict[str, list[Series]]:

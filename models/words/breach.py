@@ -28,7 +28,7 @@ def what_happens(series: Series) -> str:
     if upward and series.slo_threshold is None:
         word = "is full" if series.unit == "bytes" else "reaches its limit"
         return f"{name} of {series.service} {word}"
-    if series.slo_threshold is None:
+    if series.slo_threshold is None and series.limit == 0:
         return f"{name} of {series.service} runs out"
     verb = "passes" if upward else "falls below"
     return f"{name} of {series.service} {verb} {format_value(series.threshold or 0.0, series.unit)}"
