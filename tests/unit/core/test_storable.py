@@ -20,7 +20,9 @@ from core.storable import (
 ANY_TEXT = st.text(alphabet=st.characters(codec=None), max_size=20)
 
 
-@pytest.mark.parametrize("name", ["a", "a" * NAME_CHARS, "é" * NAME_CHARS, "日" * (NAME_BYTES // 3), "a b", "*"])
+@pytest.mark.parametrize(
+    "name", ["a", "a" * NAME_CHARS, "é" * NAME_CHARS, "日" * (NAME_BYTES // 3), "a b", "*"]
+)
 def test_a_name_that_can_be_stored_has_no_problem(name: str) -> None:
     assert name_problem(name) is None
 
