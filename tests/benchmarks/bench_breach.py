@@ -25,7 +25,7 @@ from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
-from models.forecast.history import histories
+from models.forecast.history import ServiceCalendar, histories
 from models.series.maintenance import is_planned
 from models.series.thresholds import threshold_of
 from models.signals.breach import (
@@ -176,7 +176,12 @@ def _train(
             begin = incident.start - timedelta(hours=12)
             spans.setdefault(incident.service, []).append((begin, min(incident.end or start, start)))
     past = histories(
-        samples, series, step_s=3_600, end=start, steps=24 * (DAYS - JUDGED_DAYS), exclusions=spans
+        samples,
+        series,
+        step_s=3_600,
+        end=start,
+        steps=24 * (DAYS - JUDGED_DAYS),
+        calendar=ServiceCalendar(exclusions=spans),
     )
     entries = {
         key: Entry(series=series[key], history=history, choice=select(history, Plan(origins=12)))
