@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from core.domain import TimeRange
-
-MINUTE_S = 60
-HOUR_S = 3_600
-DAY_S = 86_400
+from core.durations import DAY_S, HOUR_S, MINUTE_S
 
 #: Above an hour nobody acts on single minutes, and no forecast knows them.
 _HOUR_ROUNDING_S = 600

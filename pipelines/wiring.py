@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from core.clock import Clock, SystemClock
-from core.settings import Settings
+from core.settings import Settings, read_settings
 from pipelines.common.privacy import silence_telemetry
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.configured import configured_sinks
@@ -81,6 +81,6 @@ def open_platform(
         ConfigurationError: a setting is missing or contradicts another.
         UnavailableError: the database does not answer.
     """
-    settings = settings or Settings()
+    settings = settings or read_settings()
     with open_tenancy(settings, clock=clock) as tenancy:
         yield tenancy.platform(tenant or settings.tenant)

@@ -10,7 +10,7 @@ import socket
 import sys
 
 from core.errors import ForewarnError, UnavailableError
-from core.settings import Settings
+from core.settings import Settings, read_settings
 from pipelines.common.privacy import silence_telemetry
 
 #: Requests under way may finish for this long.
@@ -61,7 +61,7 @@ def run(settings: Settings) -> None:
 def main() -> None:
     """The process that `forewarn serve` becomes."""
     try:
-        run(Settings())
+        run(read_settings())
     except ForewarnError as error:
         print(f"the service cannot start: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201 - the process's last words
         sys.exit(1)

@@ -7,7 +7,7 @@ import bentoml
 from starlette.responses import Response
 
 from core.errors import ForewarnError
-from core.settings import Settings
+from core.settings import read_settings
 from serving.contract.errors import response_to
 from serving.contract.requests import (
     DetectBatchRequest,
@@ -72,7 +72,7 @@ class Forewarn:
 
     def __init__(self) -> None:
         if not runtime.is_open:
-            runtime.open(Settings())
+            runtime.open(read_settings())
 
     async def __is_ready__(self) -> bool:
         return await runtime.ready_soon()

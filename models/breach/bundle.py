@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
+from core.durations import HOUR
 from models.breach.backtest import find_breaches
 from models.breach.cascade import CascadeModel
 from models.breach.correction import BreachCorrection
@@ -15,12 +17,10 @@ from models.breach.growth import Present
 from models.breach.outlook import BreachOutlook, BreachPattern, predict_breach
 from models.forecast import files as forecast_files
 from models.forecast.bundle import ForecasterBundle, Prediction
-from models.forecast.protocols import FloatArray
 from models.series.thresholds import is_past, is_upward
 
 #: The present level is the median of so many of the newest samples, so that one bad sample is no breach.
 NEWEST_SAMPLES = 3
-HOUR = timedelta(hours=1)
 BREACHES = "breaches.json"
 
 

@@ -12,13 +12,14 @@ from datetime import datetime
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import CAPACITY_DAYS, Breach, Series, TimeRange
+from core.durations import DAY_S
 from models.breach.outlook import BreachOutlook, BreachPattern
 from models.breach.paths import SimulatedPaths
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
 from models.series.thresholds import is_upward, threshold_of
 
-DAY_S = 86_400
 PATHS = 500
 #: Fewer days than this do not show the growth.
 LEAST_DAYS = 7

@@ -11,17 +11,19 @@ from enum import StrEnum
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import Breach, Role, Series
+from core.durations import HOUR_S
 from models.breach.growth import Growth, Present, interpolate, measure_growth
 from models.breach.paths import SimulatedPaths, simulate_growth
 from models.breach.resets import Sawtooth, find_resets
 from models.forecast.history import prepare
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from models.series.thresholds import is_past, is_upward, threshold_of
 
 PATHS = 400
 #: Horizons for which the probability of a breach is reported, in seconds.
-HORIZONS_S = (3 * 3_600, 6 * 3_600, 12 * 3_600, 24 * 3_600)
+BREACH_HORIZONS_S = (3 * HOUR_S, 6 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S)
 #: From this probability on, a breach without growth and without resets counts as seasonal.
 SEASONAL_FROM = 0.1
 
@@ -42,7 +44,7 @@ class BreachOutlook:
 
     Attributes:
         pattern: why it breaches or does not.
-        breach: breach of the threshold, over the whole horizon and within each of `HORIZONS_S`.
+        breach: breach of the threshold, over the whole horizon and within each of `BREACH_HORIZONS_S`.
         growth: present growth.
         sawtooth: resets of the series; null if it has none.
         level: value now.
@@ -118,10 +120,10 @@ def predict_breach(
     simulated = SimulatedPaths(
         values=history.bounds.clip(paths), level=present.level, at=present.at, step_s=history.step_s
     )
-    breach = simulated.breach(threshold, upward=upward, horizons_s=HORIZONS_S)
+    breach = simulated.breach(threshold, upward=upward, horizons_s=BREACH_HORIZONS_S)
     impact = breach
     if impact_level is not None and impact_level != threshold:
-        impact = simulated.breach(impact_level, upward=upward, horizons_s=HORIZONS_S)
+        impact = simulated.breach(impact_level, upward=upward, horizons_s=BREACH_HORIZONS_S)
     over = bool(is_past(np.array([present.level]), threshold, upward=upward)[0])
     return BreachOutlook(
         pattern=_pattern(over, filling > count // 4, sawtooth, breach),

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import BoolArray, FloatArray
 from core.domain import Breach, TimeRange
+from core.durations import HOUR_S
 from models.breach.growth import Growth
 from models.breach.resets import Sawtooth
-from models.forecast.protocols import FloatArray
 
 #: Standard deviations of the logarithm of the growth rate: its variation from hour to hour, and the error with which
 #: the present rate is known.
@@ -62,7 +62,7 @@ class SimulatedPaths:
             probability_by_horizon_s={horizon: float(crossed[step]) for horizon, step in steps.items()},
         )
 
-    def _when(self, course: FloatArray, over: NDArray[np.bool_], signed_threshold: float) -> TimeRange:
+    def _when(self, course: FloatArray, over: BoolArray, signed_threshold: float) -> TimeRange:
         """P10, P50 and P90 of the crossing times; a crossing inside a step is found on a straight line."""
         first = np.argmax(over, axis=1)
         rows = np.arange(len(first))
@@ -98,7 +98,7 @@ def simulate_growth(
         (count, steps), the change since now in the unit of the series.
     """
     count, horizon_steps = shape
-    hours = step_s / 3_600
+    hours = step_s / HOUR_S
     variation = np.empty((count, horizon_steps))
     keep = np.exp(-hours / RATE_DECAY_H)
     state = rng.normal(0.0, RATE_SPREAD, count)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
 
 #: A fall is a reset if it is at least this share of the range between P10 and P90 of the series, and at least so many
 #: times its usual move in a step: four resets a day take back six hours each. Both, and the spread below, were chosen

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from core.domain import Event, Factor, Severity, Signal, SignalKind
+from core.domain import Event, Factor, ServiceEdges, Severity, Signal, SignalKind
 
 #: Onsets of one incident spread over about as long as the slowest chain of timeouts, retries and pools;
 #: six samples at the usual step of 5 min.
@@ -56,7 +56,7 @@ class DetectedIncident:
 
 
 def correlate(
-    signals: Iterable[Signal], edges: Iterable[tuple[str, str]] = (), *, window_s: float = WINDOW_S
+    signals: Iterable[Signal], edges: ServiceEdges = (), *, window_s: float = WINDOW_S
 ) -> list[DetectedIncident]:
     """Put signals that speak of the same incident together; each signal is in exactly one incident.
 
@@ -157,7 +157,7 @@ def _related(called: Mapping[str, frozenset[str]]) -> dict[str, set[str]]:
     return related
 
 
-def _reachable(edges: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+def _reachable(edges: ServiceEdges) -> dict[str, frozenset[str]]:
     """For each service all that it calls, directly or through others; circles are allowed."""
     direct: dict[str, set[str]] = defaultdict(set)
     for caller, callee in edges:

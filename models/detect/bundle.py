@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray, IntArray
 from core.domain import Event, EventKind, Series
+from core.durations import WEEK_S
 from core.errors import UnknownSeriesError
 from models.baseline.baselines import fit_baselines
 from models.baseline.residuals import residuals
-from models.detect.budget import OTHERS, WEEK_S, AlertBudget
+from models.detect.budget import OTHERS, AlertBudget
 from models.detect.catalog import select_detectors
 from models.detect.files import from_files, to_files
 from models.detect.fit import GridHistory, fit_grid
 from models.detect.series_model import SCORED, PointScore, SeriesModel, scored_schema
 from models.series.clock import UTC_ZONE, clocks
-from models.series.grid import FloatArray, Grid, IntArray, exclusion_mask, grids
+from models.series.grid import Grid, exclusion_mask, grids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

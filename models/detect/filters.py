@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.stats import rankdata
 
+from core.arrays import FloatArray
 from core.domain import FilterResult, Role, Series
 from core.formatting import format_value
-from models.series.grid import FloatArray
 from models.series.thresholds import is_upward, threshold_of
 
 CLEAR_BASELINE = "clear_baseline"

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from core.domain import Factor
 from models.failure.feature_names import NOUNS
 from models.failure.reason_texts import describe
@@ -21,8 +21,8 @@ BASE = "base rate"
 
 def factors_of(
     names: Sequence[str],
-    values: NDArray[np.float64],
-    contributions: NDArray[np.float64],
+    values: FloatArray,
+    contributions: FloatArray,
     bias: float,
     top: int = 5,
 ) -> tuple[Factor, ...]:
@@ -55,7 +55,7 @@ def factors_of(
     )
 
 
-def _resource_name(name: str, ranked: _Ranked, values: NDArray[np.float64]) -> str:
+def _resource_name(name: str, ranked: _Ranked, values: FloatArray) -> str:
     """The name with "first" or "second" replaced by the resource that has the same level and way."""
     rank, _, family = name.partition("_")
     if rank in ranked:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from core.arrays import BoolArray, IntArray
 from core.domain import Event, EventKind, Series
-from models.series.grid import DAY_S, BoolArray, Grid, IntArray
+from core.durations import DAY_S
+from models.series.grid import Grid
 
 UTC_ZONE = "UTC"
 #: The label by which a series says what its people's time zone is, as an IANA name.

@@ -6,17 +6,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from core.arrays import BoolArray, FloatArray, IntArray
 from core.domain import Series
+from core.durations import DAY_S
 from core.frames import EXCLUSIONS, SAMPLES, require_frame
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
-
-DAY_S = 86_400
-WEEK_S = 7 * DAY_S
 #: 1970-01-01 was a Thursday: with this offset second 0 of a week is Monday 00:00 UTC.
 MONDAY_OFFSET_S = 3 * DAY_S
 

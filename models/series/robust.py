@@ -2,10 +2,13 @@
 
 import numpy as np
 
-from models.series.grid import FloatArray, IntArray
+from core.arrays import FloatArray, IntArray
 
 #: 1 / Phi^-1(3/4): makes the median absolute deviation of a normal sample its standard deviation.
 MAD_TO_SIGMA = 1.482602218505602
+#: The same factor as the literature prints it (Rousseeuw and Croux, 1993). The limits of growth and of change points
+#: were measured with it, so both keep it: the exact value would change their figures in the seventh digit.
+MAD_TO_SIGMA_PRINTED = 1.4826
 
 
 def sorted_rows(values: FloatArray) -> tuple[FloatArray, IntArray]:

@@ -6,9 +6,9 @@ References:
 
 import numpy as np
 
+from core.arrays import BoolArray, FloatArray
 from core.domain import Role, Series
 from core.metric_names import lower_is_worse
-from models.series.grid import BoolArray, FloatArray
 
 #: A disk or a pool fails a little before its physical end: reserved blocks, kept-back connections.
 FULL_AT = 0.98

@@ -1,6 +1,6 @@
 """Which breaches are said, from what was seen of every series: begun, going on, or taken back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,15 +15,17 @@ from core.domain import (
     ModelRef,
     Role,
     Series,
+    ServiceEdges,
     Severity,
     Signal,
     SignalKind,
     stable_id,
 )
+from core.durations import HOUR_S
 from models.breach.cascade import MAX_LAG_S, Cascade, CascadeCause, CascadeModel
 from models.breach.correction import ALERT_FROM
 from models.breach.growth import Growth
-from models.breach.outlook import HORIZONS_S, BreachOutlook, BreachPattern
+from models.breach.outlook import BREACH_HORIZONS_S, BreachOutlook, BreachPattern
 from models.forecast.bundle import Prediction
 from models.series.maintenance import is_planned
 from models.series.thresholds import is_past, is_upward
@@ -32,7 +34,7 @@ from models.words.breach import cascade_reason, growth_reason, say, say_follows,
 #: An alert begins at the first probability and ends below the second: in between it stays as it is.
 RAISE_AT, DROP_BELOW = ALERT_FROM, 0.25
 #: A breach so soon is critical: somebody should be woken.
-SOON_S = HORIZONS_S[0]
+SOON_S = BREACH_HORIZONS_S[0]
 #: It is said to be soon once so much of its probability lies within that time. Whether it comes at all is hardly known
 #: better by waiting, and when it comes is: without this, who looks every five minutes would say it too early.
 SURE_OF_TIME = 0.85
@@ -95,7 +97,7 @@ class SeriesOutlook:
 def judge(
     seen: Mapping[int, SeriesOutlook],
     cascades: CascadeModel,
-    edges: Iterable[tuple[str, str]],
+    edges: ServiceEdges,
     open_signals: Mapping[int, Signal],
     model: ModelRef,
     now: datetime,
@@ -145,7 +147,7 @@ def is_disturbed(series: Series) -> bool:
 def follow(
     seen: Mapping[int, SeriesOutlook],
     cascades: CascadeModel,
-    edges: Iterable[tuple[str, str]],
+    edges: ServiceEdges,
     now: datetime,
     events: Sequence[Event] = (),
 ) -> dict[int, Cascade]:
@@ -261,7 +263,7 @@ def _factors(seen: SeriesOutlook, cause: Cascade | None) -> tuple[Factor, ...]:
     growth, unit = seen.growth, seen.series.unit
     if growth.weight == 0 or (growth.per_hour > 0) != is_upward(seen.series):
         return ()
-    hours = growth.span_s // 3_600
+    hours = growth.span_s // HOUR_S
     return (
         Factor(
             name=f"growth_{hours}h",

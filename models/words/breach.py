@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from core.domain import Breach, Series
+from core.durations import HOUR_S
 from core.formatting import format_duration, format_value, format_when
 from models.breach.cascade import Cascade, CascadeRate
 from models.breach.growth import Growth
@@ -59,7 +60,7 @@ def growth_reason(growth: Growth, unit: str) -> str:
     """Growth as a factor: `grew 84.8 MiB/h over 12 h; normally no growth`."""
     verb = "grew" if growth.per_hour > 0 else "fell"
     pace = format_value(abs(growth.per_hour), unit)
-    return f"{verb} {pace}/h over {growth.span_s // 3_600} h; {_normal_pace(growth, unit)}"
+    return f"{verb} {pace}/h over {growth.span_s // HOUR_S} h; {_normal_pace(growth, unit)}"
 
 
 def cascade_reason(found: Cascade) -> str:

@@ -86,7 +86,7 @@ def bench_forecast(
         out: folder for `forecasts.parquet` of the default, and one file for each peer.
         json_file: where the report is written.
         origins: rolling origins before the end, a horizon apart; 0: the test file, or beyond the end.
-        peers: models of `CATALOG` that run beside the default, on the same series.
+        peers: forecasters of the catalog that run beside the default, on the same series.
         workers: processes.
     Raises:
         InputError: the data set cannot be read, or a season has fewer than two steps.

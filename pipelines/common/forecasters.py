@@ -1,16 +1,15 @@
 """Load the active forecasters and the samples that they start from."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
 from core.domain import ModelRef
+from core.durations import HOUR
 from core.errors import ModelUnavailableError
 from models.breach.bundle import BreachBundle
 from pipelines.common.tenant_platform import Platform
-
-HOUR = timedelta(hours=1)
 
 
 def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:

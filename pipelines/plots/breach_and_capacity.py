@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import Series, TimeRange
 from core.errors import ConfigurationError
 from core.formatting import format_value, format_when
 from models.breach.capacity import Capacity
 from models.breach.outlook import BreachOutlook
 from models.forecast.bundle import Prediction
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from models.series.thresholds import is_upward, threshold_of
 from models.words.breach import what_happens
 

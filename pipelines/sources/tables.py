@@ -16,14 +16,16 @@ import polars as pl
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.metric_names import guess_metric
+from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.sources.counters import CounterRates
 from pipelines.sources.times import parse_times
 from pipelines.stores.dead_letters import REJECTED
 
 TIME_NAMES = ("timestamp", "time", "ts", "datetime", "date", "ds", "at", "period", "@timestamp", "epoch")
 VALUE_NAMES = ("value", "val", "y")
-SERVICE_NAMES = ("service", "service.name", "service_name", "job")
 METRIC_NAMES = ("metric", "metric_name", "__name__", "name")
+#: A column `instance` does not name the service, because the name of the file does.
+SERVICE_COLUMNS = ServiceRule(tuple(label for label in SERVICE_LABELS if label != "instance"))
 
 #: Adds to a series what is declared elsewhere (`series.csv`).
 Describe = Callable[[Series], Series]
@@ -66,7 +68,8 @@ def find_columns(columns: Sequence[str]) -> TableColumns:
         raise InputError(
             f"no column has the name of a time ({', '.join(TIME_NAMES)}); the columns are {', '.join(columns)}"
         )
-    service = first(SERVICE_NAMES)
+    named = SERVICE_COLUMNS.label_in(dict.fromkeys(by_name, "given"))
+    service = None if named is None else by_name[named]
     others = tuple(column for column in columns if column not in {time, value, service, metric})
     if value is None:
         wide = (*others, *([metric] if metric is not None else []))

@@ -10,12 +10,13 @@ another: the end of an incident must not overtake its beginning.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from core.domain import ServiceEdges
 from core.errors import BusyError
 from core.locks import delivery_lock
 from core.outbox import DeliveryLane
 from core.ports import SignalSink
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import Edges, service_graph
+from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
 from pipelines.watch.sink_delivery import SinkDelivery, SinkReport
 
@@ -51,7 +52,7 @@ class DeliveryReport:
 def deliver(
     platform: Platform,
     *,
-    edges: Edges | None = None,
+    edges: ServiceEdges | None = None,
     lock_wait_s: float = LOCK_WAIT_S,
     progress: Progress = silent,
 ) -> DeliveryReport:
@@ -76,7 +77,7 @@ def deliver(
 
 
 def _deliver_alone(
-    platform: Platform, sink: SignalSink, edges: Edges, lock_wait_s: float, progress: Progress
+    platform: Platform, sink: SignalSink, edges: ServiceEdges, lock_wait_s: float, progress: Progress
 ) -> SinkReport:
     """Deliver to a sink while no other process does; if another one does for too long, leave it to that one."""
     locks, name = platform.store.locks, delivery_lock(sink.name)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
 from core.domain import ModelRef, Signal, SignalKind
+from core.durations import DAY
 from core.errors import InsufficientDataError
 from models.signals.breach import SeriesOutlook, judge, urgency
 from pipelines.common.current_time import current_time
@@ -16,7 +17,6 @@ from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
 
-DAY = timedelta(days=1)
 #: Series whose samples are read and forecast at once.
 CHUNK = 200
 #: Beyond so many breach signals the oldest are not read: Forewarn neither updates nor withdraws them.

@@ -8,13 +8,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from core.domain import Severity, Signal
+from core.domain import ServiceEdges, Severity, Signal
 from core.errors import UnavailableError
 from core.locks import HeldLock
 from core.outbox import DeliveryLane
 from core.ports import SignalSink
 from models.causes.incidents import DetectedIncident, correlate, fold
-from pipelines.common.service_graph import Edges
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alerts import AlertSink
 from pipelines.sinks.posting import RejectedError
@@ -94,7 +93,7 @@ class _AlertHistory:
 class SinkDelivery:
     """One run of deliveries to one sink, by the process that holds the lock of the sink."""
 
-    def __init__(self, platform: Platform, sink: SignalSink, graph: Edges, lock: HeldLock) -> None:
+    def __init__(self, platform: Platform, sink: SignalSink, graph: ServiceEdges, lock: HeldLock) -> None:
         self._signals = platform.store.signals
         self._sink = sink
         self._graph = graph

@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 from core.domain import Event, EventKind, Role, Series
 from core.errors import InputError, InvalidFrameError, LeakageError
+from core.metric_names import feature_slot
 from features import windows
 from features.catalog import (
     BY_NAME,
@@ -20,7 +21,7 @@ from features.catalog import (
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.leakage import check_point_in_time, check_training_set
 from features.resources import FILLING
-from features.slots import dependencies, scale_of, slot_of
+from features.slots import dependencies, scale_of
 from models.failure import incident_frame, label, reason_texts, reasons
 from models.failure.reason_texts import describe
 from pipelines.sources.simulated import SimulatedFleet
@@ -207,11 +208,12 @@ def test_a_share_is_of_the_slo_first_and_then_of_the_limit() -> None:
     ],
 )
 def test_the_slot_follows_from_the_name(metric: str, slot: str | None) -> None:
-    assert slot_of(Series(tenant="t", service="a", metric=metric)) == slot
+    one = Series(tenant="t", service="a", metric=metric)
+    assert feature_slot(one.metric, one.role) == slot
 
 
 def test_a_series_of_a_known_role_has_a_slot_whatever_its_name() -> None:
-    assert slot_of(Series(tenant="t", service="a", metric="apdex", role=Role.LATENCY)) == "latency"
+    assert feature_slot("apdex", Role.LATENCY) == "latency"
 
 
 def test_dependencies_come_from_the_label() -> None:

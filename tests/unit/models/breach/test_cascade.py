@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from core.domain import Breach, Role, Series, TimeRange
 from models.breach.cascade import CascadeCause, CascadeModel
 from models.breach.learn_cascades import BreachTimes, learn_cascades
-from models.forecast.protocols import FloatArray
 from models.words.breach import say_follows
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

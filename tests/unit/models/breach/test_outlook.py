@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.arrays import FloatArray
 from core.domain import Breach, Role, Series, SeriesKind, TimeRange
 from core.formatting import format_duration
 from models.breach.growth import Growth, Present
-from models.breach.outlook import HORIZONS_S, BreachOutlook, BreachPattern, predict_breach
+from models.breach.outlook import BREACH_HORIZONS_S, BreachOutlook, BreachPattern, predict_breach
 from models.breach.paths import SimulatedPaths
 from models.forecast.intervals.conformal import fit_errors
 from models.forecast.intervals.widths import PastErrors
 from models.forecast.pool.seasonal_naive import seasonal_naive
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
 from models.series.thresholds import is_upward, threshold_of
 from models.words.breach import growth_reason, say
 
@@ -197,7 +198,7 @@ def test_probability_never_falls_with_the_horizon_and_the_range_is_ordered(
     rng = np.random.default_rng(seed)
     paths = np.cumsum(rng.normal(drift, 2.0, (200, 24)), axis=1)
     simulated = SimulatedPaths(values=paths, level=0.0, at=NOW, step_s=3_600)
-    breach = simulated.breach(distance, upward=True, horizons_s=HORIZONS_S)
+    breach = simulated.breach(distance, upward=True, horizons_s=BREACH_HORIZONS_S)
     shares = list(breach.probability_by_horizon_s.values())
     assert shares == sorted(shares)
     assert breach.probability == pytest.approx(shares[-1])
