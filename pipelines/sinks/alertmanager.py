@@ -37,7 +37,7 @@ class AlertmanagerSink:
     name = "alertmanager"
 
     def __init__(self, url: str, links: Links, clock: Clock) -> None:
-        self._receiver = Receiver(self.name, url.rstrip("/") + "/api/v2/alerts")
+        self._receiver = Receiver(self.name, url.rstrip("/") + "/api/v2/alerts", clock)
         self._links = links
         self._clock = clock
 

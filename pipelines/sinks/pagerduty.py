@@ -29,7 +29,7 @@ class PagerDutySink:
     name = "pagerduty"
 
     def __init__(self, routing_key: SecretStr, links: Links, clock: Clock, url: str = EVENTS_URL) -> None:
-        self._receiver = Receiver(self.name, url)
+        self._receiver = Receiver(self.name, url, clock, (routing_key.get_secret_value(),))
         self._routing_key = routing_key
         self._links = links
         self._clock = clock
