@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from core.arrays import BoolArray, FloatArray, IntArray
 from core.errors import InputError
-from models.series.grid import BoolArray, FloatArray, IntArray
 from pipelines.bench.nab_scoring import probation
 from pipelines.sources.columns import TIME_NAMES
 from pipelines.sources.times import parse_times

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from core.errors import InputError
+from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.sources.quantities import is_number
 from pipelines.sources.times import parse_times
 
@@ -24,11 +25,12 @@ TIME_NAMES = (
     "_time",
 )
 VALUE_NAMES = ("value", "val", "y", "_value")
-SERVICE_NAMES = ("service", "service.name", "service_name", "job")
+#: A column `instance` does not name the service, because the name of the file does.
+SERVICE_COLUMNS = ServiceRule(tuple(label for label in SERVICE_LABELS if label != "instance"))
 METRIC_NAMES = ("metric", "metric_name", "__name__", "name", "series")
 #: Columns that tell things of the same kind apart, in exports without a column of metrics.
 _DIMENSIONS = (
-    "app application availability_zone cluster component container cpu database db device disk endpoint env"
+    "application availability_zone cluster component container cpu database db device disk endpoint env"
     " environment host hostname id instance instance_id interface ip machine method mount mountpoint name namespace"
     " node partition path pod pool queue region replica route server shard source table target tenant topic type url"
     " vm volume zone"
@@ -93,7 +95,9 @@ def find_columns(table: pl.DataFrame) -> TableColumns:
             f"no column has the name of a time ({', '.join(TIME_NAMES)}); the columns are {', '.join(table.columns)}"
         )
     date = by_name.get("date") if _is_time_of_day(head[time]) else None
-    value, metric, service = first(VALUE_NAMES), first(METRIC_NAMES), first(SERVICE_NAMES)
+    value, metric = first(VALUE_NAMES), first(METRIC_NAMES)
+    named = SERVICE_COLUMNS.label_in(dict.fromkeys(by_name, "given"))
+    service = None if named is None else by_name[named]
     roles = {time, date, value, service}
     others = [name for name in head.columns if name not in roles]
     if value is None:
