@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from core.cache import NewestBySeries
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
@@ -22,7 +23,7 @@ from models.forecast.files import ForecastParts, from_files, to_files
 from models.forecast.history import on_grid
 from models.forecast.intervals.conformal import LEVELS, ErrorModel
 from models.forecast.intervals.widths import variability
-from models.forecast.protocols import FittedForecaster, FloatArray, History, StoredForecaster
+from models.forecast.protocols import FittedForecaster, History, StoredForecaster
 
 #: Number of the newest errors that correct the level of a stored member: a quarter of a day of hours.
 NEWEST_ERRORS = 6

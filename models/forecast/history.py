@@ -11,12 +11,13 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from core.domain import Role, Series, SeriesKind
+from core.durations import DAY_S
 from core.errors import InsufficientDataError
 from core.frames import SAMPLES, require_frame
-from models.forecast.protocols import MIN_POINTS, Bounds, FloatArray, History
+from models.forecast.protocols import MIN_POINTS, Bounds, History
 
-DAY_S = 86_400
 #: Number of the newest steps that are never masked.
 UNMASKED_STEPS = 6
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from core.arrays import FloatArray
+from core.durations import DAY_S
 from core.errors import InputError, InsufficientDataError
 from models.forecast.catalog import find_forecaster
 from models.forecast.choice.candidates import with_candidates
@@ -18,7 +20,7 @@ from models.forecast.choice.selection import Choice, Plan, select
 from models.forecast.combination import combine
 from models.forecast.intervals.conformal import LEVELS
 from models.forecast.prepared import make_ready
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from pipelines.bench.forecast_metrics import coverage, mase, msis, naive2, scale_of, smape
 from pipelines.bench.forecast_sets import BenchSeries
 from pipelines.common.parallel import chunked, map_chunks
@@ -29,7 +31,7 @@ DEFAULT = "forewarn"
 LEAST_BEFORE_ORIGIN = 8
 #: A forecast learns from at most so many of the longest seasons before the origin.
 MAX_SEASONS = 6
-DAY_S, WEEKS_TO_SEE = 86_400, 3
+WEEKS_TO_SEE = 3
 #: The seed of the fleet model.
 SEED = 1
 #: Series of one job for a worker; a peer may need minutes for one series.

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from core.domain import Role, Series
+from core.durations import HOUR_S
 from core.errors import InsufficientDataError
 from core.training import Training
 from models.breach.backtest import PastBreaches, PastForecast, backtest_breaches
@@ -33,6 +34,7 @@ from models.forecast.history import histories
 from models.forecast.intervals.conformal import LEVELS
 from models.forecast.protocols import History, StoredForecaster
 from models.forecast.states import Arrays
+from models.series.thresholds import with_known_limit
 from pipelines.common.current_time import current_time
 from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress, silent
@@ -43,7 +45,6 @@ from pipelines.learn.past_breaches import FleetBreaches
 from pipelines.learn.report import TrainReport
 from pipelines.learn.service_calendar import read_calendar
 
-HOUR_S = 3_600
 #: Six weeks show a weekly season often enough, and an old pattern is forgotten after them.
 WINDOW_DAYS = 42
 #: Number of series whose samples are read and averaged at once, so that memory does not grow with the samples of the
@@ -232,17 +233,19 @@ def _jobs(
             steps=WINDOW_DAYS * 24,
             calendar=calendar,
         )
-        jobs = [
-            FitJob(
-                series_id=series_id,
-                series=series[series_id],
-                history=history,
-                plan=plan,
-                past=past.find(series[series_id], history, samples),
-                seed=platform.settings.seed,
+        jobs: list[FitJob] = []
+        for series_id, history in sorted(found.items()):
+            one = with_known_limit(series[series_id], history.values)
+            jobs.append(
+                FitJob(
+                    series_id=series_id,
+                    series=one,
+                    history=history,
+                    plan=plan,
+                    past=past.find(one, history, samples),
+                    seed=platform.settings.seed,
+                )
             )
-            for series_id, history in sorted(found.items())
-        ]
         yield from chunked(jobs, CHUNK)
 
 

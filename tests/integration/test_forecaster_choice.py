@@ -10,6 +10,7 @@ import pytest
 from fakes.platform import advanced, platform_of
 from fakes.registry import KeptInMemory
 
+from core.arrays import FloatArray
 from core.clock import FixedClock
 from core.domain import Role, Series
 from core.errors import ConfigurationError, InsufficientDataError
@@ -18,7 +19,7 @@ from core.settings import Settings
 from models.breach.bundle import BreachBundle
 from models.forecast import catalog
 from models.forecast.checks import CHECKS
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from models.forecast.states import Arrays
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_forecasters import train_forecasters

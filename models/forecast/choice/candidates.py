@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, kept_back
 from models.forecast.combination import combine
 from models.forecast.fleet.global_trees import GlobalTrees
-from models.forecast.protocols import FloatArray, Forecaster, History
+from models.forecast.protocols import Forecaster, History
 
 #: Weights that are tried for a candidate.
 TRIED_WEIGHTS = (0.0, 0.2, 0.4, 0.6)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast.backtest import Backtest
 from models.forecast.catalog import find_forecaster
@@ -11,7 +12,7 @@ from models.forecast.fleet.global_trees import GlobalTrees
 from models.forecast.pool.pool import POOL
 from models.forecast.pool.pool_forecaster import paths
 from models.forecast.prepared import make_ready
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
 
 def member_forecasts(

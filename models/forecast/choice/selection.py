@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast.backtest import Backtest, choose_origins
 from models.forecast.catalog import find_forecaster
@@ -14,7 +15,7 @@ from models.forecast.history import resolution
 from models.forecast.intervals.conformal import LEVELS, ErrorModel, fit_errors, wide_errors
 from models.forecast.intervals.widths import PastErrors, variability
 from models.forecast.pool.pool import POOL
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
 
 _FREE = Bounds()
 #: Candidates are tried on the newest values: so many seasons, or steps if there is no season.

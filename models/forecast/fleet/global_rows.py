@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import FloatArray
+from core.durations import DAY_S
 from core.errors import InsufficientDataError
 from models.forecast.pool.pool import POOL
 from models.forecast.prepared import Prepared
-from models.forecast.protocols import FloatArray
 
 #: The same phase so many seasons ago is a feature.
 SEASONS_AGO = (1, 2, 3, 4, 7, 8, 14)
@@ -25,7 +26,7 @@ STEPS_AGO = (1, 2, 3, 4, 6, 12, 24)
 #: Number of members on either side of the range in which most of the pool agrees.
 RANKS_OUTSIDE = 3
 RECENT_SEASONS = 7
-DAY_S, WEEK_DAYS, EPOCH_WEEKDAY = 86_400, 7, 3
+WEEK_DAYS, EPOCH_WEEKDAY = 7, 3
 
 
 @dataclass(frozen=True, slots=True)

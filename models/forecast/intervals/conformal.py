@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
+from core.arrays import FloatArray
 from models.forecast.intervals.widths import (
     PastErrors,
     Widths,
@@ -32,7 +33,7 @@ from models.forecast.intervals.widths import (
     learn_widths,
     step_correlation,
 )
-from models.forecast.protocols import Bounds, FloatArray
+from models.forecast.protocols import Bounds
 
 #: Probabilities at which the quantiles of errors are stored.
 PROBABILITIES: FloatArray = np.array(

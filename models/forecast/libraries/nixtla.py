@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast.history import prepare
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
 from models.forecast.states import Arrays, state_tree, tree_state
 
 #: No seasonal state is fitted for longer seasons than this; Hyndman's ets() has the same limit. MSTL removes longer

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
 from models.forecast.states import Arrays, state_text, text_state
 
 #: Prophet itself needs two rows; with fewer than ten its change points make no sense.

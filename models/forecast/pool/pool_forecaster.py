@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from core.arrays import FloatArray
 from models.forecast.combination import combine
 from models.forecast.pool.pool import POOL
 from models.forecast.prepared import Prepared, make_ready
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
 
 def paths(ready: Prepared, horizon_steps: int, names: Sequence[str] = tuple(POOL)) -> dict[str, FloatArray]:

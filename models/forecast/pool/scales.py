@@ -6,7 +6,8 @@ References:
 
 import numpy as np
 
-from models.forecast.protocols import Course, FloatArray
+from core.arrays import FloatArray
+from models.forecast.protocols import Course
 
 #: Share of the median that is added before the logarithm, so that zeros have a finite logarithm.
 OFFSET_SHARE = 0.1

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
 
 #: Number of seasons in the median: a week of days.
 MEDIAN_OVER = 7

@@ -15,7 +15,7 @@ from itertools import product
 import numba
 import numpy as np
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
 
 #: Smoothing of level, short season and long season, and the share of an error that carries over to the next step.
 _GRID: FloatArray = np.array(

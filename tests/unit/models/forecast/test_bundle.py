@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from core.arrays import FloatArray
 from core.cache import NewestBySeries
 from core.domain import Role, Series, SeriesKind
 from core.errors import InsufficientDataError, InvalidFrameError, UnknownSeriesError
@@ -24,7 +25,7 @@ from models.forecast.files import ForecastParts, part_files, read_part
 from models.forecast.fleet.global_trees import examples, learn
 from models.forecast.history import bounds_of
 from models.forecast.libraries.prophet import ProphetForecaster
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from models.forecast.states import text_state
 from models.lifecycle.bundles import load_bundle
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from core.domain import Role, Series
 from core.errors import ConfigurationError, InsufficientDataError, ModelUnavailableError
 from core.settings import Settings
@@ -26,7 +27,7 @@ from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.libraries.nixtla import AUTO_ARIMA, NixtlaForecaster
 from models.forecast.pool.pool import POOL
-from models.forecast.protocols import FloatArray, Forecaster, History, StoredForecaster
+from models.forecast.protocols import Forecaster, History, StoredForecaster
 from models.forecast.states import state_tree, tree_state
 
 FORMAT_5 = Path(__file__).parent / "format_5"

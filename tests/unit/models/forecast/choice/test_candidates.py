@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast.checks import example
 from models.forecast.choice.candidates import (
@@ -15,7 +16,7 @@ from models.forecast.choice.candidates import (
 )
 from models.forecast.choice.selection import Plan, kept_back, select
 from models.forecast.libraries.prophet import ProphetForecaster
-from models.forecast.protocols import Bounds, FittedForecaster, FloatArray, History
+from models.forecast.protocols import Bounds, FittedForecaster, History
 
 PLAN = Plan()
 
