@@ -10,7 +10,7 @@ import socket
 import sys
 
 from core.errors import ForewarnError, UnavailableError
-from core.settings import Settings
+from core.settings import Settings, read_settings
 from pipelines.common.privacy import silence_telemetry
 
 #: At shutdown, running requests have so many seconds to finish.
@@ -64,7 +64,7 @@ def run(settings: Settings) -> None:
 def main() -> None:
     """The process that `forewarn serve` becomes."""
     try:
-        run(Settings())
+        run(read_settings())
     except ForewarnError as error:
         print(f"the service cannot start: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201 - the last output of the process
         sys.exit(1)

@@ -5,7 +5,7 @@ from typing import Any
 import bentoml
 from bentoml._internal.server.http.traffic import TimeoutMiddleware
 
-from core.settings import Settings
+from core.settings import read_settings
 from serving.http.admission import REQUEST_TIMEOUT_S, Admission
 from serving.http.web import web_app
 from serving.state.runtime import Runtime
@@ -27,7 +27,7 @@ class Forewarn:
 
     def __init__(self) -> None:
         if not runtime.is_open:
-            runtime.open(Settings())
+            runtime.open(read_settings())
 
     @bentoml.on_shutdown
     def close(self) -> None:

@@ -5,7 +5,7 @@ are not stored here: the same request to the same store and model version gets t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -123,7 +123,13 @@ def detect_latest(context: TenantContext, limit: int) -> list[tuple[Series, Scor
         if series_id in known and series_id in loaded.model.models
     ]
     stored = _stored_values(context, loaded, values)
+    loaded = _with_limits(loaded, values)
     return [(one.series, _scores(loaded, one, stored)[0]) for one in values]
+
+
+def _with_limits(loaded: Loaded, values: Sequence[_SeriesValues]) -> Loaded:
+    """The detector with the limits that are stored now, which may have changed since its training."""
+    return replace(loaded, model=loaded.model.with_limits(one.series for one in values))
 
 
 def _checked(context: TenantContext, request: DetectRequest) -> _CheckedRequest:
@@ -172,6 +178,7 @@ def _stored_values(
 
 
 def _response(loaded: Loaded, request: _CheckedRequest, stored: Mapping[int, Stored]) -> DetectResponse:
+    loaded = _with_limits(loaded, request.values)
     results: list[ScoredPoint | None] = [None] * request.size
     for values in request.values:
         scored = _scores(loaded, values, stored)

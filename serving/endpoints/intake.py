@@ -72,7 +72,7 @@ def take_alerts(context: TenantContext, webhook: AlertsWebhook) -> WebhookRespon
 
 
 def _take(context: TenantContext, webhook: Webhook, body: object) -> WebhookResponse:
-    batch = parse_webhook(webhook, body, context.platform.tenant)
+    batch = parse_webhook(webhook, body, context.platform.tenant, context.services)
     report = ingest(context.platform, _PostedBody(f"webhook:{webhook}", batch))
     return WebhookResponse(events=report.events, incidents=report.incidents, rejected=report.rejected)
 
