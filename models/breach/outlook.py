@@ -94,31 +94,16 @@ def predict_breach(
     if threshold is None:
         return None
     upward = is_upward(series)
-    # The share of the unfinished step that has passed. The history does not cover it, the present level does.
-    step_fraction = float(np.clip((present.at - history.end).total_seconds() / history.step_s, 0.0, 1.0))
-    values = prepare(history)
-    sawtooth = find_resets(values if upward else -values)
-    count, steps = usual_paths.shape
-    usual, ahead = _seasonal_medians(values, history, steps + 1)
-    growth = measure_growth(
-        values,
-        np.append(usual, ahead[0]),
-        history.step_s,
-        present,
-        step_fraction=step_fraction,
-        inert=is_inert(series),
-    )
+    past = _Past.of(history, present, steps_ahead=usual_paths.shape[1] + 1)
+    sawtooth = find_resets(past.values if upward else -past.values)
+    growth = past.growth(inert=is_inert(series))
     shifted = np.append(usual_paths[:, 1:], usual_paths[:, -1:], axis=1)
-    paths = interpolate(usual_paths, shifted, step_fraction)
+    paths = interpolate(usual_paths, shifted, past.step_fraction)
+    count = len(paths)
     towards = growth.per_hour > 0 if upward else growth.per_hour < 0
     filling = round(growth.weight * count) if towards else 0
     if filling:
-        resets = None
-        if sawtooth is not None and upward:
-            resets = sawtooth.at_present(values, present.level, step_fraction)
-        fills = present.level + simulate_growth(growth, (filling, steps), history.step_s, rng, resets)
-        usual_ahead = interpolate(ahead[:-1], ahead[1:], step_fraction)
-        paths[:filling] = fills + usual_ahead - interpolate(usual[-1], ahead[0], step_fraction)
+        paths[:filling] = past.fills(growth, sawtooth if upward else None, paths[:filling].shape, rng)
     simulated = SimulatedPaths(
         values=history.bounds.clip(paths), level=present.level, at=present.at, step_s=history.step_s
     )
@@ -137,6 +122,59 @@ def predict_breach(
         at=present.at,
         paths=simulated.values,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """The past of a series up to the present.
+
+    Attributes:
+        values: the past without NaN.
+        usual: the seasonal median at each of these steps.
+        ahead: the seasonal median at the next steps.
+        step_s: seconds of a step.
+        present: the value now and an hour ago.
+        step_fraction: share of the unfinished step that has passed. The history does not cover it, `present` does.
+    """
+
+    values: FloatArray
+    usual: FloatArray
+    ahead: FloatArray
+    step_s: int
+    present: Present
+    step_fraction: float
+
+    @classmethod
+    def of(cls, history: History, present: Present, *, steps_ahead: int) -> "_Past":
+        passed = (present.at - history.end).total_seconds() / history.step_s
+        values = prepare(history)
+        usual, ahead = _seasonal_medians(values, history, steps_ahead)
+        return cls(values, usual, ahead, history.step_s, present, float(np.clip(passed, 0.0, 1.0)))
+
+    def growth(self, *, inert: bool) -> Growth:
+        """The present growth beyond what is usual at this time."""
+        return measure_growth(
+            self.values,
+            np.append(self.usual, self.ahead[0]),
+            self.step_s,
+            self.present,
+            step_fraction=self.step_fraction,
+            inert=inert,
+        )
+
+    def fills(
+        self, growth: Growth, sawtooth: Sawtooth | None, shape: tuple[int, int], rng: np.random.Generator
+    ) -> FloatArray:
+        """Paths (count, steps) on which the growth continues, in addition to the usual changes of the season."""
+        resets = None
+        if sawtooth is not None:
+            resets = sawtooth.at_present(self.values, self.present.level, self.step_fraction)
+        fills = self.present.level + simulate_growth(growth, shape, self.step_s, rng, resets)
+        usual_ahead = interpolate(self.ahead[:-1], self.ahead[1:], self.step_fraction)
+        result: FloatArray = (
+            fills + usual_ahead - interpolate(self.usual[-1], self.ahead[0], self.step_fraction)
+        )
+        return result
 
 
 def is_inert(series: Series) -> bool:
