@@ -1,7 +1,7 @@
 """The bundle of one version: the forecasters of a fleet, with the correction and the cascades of its past breaches."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray
+from core.domain import Series
 from core.durations import HOUR
 from models.breach.backtest import find_breaches
 from models.breach.cascade import CascadeModel
@@ -17,7 +18,7 @@ from models.breach.growth import Present
 from models.breach.outlook import BreachOutlook, BreachPattern, predict_breach
 from models.forecast import files as forecast_files
 from models.forecast.bundle import ForecasterBundle, Prediction
-from models.series.thresholds import is_past, is_upward
+from models.series.thresholds import is_past, is_upward, with_known_limit, with_limits
 
 #: The present level is the median of so many of the newest samples, so that one bad sample is no breach.
 NEWEST_SAMPLES = 3
@@ -96,6 +97,21 @@ class BreachBundle:
         return prediction, replace(
             outlook, breach=breach, impact=impact, impact_since=impact_since, over_since=over_since
         )
+
+    def with_limits(self, stored: Iterable[Series]) -> "BreachBundle":
+        """The bundle with the limits and SLO thresholds that are stored now: they are no part of what was learned.
+
+        Args:
+            stored: series of the tenant; those without a forecaster are ignored.
+        """
+        entries = dict(self.forecasters.entries)
+        for one in stored:
+            entry = entries.get(one.series_id)
+            if entry is not None:
+                now = with_known_limit(with_limits(entry.series, one), entry.history.values)
+                entries[one.series_id] = entry if now == entry.series else replace(entry, series=now)
+        parts = replace(self.forecasters.parts, entries=entries)
+        return BreachBundle(ForecasterBundle(parts), correction=self.correction, cascades=self.cascades)
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Forecast each series that has samples in `frame`, see `ForecasterBundle.predict_frame`."""

@@ -5,7 +5,7 @@ forecaster really makes. In the fill regime it goes on growing as in the last ho
 resets it. The rarer such growth is in the past of the series, the more paths follow the fill regime.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -19,7 +19,7 @@ from models.breach.paths import SimulatedPaths, simulate_growth
 from models.breach.resets import Sawtooth, find_resets
 from models.forecast.history import prepare
 from models.forecast.protocols import History
-from models.series.thresholds import is_past, is_upward, threshold_of
+from models.series.thresholds import is_upward, threshold_of
 
 PATHS = 400
 #: Horizons for which the probability of a breach is reported, in seconds.
@@ -68,6 +68,40 @@ class BreachOutlook:
     impact_since: datetime | None = None
     over_since: datetime | None = None
 
+    def mirrored(self) -> "BreachOutlook":
+        """The same outlook of the series with the opposite sign."""
+        return replace(
+            self,
+            breach=replace(self.breach, threshold=0.0 - self.breach.threshold),
+            growth=self.growth.mirrored(),
+            level=0.0 - self.level,
+            impact=replace(self.impact, threshold=0.0 - self.impact.threshold),
+            paths=0.0 - self.paths,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesForecast:
+    """What is known of one series and its usual future.
+
+    Attributes:
+        history: all whole steps up to now.
+        usual_paths: (count, steps), simulated by the forecaster from the end of the history on.
+        present: the value now and an hour ago.
+    """
+
+    history: History
+    usual_paths: FloatArray
+    present: Present
+
+    def mirrored(self) -> "SeriesForecast":
+        """The same of the series with the opposite sign."""
+        return SeriesForecast(
+            history=self.history.mirrored(),
+            usual_paths=0.0 - self.usual_paths,
+            present=self.present.mirrored(),
+        )
+
 
 def predict_breach(
     series: Series,
@@ -93,27 +127,55 @@ def predict_breach(
     threshold = threshold_of(series)
     if threshold is None:
         return None
-    upward = is_upward(series)
-    past = _Past.of(history, present, steps_ahead=usual_paths.shape[1] + 1)
-    sawtooth = find_resets(past.values if upward else -past.values)
-    growth = past.growth(inert=is_inert(series))
+    forecast = SeriesForecast(history=history, usual_paths=usual_paths, present=present)
+    crossed = (threshold,) if impact_level is None or impact_level == threshold else (threshold, impact_level)
+    if is_upward(series):
+        return _predict_upward(forecast, crossed, rng, inert=is_inert(series))
+    # Negation is exact, so that a series for which low is bad gets exactly the prediction of its mirror image.
+    mirrored = tuple(0.0 - level for level in crossed)
+    return _predict_upward(forecast.mirrored(), mirrored, rng, inert=is_inert(series)).mirrored()
+
+
+def _predict_upward(
+    forecast: SeriesForecast, crossed: tuple[float, ...], rng: np.random.Generator, *, inert: bool
+) -> BreachOutlook:
+    """Predict the breaches of a series for which high is bad.
+
+    Args:
+        crossed: the threshold, and the impact level where it is another one.
+    """
+    history, usual_paths, present = forecast.history, forecast.usual_paths, forecast.present
+    # The share of the unfinished step that has passed. The history does not cover it, the present level does.
+    step_fraction = float(np.clip((present.at - history.end).total_seconds() / history.step_s, 0.0, 1.0))
+    values = prepare(history)
+    sawtooth = find_resets(values)
+    count, steps = usual_paths.shape
+    usual, ahead = _seasonal_medians(values, history, steps + 1)
+    growth = measure_growth(
+        values,
+        np.append(usual, ahead[0]),
+        history.step_s,
+        present,
+        step_fraction=step_fraction,
+        inert=inert,
+    )
     shifted = np.append(usual_paths[:, 1:], usual_paths[:, -1:], axis=1)
-    paths = interpolate(usual_paths, shifted, past.step_fraction)
-    count = len(paths)
-    towards = growth.per_hour > 0 if upward else growth.per_hour < 0
-    filling = round(growth.weight * count) if towards else 0
+    paths = interpolate(usual_paths, shifted, step_fraction)
+    filling = round(growth.weight * count) if growth.per_hour > 0 else 0
     if filling:
-        paths[:filling] = past.fills(growth, sawtooth if upward else None, paths[:filling].shape, rng)
+        resets = None if sawtooth is None else sawtooth.at_present(values, present.level, step_fraction)
+        fills = present.level + simulate_growth(growth, (filling, steps), history.step_s, rng, resets)
+        usual_ahead = interpolate(ahead[:-1], ahead[1:], step_fraction)
+        paths[:filling] = fills + usual_ahead - interpolate(usual[-1], ahead[0], step_fraction)
     simulated = SimulatedPaths(
         values=history.bounds.clip(paths), level=present.level, at=present.at, step_s=history.step_s
     )
-    breach = simulated.breach(threshold, upward=upward, horizons_s=BREACH_HORIZONS_S)
+    breach = simulated.breach(crossed[0], horizons_s=BREACH_HORIZONS_S)
     impact = breach
-    if impact_level is not None and impact_level != threshold:
-        impact = simulated.breach(impact_level, upward=upward, horizons_s=BREACH_HORIZONS_S)
-    over = bool(is_past(np.array([present.level]), threshold, upward=upward)[0])
+    if len(crossed) > 1:
+        impact = simulated.breach(crossed[1], horizons_s=BREACH_HORIZONS_S)
     return BreachOutlook(
-        pattern=_pattern(over, filling > count // 4, sawtooth, breach),
+        pattern=_pattern(present.level >= crossed[0], filling > count // 4, sawtooth, breach),
         breach=breach,
         growth=growth,
         sawtooth=sawtooth,
@@ -122,59 +184,6 @@ def predict_breach(
         at=present.at,
         paths=simulated.values,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Past:
-    """The past of a series up to the present.
-
-    Attributes:
-        values: the past without NaN.
-        usual: the seasonal median at each of these steps.
-        ahead: the seasonal median at the next steps.
-        step_s: seconds of a step.
-        present: the value now and an hour ago.
-        step_fraction: share of the unfinished step that has passed. The history does not cover it, `present` does.
-    """
-
-    values: FloatArray
-    usual: FloatArray
-    ahead: FloatArray
-    step_s: int
-    present: Present
-    step_fraction: float
-
-    @classmethod
-    def of(cls, history: History, present: Present, *, steps_ahead: int) -> "_Past":
-        passed = (present.at - history.end).total_seconds() / history.step_s
-        values = prepare(history)
-        usual, ahead = _seasonal_medians(values, history, steps_ahead)
-        return cls(values, usual, ahead, history.step_s, present, float(np.clip(passed, 0.0, 1.0)))
-
-    def growth(self, *, inert: bool) -> Growth:
-        """The present growth beyond what is usual at this time."""
-        return measure_growth(
-            self.values,
-            np.append(self.usual, self.ahead[0]),
-            self.step_s,
-            self.present,
-            step_fraction=self.step_fraction,
-            inert=inert,
-        )
-
-    def fills(
-        self, growth: Growth, sawtooth: Sawtooth | None, shape: tuple[int, int], rng: np.random.Generator
-    ) -> FloatArray:
-        """Paths (count, steps) on which the growth continues, in addition to the usual changes of the season."""
-        resets = None
-        if sawtooth is not None:
-            resets = sawtooth.at_present(self.values, self.present.level, self.step_fraction)
-        fills = self.present.level + simulate_growth(growth, shape, self.step_s, rng, resets)
-        usual_ahead = interpolate(self.ahead[:-1], self.ahead[1:], self.step_fraction)
-        result: FloatArray = (
-            fills + usual_ahead - interpolate(self.usual[-1], self.ahead[0], self.step_fraction)
-        )
-        return result
 
 
 def is_inert(series: Series) -> bool:

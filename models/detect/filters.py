@@ -71,7 +71,7 @@ def clear_baseline(days: float) -> FilterResult:
 
 def crosses(series: Series, value: float, expected: float) -> bool:
     """Whether a value lies past the series' threshold, and worse than expected."""
-    threshold = threshold_of(series)
+    threshold = threshold_of(series, expected)
     if threshold is None:
         return False
     sign = _bad_sign(series, expected)
@@ -106,7 +106,7 @@ def slo_impact(
     if planned:
         return FilterResult(name=SLO_IMPACT, passed=False, reason=maintenance_reason(planned=True))
     deviation = value - expected
-    threshold = threshold_of(series)
+    threshold = threshold_of(series, expected)
     if threshold is not None:
         sign = _bad_sign(series, expected)
         worse, way = sign * deviation, sign * (threshold - expected)
@@ -120,5 +120,7 @@ def slo_impact(
     if series.role is Role.TRAFFIC:
         passed = deviation < 0
         return FilterResult(name=SLO_IMPACT, passed=passed, reason=traffic_reason(less=passed))
-    passed = deviation > 0
-    return FilterResult(name=SLO_IMPACT, passed=passed, reason=side_reason(series.role, above=passed))
+    upward = is_upward(series)
+    passed = deviation > 0 if upward else deviation < 0
+    reason = side_reason(series.role, above=deviation > 0, upward=upward)
+    return FilterResult(name=SLO_IMPACT, passed=passed, reason=reason)

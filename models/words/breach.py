@@ -17,6 +17,8 @@ def what_happens(series: Series) -> str:
     Examples:
         >>> what_happens(Series(tenant="t", service="db", metric="disk_used_bytes", unit="bytes", limit=1e9))
         'disk of db is full'
+        >>> what_happens(Series(tenant="t", service="db", metric="disk_free_bytes", unit="bytes", limit=0.0))
+        'disk free of db runs out'
     """
     metric, suffixes = series.metric, ("_seconds", "_bytes", "_total", "_ratio", "_used")
     for suffix in suffixes:
@@ -26,6 +28,8 @@ def what_happens(series: Series) -> str:
     if upward and series.slo_threshold is None:
         word = "is full" if series.unit == "bytes" else "reaches its limit"
         return f"{name} of {series.service} {word}"
+    if series.slo_threshold is None and series.limit == 0:
+        return f"{name} of {series.service} runs out"
     verb = "passes" if upward else "falls below"
     return f"{name} of {series.service} {verb} {format_value(series.threshold or 0.0, series.unit)}"
 

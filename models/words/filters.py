@@ -53,7 +53,8 @@ def traffic_reason(*, less: bool) -> str:
     return "more traffic than expected: this matters only if another metric reacts"
 
 
-def side_reason(role: Role, *, above: bool) -> str:
-    """Which deviations of a series without threshold matter."""
+def side_reason(role: Role, *, above: bool, upward: bool = True) -> str:
+    """Which deviations of a series without threshold matter; `upward` as of `models.series.thresholds.is_upward`."""
     side = "above" if above else "below"
-    return f"{side} the expected value; high values of {role} are bad"
+    bad = f"high values of {role}" if upward else "low values"
+    return f"{side} the expected value; {bad} are bad"

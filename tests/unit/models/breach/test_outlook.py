@@ -195,7 +195,7 @@ def test_probability_never_falls_with_the_horizon_and_the_range_is_ordered(
     rng = np.random.default_rng(seed)
     paths = np.cumsum(rng.normal(drift, 2.0, (200, 24)), axis=1)
     simulated = SimulatedPaths(values=paths, level=0.0, at=NOW, step_s=3_600)
-    breach = simulated.breach(distance, upward=True, horizons_s=BREACH_HORIZONS_S)
+    breach = simulated.breach(distance, horizons_s=BREACH_HORIZONS_S)
     shares = list(breach.probability_by_horizon_s.values())
     assert shares == sorted(shares)
     assert breach.probability == pytest.approx(shares[-1])
