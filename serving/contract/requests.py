@@ -5,6 +5,7 @@ types cannot know: that a series exists, that a time does not lie in the future.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
@@ -17,12 +18,12 @@ from pydantic import (
     Field,
     JsonValue,
     RootModel,
-    StringConstraints,
     model_validator,
 )
 
 from core.diagnosis import CauseKind, EvidenceKind, FeedbackValue
 from core.domain import EventKind
+from core.storable import Labels, Name, Text
 
 #: Limits of one request; above them, several requests are faster than one.
 MAX_OBSERVATIONS = 1_000
@@ -30,6 +31,9 @@ MAX_SERIES = 2_000
 MAX_POINTS = 50_000
 MAX_HYPOTHESES = 100
 MAX_EVIDENCE = 100
+MAX_ENTRIES = 5_000
+#: How many values the JSON of a request holds at most, by its type; it is checked before the JSON is parsed.
+MOST_VALUES = 20_000
 #: Infrastructure metrics are younger, and a datetime can hold these times in any zone.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -53,13 +57,6 @@ def _to_utc(moment: datetime) -> datetime:
 
 #: An ISO 8601 time with a zone, converted to UTC.
 Moment = Annotated[AwareDatetime, BeforeValidator(_require_iso), AfterValidator(_to_utc), Field(strict=False)]
-#: A name as it is stored; PostgreSQL texts cannot hold NUL.
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Text = Annotated[str, StringConstraints(max_length=2_000, pattern=r"^[^\x00]*$")]
-Labels = Annotated[
-    dict[Name, Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]],
-    Field(max_length=50),
-]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -115,13 +112,13 @@ class DetectRequest(Request):
             ]
         }
     )
-    observations: list[Observation] = Field(min_length=1, max_length=MAX_OBSERVATIONS)
+    observations: list[Observation] = Field(fail_fast=True, min_length=1, max_length=MAX_OBSERVATIONS)
 
 
 class SeriesPoints(SeriesRef):
     """Values of one series over a time range."""
 
-    points: list[Point] = Field(min_length=1, max_length=MAX_POINTS)
+    points: list[Point] = Field(fail_fast=True, min_length=1, max_length=MAX_POINTS)
 
 
 class DetectBatchRequest(Request):
@@ -145,7 +142,7 @@ class DetectBatchRequest(Request):
             ]
         }
     )
-    series: list[SeriesPoints] = Field(min_length=1, max_length=MAX_SERIES)
+    series: list[SeriesPoints] = Field(fail_fast=True, min_length=1, max_length=MAX_SERIES)
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -208,7 +205,7 @@ class HypothesisIn(Request):
 
     service: Name
     cause: Annotated[CauseKind, Field(strict=False)]
-    statement: Annotated[Name, Field(description="The cause in words.")]
+    statement: Annotated[Text, Field(min_length=1, description="The cause in words.")]
     evidence: list[EvidenceIn] = Field([], max_length=MAX_EVIDENCE)
     precedents: int = Field(0, ge=0, le=1_000_000, description="How many similar incidents there were.")
     accepted: int = Field(0, ge=0, le=1_000_000)
@@ -249,7 +246,7 @@ class ScoreHypothesesRequest(Request):
             ]
         }
     )
-    hypotheses: list[HypothesisIn] = Field(min_length=1, max_length=MAX_HYPOTHESES)
+    hypotheses: list[HypothesisIn] = Field(fail_fast=True, min_length=1, max_length=MAX_HYPOTHESES)
 
 
 class EventIn(Request):
@@ -282,10 +279,22 @@ class EventsRequest(Request):
             ]
         }
     )
-    events: list[EventIn] = Field(min_length=1, max_length=1_000)
+    events: list[EventIn] = Field(fail_fast=True, min_length=1, max_length=1_000)
 
 
-class DeploysWebhook(RootModel[JsonValue]):
+def _require_few_entries(body: JsonValue) -> JsonValue:
+    """Each entry costs a query, so a body holds at most `MAX_ENTRIES`."""
+    parts = {"the body": body, **(body if isinstance(body, dict) else {})}
+    for name, part in parts.items():
+        if isinstance(part, list) and len(part) > MAX_ENTRIES:
+            raise ValueError(f"{name} should hold at most {MAX_ENTRIES} entries, not {len(part)}")
+    return body
+
+
+WebhookBody = Annotated[JsonValue, AfterValidator(_require_few_entries)]
+
+
+class DeploysWebhook(RootModel[WebhookBody]):
     """The webhook of a deploy tool: GitHub's `deployment_status`, or one or several events in the plain format."""
 
     model_config = ConfigDict(
@@ -301,7 +310,7 @@ class RemoteWrite(RootModel[bytes]):
     """A WriteRequest of Prometheus: protobuf, compressed with snappy."""
 
 
-class AlertsWebhook(RootModel[JsonValue]):
+class AlertsWebhook(RootModel[WebhookBody]):
     """The webhook of Alertmanager. Alerts that Forewarn did not send itself are stored as incidents."""
 
     model_config = ConfigDict(
@@ -344,14 +353,14 @@ class FeedbackRequest(Request):
     value: Annotated[FeedbackValue, Field(strict=False)] | None = Field(
         None, description="true_positive or false_positive for a signal, else accepted or rejected."
     )
-    by: Annotated[Text, Field(min_length=1)] | None = Field(None, description="Who gives the feedback.")
+    by: Name | None = Field(None, description="Who gives the feedback.")
     note: Text = ""
     real: bool | None = Field(
         None,
         description="The old form of `value`: true is true_positive, false is false_positive.",
         json_schema_extra={"deprecated": True},
     )
-    who: Text | None = Field(
+    who: Name | None = Field(
         None, description="The old name of `by`.", json_schema_extra={"deprecated": True}
     )
 
@@ -388,3 +397,12 @@ class FeedbackRequest(Request):
         if self.real is None:
             return None
         return "The fields real and who are deprecated; use value (true_positive or false_positive) and by."
+
+
+#: Requests that may hold more than `MOST_VALUES`.
+MAX_VALUES: Mapping[type[BaseModel], int] = {
+    DetectBatchRequest: 4 * MAX_POINTS,
+    ScoreHypothesesRequest: 10 * MAX_HYPOTHESES * MAX_EVIDENCE,
+    DeploysWebhook: 20 * MAX_ENTRIES,
+    AlertsWebhook: 40 * MAX_ENTRIES,
+}

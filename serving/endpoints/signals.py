@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.domain import Signal, SignalKind
 from core.errors import InputError
+from core.storable import Name
 from models.words.page import signal_page
-from serving.contract.requests import Moment, Name
+from serving.contract.requests import Moment
 from serving.contract.responses import SignalsResponse
 from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext

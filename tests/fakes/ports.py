@@ -8,11 +8,12 @@ from typing import NoReturn, TypeVar
 import polars as pl
 
 from core.domain import ModelRef
+from core.locks import LockRepository
+from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
     CursorRepository,
     DeadLetterRepository,
-    DeliveryRepository,
     DiagnosisRepository,
     EventRepository,
     FeatureRepository,
@@ -160,6 +161,10 @@ class FakeStore(Store):
     @property
     def retention(self) -> RetentionPolicy:
         unsupported(self, "retention")
+
+    @property
+    def locks(self) -> LockRepository:
+        unsupported(self, "locks")
 
     def atomically(self) -> AbstractContextManager[None]:
         unsupported(self, "atomically")

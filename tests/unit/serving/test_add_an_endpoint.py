@@ -10,7 +10,8 @@ from fakes.serving import fake_context
 
 from core.domain import Series
 from core.settings import Settings
-from serving.contract.requests import Name, Request
+from core.storable import Name
+from serving.contract.requests import Request
 from serving.endpoints.route import Route, for_tenant
 from serving.http.admission import Admission
 from serving.http.openapi import openapi
@@ -102,13 +103,3 @@ def test_it_is_in_the_api_docs() -> None:
     assert operation["summary"] == "Count the series of a service."
     assert operation["security"]
     assert {"CountSeriesRequest", "CountSeriesResponse"} <= set(document["components"]["schemas"])
-
-
-# BentoML uses deprecated names of pathspec and Pydantic.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_bento_calls_exactly_the_routes_that_are_marked_for_it() -> None:
-    from serving.service import Forewarn
-
-    service: Any = Forewarn
-    declared = {method.route for method in service.apis.values()}
-    assert declared == {route.path for route in ROUTES if route.by_bento}

@@ -11,6 +11,7 @@ from fakes.serving import FakeRegistry
 from fakes.signals import make_signal
 
 from core.clock import FixedClock
+from core.counts import SignalCounts
 from core.diagnosis import (
     CauseKind,
     Diagnosis,
@@ -54,6 +55,12 @@ class OneSignal(SignalRepository):
 
     def find(self, **filters: object) -> list[Signal]:
         unsupported(self, "find")
+
+    def counts(self, since: datetime) -> SignalCounts:
+        unsupported(self, "counts")
+
+    def unfinished(self) -> list[Signal]:
+        unsupported(self, "unfinished")
 
 
 class OneDiagnosis(DiagnosisRepository):

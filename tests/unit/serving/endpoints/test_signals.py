@@ -10,6 +10,7 @@ from fakes.serving import FakeRegistry
 from fakes.signals import make_signal
 from starlette.datastructures import QueryParams
 
+from core.counts import SignalCounts
 from core.domain import Signal, SignalKind
 from core.errors import InputError
 from core.ports import SignalRepository
@@ -33,6 +34,12 @@ class FakeSignals(SignalRepository):
 
     def get(self, signal_id: str) -> Signal:
         unsupported(self, "get")
+
+    def counts(self, since: datetime) -> SignalCounts:
+        unsupported(self, "counts")
+
+    def unfinished(self) -> list[Signal]:
+        unsupported(self, "unfinished")
 
     def find(
         self,
