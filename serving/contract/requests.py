@@ -5,6 +5,7 @@ types cannot know: that a series exists, that a time does not lie in the future.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
@@ -31,6 +32,8 @@ MAX_POINTS = 50_000
 MAX_HYPOTHESES = 100
 MAX_EVIDENCE = 100
 MAX_ENTRIES = 5_000
+#: How many values the JSON of a request holds at most, by its type; it is checked before the JSON is parsed.
+MOST_VALUES = 20_000
 #: Infrastructure metrics are younger, and a datetime can hold these times in any zone.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -394,3 +397,12 @@ class FeedbackRequest(Request):
         if self.real is None:
             return None
         return "The fields real and who are deprecated; use value (true_positive or false_positive) and by."
+
+
+#: Requests that may hold more than `MOST_VALUES`.
+MAX_VALUES: Mapping[type[BaseModel], int] = {
+    DetectBatchRequest: 4 * MAX_POINTS,
+    ScoreHypothesesRequest: 10 * MAX_HYPOTHESES * MAX_EVIDENCE,
+    DeploysWebhook: 20 * MAX_ENTRIES,
+    AlertsWebhook: 40 * MAX_ENTRIES,
+}

@@ -17,6 +17,7 @@ from serving.contract.requests import (
 from serving.contract.responses import EventsResponse, WebhookResponse
 from serving.endpoints.route import PROTOBUF, Route, for_tenant
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 
 def take_events(context: TenantContext, request: EventsRequest) -> EventsResponse:
@@ -90,6 +91,7 @@ def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
 
 EVENTS_ROUTE = Route(
     method="POST",
+    lane=Lane.WRITES,
     path="/events",
     summary="Store deploys, config changes and maintenance windows.",
     handler=for_tenant(take_events),
@@ -98,6 +100,7 @@ EVENTS_ROUTE = Route(
 )
 DEPLOYS_ROUTE = Route(
     method="POST",
+    lane=Lane.WRITES,
     path="/webhooks/deploys",
     summary="Store the deploys of a webhook, in GitHub's format or in the plain format.",
     handler=for_tenant(take_deploys),
@@ -106,6 +109,7 @@ DEPLOYS_ROUTE = Route(
 )
 ALERTS_ROUTE = Route(
     method="POST",
+    lane=Lane.WRITES,
     path="/webhooks/alerts",
     summary="Store the alerts of Alertmanager's webhook as incidents to learn from.",
     handler=for_tenant(take_alerts),
@@ -114,6 +118,7 @@ ALERTS_ROUTE = Route(
 )
 REMOTE_WRITE_ROUTE = Route(
     method="POST",
+    lane=Lane.WRITES,
     path="/api/v1/write",
     summary="Store the samples that Prometheus pushes by remote_write, version 1; status 204.",
     handler=for_tenant(take_remote_write),
