@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from core.errors import InputError
+from core.storable import name_problem
 
 DEFAULT_STEP_S = 300
 #: Default horizon of a capacity plan.
@@ -91,6 +92,13 @@ def require_plain_text(text: str, name: str) -> None:
         )
 
 
+def require_name(text: str, name: str) -> None:
+    """Raises InputError if `text` cannot be a name: see `core.storable`."""
+    problem = name_problem(text)
+    if problem is not None:
+        raise InputError(f"{name} {problem}, got {text[:40]!r}")
+
+
 def require_unit_interval(value: float | None, name: str) -> None:
     """Raises InputError unless `value` is null or in [0, 1]."""
     if value is not None and not 0.0 <= value <= 1.0:
@@ -131,11 +139,12 @@ class Series:
 
     def __post_init__(self) -> None:
         for name in ("tenant", "service", "metric"):
-            require_plain_text(getattr(self, name), name)
+            require_name(getattr(self, name), name)
             if not getattr(self, name):
                 raise InputError(f"a series needs a {name}")
         for key, value in self.labels.items():
             require_plain_text(key, "a label's name")
+            require_short(key, "a label's name")
             require_plain_text(value, f"label {key}")
         if self.step_s <= 0:
             raise InputError(f"step_s must be positive, got {self.step_s}")

@@ -21,7 +21,7 @@ from pipelines.sources.columns import TableColumns
 from pipelines.sources.counters import CounterRates
 from pipelines.sources.dialect import FileChunk, Notation
 from pipelines.sources.quantities import MISSING, read_quantities
-from pipelines.sources.times import parse_times
+from pipelines.sources.times import as_text, parse_times
 from pipelines.stores.dead_letters import REJECTED
 
 #: Adds to a series what is declared elsewhere (`series.csv`).
@@ -255,7 +255,7 @@ def median_steps(samples: pl.DataFrame) -> pl.DataFrame:
 
 def _text(column: pl.Series) -> pl.Series:
     """The cells as stripped text."""
-    return column.cast(pl.String).str.strip_chars()
+    return as_text(column).str.strip_chars()
 
 
 def _names(table: pl.DataFrame, column: str | None, otherwise: str) -> pl.Series:
@@ -266,7 +266,7 @@ def _names(table: pl.DataFrame, column: str | None, otherwise: str) -> pl.Series
 
 def _labels(table: pl.DataFrame, column: str) -> pl.Series:
     """Labels stay as they are, with their blanks."""
-    return table[column].cast(pl.String)
+    return as_text(table[column])
 
 
 def _with_values(
