@@ -140,11 +140,8 @@ class Series:
     def __post_init__(self) -> None:
         for name in ("tenant", "service", "metric"):
             require_name(getattr(self, name), name)
-            if not getattr(self, name):
-                raise InputError(f"a series needs a {name}")
         for key, value in self.labels.items():
-            require_plain_text(key, "a label's name")
-            require_short(key, "a label's name")
+            require_name(key, "a label's name")
             require_plain_text(value, f"label {key}")
         if self.step_s <= 0:
             raise InputError(f"step_s must be positive, got {self.step_s}")
