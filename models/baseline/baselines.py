@@ -23,7 +23,15 @@ from models.baseline.changepoints import Shift, find_shifts, hourly_medians
 from models.baseline.seasons import WEEKLY, by_days, daily_profile, day_levels, weekly_profile
 from models.series.clock import LocalClock, to_local
 from models.series.grid import DAY_S, WEEK_S, BoolArray, FloatArray, Grid, IntArray, slot_of
-from models.series.robust import mad_sigma, quantile_of_sorted, sorted_rows
+from models.series.magnitude import exponents_of, from_ordinary, rows_to_ordinary
+from models.series.robust import (
+    ROUNDING,
+    mad_sigma,
+    quantile_of_sorted,
+    rounding_of,
+    sorted_rows,
+    still_spread,
+)
 
 PERCENTILES = (0.01, 0.05, 0.25, 0.50, 0.75, 0.95, 0.99)
 #: Where the distribution of the normalised residuals is kept; bands interpolate between.
@@ -59,6 +67,8 @@ _NORMAL_90 = 1.645
 class Baselines:
     """The baselines of n series that share a slot length.
 
+    All numbers are in units of 2**`exponent` of the series, see `models/series/magnitude.py`; `in_unit` converts them.
+
     Attributes:
         series_ids: int64 (n).
         slot_s: seconds per slot of the day.
@@ -71,6 +81,8 @@ class Baselines:
         scale: (n, 24), spread of the residuals by hour of the day, > 0.
         quantiles: (n, 17), of the residuals in units of `scale`, at `QUANTILES`.
         holiday_width: (n), how many times as far values stray on a holiday, >= 1.
+        nothing: (n), a smaller difference of values is none: 0, but for series that usually stand still.
+        exponent: int64 (n), 0 for series of ordinary size.
         clock: slots of the day and the week are those of the clock on the wall.
     """
 
@@ -90,7 +102,13 @@ class Baselines:
     scale: FloatArray
     quantiles: FloatArray
     holiday_width: FloatArray
+    nothing: FloatArray
+    exponent: IntArray
     clock: LocalClock
+
+    def in_unit(self, row: int, values: FloatArray) -> FloatArray:
+        """Numbers of this object in the unit of the series."""
+        return from_ordinary(values, int(self.exponent[row]))
 
     def season(self, row: int, times_s: IntArray) -> FloatArray:
         """The seasonal part at each moment, float64, without level and trend; a holiday goes like a Sunday."""
@@ -137,7 +155,11 @@ class Baselines:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Baselines":
         """The inverse of `to_arrays`."""
-        values: dict[str, Any] = {name: arrays[name] for name in _stored()}
+        # The release before stored neither `nothing` nor `exponent`.
+        series = np.zeros(len(arrays["series_ids"]))
+        added = {"nothing": series, "exponent": series.astype(np.int64)}
+        values: dict[str, Any] = {name: arrays[name] for name in _stored() if name in arrays}
+        values = added | values
         clock = LocalClock(str(arrays["time_zone"]), tuple(arrays["holidays"].tolist()))
         values |= {"slot_s": int(values["slot_s"]), "end_s": int(values["end_s"]), "clock": clock}
         return cls(**values)
@@ -178,8 +200,15 @@ def fit_baselines(
         values = grid.values[rows]
         if excluded is not None:
             values = np.where(excluded[rows], np.nan, values)
+        exponents = exponents_of(values)
+        values = rows_to_ordinary(values, exponents)
         part = Grid(grid.series_ids[rows], grid.start_s, grid.step_s, values)
-        return _fit_chunk(part, deploys_s or {}, clock or LocalClock())
+        baselines, shifts = _fit_chunk(part, deploys_s or {}, clock or LocalClock())
+        of_rows = zip(shifts, exponents.tolist(), strict=True)
+        return replace(baselines, exponent=exponents), [
+            tuple(replace(one, size=float(from_ordinary(np.array(one.size), exponent))) for one in row)
+            for row, exponent in of_rows
+        ]
 
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(fit, range(0, len(grid.series_ids), CHUNK)))
@@ -236,7 +265,8 @@ def _fit_chunk(
     ]
     level, slope = _level_and_slope(hourly, hour0_s, hour_s, shifts, end_s)
     shifts = [tuple(_by_utc(one, clock) for one in row) for row in shifts]
-    scale, quantiles = _residuals(flat.reshape(blocks.shape), columns_s, days, percentiles)
+    nothing = nothing_of(grid.values, percentiles)
+    scale, quantiles = _residuals(flat.reshape(blocks.shape), columns_s, days, percentiles, nothing)
     return (
         Baselines(
             series_ids=grid.series_ids, slot_s=slot_s, end_s=int(by_utc.times_s[-1]) + by_utc.step_s,
@@ -244,7 +274,7 @@ def _fit_chunk(
             std=std, percentiles=percentiles, seasonality=seasonality, level=level, slope=slope, daily=daily,
             weekly=weekly, scale=scale, quantiles=quantiles,
             holiday_width=_holiday_width(everything, free, daily, weekly, day_level, scale, first_day_s, clock),
-            clock=clock,
+            nothing=nothing, exponent=np.zeros(len(grid.series_ids), dtype=np.int64), clock=clock,
         ),
         shifts,
     )  # fmt: skip
@@ -317,6 +347,8 @@ def _robust_slope(day: FloatArray, values: FloatArray) -> float:
         Sen (1968), Estimates of the regression coefficient based on Kendall's tau, JASA 63.
     """
     pieces = min(30, day.size // 12)
+    if pieces < 2:
+        return 0.0
     x, y = np.empty(pieces), np.empty(pieces)
     for k in range(pieces):
         first, end = k * day.size // pieces, (k + 1) * day.size // pieces
@@ -336,10 +368,23 @@ def _robust_slope(day: FloatArray, values: FloatArray) -> float:
     return 0.0
 
 
+def nothing_of(values: FloatArray, percentiles: FloatArray) -> FloatArray:
+    """A smaller difference of values is none, (n,): 0, but for series that usually stand still.
+
+    Args:
+        values: (n, steps); percentiles: (n, 7), of the same values, see `PERCENTILES`.
+    """
+    stands = percentiles[:, -1] - percentiles[:, 0] <= rounding_of(values)
+    nothing = np.zeros(len(values))
+    if stands.any():
+        nothing[stands] = still_spread(values[stands])
+    return nothing
+
+
 def _residuals(
-    flat: FloatArray, columns_s: IntArray, days: FloatArray, percentiles: FloatArray
+    flat: FloatArray, columns_s: IntArray, days: FloatArray, percentiles: FloatArray, nothing: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """ChunkPool by hour of the day, and quantiles in its units, of the values against the day before's level."""
+    """Spread by hour of the day, and quantiles in its units, of the values against the day before's level."""
     n = flat.shape[0]
     level = day_levels(flat)
     before = np.concatenate([level[:, :1], level[:, :-1]], axis=1)
@@ -347,9 +392,10 @@ def _residuals(
     overall = mad_sigma(residual.reshape(n, -1), center=np.zeros(n))
     # Mostly constant series have no spread by the middle of it; their rare values have.
     wide = (percentiles[:, -1] - percentiles[:, 0]) / 4.65
-    overall = np.where(overall > 0, overall, wide)
-    overall = np.where(overall > 0, overall, 1e-3 * np.abs(percentiles[:, 3]) + 1e-9)
-    overall = np.where(np.isfinite(overall), overall, 1.0)
+    rounding = ROUNDING * np.nan_to_num(np.abs(percentiles[:, 3]))
+    overall = np.where(overall > rounding, overall, wide)
+    overall = np.where(overall > rounding, overall, nothing)
+    overall = np.where(np.isfinite(overall) & (overall > 0), overall, 1.0)
     hours = slot_of(columns_s, 3600, DAY_S)
     scale = np.repeat(overall[:, None], 24, axis=1)
     spread_out = residual.reshape(n, -1)

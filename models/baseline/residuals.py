@@ -1,16 +1,18 @@
-"""How far values stray from what was expected, with a level that follows slowly.
+"""How far values are from what was expected, with a level that follows them slowly.
 
-The seasonal part comes from the baseline; the level moves on with the values, so that a night-old baseline
-does not call a gentle drift an outlier, while a fast one still stands out.
+The seasonal part comes from the baseline. The level follows the values, so that an old baseline does not make a gentle
+drift an outlier, while a fast one still stands out.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 
 from models.baseline.baselines import Baselines
 from models.series.grid import DAY_S, BoolArray, FloatArray, IntArray
+from models.series.magnitude import FAR, to_ordinary
 
 #: The level forgets half in this time: slower than any incident, faster than next week.
 HALF_LIFE_S = DAY_S
@@ -21,28 +23,53 @@ CLIP = 3.0
 SETTLE_AFTER_S, SETTLE_UNTIL_S, SETTLE_HALF_LIFE_S = 3600, 6 * 3600, 3600
 
 
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """How far values are from what was expected, float64, shape (n,).
+
+    Attributes:
+        deviation: (value - expected) in units of the baseline's spread, signed; NaN where the value is missing. It is 0
+            where the value differs by no more than `Baselines.nothing`.
+        expected: in units of 2**exponent of the baseline, like everything that `Baselines` holds.
+    """
+
+    deviation: FloatArray
+    expected: FloatArray
+
+
 @numba.njit(cache=True, nogil=True)
 def _follow(
     flat: FloatArray,
     scale: FloatArray,
+    nothing: float,
     start: float,
-    weight: float,
+    rates: tuple[float, float],
     clip: float,
     settling: BoolArray,
-    quick: float,
-) -> FloatArray:
-    out = np.empty(flat.size)
+) -> tuple[FloatArray, FloatArray]:
+    """The deviation of each value from the level, in spreads, and the level before it.
+
+    Args:
+        nothing: a smaller distance is none.
+        rates: how fast the level follows usually, and while `settling`.
+    """
+    out, levels = np.empty(flat.size), np.empty(flat.size)
+    weight, quick = rates
     level = start
     for i in range(flat.size):
-        gap = (flat[i] - level) / scale[i]
-        out[i] = gap
+        distance = flat[i] - level
+        gap = (max(distance - nothing, 0.0) + min(distance + nothing, 0.0)) / scale[i]
+        if np.isnan(distance):
+            gap = np.nan
+        gap = min(max(gap, -FAR), FAR) if gap == gap else gap
+        out[i], levels[i] = gap, level
         if np.isnan(gap):
             continue
         if settling[i]:
             level += quick * scale[i] * gap
         else:
             level += weight * scale[i] * min(max(gap, -clip), clip)
-    return out
+    return out, levels
 
 
 def residuals(
@@ -54,15 +81,16 @@ def residuals(
     *,
     from_end: bool = True,
     deploys_s: Sequence[int] = (),
-) -> FloatArray:
-    """(value - expected) in units of the baseline's spread, signed; NaN where the value is missing.
+) -> Residuals:
+    """Compare values with what the baseline and the values before them let one expect.
 
     Args:
         times_s: epoch seconds of the values, rising.
         deploys_s: epoch seconds of the deploys of its service; some time after one, the level follows quickly.
         from_end: the values come after what was learned (start at its level); else start at their own first.
     """
-    flat = values - baselines.season(row, times_s)
+    season = baselines.season(row, times_s)
+    flat = to_ordinary(values, int(baselines.exponent[row])) - season
     scale = baselines.scale_at(row, times_s)
     start = baselines.level[row] if from_end else np.nan
     if np.isnan(start):
@@ -73,4 +101,6 @@ def residuals(
     for deploy in deploys_s:
         settling |= (times_s >= deploy + SETTLE_AFTER_S) & (times_s < deploy + SETTLE_UNTIL_S)
     quick = 1.0 - 0.5 ** (step_s / SETTLE_HALF_LIFE_S)
-    return np.asarray(_follow(flat, scale, start, weight, CLIP, settling, quick))
+    nothing = float(baselines.nothing[row])
+    deviation, level = _follow(flat, scale, nothing, start, (weight, quick), CLIP, settling)
+    return Residuals(deviation=deviation, expected=level + season)

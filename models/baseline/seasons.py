@@ -65,7 +65,7 @@ def _profile(blocks: FloatArray) -> FloatArray:
 
 
 def _spread(blocks: FloatArray) -> FloatArray:
-    """ChunkPool of each series, (n,); every other value is enough to choose a season by."""
+    """Spread of each series, (n,); every other value is enough to choose a season by."""
     flat = blocks.reshape(blocks.shape[0], -1)
     return mad_sigma(np.ascontiguousarray(flat[:, ::2]) if flat.shape[1] > 5000 else flat)
 

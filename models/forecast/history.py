@@ -14,6 +14,8 @@ from core.domain import Role, Series, SeriesKind
 from core.errors import InsufficientDataError
 from core.frames import SAMPLES, require_frame
 from models.forecast.protocols import MIN_POINTS, Bounds, FloatArray, History
+from models.series.grid import mean_by_cell
+from models.series.robust import least_step
 
 DAY_S = 86_400
 
@@ -52,13 +54,10 @@ def on_grid(samples: pl.DataFrame, *, step_s: int, end: datetime, steps: int) ->
     kept = frame.filter(pl.col("ts") >= start, pl.col("ts") < end, pl.col("value").is_finite())
     ids, rows = np.unique(kept["series_id"].to_numpy(), return_inverse=True)
     slots = ((kept["ts"] - start).dt.total_seconds() // step_s).to_numpy()
-    # Summed in the order of the rows: a parallel group-by adds in another order each time, and the same data
-    # must give the same model to the last bit.
+    # Added in the order of the rows: a parallel group-by adds in another order each time, and the same data must give
+    # the same model to the last bit.
     cells = rows * steps + slots
-    counts = np.bincount(cells, minlength=len(ids) * steps)
-    totals = np.bincount(cells, weights=kept["value"].to_numpy(), minlength=len(ids) * steps)
-    means = np.full(len(ids) * steps, np.nan)
-    np.divide(totals, counts, out=means, where=counts > 0)
+    means = mean_by_cell(cells, kept["value"].to_numpy(), len(ids) * steps)
     grids: dict[int, FloatArray] = {
         int(key): values for key, values in zip(ids, means.reshape(len(ids), steps), strict=True)
     }
@@ -182,9 +181,5 @@ def histories(
 
 
 def resolution(values: FloatArray) -> float:
-    """The smallest step between different values: an error below it cannot be seen. Positive."""
-    known = np.unique(values[np.isfinite(values)])
-    gaps = np.diff(known)
-    if len(gaps) and float(gaps[0]) > 0:
-        return float(np.min(gaps))
-    return max(1e-9, 1e-6 * float(np.max(np.abs(known), initial=0.0)))
+    """The smallest step between different values, > 0: an error below it cannot be seen."""
+    return least_step(values)
