@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from core.arrays import BoolArray, FloatArray, IntArray
+from core.durations import DAY_S
 from models.baseline.baselines import Baselines
-from models.series.grid import DAY_S, BoolArray, FloatArray, IntArray
 from models.series.magnitude import FAR, to_ordinary
 
 #: The level forgets half in this time: slower than any incident, faster than next week.

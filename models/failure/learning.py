@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 import xgboost as xgb
-from numpy.typing import NDArray
 
-from models.failure.binned import Balancer, Binned, Floats, Params, Rows
+from core.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from models.failure.binned import Balancer, Binned, Params
 from models.failure.calibration import Calibrator, fit_calibrator
 
 Result = TypeVar("Result")
@@ -42,13 +42,13 @@ REGRESSOR: Params = {
 
 
 def train(
-    x: NDArray[np.float32], y: Floats, params: Params, *, seed: int, weight: Floats | None = None
+    x: Float32Array, y: FloatArray, params: Params, *, seed: int, weight: FloatArray | None = None
 ) -> xgb.Booster:
     """Train one booster on rows that are used only once."""
     return Binned(x, max_bin=int(params["max_bin"])).train(y, params, seed=seed, weight=weight)
 
 
-def margin(boosters: Sequence[xgb.Booster], x: NDArray[np.float32]) -> Floats:
+def margin(boosters: Sequence[xgb.Booster], x: Float32Array) -> FloatArray:
     """The margin of each row, mean over the boosters: log-odds, or the value itself for a regressor."""
     margins = [
         np.asarray(one.inplace_predict(x, predict_type="margin"), dtype=np.float64) for one in boosters
@@ -66,11 +66,11 @@ def in_parallel(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Resu
 class Folds:
     """Training rows and held-out rows of each fold, separated by a gap or by groups."""
 
-    learn: tuple[Rows, ...]
-    hold: tuple[Rows, ...]
+    learn: tuple[BoolArray, ...]
+    hold: tuple[BoolArray, ...]
 
     @property
-    def of_row(self) -> NDArray[np.int64]:
+    def of_row(self) -> IntArray:
         """The fold that holds out each row, -1 for none."""
         found = np.full(len(self.hold[0]), -1)
         for k, rows in enumerate(self.hold):
@@ -78,7 +78,7 @@ class Folds:
         return found
 
 
-def time_folds(ts: Floats, count: int, gap_s: float) -> Folds:
+def time_folds(ts: FloatArray, count: int, gap_s: float) -> Folds:
     """Split the time into `count` blocks with equal numbers of moments.
 
     Rows within `gap_s` of a held-out block are not used to train its fold.
@@ -93,7 +93,7 @@ def time_folds(ts: Floats, count: int, gap_s: float) -> Folds:
     return Folds(learn, hold)
 
 
-def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> Folds:
+def group_folds(groups: IntArray, count: int, seed: int) -> Folds:
     """Split whole groups (services, units) into `count` folds."""
     names = np.unique(groups)
     order = np.random.default_rng(seed).permutation(len(names))
@@ -117,8 +117,8 @@ class FittedHorizon:
 
     boosters: tuple[xgb.Booster, ...]
     calibrator: Calibrator
-    held_out: Floats
-    held_out_margins: Floats
+    held_out: FloatArray
+    held_out_margins: FloatArray
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,12 @@ class Member:
         columns: features that it uses; null = all.
     """
 
-    outcomes: Floats
-    columns: Rows | None = None
+    outcomes: FloatArray
+    columns: BoolArray | None = None
 
 
 def fit_horizons(
-    x: NDArray[np.float32],
+    x: Float32Array,
     horizons: Sequence[Sequence[Member]],
     folds: Folds,
     *,
@@ -200,12 +200,12 @@ def fit_horizons(
     ]
 
 
-def _learnable(y: Floats, folds: Folds) -> list[int]:
+def _learnable(y: FloatArray, folds: Folds) -> list[int]:
     """The folds whose training rows have failures. The rows that other folds hold out get no prediction."""
     return [k for k, rows in enumerate(folds.learn) if has_both(y[rows])]
 
 
-def has_both(y: Floats) -> bool:
+def has_both(y: FloatArray) -> bool:
     """Whether there are failures and others among the known outcomes."""
     known = y[~np.isnan(y)]
     return bool(0 < known.sum() < len(known))
@@ -216,7 +216,7 @@ def _in_order(members: dict[int, xgb.Booster]) -> tuple[xgb.Booster, ...]:
 
 
 def _calibrated(
-    x: NDArray[np.float32], y: Floats, folds: Folds, fitted: Sequence[tuple[xgb.Booster, ...]]
+    x: Float32Array, y: FloatArray, folds: Folds, fitted: Sequence[tuple[xgb.Booster, ...]]
 ) -> FittedHorizon:
     """Calibrate the boosters of a horizon; `fitted` has those of the folds first and those of all rows last."""
     *of_folds, boosters = fitted

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import xgboost as xgb
-from numpy.typing import NDArray
 
-from models.failure.binned import Floats, Params, Rows
+from core.arrays import BoolArray, Float32Array, FloatArray
+from models.failure.binned import Params
 from models.failure.learning import REGRESSOR, Folds, in_parallel, margin, train
 
 #: The predicted quantiles.
@@ -31,15 +31,15 @@ class RemainingTime:
 
     boosters: tuple[xgb.Booster, ...]
     cap: float
-    knots: Floats
-    ranges: Floats
-    held_out: Floats = field(default_factory=lambda: np.empty(0), compare=False)
+    knots: FloatArray
+    ranges: FloatArray
+    held_out: FloatArray = field(default_factory=lambda: np.empty(0), compare=False)
 
-    def predict(self, x: NDArray[np.float32]) -> Floats:
+    def predict(self, x: Float32Array) -> FloatArray:
         """Predict the remaining time of each row, in [0, cap]; `x` is (rows, features), NaN = missing."""
         return np.asarray(np.clip(margin(self.boosters, x), 0.0, self.cap))
 
-    def quantiles(self, x: NDArray[np.float32]) -> Floats:
+    def quantiles(self, x: Float32Array) -> FloatArray:
         """P10, P50 and P90 of each row, (rows, 3), ascending; P50 is the prediction."""
         middle = self.predict(x)
         low = np.interp(middle, self.knots, self.ranges[:, 0])
@@ -48,8 +48,8 @@ class RemainingTime:
 
 
 def fit_remaining(
-    x: NDArray[np.float32],
-    remaining: Floats,
+    x: Float32Array,
+    remaining: FloatArray,
     folds: Folds,
     *,
     cap: float,
@@ -57,7 +57,7 @@ def fit_remaining(
     workers: int,
     members: int = 2,
     params: Params = REGRESSOR,
-    weight: Floats | None = None,
+    weight: FloatArray | None = None,
 ) -> RemainingTime:
     """Train a model of the capped time, with ranges from held-out rows.
 
@@ -80,7 +80,7 @@ def fit_remaining(
     """
     target = np.minimum(remaining, cap)
 
-    def job(rows: Rows, member: int) -> Callable[[], xgb.Booster]:
+    def job(rows: BoolArray, member: int) -> Callable[[], xgb.Booster]:
         kept = None if weight is None else weight[rows]
         return lambda: train(x[rows], target[rows], params, seed=seed + member, weight=kept)
 
@@ -96,7 +96,7 @@ def fit_remaining(
     return RemainingTime(tuple(fitted[len(folds.learn) :]), cap, knots, ranges, predicted)
 
 
-def _ranges(predicted: Floats, truth: Floats) -> tuple[Floats, Floats]:
+def _ranges(predicted: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:
     order = np.argsort(predicted, kind="stable")
     predicted, truth = predicted[order], truth[order]
     width = max(min(len(predicted), 30), int(NEIGHBOURS * len(predicted)))

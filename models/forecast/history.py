@@ -10,14 +10,14 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from core.domain import Role, Series, SeriesKind
+from core.durations import DAY_S
 from core.errors import InsufficientDataError
 from core.frames import SAMPLES, require_frame
-from models.forecast.protocols import MIN_POINTS, Bounds, FloatArray, History
+from models.forecast.protocols import MIN_POINTS, Bounds, History
 from models.series.grid import mean_by_cell
 from models.series.robust import least_step
-
-DAY_S = 86_400
 
 
 def bounds_of(series: Series) -> Bounds:

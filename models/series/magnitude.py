@@ -7,7 +7,7 @@ the model computes the same digits as for a series of ordinary size.
 
 import numpy as np
 
-from models.series.grid import FloatArray, IntArray
+from core.arrays import FloatArray, IntArray
 
 #: A series is of ordinary size if its usual value lies between 2**-SAFE and 2**SAFE.
 SAFE = 256

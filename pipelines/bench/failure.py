@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
+from core.arrays import FloatArray, IntArray
 from core.errors import InputError
 from features.runs import fit_conditions, run_features
 from models.failure.calibration import calibration_error
@@ -30,8 +30,6 @@ SEED = 20260101
 FOLDS = 5
 #: Ranges come from models that learned from nearly as many units as the last one, or they are too wide.
 RANGE_FOLDS = 10
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +62,13 @@ class FailureBenchReport:
 class Runs:
     """One file: by unit, then cycle."""
 
-    units: NDArray[np.int64]
-    cycles: Floats
-    settings: Floats
-    sensors: Floats
+    units: IntArray
+    cycles: FloatArray
+    settings: FloatArray
+    sensors: FloatArray
 
     @property
-    def lasts(self) -> NDArray[np.int64]:
+    def lasts(self) -> IntArray:
         """The row of each unit's last cycle."""
         return np.append(np.flatnonzero(np.diff(self.units)), len(self.units) - 1)
 
@@ -156,7 +154,7 @@ def bench_failure(
     return report
 
 
-def _predictions(test: Runs, quantiles: Floats, soon: Floats) -> pl.DataFrame:
+def _predictions(test: Runs, quantiles: FloatArray, soon: FloatArray) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "unit": test.units[test.lasts],
@@ -169,14 +167,14 @@ def _predictions(test: Runs, quantiles: Floats, soon: Floats) -> pl.DataFrame:
     )
 
 
-def _remaining(runs: Runs, after_last: Floats) -> Floats:
+def _remaining(runs: Runs, after_last: FloatArray) -> FloatArray:
     """Cycles that remain at each row, given those that remain after each unit's last row."""
     ends = runs.cycles[runs.lasts] + after_last
     counts = np.diff(np.append(-1, runs.lasts))
     return np.asarray(np.repeat(ends, counts) - runs.cycles)
 
 
-def _rmse(said: Floats, truth: Floats) -> float:
+def _rmse(said: FloatArray, truth: FloatArray) -> float:
     return float(np.sqrt(np.mean((said - truth) ** 2)))
 
 
@@ -188,7 +186,7 @@ def _runs(path: Path, name: str) -> Runs:
     return Runs(table[:, 0].astype(np.int64), table[:, 1], table[:, 2:5], table[:, 5:])
 
 
-def _read(path: Path, name: str) -> Floats:
+def _read(path: Path, name: str) -> FloatArray:
     for file in (path / name, path / f"{name}.gz"):
         if not file.is_file():
             continue

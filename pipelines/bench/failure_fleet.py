@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score
 
+from core.arrays import FloatArray
 from core.domain import DEFAULT_STEP_S
 from core.errors import InsufficientDataError
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND, service_features
 from features.feature import RASTER
 from features.grid import fleet_grid
 from models.failure import FailureBundle, FitPlan, fit_failure, incident_frame, label
-from models.failure.binned import Floats
 from models.failure.evaluation import HeldOutFigures, evaluate, features_of
 from models.failure.labels import as_known_at, fails_within
 from models.failure.measures import precision_at_recall
@@ -111,7 +111,7 @@ def _judged(bundle: FailureBundle, future: pl.DataFrame) -> HeldOutFigures:
 
 
 def _peers(past: pl.DataFrame, future: pl.DataFrame) -> dict[str, tuple[float, float]]:
-    def outcome(frame: pl.DataFrame) -> Floats:
+    def outcome(frame: pl.DataFrame) -> FloatArray:
         failure_in = frame.get_column("failure_in_s").cast(pl.Float64).fill_null(np.inf).to_numpy()
         return fails_within(failure_in, frame.get_column("known_s").to_numpy(), HORIZON_S)
 

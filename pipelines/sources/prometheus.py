@@ -22,6 +22,7 @@ from core.errors import InputError
 from core.frames import SAMPLES, TIME
 from core.metric_names import guess_metric
 from core.ports import Batch, MetricSource
+from core.service_names import SERVICE_LABELS, ServiceRule
 from core.settings import Settings
 from pipelines.sources.prometheus_api import PrometheusApi, TooManySamplesError
 
@@ -36,8 +37,6 @@ ASSUMED_SCRAPE_S = 15.0
 BATCH_ROWS = 250_000
 
 DEFAULT_MATCH = ('{__name__!=""}',)
-#: Labels that name the service. The first one that a series has counts; OpenTelemetry's names come first.
-SERVICE_LABELS = ("service_name", "service", "app_kubernetes_io_name", "app", "job", "instance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class PrometheusSource:
         match: series selectors, such as `{job="node"}`.
         since: how far back the first pull goes.
         step_s: seconds between values.
-        service_labels: labels that name the service; the first one that a series has counts.
+        services: derives the service from the labels; null: the usual labels.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class PrometheusSource:
         match: Sequence[str] = DEFAULT_MATCH,
         since: timedelta = timedelta(days=1),
         step_s: int = DEFAULT_STEP_S,
-        service_labels: Sequence[str] = SERVICE_LABELS,
+        services: ServiceRule | None = None,
     ) -> None:
         if step_s <= 0:
             raise InputError(f"step_s must be positive, got {step_s}")
@@ -75,7 +74,7 @@ class PrometheusSource:
         self._match = tuple(match)
         self._since = since
         self._step_s = step_s
-        self._service_labels = tuple(service_labels)
+        self._services = services or ServiceRule()
 
     @classmethod
     def configured(cls, settings: Settings, tenant: str, clock: Clock) -> MetricSource | None:
@@ -95,7 +94,7 @@ class PrometheusSource:
             match=settings.prometheus_match or DEFAULT_MATCH,
             since=timedelta(hours=settings.prometheus_since_h),
             step_s=settings.prometheus_step_s,
-            service_labels=settings.prometheus_service_labels or SERVICE_LABELS,
+            services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
         )
 
     @property
@@ -178,7 +177,7 @@ class PrometheusSource:
             labels,
             counter=metric.counter,
             step_s=self._step_s,
-            named_by=self._service_labels,
+            services=self._services,
         )
 
     def _rate_window_s(self) -> int:
@@ -193,19 +192,19 @@ def series_of_labels(
     *,
     counter: bool,
     step_s: int,
-    named_by: Sequence[str] = SERVICE_LABELS,
+    services: ServiceRule,
 ) -> Series:
     """The series with these labels in Prometheus; counters become rates per second.
 
     Args:
-        named_by: labels that name the service. The first one that the series has counts and is removed from its labels.
+        services: derives the service. The label that names it is removed from the labels.
     """
-    named = next((name for name in named_by if labels.get(name)), None)
+    named = services.label_in(labels)
     guess = guess_metric(metric)
     rate_unit = f"{guess.unit}/s" if guess.unit else "1/s"
     return Series(
         tenant=tenant,
-        service=labels[named] if named is not None else "unknown",
+        service=services.service_of(labels) or "unknown",
         metric=metric,
         labels={key: value for key, value in labels.items() if key not in {"__name__", named}},
         unit=rate_unit if counter else guess.unit,

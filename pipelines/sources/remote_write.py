@@ -6,7 +6,7 @@ References:
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from threading import Lock
 
@@ -18,8 +18,9 @@ from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.ports import Batch
+from core.service_names import ServiceRule
 from pipelines.sources.counters import CounterRates
-from pipelines.sources.prometheus import SERVICE_LABELS, is_counter, series_of_labels
+from pipelines.sources.prometheus import is_counter, series_of_labels
 
 #: Prometheus sends at most some thousand samples at once. A larger request is an error or an attack.
 MAX_BYTES = 32_000_000
@@ -38,9 +39,9 @@ class RemoteWriteReceiver:
     therefore get all requests of a series, and the first count after its start gives no rate. It is thread-safe.
     """
 
-    def __init__(self, tenant: str, service_labels: Sequence[str] = SERVICE_LABELS) -> None:
+    def __init__(self, tenant: str, services: ServiceRule | None = None) -> None:
         self._tenant = tenant
-        self._service_labels = tuple(service_labels)
+        self._services = services or ServiceRule()
         self._types: dict[str, str] = {}
         self._known: dict[bytes, Series] = {}
         self._newest_us: dict[int, int] = {}
@@ -119,7 +120,7 @@ class RemoteWriteReceiver:
             labels,
             counter=counter,
             step_s=DEFAULT_STEP_S,
-            named_by=self._service_labels,
+            services=self._services,
         )
 
     def _stepped(self, series: Series, times_us: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Series:

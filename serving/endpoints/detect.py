@@ -5,7 +5,7 @@ are not stored here: the same request to the same store and model version gets t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -16,6 +16,7 @@ from core.errors import ForewarnError, InputError, InsufficientDataError, Unknow
 from models.detect.series_model import PointScore
 from serving.contract.requests import DetectBatchRequest, DetectRequest, Point
 from serving.contract.responses import DetectResponse, ScoredPoint
+from serving.endpoints.route import Route, for_tenant
 from serving.state.jobs import FleetDetector, Stored
 from serving.state.loaded_models import LoadedModel
 from serving.state.tenants import TenantContext
@@ -118,7 +119,13 @@ def detect_latest(context: TenantContext, limit: int) -> list[tuple[Series, Scor
         if series_id in known and series_id in loaded.model.models
     ]
     stored = _stored_values(context, loaded, values)
+    loaded = _with_limits(loaded, values)
     return [(one.series, _scores(loaded, one, stored)[0]) for one in values]
+
+
+def _with_limits(loaded: Loaded, values: Sequence[_SeriesValues]) -> Loaded:
+    """The detector with the limits that are stored now, which may have changed since its training."""
+    return replace(loaded, model=loaded.model.with_limits(one.series for one in values))
 
 
 def _checked(context: TenantContext, request: DetectRequest) -> _CheckedRequest:
@@ -167,6 +174,7 @@ def _stored_values(
 
 
 def _response(loaded: Loaded, request: _CheckedRequest, stored: Mapping[int, Stored]) -> DetectResponse:
+    loaded = _with_limits(loaded, request.values)
     results: list[ScoredPoint | None] = [None] * request.size
     for values in request.values:
         scored = _scores(loaded, values, stored)
@@ -228,3 +236,23 @@ def _unscored(series: Series, point: Point, note: str) -> ScoredPoint:
         is_anomaly=False,
         note=note,
     )
+
+
+ROUTE = Route(
+    method="POST",
+    path="/detect",
+    summary="Score one value or several values.",
+    handler=for_tenant(detect),
+    request=DetectRequest,
+    response=DetectResponse,
+    by_bento=True,
+)
+BATCH_ROUTE = Route(
+    method="POST",
+    path="/detect_batch",
+    summary="Score many series over time ranges.",
+    handler=for_tenant(detect_batch),
+    request=DetectBatchRequest,
+    response=DetectResponse,
+    by_bento=True,
+)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from core.errors import InputError, InsufficientDataError, UnknownSeriesError
 from serving.contract.requests import ForecastRequest
 from serving.contract.responses import ForecastPoint, ForecastResponse
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
 
 #: A response stays small and fast; the stored forecasts of the nightly run reach further.
@@ -61,3 +62,14 @@ def forecast(context: TenantContext, request: ForecastRequest) -> ForecastRespon
         made_at=prediction.made_at,
         points=points,
     )
+
+
+ROUTE = Route(
+    method="POST",
+    path="/forecast",
+    summary="Forecast one series, with intervals.",
+    handler=for_tenant(forecast),
+    request=ForecastRequest,
+    response=ForecastResponse,
+    by_bento=True,
+)

@@ -2,6 +2,7 @@
 
 from serving.contract.requests import PredictFailureRequest
 from serving.contract.responses import PredictFailureResponse, ServiceRisk
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
 
 _NO_FEATURES = (
@@ -34,3 +35,14 @@ def predict_failure(context: TenantContext, request: PredictFailureRequest) -> P
             for name, entity in zip(services, entities, strict=True)
         ),
     )
+
+
+ROUTE = Route(
+    method="POST",
+    path="/predict_failure",
+    summary="Predict whether services will fail, when, and why.",
+    handler=for_tenant(predict_failure),
+    request=PredictFailureRequest,
+    response=PredictFailureResponse,
+    by_bento=True,
+)

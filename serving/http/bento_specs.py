@@ -1,9 +1,9 @@
-"""How BentoML hands a request to an endpoint and takes its answer, without touching either.
+"""Pass requests and responses through BentoML unchanged.
 
-The door (`serving/http/admission.py`) has validated the request already and left it in the ASGI scope. BentoML's own
-parsing would read the body again, coerce strings to numbers, log whole tracebacks of bad input and answer
-them as a JSON array; and its batching forgets which request, and so which tenant, an input came from.
-Here the unit that is batched is a `Call`, which carries its tenant with it.
+Admission (`serving/http/admission.py`) has validated the request and left it in the ASGI scope. BentoML's own parsing
+would read the body again, convert strings to numbers, log tracebacks of bad input and return errors as a JSON array.
+Its batching does not keep from which request, and so from which tenant, an input came. Here the unit of a batch is a
+`Call`, which holds its tenant.
 """
 
 from typing import Any, ClassVar
@@ -12,13 +12,14 @@ from bentoml import IODescriptor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.admission import CALL, Call
+from serving.endpoints.route import Call
+from serving.http.admission import CALL
 
 
 class OneCall(IODescriptor):
     """The validated call."""
 
-    # BentoML passes what is parsed as the only argument when this is set.
+    # With this, BentoML passes the parsed value as the only argument.
     __root_input__: ClassVar[bool] = True
 
     @classmethod
@@ -28,7 +29,7 @@ class OneCall(IODescriptor):
 
 
 class CallBatch(OneCall):
-    """The validated call as a batch of one, for BentoML to join with others."""
+    """The validated call as a batch of one, which BentoML joins with others."""
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> list[Call]:  # type: ignore[override]
@@ -40,7 +41,7 @@ class OneResponse(IODescriptor):
 
 
 class ResponseBatch(OneResponse):
-    """This request's share of a batch: one finished response."""
+    """The response of this request, taken from the batch."""
 
     @classmethod
     async def to_http_response(cls, obj: list[Response], serde: Any) -> Response:

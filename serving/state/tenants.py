@@ -11,8 +11,8 @@ from time import monotonic
 
 from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
+from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.common.tenant_platform import Platform
-from pipelines.sources.prometheus import SERVICE_LABELS
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.sources.sidecars import Sidecars, read_sidecars
 from serving.contract.requests import Point, SeriesRef
@@ -20,8 +20,8 @@ from serving.state.loaded_models import LoadedModels
 
 #: How many tenants are in memory at once; the least recently used one is dropped.
 MAX_TENANTS = 64
-#: Metadata of a series (its limit, its labels) is read again after this time.
-_SERIES_TTL_S = 60.0
+#: Metadata of a series is read again after this time, so that a changed limit takes effect at once.
+_SERIES_TTL_S = 2.0
 _MAX_SERIES = 50_000
 #: How many similar series an error lists.
 _MOST_NAMED = 3
@@ -34,6 +34,7 @@ class TenantContext:
 
     Attributes:
         remote_write: reads the requests of the tenant's Prometheus; it keeps the last counter values to compute rates.
+        services: derives the service of what clients send.
         sidecars: the operator's descriptions of series; they exist for the default tenant only.
     """
 
@@ -41,8 +42,8 @@ class TenantContext:
         self.platform = platform
         self.models = models
         settings = platform.settings
-        labels = settings.prometheus_service_labels or SERVICE_LABELS
-        self.remote_write = RemoteWriteReceiver(platform.tenant, labels)
+        self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
+        self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
         described = settings.sidecars_dir if platform.tenant == settings.tenant else None
         self.sidecars = Sidecars() if described is None else read_sidecars(described, platform.tenant)
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()

@@ -11,9 +11,10 @@ from e2e.fleet import Fleet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.http.routes import JSON, ROUTES
+from serving.endpoints.route import JSON
+from serving.http.routes import ROUTES
 
-POSTS = [route.path for route in ROUTES if route.request is not None and route.media_type == JSON]
+POSTS = [route.path for route in ROUTES if route.has_body and route.media_type == JSON]
 EXAMPLES = {
     route.path: route.request.model_json_schema()["examples"][0]
     for route in ROUTES

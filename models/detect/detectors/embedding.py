@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.series.grid import FloatArray
+from core.arrays import FloatArray
 from models.series.magnitude import FAR, bounded
 from models.series.robust import least_spread
 

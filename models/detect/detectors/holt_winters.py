@@ -12,10 +12,10 @@ from typing import ClassVar
 import numba
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.calibration import STEEPEST
 from models.detect.detectors.zscore import stored_before
 from models.detect.protocols import Arrays, require_points
-from models.series.grid import FloatArray
 from models.series.magnitude import bounded
 from models.series.robust import least_spread
 

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from core.arrays import BoolArray, FloatArray
 from models.detect.detectors.embedding import rows_of, scale_rows, scaling, thinned
 from models.detect.protocols import require_points
-from models.series.grid import BoolArray, FloatArray
 from models.series.magnitude import bounded
 
 #: Rows that are kept. Distances to more rows would cost time and change little.

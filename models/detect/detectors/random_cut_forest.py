@@ -15,9 +15,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from models.detect.detectors.embedding import rows_of, scale_rows, scaling
 from models.detect.protocols import Arrays, require_points
-from models.series.grid import FloatArray
 from models.series.magnitude import bounded
 
 TREES, SIZE, WINDOW = 30, 128, 4

@@ -20,8 +20,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import FloatArray, IntArray
+from core.durations import DAY_S, WEEK_S
 from models.detect.protocols import Arrays, Reads, require_points
-from models.series.grid import DAY_S, MONDAY_OFFSET_S, WEEK_S, FloatArray, IntArray
+from models.series.grid import MONDAY_OFFSET_S
 from models.series.magnitude import LIMIT
 from models.series.robust import ROUNDING, STILL_SHARE, ZERO_SPREAD
 

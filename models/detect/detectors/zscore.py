@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.calibration import STEEPEST
 from models.detect.protocols import Arrays, require_points
-from models.series.grid import FloatArray
 from models.series.magnitude import SMALLEST, bounded
 from models.series.robust import least_spread
 

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from scipy.linalg import solve
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
 
 #: Weight of the ridge, as a share of the mean square of a lag.
 PENALTY = 0.3

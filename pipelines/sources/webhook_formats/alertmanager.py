@@ -9,30 +9,30 @@ from pydantic import BaseModel, Field
 from core.domain import Incident, Severity
 from core.errors import InputError
 from core.ports import Batch
-from pipelines.sources.webhook_formats.entries import Time, parse_entries
+from core.service_names import ServiceRule
+from core.storable import name_problem
+from pipelines.sources.webhook_formats.entries import OptionalTime, Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 _SEVERITIES = {
     **dict.fromkeys(("critical", "page", "error", "high", "emergency"), Severity.CRITICAL),
     **dict.fromkeys(("info", "none", "low", "debug"), Severity.INFO),
 }
-#: Labels that name the service; the first that an alert has counts. Ours, OpenTelemetry's, Kubernetes', Prometheus'.
-_SERVICE_LABELS = ("service", "service_name", "app", "job")
 
 
 class _Alert(BaseModel):
     status: str
     labels: dict[str, str]
     starts_at: Time = Field(validation_alias="startsAt")
-    ends_at: Time | None = Field(None, validation_alias="endsAt")
+    ends_at: OptionalTime = Field(None, validation_alias="endsAt")
 
 
 def _matches(body: object) -> bool:
     return _alerts(body) is not None
 
 
-def _parse(body: object, tenant: str) -> Batch:
-    incidents, rejected = parse_entries(_alerts(body) or [], lambda entry: _incident(entry, tenant))
+def _parse(body: object, tenant: str, services: ServiceRule) -> Batch:
+    incidents, rejected = parse_entries(_alerts(body) or [], lambda entry: _incident(entry, tenant, services))
     return Batch(incidents=incidents, rejected=rejected)
 
 
@@ -43,15 +43,18 @@ def _alerts(body: object) -> list[object] | None:
     return None
 
 
-def _incident(entry: object, tenant: str) -> Incident | None:
+def _incident(entry: object, tenant: str, services: ServiceRule) -> Incident | None:
     """The incident; null for an alert of Forewarn itself, because a model must not learn from its own predictions."""
     alert = _Alert.model_validate(entry)
     name = alert.labels.get("alertname", "")
     if name.startswith("Forewarn") and "signal_id" in alert.labels:
         return None
-    service = next((alert.labels[label] for label in _SERVICE_LABELS if alert.labels.get(label)), None)
+    service = services.service_of(alert.labels)
     if service is None:
-        raise InputError(f"alert {name!r} has none of the labels {', '.join(_SERVICE_LABELS)}")
+        raise InputError(f"alert {name!r} has none of the labels {', '.join(services.labels)}")
+    problem = name_problem(service) or name_problem(name or "alert")
+    if problem is not None:
+        raise InputError(f"the service and the name of an alert {problem}")
     return Incident(
         tenant=tenant,
         service=service,

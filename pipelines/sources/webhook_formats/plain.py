@@ -2,33 +2,38 @@
 
     {"service": "checkout", "at": "2026-03-02T12:00:00Z", "version": "2.3.1", "kind": "deploy"}
 
-A body is one such object, a list of them, or `{"events": [...]}`. OpenTelemetry's names `service.name` and
-`service.version` are read as well.
+A body is one such object, a list of them, or `{"events": [...]}`. Each label that may name a service is read
+(`core.service_names`), such as OpenTelemetry's `service.name`, and so is `service.version`.
 """
+
+from collections.abc import Mapping
 
 from pydantic import AliasChoices, BaseModel, Field
 
 from core.domain import Event, EventKind
+from core.errors import InputError
 from core.ports import Batch
-from pipelines.sources.webhook_formats.entries import Name, Time, parse_entries
+from core.service_names import ServiceRule
+from core.storable import Name, Text
+from pipelines.sources.webhook_formats.entries import Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 
 class _PlainEvent(BaseModel):
-    service: Name = Field(validation_alias=AliasChoices("service", "service.name"))
-    version: str = Field("", validation_alias=AliasChoices("version", "service.version"))
+    service: Name
+    version: Text = Field("", validation_alias=AliasChoices("version", "service.version"))
     at: Time
     until: Time | None = None
     kind: EventKind = EventKind.DEPLOY
-    title: str = ""
+    title: Text = ""
 
 
 def _matches(body: object) -> bool:
     return isinstance(body, dict | list)
 
 
-def _parse(body: object, tenant: str) -> Batch:
-    events, rejected = parse_entries(_entries(body), lambda entry: _event(entry, tenant))
+def _parse(body: object, tenant: str, services: ServiceRule) -> Batch:
+    events, rejected = parse_entries(_entries(body), lambda entry: _event(entry, tenant, services))
     return Batch(events=events, rejected=rejected)
 
 
@@ -41,8 +46,13 @@ def _entries(body: object) -> list[object]:
     return [body]
 
 
-def _event(entry: object, tenant: str) -> Event:
-    plain = _PlainEvent.model_validate(entry)
+def _event(entry: object, tenant: str, services: ServiceRule) -> Event:
+    if not isinstance(entry, Mapping):
+        raise InputError("an event must be a JSON object")
+    named = services.service_of({key: value for key, value in entry.items() if isinstance(value, str)})
+    if named is None:
+        raise InputError(f"service: the event has none of the fields {', '.join(services.labels)}")
+    plain = _PlainEvent.model_validate({**entry, "service": named})
     return Event(tenant=tenant, **plain.model_dump())
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from core.errors import InputError
 from core.ports import Batch
+from core.service_names import ServiceRule
 from pipelines.sources.webhook_formats.alertmanager import ALERTMANAGER
 from pipelines.sources.webhook_formats.github import GITHUB
 from pipelines.sources.webhook_formats.plain import PLAIN
@@ -17,8 +18,11 @@ FORMATS: Sequence[WebhookFormat] = (
 )
 
 
-def parse_webhook(webhook: Webhook, body: object, tenant: str) -> Batch:
+def parse_webhook(webhook: Webhook, body: object, tenant: str, services: ServiceRule | None = None) -> Batch:
     """The events and incidents in the JSON body of one webhook.
+
+    Args:
+        services: derives the service from labels; null: the usual labels.
 
     Raises:
         InputError: the body has none of the formats of this webhook.
@@ -26,6 +30,6 @@ def parse_webhook(webhook: Webhook, body: object, tenant: str) -> Batch:
     formats = [one for one in FORMATS if one.webhook is webhook]
     for one in formats:
         if one.matches(body):
-            return one.parse(body, tenant)
+            return one.parse(body, tenant, services or ServiceRule())
     expected = ", or ".join(one.expects for one in formats)
     raise InputError(f"the body of a webhook for {webhook} must be {expected}")

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from core.ports import Batch
+from core.service_names import ServiceRule
 
 
 class Webhook(StrEnum):
@@ -21,8 +22,12 @@ class Matches(Protocol):
 
 
 class Parse(Protocol):
-    def __call__(self, body: object, tenant: str) -> Batch:
-        """The events and incidents of a body that matches; entries that are invalid are in `Batch.rejected`."""
+    def __call__(self, body: object, tenant: str, services: ServiceRule) -> Batch:
+        """The events and incidents of a body that matches; entries that are invalid are in `Batch.rejected`.
+
+        Args:
+            services: derives the service from the labels of an entry.
+        """
         ...
 
 

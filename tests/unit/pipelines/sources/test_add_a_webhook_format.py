@@ -12,9 +12,11 @@ from core.clock import FixedClock
 from core.domain import Event, EventKind
 from core.errors import InputError
 from core.ports import Batch
+from core.service_names import ServiceRule
+from core.storable import Name
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.webhook_formats import registered
-from pipelines.sources.webhook_formats.entries import Name, Time, parse_entries
+from pipelines.sources.webhook_formats.entries import Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 from serving.contract.requests import AlertsWebhook, DeploysWebhook
 from serving.contract.responses import WebhookResponse
@@ -33,7 +35,7 @@ def _matches(body: object) -> bool:
     return isinstance(body, dict) and "rollouts" in body
 
 
-def _parse(body: object, tenant: str) -> Batch:
+def _parse(body: object, tenant: str, services: ServiceRule) -> Batch:
     events, rejected = parse_entries(
         cast(dict[str, list[object]], body)["rollouts"], lambda entry: _event(entry, tenant)
     )
@@ -57,6 +59,7 @@ SHIPIT = WebhookFormat(
 @dataclass(frozen=True)
 class ContextWithAStore:
     platform: Platform
+    services: ServiceRule
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 def context(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> TenantContext:
     monkeypatch.setattr(registered, "FORMATS", (SHIPIT, *registered.FORMATS))  # the line of the recipe
-    return cast(TenantContext, ContextWithAStore(memory_platform(store, FixedClock(NOON))))
+    return cast(TenantContext, ContextWithAStore(memory_platform(store, FixedClock(NOON)), ServiceRule()))
 
 
 def test_the_endpoint_stores_what_a_registered_format_parses(

@@ -1,4 +1,4 @@
-"""The door, asked over ASGI without a server: who gets in, how often, with how much, and with what."""
+"""Admission over ASGI without a server: keys, rates, sizes and types of bodies."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,7 +32,7 @@ class Ring:
 
 
 async def inner(scope: Any, receive: Any, send: Any) -> None:
-    """What lies behind the door: says who came, or fails as it is told to."""
+    """An application that returns the call, or fails on request."""
     call = scope[CALL]
     if scope["path"] == "/models" and call.tenant == "globex":
         raise ZeroDivisionError("a bug")
@@ -51,11 +51,13 @@ def runtime_with(
 
 
 def asking(steps: Callable[[httpx.AsyncClient], Awaitable[Any]], runtime: Runtime | None = None) -> Any:
-    """Run `steps` against a door."""
+    """Run `steps` against admission."""
 
     async def run() -> Any:
         app: Any = Admission(inner, runtime or runtime_with(Ring()))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://admission"
+        ) as client:
             return await steps(client)
 
     return asyncio.run(run())
@@ -84,7 +86,7 @@ def test_a_key_opens_its_tenant() -> None:
         {"X-API-Key": "KEY-OF-ACME"},
     ],
 )
-def test_without_a_good_key_nobody_gets_in(headers: dict[str, str]) -> None:
+def test_a_request_without_a_valid_key_is_refused(headers: dict[str, str]) -> None:
     answer = post(headers)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -113,7 +115,7 @@ def test_a_database_that_is_down_is_no_wrong_key() -> None:
         ("GET", "/../etc/passwd", 404),
     ],
 )
-def test_a_path_that_is_not_there_is_said_so(method: str, path: str, status: int) -> None:
+def test_an_unknown_path_or_method_is_an_error_of_one_sentence(method: str, path: str, status: int) -> None:
     answer = asking(lambda client: client.request(method, path, headers=ACME))
     assert answer.status_code == status
     assert list(answer.json()) == ["error"]
@@ -168,7 +170,7 @@ def test_a_body_of_another_kind_is_refused(headers: dict[str, str]) -> None:
     assert post(ACME | headers, content=b"{}").status_code == 415
 
 
-def test_who_asks_too_often_waits_and_others_do_not() -> None:
+def test_a_tenant_with_too_many_requests_waits_and_others_do_not() -> None:
     runtime = runtime_with(Ring(), rate_per_s=1.0)
 
     async def steps(client: httpx.AsyncClient) -> list[httpx.Response]:
@@ -183,13 +185,13 @@ def test_who_asks_too_often_waits_and_others_do_not() -> None:
     assert answers[2].headers["Retry-After"] == "1"
 
 
-def test_a_bug_behind_the_door_is_one_sentence_and_tells_nothing() -> None:
+def test_a_bug_in_an_endpoint_is_one_sentence_without_details() -> None:
     answer = asking(lambda client: client.get("/models", headers={"X-API-Key": "key-of-globex"}))
     assert answer.status_code == 500
     assert "ZeroDivision" not in answer.text
 
 
-def test_a_key_is_looked_up_once_and_again_when_that_was_long_ago() -> None:
+def test_a_key_is_looked_up_once_and_again_after_its_time_to_live() -> None:
     ring, now = Ring(), [0.0]
     runtime = runtime_with(ring, now=lambda: now[0])
 
@@ -205,7 +207,7 @@ def test_a_key_is_looked_up_once_and_again_when_that_was_long_ago() -> None:
     asking(steps, runtime)
 
 
-def test_guessing_keys_does_not_push_out_the_ones_that_are_right() -> None:
+def test_guessed_keys_do_not_push_valid_keys_out_of_the_cache() -> None:
     ring = Ring()
     runtime = runtime_with(ring)
     runtime.keys = KeyCache(ring, size=3, clock=lambda: 0.0)
@@ -229,7 +231,7 @@ def test_the_access_log_holds_no_key_and_no_query(caplog: pytest.LogCaptureFixtu
     assert line.endswith(" ms tenant=acme")
 
 
-def test_paths_that_were_made_up_do_not_become_metrics() -> None:
+def test_unknown_paths_do_not_become_metrics() -> None:
     runtime = runtime_with(Ring())
 
     async def steps(client: httpx.AsyncClient) -> None:
