@@ -41,7 +41,7 @@ def variance_ratio_z(hourly: FloatArray) -> float:
     Returns:
         The z statistic; NaN with fewer than 4 lags of data.
     References:
-        Lo and MacKinlay (1988), PlatformStatus market prices do not follow random walks, Rev. Financial Studies 1.
+        Lo and MacKinlay (1988), Stock market prices do not follow random walks, Rev. Financial Studies 1.
         Wright (2000), Alternative variance-ratio tests using ranks and signs, J. Business & Econ. Stat. 18.
     """
     known = hourly[np.isfinite(hourly)]

@@ -1,6 +1,6 @@
 """Counters as rates per second: the rate of a counter is what detectors and forecasters can use."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -54,6 +54,7 @@ class CounterRates:
 
     def __init__(self) -> None:
         self._state = pl.DataFrame(schema=_STATE)
+        self._first = pl.DataFrame(schema=SAMPLES)
 
     def rates(self, samples: pl.DataFrame) -> pl.DataFrame:
         """Rates at the times of `samples` (`SAMPLES`), each over the time since the previous sample.
@@ -82,6 +83,11 @@ class CounterRates:
             how="diagonal",
         ).sort("series_id", "ts", maintain_order=True)
         merged, contradicting = _first_of_each(merged)
+        self._first = (
+            pl.concat([self._first, merged.select(*SAMPLES)])
+            .sort("series_id", "ts", maintain_order=True)
+            .unique("series_id", keep="first", maintain_order=True)
+        )
         steps = _with_steps(merged)
         odd = steps.filter((pl.col("_value_before") > pl.col("value")) | pl.col("_held_before").is_not_null())
         if odd.is_empty():
@@ -98,6 +104,52 @@ class CounterRates:
             rates=rates.with_columns(value="_rate").select(counts.columns),
             contradicting=contradicting.select(*counts.columns, "stored"),
         )
+
+    @property
+    def ends(self) -> pl.DataFrame:
+        """The first and the last count of each series: series_id, first_ts, first, last_ts, last."""
+        last = self._state.select("series_id", last_ts="ts", last="raw")
+        return self._first.select("series_id", first_ts="ts", first="value").join(
+            last, on="series_id", maintain_order="left"
+        )
+
+
+class CounterSpans:
+    """Joins the counts of files that follow one another: the first count of a file has a rate, too.
+
+    Args:
+        spans: series_id -> time and value of the first and the last count so far; times in microseconds.
+    """
+
+    def __init__(self, spans: Mapping[str, Sequence[float]]) -> None:
+        self._spans = {int(key): tuple(span) for key, span in spans.items()}
+
+    @property
+    def state(self) -> dict[str, Sequence[float]]:
+        """What the next instance begins with."""
+        return {str(key): span for key, span in self._spans.items()}
+
+    def join(self, ends: pl.DataFrame) -> pl.DataFrame:
+        """The rates between a file and those before it (`SAMPLES`). The files may come in any order of time.
+
+        Args:
+            ends: as of `CounterRates.ends`.
+        """
+        rows = []
+        times = ends.with_columns(pl.col("first_ts", "last_ts").to_physical())
+        for series_id, first_ts, first, last_ts, last in times.iter_rows():
+            known = self._spans.get(series_id)
+            span = (first_ts, first, last_ts, last)
+            if known is None:
+                self._spans[series_id] = span
+                continue
+            self._spans[series_id] = (*min(known[:2], span[:2]), *max(known[2:], span[2:]))
+            before, after = sorted([known, span])
+            if after[0] > before[2]:
+                rate = _Counter(int(before[2]), before[3]).advance(int(after[0]), after[1], 0.0)
+                rows += [] if rate is None else [(series_id, int(after[0]), rate)]
+        schema = {"series_id": pl.Int64, "ts": pl.Int64, "value": pl.Float64}
+        return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col("ts").cast(SAMPLES["ts"]))
 
 
 def _first_of_each(merged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -19,6 +19,7 @@ from core.errors import InputError
 from core.frames import SAMPLES
 from core.ports import Batch
 from pipelines.sources.columns import find_columns
+from pipelines.sources.counters import CounterSpans
 from pipelines.sources.dialect import FileChunk, FileOptions, find_notation
 from pipelines.sources.file_names import service_and_metric
 from pipelines.sources.sidecars import SIDECARS, Sidecars, read_sidecars
@@ -77,12 +78,19 @@ class _Progress:
 
 @dataclass(slots=True)
 class _Part:
-    """What one chunk of a file gave. `end` is the number of its last line, `is_whole` false when reading failed."""
+    """What one chunk of a file gave.
+
+    Attributes:
+        end: the number of its last line.
+        is_whole: false when reading failed.
+        counter_ends: the first and the last counts of the file, in its last part (`CounterRates.ends`).
+    """
 
     table: ParsedTable
     end: int
     notes: tuple[str, ...] = ()
     is_whole: bool = True
+    counter_ends: pl.DataFrame | None = None
 
 
 @dataclass(slots=True)
@@ -146,7 +154,7 @@ class FileSource:
         """
         files, skipped = self._files()
         sidecars = read_sidecars(self._root, self._tenant)
-        done = _read_cursor(cursor)
+        done, spans = _read_cursor(cursor)
         pending, first = _Pending(notes=skipped), True
         for path in files:
             name = _file_name(path, self._root)
@@ -159,7 +167,7 @@ class FileSource:
                 continue
             known = done.get(name, _Progress())
             now = replace(known, size=stat.st_size, mtime_ns=stat.st_mtime_ns, options=self._options.key)
-            if known.size and replace(now, head=known.head) == known:
+            if known.size and known.samples and replace(now, head=known.head) == known:
                 pending.already_read += known.samples
                 continue
             # A file with other first bytes is another file of the same name.
@@ -174,19 +182,24 @@ class FileSource:
                 pending.notes += [f"{name}: {note}" for note in part.notes]
                 at = replace(at, lines=part.end, samples=at.samples + part.table.samples.height)
                 is_whole &= part.is_whole
+                if part.counter_ends is not None:
+                    joints = spans.join(part.counter_ends).with_columns(line=pl.lit(None, pl.Int64))
+                    pending.add(ParsedTable(samples=joints), name)
                 if pending.rows >= BATCH_ROWS:
                     # size 0: the file was not read to its end, so the next pull continues with it
                     done[name] = at
-                    yield pending.batch(sidecars if first else sidecars.descriptions_only, _cursor(done))
+                    yield pending.batch(
+                        sidecars if first else sidecars.descriptions_only, _cursor(done, spans)
+                    )
                     pending, first = _Pending(), False
             # A file that could not be read is tried again the next time.
             if is_whole:
                 at = replace(at, size=now.size, mtime_ns=now.mtime_ns, head=_head(path, now.size))
             done[name] = at
         if pending.rows or pending.notes or pending.already_read or first:
-            yield pending.batch(sidecars if first else sidecars.descriptions_only, _cursor(done))
-        elif done != _read_cursor(cursor):
-            yield Batch(cursor=_cursor(done))
+            yield pending.batch(sidecars if first else sidecars.descriptions_only, _cursor(done, spans))
+        elif (now_at := _cursor(done, spans)) != cursor:
+            yield Batch(cursor=now_at)
 
     @property
     def _root(self) -> Path:
@@ -243,6 +256,8 @@ class FileSource:
                 if chunk.end > start:
                     end = chunk.end
                     yield _Part(reader.read(chunk.filter(~known)), end, (*chunk.notes, *left_out))
+            if reader is not None and not reader.counter_ends.is_empty():
+                yield _Part(ParsedTable(), end, counter_ends=reader.counter_ends)
         except InputError as error:
             # A file that cannot be read must not keep the others out.
             yield _Part(_unreadable(name, str(error)), end, (str(error),), is_whole=False)
@@ -259,12 +274,19 @@ class FileSource:
         return reader, columns.left_out
 
 
-def _read_cursor(cursor: str | None) -> dict[str, _Progress]:
-    return {name: _Progress(*values) for name, values in json.loads(cursor or "{}").items()}
+#: The key of the cursor under which counters are, because no file has this name.
+_COUNTERS = ""
 
 
-def _cursor(done: dict[str, _Progress]) -> str:
-    return json.dumps({name: astuple(progress) for name, progress in done.items()})
+def _read_cursor(cursor: str | None) -> tuple[dict[str, _Progress], CounterSpans]:
+    values = json.loads(cursor or "{}")
+    spans = CounterSpans(values.pop(_COUNTERS, {}))
+    return {name: _Progress(*progress) for name, progress in values.items()}, spans
+
+
+def _cursor(done: dict[str, _Progress], spans: CounterSpans) -> str:
+    values: dict[str, object] = {name: astuple(progress) for name, progress in done.items()}
+    return json.dumps(values | ({_COUNTERS: spans.state} if spans.state else {}))
 
 
 def _file_name(path: Path, root: Path) -> str:

@@ -121,6 +121,11 @@ class TableReader:
             rejected=pl.concat(frames) if frames else pl.DataFrame(schema=REJECTED),
         )
 
+    @property
+    def counter_ends(self) -> pl.DataFrame:
+        """The first and the last count of each counter (`CounterRates.ends`)."""
+        return self._counters.ends
+
     def _found(self, found: pl.DataFrame) -> list[Key]:
         return [tuple(key) for key in found.select(self._keys).iter_rows()]
 
