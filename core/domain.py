@@ -16,8 +16,6 @@ from core.errors import InputError
 DEFAULT_STEP_S = 300
 #: How far a capacity plan looks ahead unless told otherwise.
 CAPACITY_DAYS = 90
-#: Two names, a tenant and their overhead fit into one entry of an index.
-MAX_NAME_BYTES = 1000
 #: Between the parts that an id is made of: ASCII's own unit separator.
 SEPARATOR = "\x1f"
 
@@ -93,15 +91,6 @@ def require_plain_text(text: str, name: str) -> None:
         )
 
 
-def require_short(text: str, name: str) -> None:
-    """Raises InputError if `text` is too long for a name: an index of PostgreSQL holds at most 2,700 bytes."""
-    size = len(text.encode())
-    if size > MAX_NAME_BYTES:
-        raise InputError(
-            f"{name} must have at most {MAX_NAME_BYTES} bytes, got {size} bytes that begin with {text[:40]!r}"
-        )
-
-
 def require_unit_interval(value: float | None, name: str) -> None:
     """Raises InputError unless `value` is null or in [0, 1]."""
     if value is not None and not 0.0 <= value <= 1.0:
@@ -143,12 +132,10 @@ class Series:
     def __post_init__(self) -> None:
         for name in ("tenant", "service", "metric"):
             require_plain_text(getattr(self, name), name)
-            require_short(getattr(self, name), name)
             if not getattr(self, name):
                 raise InputError(f"a series needs a {name}")
         for key, value in self.labels.items():
             require_plain_text(key, "a label's name")
-            require_short(key, "a label's name")
             require_plain_text(value, f"label {key}")
         if self.step_s <= 0:
             raise InputError(f"step_s must be positive, got {self.step_s}")

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import polars as pl
 
-from core.domain import MAX_NAME_BYTES, Series, stable_id
+from core.domain import Series, stable_id
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.ports import Batch
@@ -30,6 +30,8 @@ from pipelines.stores.dead_letters import REJECTED
 BATCH_ROWS = 250_000
 #: So many files of a kind are named in the report; of more, the number is.
 MAX_NAMED_FILES = 10
+#: The name of a source is part of an index, which holds at most 2,700 bytes.
+_MAX_NAME_BYTES = 1000
 #: By its first bytes a file is recognised after it has grown.
 _HEAD_BYTES = 4096
 
@@ -138,9 +140,9 @@ class FileSource:
     def name(self) -> str:
         name = f"{self._format.name}:{self._path}"
         encoded = name.encode("utf-8", "backslashreplace")
-        if len(encoded) <= MAX_NAME_BYTES:
+        if len(encoded) <= _MAX_NAME_BYTES:
             return encoded.decode()
-        return f"{encoded[: MAX_NAME_BYTES - 40].decode(errors='ignore')}...{stable_id(encoded.decode())}"
+        return f"{encoded[: _MAX_NAME_BYTES - 40].decode(errors='ignore')}...{stable_id(encoded.decode())}"
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
         """Everything new since `cursor`, ordered by the names of the files.
