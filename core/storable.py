@@ -10,6 +10,7 @@ References:
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -58,6 +59,24 @@ def label_value_problem(text: str) -> str | None:
 def text_problem(text: str) -> str | None:
     """Why a text cannot be a title or a note; null when it can. Line breaks are allowed."""
     return _problem(text, TEXT_CHARS, controls=_NUL)
+
+
+def series_problem(service: str, metric: str, labels: Mapping[str, str]) -> str | None:
+    """Why a series cannot be stored, as a sentence without its end; null when it can.
+
+    Values of labels may be long, because they are in no index.
+    """
+    for field, name in (
+        ("service", service),
+        ("metric", metric),
+        *(("a label's name", name) for name in labels),
+    ):
+        if problem := name_problem(name):
+            return f"{field} {problem}, got {name[:40]!r}"
+    for name, value in labels.items():
+        if problem := _problem(value, len(value), controls=_NUL):
+            return f"label {name} {problem}, got {value[:40]!r}"
+    return None
 
 
 def _problem(text: str, most: int, controls: re.Pattern[str] = _CONTROL) -> str | None:

@@ -85,6 +85,10 @@ def ingest(platform: Platform, source: MetricSource, progress: Progress = silent
         _close(open_declarations, batch.series)
         report = replace(report + ingest_batch(platform, source.name, batch), series=len(seen))
         progress(f"ingest {source.name}", report.inserted + report.duplicates + report.rejected, 0)
+    if open_declarations is not None and not (seen or report.already_read or report.rejected or report.notes):
+        report += IngestReport(
+            notes=(f"{source.name}: no series was found; check the place and the selectors",)
+        )
     if open_declarations:
         every = store.series.find()
         _close(open_declarations, every)

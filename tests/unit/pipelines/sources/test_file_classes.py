@@ -286,8 +286,8 @@ LONG = "".join(map(chr, range(192, 900)))
     [
         (b"2026-11-20,caf\xe9,m,1", "not encoded in UTF-8: '2026-11-20,caf\\xe9,m,1'"),
         (b"2026-11-20,a\0b,m,1", "the line has the character NUL"),
-        (b"2026-11-20,a\x1fb,m,1", "service must not contain NUL, the unit separator"),
-        (f"2026-11-20,{LONG},m,1".encode(), "service must have at most 1000 bytes"),
+        (b"2026-11-20,a\x1fb,m,1", "service should not contain control characters"),
+        (f"2026-11-20,{LONG},m,1".encode(), "service should have at most 400 characters"),
         (b"2026-11-20,s,m,1,2", "'2' is an extra field"),
         (b"2026-11-20,s,m", "the row has 3 fields, and the header has 4"),
         (b"2026-11-20,s,jobs_total,-1", "below 0, and a counter never falls"),
