@@ -7,6 +7,7 @@ ForewarnError
 │   └── NotFoundError           no such signal, model, version, ...
 ├── AuthenticationError         no key, or a wrong one
 ├── ConfigurationError          a setting is missing or contradicts another
+├── NothingAcceptedError         an ingest read rows and accepted none
 ├── InsufficientDataError       too little history to answer honestly
 ├── LeakageError                a training set holds something from its own future
 ├── ModelUnavailableError       nothing that this release can read is registered under that alias yet
@@ -44,6 +45,10 @@ class AuthenticationError(ForewarnError):
 
 class ConfigurationError(ForewarnError):
     """A setting is missing or contradicts another."""
+
+
+class NothingAcceptedError(ForewarnError):
+    """An ingest found something to read and accepted nothing of it."""
 
 
 class InsufficientDataError(ForewarnError):

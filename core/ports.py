@@ -8,6 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
+from core.batch import Batch as Batch
 from core.counts import CursorState, DeadLetterCount, SignalCounts
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, Signal, SignalKind
@@ -15,25 +16,6 @@ from core.locks import LockRepository
 from core.outbox import DeliveryRepository
 from core.settings import Settings
 from core.training import Training
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What a source hands over at once.
-
-    Attributes:
-        series: every series that `samples` speaks of.
-        samples: `core.frames.SAMPLES`, in any order, possibly with duplicates.
-        rejected: columns `row` (the input as JSON text) and `reason`.
-        cursor: what the source needs to go on after this batch; stored in the batch's own transaction.
-    """
-
-    series: Sequence[Series] = ()
-    samples: pl.DataFrame | None = None
-    rejected: pl.DataFrame | None = None
-    events: Sequence[Event] = ()
-    incidents: Sequence[Incident] = ()
-    cursor: str | None = None
 
 
 class MetricSource(Protocol):

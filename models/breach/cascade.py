@@ -22,7 +22,7 @@ import numpy as np
 from core.arrays import FloatArray
 from core.domain import Breach, Role, Series, ServiceEdges, TimeRange
 from core.durations import HOUR_S
-from models.series.thresholds import is_upward, threshold_of
+from models.series.thresholds import threshold_of
 
 #: A breach counts as an effect if it begins at most so long before or after its cause. It may begin before, because a
 #: resource that nearly ran out can slow requests before it reaches its threshold.
@@ -182,10 +182,10 @@ class CascadeModel:
 def level_at_fraction(series: Series, fraction: float) -> float | None:
     """The value at this share of the way from the threshold to the limit; null if there is no threshold.
 
-    It is the threshold itself for an SLO, and for a series with a lower threshold: neither has a limit beyond it.
+    It is the threshold itself for an SLO, which has no limit beyond it.
     """
     threshold = threshold_of(series)
-    if threshold is None or series.slo_threshold is not None or series.limit is None or not is_upward(series):
+    if threshold is None or series.slo_threshold is not None or series.limit is None:
         return threshold
     return threshold + fraction * (series.limit - threshold)
 

@@ -1,6 +1,6 @@
 """Measures how fast a series grows now, and how unusual this growth is for the series."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -40,6 +40,10 @@ class Present:
     level: float
     level_an_hour_ago: float
 
+    def mirrored(self) -> "Present":
+        """The same of the series with the opposite sign."""
+        return Present(at=self.at, level=0.0 - self.level, level_an_hour_ago=0.0 - self.level_an_hour_ago)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
@@ -60,6 +64,15 @@ class Growth:
     weight: float
     rates_per_hour: tuple[float, ...] = ()
     rate_weights: tuple[float, ...] = ()
+
+    def mirrored(self) -> "Growth":
+        """The same growth of the series with the opposite sign."""
+        return replace(
+            self,
+            per_hour=0.0 - self.per_hour,
+            usual_per_hour=0.0 - self.usual_per_hour,
+            rates_per_hour=tuple(0.0 - rate for rate in self.rates_per_hour),
+        )
 
 
 def interpolate(before: Values, after: Values, fraction: float) -> Values:

@@ -32,7 +32,8 @@ class Sawtooth:
     """The resets of a series.
 
     Attributes:
-        drops: how far each reset took the series down, positive, in its unit.
+        drops: how far each reset took the series back to its good side, positive, in its unit. Of free space, a reset
+            gives some back.
         gaps: steps between consecutive resets; one fewer than `drops`.
         age: steps since the last reset.
     """
@@ -80,7 +81,7 @@ def find_resets(values: FloatArray) -> Sawtooth | None:
     """Find the resets of a sawtooth: falls within one or two steps that take back most of a climb.
 
     Args:
-        values: the past on an even grid, without NaN.
+        values: the past on an even grid, without NaN. High is bad: mirror a series for which low is bad.
     Returns:
         null if the series is no sawtooth.
     """

@@ -1,7 +1,7 @@
 """The contract of all forecasters: `fit` takes a history and returns a separate fitted object, which predicts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Protocol, runtime_checkable
 
@@ -28,6 +28,13 @@ class Bounds:
         if self.lower is None and self.upper is None:
             return values
         return np.clip(values, self.lower, self.upper)
+
+    def mirrored(self) -> "Bounds":
+        """The bounds of the values with the opposite sign."""
+        return Bounds(
+            lower=None if self.upper is None else 0.0 - self.upper,
+            upper=None if self.lower is None else 0.0 - self.lower,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +80,10 @@ class History:
     def usable_seasons(self) -> tuple[int, ...]:
         """The seasons that the history contains at least twice."""
         return tuple(season for season in self.seasons if 2 * season <= len(self.values))
+
+    def mirrored(self) -> "History":
+        """The same history of the series with the opposite sign."""
+        return replace(self, values=0.0 - self.values, bounds=self.bounds.mirrored())
 
     def until(self, steps: int) -> "History":
         """The history as it was known after its first `steps` values; a backtest forecasts from it."""

@@ -27,6 +27,8 @@ from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress
 
 DEFAULT = "forewarn"
+#: An origin needs so many values before it.
+LEAST_BEFORE_ORIGIN = 8
 #: A forecast learns from at most so many of the longest seasons before the origin.
 LEARNS_FROM = 6
 WEEKS_TO_SEE = 3
@@ -125,7 +127,9 @@ def _cuts(series: BenchSeries, horizon: int, origins: int) -> list[tuple[int, Fl
         return [(0, values, unknown if future is None else future[:horizon])]
     whole = values if future is None else np.concatenate([values, future])
     cuts = [(back, len(whole) - (back + 1) * horizon) for back in range(origins)]
-    return [(back, whole[:cut], whole[cut : cut + horizon]) for back, cut in cuts if cut >= 8]
+    return [
+        (back, whole[:cut], whole[cut : cut + horizon]) for back, cut in cuts if cut >= LEAST_BEFORE_ORIGIN
+    ]
 
 
 def _chosen(tasks: Sequence[ForecastTask], workers: int, progress: Progress) -> list[ForecastTask]:

@@ -35,6 +35,11 @@ class BenchSeries:
     step_s: int
     future: FloatArray | None = None
 
+    @property
+    def future_steps(self) -> int:
+        """Number of values of the test file."""
+        return 0 if self.future is None else len(self.future)
+
 
 def read_set(path: Path, data_format: str) -> list[BenchSeries]:
     """Read all series of a file or folder.

@@ -13,7 +13,7 @@ from pipelines.common.tenant_platform import Platform
 
 
 def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:
-    """Load the champion, or the challenger while no model has been promoted.
+    """Load the champion, or the challenger while no model has been promoted, with the limits that are stored now.
 
     Raises:
         ModelUnavailableError: no forecaster has been trained yet.
@@ -22,7 +22,7 @@ def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:
         model, files = platform.registry.load("forecaster")
     except ModelUnavailableError:
         model, files = platform.registry.load("forecaster", "challenger")
-    return model, BreachBundle.from_files(files)
+    return model, BreachBundle.from_files(files).with_limits(platform.store.series.find())
 
 
 def read_recent(

@@ -116,12 +116,14 @@ def _one_prefect_server() -> Iterator[None]:
     from prefect.server.api.server import SubprocessASGIServer
 
     server = SubprocessASGIServer()
+    ours = not server.running  # inside a flow, the flow has started it and still needs it
     server.start()
     try:
         with temporary_settings({PREFECT_API_URL: server.api_url}):
             yield
     finally:
-        server.stop()
+        if ours:
+            server.stop()
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from models.forecast.intervals.conformal import LEVELS
 from models.forecast.protocols import History, StoredForecaster
 from models.forecast.states import Arrays
 from models.series.clock import holidays as calendar_days
+from models.series.thresholds import with_known_limit
 from pipelines.common.current_time import current_time
 from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress, silent
@@ -222,17 +223,19 @@ def _jobs(
             deploys=deploys,
             holidays=holidays,
         )
-        jobs = [
-            FitJob(
-                series_id=series_id,
-                series=series[series_id],
-                history=history,
-                plan=plan,
-                past=past.find(series[series_id], history, samples),
-                seed=platform.settings.seed,
+        jobs: list[FitJob] = []
+        for series_id, history in sorted(found.items()):
+            one = with_known_limit(series[series_id], history.values)
+            jobs.append(
+                FitJob(
+                    series_id=series_id,
+                    series=one,
+                    history=history,
+                    plan=plan,
+                    past=past.find(one, history, samples),
+                    seed=platform.settings.seed,
+                )
             )
-            for series_id, history in sorted(found.items())
-        ]
         yield from chunked(jobs, CHUNK)
 
 

@@ -9,7 +9,8 @@ import polars as pl
 from core.arrays import FloatArray
 from models.failure import FailureBundle
 from models.failure.evaluation import features_of
-from models.failure.reasons import BASE, REST, factors_of
+from models.failure.reasons import factors_of
+from models.words.failure import BASE_RATE, OTHER_FEATURES
 from pipelines.plots.breach_and_capacity import figure_of
 
 if TYPE_CHECKING:
@@ -99,9 +100,12 @@ def plot_waterfall(bundle: FailureBundle, x: np.ndarray, values: FloatArray) -> 
     figure = figure_of((10, 5))
     axes = figure.add_subplot()
     factors = factors_of(bundle.names, x, values[:-1], float(values[-1]), top=10)
-    steps = [one for one in factors if one.name == BASE] + [one for one in factors if one.name == REST]
+    steps = [one for one in factors if one.name == BASE_RATE] + [
+        one for one in factors if one.name == OTHER_FEATURES
+    ]
     steps += sorted(
-        (one for one in factors if one.name not in (BASE, REST)), key=lambda one: abs(one.contribution)
+        (one for one in factors if one.name not in (BASE_RATE, OTHER_FEATURES)),
+        key=lambda one: abs(one.contribution),
     )
     ends = np.cumsum([one.contribution for one in steps])
     for place, (one, end) in enumerate(zip(steps, ends, strict=True)):

@@ -40,9 +40,9 @@ class DeadLetterStore:
         frame = require_frame(rejected, REJECTED, "rejected")
         if frame.is_empty():
             return 0
-        # PostgreSQL's text cannot hold the character NUL, and garbage often does
-        rows = [(row or "").replace("\0", "\ufffd") for row in frame["row"]]
-        reasons = [(reason or "").replace("\0", "\ufffd") for reason in frame["reason"]]
+        # PostgreSQL's text cannot hold the character NUL, and garbage often does: it is written as an escape.
+        rows = [(row or "").replace("\0", "\\u0000") for row in frame["row"]]
+        reasons = [(reason or "").replace("\0", "\\u0000") for reason in frame["reason"]]
         digests = [stable_id(source, row, reason) for row, reason in zip(rows, reasons, strict=True)]
         return self._session.execute(
             "INSERT INTO dead_letters (tenant, source, row, reason, digest)"

@@ -70,7 +70,7 @@ def detect(
     end = end or platform.clock.now()
     start = start or _last_end(platform) or end - FIRST_WINDOW
     ref, files = platform.registry.load(KIND)
-    bundle = DetectorBundle.from_files(files)
+    bundle = DetectorBundle.from_files(files).with_limits(platform.store.series.find())
     progress("detect anomalies", 0, 2)
     samples = platform.store.samples.read(start - CONTEXT, end)
     events = platform.store.events.between(start - CONTEXT - NEARBY, end)

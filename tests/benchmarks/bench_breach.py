@@ -29,11 +29,12 @@ from models.forecast.history import histories
 from models.series.maintenance import is_planned
 from models.series.thresholds import threshold_of
 from models.signals.breach import (
+    BreachContext,
     SeriesOutlook,
-    disturbed_by_plan,
-    follow,
+    breach_signals,
+    disturbed_by_maintenance,
     is_disturbed,
-    judge,
+    likely_cascades,
 )
 from pipelines.bench.failure_fleet import SLOW
 from pipelines.common.service_graph import service_graph
@@ -110,9 +111,9 @@ def judge_fleet(seed: int, tallies: dict[str, Tally], every: timedelta) -> None:
     for number in range((last - start) // every):
         now = start + number * every
         seen = {key: _see(bundle, one, now, is_open=key in alerts) for key, one in walked.items()}
-        followed = follow(seen, bundle.cascades, edges, now, fleet.events)
-        disturbed = disturbed_by_plan(seen, now, fleet.events) - set(followed)
-        for signal in judge(seen, bundle.cascades, edges, alerts, MODEL, now, fleet.events):
+        context = BreachContext(now=now, cascades=bundle.cascades, edges=edges, events=fleet.events)
+        disturbed = disturbed_by_maintenance(seen, context) - set(likely_cascades(seen, context))
+        for signal in breach_signals(seen, alerts, MODEL, context):
             assert signal.series_id is not None
             alerts.pop(signal.series_id, None)
             if signal.ended_at is None:

@@ -84,6 +84,7 @@ class FakeStore(Store):
         incidents: IncidentRepository | None = None,
         signals: SignalRepository | None = None,
         feedback: FeedbackRepository | None = None,
+        diagnoses: DiagnosisRepository | None = None,
     ) -> None:
         self._tenant = tenant
         self._series = series
@@ -92,6 +93,7 @@ class FakeStore(Store):
         self._incidents = incidents
         self._signals = signals
         self._feedback = feedback
+        self._diagnoses = diagnoses
 
     def _given(self, repository: T | None, name: str) -> T:
         return unsupported(self, name) if repository is None else repository
@@ -150,7 +152,7 @@ class FakeStore(Store):
 
     @property
     def diagnoses(self) -> DiagnosisRepository:
-        unsupported(self, "diagnoses")
+        return self._given(self._diagnoses, "diagnoses")
 
     @property
     def transitions(self) -> TransitionRepository:

@@ -12,7 +12,7 @@ import numpy as np
 from core.arrays import FloatArray
 from models.detect.protocols import Arrays, require_points
 
-#: ChunkPool below this share of the mean is rounding, not variation.
+#: A spread below this share of the mean is rounding, not variation.
 FLOOR = 1e-9
 
 

@@ -1,7 +1,6 @@
 """Counters as rates, against a plain loop."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 import polars as pl
 from hypothesis import given
@@ -19,7 +18,25 @@ def frame(values: list[float], first: int = 0, series_id: int = 1) -> pl.DataFra
 
 
 def naive_rates(values: list[float]) -> list[float]:
-    return [(now if now < before else now - before) / 60 for before, now in pairwise(values)]
+    """A plain loop: resets, tiny falls and falls to 0; the counts are too small to wrap."""
+    rates, highest, since, before_zero = [], values[0], 0, None
+    for n, value in enumerate(values[1:], start=1):
+        if value == 0 and highest > 0:
+            before_zero, highest = (highest, since), 0.0
+        elif before_zero is not None and value > 0:
+            count, at = before_zero if value >= before_zero[0] else (0.0, since)
+            rates.append((value - count) / (60 * (n - at)))
+            before_zero, highest = None, value
+        elif value >= highest:
+            rates.append((value - highest) / 60)
+            highest = value
+        elif value >= 0.99 * highest:
+            rates.append(0.0)
+        else:
+            rates.append(value / 60)
+            highest = value
+        since = n
+    return rates
 
 
 def test_a_counter_becomes_its_rate_and_a_reset_starts_from_zero() -> None:
