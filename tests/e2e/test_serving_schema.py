@@ -10,7 +10,6 @@ import pytest
 import schemathesis
 from e2e.fleet import Fleet
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
