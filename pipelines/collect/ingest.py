@@ -28,7 +28,7 @@ class IngestReport:
         events: how many events are new.
         incidents: how many incidents are new.
         notes: what people must know, such as files that were skipped.
-        first_rejected: why the first rejected row was rejected, with its file; empty: no row was.
+        first_rejected: why the first rejected row was rejected, with its file.
     """
 
     inserted: int = 0
@@ -39,7 +39,7 @@ class IngestReport:
     events: int = 0
     incidents: int = 0
     notes: tuple[str, ...] = ()
-    first_rejected: str = field(default="", compare=False)
+    first_rejected: str | None = field(default=None, compare=False)
 
     def __add__(self, other: "IngestReport") -> "IngestReport":
         """The sum of both; a series that both count, counts twice."""
@@ -87,6 +87,10 @@ def ingest(platform: Platform, source: MetricSource, progress: Progress = silent
         _close(open_declarations, batch.series)
         report = replace(report + ingest_batch(platform, source.name, batch), series=len(seen))
         progress(f"ingest {source.name}", report.inserted + report.duplicates + report.rejected, 0)
+    if declarations is not None and not (seen or report.already_read or report.rejected or report.notes):
+        report += IngestReport(
+            notes=(f"{source.name}: no series was found; check the place and the selectors",)
+        )
     if declarations:
         every = store.series.find()
         # A changed limit takes effect at once, also if the series has no new samples.
@@ -174,9 +178,9 @@ def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
     )
 
 
-def _first_rejected(rejected: pl.DataFrame) -> str:
+def _first_rejected(rejected: pl.DataFrame) -> str | None:
     if rejected.is_empty():
-        return ""
+        return None
     row = json.loads(rejected["row"][0])
     file = row.get("file") if isinstance(row, dict) else None
     return f"{file}, {rejected['reason'][0]}" if file else str(rejected["reason"][0])

@@ -70,7 +70,7 @@ def outlook(
     forecasts = np.stack([seasonal_naive(values[:at], (24,), 24) for at in origins])
     rows = np.stack([values[at : at + 24] for at in origins]) - forecasts
     errors = fit_errors(
-        PastErrors(errors=rows, told=forecasts, origins=origins, known=len(values)), floor=0.01
+        PastErrors(errors=rows, yhat=forecasts, origins=origins, known=len(values)), floor=0.01
     )
     rng = np.random.default_rng(1)
     usual = errors.paths(seasonal_naive(values, (24,), 24), 400, Bounds(lower=0.0), rng)
