@@ -16,6 +16,8 @@ from core.errors import InputError
 DEFAULT_STEP_S = 300
 #: How far a capacity plan looks ahead unless told otherwise.
 CAPACITY_DAYS = 90
+#: Service and metric are in one index, whose rows have at most 2,704 bytes in PostgreSQL.
+MAX_NAME_BYTES = 1_000
 #: Between the parts that an id is made of: ASCII's own unit separator.
 SEPARATOR = "\x1f"
 
@@ -91,6 +93,16 @@ def require_plain_text(text: str, name: str) -> None:
         )
 
 
+def require_name(text: str, name: str) -> None:
+    """Raises InputError if `text` cannot name a service or a metric: plain text of 1 to `MAX_NAME_BYTES` bytes."""
+    require_plain_text(text, name)
+    if not text:
+        raise InputError(f"a {name} must not be empty")
+    size = len(text.encode())
+    if size > MAX_NAME_BYTES:
+        raise InputError(f"a {name} has at most {MAX_NAME_BYTES} bytes, got {size}: {text[:50]!r}...")
+
+
 def require_unit_interval(value: float | None, name: str) -> None:
     """Raises InputError unless `value` is null or in [0, 1]."""
     if value is not None and not 0.0 <= value <= 1.0:
@@ -131,9 +143,9 @@ class Series:
 
     def __post_init__(self) -> None:
         for name in ("tenant", "service", "metric"):
-            require_plain_text(getattr(self, name), name)
             if not getattr(self, name):
                 raise InputError(f"a series needs a {name}")
+            require_name(getattr(self, name), name)
         for key, value in self.labels.items():
             require_plain_text(key, "a label's name")
             require_plain_text(value, f"label {key}")
@@ -177,6 +189,9 @@ class Event:
     version: str = ""
 
     def __post_init__(self) -> None:
+        require_name(self.service, "service")
+        require_plain_text(self.title, "title")
+        require_plain_text(self.version, "version")
         require_utc(self.at, "at")
         if self.until is not None:
             require_utc(self.until, "until")
@@ -201,6 +216,8 @@ class Incident:
     end: datetime | None = None
 
     def __post_init__(self) -> None:
+        require_name(self.service, "service")
+        require_plain_text(self.type, "type")
         require_utc(self.start, "start")
         if self.end is not None:
             require_utc(self.end, "end")

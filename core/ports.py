@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -21,12 +21,17 @@ class Batch:
     Attributes:
         series: every series that `samples` speaks of.
         samples: `core.frames.SAMPLES`, in any order, possibly with duplicates.
+        counts: `core.frames.SAMPLES` of counters, whose values are counts. Rates are computed when the batch is
+            stored, from the counts that are stored. A source that knows the rates gives them as `samples`.
+        metric_types: metric -> the type that the source declares: counter, gauge, histogram, summary, ...
         rejected: columns `row` (the input as JSON text) and `reason`.
         cursor: what the source needs to go on after this batch; stored in the batch's own transaction.
     """
 
     series: Sequence[Series] = ()
     samples: pl.DataFrame | None = None
+    counts: pl.DataFrame | None = None
+    metric_types: Mapping[str, str] = field(default_factory=dict)
     rejected: pl.DataFrame | None = None
     events: Sequence[Event] = ()
     incidents: Sequence[Incident] = ()
@@ -151,6 +156,14 @@ class SeriesRepository(Protocol):
         """Those of the ids that are series of this tenant."""
         ...
 
+    def of_metrics(self, metrics: Sequence[str]) -> list[Series]:
+        """The series of these metrics."""
+        ...
+
+    def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
+        """Series id -> its stored step in seconds, of those that are stored."""
+        ...
+
 
 class SampleRepository(Protocol):
     def write(self, frame: pl.DataFrame) -> WriteResult:
@@ -167,6 +180,46 @@ class SampleRepository(Protocol):
 
     def span(self) -> tuple[datetime, datetime] | None:
         """The times of the first and the last sample; null when there are none."""
+        ...
+
+    def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
+        """Series id -> the time of its newest sample, of those that have one."""
+        ...
+
+    def remove(self, series_id: int) -> int:
+        """Remove all samples and rollups of a series, which were read wrongly; returns how many samples."""
+        ...
+
+
+class CounterRepository(Protocol):
+    """The last counts of counters, from which the next rate is computed."""
+
+    def recent(self, series_ids: Sequence[int]) -> pl.DataFrame:
+        """The last counts of these counters, `core.frames.SAMPLES`; locked until the end of the transaction."""
+        ...
+
+    def save(self, counts: pl.DataFrame) -> None:
+        """Replace the last counts of the series in `counts` (`core.frames.SAMPLES`)."""
+        ...
+
+    def forget(self, series_ids: Sequence[int]) -> None:
+        """Remove the counts of series that are no counters."""
+        ...
+
+
+class MetricTypeRepository(Protocol):
+    """Metric name -> the type that sources declare: counter, gauge, histogram, summary, ..."""
+
+    def hold(self, *, change: bool = False) -> None:
+        """Keep the types as they are until the end of the transaction; `change`: for this transaction alone."""
+        ...
+
+    def declared(self, metrics: Sequence[str] | None = None) -> dict[str, str]:
+        """The declared types of these metrics; null: of all."""
+        ...
+
+    def declare(self, types: Mapping[str, str]) -> None:
+        """Store types; a later declaration replaces an earlier one."""
         ...
 
 
@@ -362,6 +415,10 @@ class Store(Protocol):
     def series(self) -> SeriesRepository: ...
     @property
     def samples(self) -> SampleRepository: ...
+    @property
+    def counters(self) -> CounterRepository: ...
+    @property
+    def metric_types(self) -> MetricTypeRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property

@@ -1,14 +1,17 @@
 """Read a source and store what it has: validated, each value once, and each batch whole or not at all."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from core.domain import Series
+from core.frames import SAMPLES
 from core.ports import Batch, MetricSource, Store
+from pipelines.collect.metric_types import declare_types
 from pipelines.collect.validation import rejected_rows, validate_samples
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
+from pipelines.sources.counters import CountedRates, rates_of
 from pipelines.stores.dead_letters import REJECTED
 
 
@@ -23,6 +26,7 @@ class IngestReport:
         series: how many series the source sent.
         events: how many events are new.
         incidents: how many incidents are new.
+        first_reason: the reason of the first rejected row; "" when none was rejected.
     """
 
     inserted: int = 0
@@ -31,6 +35,7 @@ class IngestReport:
     series: int = 0
     events: int = 0
     incidents: int = 0
+    first_reason: str = field(default="", compare=False)
 
     def __add__(self, other: "IngestReport") -> "IngestReport":
         """The sum of both; a series that both count, counts twice."""
@@ -41,6 +46,7 @@ class IngestReport:
             series=self.series + other.series,
             events=self.events + other.events,
             incidents=self.incidents + other.incidents,
+            first_reason=self.first_reason or other.first_reason,
         )
 
 
@@ -80,18 +86,29 @@ def ingest_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
 
 def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
     store = platform.store
+    rejected = [declare_types(store, batch.metric_types)]
     store.series.register(batch.series)
-    rejected = [] if batch.rejected is None else [batch.rejected.select(*REJECTED)]
-    inserted = duplicates = 0
+    if batch.rejected is not None:
+        rejected.append(batch.rejected.select(*REJECTED))
+    known, now = _known_series(store, batch), platform.clock.now()
+    samples = [pl.DataFrame(schema=SAMPLES)]
+    duplicates = 0
     if batch.samples is not None and not batch.samples.is_empty():
-        known = _known_series(store, batch)
-        checked = validate_samples(batch.samples, known, platform.clock.now())
-        written = store.samples.write(checked.accepted)
-        inserted, duplicates = written.inserted, written.duplicates
-        reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
-        conflicts = written.conflicts.with_columns(reason=reason)
-        rejected += [checked.rejected, rejected_rows(conflicts, known)]
-    refused = pl.concat(rejected) if rejected else pl.DataFrame(schema=REJECTED)
+        checked = validate_samples(batch.samples, known, now)
+        samples.append(checked.accepted)
+        rejected.append(checked.rejected)
+    if batch.counts is not None and not batch.counts.is_empty():
+        checked = validate_samples(batch.counts, known, now)
+        rated = _rated(store, checked.accepted)
+        rates = validate_samples(rated.rates, known, now)  # a rate can be infinite
+        samples.append(rates.accepted)
+        rejected += [checked.rejected, rejected_rows(rated.rejected, known), rates.rejected]
+        duplicates += rated.duplicates
+    written = store.samples.write(pl.concat(samples))
+    inserted, duplicates = written.inserted, duplicates + written.duplicates
+    reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
+    rejected.append(rejected_rows(written.conflicts.with_columns(reason=reason), known))
+    refused = pl.concat(rejected)
     store.dead_letters.add(name, refused)
     events = store.events.add(batch.events)
     incidents = store.incidents.add(batch.incidents)
@@ -104,14 +121,24 @@ def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
         series=len(batch.series),
         events=events,
         incidents=incidents,
+        first_reason="" if refused.is_empty() else str(refused["reason"][0]),
     )
+
+
+def _rated(store: Store, counts: pl.DataFrame) -> CountedRates:
+    """Rates from counts and the counts that are stored."""
+    ids = counts["series_id"].unique().to_list()
+    rated = rates_of(store.counters.recent(ids), counts)
+    store.counters.save(rated.recent)
+    return rated
 
 
 def _known_series(store: Store, batch: Batch) -> dict[int, Series]:
     """The series of the batch, and the stored series of samples that came without their series."""
     known = {series.series_id: series for series in batch.series}
-    if batch.samples is not None:
-        others = set(batch.samples["series_id"].drop_nulls().unique()) - set(known)
+    frames = [frame for frame in (batch.samples, batch.counts) if frame is not None]
+    if frames:
+        others = set(pl.concat(frames)["series_id"].drop_nulls().unique()) - set(known)
         known.update(
             {series_id: store.series.get(series_id) for series_id in store.series.known(list(others))}
         )

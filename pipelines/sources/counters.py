@@ -1,41 +1,225 @@
-"""Counters as rates per second: the rate of a counter is what detectors and forecasters can use."""
+"""Counters as rates per second: the rate of a counter is what detectors and forecasters can use.
 
+A count below the previous one is a reset: the counter restarted at 0, so it grew by the new count. Three kinds of
+falling counts are no resets:
+
+- A count falls by at most 1 %. Clocks of processors are read on different cores, so that sums go back a little. The
+  counter did not grow, and the next growth counts from the higher count.
+- A count is 0, and soon at least as high as before. The reading failed. It gives no rate, and the next rate counts
+  from the count before it.
+- A counter of 32 bits starts again from 0 after 2^32. This is assumed if the growth then fits the rate before it.
+
+References:
+    https://prometheus.io/docs/prometheus/latest/querying/functions/#rate
+    https://github.com/prometheus-community/windows_exporter/issues/1383 (counts that go back)
+    https://www.rfc-editor.org/rfc/rfc2578#section-7.1.6 (Counter32)
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from core.frames import SAMPLES
 
+#: How many counts of a counter are kept. A count that comes later than so many others has no known predecessor.
+KEPT_COUNTS = 8
+#: A count may fall by this share of itself without being a reset.
+JITTER = 0.01
+#: So many zeros in a row can be failed readings.
+MOST_LOST = 3
+#: The range of a counter of 32 bits.
+WRAP = 2.0**32
+#: After a wrap a counter grows at most this many times as fast as before it.
+WRAP_SPEED = 4.0
+#: Without a rate before it, a wrap is assumed only in the last hundredth of the range.
+WRAP_SHARE = 0.01
 
-class CounterRates:
-    """Turns the counts of some series into rates per second, across several frames.
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
-    A value below the previous one is a reset: the counter restarted at 0, so it grew by the new value. The first value
-    of a series gives no rate, because there is no previous one.
 
-    References:
-        https://prometheus.io/docs/prometheus/latest/querying/functions/#rate
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedRates:
+    """What counts gave.
+
+    Attributes:
+        rates: `SAMPLES` in counts per second, each over the time since the previous count, by series_id, ts.
+        recent: `SAMPLES`, the last counts of each series, to be given to the next call.
+        duplicates: how many counts were known, with the same count at that time.
+        rejected: counts without use: series_id, ts, value, reason.
     """
 
+    rates: pl.DataFrame
+    recent: pl.DataFrame
+    duplicates: int
+    rejected: pl.DataFrame
+
+
+def rates_of(recent: pl.DataFrame, counts: pl.DataFrame) -> CountedRates:
+    """Rates at the times of `counts`. The first count of a counter gives no rate, because there is no previous one.
+
+    Counts may come in any order and more than once. A late count gives its own rate, and a rate to the oldest known
+    count if this had none.
+
+    Args:
+        recent: `SAMPLES`, from the last call for these series; empty: they are new.
+        counts: `SAMPLES`, finite and not negative.
+    """
+    known, incoming = recent.select(*SAMPLES), counts.select(*SAMPLES)
+    both = pl.concat([known, incoming])
+    new = np.arange(both.height) >= known.height
+    ids, times = both["series_id"].to_numpy(), both["ts"].to_physical().to_numpy()
+    order = np.lexsort((times, ids))  # stable: of two counts at one time the known one, or the first, counts
+    ids, times, new = ids[order], times[order], new[order]
+    values = both["value"].to_numpy()[order]
+    again = np.zeros(len(ids), dtype=bool)
+    again[1:] = (ids[1:] == ids[:-1]) & (times[1:] == times[:-1])
+    kept = np.maximum.accumulate(
+        np.where(again, 0, np.arange(len(ids)))
+    )  # the count that counts at that time
+    clash = again & (values != values[kept])
+    merged = _Merged(ids[~again], times[~again], values[~again], new[~again])
+    rates, too_late = merged.rates()
+    rated = ~np.isnan(rates)
+    return CountedRates(
+        rates=_frame(merged.ids[rated], merged.times[rated], rates[rated]),
+        recent=merged.frame(merged.newest(KEPT_COUNTS)),
+        duplicates=int(again.sum() - clash.sum()),
+        rejected=pl.concat(
+            [
+                _frame(ids[clash], times[clash], values[clash]).with_columns(
+                    reason=pl.format(
+                        "count {} contradicts {}, which was counted at that time",
+                        "value",
+                        pl.Series(values[kept[clash]], dtype=pl.Float64),
+                    )
+                ),
+                merged.frame(too_late).with_columns(
+                    reason=pl.format(
+                        "count {} came after {} later ones: the count before it is not known any more",
+                        "value",
+                        pl.lit(KEPT_COUNTS),
+                    )
+                ),
+            ]
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """Known and new counts of several series, by series and time; each time once."""
+
+    ids: Ints
+    times: Ints
+    values: Floats
+    new: Flags
+
+    def frame(self, chosen: Flags) -> pl.DataFrame:
+        return _frame(self.ids[chosen], self.times[chosen], self.values[chosen])
+
+    def rates(self) -> tuple[Floats, Flags]:
+        """The rate at each count (NaN: none), and which counts came too late for one."""
+        before, earlier = self._counts_before(1), self._counts_before(2)
+        dipped = (before < earlier) & (before >= earlier * (1 - JITTER))
+        previous, elapsed_s = np.where(dipped, earlier, before), self._seconds_since(1)
+        zero = before == 0
+        for n in range(2, MOST_LOST + 2):
+            count = self._counts_before(n)
+            lost = zero & (count > 0) & (self.values >= count)
+            previous = np.where(lost, count, previous)
+            elapsed_s = np.where(lost, self._seconds_since(n), elapsed_s)
+            zero &= count == 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            speed = (before - earlier) / (self._seconds_since(2) - self._seconds_since(1))
+            rates = _growth(self.values, previous, elapsed_s, speed) / elapsed_s
+        known = np.cumsum(~self.new)
+        known_before: Ints = (known - ~self.new)[self.starts]
+        whole = self._known_counts() < KEPT_COUNTS
+        # The oldest known count has a rate, unless it is the first of all.
+        without_rate = ~self.new & (known - known_before == 1) & whole
+        rates[~self.new & ~without_rate] = np.nan
+        followed_by_known = np.append(~self.new[1:] & (self.rank[1:] > 0), False)[: len(self.ids)]
+        return rates, self.new & (self.rank == 0) & followed_by_known & ~whole
+
+    def newest(self, many: int) -> Flags:
+        """The last counts of each series."""
+        newest = np.ones(len(self.ids), dtype=bool)
+        newest[:-many] = self.ids[many:] != self.ids[:-many]
+        return newest
+
+    @cached_property
+    def starts(self) -> Ints:
+        """For each count the position of the first count of its series."""
+        positions = np.arange(len(self.ids))
+        first = np.append(True, self.ids[1:] != self.ids[:-1])[: len(self.ids)]
+        return np.maximum.accumulate(np.where(first, positions, 0))
+
+    @cached_property
+    def rank(self) -> Ints:
+        """For each count the number of counts of its series before it."""
+        return np.arange(len(self.ids)) - self.starts
+
+    def _known_counts(self) -> Ints:
+        """For each count the number of known counts of its series."""
+        return np.bincount(self.starts, weights=~self.new, minlength=len(self.ids))[self.starts].astype(
+            np.int64
+        )
+
+    def _counts_before(self, n: int) -> Floats:
+        """The count `n` places earlier in the same series; NaN where there is none."""
+        shifted = np.full(len(self.ids), np.nan)
+        shifted[n:] = self.values[:-n]
+        shifted[self.rank < n] = np.nan
+        return shifted
+
+    def _seconds_since(self, n: int) -> Floats:
+        """Seconds since the count `n` places earlier in the same series; NaN where there is none."""
+        elapsed = np.full(len(self.ids), np.nan)
+        elapsed[n:] = (self.times[n:] - self.times[:-n]) / 1e6
+        elapsed[self.rank < n] = np.nan
+        return elapsed
+
+
+def _growth(counts: Floats, previous: Floats, elapsed_s: Floats, speed: Floats) -> Floats:
+    """How much counters grew since the previous counts; NaN where that is not known.
+
+    Args:
+        speed: counts per second before that; NaN: not known.
+    """
+    wrapped = counts + (WRAP - previous)
+    fits = np.where(speed > 0, wrapped <= WRAP_SPEED * speed * elapsed_s, previous >= WRAP * (1 - WRAP_SHARE))
+    return np.select(
+        [
+            counts >= previous,
+            (counts > 0) & (counts >= previous * (1 - JITTER)),
+            fits & (previous >= WRAP / 2) & (previous < WRAP),
+            (counts > 0) & (counts < previous),
+        ],
+        [counts - previous, 0.0, wrapped, counts],
+        np.nan,
+    )
+
+
+def _frame(ids: Ints, times: Ints, values: Floats) -> pl.DataFrame:
+    columns = {"series_id": ids, "ts": times, "value": values}
+    return pl.DataFrame({name: pl.Series(column).cast(SAMPLES[name]) for name, column in columns.items()})
+
+
+class CounterRates:
+    """Turns the counts of some series into rates, across several frames of one file."""
+
     def __init__(self) -> None:
-        self._last = pl.DataFrame(schema=SAMPLES)
+        self._recent = pl.DataFrame(schema=SAMPLES)
 
     def rates(self, samples: pl.DataFrame) -> pl.DataFrame:
-        """Rates at the times of `samples` (`SAMPLES`), each over the time since the previous sample.
-
-        Returns:
-            `SAMPLES`, by series_id, ts; without the first sample of each series, and without repeated times.
-        """
+        """Rates at the times of `samples` (`SAMPLES`); missing and infinite values give none."""
         valid = samples.filter(pl.col("value").is_finite() & pl.col("ts").is_not_null())
-        ids = valid["series_id"].unique().implode()
-        before = self._last.filter(pl.col("series_id").is_in(ids))
-        merged = (
-            pl.concat([before, valid])
-            .unique(["series_id", "ts"], keep="first", maintain_order=True)
-            .sort("series_id", "ts", maintain_order=True)
-        )
-        newest = merged.group_by("series_id", maintain_order=True).last().select(*SAMPLES)
-        self._last = pl.concat([self._last.filter(~pl.col("series_id").is_in(ids)), newest])
-        previous = pl.col("value").shift().over("series_id")
-        elapsed_s = (pl.col("ts") - pl.col("ts").shift().over("series_id")).dt.total_microseconds() / 1e6
-        grown = pl.when(pl.col("value") < previous).then("value").otherwise(pl.col("value") - previous)
-        rated = merged.with_columns(value=grown / elapsed_s).filter(pl.col("value").is_not_null())
-        return rated.join(before, on=["series_id", "ts"], how="anti").select(*SAMPLES)
+        here = pl.col("series_id").is_in(valid["series_id"].unique().implode())
+        counted = rates_of(self._recent.filter(here), valid)
+        self._recent = pl.concat([self._recent.filter(~here), counted.recent])
+        return counted.rates

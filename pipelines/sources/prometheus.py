@@ -21,6 +21,7 @@ from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
 from core.metric_names import guess_metric
+from core.metric_types import is_bucket, is_counter
 from core.ports import Batch, MetricSource
 from core.service_names import SERVICE_LABELS, ServiceRule
 from core.settings import Settings
@@ -150,7 +151,7 @@ class PrometheusSource:
         types = self._api.types()
         names = self._api.names(self._match, start, end)
         found = [_Metric(name, is_counter(name, types)) for name in sorted(names)]
-        return [metric for metric in found if not _is_bucket(metric.name, types)]
+        return [metric for metric in found if not is_bucket(metric.name, types)]
 
     def _range(
         self, query: str, start: int, end: int
@@ -204,7 +205,7 @@ def series_of_labels(
     rate_unit = f"{guess.unit}/s" if guess.unit else "1/s"
     return Series(
         tenant=tenant,
-        service=services.service_of(labels) or "unknown",
+        service="unknown" if named is None else labels[named].strip(),
         metric=metric,
         labels={key: value for key, value in labels.items() if key not in {"__name__", named}},
         unit=rate_unit if counter else guess.unit,
@@ -233,27 +234,6 @@ def _select(name: str, selector: str) -> str:
     if metric.strip():
         parts.append(f"__name__={json.dumps(metric.strip())}")
     return "{" + ",".join([*parts, *([matchers] if matchers else [])]) + "}"
-
-
-def _base(name: str) -> str:
-    return name.removesuffix("_sum").removesuffix("_count").removesuffix("_bucket")
-
-
-def is_counter(name: str, types: Mapping[str, str]) -> bool:
-    """Whether Prometheus's metadata or the name declare a counter, or a sum or count of a histogram or summary."""
-    declared = types.get(name, "unknown")
-    if declared in {"histogram", "summary"}:
-        return False
-    if declared != "unknown":
-        return declared == "counter"
-    if name.endswith(("_sum", "_count", "_bucket")) and types.get(_base(name)) in {"histogram", "summary"}:
-        return True
-    # metadata name a counter with its suffix; since OpenMetrics, without it
-    return name.endswith("_total") or types.get(name.removesuffix("_total")) == "counter"
-
-
-def _is_bucket(name: str, types: Mapping[str, str]) -> bool:
-    return name.endswith("_bucket") and types.get(_base(name), "histogram") == "histogram"
 
 
 def _frame(series_id: int, times: Sequence[float], values: Sequence[str]) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import polars as pl
 from core.domain import ModelRef
 from core.ports import (
     BaselineRepository,
+    CounterRepository,
     CursorRepository,
     DeadLetterRepository,
     DeliveryRepository,
@@ -20,6 +21,7 @@ from core.ports import (
     FeedbackRepository,
     ForecastRepository,
     IncidentRepository,
+    MetricTypeRepository,
     ModelRegistry,
     RetentionPolicy,
     SampleRepository,
@@ -106,6 +108,14 @@ class FakeStore(Store):
     @property
     def samples(self) -> SampleRepository:
         return self._given(self._samples, "samples")
+
+    @property
+    def counters(self) -> CounterRepository:
+        unsupported(self, "counters")
+
+    @property
+    def metric_types(self) -> MetricTypeRepository:
+        unsupported(self, "metric_types")
 
     @property
     def events(self) -> EventRepository:
