@@ -9,9 +9,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
 
+from core.batch import Batch
 from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
 from core.service_names import SERVICE_LABELS, ServiceRule
+from pipelines.collect.ingest import ingest_batch
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.sources.sidecars import Sidecars, read_sidecars
@@ -33,7 +35,7 @@ class TenantContext:
     """Everything that the endpoints may use for one tenant.
 
     Attributes:
-        remote_write: reads the requests of the tenant's Prometheus; it keeps the last counter values to compute rates.
+        remote_write: reads the requests of the tenant's Prometheus.
         services: derives the service of what clients send.
         sidecars: the operator's descriptions of series; they exist for the default tenant only.
     """
@@ -46,8 +48,15 @@ class TenantContext:
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
         described = settings.sidecars_dir if platform.tenant == settings.tenant else None
         self.sidecars = Sidecars() if described is None else read_sidecars(described, platform.tenant)
+        self._sidecars_stored = described is None
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()
         self._cached: dict[str, tuple[bytes, float]] = {}
+
+    def store_sidecars_once(self) -> None:
+        """Store the events and incidents of the sidecar files, and their bad rows as dead letters."""
+        if not self._sidecars_stored:
+            ingest_batch(self.platform, "sidecars", self.sidecars.added_to(Batch()))
+            self._sidecars_stored = True
 
     def series(self, ref: SeriesRef) -> Series:
         """The series that a request names.
