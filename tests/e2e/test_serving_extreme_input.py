@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from e2e.fleet import Fleet
+from e2e.fleet import STEP, Fleet
 from fakes.remote_write import compressed, field, varint
 
 JSON_BODY = {"Content-Type": "application/json"}
@@ -130,3 +130,43 @@ def test_a_document_of_github_in_another_shape_is_a_dead_letter(client: httpx.Cl
         body = {"deployment": deployment, "repository": {"name": "checkout"}}
         answer = client.post("/webhooks/deploys", content=json.dumps(body), headers=JSON_BODY)
         assert (answer.status_code, answer.json()["rejected"]) == (200, 1)
+
+
+#: Every class of float64 as JSON: huge, tiny, subnormal, zero of both signs, noise around a constant, many digits.
+FLOATS = (
+    "1.7e308", "-1.7e308", "1.7976931348623157e308", "-1.7976931348623157e308", "5e-324", "-5e-324",
+    "2.2250738585072014e-308", "1e-300", "-0.0", "0.0", "0", "0.3", "0.30000000000000004", "1e18", "-1e18",
+    "9007199254740993", "123456789012345678901234567890",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_any_number_can_be_scored(client: httpx.Client, fleet: Fleet, position: int) -> None:
+    series_id = fleet.series["acme"][position].series_id
+    for number in FLOATS:
+        point = f'{{"series_id": {series_id}, "ts": "{fleet.now.isoformat()}", "value": {number}}}'
+        answer = client.post("/detect", content=f'{{"observations": [{point}]}}', headers=JSON_BODY)
+        assert answer.status_code == 200, (number, answer.text)
+        (result,) = answer.json()["results"]
+        assert result["score"] is None or 0 <= result["score"] <= 1
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_any_numbers_in_one_series_can_be_scored(client: httpx.Client, fleet: Fleet, position: int) -> None:
+    series_id = fleet.series["acme"][position].series_id
+    values = [number for number in FLOATS for _ in range(3)] + [*FLOATS]
+    points = ", ".join(
+        f'{{"ts": "{(fleet.now - number * STEP).isoformat()}", "value": {value}}}'
+        for number, value in enumerate(values)
+    )
+    body = f'{{"series": [{{"series_id": {series_id}, "points": [{points}]}}]}}'
+    answer = client.post("/detect_batch", content=body, headers=JSON_BODY)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["results"]) == len(values)
+
+
+@pytest.mark.parametrize("number", ["1e400", "NaN", "-Infinity", '"0.5"', "true", "1e", "0x10", "1_000"])
+def test_what_is_no_number_is_refused(client: httpx.Client, fleet: Fleet, number: str) -> None:
+    series_id = fleet.series["acme"][0].series_id
+    point = f'{{"series_id": {series_id}, "ts": "{fleet.now.isoformat()}", "value": {number}}}'
+    assert_refused(client.post("/detect", content=f'{{"observations": [{point}]}}', headers=JSON_BODY))
