@@ -28,6 +28,8 @@ NORMAL_DAYS = 1
 RESOLUTION = 2.0**20
 #: No share is larger than this: a value so far beyond its limit is a mistake, and its square must stay exact.
 LARGEST_SHARE = 2.0**20
+#: A larger value counts as this, so that sums over a day are finite.
+LARGEST_VALUE = 2.0**500
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,10 @@ def fleet_grid(
         mine = np.full(steps, np.nan)
         mine[index[first:last]] = values[first:last]
         scale = scale_of(one) if slot != "traffic" else None
-        mine = mine / scale if scale is not None else _relative(mine, DAY_S // step_s * NORMAL_DAYS)
+        with np.errstate(over="ignore"):  # `LARGEST_SHARE` bounds the share
+            mine = mine / scale if scale is not None else _relative(mine, DAY_S // step_s * NORMAL_DAYS)
         np.fmax(target, mine, out=target)
-    shares = np.round(shares * RESOLUTION) / RESOLUTION
+    shares = np.round(np.clip(shares, -LARGEST_SHARE, LARGEST_SHARE) * RESOLUTION) / RESOLUTION
     return FleetGrid(
         tenant=series[0].tenant if series else "",
         services=services,
@@ -132,6 +135,7 @@ def fleet_grid(
 
 
 def _relative(values: FloatArray, steps: int) -> FloatArray:
+    values = np.clip(values, -LARGEST_VALUE, LARGEST_VALUE)
     usual = column_of(values).rolling_mean(steps, min_samples=12).to_numpy()
     out = np.full_like(values, np.nan)
     np.divide(values, usual, out=out, where=usual > 0)

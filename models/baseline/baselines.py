@@ -25,7 +25,7 @@ from models.baseline.changepoints import Shift, find_shifts, hourly_medians
 from models.baseline.seasons import WEEKLY, by_days, daily_profile, day_levels, weekly_profile
 from models.series.clock import LocalClock, to_local
 from models.series.grid import Grid, slot_of
-from models.series.magnitude import exponents_of, from_ordinary, rows_to_ordinary
+from models.series.magnitude import FAR, bounded, exponents_of, from_ordinary, rows_to_ordinary
 from models.series.robust import (
     ROUNDING,
     mad_sigma,
@@ -408,7 +408,7 @@ def _residuals(
         weight = np.clip(days / 14.0, 0.0, 0.8)
         scale[:, hour] = np.sqrt(weight * own**2 + (1 - weight) * overall**2)
     scale = np.maximum(scale, 0.2 * overall[:, None])
-    ordered, counts = sorted_rows(spread_out / scale[:, hours])
+    ordered, counts = sorted_rows(bounded(spread_out / scale[:, hours], FAR))
     quantiles = np.stack([quantile_of_sorted(ordered, counts, q) for q in QUANTILES], axis=1)
     # Little history: as wide as it must be. A quantile learned from d days is uncertain like 1/sqrt(d).
     widen = 1.0 + 1.0 / np.sqrt(np.maximum(days, 1 / 24))

@@ -17,6 +17,7 @@ from core.errors import InsufficientDataError
 from core.frames import SAMPLES, require_frame
 from models.forecast.protocols import MIN_POINTS, Bounds, History
 from models.series.grid import mean_by_cell
+from models.series.magnitude import exponents_of, to_ordinary
 from models.series.robust import least_step
 
 
@@ -166,16 +167,18 @@ def histories(
         begin = int(np.flatnonzero(np.isfinite(values))[0])
         start = end - timedelta(seconds=step_s * (steps - begin))
         spans = [span for key in (meta.service, "*") for span in (exclusions or {}).get(key, ())]
+        exponent = int(exponents_of(values[None, begin:])[0])
         found[series_id] = History(
-            values=mask_spans(values[begin:], start, step_s, spans, keep_last),
+            values=mask_spans(to_ordinary(values[begin:], exponent), start, step_s, spans, keep_last),
             start=start,
             step_s=step_s,
             seasons=seasons_of(step_s),
-            bounds=bounds_of(meta),
+            bounds=bounds_of(meta).scaled(-exponent),
             deploys=tuple((deploys or {}).get(meta.service, ())),
             holidays=tuple(
                 sorted({day for key in (meta.service, "*") for day in (holidays or {}).get(key, ())})
             ),
+            exponent=exponent,
         )
     return found
 
