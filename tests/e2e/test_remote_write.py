@@ -75,7 +75,7 @@ def test_nobody_writes_without_a_key(fleet: Fleet) -> None:
 
 
 CASE = Path(__file__).parents[1] / "cases" / "servers" / "remote_write_with_bad_series.py"
-#: What the protocol defines: 204 where all is stored, 400 where a part is bad and the rest is stored, 415 for version 2.
+#: As the protocol defines it: 204 when all is stored, 400 when only the good part is, 415 for version 2.
 EXPECTED = {
     "plain": 204,
     "one series without a name": 400,
