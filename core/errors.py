@@ -7,9 +7,11 @@ ForewarnError
 │   └── NotFoundError           no such signal, model, version, ...
 ├── AuthenticationError         no key, or a wrong one
 ├── ConfigurationError          a setting is missing or contradicts another
+├── NothingAcceptedError         an ingest read rows and accepted none
 ├── InsufficientDataError       too little history to answer honestly
 ├── LeakageError                a training set holds something from its own future
 ├── ModelUnavailableError       nothing that this release can read is registered under that alias yet
+├── BusyError                   another process does the same job now
 └── UnavailableError            a server that we depend on does not answer
     └── RetryLaterError         it asks for no further request before a time
 """
@@ -45,6 +47,10 @@ class ConfigurationError(ForewarnError):
     """A setting is missing or contradicts another."""
 
 
+class NothingAcceptedError(ForewarnError):
+    """An ingest found something to read and accepted nothing of it."""
+
+
 class InsufficientDataError(ForewarnError):
     """Too little history to answer honestly."""
 
@@ -55,6 +61,10 @@ class LeakageError(ForewarnError):
 
 class ModelUnavailableError(ForewarnError):
     """Nothing that this release can read is registered under that name and alias yet."""
+
+
+class BusyError(ForewarnError):
+    """Another process does the same job now; the text names it and since when."""
 
 
 class UnavailableError(ForewarnError):

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from core.domain import TimeRange
-
-MINUTE_S = 60
-HOUR_S = 3_600
-DAY_S = 86_400
+from core.durations import DAY_S, HOUR_S, MINUTE_S
 
 #: Above an hour nobody acts on single minutes, and no forecast knows them.
 _HOUR_ROUNDING_S = 600
 #: Above this, hours say nothing: 21 d, and not 21 d 4 h.
 _DAYS_ONLY_S = 14 * DAY_S
+
+#: A larger deviation is shown without its size.
+MOST_SIGMAS = 100.0
 
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -117,6 +117,20 @@ def format_value(value: float, unit: str = "") -> str:
             return _digits(value)
         case _:
             return f"{_digits(value)} {unit}"
+
+
+def format_deviation(sigma: float) -> str:
+    """The size of a deviation in units of the usual variation.
+
+    Far beyond the usual variation the number means nothing: a series that hardly varies is "thousands of sigma" away.
+
+    Examples:
+        >>> format_deviation(-4.23), format_deviation(1405.5)
+        ('4.2 times the usual variation', 'more than 100 times the usual variation')
+    """
+    size = abs(sigma)
+    times = "more than 100" if size > MOST_SIGMAS else f"{size:.1f}"
+    return f"{times} times the usual variation"
 
 
 def _digits(value: float) -> str:

@@ -2,40 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import polars as pl
 
+from core.batch import Batch as Batch
+from core.counts import CursorState, DeadLetterCount, SignalCounts
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, Signal, SignalKind
+from core.locks import LockRepository
+from core.outbox import DeliveryRepository
 from core.settings import Settings
 from core.training import Training
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What a source hands over at once.
-
-    Attributes:
-        series: every series that `samples` speaks of.
-        samples: `core.frames.SAMPLES`, in any order, possibly with duplicates.
-        counts: `core.frames.SAMPLES` of counters, whose values are counts. Rates are computed when the batch is
-            stored, from the counts that are stored. A source that knows the rates gives them as `samples`.
-        metric_types: metric -> the type that the source declares: counter, gauge, histogram, summary, ...
-        rejected: columns `row` (the input as JSON text) and `reason`.
-        cursor: what the source needs to go on after this batch; stored in the batch's own transaction.
-    """
-
-    series: Sequence[Series] = ()
-    samples: pl.DataFrame | None = None
-    counts: pl.DataFrame | None = None
-    metric_types: Mapping[str, str] = field(default_factory=dict)
-    rejected: pl.DataFrame | None = None
-    events: Sequence[Event] = ()
-    incidents: Sequence[Incident] = ()
-    cursor: str | None = None
 
 
 class MetricSource(Protocol):
@@ -252,6 +232,10 @@ class DeadLetterRepository(Protocol):
         """How many rows are kept."""
         ...
 
+    def by_reason(self) -> list[DeadLetterCount]:
+        """How many rows are kept for each source and reason, the most frequent first."""
+        ...
+
 
 class CursorRepository(Protocol):
     def get(self, source: str) -> str | None:
@@ -260,6 +244,10 @@ class CursorRepository(Protocol):
 
     def set(self, source: str, cursor: str) -> None:
         """Remember how far a source has been read."""
+        ...
+
+    def list(self) -> list[CursorState]:
+        """All sources with a cursor, by name."""
         ...
 
 
@@ -315,56 +303,20 @@ class SignalRepository(Protocol):
         """
         ...
 
+    def counts(self, since: datetime) -> SignalCounts:
+        """How many signals lasted at or after that time."""
+        ...
+
+    def unfinished(self) -> list[Signal]:
+        """All signals that passed the filters and have not ended, oldest first."""
+        ...
+
     def get(self, signal_id: str) -> Signal:
         """One signal, by its id or the beginning of it.
 
         Raises:
             NotFoundError: this tenant has none with that id, or several that begin so.
         """
-        ...
-
-
-class DeliveryRepository(Protocol):
-    """The outbox. Each sink has delivery lanes: for new signals, for escalated ones and for ended ones."""
-
-    def enqueue(self, sink_names: Sequence[str], signal_ids: Sequence[str]) -> int:
-        """Make signals due at sinks, each once; returns how many deliveries are new."""
-        ...
-
-    def enqueue_passed(self, sink_names: Sequence[str]) -> int:
-        """Make every signal that no filter suppressed due at sinks, each once; returns how many are new."""
-        ...
-
-    def enqueue_ended(self, sink: str, lane: str) -> int:
-        """Make due in `lane`, each once, what `sink` received and has ended since; returns how many are new."""
-        ...
-
-    def enqueue_escalated(self, sink: str, lane: str) -> int:
-        """Make due in `lane`, each once, what `sink` received and is critical now; returns how many are new."""
-        ...
-
-    def due(self, sink: str, now: datetime) -> list[Signal]:
-        """What that sink has not received yet, oldest first; those that failed wait for their next attempt."""
-        ...
-
-    def delivered(self, sink: str, signal_ids: Sequence[str], *, alert_id: str | None = None) -> None:
-        """Mark signals as delivered; `alert_id` names the alert that carried them."""
-        ...
-
-    def failed(self, sink: str, signal_ids: Sequence[str], error: str, retry_at: datetime) -> None:
-        """Postpone what the receiver did not accept."""
-        ...
-
-    def attempts(self, sink: str) -> dict[str, int]:
-        """Signal id -> failed attempts, of all that is not delivered yet."""
-        ...
-
-    def received(self, sink: str) -> set[str]:
-        """The signals that the sink has accepted."""
-        ...
-
-    def alert_ids(self, sink: str) -> dict[str, str]:
-        """Signal id -> the alert that carried it to that sink."""
         ...
 
 
@@ -445,6 +397,8 @@ class Store(Protocol):
     def transitions(self) -> TransitionRepository: ...
     @property
     def retention(self) -> RetentionPolicy: ...
+    @property
+    def locks(self) -> LockRepository: ...
 
     def atomically(self) -> AbstractContextManager[None]:
         """All that this thread writes inside is stored together, or not at all."""

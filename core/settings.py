@@ -1,11 +1,17 @@
 """The only reader of the environment: one frozen object, built at the entry points and passed down."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from core.errors import ConfigurationError
+
+_PREFIX = "FOREWARN_"
 
 
 class Settings(BaseSettings):
@@ -15,7 +21,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="FOREWARN_", env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True
+        env_prefix=_PREFIX, env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True
     )
 
     tenant: str = Field("default", description="Tenant that the command line and the flows work for.")
@@ -70,7 +76,12 @@ class Settings(BaseSettings):
 
     serve_host: str = "127.0.0.1"
     serve_port: int = Field(3000, ge=1, le=65535)
-    public_url: str | None = Field(None, description="Where people reach the service; unset: host and port.")
+    public_url: str | None = Field(
+        None,
+        validate_default=True,
+        description="Where people reach the service, such as https://forewarn.example.com: alerts link to it. Unset: "
+        "host and port. Required if the service listens on all addresses (0.0.0.0 or ::).",
+    )
     max_body_bytes: int = Field(1_000_000, ge=1_000)
     rate_limit_per_s: float = Field(200.0, gt=0, description="Requests a second that one tenant may make.")
     model_refresh_s: float = Field(2.0, gt=0, description="How often to look for a newly promoted model.")
@@ -78,6 +89,10 @@ class Settings(BaseSettings):
     detectors: tuple[str, ...] = Field(
         (),
         description='Names of the detectors, as a JSON list such as ["zscore", "stream"]; empty: the default set.',
+    )
+    forecasters: tuple[str, ...] = Field(
+        (),
+        description='Names of the forecasters, as a JSON list such as ["pool", "auto_arima"]; empty: the default set.',
     )
     time_zone: str = Field(
         "UTC",
@@ -99,6 +114,65 @@ class Settings(BaseSettings):
             ) from error
         return name
 
+    @field_validator("public_url")
+    @classmethod
+    def _reachable(cls, url: str | None, others: ValidationInfo) -> str | None:
+        """Every alert links to this address, so it must be one that a browser can open."""
+        if url is None:
+            host = others.data.get("serve_host", "")
+            if is_every_address(host):
+                raise ValueError(
+                    f"the service listens on all addresses ({host}), and alerts cannot link to that; set the address "
+                    "that people open, such as https://forewarn.example.com"
+                )
+            return None
+        try:
+            parts = urlsplit(url)
+            named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            named = False
+        if not named or is_every_address(parts.hostname or ""):
+            raise ValueError(
+                f"{url!r} is no address that people can open; give one such as https://forewarn.example.com"
+            )
+        return url.rstrip("/")
+
     @property
     def service_url(self) -> str:
-        return self.public_url or f"http://{self.serve_host}:{self.serve_port}"
+        """The address of the service in links, without a slash at the end."""
+        host = f"[{self.serve_host}]" if ":" in self.serve_host else self.serve_host
+        return self.public_url or f"http://{host}:{self.serve_port}"
+
+
+def is_every_address(host: str) -> bool:
+    """Whether a server on this host listens on all addresses of the machine.
+
+    Examples:
+        >>> is_every_address("0.0.0.0"), is_every_address("::"), is_every_address("127.0.0.1")
+        (True, True, False)
+    """
+    try:
+        return host == "0" or ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def read_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ConfigurationError: a variable has a value that is not allowed; the text names each such variable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        # Without the values: some are secrets.
+        wrong = [
+            f"{_PREFIX}{str(one['loc'][0]).upper()}: {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigurationError("; ".join(wrong)) from None
+    except SettingsError as error:
+        raise ConfigurationError(
+            f"{error}; lists and tables are written as JSON, see docs/operations.md"
+        ) from None

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from core.domain import DEFAULT_STEP_S
+from core.arrays import FloatArray
+from features.feature import PER_H
 from features.missing import column_of, floats_of
 
-PER_H = 3600 // DEFAULT_STEP_S
 PER_DAY = 24 * PER_H
 #: How far back the traffic's share and the teeth are learned from.
 DAYS = 4
@@ -30,8 +29,6 @@ SAME_HEIGHT, SAME_GAP, REGULAR = (0.6, 1.6), 0.35, 0.5
 #: What `teeth` answers.
 TEETH = ("now", "ahead")
 
-Floats = NDArray[np.float64]
-
 
 def without_traffic(level: pl.Expr, traffic: pl.Expr) -> pl.Expr:
     """The level less what the traffic explains of it: the slope of a line through the last days, never negative."""
@@ -45,7 +42,7 @@ def without_traffic(level: pl.Expr, traffic: pl.Expr) -> pl.Expr:
 
 
 @numba.njit(cache=True)
-def _less_explained(level: Floats, traffic: Floats, bridged: Floats) -> Floats:
+def _less_explained(level: FloatArray, traffic: FloatArray, bridged: FloatArray) -> FloatArray:
     """One pass over running sums; of shares (`features.grid.RESOLUTION`) and of their products they are exact."""
     window, late, least = DAYS * PER_DAY, LEFT_OUT_H * PER_H, PER_DAY // 2
     rows = len(level)
@@ -92,7 +89,7 @@ def teeth(level: pl.Expr, ahead: int) -> pl.Expr:
 
 
 @numba.njit(cache=True)
-def _teeth(level: Floats, least: Floats, ahead: int) -> tuple[Floats, Floats]:
+def _teeth(level: FloatArray, least: FloatArray, ahead: int) -> tuple[FloatArray, FloatArray]:
     """Where each moment is on its tooth, and where it will be, from the drops of the days before it."""
     out, later = np.zeros(len(level)), np.zeros(len(level))
     at, size = np.zeros(len(level), dtype=np.int64), np.zeros(len(level))

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from core.domain import DEFAULT_STEP_S
 from core.errors import InputError, InvalidFrameError
 from core.frames import TIME
@@ -182,7 +182,7 @@ def phase_of(ts: pl.Expr) -> pl.Expr:
     return ts.dt.epoch("s") // DEFAULT_STEP_S % RASTER
 
 
-def checked_values(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> NDArray[np.float64]:
+def checked_values(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> FloatArray:
     """The features as a matrix (rows, names) that lies column by column; missing is NaN.
 
     Raises:

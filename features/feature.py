@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import polars as pl
 
 from core.domain import DEFAULT_STEP_S
+from core.durations import HOUR_S
 
-PER_H = 3600 // DEFAULT_STEP_S
+PER_H = HOUR_S // DEFAULT_STEP_S
 #: What looks further back than an hour or so reads one row in half an hour, at the minutes of the moment itself:
 #: the values of a moment are the same whichever other moments are asked for, and six times cheaper.
 RASTER_S = 1800
 RASTER = RASTER_S // DEFAULT_STEP_S
-ROWS_PER_H = 3600 // RASTER_S
+ROWS_PER_H = HOUR_S // RASTER_S
 ROWS_PER_DAY = 24 * ROWS_PER_H
 #: How many days back a feature looks for what is usual.
 USUAL_DAYS = 7

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from core.arrays import FloatArray, IntArray
 from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, service_id
+from core.durations import DAY_S, HOUR_S
 from core.frames import SAMPLES, TIME, require_frame
+from core.metric_names import feature_slot
 from features.missing import column_of
-from features.slots import SLOTS, dependencies, scale_of, slot_of
+from features.slots import SLOTS, dependencies, scale_of
 
 #: What is felt of the services that this one calls: the worst of them.
 UPSTREAM = ("upstream_errors", "upstream_latency", "upstream_saturation")
@@ -19,8 +21,6 @@ UPSTREAM = ("upstream_errors", "upstream_latency", "upstream_saturation")
 AGE_CAP_H = 336.0
 #: A series without limit and SLO is told as a multiple of its mean over the last day, null until it has one.
 NORMAL_DAYS = 1
-
-Floats = NDArray[np.float64]
 
 
 #: Shares are multiples of a millionth, as a power of two: sums of them are exact, so that a running sum does not depend
@@ -40,7 +40,7 @@ class FleetGrid:
 
     tenant: str
     services: tuple[str, ...]
-    shares: Floats
+    shares: FloatArray
     start: datetime
     step_s: int
     depends_on: Mapping[str, tuple[str, ...]]
@@ -107,7 +107,7 @@ def fleet_grid(
     index = (frame.get_column("ts").to_physical().to_numpy() - _micros(start)) // (step_s * 1_000_000)
     values = frame.get_column("value").to_numpy()
     for one in series:
-        slot = slot_of(one)
+        slot = feature_slot(one.metric, one.role)
         first, last = np.searchsorted(ids, [one.series_id, one.series_id + 1])
         if slot is None or first == last:
             continue
@@ -115,7 +115,7 @@ def fleet_grid(
         mine = np.full(steps, np.nan)
         mine[index[first:last]] = values[first:last]
         scale = scale_of(one) if slot != "traffic" else None
-        mine = mine / scale if scale is not None else _relative(mine, 86400 // step_s * NORMAL_DAYS)
+        mine = mine / scale if scale is not None else _relative(mine, DAY_S // step_s * NORMAL_DAYS)
         np.fmax(target, mine, out=target)
     shares = np.round(shares * RESOLUTION) / RESOLUTION
     return FleetGrid(
@@ -129,15 +129,15 @@ def fleet_grid(
     )
 
 
-def _relative(values: Floats, steps: int) -> Floats:
+def _relative(values: FloatArray, steps: int) -> FloatArray:
     usual = column_of(values).rolling_mean(steps, min_samples=12).to_numpy()
     out = np.full_like(values, np.nan)
     np.divide(values, usual, out=out, where=usual > 0)
     return out
 
 
-def _upstream(shares: Floats, rows: list[int]) -> dict[str, Floats]:
-    def worst(*slots: str) -> Floats:
+def _upstream(shares: FloatArray, rows: list[int]) -> dict[str, FloatArray]:
+    def worst(*slots: str) -> FloatArray:
         picked = shares[np.ix_(rows, [SLOTS.index(slot) for slot in slots])]
         return np.asarray(np.fmax.reduce(picked.reshape(-1, shares.shape[2]), axis=0, initial=np.nan))
 
@@ -148,14 +148,14 @@ def _upstream(shares: Floats, rows: list[int]) -> dict[str, Floats]:
     }
 
 
-def _event_ages(events: Sequence[Event], seconds: NDArray[np.int64]) -> dict[str, Floats]:
+def _event_ages(events: Sequence[Event], seconds: IntArray) -> dict[str, FloatArray]:
     """Hours since the last event of each kind and how many in a day; an event counts once it has happened."""
-    columns: dict[str, Floats] = {}
+    columns: dict[str, FloatArray] = {}
     for kind, name in ((EventKind.DEPLOY, "deploy"), (EventKind.CONFIG_CHANGE, "config")):
         at = np.sort(np.array([e.at.timestamp() for e in events if e.kind is kind], dtype=np.float64))
         columns[f"hours_since_{name}"] = _age_h(at, seconds)
         columns[f"{name}s_24h"] = (
-            np.searchsorted(at, seconds, side="right") - np.searchsorted(at, seconds - 86400, side="right")
+            np.searchsorted(at, seconds, side="right") - np.searchsorted(at, seconds - DAY_S, side="right")
         ).astype(np.float64)
     windows = [event for event in events if event.kind is EventKind.MAINTENANCE]
     inside = np.zeros(len(seconds))
@@ -169,11 +169,11 @@ def _event_ages(events: Sequence[Event], seconds: NDArray[np.int64]) -> dict[str
     return columns
 
 
-def _age_h(at: Floats, seconds: NDArray[np.int64]) -> Floats:
+def _age_h(at: FloatArray, seconds: IntArray) -> FloatArray:
     if not len(at):
         return np.full(len(seconds), AGE_CAP_H)
     last = np.searchsorted(at, seconds, side="right") - 1
-    age = np.where(last >= 0, (seconds - at[np.maximum(last, 0)]) / 3600, AGE_CAP_H)
+    age = np.where(last >= 0, (seconds - at[np.maximum(last, 0)]) / HOUR_S, AGE_CAP_H)
     return np.asarray(np.minimum(age, AGE_CAP_H))
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
+from core.durations import DAY_S
 from core.errors import LeakageError
 from features.missing import floats_of
 
@@ -57,9 +58,9 @@ def check_training_set(frame: pl.DataFrame, names: Sequence[str]) -> None:
     named = sorted(set(names) & set(OUTCOMES))
     if named:
         raise LeakageError(f"outcomes among the features: {', '.join(named)}")
-    failing = frame.filter(pl.col("failure_in_s") <= 86_400)
+    failing = frame.filter(pl.col("failure_in_s") <= DAY_S)
     calm = frame.filter(
-        (pl.col("failure_in_s").is_null() | (pl.col("failure_in_s") > 86_400)) & (pl.col("known_s") >= 86_400)
+        (pl.col("failure_in_s").is_null() | (pl.col("failure_in_s") > DAY_S)) & (pl.col("known_s") >= DAY_S)
     )
     if failing.height < ENOUGH or calm.height < ENOUGH:
         return

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from core.arrays import IntArray
 from features import calm, windows
 from features.feature import PER_H, ROWS_PER_DAY, ROWS_PER_H, USUAL_DAYS, Feature
 
@@ -93,7 +92,7 @@ def calm_cpu_columns() -> tuple[dict[str, pl.Expr], ...]:
     )
 
 
-def line_columns(steps: pl.DataFrame, rows: NDArray[np.int64]) -> dict[str, pl.Series]:
+def line_columns(steps: pl.DataFrame, rows: IntArray) -> dict[str, pl.Series]:
     """Lines through the levels without traffic and teeth, at some rows of the steps."""
     return {
         f"_line_{slot}_{field}": made

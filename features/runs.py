@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
+from core.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from features import windows
-
-Floats = NDArray[np.float64]
 
 #: At most so many operating conditions are told apart.
 MOST_CONDITIONS = 12
@@ -39,26 +37,26 @@ class Conditions:
         kept: sensors that vary within conditions; the others say nothing.
     """
 
-    centers: Floats
-    shift: Floats
-    scale: Floats
-    mean: Floats
-    std: Floats
-    kept: NDArray[np.bool_]
+    centers: FloatArray
+    shift: FloatArray
+    scale: FloatArray
+    mean: FloatArray
+    std: FloatArray
+    kept: BoolArray
 
-    def assign(self, settings: Floats) -> NDArray[np.int64]:
+    def assign(self, settings: FloatArray) -> IntArray:
         """The condition of each row."""
         points = (settings - self.shift) / self.scale
         distance = ((points[:, None, :] - self.centers[None]) ** 2).sum(axis=2)
         return np.asarray(distance.argmin(axis=1))
 
-    def normalised(self, settings: Floats, sensors: Floats) -> Floats:
+    def normalised(self, settings: FloatArray, sensors: FloatArray) -> FloatArray:
         """Sensors in standard deviations from their mean in the same condition, (rows, kept sensors)."""
         at = self.assign(settings)
         return np.asarray(((sensors - self.mean[at]) / self.std[at])[:, self.kept])
 
 
-def fit_conditions(settings: Floats, sensors: Floats, seed: int) -> Conditions:
+def fit_conditions(settings: FloatArray, sensors: FloatArray, seed: int) -> Conditions:
     """Find the operating conditions from the settings alone; one where they only jitter."""
     shift = settings.mean(axis=0)
     spread = settings.std(axis=0)
@@ -75,7 +73,7 @@ def fit_conditions(settings: Floats, sensors: Floats, seed: int) -> Conditions:
     return Conditions(centers, shift, scale, mean, np.where(std > floor, std, np.inf), kept)
 
 
-def _centers(points: Floats, seed: int) -> Floats:
+def _centers(points: FloatArray, seed: int) -> FloatArray:
     """Centres of the conditions, as few as explain the settings; one where they only jitter."""
     some = points[np.random.default_rng(seed).permutation(len(points))[:SOUGHT_AMONG]]
     most = min(MOST_CONDITIONS, len(np.unique(some, axis=0)))
@@ -93,8 +91,8 @@ def _centers(points: Floats, seed: int) -> Floats:
 
 
 def run_features(
-    units: NDArray[np.int64], cycles: Floats, sensors: Floats
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    units: IntArray, cycles: FloatArray, sensors: FloatArray
+) -> tuple[Float32Array, tuple[str, ...]]:
     """Features of each cycle from that and earlier cycles of the same unit.
 
     Args:

@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 import numba
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from core.arrays import FloatArray, IntArray
 from features.missing import column_of, floats_of
-
-Floats = NDArray[np.float64]
 
 #: Slopes and differences are told a day ahead at most; a limit further off than that is "not soon".
 HOURS_CAP = 48.0
@@ -80,7 +78,7 @@ def _over_days(column: pl.Expr, ahead: int, steps_per_day: int, days: int) -> pl
 
 
 @numba.njit(cache=True)
-def _trimmed_means(now: Floats, ahead: int, steps_per_day: int, days: int) -> Floats:
+def _trimmed_means(now: FloatArray, ahead: int, steps_per_day: int, days: int) -> FloatArray:
     out = np.full(len(now), np.nan)
     for row in range(len(now)):
         total, high, low, known = 0.0, -np.inf, np.inf, 0
@@ -141,7 +139,7 @@ def hours_since_shares(
 
 
 @numba.njit(cache=True)
-def _steps_since_shares(level: Floats, lowest: Floats, shares: Floats, steps: int) -> Floats:
+def _steps_since_shares(level: FloatArray, lowest: FloatArray, shares: FloatArray, steps: int) -> FloatArray:
     """(shares, rows)"""
     out = np.full((len(shares), len(level)), np.nan)
     for row in range(len(level)):
@@ -165,7 +163,7 @@ def _steps_since_shares(level: Floats, lowest: Floats, shares: Floats, steps: in
 
 
 def lines(
-    column: pl.Series, rows: NDArray[np.int64], windows_h: Sequence[int], steps_per_h: int
+    column: pl.Series, rows: IntArray, windows_h: Sequence[int], steps_per_h: int
 ) -> dict[str, pl.Series]:
     """Least-squares lines through the last hours: `level_<h>` now, `slope_<h>` an hour, `strays_<h>`.
 
@@ -184,7 +182,7 @@ def lines(
 
 
 @numba.njit(cache=True, fastmath={"reassoc", "contract"})
-def _lines(values: Floats, rows: NDArray[np.int64], ends: NDArray[np.int64], steps_per_h: int) -> Floats:
+def _lines(values: FloatArray, rows: IntArray, ends: IntArray, steps_per_h: int) -> FloatArray:
     """(windows * 3, rows). Sums of each row are its own, so that they do not depend on where the series began."""
     out = np.full((3 * len(ends), len(rows)), np.nan)
     known = np.where(np.isnan(values), 0.0, 1.0)

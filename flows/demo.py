@@ -18,7 +18,7 @@ from core.clock import FixedClock
 from core.diagnosis import Diagnosis
 from core.domain import Signal, SignalKind
 from core.errors import UnavailableError
-from core.settings import Settings
+from core.settings import Settings, read_settings
 from flows.prefect_server import READY, start_prefect
 from flows.processes import SERVICE_READY, ServerProcess, free_port, launch_service, start_server
 from pipelines.common.progress import Progress, silent
@@ -59,7 +59,7 @@ def demo_settings() -> Settings:
 
     They are also written to the environment, because the flows build their settings from it.
     """
-    base = Settings()
+    base = read_settings()
     changes = {
         "FOREWARN_TENANT": TENANT,
         "FOREWARN_DATA_DIR": str(base.data_dir / "demo"),
@@ -67,7 +67,7 @@ def demo_settings() -> Settings:
         "FOREWARN_SERVE_PORT": str(free_port(base.serve_port)),
     }
     os.environ.update(changes)
-    return Settings()
+    return read_settings()
 
 
 def clear(settings: Settings) -> None:

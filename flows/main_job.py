@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from core.settings import Settings
+from core.settings import read_settings
 from flows import tasks
 
 #: Name of a step -> its report.
@@ -27,7 +27,7 @@ class RunArguments(TypedDict):
 
 
 def _run_arguments(tenant: str | None, at: datetime | None) -> RunArguments:
-    return RunArguments(tenant=tenant or Settings().tenant, at=at or datetime.now(UTC))
+    return RunArguments(tenant=tenant or read_settings().tenant, at=at or datetime.now(UTC))
 
 
 @flow

@@ -15,7 +15,7 @@ from typing import Self
 import httpx
 
 from core.errors import UnavailableError
-from core.settings import Settings
+from core.settings import Settings, is_every_address
 
 #: Requests in progress may finish for this long: 10 s in the HTTP service, and some time to close.
 STOP_GRACE_S = 20.0
@@ -112,10 +112,9 @@ def launch_service(settings: Settings, *, env: Mapping[str, str] | None = None) 
     """Start the HTTP service without waiting. It answers `SERVICE_READY` once it is ready, after some seconds.
 
     Args:
-        env: the environment of the service; null: that of this process. `Settings()` in it must equal `settings`.
+        env: the environment of the service; null: that of this process. `read_settings()` in it must equal `settings`.
     """
-    anywhere = settings.serve_host in ("0.0.0.0", "::")  # noqa: S104 - read, not bound
-    host = "127.0.0.1" if anywhere else settings.serve_host
+    host = "127.0.0.1" if is_every_address(settings.serve_host) else settings.serve_host
     return start_server(
         "the HTTP service",
         [sys.executable, "-m", "serving.run"],

@@ -4,20 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psycopg
-from psycopg_pool import PoolTimeout
-
 from core.clock import Clock, SystemClock
-from core.errors import UnavailableError
-from core.settings import Settings
+from core.settings import Settings, read_settings
 from pipelines.common.privacy import silence_telemetry
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.configured import configured_sinks
+from pipelines.stores.connecting import check_answers
 from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.keys import KeyRing
 from pipelines.stores.mlflow_registry import MlflowRegistry
 from pipelines.stores.ready import ready_dsn
-from pipelines.stores.session import Pool, open_pool
+from pipelines.stores.session import Pool, database_errors, open_pool
 from pipelines.stores.store import Store
 
 
@@ -53,11 +50,8 @@ class Tenancy:
         Raises:
             UnavailableError: the database does not answer.
         """
-        try:
-            with self.pool.connection(timeout=2.0) as connection:
-                connection.execute("SELECT 1")
-        except (PoolTimeout, psycopg.OperationalError) as error:
-            raise UnavailableError("the database does not answer") from error
+        with database_errors(), self.pool.connection(timeout=2.0) as connection:
+            check_answers(connection)
 
 
 @contextmanager
@@ -71,10 +65,8 @@ def open_tenancy(
         UnavailableError: the database does not answer.
     """
     silence_telemetry()
-    try:
+    with database_errors():
         dsn = ready_dsn(settings)
-    except psycopg.OperationalError as error:
-        raise UnavailableError("the database does not answer") from error
     with open_pool(dsn, max_size=connections) as pool:
         yield Tenancy(settings=settings, clock=clock or SystemClock(), dsn=dsn, pool=pool)
 
@@ -89,6 +81,6 @@ def open_platform(
         ConfigurationError: a setting is missing or contradicts another.
         UnavailableError: the database does not answer.
     """
-    settings = settings or Settings()
+    settings = settings or read_settings()
     with open_tenancy(settings, clock=clock) as tenancy:
         yield tenancy.platform(tenant or settings.tenant)

@@ -1,8 +1,8 @@
-"""The service in this process, until it is told to stop.
+"""Runs the service in this process until it gets SIGINT or SIGTERM.
 
-One process serves with BentoML's own application on uvicorn, exactly what a worker of `bentoml serve` runs,
-but without the supervisor, which starts a worker that cannot start over and over and never says why. For more
-processes: `bentoml serve serving.service:Forewarn`, or more containers behind one address.
+The process runs BentoML's application on uvicorn, as a worker of `bentoml serve` does, but without BentoML's
+supervisor: the supervisor restarts a worker that cannot start again and again, and never reports why. For more
+processes use `bentoml serve serving.service:Forewarn`, or several containers behind one address.
 """
 
 import logging
@@ -10,10 +10,10 @@ import socket
 import sys
 
 from core.errors import ForewarnError, UnavailableError
-from core.settings import Settings
+from core.settings import Settings, read_settings
 from pipelines.common.privacy import silence_telemetry
 
-#: Requests under way may finish for this long.
+#: At shutdown, running requests have so many seconds to finish.
 GRACE_S = 10
 
 _logger = logging.getLogger("forewarn.serving")
@@ -24,7 +24,7 @@ def run(settings: Settings) -> None:
 
     Raises:
         ConfigurationError: a setting is missing or contradicts another.
-        UnavailableError: the database does not answer, or the port is taken.
+        UnavailableError: the database does not respond, or the port is in use.
     """
     silence_telemetry()
     import uvicorn
@@ -33,7 +33,7 @@ def run(settings: Settings) -> None:
 
     _configure_logging()
     _require_free_port(settings)
-    # Before the server: what cannot be opened ends the process here, with one sentence.
+    # Open it before the server starts, so that a wrong setting ends the process with one sentence.
     runtime.open(settings)
     try:
         config = uvicorn.Config(
@@ -44,7 +44,8 @@ def run(settings: Settings) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
-            # No listener may be slower to hang up than the load balancer in front of it (60 s on most).
+            # Longer than the idle timeout of most load balancers (60 s): the load balancer closes idle connections
+            # first, so it never sends a request on a connection that we are closing.
             timeout_keep_alive=75,
         )
         server = uvicorn.Server(config)
@@ -53,7 +54,7 @@ def run(settings: Settings) -> None:
             server.run()
         except SystemExit:
             # uvicorn exits by itself when it cannot bind or the application does not start.
-            raise UnavailableError("the service could not start; its log says why") from None
+            raise UnavailableError("the service could not start; its log has the reason") from None
     finally:
         runtime.close()
 
@@ -61,24 +62,24 @@ def run(settings: Settings) -> None:
 def main() -> None:
     """The process that `forewarn serve` becomes."""
     try:
-        run(Settings())
+        run(read_settings())
     except ForewarnError as error:
-        print(f"the service cannot start: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201 - the process's last words
+        print(f"the service cannot start: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201 - the last output of the process
         sys.exit(1)
 
 
 def _require_free_port(settings: Settings) -> None:
-    """Another service on our port would answer in our place, and look as if we had started."""
+    """Raise UnavailableError when the port is in use; otherwise the other service could be mistaken for ours."""
     address = (settings.serve_host, settings.serve_port)
     family = socket.AF_INET6 if ":" in settings.serve_host else socket.AF_INET
     with socket.socket(family) as probe:
-        # As uvicorn does: a port that a service left a moment ago is free.
+        # As in uvicorn: a port that a service closed a moment ago counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
         except OSError as error:
             raise UnavailableError(
-                f"cannot listen on {settings.serve_host}:{settings.serve_port}; is the port taken?"
+                f"cannot listen on {settings.serve_host}:{settings.serve_port}; is the port in use?"
             ) from error
 
 

@@ -66,13 +66,16 @@ def settings_page() -> str:
 def http_page() -> str:
     """Every route of the service, from its own OpenAPI document."""
     from serving.http.openapi import openapi
+    from serving.http.routes import ROUTES
 
-    document: Mapping[str, Any] = openapi()
+    document: Mapping[str, Any] = openapi(ROUTES)
     lines = [
         "# HTTP API",
         "",
         "`forewarn serve` starts the service. Send the key of `forewarn keys create` as `Authorization: Bearer KEY`.",
         "The service itself shows this API at `/docs`, where you can try it, and as OpenAPI 3.1 at `/docs.json`.",
+        "",
+        document["info"]["description"],
         "",
     ]
     for path, methods in document["paths"].items():
@@ -88,7 +91,7 @@ def _parameters(operation: Mapping[str, Any]) -> list[str]:
     found = operation.get("parameters", [])
     if not found:
         return []
-    rows = [f"| `{one['name']}` | {one.get('description', '')} |" for one in found]
+    rows = [f"| `{one['name']}` | {_cell(_meaning(one))} |" for one in found]
     return ["| parameter | meaning |", "|---|---|", *rows, ""]
 
 
@@ -103,7 +106,8 @@ def _body(operation: Mapping[str, Any], document: Mapping[str, Any]) -> list[str
         if fields:
             lines += ["| field | required | meaning |", "|---|---|---|"]
             for name, field in fields.items():
-                meaning = str(_resolved(field, document).get("description") or field.get("title", ""))
+                known = {**_resolved(field, document), **field}
+                meaning = _meaning(known) or str(field.get("title", ""))
                 lines.append(f"| `{name}` | {'yes' if name in required else 'no'} | {_cell(meaning)} |")
             lines.append("")
     return lines
@@ -115,6 +119,11 @@ def _responses(operation: Mapping[str, Any]) -> list[str]:
         for code, response in operation.get("responses", {}).items()
     ]
     return ["| status | meaning |", "|---|---|", *rows, ""] if rows else []
+
+
+def _meaning(field: Mapping[str, Any]) -> str:
+    """The description of a parameter or a field, with a mark when it is deprecated."""
+    return ("Deprecated. " if field.get("deprecated") else "") + str(field.get("description", ""))
 
 
 def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:

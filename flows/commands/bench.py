@@ -61,7 +61,13 @@ def forecast(
         Path | None, typer.Option("--out", help="Write the forecasts to this folder as Parquet.")
     ] = None,
     json_file: JsonFile = None,
-    origins: Annotated[int, typer.Option(help="Number of rolling origins before the end.", min=0)] = 0,
+    origins: Annotated[
+        int,
+        typer.Option(
+            help="Number of rolling origins before the end; 0: compare with the test file of the data set.",
+            min=0,
+        ),
+    ] = 0,
     peers: Annotated[bool, typer.Option("--peers", help="Also measure the peer models.")] = False,
 ) -> None:
     """Measure forecasts: sMAPE, MASE, OWA, MSIS, coverage, and how often each model was chosen."""

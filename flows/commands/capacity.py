@@ -81,13 +81,14 @@ def _table(found: "list[Capacity]", now: datetime, days: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     # In a narrow terminal a long name continues in the next line. A shortened name could mean several resources.
     table.add_column("resource", overflow="fold")
-    for column in ("used", "of", "growth a day", f"in {days} d", "runs out"):
+    for column in ("level", "threshold", "used", "growth a day", f"in {days} d", "runs out"):
         table.add_column(column)
     for one in found:
         table.add_row(
             one.series.name,
-            f"{one.used:.0%}",
+            format_value(one.level, one.series.unit),
             format_value(one.breach.threshold, one.series.unit),
+            "-" if one.used is None else f"{one.used:.0%}",
             format_value(one.per_day, one.series.unit),
             f"{one.breach.probability:.0%}",
             "-" if one.runs_out is None else format_when(one.runs_out, now),

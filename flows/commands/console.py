@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from core.settings import Settings
+from core.settings import Settings, read_settings
 from pipelines.common.progress import Progress as Listener
 
 #: Without markup: names and messages come from users, and Rich would interpret their brackets as styles.
@@ -44,7 +44,7 @@ def utc(moment: datetime | None) -> datetime | None:
 
 def settings_for(tenant: str | None) -> Settings:
     """The settings, with the tenant of `--tenant` if it was given."""
-    settings = Settings()
+    settings = read_settings()
     return settings if tenant is None else settings.model_copy(update={"tenant": tenant})
 
 

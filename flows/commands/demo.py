@@ -45,11 +45,12 @@ def demo(
 def _print(result: "DemoResult") -> None:
     from flows.commands.diagnosis_page import print_diagnosis
     from models.words.one_line import describe
+    from models.words.page import observed_factors
 
     out.print(Text.assemble("\n", ("Predictive alerts", "bold"), f" at {result.now:%Y-%m-%d %H:%M} UTC"))
     for alert in result.alerts[:10]:
         out.print(f"  {describe(alert, result.now)}", style="bold", soft_wrap=True)
-        for factor in alert.factors[:2]:
+        for factor in observed_factors(alert)[:2]:
             out.print(f"      {factor.text}", soft_wrap=True)
     if not result.alerts:
         out.print("  none: Forewarn predicts no breach and no failure")

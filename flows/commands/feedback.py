@@ -48,10 +48,10 @@ def feedback(
     from pipelines.wiring import open_platform
 
     with open_platform(settings_for(tenant)) as platform:
-        statement = hypothesis_feedback(
+        subject = hypothesis_feedback(
             platform, subject_id, FeedbackValue(value), by=by or getpass.getuser(), note=note
         )
-    out.print(f"stored: {value}: {statement}", soft_wrap=True)
+    out.print(f"stored: {value}: {subject.statement}", soft_wrap=True)
 
 
 def feedback_on_signal(

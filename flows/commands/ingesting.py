@@ -9,14 +9,36 @@ from typing import Annotated
 import typer
 
 from core.clock import SystemClock
-from core.errors import InputError
+from core.errors import InputError, NothingAcceptedError
 from core.ports import MetricSource
 from flows.commands.console import AsJson, TenantOption, progress_bars, settings_for, show, utc
+from pipelines.sources.dialect import FileOptions
+from pipelines.sources.quantities import DecimalMark
+from pipelines.sources.times import DateOrder
 
 app = typer.Typer(
     help="Read metrics. Each value is stored once; invalid rows are kept as dead letters.",
     no_args_is_help=True,
 )
+
+
+DateOrderOption = Annotated[
+    DateOrder | None,
+    typer.Option("--date-order", help="Order of day, month and year in dates such as 3/4/2026."),
+]
+DecimalOption = Annotated[
+    DecimalMark | None, typer.Option("--decimal", help="Decimal mark; the other one separates thousands.")
+]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option("--encoding", help="Encoding of the files, such as cp1252. Default: UTF-8 or UTF-16."),
+]
+CompleteOption = Annotated[
+    bool,
+    typer.Option(
+        "--complete", help="Nobody writes to the files any more: read a last line without a line end."
+    ),
+]
 
 
 @dataclass
@@ -36,31 +58,45 @@ def _ingest(
         if types is not None:
             types.read = platform.store.metric_types.declared
         report = ingest(platform, source, progress=listen)
-    show(report, as_json=as_json)
+        show(report, as_json=as_json)
+        if report.took_nothing:
+            reason = report.first_rejected or "; ".join(report.notes[:3])
+            raise NothingAcceptedError(f"nothing was accepted from {source.name}. {reason}")
 
 
 @app.command()
 def csv(
     path: Annotated[Path, typer.Argument(help="A CSV file, or a folder of them.", exists=True)],
+    date_order: DateOrderOption = None,
+    decimal: DecimalOption = None,
+    encoding: EncodingOption = None,
+    complete: CompleteOption = False,
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read CSV files: `timestamp,value` (the file name gives the series), or with columns for service and metric."""
+    """Read CSV files: `timestamp,value` (the file name gives the series), or with columns for service and metric.
+
+    Delimiter, encoding, compression, decimal mark and date order are recognised where the file leaves no doubt.
+    """
     from pipelines.sources.csv_files import CsvFiles
 
-    _ingest(CsvFiles(path, tenant=settings_for(tenant).tenant), tenant, as_json)
+    options = FileOptions(date_order=date_order, decimal=decimal, encoding=encoding, is_complete=complete)
+    _ingest(CsvFiles(path, tenant=settings_for(tenant).tenant, options=options), tenant, as_json)
 
 
 @app.command()
 def parquet(
     path: Annotated[Path, typer.Argument(help="A Parquet file, or a folder of them.", exists=True)],
+    date_order: DateOrderOption = None,
+    decimal: DecimalOption = None,
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read Parquet files, in the same forms as CSV."""
+    """Read Parquet files, in the same forms as CSV. Nested columns are left out."""
     from pipelines.sources.parquet_files import ParquetFiles
 
-    _ingest(ParquetFiles(path, tenant=settings_for(tenant).tenant), tenant, as_json)
+    options = FileOptions(date_order=date_order, decimal=decimal)
+    _ingest(ParquetFiles(path, tenant=settings_for(tenant).tenant, options=options), tenant, as_json)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from core.formatting import format_duration, format_moment, format_time_range
 from models.lifecycle.event_matching import EventScore
 from models.words.page import risk_in_words, spaced
 from pipelines.learn.promote import KindPromotion
-from pipelines.watch.deliver import SinkReport
+from pipelines.watch.sink_delivery import SinkReport
 
 #: So many digits of an id are shown. Commands accept the beginning of an id.
 ID_DIGITS = 12
@@ -134,4 +134,5 @@ def _(value: KindPromotion) -> str:
 @line_of.register
 def _(value: SinkReport) -> str:
     counts = f"{value.delivered} delivered ({value.sent} posted), {value.failed} failed"
+    counts += f", {value.given_up} given up" if value.given_up else ""
     return f"{counts}: {value.error}" if value.error else counts

@@ -9,10 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from core.domain import Signal, SignalKind
-from flows.commands.console import AsJson, AtOption, TenantOption, out, print_json, settings_for, utc
+from flows.commands.console import AsJson, AtOption, TenantOption, out, print_json, settings_for, show, utc
 from flows.commands.deprecated import add_deprecated_command, deprecated_flag
 from flows.commands.feedback import feedback_on_signal, mark
-from flows.commands.steps import run_step
+from flows.commands.steps import report_of
+from pipelines.common.progress import Progress
+from pipelines.common.tenant_platform import Platform
 
 SHORT_TIME = "%m-%d %H:%M"
 
@@ -113,8 +115,28 @@ def show_signal(
 
 
 @app.command("send")
-def send_signals(tenant: TenantOption = None, as_json: AsJson = False) -> None:
-    """Send alerts of the signals that the configured receivers have not received yet."""
-    from pipelines.watch.deliver import deliver
+def send_signals(
+    retry: Annotated[
+        bool,
+        typer.Option(
+            "--retry", help="Also send again what was given up because a receiver rejected it too often."
+        ),
+    ] = False,
+    tenant: TenantOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send alerts of the signals that the configured receivers have not received yet.
 
-    run_step(deliver, tenant=tenant, at=None, as_json=as_json)
+    One process at a time sends to a receiver; another one waits for it up to 30 s. If a receiver did not accept
+    everything, the exit code is 1.
+    """
+    from pipelines.watch.deliver import DeliveryReport, deliver
+
+    def send(platform: Platform, *, progress: Progress) -> DeliveryReport:
+        if retry:
+            platform.store.deliveries.retry_given_up()
+        return deliver(platform, progress=progress)
+
+    report = report_of(send, tenant=tenant, at=None, quiet=as_json)
+    show(report, as_json=as_json)
+    raise typer.Exit(1 if report.errors else 0)

@@ -19,10 +19,12 @@ from typing import Any
 import numba
 import numpy as np
 
+from core.arrays import BoolArray, FloatArray, IntArray
+from core.durations import DAY_S, HOUR_S, WEEK_S
 from models.baseline.changepoints import Shift, find_shifts, hourly_medians
 from models.baseline.seasons import WEEKLY, by_days, daily_profile, day_levels, weekly_profile
 from models.series.clock import LocalClock, to_local
-from models.series.grid import DAY_S, WEEK_S, BoolArray, FloatArray, Grid, IntArray, slot_of
+from models.series.grid import Grid, slot_of
 from models.series.robust import mad_sigma, quantile_of_sorted, sorted_rows
 
 PERCENTILES = (0.01, 0.05, 0.25, 0.50, 0.75, 0.95, 0.99)
@@ -96,7 +98,7 @@ class Baselines:
         """The seasonal part at each moment, float64, without level and trend; a holiday goes like a Sunday."""
         local = self.clock.local_s(times_s)
         daily: FloatArray = self.daily[row, slot_of(local, self.slot_s, DAY_S)]
-        weekly: FloatArray = self.weekly[row, slot_of(self.clock.like_sunday(local), 3600, WEEK_S)]
+        weekly: FloatArray = self.weekly[row, slot_of(self.clock.like_sunday(local), HOUR_S, WEEK_S)]
         return daily + weekly
 
     def expected(self, row: int, times_s: IntArray) -> FloatArray:
@@ -108,12 +110,12 @@ class Baselines:
     def scale_at(self, row: int, times_s: IntArray) -> FloatArray:
         """The spread of the residuals at each moment, float64, > 0; wider where it is not known how people live."""
         local = self.clock.local_s(times_s)
-        scale: FloatArray = self.scale[row, slot_of(local, 3600, DAY_S)]
+        scale: FloatArray = self.scale[row, slot_of(local, HOUR_S, DAY_S)]
         if not self.clock.holidays:
             return scale
         # It may go like the weekday that it is, or like a Sunday.
-        as_weekday = self.weekly[row, slot_of(local, 3600, WEEK_S)]
-        as_sunday = self.weekly[row, slot_of(self.clock.like_sunday(local), 3600, WEEK_S)]
+        as_weekday = self.weekly[row, slot_of(local, HOUR_S, WEEK_S)]
+        as_sunday = self.weekly[row, slot_of(self.clock.like_sunday(local), HOUR_S, WEEK_S)]
         wide: FloatArray = np.hypot(scale * self.holiday_width[row], (as_weekday - as_sunday) / 2)
         return np.where(self.clock.on_holiday(local), wide, scale)
 
@@ -223,14 +225,14 @@ def _fit_chunk(
     weekly, has_week = weekly_profile(flat - day_level[:, :, None], day_level, first_day_s, slot_s, days)
     seasonality = np.where(has_week, WEEKLY, seasonality)
     columns_s = first_day_s + slot_s * np.arange(flat.shape[1] * flat.shape[2], dtype=np.int64)
-    flat = flat.reshape(flat.shape[0], -1) - weekly[:, slot_of(columns_s, 3600, WEEK_S)]
+    flat = flat.reshape(flat.shape[0], -1) - weekly[:, slot_of(columns_s, HOUR_S, WEEK_S)]
     end_s = grid.start_s + grid.step_s * grid.values.shape[1]
 
     hourly, hour0_s = hourly_medians(flat, first_day_s, slot_s)
-    hour_s = max(slot_s, 3600)
+    hour_s = max(slot_s, HOUR_S)
     shifts = [
         tuple(_find_shifts(hourly[row], hour0_s, deploys_s.get(int(key), ()), clock))
-        if hour_s == 3600
+        if hour_s == HOUR_S
         else ()
         for row, key in enumerate(grid.series_ids)
     ]
@@ -276,9 +278,9 @@ def _holiday_width(
     expected = (
         day_level[:, np.maximum((local - first_day_s) // DAY_S - 1, 0)]
         + daily[:, slot_of(local, DAY_S // daily.shape[1], DAY_S)]
-        + weekly[:, slot_of(clock.like_sunday(local), 3600, WEEK_S)]
+        + weekly[:, slot_of(clock.like_sunday(local), HOUR_S, WEEK_S)]
     )
-    sizes = np.abs(everything.values[:, free] - expected) / scale[:, slot_of(local, 3600, DAY_S)]
+    sizes = np.abs(everything.values[:, free] - expected) / scale[:, slot_of(local, HOUR_S, DAY_S)]
     ordered, counts = sorted_rows(sizes)
     width = np.clip(quantile_of_sorted(ordered, counts, 0.9) / _NORMAL_90, 1.0, WIDEST_HOLIDAY)
     half_a_day = DAY_S // (2 * everything.step_s)
@@ -350,7 +352,7 @@ def _residuals(
     overall = np.where(overall > 0, overall, wide)
     overall = np.where(overall > 0, overall, 1e-3 * np.abs(percentiles[:, 3]) + 1e-9)
     overall = np.where(np.isfinite(overall), overall, 1.0)
-    hours = slot_of(columns_s, 3600, DAY_S)
+    hours = slot_of(columns_s, HOUR_S, DAY_S)
     scale = np.repeat(overall[:, None], 24, axis=1)
     spread_out = residual.reshape(n, -1)
     for hour in np.unique(hours):

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from models.series.grid import FloatArray, IntArray
+from core.arrays import FloatArray, IntArray
+from core.durations import HOUR_S
+from models.series.robust import MAD_TO_SIGMA_PRINTED
 
 WINDOW_HOURS = 24
 #: Medians of 24 hourly medians of white noise differ by more than 4 of their own spreads less than once in
@@ -28,8 +30,8 @@ MIN_HOURS = 6
 #: The hours right before and after a shift differ by this share of what the days do; of a steady trend, by a quarter.
 ABRUPT_SHARE = 0.5
 #: A shift is a deploy's when the deploy lies at most this long before it, or an hour after (clocks differ).
-DEPLOY_REACH_S = 6 * 3600
-CLOCK_SLACK_S = 3600
+DEPLOY_REACH_S = 6 * HOUR_S
+CLOCK_SLACK_S = HOUR_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def _strengths(hourly: FloatArray, window: int, least: int, floor: float, sizes:
         mid_after = np.median(after[:right])
         spread_before = np.median(np.abs(before[:left] - mid_before))
         spread_after = np.median(np.abs(after[:right] - mid_after))
-        spread = 1.4826 * 0.5 * (spread_before + spread_after)
+        spread = MAD_TO_SIGMA_PRINTED * 0.5 * (spread_before + spread_after)
         sizes[i] = mid_after - mid_before
         strengths[i] = abs(sizes[i]) / max(spread, floor)
     return strengths
@@ -131,7 +133,7 @@ def find_shifts(
         if not _abrupt(hourly, split, float(sizes[peak])):
             strengths[max(0, peak - MIN_HOURS) : peak + MIN_HOURS + 1] = 0.0
             continue
-        at_s = start_s + 3600 * split
+        at_s = start_s + HOUR_S * split
         shifts.append(
             Shift(at_s, float(sizes[peak]), float(strengths[peak]), nearest_deploy(at_s, deploys_s))
         )
@@ -159,10 +161,10 @@ def hourly_medians(values: FloatArray, start_s: int, step_s: int) -> tuple[Float
     Args:
         values: float64, shape (n, steps), NaN = missing.
     """
-    if step_s >= 3600:
+    if step_s >= HOUR_S:
         return values, start_s
-    lead = (start_s % 3600) // step_s
-    per_hour = 3600 // step_s
+    lead = (start_s % HOUR_S) // step_s
+    per_hour = HOUR_S // step_s
     width = -(-(lead + values.shape[1]) // per_hour) * per_hour
     padded = np.full((values.shape[0], width), np.nan)
     padded[:, lead : lead + values.shape[1]] = values

@@ -7,7 +7,8 @@ out as well made half as many false alarms again on simulated fleets. So does wh
 
 import numpy as np
 
-from models.series.grid import DAY_S, BoolArray, FloatArray, IntArray
+from core.arrays import BoolArray, FloatArray, IntArray
+from core.durations import DAY_S
 
 #: Spreads that no ordinary noise reaches, and those at which an excursion that goes that far begins.
 FAR, NEAR = 8.0, 3.0

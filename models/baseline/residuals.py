@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 
+from core.arrays import BoolArray, FloatArray, IntArray
+from core.durations import DAY_S
 from models.baseline.baselines import Baselines
-from models.series.grid import DAY_S, BoolArray, FloatArray, IntArray
 
 #: The level forgets half in this time: slower than any incident, faster than next week.
 HALF_LIFE_S = DAY_S

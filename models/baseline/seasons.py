@@ -5,7 +5,9 @@ A season is kept if, learned from one half of the days, it takes away a share of
 
 import numpy as np
 
-from models.series.grid import DAY_S, MONDAY_OFFSET_S, BoolArray, FloatArray, Grid, IntArray
+from core.arrays import BoolArray, FloatArray, IntArray
+from core.durations import DAY_S
+from models.series.grid import MONDAY_OFFSET_S, Grid
 from models.series.robust import fill_forward, mad_sigma, median
 
 NONE, DAILY, WEEKLY = 0, 1, 2

@@ -6,18 +6,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from core.domain import Series
+from core.durations import HOUR_S
 from models.breach.growth import BELIEVED, LASTED, NOTICED, SPANS_H, Present
 from models.breach.outlook import PATHS, BreachOutlook, BreachPattern, is_inert, predict_breach
 from models.forecast.choice.selection import Choice
 from models.forecast.intervals.widths import unrest
 from models.forecast.pool.pool import POOL
 from models.forecast.pool.pool_forecaster import PoolForecaster
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from models.series.thresholds import is_past, is_upward, threshold_of
 
 #: A value that returns over the threshold within this time belongs to the same breach.
-SAME_BREACH_S = 3 * 3_600
+SAME_BREACH_S = 3 * HOUR_S
 #: Predictions are repeated up to so many steps before a breach, and so many steps apart, because those of neighbouring
 #: hours are alike.
 BACKTEST_STEPS, BACKTEST_SPACING = 24, 3
@@ -115,7 +117,7 @@ def gradual_breaches(
     """
     if not len(at_s) or threshold == usual:
         return at_s
-    hour_before = values[np.maximum(np.searchsorted(seconds, at_s - 3_600, side="right") - 1, 0)]
+    hour_before = values[np.maximum(np.searchsorted(seconds, at_s - HOUR_S, side="right") - 1, 0)]
     return np.asarray(at_s[(hour_before - usual) / (threshold - usual) >= LASTED], dtype=np.float64)
 
 
@@ -188,7 +190,7 @@ def backtest_breaches(
     for known, selected_by_breach in _moments(history, past):
         now_s = begin + known * history.step_s
         newest = int(np.searchsorted(seconds, now_s)) - 1
-        hour_before = int(np.searchsorted(seconds, now_s - 3_600)) - 1
+        hour_before = int(np.searchsorted(seconds, now_s - HOUR_S)) - 1
         then = history.until(known)
         newly = past.unfiltered[max(0, known - UNFILTERED_STEPS) : known]
         recent = np.concatenate([then.values[:-UNFILTERED_STEPS], newly])
@@ -250,7 +252,7 @@ def _past_forecast(
         p10, p50, p90 = (moment.timestamp() - now_s for moment in (when.p10, when.p50, when.p90))
         predicted_s = (p10, p50, p90)
     # Without a breach, the forecasts of one half day form an episode, because they are alike.
-    episode = breach_s if breach_s is not None else now_s // (12 * 3_600)
+    episode = breach_s if breach_s is not None else now_s // (12 * HOUR_S)
     return PastForecast(
         group=correction_group(series, outlook.pattern),
         pattern=outlook.pattern,

@@ -1,13 +1,16 @@
 """The bundle of one version: the forecasters of a fleet, with the correction and the cascades of its past breaches."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
+from core.domain import Series
+from core.durations import HOUR
 from models.breach.backtest import find_breaches
 from models.breach.cascade import CascadeModel
 from models.breach.correction import BreachCorrection
@@ -15,12 +18,10 @@ from models.breach.growth import Present
 from models.breach.outlook import BreachOutlook, BreachPattern, predict_breach
 from models.forecast import files as forecast_files
 from models.forecast.bundle import ForecasterBundle, Prediction
-from models.forecast.protocols import FloatArray
-from models.series.thresholds import is_past, is_upward
+from models.series.thresholds import is_past, is_upward, with_known_limit, with_limits
 
 #: The present level is the median of so many of the newest samples, so that one bad sample is no breach.
 NEWEST_SAMPLES = 3
-HOUR = timedelta(hours=1)
 BREACHES = "breaches.json"
 
 
@@ -84,14 +85,33 @@ class BreachBundle:
         )
         if outlook is None or impact_level is None:
             return prediction, None
-        impact_since = _since(seconds, values, impact_level, level, upward=is_upward(series))
+        upward = is_upward(series)
+        impact_since = _since(seconds, values, impact_level, level, upward=upward)
+        over_since = _since(seconds, values, outlook.breach.threshold, level, upward=upward)
         impact = outlook.impact
         if impact_since is None:
             # A series that is over its threshold but below its impact level is still filling.
             pattern = BreachPattern.FILL if outlook.pattern is BreachPattern.OVER else outlook.pattern
             impact = self.correction.correct(impact, series, pattern, now)
         breach = self.correction.correct(outlook.breach, series, outlook.pattern, now)
-        return prediction, replace(outlook, breach=breach, impact=impact, impact_since=impact_since)
+        return prediction, replace(
+            outlook, breach=breach, impact=impact, impact_since=impact_since, over_since=over_since
+        )
+
+    def with_limits(self, stored: Iterable[Series]) -> "BreachBundle":
+        """The bundle with the limits and SLO thresholds that are stored now: they are no part of what was learned.
+
+        Args:
+            stored: series of the tenant; those without a forecaster are ignored.
+        """
+        entries = dict(self.forecasters.entries)
+        for one in stored:
+            entry = entries.get(one.series_id)
+            if entry is not None:
+                now = with_known_limit(with_limits(entry.series, one), entry.history.values)
+                entries[one.series_id] = entry if now == entry.series else replace(entry, series=now)
+        parts = replace(self.forecasters.parts, entries=entries)
+        return BreachBundle(ForecasterBundle(parts), correction=self.correction, cascades=self.cascades)
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Forecast each series that has samples in `frame`, see `ForecasterBundle.predict_frame`."""
@@ -128,13 +148,13 @@ def breach_files(correction: BreachCorrection, cascades: CascadeModel) -> dict[s
 
 
 def _since(
-    seconds: FloatArray, values: FloatArray, impact_level: float, level: float, *, upward: bool
+    seconds: FloatArray, values: FloatArray, threshold: float, level: float, *, upward: bool
 ) -> datetime | None:
-    """When a series came to `impact_level` or beyond it; null if `level` is on the good side of it."""
-    if not is_past(np.array([level]), impact_level, upward=upward)[0]:
+    """When a series came to `threshold` or beyond it; null if `level` is on the good side of it."""
+    if not is_past(np.array([level]), threshold, upward=upward)[0]:
         return None
     smooth = pl.Series(values).rolling_median(NEWEST_SAMPLES, min_samples=1).to_numpy()
-    crossed = find_breaches(seconds, smooth, impact_level, upward=upward)
+    crossed = find_breaches(seconds, smooth, threshold, upward=upward)
     # Without a crossing, the series was past the level from its first known value on.
     first = crossed[-1] if len(crossed) else seconds[0] if len(seconds) else 0.0
     return datetime.fromtimestamp(float(first), UTC)

@@ -1,9 +1,10 @@
 """Predicts when each resource runs out at its present growth, up to 90 days ahead.
 
-The time of day does not matter here, so the series is reduced to its highest hour of each day. Future paths are built
-from the moves that it really made from one day to the next. Whole weeks of moves are drawn, so that weekends stay
-weekends. Each path has its own growth, because a month of history does not determine the growth well. Days are too
-coarse for a resource that runs out within a day: there the hourly outlook counts, which alerts use as well.
+The time of day does not matter here, so the series is reduced to its highest hour of each day (the lowest, if low is
+bad). Future paths are built from the moves that it really made from one day to the next. Whole weeks of moves are
+drawn, so that weekends stay weekends. Each path has its own growth, because a month of history does not determine the
+growth well. Days are too coarse for a resource that runs out within a day: there the hourly outlook counts, which
+alerts use as well.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,14 @@ from datetime import datetime
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import CAPACITY_DAYS, Breach, Series, TimeRange
+from core.durations import DAY_S
 from models.breach.outlook import BreachOutlook, BreachPattern
 from models.breach.paths import SimulatedPaths
-from models.forecast.protocols import Bounds, FloatArray, History
-from models.series.thresholds import is_upward, threshold_of
+from models.forecast.protocols import Bounds, History
+from models.series.thresholds import is_upward, threshold_of, used_share
 
-DAY_S = 86_400
 PATHS = 500
 #: Fewer days than this do not show the growth.
 LEAST_DAYS = 7
@@ -35,7 +37,7 @@ class Capacity:
 
     Attributes:
         level: the newest of `peaks`, in the unit of the series.
-        used: `level` as a share of the threshold.
+        used: `level` as a share of the threshold, in [0, 1]; null if unknown, see `used_share`.
         per_day: growth per day in the unit of the series, negative = falling: the median of the days, or the present
             rate if the resource fills within the day.
         breach: when it crosses its threshold.
@@ -45,7 +47,7 @@ class Capacity:
 
     series: Series
     level: float
-    used: float
+    used: float | None
     per_day: float
     breach: Breach
     peaks: FloatArray
@@ -56,19 +58,26 @@ class Capacity:
         """When the resource runs out; null if it probably does not within the horizon."""
         return self.breach.when if self.breach.probability >= LIKELY else None
 
+    def mirrored(self) -> "Capacity":
+        """The same capacity with the opposite sign. The used share is the same."""
+        return replace(
+            self,
+            level=0.0 - self.level,
+            per_day=0.0 - self.per_day,
+            breach=replace(self.breach, threshold=0.0 - self.breach.threshold),
+            peaks=0.0 - self.peaks,
+            fan=0.0 - self.fan[:, ::-1],
+        )
 
-def daily_peaks(history: History, *, upward: bool = True) -> FloatArray:
-    """The highest value of each whole day before now; days without values are left out.
 
-    Args:
-        upward: false for the lowest value instead.
-    """
+def daily_peaks(history: History) -> FloatArray:
+    """The highest value of each whole day before now; days without values are left out."""
     steps = DAY_S // history.step_s
     days = len(history) // steps
     table = history.values[len(history) - days * steps :].reshape(days, steps)
     known = np.isfinite(table).any(axis=1)
     table = table[known]
-    return np.asarray(np.nanmax(table, axis=1) if upward else np.nanmin(table, axis=1), dtype=np.float64)
+    return np.asarray(np.nanmax(table, axis=1), dtype=np.float64)
 
 
 def robust_growth(peaks: FloatArray) -> float:
@@ -153,33 +162,37 @@ def plan_capacity(
         null if the series has no threshold or less than a week of history.
     """
     threshold = threshold_of(series)
-    if threshold is None or threshold == 0:
+    if threshold is None:
         return None
     upward = is_upward(series)
-    peaks = daily_peaks(history, upward=upward)
+    # Negation is exact, so that a series for which low is bad gets exactly the plan of its mirror image.
+    crossed = threshold if upward else 0.0 - threshold
+    past = history if upward else history.mirrored()
+    present = outlook if upward or outlook is None else outlook.mirrored()
+    peaks = daily_peaks(past)
     if len(peaks) < LEAST_DAYS:
         return None
     rng = np.random.default_rng([seed, series.series_id % 2**32, 90])
-    paths = daily_paths(peaks, horizon_days, PATHS, history.bounds, rng)
+    paths = daily_paths(peaks, horizon_days, PATHS, past.bounds, rng)
     level, per_day = float(peaks[-1]), robust_growth(peaks)
     # A resource that was over in the last day may have been emptied since.
-    newest = level if outlook is None else outlook.level
-    simulated = SimulatedPaths(values=paths, level=newest, at=at, step_s=DAY_S)
-    breach = simulated.breach(threshold, upward=upward)
-    if outlook is not None and outlook.breach.probability >= LIKELY:
-        probability = max(breach.probability, outlook.breach.probability)
-        breach = replace(breach, probability=probability, when=outlook.breach.when)
-        if outlook.pattern is BreachPattern.FILL:
-            per_day = 24 * outlook.growth.per_hour
-    return Capacity(
+    newest = level if present is None else present.level
+    breach = SimulatedPaths(values=paths, level=newest, at=at, step_s=DAY_S).breach(crossed)
+    if present is not None and present.breach.probability >= LIKELY:
+        probability = max(breach.probability, present.breach.probability)
+        breach = replace(breach, probability=probability, when=present.breach.when)
+        if present.pattern is BreachPattern.FILL:
+            per_day = 24 * present.growth.per_hour
+    found = Capacity(
         series=series,
         level=level,
-        used=level / threshold,
+        used=used_share(series, level),
         per_day=per_day,
         breach=breach,
         peaks=peaks,
         fan=np.percentile(paths, [10, 50, 90], axis=0).T,
     )
+    return found if upward else found.mirrored()
 
 
 def by_urgency(found: Sequence[Capacity]) -> list[Capacity]:
@@ -188,6 +201,6 @@ def by_urgency(found: Sequence[Capacity]) -> list[Capacity]:
     def key(one: Capacity) -> tuple[bool, float, float, float, str]:
         when = one.runs_out
         seconds = 0.0 if when is None else when.p50.timestamp()
-        return (when is None, seconds, -one.breach.probability, -one.used, one.series.name)
+        return (when is None, seconds, -one.breach.probability, -(one.used or 0.0), one.series.name)
 
     return sorted(found, key=key)

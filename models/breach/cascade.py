@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from core.domain import Breach, Role, Series, TimeRange
-from models.forecast.protocols import FloatArray
-from models.series.thresholds import is_upward, threshold_of
+from core.arrays import FloatArray
+from core.domain import Breach, Role, Series, ServiceEdges, TimeRange
+from core.durations import HOUR_S
+from models.series.thresholds import threshold_of
 
 #: A breach counts as an effect if it begins at most so long before or after its cause. It may begin before, because a
 #: resource that nearly ran out can slow requests before it reaches its threshold.
-MAX_LEAD_S, MAX_LAG_S = 3_600, 7_200
+MAX_LEAD_S, MAX_LAG_S = HOUR_S, 2 * HOUR_S
 #: Quantiles of the lag that are stored. Each stands for a fifth of all lags.
 LAG_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 #: Possible impact levels, as shares of the way from the threshold to the limit.
@@ -35,7 +36,6 @@ EFFECTS = (Role.LATENCY, Role.ERRORS)
 
 #: Metric of the cause, metric of the effect, and whether the service of the effect calls the service of the cause.
 CascadeKind = tuple[str, str, bool]
-Edges = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ class CascadeModel:
         self,
         causes: Mapping[int, CascadeCause],
         effects: Iterable[Series],
-        edges: Edges,
+        edges: ServiceEdges,
         at: datetime,
     ) -> dict[int, Cascade]:
         """Predict the most likely cascade for each effect.
@@ -182,10 +182,10 @@ class CascadeModel:
 def level_at_fraction(series: Series, fraction: float) -> float | None:
     """The value at this share of the way from the threshold to the limit; null if there is no threshold.
 
-    It is the threshold itself for an SLO, and for a series with a lower threshold: neither has a limit beyond it.
+    It is the threshold itself for an SLO, which has no limit beyond it.
     """
     threshold = threshold_of(series)
-    if threshold is None or series.slo_threshold is not None or series.limit is None or not is_upward(series):
+    if threshold is None or series.slo_threshold is not None or series.limit is None:
         return threshold
     return threshold + fraction * (series.limit - threshold)
 
@@ -199,7 +199,7 @@ def series_by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
     return found
 
 
-def callers_of(edges: Edges) -> dict[str, list[str]]:
+def callers_of(edges: ServiceEdges) -> dict[str, list[str]]:
     """The callers of each called service, sorted."""
     found: dict[str, list[str]] = defaultdict(list)
     for caller, callee in sorted(set(edges)):

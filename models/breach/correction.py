@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import Breach, Series, TimeRange
 from models.breach.backtest import LIKELY_AT, PastForecast, correction_group
 from models.breach.outlook import BreachPattern
-from models.forecast.protocols import FloatArray
 
 #: P10, P50 and P90, as shares.
 LEVELS = (0.1, 0.5, 0.9)

@@ -1,15 +1,15 @@
 """Measures how fast a series grows now, and how unusual this growth is for the series."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
 import numpy as np
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
+from core.durations import HOUR_S
+from models.series.robust import MAD_TO_SIGMA_PRINTED
 
-#: Robust spread of a normal distribution: 1 / Phi^-1(3/4), Rousseeuw and Croux (1993).
-MAD_TO_SIGMA = 1.4826
 #: Growth is measured over these spans. Each span gets a weight by how much its growth stands out.
 SPANS_H = (1, 2, 3, 6, 12)
 #: Growth gets weight 0 if it exceeds the usual growth by this many spreads, and weight 1 from the second number on.
@@ -40,6 +40,10 @@ class Present:
     level: float
     level_an_hour_ago: float
 
+    def mirrored(self) -> "Present":
+        """The same of the series with the opposite sign."""
+        return Present(at=self.at, level=0.0 - self.level, level_an_hour_ago=0.0 - self.level_an_hour_ago)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
@@ -60,6 +64,15 @@ class Growth:
     weight: float
     rates_per_hour: tuple[float, ...] = ()
     rate_weights: tuple[float, ...] = ()
+
+    def mirrored(self) -> "Growth":
+        """The same growth of the series with the opposite sign."""
+        return replace(
+            self,
+            per_hour=0.0 - self.per_hour,
+            usual_per_hour=0.0 - self.usual_per_hour,
+            rates_per_hour=tuple(0.0 - rate for rate in self.rates_per_hour),
+        )
 
 
 def interpolate(before: Values, after: Values, fraction: float) -> Values:
@@ -88,7 +101,7 @@ def measure_growth(
             measured per request: an hour of growth is a jump, unless the growth began earlier.
     """
     away = values - usual[:-1]
-    steps_an_hour = max(1, 3_600 // step_s)
+    steps_an_hour = max(1, HOUR_S // step_s)
 
     def back(course: FloatArray, steps: int) -> float:
         """The course so many steps before its end, where the present lies between two steps."""
@@ -105,7 +118,7 @@ def measure_growth(
         slopes = (away[span:] - away[:-span]) / span_h
         past = slopes[:-span]
         middle = float(np.median(past))
-        spread = MAD_TO_SIGMA * float(np.median(np.abs(past - middle)))
+        spread = MAD_TO_SIGMA_PRINTED * float(np.median(np.abs(past - middle)))
         low, high = np.percentile(past, [16, 84])
         spread = max(spread, LEAST_SPREAD * float(high - low) / 2, 1e-12)
         # The mean of a step lies half a step before its end. The newest value does not.
@@ -123,13 +136,13 @@ def measure_growth(
 def _growth_of(found: list[tuple[float, float, float]]) -> Growth:
     """Combine (rate now, usual rate, weight) of each span; the longest of the spans with the highest weight leads."""
     if not found or max(weight for _, _, weight in found) == 0:
-        return Growth(per_hour=0.0, span_s=3_600, usual_per_hour=0.0, weight=0.0)
+        return Growth(per_hour=0.0, span_s=HOUR_S, usual_per_hour=0.0, weight=0.0)
     best = max(range(len(found)), key=lambda index: (found[index][2], index))
     upward = found[best][0] > 0
     weights = [weight if (now > 0) == upward else 0.0 for now, _, weight in found]
     return Growth(
         per_hour=found[best][0],
-        span_s=SPANS_H[best] * 3_600,
+        span_s=SPANS_H[best] * HOUR_S,
         usual_per_hour=found[best][1],
         weight=found[best][2],
         rates_per_hour=tuple(now for now, _, _ in found),

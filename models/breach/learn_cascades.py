@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.domain import Series, SeriesKind
+from core.arrays import Float32Array, FloatArray
+from core.domain import Series, SeriesKind, ServiceEdges
+from core.durations import HOUR_S
 from models.breach.cascade import (
     IMPACT_FRACTIONS,
     LAG_QUANTILES,
@@ -22,12 +23,10 @@ from models.breach.cascade import (
     CascadeKind,
     CascadeModel,
     CascadeRate,
-    Edges,
     callers_of,
     effects_of,
     series_by_service,
 )
-from models.forecast.protocols import FloatArray
 from models.series.thresholds import is_upward, threshold_of
 
 #: So many breaches of a pair weigh as much as those of all similar pairs, and so many breaches of similar pairs as
@@ -36,7 +35,6 @@ from models.series.thresholds import is_upward, threshold_of
 PAIR_PRIOR, KIND_PRIOR = 2.0, 0.5
 #: A share must be so many times as large as chance. Otherwise it counts as no cascade.
 ABOVE_CHANCE = 3.0
-HOUR_S = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,7 @@ class HourlyPeaks:
     """
 
     start_s: float
-    peaks: NDArray[np.float32]
+    peaks: Float32Array
     threshold: float
 
     @classmethod
@@ -126,7 +124,7 @@ _ByFraction = Mapping[float, Mapping[CascadeKind, list[_Pair]]]
 def learn_cascades(
     breaches: Mapping[int, BreachTimes],
     series: Iterable[Series],
-    edges: Edges,
+    edges: ServiceEdges,
     *,
     span_s: float,
     peaks: Mapping[int, HourlyPeaks] | None = None,
@@ -158,7 +156,7 @@ def learn_cascades(
 
 
 def _count(
-    breaches: Mapping[int, BreachTimes], series: Iterable[Series], edges: Edges, span_s: float
+    breaches: Mapping[int, BreachTimes], series: Iterable[Series], edges: ServiceEdges, span_s: float
 ) -> dict[str, _ByFraction]:
     """By metric of the cause and impact fraction: all pairs of a kind, including those whose cause did not breach."""
     known = {one.series_id: one for one in series}

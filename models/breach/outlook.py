@@ -5,23 +5,25 @@ forecaster really makes. In the fill regime it goes on growing as in the last ho
 resets it. The rarer such growth is in the past of the series, the more paths follow the fill regime.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import Breach, Role, Series
+from core.durations import HOUR_S
 from models.breach.growth import Growth, Present, interpolate, measure_growth
 from models.breach.paths import SimulatedPaths, simulate_growth
 from models.breach.resets import Sawtooth, find_resets
 from models.forecast.history import prepare
-from models.forecast.protocols import FloatArray, History
-from models.series.thresholds import is_past, is_upward, threshold_of
+from models.forecast.protocols import History
+from models.series.thresholds import is_upward, threshold_of
 
 PATHS = 400
 #: Horizons for which the probability of a breach is reported, in seconds.
-HORIZONS_S = (3 * 3_600, 6 * 3_600, 12 * 3_600, 24 * 3_600)
+BREACH_HORIZONS_S = (3 * HOUR_S, 6 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S)
 #: From this probability on, a breach without growth and without resets counts as seasonal.
 SEASONAL_FROM = 0.1
 
@@ -42,7 +44,7 @@ class BreachOutlook:
 
     Attributes:
         pattern: why it breaches or does not.
-        breach: breach of the threshold, over the whole horizon and within each of `HORIZONS_S`.
+        breach: breach of the threshold, over the whole horizon and within each of `BREACH_HORIZONS_S`.
         growth: present growth.
         sawtooth: resets of the series; null if it has none.
         level: value now.
@@ -52,6 +54,7 @@ class BreachOutlook:
         paths: (count, steps), for the fan of the plot.
         impact_since: when the series reached the impact level, or the first known moment if it was past this level
             from the beginning; null if it has not reached the level, or if nobody checked.
+        over_since: the same for the threshold.
     """
 
     pattern: BreachPattern
@@ -63,6 +66,41 @@ class BreachOutlook:
     at: datetime
     paths: FloatArray
     impact_since: datetime | None = None
+    over_since: datetime | None = None
+
+    def mirrored(self) -> "BreachOutlook":
+        """The same outlook of the series with the opposite sign."""
+        return replace(
+            self,
+            breach=replace(self.breach, threshold=0.0 - self.breach.threshold),
+            growth=self.growth.mirrored(),
+            level=0.0 - self.level,
+            impact=replace(self.impact, threshold=0.0 - self.impact.threshold),
+            paths=0.0 - self.paths,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesForecast:
+    """What is known of one series and its usual future.
+
+    Attributes:
+        history: all whole steps up to now.
+        usual_paths: (count, steps), simulated by the forecaster from the end of the history on.
+        present: the value now and an hour ago.
+    """
+
+    history: History
+    usual_paths: FloatArray
+    present: Present
+
+    def mirrored(self) -> "SeriesForecast":
+        """The same of the series with the opposite sign."""
+        return SeriesForecast(
+            history=self.history.mirrored(),
+            usual_paths=0.0 - self.usual_paths,
+            present=self.present.mirrored(),
+        )
 
 
 def predict_breach(
@@ -89,11 +127,28 @@ def predict_breach(
     threshold = threshold_of(series)
     if threshold is None:
         return None
-    upward = is_upward(series)
+    forecast = SeriesForecast(history=history, usual_paths=usual_paths, present=present)
+    crossed = (threshold,) if impact_level is None or impact_level == threshold else (threshold, impact_level)
+    if is_upward(series):
+        return _predict_upward(forecast, crossed, rng, inert=is_inert(series))
+    # Negation is exact, so that a series for which low is bad gets exactly the prediction of its mirror image.
+    mirrored = tuple(0.0 - level for level in crossed)
+    return _predict_upward(forecast.mirrored(), mirrored, rng, inert=is_inert(series)).mirrored()
+
+
+def _predict_upward(
+    forecast: SeriesForecast, crossed: tuple[float, ...], rng: np.random.Generator, *, inert: bool
+) -> BreachOutlook:
+    """Predict the breaches of a series for which high is bad.
+
+    Args:
+        crossed: the threshold, and the impact level where it is another one.
+    """
+    history, usual_paths, present = forecast.history, forecast.usual_paths, forecast.present
     # The share of the unfinished step that has passed. The history does not cover it, the present level does.
     step_fraction = float(np.clip((present.at - history.end).total_seconds() / history.step_s, 0.0, 1.0))
     values = prepare(history)
-    sawtooth = find_resets(values if upward else -values)
+    sawtooth = find_resets(values)
     count, steps = usual_paths.shape
     usual, ahead = _seasonal_medians(values, history, steps + 1)
     growth = measure_growth(
@@ -102,29 +157,25 @@ def predict_breach(
         history.step_s,
         present,
         step_fraction=step_fraction,
-        inert=is_inert(series),
+        inert=inert,
     )
     shifted = np.append(usual_paths[:, 1:], usual_paths[:, -1:], axis=1)
     paths = interpolate(usual_paths, shifted, step_fraction)
-    towards = growth.per_hour > 0 if upward else growth.per_hour < 0
-    filling = round(growth.weight * count) if towards else 0
+    filling = round(growth.weight * count) if growth.per_hour > 0 else 0
     if filling:
-        resets = None
-        if sawtooth is not None and upward:
-            resets = sawtooth.at_present(values, present.level, step_fraction)
+        resets = None if sawtooth is None else sawtooth.at_present(values, present.level, step_fraction)
         fills = present.level + simulate_growth(growth, (filling, steps), history.step_s, rng, resets)
         usual_ahead = interpolate(ahead[:-1], ahead[1:], step_fraction)
         paths[:filling] = fills + usual_ahead - interpolate(usual[-1], ahead[0], step_fraction)
     simulated = SimulatedPaths(
         values=history.bounds.clip(paths), level=present.level, at=present.at, step_s=history.step_s
     )
-    breach = simulated.breach(threshold, upward=upward, horizons_s=HORIZONS_S)
+    breach = simulated.breach(crossed[0], horizons_s=BREACH_HORIZONS_S)
     impact = breach
-    if impact_level is not None and impact_level != threshold:
-        impact = simulated.breach(impact_level, upward=upward, horizons_s=HORIZONS_S)
-    over = bool(is_past(np.array([present.level]), threshold, upward=upward)[0])
+    if len(crossed) > 1:
+        impact = simulated.breach(crossed[1], horizons_s=BREACH_HORIZONS_S)
     return BreachOutlook(
-        pattern=_pattern(over, filling > count // 4, sawtooth, breach),
+        pattern=_pattern(present.level >= crossed[0], filling > count // 4, sawtooth, breach),
         breach=breach,
         growth=growth,
         sawtooth=sawtooth,

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import BoolArray, FloatArray
 from core.domain import Breach, TimeRange
+from core.durations import HOUR_S
 from models.breach.growth import Growth
 from models.breach.resets import Sawtooth
-from models.forecast.protocols import FloatArray
 
 #: Standard deviations of the logarithm of the growth rate: its variation from hour to hour, and the error with which
 #: the present rate is known.
@@ -37,20 +37,17 @@ class SimulatedPaths:
     at: datetime
     step_s: int
 
-    def breach(self, threshold: float, *, upward: bool, horizons_s: Sequence[int] = ()) -> Breach:
-        """The share of the paths that cross the threshold, and when they cross it.
+    def breach(self, threshold: float, *, horizons_s: Sequence[int] = ()) -> Breach:
+        """The share of the paths that cross the threshold from below, and when they cross it.
 
         Args:
-            threshold: in the unit of the series.
-            upward: true if values above the threshold are bad, false if values below it are.
+            threshold: in the unit of the series. Values from it on are bad.
             horizons_s: shorter horizons to report too, in seconds. A horizon within the first step counts as the
                 whole first step.
         """
-        sign = 1.0 if upward else -1.0
         paths = self.values
-        course = sign * np.concatenate([np.full((len(paths), 1), self.level), paths], axis=1)
-        signed_threshold = sign * threshold
-        over = course >= signed_threshold
+        course = np.concatenate([np.full((len(paths), 1), self.level), paths], axis=1)
+        over = course >= threshold
         crossed = np.maximum.accumulate(over, axis=1).mean(axis=0)
         steps = {horizon: min(max(1, horizon // self.step_s), paths.shape[1]) for horizon in horizons_s}
         crosses = over.any(axis=1)
@@ -58,18 +55,18 @@ class SimulatedPaths:
             threshold=threshold,
             probability=float(np.mean(crosses)),
             horizon_s=paths.shape[1] * self.step_s,
-            when=self._when(course[crosses], over[crosses], signed_threshold) if crosses.any() else None,
+            when=self._when(course[crosses], over[crosses], threshold) if crosses.any() else None,
             probability_by_horizon_s={horizon: float(crossed[step]) for horizon, step in steps.items()},
         )
 
-    def _when(self, course: FloatArray, over: NDArray[np.bool_], signed_threshold: float) -> TimeRange:
+    def _when(self, course: FloatArray, over: BoolArray, threshold: float) -> TimeRange:
         """P10, P50 and P90 of the crossing times; a crossing inside a step is found on a straight line."""
         first = np.argmax(over, axis=1)
         rows = np.arange(len(first))
         before = course[rows, np.maximum(first - 1, 0)]
         after = course[rows, first]
         fraction = np.divide(
-            signed_threshold - before, after - before, out=np.ones_like(after), where=after > before
+            threshold - before, after - before, out=np.ones_like(after), where=after > before
         )
         seconds = np.where(first == 0, 0.0, (first - 1 + np.clip(fraction, 0.0, 1.0)) * self.step_s)
         p10, p50, p90 = (
@@ -98,7 +95,7 @@ def simulate_growth(
         (count, steps), the change since now in the unit of the series.
     """
     count, horizon_steps = shape
-    hours = step_s / 3_600
+    hours = step_s / HOUR_S
     variation = np.empty((count, horizon_steps))
     keep = np.exp(-hours / RATE_DECAY_H)
     state = rng.normal(0.0, RATE_SPREAD, count)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
 
 #: A fall is a reset if it is at least this share of the range between P10 and P90 of the series, and at least so many
 #: times its usual move in a step: four resets a day take back six hours each. Both, and the spread below, were chosen
@@ -32,7 +32,8 @@ class Sawtooth:
     """The resets of a series.
 
     Attributes:
-        drops: how far each reset took the series down, positive, in its unit.
+        drops: how far each reset took the series back to its good side, positive, in its unit. Of free space, a reset
+            gives some back.
         gaps: steps between consecutive resets; one fewer than `drops`.
         age: steps since the last reset.
     """
@@ -80,7 +81,7 @@ def find_resets(values: FloatArray) -> Sawtooth | None:
     """Find the resets of a sawtooth: falls within one or two steps that take back most of a climb.
 
     Args:
-        values: the past on an even grid, without NaN.
+        values: the past on an even grid, without NaN. High is bad: mirror a series for which low is bad.
     Returns:
         null if the series is no sawtooth.
     """

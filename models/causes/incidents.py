@@ -1,12 +1,12 @@
-"""Signals about the same incident, found across series and along the service graph. Pure.
+"""Groups signals into incidents, across series and along the service graph.
 
-Two signals speak of the same incident when they began within `window_s` of each other and
-- belong to the same service, or
-- belong to services of which one calls the other, directly or through others; or when they
-- belong to the same series and overlap in time, or follow each other within `window_s`.
+Two signals belong to the same incident in two cases:
+- They began within `window_s` of each other, and their services are the same, or one calls the other, directly or
+  through others.
+- They belong to the same series, and they overlap or follow each other within `window_s`.
 
-Onsets count and not overlaps, but for the same series: a disk that has been filling for two days
-must not swallow the outage of this minute.
+For different series the start counts, not the overlap: an outage of this minute is not part of the incident of a disk
+that has been filling for two days.
 """
 
 from collections import defaultdict
@@ -15,17 +15,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from core.domain import Event, Factor, Severity, Signal, SignalKind
+from core.domain import Event, Factor, ServiceEdges, Severity, Signal
+from models.words.incident import RELATED, together_with
 
-#: Onsets of one incident spread over about as long as the slowest chain of timeouts, retries and pools;
-#: six samples at the usual step of 5 min.
+#: The signals of one incident start within about the time that timeouts, retries and pools need to pass it on. These
+#: are six samples at the usual step of 5 min.
 WINDOW_S = 1_800
 
-#: Name of the factor in which `fold` tells of the other signals.
-RELATED = "related"
-
 _SEVERITIES = (Severity.INFO, Severity.WARNING, Severity.CRITICAL)
-_NAMED_AT_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +30,9 @@ class DetectedIncident:
     """One or more signals that belong together.
 
     Attributes:
-        signals: in the order of their onset.
-        service: where it most likely comes from: of the services concerned one that calls none of the
-            others, else the one that began.
+        signals: in the order of their start.
+        service: where the incident most likely comes from: a service that calls none of the other services of the
+            incident, else the service of the first signal.
     """
 
     signals: tuple[Signal, ...]
@@ -51,20 +48,20 @@ class DetectedIncident:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """Those concerned, in the order of onset."""
+        """All services with signals, in the order of their first signal."""
         return tuple(dict.fromkeys(signal.service for signal in self.signals))
 
 
 def correlate(
-    signals: Iterable[Signal], edges: Iterable[tuple[str, str]] = (), *, window_s: float = WINDOW_S
+    signals: Iterable[Signal], edges: ServiceEdges = (), *, window_s: float = WINDOW_S
 ) -> list[DetectedIncident]:
-    """Put signals that speak of the same incident together; each signal is in exactly one incident.
+    """Group signals into incidents; each signal is in exactly one incident.
 
     Args:
         edges: the service graph: (caller, callee).
 
     Returns:
-        incidents in the order of their first onset; the order of the input does not matter.
+        Incidents in the order of their first start; the order of the input does not matter.
     """
     ordered = sorted(
         {signal.signal_id: signal for signal in signals}.values(), key=lambda s: (s.started_at, s.signal_id)
@@ -112,11 +109,11 @@ def correlate(
 
 
 def fold(incident: DetectedIncident, anchor: Signal | None = None) -> Signal:
-    """The incident as one signal, which people are alerted with.
+    """The incident as one signal, which becomes the alert.
 
-    It has the identity of `anchor` (default: the signal that began), so that an incident that grows stays
-    one alert; the severity of the worst; the onset of the first; the others named in a last factor; and it
-    has ended when all have.
+    It has the id of `anchor` (default: the first signal), so that an incident that grows stays one alert. It has the
+    highest severity and the earliest start of all signals, and ends when all have ended. Its last factor lists the
+    other signals.
     """
     lead = anchor or incident.first
     others = [signal for signal in incident.signals if signal.signal_id != lead.signal_id]
@@ -131,24 +128,16 @@ def fold(incident: DetectedIncident, anchor: Signal | None = None) -> Signal:
         severity=incident.severity,
         started_at=incident.first.started_at,
         ended_at=None if None in ends else max(end for end in ends if end is not None),
-        factors=(*lead.factors, Factor(name=RELATED, value=None, contribution=0.0, text=_named(others))),
+        factors=(
+            *lead.factors,
+            Factor(name=RELATED, value=None, contribution=0.0, text=together_with(others)),
+        ),
         nearby_events=tuple(events.values()),
     )
 
 
-def _named(others: Sequence[Signal]) -> str:
-    """`together with payments p99_latency, orders-db cpu_usage and 3 more`."""
-    names = list(dict.fromkeys(f"{signal.service} {_subject(signal)}" for signal in others))
-    more = len(names) - _NAMED_AT_MOST
-    return "together with " + ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-
-
-def _subject(signal: Signal) -> str:
-    return "failure risk" if signal.kind is SignalKind.FAILURE_RISK else signal.metric or signal.kind
-
-
 def _related(called: Mapping[str, frozenset[str]]) -> dict[str, set[str]]:
-    """For each service of the graph itself, all that it calls and all that call it, directly or not."""
+    """Service -> itself, all that it calls, and all that call it, directly or through others."""
     related: dict[str, set[str]] = {}
     for caller, callees in called.items():
         related.setdefault(caller, {caller}).update(callees)
@@ -157,8 +146,8 @@ def _related(called: Mapping[str, frozenset[str]]) -> dict[str, set[str]]:
     return related
 
 
-def _reachable(edges: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
-    """For each service all that it calls, directly or through others; circles are allowed."""
+def _reachable(edges: ServiceEdges) -> dict[str, frozenset[str]]:
+    """Service -> all that it calls, directly or through others. Circles are allowed."""
     direct: dict[str, set[str]] = defaultdict(set)
     for caller, callee in edges:
         direct[caller].add(callee)
@@ -175,7 +164,7 @@ def _reachable(edges: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
 
 
 def _origin(group: Sequence[Signal], called: Mapping[str, frozenset[str]]) -> str:
-    """DetectedIncident travels from what is called to its callers, so it comes from what calls none of the others."""
+    """A failure spreads from a service to its callers, so it comes from a service that calls none of the others."""
     services = list(dict.fromkeys(signal.service for signal in group))
     return next(
         (service for service in services if called.get(service, frozenset()).isdisjoint(services)),

@@ -26,6 +26,7 @@ import numpy as np
 import polars as pl
 
 from core.domain import Role, Series, ServiceEdges
+from core.formatting import format_deviation
 from core.metric_names import MeasuredAt, Resource, lower_is_worse, measured_at, resource_of
 
 #: Each series is compared with its own values during this time before the onset.
@@ -291,4 +292,4 @@ def _at_host(series: Series) -> bool:
 
 def _text(one: Deviation) -> str:
     side = "above" if one.sigma > 0 else "below"
-    return f"{one.series.name} {abs(one.sigma):.1f} sigma {side} normal"
+    return f"{one.series.name} {format_deviation(one.sigma)} {side} normal"

@@ -1,10 +1,9 @@
-"""The hypothesis scorer: five factors, their weights, and the policy. Deterministic; no model in it.
+"""The hypothesis scorer: five factors, their weights, and the policy. It is deterministic and learns nothing.
 
-Confidence is the weighted sum of the five factors' values, taken from a table that anybody can check by hand.
-It is given as a range, base ± uncertainty. The uncertainty says how much the base rests on: a factor of
-which nothing was observed could have any value of its table, so it is uncertain by half the table's span;
-`n` observations shrink that by `sqrt(1 + n)`, as they do a standard error. The five are taken as independent
-and add up in quadrature, by their weights.
+The confidence is the weighted sum of the values of five factors. The values come from tables, so that anybody can check
+the sum by hand. The confidence is given as a range, base ± uncertainty. Without any observation a factor could have any
+value of its table, so its uncertainty is half the span of the table; `n` observations divide it by `sqrt(1 + n)`, like
+a standard error. The uncertainties of the factors are taken as independent and add up in quadrature, by their weights.
 """
 
 import math
@@ -24,9 +23,9 @@ from core.diagnosis import (
 )
 from core.domain import require_unit_interval
 from core.errors import InputError
-from core.formatting import format_duration
+from core.formatting import format_deviation, format_duration
 
-# The product's own table: weights and values are promises to its users, not fitted to anything.
+# The weights and the tables of values are documented and do not change with the data.
 WEIGHTS = {
     FactorName.SIGNAL_STRENGTH: 0.25,
     FactorName.TEMPORAL_CORRELATION: 0.20,
@@ -35,15 +34,15 @@ WEIGHTS = {
     FactorName.HUMAN_VALIDATION: 0.15,
 }
 
-#: From this many sigma on, this value. Below 1 sigma nothing was seen, hence 0: with any more, a cause
-#: without a symptom, a change, a precedent or a history, now 0.275, would never be INCONCLUSIVE (0.3).
+#: (least deviation in sigma, value). Below 1 sigma the value is 0: a cause without a symptom, change, precedent and
+#: feedback has a confidence of 0.275 then. With a higher value it would never be INCONCLUSIVE (below 0.3).
 SIGMA_VALUES = ((3.0, 0.9), (2.0, 0.7), (1.0, 0.4), (0.0, 0.0))
 PRECEDENT_VALUES = ((10, 0.9), (3, 0.7), (1, 0.5), (0, 0.3))
 
 AFTER_DEPLOY, NEAR_CONFIG_CHANGE, NO_CHANGE = 0.95, 0.85, 0.3
 DEPLOY_WINDOW_S = 300
-#: How long before a symptom a config change still counts as near: slower than a deploy, since caches,
-#: pools and workers take up a new configuration as they turn over.
+#: A config change may lie longer before a symptom than a deploy, because caches, pools and workers adopt a new
+#: configuration only when they are renewed.
 CONFIG_CHANGE_WINDOW_S = 1_800
 
 INDEPENDENT_SOURCES, ONE_STRONG_SOURCE, WEAK_OR_CONFLICTING = 0.95, 0.7, 0.4
@@ -55,7 +54,7 @@ SHOWN_ABOVE = 0.4
 ACKNOWLEDGED_ABOVE = 0.85
 INCONCLUSIVE_BELOW = 0.3
 
-#: What may follow what. A case can turn out inconclusive until its cause has been dealt with.
+#: State of an incident -> states that may follow. It can become inconclusive until it has been mitigated.
 NEXT_STATES = {
     None: {IncidentState.DETECTED},
     IncidentState.DETECTED: {IncidentState.ACKNOWLEDGED, IncidentState.INCONCLUSIVE},
@@ -72,15 +71,15 @@ _STANDARD_NORMAL = NormalDist()
 
 
 def require_transition(before: IncidentState | None, after: IncidentState) -> None:
-    """Refuse a step that a case cannot take; `before` null stands for a case not yet there.
+    """Refuse a change of state that an incident cannot make; `before` is null for a new incident.
 
     Raises:
-        InputError: naming the steps that it can take.
+        InputError: the state cannot follow; the error lists the states that can.
     """
     if after not in NEXT_STATES[before]:
         allowed = ", ".join(sorted(NEXT_STATES[before])) or "nothing"
         raise InputError(
-            f"a case cannot go from {before or 'nothing'} to {after}; what may follow: {allowed}"
+            f"an incident cannot go from {before or 'no state'} to {after}; possible next states: {allowed}"
         )
 
 
@@ -88,7 +87,7 @@ def score_hypotheses(hypotheses: Sequence[Hypothesis]) -> Diagnosis:
     """Score all hypotheses of one incident and apply the policy to them.
 
     Returns:
-        ranked by confidence, highest first; equal ones by their statement, so that the order is always one.
+        Ranked by confidence, highest first; equal ones are ordered by their statement.
     """
     ranked = tuple(
         sorted(
@@ -115,7 +114,7 @@ def score_hypothesis(hypothesis: Hypothesis) -> ScoredHypothesis:
         _evidence_quality(supporting, hypothesis.conflicting),
         _human_validation(hypothesis.accepted, hypothesis.rejected),
     )
-    # Rounded, so that a sum of 0.4 is 0.4 and a boundary of the policy falls where the table says.
+    # Rounded, so that a sum of 0.4 is exactly 0.4, which is a limit of the policy.
     return ScoredHypothesis(
         hypothesis=hypothesis,
         confidence=round(math.fsum(factor.contribution for factor in factors), 9),
@@ -125,9 +124,9 @@ def score_hypothesis(hypothesis: Hypothesis) -> ScoredHypothesis:
 
 
 def sigma_of_probability(probability: float) -> float:
-    """How many sigma a forecast's probability is worth: two-sided normal, 68 % is 1, 95 % is 2, 99.7 % is 3.
+    """The deviation that is as rare as a prediction is sure: two-sided normal, 68 % is 1 sigma, 95 % is 2, 99.7 % is 3.
 
-    Lets a prediction ("fills with 96 %") stand beside an anomaly ("2.1 sigma off") in one factor.
+    With it, predictions (96 %) and anomalies (2.1 sigma) can be compared in one factor.
 
     Raises:
         InputError: outside [0, 1].
@@ -152,9 +151,11 @@ def _signal_strength(supporting: Sequence[Evidence]) -> FactorScore:
     if not sigmas:
         reason = "no symptom with a measured deviation"
     elif value == 0.0:
-        reason = f"the strongest symptom is {strongest:.1f} sigma, which is nothing unusual"
+        reason = f"the strongest symptom deviates by {format_deviation(strongest)}, which is normal"
     else:
-        reason = f"the strongest of {_count(len(sigmas), 'symptom')} is {strongest:.1f} sigma"
+        reason = (
+            f"the strongest of {_count(len(sigmas), 'symptom')} deviates by {format_deviation(strongest)}"
+        )
     return _factor(
         FactorName.SIGNAL_STRENGTH, value, reason, len(sigmas), [value for _, value in SIGMA_VALUES]
     )
@@ -184,7 +185,9 @@ def _temporal_correlation(supporting: Sequence[Evidence]) -> FactorScore:
 
 def _precedent_frequency(precedents: int) -> FactorScore:
     value = _from_table(PRECEDENT_VALUES, precedents)
-    reason = f"{_count(precedents, 'incident')} like it before" if precedents else "the first time"
+    reason = (
+        f"{_count(precedents, 'similar incident')} before" if precedents else "no similar incident before"
+    )
     values = [value for _, value in PRECEDENT_VALUES]
     return _factor(FactorName.PRECEDENT_FREQUENCY, value, reason, precedents, values)
 
@@ -209,11 +212,11 @@ def _evidence_quality(supporting: Sequence[Evidence], conflicting: bool) -> Fact
 
 
 def _human_validation(accepted: int, rejected: int) -> FactorScore:
-    """The accepted share; never under the table's lowest, as an idea often rejected may yet be right."""
-    judged = accepted + rejected
-    value = max(OFTEN_REJECTED, accepted / judged) if judged else NO_HISTORY
-    reason = f"people accepted {accepted} of {judged}" if judged else "no feedback of a person yet"
-    return _factor(FactorName.HUMAN_VALIDATION, value, reason, judged, (OFTEN_REJECTED, 1.0))
+    """The share of accepted hypotheses, but at least `OFTEN_REJECTED`: a rejected cause may be right the next time."""
+    answers = accepted + rejected
+    value = max(OFTEN_REJECTED, accepted / answers) if answers else NO_HISTORY
+    reason = f"people accepted {accepted} of {answers}" if answers else "no feedback yet"
+    return _factor(FactorName.HUMAN_VALIDATION, value, reason, answers, (OFTEN_REJECTED, 1.0))
 
 
 def _factor(
@@ -230,7 +233,7 @@ def _factor(
 
 
 def _lags_s(supporting: Sequence[Evidence], kind: EvidenceKind, window_s: float) -> list[float]:
-    """Seconds from each change to each symptom that came after it within the window: causes come first."""
+    """Seconds from each change to each symptom that followed within the window."""
     lags_s = (
         (symptom.at - change.at).total_seconds()
         for symptom in supporting
@@ -244,9 +247,9 @@ def _lags_s(supporting: Sequence[Evidence], kind: EvidenceKind, window_s: float)
 def _decide(
     ranked: Sequence[ScoredHypothesis], shown: Sequence[ScoredHypothesis]
 ) -> tuple[PolicyDecision, str]:
-    """The policy, in the order in which its rules win."""
+    """The policy: the first rule that fits decides."""
     if all(scored.confidence < INCONCLUSIVE_BELOW for scored in ranked):
-        return PolicyDecision.INCONCLUSIVE, f"no hypothesis reaches {INCONCLUSIVE_BELOW}"
+        return PolicyDecision.INCONCLUSIVE, f"no hypothesis has a confidence of {INCONCLUSIVE_BELOW}"
     conflicts = [scored for scored in shown or ranked[:1] if scored.hypothesis.conflicting]
     if conflicts:
         return PolicyDecision.ASK, f"the evidence for '{conflicts[0].hypothesis.statement}' conflicts"
@@ -254,14 +257,17 @@ def _decide(
     if top.confidence > ACKNOWLEDGED_ABOVE and top.hypothesis.precedents > 0:
         return (
             PolicyDecision.ACKNOWLEDGE,
-            f"{top.confidence:.2f} is above {ACKNOWLEDGED_ABOVE} and it happened before",
+            f"the confidence {top.confidence:.2f} is above {ACKNOWLEDGED_ABOVE}; similar incidents happened before",
         )
     if shown:
         return (
             PolicyDecision.SHOW,
-            f"{_count(len(shown), 'hypothesis', 'hypotheses')} above {SHOWN_ABOVE}",
+            f"{_count(len(shown), 'hypothesis', 'hypotheses')} with a confidence above {SHOWN_ABOVE}",
         )
-    return PolicyDecision.WATCH, f"nothing is above {SHOWN_ABOVE} yet, nor all under {INCONCLUSIVE_BELOW}"
+    return (
+        PolicyDecision.WATCH,
+        f"no confidence is above {SHOWN_ABOVE}, but not all are below {INCONCLUSIVE_BELOW}",
+    )
 
 
 def _from_table(table: Sequence[tuple[float, float]], amount: float) -> float:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from core.arrays import BoolArray, FloatArray
+from core.durations import WEEK_S
 from core.errors import InputError
-from models.series.grid import BoolArray, FloatArray
 
-WEEK_S = 7 * 86_400
 #: Stands for all services that have no budget of their own.
 OTHERS = "*"
 

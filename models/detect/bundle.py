@@ -6,25 +6,28 @@ fitted state lies in plain arrays, so that a bundle is two files and loads at on
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray, IntArray
 from core.domain import Event, EventKind, Series
+from core.durations import WEEK_S
 from core.errors import UnknownSeriesError
 from models.baseline.baselines import fit_baselines
 from models.baseline.residuals import residuals
-from models.detect.budget import OTHERS, WEEK_S, AlertBudget
+from models.detect.budget import OTHERS, AlertBudget
 from models.detect.catalog import select_detectors
 from models.detect.files import from_files, to_files
 from models.detect.fit import GridHistory, fit_grid
 from models.detect.series_model import SCORED, PointScore, SeriesModel, scored_schema
 from models.series.clock import UTC_ZONE, clocks
-from models.series.grid import FloatArray, Grid, IntArray, exclusion_mask, grids
+from models.series.grid import Grid, exclusion_mask, grids
+from models.series.thresholds import with_limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +220,19 @@ class DetectorBundle:
             why = self.skipped.get(series_id, "it was not there when the model was trained")
             raise UnknownSeriesError(f"series {series_id} has no model: {why}")
         return model
+
+    def with_limits(self, stored: Iterable[Series]) -> "DetectorBundle":
+        """The bundle with the limits and SLO thresholds that are stored now: they are no part of what was learned.
+
+        Args:
+            stored: series of the tenant; those without a model are ignored.
+        """
+        changed: dict[int, SeriesModel] = {}
+        for one in stored:
+            model = self.models.get(one.series_id)
+            if model is not None and (now := with_limits(model.series, one)) is not model.series:
+                changed[one.series_id] = replace(model, series=now)
+        return replace(self, models={**self.models, **changed}) if changed else self
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Score rows of any series, in their order; MLflow's own tools call this.

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
-from models.series.grid import FloatArray
 
 #: Shares of normal scores at or above a knot. Between knots log p is interpolated.
 LEVELS = np.array(

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.detect.protocols import Detector
-from models.series.grid import FloatArray
 
 
 def _quiet(n: int = 600, seed: int = 7) -> FloatArray:

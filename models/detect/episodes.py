@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import BoolArray, FloatArray, IntArray
 from core.domain import Shape
-from models.series.grid import BoolArray, FloatArray, IntArray
 
 #: Anomalous values closer than this are one episode.
 JOIN_S = 1800

@@ -3,10 +3,19 @@
 import numpy as np
 from scipy.stats import rankdata
 
+from core.arrays import FloatArray
 from core.domain import FilterResult, Role, Series
-from core.formatting import format_value
-from models.series.grid import FloatArray
 from models.series.thresholds import is_upward, threshold_of
+from models.words.filters import (
+    PAST_THRESHOLD_ANYWAY,
+    history_reason,
+    maintenance_reason,
+    no_threshold_reason,
+    predictable_reason,
+    side_reason,
+    threshold_reason,
+    traffic_reason,
+)
 
 CLEAR_BASELINE = "clear_baseline"
 PREDICTABLE = "predictable"
@@ -32,7 +41,7 @@ def variance_ratio_z(hourly: FloatArray) -> float:
     Returns:
         The z statistic; NaN with fewer than 4 lags of data.
     References:
-        Lo and MacKinlay (1988), PlatformStatus market prices do not follow random walks, Rev. Financial Studies 1.
+        Lo and MacKinlay (1988), Stock market prices do not follow random walks, Rev. Financial Studies 1.
         Wright (2000), Alternative variance-ratio tests using ranks and signs, J. Business & Econ. Stat. 18.
     """
     known = hourly[np.isfinite(hourly)]
@@ -56,13 +65,13 @@ def clear_baseline(days: float) -> FilterResult:
     return FilterResult(
         name=CLEAR_BASELINE,
         passed=days > MIN_DAYS,
-        reason=f"{days:.1f} days of clean history, more than {MIN_DAYS:.0f} needed",
+        reason=history_reason(days, MIN_DAYS),
     )
 
 
 def crosses(series: Series, value: float, expected: float) -> bool:
     """Whether a value lies past the series' threshold, and worse than expected."""
-    threshold = threshold_of(series)
+    threshold = threshold_of(series, expected)
     if threshold is None:
         return False
     sign = _bad_sign(series, expected)
@@ -80,16 +89,9 @@ def predictable(z: float, *, past: bool = False) -> FilterResult:
         past: the value is past its threshold, which matters however the series came there.
     """
     if past:
-        return FilterResult(name=PREDICTABLE, passed=True, reason="past its threshold, whatever its course")
-    if np.isnan(z):
-        return FilterResult(
-            name=PREDICTABLE, passed=False, reason="too little history to tell from a random walk"
-        )
-    passed = z < CRITICAL_Z
-    word = "ruled out" if passed else "not ruled out"
-    return FilterResult(
-        name=PREDICTABLE, passed=passed, reason=f"random walk {word} (variance ratio z = {z:.1f})"
-    )
+        return FilterResult(name=PREDICTABLE, passed=True, reason=PAST_THRESHOLD_ANYWAY)
+    passed = bool(z < CRITICAL_Z)
+    return FilterResult(name=PREDICTABLE, passed=passed, reason=predictable_reason(z, passed=passed))
 
 
 def slo_impact(
@@ -102,30 +104,23 @@ def slo_impact(
         excuse: why only crossing the threshold would hurt anyone, such as "over within minutes"; "" = nothing.
     """
     if planned:
-        return FilterResult(name=SLO_IMPACT, passed=False, reason="within a planned maintenance window")
+        return FilterResult(name=SLO_IMPACT, passed=False, reason=maintenance_reason(planned=True))
     deviation = value - expected
-    threshold = threshold_of(series)
+    threshold = threshold_of(series, expected)
     if threshold is not None:
         sign = _bad_sign(series, expected)
         worse, way = sign * deviation, sign * (threshold - expected)
         crossed = crosses(series, value, expected)
         share = worse / way if way > 0 else float(worse > 0)
         passed = crossed or (share >= SHARE_OF_THE_WAY and not excuse)
-        edge = format_value(threshold, series.unit)
-        reason = f"past the threshold of {edge}" if crossed else f"{share:.0%} of the way to {edge}"
-        if excuse and not crossed:
-            reason += f", and {excuse}"
+        reason = threshold_reason(series, threshold, share, excuse, crossed=crossed)
         return FilterResult(name=SLO_IMPACT, passed=passed, reason=reason)
     if excuse:
-        reason = f"{excuse}, and no threshold is known"
-        return FilterResult(name=SLO_IMPACT, passed=False, reason=reason)
+        return FilterResult(name=SLO_IMPACT, passed=False, reason=no_threshold_reason(excuse))
     if series.role is Role.TRAFFIC:
         passed = deviation < 0
-        less = "less traffic than expected: users may not get through"
-        more = "more traffic than expected hurts only where another metric says so"
-        return FilterResult(name=SLO_IMPACT, passed=passed, reason=less if passed else more)
-    passed = deviation > 0
-    side = "above" if passed else "below"
-    return FilterResult(
-        name=SLO_IMPACT, passed=passed, reason=f"{side} what is expected; for {series.role} high is bad"
-    )
+        return FilterResult(name=SLO_IMPACT, passed=passed, reason=traffic_reason(less=passed))
+    upward = is_upward(series)
+    passed = deviation > 0 if upward else deviation < 0
+    reason = side_reason(series.role, above=deviation > 0, upward=upward)
+    return FilterResult(name=SLO_IMPACT, passed=passed, reason=reason)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from core.arrays import BoolArray, FloatArray, IntArray
 from core.domain import Series
 from core.errors import InsufficientDataError
 from models.baseline.baselines import Baselines
@@ -16,7 +17,7 @@ from models.detect.catalog import make_detector, max_tail_slope, memorises, read
 from models.detect.filters import variance_ratio_z
 from models.detect.protocols import FittedDetector, Reads, TimedDetector
 from models.detect.series_model import SeriesModel, ServiceTable, combined_surprise
-from models.series.grid import BoolArray, FloatArray, Grid, IntArray
+from models.series.grid import Grid
 
 #: With fewer values there is nothing to compare a new one with.
 MIN_VALUES = 24

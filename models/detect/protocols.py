@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import FloatArray, IntArray
 from core.errors import InsufficientDataError
-from models.series.grid import FloatArray, IntArray
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from core.arrays import FloatArray, IntArray
 from core.domain import Band, DetectorResult, FilterResult, Series
 from core.frames import TIME
 from models.baseline.baselines import Baselines
@@ -16,7 +17,7 @@ from models.detect.calibration import Calibration, score_of
 from models.detect.catalog import reads_of
 from models.detect.filters import clear_baseline, crosses, predictable, slo_impact
 from models.detect.protocols import FittedDetector, FittedTimedDetector, Reads
-from models.series.grid import FloatArray, IntArray, as_utc
+from models.series.grid import as_utc
 from models.series.thresholds import weights
 
 #: The name of all detectors of a series together, in signals and in responses.

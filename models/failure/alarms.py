@@ -2,9 +2,9 @@
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from models.failure.calibration import Floats
+from core.arrays import FloatArray, IntArray
+from core.durations import HOUR_S, WEEK_S
 
 #: An alarm begins at the threshold, and ends when the probability falls below this share of the threshold.
 RELEASE_SHARE = 0.6
@@ -12,7 +12,7 @@ RELEASE_SHARE = 0.6
 LOWEST, HIGHEST, STEPS = 0.3, 0.95, 27
 
 
-def alarm_runs(probabilities: Floats, threshold: float) -> NDArray[np.int64]:
+def alarm_runs(probabilities: FloatArray, threshold: float) -> IntArray:
     """Number the alarms of one service.
 
     Args:
@@ -36,7 +36,9 @@ def alarm_runs(probabilities: Floats, threshold: float) -> NDArray[np.int64]:
     return runs
 
 
-def budget_threshold(frame: pl.DataFrame, probabilities: Floats, happened: Floats, per_week: float) -> float:
+def budget_threshold(
+    frame: pl.DataFrame, probabilities: FloatArray, happened: FloatArray, per_week: float
+) -> float:
     """Find the lowest threshold whose false alarms stay within the budget.
 
     Args:
@@ -51,7 +53,7 @@ def budget_threshold(frame: pl.DataFrame, probabilities: Floats, happened: Float
     table = frame.select("service_id", "ts").with_columns(p=pl.Series(probabilities), y=pl.Series(happened))
     services = [group.sort("ts") for _, group in table.group_by("service_id", maintain_order=True)]
     seconds = table.get_column("ts").dt.epoch("s").to_numpy()
-    weeks = max(float(seconds.max() - seconds.min()) / (7 * 86_400), 1e-9)
+    weeks = max(float(seconds.max() - seconds.min()) / WEEK_S, 1e-9)
     for threshold in np.linspace(LOWEST, HIGHEST, STEPS).tolist():
         false = 0
         for group in services:
@@ -66,7 +68,7 @@ def budget_threshold(frame: pl.DataFrame, probabilities: Floats, happened: Float
 
 
 def alarm_leads(
-    frame: pl.DataFrame, probabilities: Floats, threshold: float, longest_h: float = 24.0
+    frame: pl.DataFrame, probabilities: FloatArray, threshold: float, longest_h: float = 24.0
 ) -> pl.DataFrame:
     """Measure how long before each failure its alarm began.
 
@@ -87,14 +89,16 @@ def alarm_leads(
         runs = alarm_runs(group["p"].to_numpy(), threshold)
         at = group["ts"].dt.epoch("s").to_numpy() + group["failure_in_s"].fill_null(np.nan).to_numpy()
         for failure in np.unique(at[~np.isnan(at)]):
-            before = np.flatnonzero((at == failure) & (group["failure_in_s"].to_numpy() <= longest_h * 3600))
+            before = np.flatnonzero(
+                (at == failure) & (group["failure_in_s"].to_numpy() <= longest_h * HOUR_S)
+            )
             if not len(before):
                 continue
             run = runs[before[-1]]
             lead = None
             if run >= 0:
                 first = before[runs[before] == run][0]
-                lead = float(group["failure_in_s"][int(first)]) / 3600
+                lead = float(group["failure_in_s"][int(first)]) / HOUR_S
             rows.append((group["service_id"][0], group["next_type"][int(before[-1])], lead))
     return pl.DataFrame(
         rows, schema={"service_id": pl.String, "next_type": pl.String, "lead_h": pl.Float64}, orient="row"

@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 from imblearn.over_sampling import SMOTE
-from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from models.failure.binned import Balancer, Binned, Floats, Params, Rows
+from core.arrays import BoolArray, Float32Array, FloatArray
+from models.failure.binned import Balancer, Binned, Params
 from models.failure.learning import CLASSIFIER, Folds, has_both, in_parallel, margin
 
 Balance = Literal["none", "weights", "smote"]
@@ -55,14 +55,14 @@ CANDIDATES = (
 def balancer(balance: Balance, seed: int = 0) -> Balancer:
     """The function that balances rows. Give it only rows of a training fold."""
 
-    def plain(x: NDArray[np.float32], y: Floats) -> tuple[NDArray[np.float32], Floats | None]:
+    def plain(x: Float32Array, y: FloatArray) -> tuple[Float32Array, FloatArray | None]:
         return x[:0], None
 
-    def weights(x: NDArray[np.float32], y: Floats) -> tuple[NDArray[np.float32], Floats | None]:
+    def weights(x: Float32Array, y: FloatArray) -> tuple[Float32Array, FloatArray | None]:
         rare = max(float(y.mean()), 1e-6)
         return x[:0], np.where(y > 0, ((1 - rare) / rare) ** WEIGHT_POWER, 1.0)
 
-    def smote(x: NDArray[np.float32], y: Floats) -> tuple[NDArray[np.float32], Floats | None]:
+    def smote(x: Float32Array, y: FloatArray) -> tuple[Float32Array, FloatArray | None]:
         positives = int(y.sum())
         if positives < 2 or positives >= SMOTE_SHARE * (len(y) - positives):
             return x[:0], None
@@ -78,7 +78,7 @@ def balancer(balance: Balance, seed: int = 0) -> Balancer:
 
 
 def choose_candidate(
-    x: NDArray[np.float32], y: Floats, folds: Folds, *, seed: int, count: int, workers: int
+    x: Float32Array, y: FloatArray, folds: Folds, *, seed: int, count: int, workers: int
 ) -> tuple[Candidate, tuple[Trial, ...]]:
     """Choose the first candidate whose average precision on held-out folds is not clearly worse than the best.
 
@@ -105,7 +105,7 @@ def choose_candidate(
     if not parts:
         return candidates[0], ()
 
-    def job(learn: Rows, hold: Rows) -> Callable[[], list[float]]:
+    def job(learn: BoolArray, hold: BoolArray) -> Callable[[], list[float]]:
         def run() -> list[float]:
             binned = Binned(x[learn], max_bin=int(CLASSIFIER["max_bin"]))
             tried = [
@@ -121,7 +121,7 @@ def choose_candidate(
     return candidates[simplest(found)], tuple(sorted(trials, key=lambda trial: -trial.average_precision))
 
 
-def simplest(found: Floats) -> int:
+def simplest(found: FloatArray) -> int:
     """The first candidate that is not clearly worse than the best.
 
     Args:

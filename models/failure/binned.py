@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import xgboost as xgb
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Rows = NDArray[np.bool_]
+from core.arrays import BoolArray, Float32Array, FloatArray
+
 Params = Mapping[str, float | int | str]
 #: Features and outcomes of training rows -> further rows that count as failures, and the weight of each given row
 #: (null = all the same).
-Balancer = Callable[[NDArray[np.float32], Floats], tuple[NDArray[np.float32], Floats | None]]
+Balancer = Callable[[Float32Array, FloatArray], tuple[Float32Array, FloatArray | None]]
 
 
 class Binned:
@@ -20,7 +19,7 @@ class Binned:
     The bins depend on the rows and not on their weights, so that they fit every outcome.
     """
 
-    def __init__(self, x: NDArray[np.float32], *, max_bin: int, columns: Rows | None = None) -> None:
+    def __init__(self, x: Float32Array, *, max_bin: int, columns: BoolArray | None = None) -> None:
         """Cut the rows into bins.
 
         Args:
@@ -35,7 +34,9 @@ class Binned:
         seen = x if columns is None else np.where(columns, x, np.float32(np.nan))
         self._data = xgb.QuantileDMatrix(seen, max_bin=max_bin, nthread=1)
 
-    def learn(self, y: Floats, params: Params, *, seed: int, balance: Balancer | None = None) -> xgb.Booster:
+    def learn(
+        self, y: FloatArray, params: Params, *, seed: int, balance: Balancer | None = None
+    ) -> xgb.Booster:
         """Train a classifier; rows whose outcome is NaN (not known) have no influence.
 
         Args:
@@ -55,7 +56,9 @@ class Binned:
                 weight[known] = balanced
         return self.train(np.where(known, y, 0.0), params, seed=seed, weight=weight)
 
-    def train(self, y: Floats, params: Params, *, seed: int, weight: Floats | None = None) -> xgb.Booster:
+    def train(
+        self, y: FloatArray, params: Params, *, seed: int, weight: FloatArray | None = None
+    ) -> xgb.Booster:
         """Train one booster with any objective.
 
         Each booster uses one thread, and `learning.in_parallel` trains several at once. The threads of OpenMP wait for

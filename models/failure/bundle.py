@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from core.arrays import Float32Array, FloatArray
 from core.domain import FailureRisk, TimeRange
+from core.durations import HOUR_S
 from core.errors import InvalidFrameError
 from core.lazy import Lazy
-from models.failure.binned import Floats
 from models.failure.files import from_files, to_files
 from models.failure.learning import margin
 from models.failure.parts import FailureParts
@@ -42,7 +42,7 @@ class FailureBundle:
         """The features, in the order of the columns."""
         return self.parts.names
 
-    def probabilities(self, x: NDArray[np.float32]) -> Floats:
+    def probabilities(self, x: Float32Array) -> FloatArray:
         """Predict the probability of a failure within each horizon.
 
         Args:
@@ -62,7 +62,7 @@ class FailureBundle:
         mixed = self.parts.trust * np.column_stack(learned) + (1 - self.parts.trust) * base
         return np.maximum.accumulate(mixed, axis=1)
 
-    def contributions(self, x: NDArray[np.float32]) -> Floats:
+    def contributions(self, x: Float32Array) -> FloatArray:
         """Exact SHAP values of the margin (log-odds) of the alert horizon; positive = raises the risk.
 
         This is faster than XGBoost's own computation, for single rows and for batches.
@@ -94,7 +94,7 @@ class FailureBundle:
         times = features.get_column("ts").to_list() if "ts" in features.columns else [None] * len(x)
         return self.predict_rows(x, times)
 
-    def predict_rows(self, x: NDArray[np.float32], times: Sequence[datetime | None]) -> list[FailureRisk]:
+    def predict_rows(self, x: Float32Array, times: Sequence[datetime | None]) -> list[FailureRisk]:
         """Like `predict`, but faster for one row; `x` is (rows, features), `times` has the time of each row."""
         x = np.where(np.isfinite(x), x, np.float32(np.nan))
         probabilities = self.probabilities(x)
@@ -117,7 +117,7 @@ class FailureBundle:
             for row in range(len(x))
         ]
 
-    def _likely_types(self, x: NDArray[np.float32], probabilities: Floats) -> list[str | None]:
+    def _likely_types(self, x: Float32Array, probabilities: FloatArray) -> list[str | None]:
         types: list[str | None] = [None] * len(x)
         rows = np.flatnonzero(probabilities[:, -1] >= TYPE_FROM_PROBABILITY)
         if self.parts.types is not None and len(rows):
@@ -127,7 +127,7 @@ class FailureBundle:
         return types
 
     def _when(
-        self, x: NDArray[np.float32], times: Sequence[datetime | None], probabilities: Floats
+        self, x: Float32Array, times: Sequence[datetime | None], probabilities: FloatArray
     ) -> list[TimeRange | None]:
         """P10, P50 and P90 of the time to failure, given that it comes within the longest horizon."""
         when: list[TimeRange | None] = [None] * len(x)
@@ -149,8 +149,8 @@ class FailureBundle:
         """
         risks = [risk.probability_by_horizon_s for risk in self.predict(frame)]
         return pl.DataFrame(
-            {f"within_{h / 3600:g}h": [risk[h] for risk in risks] for h in self.parts.horizons_s},
-            schema={f"within_{h / 3600:g}h": pl.Float64 for h in self.parts.horizons_s},
+            {f"within_{h / HOUR_S:g}h": [risk[h] for risk in risks] for h in self.parts.horizons_s},
+            schema={f"within_{h / HOUR_S:g}h": pl.Float64 for h in self.parts.horizons_s},
         )
 
     def to_files(self) -> dict[str, bytes]:

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
-Floats = NDArray[np.float64]
-
+from core.arrays import FloatArray
 
 #: Beyond the outermost blocks the curve goes this share of the way to 0 or 1 over this distance of the margin, so that
 #: the order of moments is kept.
@@ -18,15 +16,15 @@ END_SHARE, END_MARGIN = 0.02, 20.0
 class Calibrator:
     """A strictly rising curve from margin (log-odds) to probability, so that different margins stay different."""
 
-    margins: Floats
-    probabilities: Floats
+    margins: FloatArray
+    probabilities: FloatArray
 
-    def __call__(self, margins: Floats) -> Floats:
+    def __call__(self, margins: FloatArray) -> FloatArray:
         """Probabilities in [0, 1], same shape as `margins`."""
         return np.asarray(np.interp(margins, self.margins, self.probabilities))
 
 
-def fit_calibrator(margins: Floats, happened: Floats) -> Calibrator:
+def fit_calibrator(margins: FloatArray, happened: FloatArray) -> Calibrator:
     """Fit a centred isotonic regression on margins of held-out moments.
 
     Plain isotonic regression is flat over each of its blocks. Moments that the model distinguishes become equal, and
@@ -55,12 +53,12 @@ def fit_calibrator(margins: Floats, happened: Floats) -> Calibrator:
     return Calibrator(x, y)
 
 
-def _succession(happened: Floats) -> Floats:
+def _succession(happened: FloatArray) -> FloatArray:
     """Share of failures among the first, the first two, ... moments, with Jeffreys' prior."""
     return np.asarray((np.cumsum(happened) + 0.5) / np.arange(2, len(happened) + 2))
 
 
-def calibration_error(probabilities: Floats, happened: Floats, bins: int = 10) -> float:
+def calibration_error(probabilities: FloatArray, happened: FloatArray, bins: int = 10) -> float:
     """Expected calibration error over bins of equal width: mean |predicted - observed|, weighted by moments.
 
     Args:
@@ -79,7 +77,7 @@ def calibration_error(probabilities: Floats, happened: Floats, bins: int = 10) -
     return float(np.sum(np.abs(table[:, 0] - table[:, 1]) * table[:, 2]) / total) if total else float("nan")
 
 
-def reliability(probabilities: Floats, happened: Floats, bins: int = 10) -> Floats:
+def reliability(probabilities: FloatArray, happened: FloatArray, bins: int = 10) -> FloatArray:
     """The reliability diagram: rows of (mean predicted, observed share, count), one for each bin with moments."""
     index = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
     count = np.bincount(index, minlength=bins).astype(np.float64)

@@ -7,9 +7,11 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score
 
+from core.arrays import FloatArray
+from core.durations import HOUR_S
 from models.failure.alarms import alarm_leads
 from models.failure.bundle import FailureBundle
-from models.failure.calibration import Floats, calibration_error
+from models.failure.calibration import calibration_error
 from models.failure.fit import CHOICE_HORIZON_S, GAP_S, MIN_FAILURES, FitPlan, failure_ids, fit_failure
 from models.failure.labels import as_known_at, fails_within
 from models.failure.measures import coverage, precision_at_recall
@@ -89,7 +91,7 @@ def evaluate(
         median_lead_h=float(lead) if isinstance(lead, float) else float("nan"),
         announced=1 - leads.get_column("lead_h").null_count() / max(leads.height, 1),
         type_right=float(np.mean([a == b for a, b in zip(types, true_types, strict=True)])),
-        range_coverage=_range_coverage(bundle, x[near], failure_in[near] / 3600),
+        range_coverage=_range_coverage(bundle, x[near], failure_in[near] / HOUR_S),
     )
 
 
@@ -116,7 +118,7 @@ def evaluate_forward(frame: pl.DataFrame, names: tuple[str, ...], plan: FitPlan)
         figures = evaluate(bundle, future, horizon_s=horizon_s)
         if figures is None:
             continue
-        hours = f"{horizon_s / 3600:g}h"
+        hours = f"{horizon_s / HOUR_S:g}h"
         for name in ("average_precision", "precision_at_80_recall", "calibration_error"):
             metrics[f"{name}_{hours}"] = getattr(figures, name)
         if horizon_s == CHOICE_HORIZON_S:
@@ -131,7 +133,7 @@ def features_of(names: tuple[str, ...], frame: pl.DataFrame) -> np.ndarray:
     return frame.select(pl.col(name).cast(pl.Float32) for name in names).to_numpy()
 
 
-def _range_coverage(bundle: FailureBundle, x: np.ndarray, hours: Floats) -> float:
+def _range_coverage(bundle: FailureBundle, x: np.ndarray, hours: FloatArray) -> float:
     if bundle.parts.remaining is None or not len(hours):
         return float("nan")
     quantiles = bundle.parts.remaining.quantiles(x)

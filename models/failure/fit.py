@@ -5,20 +5,22 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import xgboost as xgb
-from numpy.typing import NDArray
 
+from core.arrays import BoolArray, Float32Array, FloatArray
+from core.durations import HOUR_S
 from core.errors import InsufficientDataError
 from models.failure.alarms import budget_threshold
 from models.failure.balance import Candidate, Trial, balancer, choose_candidate
-from models.failure.binned import Floats, Params, Rows
+from models.failure.binned import Params
 from models.failure.bundle import FailureBundle
 from models.failure.calibration import reliability
-from models.failure.labels import HORIZONS_S, fails_within
+from models.failure.labels import FAILURE_HORIZONS_S, fails_within
 from models.failure.learning import (
     REGRESSOR,
     FittedHorizon,
     Folds,
     Member,
+    Training,
     fit_horizons,
     group_folds,
     time_folds,
@@ -32,10 +34,10 @@ MIN_FAILURES = 12
 #: With few failures the model is unsure, so its prediction is mixed with the rate: half and half at this number.
 FEW_FAILURES = 40
 #: Moments nearer than the longest horizon to a fold know its outcomes. They are left out.
-GAP_S = max(HORIZONS_S)
-ALERT_HORIZON_S = 6 * 3600
+GAP_S = max(FAILURE_HORIZONS_S)
+ALERT_HORIZON_S = 6 * HOUR_S
 #: Parameters and balance are chosen for this horizon, for which the product promises its figures.
-CHOICE_HORIZON_S = 3 * 3600
+CHOICE_HORIZON_S = 3 * HOUR_S
 FOLDS = 3
 #: For each horizon two neighbouring horizons are learned too: a third shorter and a half longer.
 NEARBY = (2 / 3, 3 / 2)
@@ -61,7 +63,7 @@ class FitPlan:
 
     seed: int
     budget_per_week: float = 5.0
-    horizons_s: tuple[int, ...] = HORIZONS_S
+    horizons_s: tuple[int, ...] = FAILURE_HORIZONS_S
     workers: int = 2
     trials: int = 4
     shared: tuple[str, ...] = ()
@@ -102,12 +104,12 @@ class _Moments:
     """
 
     frame: pl.DataFrame
-    x: NDArray[np.float32]
-    ts: Floats
-    failure_in: Floats
-    known: Floats
+    x: Float32Array
+    ts: FloatArray
+    failure_in: FloatArray
+    known: FloatArray
 
-    def fails_within(self, horizon_s: float) -> Floats:
+    def fails_within(self, horizon_s: float) -> FloatArray:
         """1 = fails within the horizon, 0 = does not, NaN = not known."""
         return fails_within(self.failure_in, self.known, horizon_s)
 
@@ -200,22 +202,19 @@ def _rate_only(
 
 
 def _fit_classifiers(
-    moments: _Moments, folds: Folds, shared: Rows | None, candidate: Candidate, plan: FitPlan
+    moments: _Moments, folds: Folds, shared: BoolArray | None, candidate: Candidate, plan: FitPlan
 ) -> dict[int, FittedHorizon]:
     """The classifiers of each horizon, by horizon in seconds."""
     fitted = fit_horizons(
         moments.x,
         [_members(moments, h, shared) for h in plan.horizons_s],
-        folds,
-        seed=plan.seed,
-        workers=plan.workers,
-        params=candidate.params,
+        Training(folds=folds, seed=plan.seed, workers=plan.workers, params=candidate.params),
         balance=balancer(candidate.balance, plan.seed),
     )
     return dict(zip(plan.horizons_s, fitted, strict=True))
 
 
-def _members(moments: _Moments, horizon_s: int, shared: Rows | None) -> list[Member]:
+def _members(moments: _Moments, horizon_s: int, shared: BoolArray | None) -> list[Member]:
     """The classifiers of a horizon: one for it, two for its neighbours; if these use shared features, one with all."""
     itself = moments.fails_within(horizon_s)
     nearby = [Member(moments.fails_within(share * horizon_s), shared) for share in NEARBY]
@@ -250,7 +249,7 @@ def _notes(failures: int) -> tuple[str, ...]:
     return (f"Only {failures} failures are known. Probabilities are drawn towards the rate of failures.",)
 
 
-def _reliability(y: Floats, held_out: Floats) -> tuple[tuple[float, float, float], ...]:
+def _reliability(y: FloatArray, held_out: FloatArray) -> tuple[tuple[float, float, float], ...]:
     known = ~np.isnan(held_out)
     return tuple((a, b, c) for a, b, c in reliability(held_out[known], y[known]).tolist())
 
@@ -285,7 +284,7 @@ def _fit_time_and_type(
     near = (moments.failure_in <= horizon_s) & (moments.known >= horizon_s)
     if near.sum() < MIN_NEAR_MOMENTS:
         return None, None, ()
-    x, hours = moments.x[near], moments.failure_in[near] / 3600
+    x, hours = moments.x[near], moments.failure_in[near] / HOUR_S
     ids = failure_ids(moments.frame).to_numpy()[near]
     groups = np.unique(ids, return_inverse=True)[1]
     # A slow failure has more moments before it than a quick one. Each failure gets the same total weight.
@@ -294,11 +293,13 @@ def _fit_time_and_type(
     remaining = fit_remaining(
         x,
         hours,
-        group_folds(groups, FOLDS, plan.seed),
-        cap=horizon_s / 3600,
-        seed=plan.seed,
-        workers=plan.workers,
-        params={**REGRESSOR, "min_child_weight": 20.0, "rounds": 120},
+        Training(
+            folds=group_folds(groups, FOLDS, plan.seed),
+            seed=plan.seed,
+            workers=plan.workers,
+            params={**REGRESSOR, "min_child_weight": 20.0, "rounds": 120},
+        ),
+        cap=horizon_s / HOUR_S,
         weight=weight,
     )
     names = moments.frame.get_column("next_type").to_numpy()[near]

@@ -9,15 +9,16 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from core.domain import Incident, service_id
+from core.durations import HOUR_S
 from core.frames import TIME
 
 #: Horizons of the probabilities, in seconds: 1, 3, 6, 12 and 24 h.
-HORIZONS_S: tuple[int, ...] = (3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
+FAILURE_HORIZONS_S: tuple[int, ...] = (HOUR_S, 3 * HOUR_S, 6 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S)
 #: After an incident, caches are cold and backlogs drain, so this time is not learned from.
-RECOVERY_S = 3600
+RECOVERY_S = HOUR_S
 
 INCIDENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "service_id": pl.String,
@@ -32,8 +33,6 @@ OUTCOME = ("failure_in_s", "next_type", "next_severity")
 
 #: An incident without an end still lasts at the end of the data.
 _FOREVER = timedelta(days=3650)
-
-Floats = NDArray[np.float64]
 
 
 def incident_frame(incidents: Sequence[Incident]) -> pl.DataFrame:
@@ -106,7 +105,7 @@ def as_known_at(labelled: pl.DataFrame, cut: datetime) -> pl.DataFrame:
     return past.with_columns(pl.when(came).then(name).alias(name) for name in OUTCOME)
 
 
-def fails_within(failure_in_s: Floats, known_s: Floats, horizon_s: float) -> Floats:
+def fails_within(failure_in_s: FloatArray, known_s: FloatArray, horizon_s: float) -> FloatArray:
     """Whether a failure comes within the horizon.
 
     Args:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 import xgboost as xgb
-from numpy.typing import NDArray
 
-from models.failure.binned import Balancer, Binned, Floats, Params, Rows
+from core.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from models.failure.binned import Balancer, Binned, Params
 from models.failure.calibration import Calibrator, fit_calibrator
 
 Result = TypeVar("Result")
@@ -42,13 +42,13 @@ REGRESSOR: Params = {
 
 
 def train(
-    x: NDArray[np.float32], y: Floats, params: Params, *, seed: int, weight: Floats | None = None
+    x: Float32Array, y: FloatArray, params: Params, *, seed: int, weight: FloatArray | None = None
 ) -> xgb.Booster:
     """Train one booster on rows that are used only once."""
     return Binned(x, max_bin=int(params["max_bin"])).train(y, params, seed=seed, weight=weight)
 
 
-def margin(boosters: Sequence[xgb.Booster], x: NDArray[np.float32]) -> Floats:
+def margin(boosters: Sequence[xgb.Booster], x: Float32Array) -> FloatArray:
     """The margin of each row, mean over the boosters: log-odds, or the value itself for a regressor."""
     margins = [
         np.asarray(one.inplace_predict(x, predict_type="margin"), dtype=np.float64) for one in boosters
@@ -66,11 +66,11 @@ def in_parallel(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Resu
 class Folds:
     """Training rows and held-out rows of each fold, separated by a gap or by groups."""
 
-    learn: tuple[Rows, ...]
-    hold: tuple[Rows, ...]
+    learn: tuple[BoolArray, ...]
+    hold: tuple[BoolArray, ...]
 
     @property
-    def of_row(self) -> NDArray[np.int64]:
+    def of_row(self) -> IntArray:
         """The fold that holds out each row, -1 for none."""
         found = np.full(len(self.hold[0]), -1)
         for k, rows in enumerate(self.hold):
@@ -78,7 +78,7 @@ class Folds:
         return found
 
 
-def time_folds(ts: Floats, count: int, gap_s: float) -> Folds:
+def time_folds(ts: FloatArray, count: int, gap_s: float) -> Folds:
     """Split the time into `count` blocks with equal numbers of moments.
 
     Rows within `gap_s` of a held-out block are not used to train its fold.
@@ -93,7 +93,7 @@ def time_folds(ts: Floats, count: int, gap_s: float) -> Folds:
     return Folds(learn, hold)
 
 
-def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> Folds:
+def group_folds(groups: IntArray, count: int, seed: int) -> Folds:
     """Split whole groups (services, units) into `count` folds."""
     names = np.unique(groups)
     order = np.random.default_rng(seed).permutation(len(names))
@@ -101,6 +101,23 @@ def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> Folds:
     fold = np.array([of_group[group] for group in groups.tolist()])
     hold = tuple(fold == k for k in range(count))
     return Folds(tuple(~rows for rows in hold), hold)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How boosters are trained on the same rows.
+
+    Attributes:
+        folds: of the rows; held-out predictions come from them.
+        seed: of sampling.
+        workers: threads.
+        params: of XGBoost, and `rounds`.
+    """
+
+    folds: Folds
+    seed: int
+    workers: int
+    params: Params = field(default_factory=lambda: CLASSIFIER)
 
 
 @dataclass(frozen=True)
@@ -117,8 +134,8 @@ class FittedHorizon:
 
     boosters: tuple[xgb.Booster, ...]
     calibrator: Calibrator
-    held_out: Floats
-    held_out_margins: Floats
+    held_out: FloatArray
+    held_out_margins: FloatArray
 
 
 @dataclass(frozen=True)
@@ -130,18 +147,14 @@ class Member:
         columns: features that it uses; null = all.
     """
 
-    outcomes: Floats
-    columns: Rows | None = None
+    outcomes: FloatArray
+    columns: BoolArray | None = None
 
 
 def fit_horizons(
-    x: NDArray[np.float32],
+    x: Float32Array,
     horizons: Sequence[Sequence[Member]],
-    folds: Folds,
-    *,
-    seed: int,
-    workers: int,
-    params: Params = CLASSIFIER,
+    training: Training,
     balance: Balancer | None = None,
 ) -> list[FittedHorizon]:
     """Train each horizon on all rows whose outcome is known (not NaN), and calibrate it on held-out rows.
@@ -151,19 +164,33 @@ def fit_horizons(
         horizons: the members of each horizon; the first member learns the horizon itself, the others may learn
             neighbouring horizons. A failure just beyond the horizon is more like one within it than like none, and the
             error of the mean is smaller than that of each member.
-        folds: of the rows.
-        seed: of sampling.
-        workers: threads.
-        params: of XGBoost, and `rounds`.
+        training: folds of the rows, seed, threads and parameters.
         balance: balances the training rows of a fold; held-out rows stay as they are.
     Returns:
         One per horizon, in the same order.
     """
-    parts = [*folds.learn, np.ones(len(x), dtype=bool)]
+    boosters = _trained(x, horizons, training, balance)
+    parts = len(training.folds.learn) + 1
+    return [
+        _calibrated(
+            x,
+            members[0].outcomes,
+            training.folds,
+            [_in_order(boosters.get((horizon, part), {})) for part in range(parts)],
+        )
+        for horizon, members in enumerate(horizons)
+    ]
+
+
+def _trained(
+    x: Float32Array, horizons: Sequence[Sequence[Member]], training: Training, balance: Balancer | None
+) -> dict[tuple[int, int], dict[int, xgb.Booster]]:
+    """(horizon, part) -> member -> booster. Parts are the folds, and last all rows."""
+    parts = [*training.folds.learn, np.ones(len(x), dtype=bool)]
     # Members with the same rows and columns share their bins.
     tasks: dict[tuple[int, bytes | None], list[tuple[int, int]]] = {}
     for horizon, members in enumerate(horizons):
-        learnable = [*_learnable(members[0].outcomes, folds), len(folds.learn)]
+        learnable = [*_learnable(members[0].outcomes, training.folds), len(parts) - 1]
         for part in learnable:
             for number, member in enumerate(members):
                 # The horizon itself can be learned in each of these parts. Neighbours that cannot are left out.
@@ -173,39 +200,31 @@ def fit_horizons(
 
     def job(part: int, found: Sequence[tuple[int, int]]) -> Callable[[], list[xgb.Booster]]:
         def run() -> list[xgb.Booster]:
-            rows, (first, number) = parts[part], found[0]
-            binned = Binned(x[rows], max_bin=int(params["max_bin"]), columns=horizons[first][number].columns)
+            rows, members = parts[part], [horizons[horizon][number] for horizon, number in found]
+            bins = Binned(x[rows], max_bin=int(training.params["max_bin"]), columns=members[0].columns)
             return [
-                binned.learn(
-                    horizons[horizon][number].outcomes[rows], params, seed=seed + number, balance=balance
+                bins.learn(
+                    member.outcomes[rows], training.params, seed=training.seed + number, balance=balance
                 )
-                for horizon, number in found
+                for member, (_, number) in zip(members, found, strict=True)
             ]
 
         return run
 
-    trained = in_parallel([job(part, found) for (part, _), found in tasks.items()], workers)
+    trained = in_parallel([job(part, found) for (part, _), found in tasks.items()], training.workers)
     boosters: dict[tuple[int, int], dict[int, xgb.Booster]] = {}
     for ((part, _), found), fitted in zip(tasks.items(), trained, strict=True):
         for (horizon, number), booster in zip(found, fitted, strict=True):
             boosters.setdefault((horizon, part), {})[number] = booster
-    return [
-        _calibrated(
-            x,
-            members[0].outcomes,
-            folds,
-            [_in_order(boosters.get((horizon, part), {})) for part in range(len(parts))],
-        )
-        for horizon, members in enumerate(horizons)
-    ]
+    return boosters
 
 
-def _learnable(y: Floats, folds: Folds) -> list[int]:
+def _learnable(y: FloatArray, folds: Folds) -> list[int]:
     """The folds whose training rows have failures. The rows that other folds hold out get no prediction."""
     return [k for k, rows in enumerate(folds.learn) if has_both(y[rows])]
 
 
-def has_both(y: Floats) -> bool:
+def has_both(y: FloatArray) -> bool:
     """Whether there are failures and others among the known outcomes."""
     known = y[~np.isnan(y)]
     return bool(0 < known.sum() < len(known))
@@ -216,7 +235,7 @@ def _in_order(members: dict[int, xgb.Booster]) -> tuple[xgb.Booster, ...]:
 
 
 def _calibrated(
-    x: NDArray[np.float32], y: Floats, folds: Folds, fitted: Sequence[tuple[xgb.Booster, ...]]
+    x: Float32Array, y: FloatArray, folds: Folds, fitted: Sequence[tuple[xgb.Booster, ...]]
 ) -> FittedHorizon:
     """Calibrate the boosters of a horizon; `fitted` has those of the folds first and those of all rows last."""
     *of_folds, boosters = fitted

@@ -3,10 +3,10 @@
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from models.failure.calibration import Floats
+from core.arrays import FloatArray
 
 
-def precision_at_recall(happened: Floats, scores: Floats, recall: float) -> float:
+def precision_at_recall(happened: FloatArray, scores: FloatArray, recall: float) -> float:
     """The best precision among thresholds that find at least this share of the positives.
 
     Args:
@@ -24,7 +24,7 @@ def precision_at_recall(happened: Floats, scores: Floats, recall: float) -> floa
     return float(precision[found >= recall].max())
 
 
-def nasa_score(predicted: Floats, truth: Floats) -> float:
+def nasa_score(predicted: FloatArray, truth: FloatArray) -> float:
     """Sum of exponential penalties; late predictions (predicted > truth) cost more than early ones.
 
     Args:
@@ -40,6 +40,6 @@ def nasa_score(predicted: Floats, truth: Floats) -> float:
     return float(np.sum(np.where(late < 0, np.exp(-late / 13), np.exp(late / 10)) - 1))
 
 
-def coverage(truth: Floats, low: Floats, high: Floats) -> float:
+def coverage(truth: FloatArray, low: FloatArray, high: FloatArray) -> float:
     """Share of the true values within [low, high], in [0, 1]."""
     return float(np.mean((truth >= low) & (truth <= high)))

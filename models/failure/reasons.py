@@ -5,24 +5,28 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from core.domain import Factor
-from models.failure.feature_names import NOUNS
-from models.failure.reason_texts import describe
+from models.words.failure import (
+    BASE_RATE,
+    OTHER_FEATURES,
+    STARTING_VALUE,
+    feature_reason,
+    other_features_reason,
+)
+from models.words.feature_names import NOUNS
 
 #: Slots that stand for another resource, and the families by which this resource is found.
 RANKS, IDENTITY = ("first", "second"), ("level_15m", "way_15m")
 #: Rank -> the columns of its level and way, and those of each resource.
 _Ranked = Mapping[str, tuple[list[int], list[tuple[str, list[int]]]]]
-REST = "other"
-BASE = "base rate"
 
 
 def factors_of(
     names: Sequence[str],
-    values: NDArray[np.float64],
-    contributions: NDArray[np.float64],
+    values: FloatArray,
+    contributions: FloatArray,
     bias: float,
     top: int = 5,
 ) -> tuple[Factor, ...]:
@@ -42,7 +46,9 @@ def factors_of(
             name=names[i],
             value=None if math.isnan(values[i]) else float(values[i]),
             contribution=float(contributions[i]),
-            text=f"{describe(_resource_name(names[i], ranked, values), float(values[i]))} ({contributions[i]:+.2f})",
+            text=feature_reason(
+                _resource_name(names[i], ranked, values), float(values[i]), float(contributions[i])
+            ),
         )
         for i in order
         if contributions[i] != 0.0
@@ -50,12 +56,12 @@ def factors_of(
     rest = float(contributions.sum() - sum(factor.contribution for factor in named))
     return (
         *named,
-        Factor(name=REST, value=None, contribution=rest, text=f"all other features ({rest:+.2f})"),
-        Factor(name=BASE, value=None, contribution=bias, text=f"base rate ({bias:+.2f})"),
+        Factor(name=OTHER_FEATURES, value=None, contribution=rest, text=other_features_reason(rest)),
+        Factor(name=BASE_RATE, value=None, contribution=bias, text=STARTING_VALUE),
     )
 
 
-def _resource_name(name: str, ranked: _Ranked, values: NDArray[np.float64]) -> str:
+def _resource_name(name: str, ranked: _Ranked, values: FloatArray) -> str:
     """The name with "first" or "second" replaced by the resource that has the same level and way."""
     rank, _, family = name.partition("_")
     if rank in ranked:

@@ -5,16 +5,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import xgboost as xgb
-from numpy.typing import NDArray
 
-from models.failure.binned import Floats, Params, Rows
-from models.failure.learning import REGRESSOR, Folds, in_parallel, margin, train
+from core.arrays import BoolArray, Float32Array, FloatArray
+from models.failure.learning import Training, in_parallel, margin, train
 
 #: The predicted quantiles.
 LEVELS = (0.1, 0.5, 0.9)
 #: The range of a prediction comes from this share of the held-out rows, those with the nearest predictions.
 NEIGHBOURS = 0.08
 KNOTS = 33
+#: Boosters whose mean is the prediction.
+MEMBERS = 2
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,15 @@ class RemainingTime:
 
     boosters: tuple[xgb.Booster, ...]
     cap: float
-    knots: Floats
-    ranges: Floats
-    held_out: Floats = field(default_factory=lambda: np.empty(0), compare=False)
+    knots: FloatArray
+    ranges: FloatArray
+    held_out: FloatArray = field(default_factory=lambda: np.empty(0), compare=False)
 
-    def predict(self, x: NDArray[np.float32]) -> Floats:
+    def predict(self, x: Float32Array) -> FloatArray:
         """Predict the remaining time of each row, in [0, cap]; `x` is (rows, features), NaN = missing."""
         return np.asarray(np.clip(margin(self.boosters, x), 0.0, self.cap))
 
-    def quantiles(self, x: NDArray[np.float32]) -> Floats:
+    def quantiles(self, x: Float32Array) -> FloatArray:
         """P10, P50 and P90 of each row, (rows, 3), ascending; P50 is the prediction."""
         middle = self.predict(x)
         low = np.interp(middle, self.knots, self.ranges[:, 0])
@@ -48,16 +49,12 @@ class RemainingTime:
 
 
 def fit_remaining(
-    x: NDArray[np.float32],
-    remaining: Floats,
-    folds: Folds,
+    x: Float32Array,
+    remaining: FloatArray,
+    training: Training,
     *,
     cap: float,
-    seed: int,
-    workers: int,
-    members: int = 2,
-    params: Params = REGRESSOR,
-    weight: Floats | None = None,
+    weight: FloatArray | None = None,
 ) -> RemainingTime:
     """Train a model of the capped time, with ranges from held-out rows.
 
@@ -67,12 +64,8 @@ def fit_remaining(
     Args:
         x: (rows, features), NaN = missing.
         remaining: true time of each row.
-        folds: of the rows.
+        training: folds of the rows, seed, threads and parameters.
         cap: longest time that is predicted.
-        seed: of sampling.
-        workers: threads.
-        members: number of boosters.
-        params: of XGBoost, and `rounds`.
         weight: of each row; null = all the same.
 
     References:
@@ -80,13 +73,13 @@ def fit_remaining(
     """
     target = np.minimum(remaining, cap)
 
-    def job(rows: Rows, member: int) -> Callable[[], xgb.Booster]:
+    def job(rows: BoolArray, member: int) -> Callable[[], xgb.Booster]:
         kept = None if weight is None else weight[rows]
-        return lambda: train(x[rows], target[rows], params, seed=seed + member, weight=kept)
+        return lambda: train(x[rows], target[rows], training.params, seed=training.seed + member, weight=kept)
 
-    everything = np.ones(len(target), dtype=bool)
-    jobs = [job(rows, 0) for rows in folds.learn] + [job(everything, member) for member in range(members)]
-    fitted = in_parallel(jobs, workers)
+    folds, everything = training.folds, np.ones(len(target), dtype=bool)
+    jobs = [job(rows, 0) for rows in folds.learn] + [job(everything, member) for member in range(MEMBERS)]
+    fitted = in_parallel(jobs, training.workers)
     predicted = np.full(len(target), np.nan)
     for booster, rows in zip(fitted, folds.hold, strict=False):
         if rows.any():
@@ -96,7 +89,7 @@ def fit_remaining(
     return RemainingTime(tuple(fitted[len(folds.learn) :]), cap, knots, ranges, predicted)
 
 
-def _ranges(predicted: Floats, truth: Floats) -> tuple[Floats, Floats]:
+def _ranges(predicted: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:
     order = np.argsort(predicted, kind="stable")
     predicted, truth = predicted[order], truth[order]
     width = max(min(len(predicted), 30), int(NEIGHBOURS * len(predicted)))

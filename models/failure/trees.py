@@ -19,10 +19,8 @@ from typing import Any
 import numba
 import numpy as np
 import xgboost as xgb
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-
+from core.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 #: Rows that are processed together. The comparisons of a leaf for all of them become vector instructions, and their
 #: features and sums fit into the cache of a core.
@@ -31,13 +29,13 @@ BLOCK = 32
 
 @numba.njit(cache=True, nogil=True)
 def _add_leaves(
-    x: NDArray[np.float32],
-    feature: NDArray[np.int64],
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    missing: NDArray[np.bool_],
-    value: Floats,
-    margins: Floats,
+    x: Float32Array,
+    feature: IntArray,
+    low: Float32Array,
+    high: Float32Array,
+    missing: BoolArray,
+    value: FloatArray,
+    margins: FloatArray,
 ) -> None:
     """Add the value of each leaf that a row reaches to the margin of the row."""
     leaves, depth = feature.shape
@@ -53,13 +51,13 @@ def _add_leaves(
 
 @numba.njit(cache=True, nogil=True)
 def _add_shares(
-    x: NDArray[np.float32],
-    feature: NDArray[np.int64],
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    missing: NDArray[np.bool_],
-    shares: Floats,
-    contributions: Floats,
+    x: Float32Array,
+    feature: IntArray,
+    low: Float32Array,
+    high: Float32Array,
+    missing: BoolArray,
+    shares: FloatArray,
+    contributions: FloatArray,
 ) -> None:
     """Add the SHAP values of every leaf to the contributions of each row."""
     leaves, depth = feature.shape
@@ -106,22 +104,22 @@ class FlatTrees:
     """
 
     columns: int
-    feature: NDArray[np.int64]
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
-    missing: NDArray[np.bool_]
-    value: Floats
-    shares: Floats
+    feature: IntArray
+    low: Float32Array
+    high: Float32Array
+    missing: BoolArray
+    value: FloatArray
+    shares: FloatArray
     base: float
     bias: float
 
-    def margins(self, x: NDArray[np.float32]) -> Floats:
+    def margins(self, x: Float32Array) -> FloatArray:
         """The margin of each row as the boosters compute it, summed in double precision; `x` is (rows, features)."""
         margins = np.full(len(x), self.base)
         _add_leaves(_rows(x), self.feature, self.low, self.high, self.missing, self.value, margins)
         return margins
 
-    def contributions(self, x: NDArray[np.float32]) -> Floats:
+    def contributions(self, x: Float32Array) -> FloatArray:
         """SHAP values, (rows, columns + 1), the bias last; each row adds up to its margin."""
         out = np.zeros((len(x), self.columns + 1))
         out[:, -1] = self.bias
@@ -129,7 +127,7 @@ class FlatTrees:
         return out
 
 
-def _rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _rows(x: Float32Array) -> Float32Array:
     return np.ascontiguousarray(x, dtype=np.float32)
 
 
@@ -198,7 +196,7 @@ def _leaves(tree: dict[str, Any]) -> list[tuple[dict[int, _Condition], float]]:
     return found
 
 
-def _shares(cover: Floats, value: Floats) -> Floats:
+def _shares(cover: FloatArray, value: FloatArray) -> FloatArray:
     """SHAP values (leaves, patterns, depth), by enumeration of the coalitions along each path.
 
     If the features of a coalition S are known, the probability of reaching a leaf is the product of [points to the

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from models.forecast.protocols import FloatArray, History
+from core.arrays import FloatArray
+from models.forecast.protocols import History
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The forecasters of a whole fleet as one bundle: one version in the registry.
 
-Kept per series: the choice, the error model and the newest history, so that a bundle answers alone. The
-fast models are fitted when asked, in milliseconds; Prophet's fitted state is kept as JSON.
+The bundle stores the choice, the error model and the newest history of each series, so that it needs nothing else
+to forecast. Members that are fitted in milliseconds are fitted for each forecast; the others are stored as fitted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from core.cache import NewestBySeries
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
-from models.forecast.catalog import CATALOG
+from models.forecast.catalog import find_forecaster
 from models.forecast.choice.members import member_forecasts
 from models.forecast.combination import combine
 from models.forecast.entry import Entry
@@ -22,9 +23,10 @@ from models.forecast.files import ForecastParts, from_files, to_files
 from models.forecast.history import on_grid
 from models.forecast.intervals.conformal import LEVELS, ErrorModel
 from models.forecast.intervals.widths import unrest
-from models.forecast.libraries.prophet import FittedProphet
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import FittedForecaster, History, StoredForecaster
 
+#: Number of the newest errors that correct the level of a stored member: a quarter of a day of hours.
+NEWEST_ERRORS = 6
 #: Long form of forecasts.
 FORECASTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "series_id": pl.Int64,
@@ -81,7 +83,7 @@ class ForecasterBundle:
     def __init__(self, parts: ForecastParts) -> None:
         self.parts = parts
         self._medians = NewestBySeries[FloatArray]()
-        self._prophets = NewestBySeries[FittedProphet]()
+        self._stored = NewestBySeries[Mapping[str, FittedForecaster]]()
 
     @property
     def entries(self) -> Mapping[int, Entry]:
@@ -180,29 +182,14 @@ class ForecasterBundle:
         )
 
     def _combined(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
-        names = entry.choice.weights
-        yhat = member_forecasts(history, names, horizon_steps, self.parts.trees)
-        # At a moment before it was fitted the kept Prophet would know what came.
-        may_know = entry.prophet is not None and len(history) >= len(entry.history)
-        for name in names:
-            if name == "prophet" and may_know:
-                yhat[name] = self._prophet(series_id, entry, history, horizon_steps)
-            elif name not in yhat:
-                yhat[name] = CATALOG[name].fit(history).predict(horizon_steps)
+        # A stored member must not forecast from a moment before it was fitted: it has learned from later values.
+        may_use = len(history) >= len(entry.history)
+        stored = self._stored.get(series_id, None, lambda: _stored_members(entry)) if may_use else {}
+        anew = [name for name in entry.choice.weights if name not in stored]
+        yhat = member_forecasts(history, anew, horizon_steps, self.parts.trees)
+        for name, fitted in stored.items():
+            yhat[name] = _continued(fitted, entry, history, horizon_steps)
         return combine(yhat, entry.choice.weights)
-
-    def _prophet(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
-        """The kept Prophet, moved by how wrong it was in the hours since it was fitted."""
-        fitted = entry.prophet
-        assert fitted is not None  # noqa: S101 - `_combined` asks only where there is one
-        prophet = self._prophets.get(series_id, None, lambda: FittedProphet.from_json(fitted))
-        since = len(history) - len(entry.history)
-        path = prophet.predict(since + horizon_steps)
-        if since:
-            wrong = history.values[-since:] - path[:since]
-            if np.isfinite(wrong).any():
-                path = path + float(np.nanmedian(wrong[-6:]) if np.isfinite(wrong[-6:]).any() else 0.0)
-        return history.bounds.clip(path[since:])
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Forecast the series that `frame` has samples of.
@@ -230,3 +217,25 @@ class ForecasterBundle:
             ModelUnavailableError: the files have another format.
         """
         return cls(from_files(files))
+
+
+def _stored_members(entry: Entry) -> dict[str, FittedForecaster]:
+    """Name -> the member as training fitted it."""
+    found: dict[str, FittedForecaster] = {}
+    for name, state in entry.states.items():
+        forecaster = find_forecaster(name)
+        if isinstance(forecaster, StoredForecaster):
+            found[name] = forecaster.from_arrays(state)
+    return found
+
+
+def _continued(fitted: FittedForecaster, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
+    """The forecast of a stored member, moved by its median error in the newest hours since it was fitted."""
+    since = len(history) - len(entry.history)
+    path = fitted.predict(since + horizon_steps)
+    if since:
+        errors = history.values[-since:] - path[:since]
+        if np.isfinite(errors).any():
+            newest = errors[-NEWEST_ERRORS:]
+            path = path + float(np.nanmedian(newest) if np.isfinite(newest).any() else 0.0)
+    return history.bounds.clip(path[since:])

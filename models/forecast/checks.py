@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
-from models.forecast.protocols import Bounds, FloatArray, Forecaster, History
+from models.forecast.protocols import Bounds, Forecaster, History
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HORIZON = 24

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from models.forecast.backtest import Backtest
-from models.forecast.protocols import FloatArray
 
 
 def weigh(mae: Mapping[str, float]) -> dict[str, float]:

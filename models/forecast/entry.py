@@ -1,21 +1,23 @@
-"""What a bundle of forecasters holds of one series."""
+"""What a bundle of forecasters stores of one series."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from core.domain import Series
 from models.forecast.choice.selection import Choice
 from models.forecast.protocols import History
+from models.forecast.states import Arrays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """All that one series' forecasts are made of.
+    """Everything that the forecasts of one series need.
 
     Attributes:
-        prophet: its fitted state as JSON, where it has a say.
+        states: name of a member -> its fitted state; members that are not there are fitted for each forecast.
     """
 
     series: Series
     history: History
     choice: Choice
-    prophet: str | None = None
+    states: Mapping[str, Arrays] = field(default_factory=dict)

@@ -1,33 +1,42 @@
 """A bundle of forecasters as named files: JSON for what people read, NPZ for arrays, UBJSON for trees. No pickle.
 
-The series are in parts, so that who writes or reads a fleet of any size needs the memory of one part.
+The series are in parts, so that a fleet of any size is written and read with the memory of one part. The fitted state
+of every member is stored in the same way: the arrays of `to_arrays`.
 """
 
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.bundles import require_format
 from core.domain import Role, Series, SeriesKind
+from core.errors import ModelUnavailableError
+from models.forecast.catalog import is_known
 from models.forecast.choice.selection import Choice
 from models.forecast.entry import Entry
+from models.forecast.files_format_5 import states_of
 from models.forecast.fleet.global_trees import GlobalTrees
 from models.forecast.history import bounds_of
 from models.forecast.intervals.conformal import ErrorModel, Memory
 from models.forecast.intervals.widths import Widths
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
-#: Raised whenever older files could no longer be read: 5 has the series in parts.
-FORMAT = 5
+#: 6 stores the state of every member in the same way; 5 is still read.
+FORMAT = 6
 META, TREES = "bundle.json", "trees.ubj"
 #: Series in a part: some megabytes.
 PART = 500
+#: In the names of arrays: `state/<member>/<array>/<dtype>`.
+STATE = "state"
+
+AnyArray = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +82,10 @@ def part_files(number: int, entries: Sequence[Entry]) -> dict[str, bytes]:
     arrays = [_arrays(entry) for entry in entries]
     records = [_record(entry, found) for entry, found in zip(entries, arrays, strict=True)]
     # One array of a name for all series is one file in the archive; one for each would be thousands.
-    joined = {name: np.concatenate([found[name].ravel() for found in arrays]) for name in arrays[0]}
+    names = sorted({name for found in arrays for name in found})
+    joined = {
+        name: np.concatenate([found[name].ravel() for found in arrays if name in found]) for name in names
+    }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **joined)
     records_name, arrays_name = _names(number)
@@ -84,13 +96,15 @@ def from_files(files: Mapping[str, bytes]) -> ForecastParts:
     """The parts that `to_files` wrote.
 
     Raises:
-        ModelUnavailableError: the files have another format.
+        ModelUnavailableError: the files have another format, or use a forecaster that is not in the catalog.
     """
     meta = json.loads(files[META])
-    require_format("forecaster", meta, FORMAT)
+    if meta.get("format") != 5:
+        require_format("forecaster", meta, FORMAT)
     entries: dict[int, Entry] = {}
     for number in range(meta["parts"]):
         entries |= {one.series.series_id: one for one in read_part(number, files)}
+    _require_known(entries.values())
     return ForecastParts(
         entries=entries,
         seed=meta["seed"],
@@ -106,7 +120,7 @@ def read_part(number: int, files: Mapping[str, bytes]) -> list[Entry]:
         rest = dict(stored)
     entries: list[Entry] = []
     for record in json.loads(files[records_name]):
-        arrays = {}
+        arrays: dict[str, AnyArray] = {}
         for name, shape in record["shapes"].items():
             size = math.prod(shape)
             # A copy, so that one entry does not keep the numbers of all others alive.
@@ -119,9 +133,25 @@ def _names(number: int) -> tuple[str, str]:
     return f"part-{number:05}.json", f"part-{number:05}.npz"
 
 
-def _arrays(entry: Entry) -> dict[str, FloatArray]:
+def _require_known(entries: Iterable[Entry]) -> None:
+    unknown = sorted({name for one in entries for name in one.choice.weights if not is_known(name)})
+    if unknown:
+        raise ModelUnavailableError(
+            f"the registered forecaster model uses forecasters that are not installed: {', '.join(unknown)}; "
+            "install them, or run `forewarn train forecasters` and `forewarn promote forecaster`"
+        )
+
+
+def _arrays(entry: Entry) -> dict[str, AnyArray]:
     memories = entry.choice.errors.memories
+    # The dtype is in the name, because arrays of the same name are joined over the series.
+    states = {
+        f"{STATE}/{member}/{name}/{array.dtype.str}": array
+        for member, state in entry.states.items()
+        for name, array in state.items()
+    }
     return {
+        **states,
         "values": entry.history.values,
         "scale": np.stack([one.widths.scale for one in memories]),
         "profile": np.stack([one.widths.profile for one in memories]),
@@ -129,7 +159,18 @@ def _arrays(entry: Entry) -> dict[str, FloatArray]:
     }
 
 
-def _record(entry: Entry, arrays: Mapping[str, FloatArray]) -> dict[str, Any]:
+def _states(arrays: Mapping[str, AnyArray]) -> dict[str, dict[str, AnyArray]]:
+    """Member -> its state."""
+    found: dict[str, dict[str, AnyArray]] = {}
+    for path, array in arrays.items():
+        kind, _, rest = path.partition("/")
+        if kind == STATE:
+            member, _, name = rest.rpartition("/")[0].partition("/")
+            found.setdefault(member, {})[name] = array
+    return found
+
+
+def _record(entry: Entry, arrays: Mapping[str, AnyArray]) -> dict[str, Any]:
     series, history, choice = entry.series, entry.history, entry.choice
     return {
         "series": {
@@ -166,14 +207,13 @@ def _record(entry: Entry, arrays: Mapping[str, FloatArray]) -> dict[str, Any]:
         ],
         "width": {str(level): width for level, width in choice.width.items()},
         "reason": choice.reason,
-        "prophet": entry.prophet,
         "shapes": {name: one.shape for name, one in arrays.items()},
     }
 
 
-def _entry(record: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Entry:
-    told = dict(record["series"])
-    series = Series(**{**told, "kind": SeriesKind(told["kind"]), "role": Role(told["role"])})
+def _entry(record: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Entry:
+    fields = dict(record["series"])
+    series = Series(**{**fields, "kind": SeriesKind(fields["kind"]), "role": Role(fields["role"])})
     return Entry(
         series=series,
         history=History(
@@ -211,7 +251,7 @@ def _entry(record: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Entry
             width={float(level): width for level, width in record["width"].items()},
             reason=record["reason"],
         ),
-        prophet=record["prophet"],
+        states=_states(arrays) | states_of(record),
     )
 
 

@@ -10,12 +10,12 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from core.domain import Role, Series, SeriesKind
+from core.durations import DAY_S
 from core.errors import InsufficientDataError
 from core.frames import SAMPLES, require_frame
-from models.forecast.protocols import MIN_POINTS, Bounds, FloatArray, History
-
-DAY_S = 86_400
+from models.forecast.protocols import MIN_POINTS, Bounds, History
 
 
 def bounds_of(series: Series) -> Bounds:

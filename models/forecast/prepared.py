@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import FloatArray
 from models.forecast.history import prepare
-from models.forecast.protocols import Bounds, Course, FloatArray, History
+from models.forecast.protocols import Bounds, Course, History
 
 #: Points of the shortest season that the models see.
 POINTS = 24

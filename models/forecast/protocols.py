@@ -1,25 +1,24 @@
-"""The forecasting contract: a history goes in, a fitted object comes out, and only that one can forecast."""
+"""The contract of all forecasters: `fit` takes a history and returns a separate fitted object, which predicts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from core.domain import require_utc
 from core.errors import InputError
+from models.forecast.states import Arrays
 
-FloatArray = NDArray[np.float64]
-
-#: (values without NaN, usable seasons, horizon_steps) -> the median of what comes: a model that is a function.
+#: (values without NaN, usable seasons, horizon_steps) -> the median of the coming values: a model that is a function.
 Course = Callable[[FloatArray, tuple[int, ...], int], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Where the values of a series can lie at all; null = no bound on that side."""
+    """The range of possible values of a series; null = no bound on that side."""
 
     lower: float | None = None
     upper: float | None = None
@@ -29,6 +28,13 @@ class Bounds:
         if self.lower is None and self.upper is None:
             return values
         return np.clip(values, self.lower, self.upper)
+
+    def mirrored(self) -> "Bounds":
+        """The bounds of the values with the opposite sign."""
+        return Bounds(
+            lower=None if self.upper is None else 0.0 - self.upper,
+            upper=None if self.lower is None else 0.0 - self.lower,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +47,8 @@ class History:
         step_s: seconds between values.
         seasons: lengths of the seasons in steps, ascending, such as (24, 168) for hourly values.
         bounds: a ratio lies in [0, 1], a count is not below 0.
-        deploys: when what is normal may have changed.
-        holidays: dates, past and to come, on which people live otherwise; a calendar is known ahead.
+        deploys: times at which the normal values may have changed.
+        holidays: dates, past and to come, on which people use the service differently.
     """
 
     values: FloatArray
@@ -67,16 +73,20 @@ class History:
 
     @property
     def end(self) -> datetime:
-        """When the next value is due: the time of the first forecast."""
+        """The time of the next value, which is the first that is forecast."""
         return self.start + timedelta(seconds=self.step_s * len(self.values))
 
     @property
     def usable_seasons(self) -> tuple[int, ...]:
-        """The seasons that the history shows at least twice."""
+        """The seasons that the history contains at least twice."""
         return tuple(season for season in self.seasons if 2 * season <= len(self.values))
 
+    def mirrored(self) -> "History":
+        """The same history of the series with the opposite sign."""
+        return replace(self, values=0.0 - self.values, bounds=self.bounds.mirrored())
+
     def until(self, steps: int) -> "History":
-        """What was known after the first `steps` values: the past of a backtest, nothing later."""
+        """The history as it was known after its first `steps` values; a backtest forecasts from it."""
         return History(
             values=self.values[:steps],
             start=self.start,
@@ -91,11 +101,13 @@ class History:
 
 
 class FittedForecaster(Protocol):
+    """A forecaster that has learned from one history; immutable."""
+
     def predict(self, horizon_steps: int) -> FloatArray:
-        """The median of what comes.
+        """Predict the median of the coming values.
 
         Args:
-            horizon_steps: how far, at least 1.
+            horizon_steps: number of steps, at least 1.
         Returns:
             float64, length `horizon_steps`, finite, within the bounds of the history; the first value
             is for `history.end`.
@@ -104,19 +116,45 @@ class FittedForecaster(Protocol):
 
 
 class Forecaster(Protocol):
+    """Settings of a forecaster, and how to fit it."""
+
     @property
     def name(self) -> str:
-        """The name in the catalogue, in records and in reports."""
+        """The name in the catalog, in records and in reports."""
         ...
 
     def fit(self, history: History) -> FittedForecaster:
-        """Learn from one history, which is left as it was. The same input gives the same result.
+        """Learn from one history, which is not changed. The same input gives the same result.
 
         Raises:
-            InsufficientDataError: fewer than `MIN_POINTS` values are there.
+            InsufficientDataError: the history has fewer than `MIN_POINTS` values, or fewer than the model needs.
         """
         ...
 
 
-#: Two values make a level and a spread; below that nothing honest can be said.
+class FittedStoredForecaster(FittedForecaster, Protocol):
+    """A fitted forecaster whose state can be stored."""
+
+    def to_arrays(self) -> Arrays:
+        """The fitted state as plain arrays, from which `from_arrays` of the forecaster makes the same object."""
+        ...
+
+
+@runtime_checkable
+class StoredForecaster(Forecaster, Protocol):
+    """A forecaster that takes long to fit: the bundle stores what training fitted.
+
+    A forecaster without `from_arrays` is fitted again for each forecast, on the newest values.
+    """
+
+    def fit(self, history: History) -> FittedStoredForecaster:
+        """See `Forecaster.fit`."""
+        ...
+
+    def from_arrays(self, arrays: Arrays) -> FittedStoredForecaster:
+        """The inverse of `FittedStoredForecaster.to_arrays`; its forecasts are equal to the last bit."""
+        ...
+
+
+#: Two values are the least that give a level and a spread.
 MIN_POINTS = 2

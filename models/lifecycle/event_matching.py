@@ -1,7 +1,7 @@
-"""Hold what was said against what came: which signals spoke of an incident, which incidents were spoken of.
+"""Compares past signals with recorded incidents, event by event.
 
-By event, never by point: a signal is right if it started within reach of an incident of its service, and an
-incident is found if one signal is right about it.
+A signal is correct if it started at most `LONGEST_WARNING` before an incident of its service, or during it. An incident
+is found if at least one signal is correct about it.
 """
 
 from collections.abc import Sequence
@@ -11,21 +11,22 @@ from statistics import median
 
 from core.domain import Incident, Signal
 
-#: How long before an incident a signal still counts as its warning: the product promises 3 to 12 h.
-REACH = timedelta(hours=12)
-#: An incident of one service is often seen first at its neighbours; without a graph, only its own counts.
-AFTERMATH = timedelta(minutes=30)
+#: A signal counts as a warning of an incident at most so long before it. Warnings come 3 to 12 h before an incident.
+LONGEST_WARNING = timedelta(hours=12)
+#: A signal may start this long after the end of an incident, because series need time to become normal again.
+RECOVERY = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventScore:
-    """By event.
+    """Precision, recall and lead time of signals.
 
     Attributes:
-        precision: share of signals that spoke of an incident, [0, 1]; null without signals.
-        recall: share of incidents that a signal spoke of, [0, 1]; null without incidents.
-        f1: their harmonic mean; null if either is.
-        median_lead_s: seconds from the first right signal to the incident, over found incidents; negative = late.
+        precision: share of signals that are correct, in [0, 1]; null without signals.
+        recall: share of incidents that were found, in [0, 1]; null without incidents.
+        f1: harmonic mean of precision and recall; null if one of them is null.
+        median_lead_s: seconds from the first correct signal to the start of the incident, median over the incidents
+            that were found; negative = the signal came after the start.
     """
 
     signals: int
@@ -37,16 +38,16 @@ class EventScore:
 
 
 def match_events(signals: Sequence[Signal], incidents: Sequence[Incident]) -> EventScore:
-    """Score signals against incidents, service by service."""
-    right: set[str] = set()
+    """Score signals against the incidents of their services."""
+    correct: set[str] = set()
     leads: list[float] = []
     for incident in incidents:
-        about = [signal for signal in signals if _speaks_of(signal, incident)]
+        about = [signal for signal in signals if _is_about(signal, incident)]
         if about:
-            right.update(signal.signal_id for signal in about)
+            correct.update(signal.signal_id for signal in about)
             first = min(signal.started_at for signal in about)
             leads.append((incident.start - first).total_seconds())
-    precision = len(right) / len(signals) if signals else None
+    precision = len(correct) / len(signals) if signals else None
     recall = len(leads) / len(incidents) if incidents else None
     return EventScore(
         signals=len(signals),
@@ -58,9 +59,10 @@ def match_events(signals: Sequence[Signal], incidents: Sequence[Incident]) -> Ev
     )
 
 
-def _speaks_of(signal: Signal, incident: Incident) -> bool:
-    over = (incident.end or datetime.max.replace(tzinfo=UTC) - AFTERMATH) + AFTERMATH
-    return signal.service == incident.service and incident.start - REACH <= signal.started_at <= over
+def _is_about(signal: Signal, incident: Incident) -> bool:
+    latest = (incident.end or datetime.max.replace(tzinfo=UTC) - RECOVERY) + RECOVERY
+    earliest = incident.start - LONGEST_WARNING
+    return signal.service == incident.service and earliest <= signal.started_at <= latest
 
 
 def _harmonic(precision: float | None, recall: float | None) -> float | None:

@@ -1,8 +1,8 @@
-"""The clock and the calendar that people live by, whose rhythm a season follows: time zone and holidays.
+"""Local time and holidays, which daily and weekly patterns follow.
 
-A season is learned and looked up in local time, so that the day on which clocks change is a day like any other: in
-spring an hour of it lacks, in autumn one comes twice. A holiday is data, an event with its dates; it is expected to
-go like a Sunday, and is never learned from as the weekday it fell on.
+Patterns are learned and applied in local time. On a day when clocks change, one hour is missing (spring) or comes twice
+(autumn); the other hours keep their place. A holiday is an event with its dates. It is expected to look like a Sunday,
+and the model does not learn from it as a weekday.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,27 +11,32 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from core.arrays import BoolArray, IntArray
 from core.domain import Event, EventKind, Series
-from models.series.grid import DAY_S, BoolArray, Grid, IntArray
+from core.durations import DAY_S
+from models.series.grid import Grid
 
 UTC_ZONE = "UTC"
-#: The label by which a series says what its people's time zone is, as an IANA name.
+#: The label of a series with the time zone of its users, as an IANA name.
 ZONE_LABEL = "time_zone"
-#: 1970-01-01 was a Thursday; counted from Monday, as 0.
+#: Weekdays counted from Monday = 0. 1970-01-01 was a Thursday.
 _FIRST_WEEKDAY, _SUNDAY = 3, 6
 
 
 @dataclass(frozen=True, slots=True)
 class LocalClock:
-    """Attributes:
-    time_zone: IANA name; holidays: local days since 1970-01-01, ascending.
+    """A time zone with its holidays.
+
+    Attributes:
+        time_zone: IANA name.
+        holidays: local days since 1970-01-01, ascending.
     """
 
     time_zone: str = UTC_ZONE
     holidays: tuple[int, ...] = ()
 
     def local_s(self, times_s: IntArray) -> IntArray:
-        """What the clock on the wall shows at epoch seconds, as if it were UTC; int64."""
+        """Local time of epoch seconds, as seconds since 1970-01-01 00:00 local time; int64."""
         if self.time_zone == UTC_ZONE or times_s.size == 0:
             return times_s
         wall = (
@@ -43,7 +48,7 @@ class LocalClock:
         return np.asarray(wall.dt.epoch("s").to_numpy(), dtype=np.int64)
 
     def utc_s(self, local_s: int) -> int:
-        """The inverse; of a moment that comes twice either, of one that lacks an hour beside it."""
+        """The inverse of `local_s`: one of both moments for a time that comes twice, an hour off for a missing time."""
         guess = local_s
         for _ in range(2):
             guess += local_s - int(self.local_s(np.array([guess], dtype=np.int64))[0])
@@ -54,7 +59,7 @@ class LocalClock:
         return np.isin(local_s // DAY_S, np.array(self.holidays, dtype=np.int64))
 
     def like_sunday(self, local_s: IntArray) -> IntArray:
-        """Local seconds, those of holidays moved to a Sunday at the same time of day."""
+        """Local seconds; those of holidays are moved to a Sunday at the same time of day."""
         if not self.holidays:
             return local_s
         weekday = (local_s // DAY_S + _FIRST_WEEKDAY) % 7
@@ -62,7 +67,7 @@ class LocalClock:
 
 
 def is_time_zone(name: str) -> bool:
-    """Whether there is a time zone of that IANA name."""
+    """Whether a time zone with this IANA name exists."""
     try:
         pl.Series([0]).cast(pl.Datetime("us", UTC_ZONE)).dt.convert_time_zone(name)
     except pl.exceptions.ComputeError:
@@ -73,7 +78,7 @@ def is_time_zone(name: str) -> bool:
 def holidays(events: Sequence[Event]) -> dict[str, set[int]]:
     """Days since 1970-01-01 that are holidays, by service ("*" means all).
 
-    The dates of [at, until), or of `at` alone, are taken as they are written in UTC; they hold in any time zone.
+    A holiday covers the dates of [at, until), or the date of `at`, in UTC. These dates hold in every time zone.
     """
     days_of: dict[str, set[int]] = {}
     for event in events:
@@ -87,11 +92,11 @@ def holidays(events: Sequence[Event]) -> dict[str, set[int]]:
 def clocks(
     series: Sequence[Series], events: Sequence[Event], time_zone: str = UTC_ZONE
 ) -> Mapping[LocalClock, list[Series]]:
-    """Which series live by which clock.
+    """Group series by time zone and holidays.
 
     Args:
-        events: holidays among them say which dates; their service, or "*", whose.
-        time_zone: of series without the label `time_zone`, or with one that does not exist.
+        events: the holidays among them hold for their service, or for all services if it is "*".
+        time_zone: for series without the label `time_zone`, or with an unknown one.
     """
     days_of = holidays(events)
     known: dict[str, bool] = {}
@@ -107,7 +112,7 @@ def clocks(
 
 
 def to_local(grid: Grid, clock: LocalClock) -> Grid:
-    """The grid by the clock on the wall: NaN in the hour that lacks, the mean of the hour that comes twice."""
+    """The grid in local time: NaN in a missing hour, the mean of both values in an hour that comes twice."""
     local = clock.local_s(grid.times_s) // grid.step_s
     if np.all(np.diff(local) == 1):
         return Grid(grid.series_ids, int(local[0]) * grid.step_s, grid.step_s, grid.values)

@@ -1,4 +1,4 @@
-"""Many series as one matrix: rows are series, columns are steps of time; missing is NaN."""
+"""Many series as one matrix: rows are series, columns are time steps; missing is NaN."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from core.arrays import BoolArray, FloatArray, IntArray
 from core.domain import Series
+from core.durations import DAY_S
 from core.frames import EXCLUSIONS, SAMPLES, require_frame
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
-
-DAY_S = 86_400
-WEEK_S = 7 * DAY_S
 #: 1970-01-01 was a Thursday: with this offset second 0 of a week is Monday 00:00 UTC.
 MONDAY_OFFSET_S = 3 * DAY_S
 
@@ -50,15 +45,15 @@ def grids(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> list[Grid]:
-    """One grid for each step that the series have, in the order of the steps.
+    """One grid for all series with the same step, ordered by step.
 
     Args:
         samples: `core.frames.SAMPLES`.
-        step_s_of: step of each series; series that are not in it are left out.
+        step_s_of: step of each series, by `series_id`; other series are left out.
         start: first column (rounded down to a step); default: the first sample.
         end: first moment after the last column; default: just after the last sample.
     Raises:
-        InvalidFrameError: a column lacks or has a wrong dtype.
+        InvalidFrameError: a column is missing or has a wrong dtype.
     """
     samples = require_frame(samples, SAMPLES, "samples")
     found: list[Grid] = []
@@ -92,10 +87,10 @@ def grids(
 
 
 def exclusion_mask(grid: Grid, series: Sequence[Series], exclusions: pl.DataFrame) -> BoolArray:
-    """Where nothing may be learned: bool, shape of `grid.values`, True = leave out.
+    """Which values models must not learn from: bool, shape of `grid.values`, True = leave out.
 
     Args:
-        series: holds every series of the grid.
+        series: all series of the grid.
         exclusions: `core.frames.EXCLUSIONS`; service "*" means all.
     """
     exclusions = require_frame(exclusions, EXCLUSIONS, "exclusions")
@@ -114,7 +109,7 @@ def exclusion_mask(grid: Grid, series: Sequence[Series], exclusions: pl.DataFram
 
 
 def slot_of(times_s: IntArray, slot_s: int, period_s: int) -> IntArray:
-    """Which slot of the day or week each moment lies in; slot 0 starts Monday 00:00 UTC."""
+    """The slot of the day or week of each moment; slot 0 starts on Monday 00:00."""
     slots: IntArray = ((times_s + MONDAY_OFFSET_S) % period_s) // slot_s
     return slots
 

@@ -1,18 +1,18 @@
-"""Planned maintenance, and what it explains: what it disturbs wakes nobody."""
+"""Planned maintenance: disturbances within it need no alert."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from core.domain import Event, EventKind
 
-#: What a maintenance window disturbs begins a little early and ends a little late.
+#: A disturbance may begin a little before a maintenance window and end a little after it.
 MAINTENANCE_SLACK = timedelta(minutes=30)
-#: A maintenance without an end is taken to last so long.
+#: Assumed length of a maintenance without an end.
 MAINTENANCE_LASTS = timedelta(hours=1)
 
 
 def is_planned(service: str, start: datetime, end: datetime, events: Iterable[Event]) -> bool:
-    """Whether all of a span lies in a maintenance window, or in its echo."""
+    """Whether a whole time range lies in a maintenance window, slack included."""
     return any(
         event.kind is EventKind.MAINTENANCE
         and event.service in (service, "*")

@@ -1,66 +1,116 @@
-"""What a person's limit or SLO says of a series: where it lies, which side of it is bad, and what lies past it.
+"""The threshold of a series: its value, its bad side, and how much values beyond it weigh.
 
 References:
     Genovese, Roeder and Wasserman (2006), False discovery control with p-value weighting, Biometrika 93.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
+from core.arrays import BoolArray, FloatArray
 from core.domain import Role, Series
 from core.metric_names import lower_is_worse
-from models.series.grid import BoolArray, FloatArray
 
-#: A disk or a pool fails a little before its physical end: reserved blocks, kept-back connections.
+#: A disk or a pool fails a little below its limit, because some blocks or connections are reserved.
 FULL_AT = 0.98
 _MORE_IS_WORSE = (Role.LATENCY, Role.ERRORS, Role.SATURATION)
-#: (values in a row past a threshold where that is not expected, how many times as likely an incident is then). Chosen
-#: on simulated fleets, see docs/decisions/what-a-threshold-is-worth.md.
+#: (number of successive values past the threshold that are not expected there, factor by which an incident is more
+#: likely then). Chosen on simulated fleets, see docs/decisions/what-a-threshold-is-worth.md.
 WEIGHTS_PAST = ((3, 10.0), (6, 30.0))
 
 
-def threshold_of(series: Series) -> float | None:
-    """The value that counts as a breach: the SLO, else a little before the physical end."""
+def threshold_of(series: Series, usual: float | None = None) -> float | None:
+    """The value that counts as a breach: the SLO threshold, else the limit or a little below it.
+
+    Where low values are bad, the limit is the lowest value, mostly 0: nothing is left then. People also declare the
+    size of the whole there. A usual value tells: no more can be free than the size, so that a limit that is not below
+    the usual value is a size. 2 GB free of 100 GB are as full as 98 GB used.
+
+    Args:
+        usual: a usual value, or the largest known one; null: a limit of what is left over is the lowest value.
+    """
     if series.slo_threshold is not None or series.limit is None:
         return series.slo_threshold
-    return FULL_AT * series.limit
+    limit = series.limit
+    if is_upward(series):
+        return FULL_AT * limit if limit >= 0 else (2 - FULL_AT) * limit
+    is_size = usual is not None and limit > 0 and usual <= limit
+    return (1 - FULL_AT) * limit if is_size else limit
+
+
+def with_known_limit(series: Series, values: FloatArray) -> Series:
+    """The series with the lowest value as limit, where a size was declared for what is left over.
+
+    Args:
+        values: of the past, NaN = missing.
+    """
+    if series.limit is None or is_upward(series) or not np.isfinite(values).any():
+        return series
+    lowest = threshold_of(replace(series, slo_threshold=None), float(np.nanmax(values)))
+    return replace(series, limit=lowest)
+
+
+def with_limits(series: Series, stored: Series) -> Series:
+    """The series with the limit and the SLO threshold that are stored now; the same object if nothing changed."""
+    if (series.limit, series.slo_threshold) == (stored.limit, stored.slo_threshold):
+        return series
+    return replace(series, limit=stored.limit, slo_threshold=stored.slo_threshold)
+
+
+def used_share(series: Series, value: float) -> float | None:
+    """How much of a resource is used, as a share of what may be used up to the threshold; in [0, 1].
+
+    1 also beyond the threshold. Null for what is left over, because the size of the whole is unknown, and for a
+    threshold that is not above 0.
+    """
+    threshold = threshold_of(series)
+    if threshold is None or threshold <= 0 or not is_upward(series):
+        return None
+    return float(np.clip(value / threshold, 0.0, 1.0))
 
 
 def is_upward(series: Series, usual: float | None = None) -> bool:
-    """True where too much is bad; false for what is free, available or successful.
+    """True if high values are bad; false if low values are, as of free space or a success rate.
 
     Args:
-        usual: a usual value; where neither name nor role tells, the threshold lies on the bad side of it.
+        usual: a usual value. If neither name nor role decides, its side of the threshold does.
     """
     if lower_is_worse(series.metric):
         return False
+    if series.role in _MORE_IS_WORSE or usual is None:
+        return True
     threshold = threshold_of(series)
-    return series.role in _MORE_IS_WORSE or usual is None or threshold is None or threshold >= usual
+    return threshold is None or threshold >= usual
 
 
 def is_past(values: FloatArray, threshold: float, *, upward: bool) -> BoolArray:
-    """Where values are at the threshold or on its bad side; false where missing."""
+    """Whether values are at the threshold or on its bad side; false for NaN."""
     return np.asarray(values >= threshold if upward else values <= threshold)
 
 
 def weights(series: Series, values: FloatArray, expected: FloatArray) -> FloatArray:
-    """How much sooner than another each value may be called an anomaly: 1, or as `WEIGHTS_PAST` says.
+    """The factor by which each value is more likely an incident: 1, or the value of `WEIGHTS_PAST`.
 
-    A threshold that a person set is knowledge that no history has. What stays past it, where it is not expected, is
-    believed at a p-value that much higher. Such moments are rare in quiet times, so that the mean weight stays near 1
-    and the alert budget is kept.
+    A threshold that a person set is knowledge that no history has. Values that stay past it unexpectedly count as
+    anomalies at a p-value that is higher by this factor. Such values are rare in quiet times, so that the mean factor
+    stays near 1 and the alert budget holds.
 
     Args:
-        values: of the series in order of time, NaN = missing; expected: of the same moments.
+        values: of the series in the order of time, NaN = missing.
+        expected: at the same moments.
     Returns:
         Float64, shape of `values`.
     """
     out = np.ones(values.shape)
     known = np.flatnonzero(np.isfinite(values))
-    threshold = threshold_of(series)
-    if threshold is None or known.size == 0:
+    if threshold_of(series) is None or known.size == 0:
         return out
-    # By the first value: one that comes later must not change what was said before.
-    upward = is_upward(series, float(expected[known[0]]))
+    # The first value decides: a later value must not change earlier results.
+    usual = float(expected[known[0]])
+    threshold = threshold_of(series, usual)
+    assert threshold is not None  # noqa: S101 - checked above
+    upward = is_upward(series, usual)
     past = is_past(values[known], threshold, upward=upward)
     unusual = ~is_past(expected[known], threshold, upward=upward)
     for in_a_row, weight in WEIGHTS_PAST:

@@ -1,6 +1,7 @@
-"""From scored values to signals: one for each episode, and one for each series that fell silent."""
+"""Builds anomaly signals from scored values, one for each episode."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,37 +16,33 @@ from core.domain import (
     FilterResult,
     ModelRef,
     Role,
-    Series,
     Severity,
     Shape,
     Signal,
     SignalKind,
     stable_id,
 )
-from core.formatting import format_duration, format_value
 from models.detect.bundle import DetectorBundle
 from models.detect.episodes import Episode, find_episodes
 from models.detect.filters import crosses
 from models.detect.series_model import COMBINED, SeriesModel, detector_results
 from models.series.maintenance import is_planned
+from models.words.anomaly import (
+    AFTER_A_DEPLOY,
+    ENDED_WITHIN_MINUTES,
+    anomaly_summary,
+    busy_traffic,
+    deviating_metric,
+)
 
-#: What begins so soon after a deploy is its own disturbance, and counts as brief for so long.
+#: A deviation that begins so soon after a deploy is a disturbance by the deploy; it counts as brief up to the second.
 JUST_DEPLOYED = timedelta(minutes=30)
 AFTER_DEPLOY = timedelta(hours=1)
-#: Traffic so far above what is expected explains that other metrics rise, as long as they hold.
+#: Traffic so far above the expected value explains that other metrics rise, as long as they stay below their threshold.
 BUSY_SIGMA = 4.0
 
-#: A finding names so many metrics at most, and none with a smaller share than this.
+#: A signal names at most so many metrics, and none with a smaller share than this.
 MOST_FACTORS, LEAST_SHARE = 5, 0.05
-
-SHAPE_WORDS = {
-    Shape.POINT_SPIKE: "spike",
-    Shape.LEVEL_SHIFT: "shift of level",
-    Shape.SLOW_DRIFT: "slow drift",
-    Shape.VARIANCE_CHANGE: "change of spread",
-    Shape.STUCK: "stuck value",
-    Shape.MISSING: "missing",
-}
 
 
 def anomaly_signals(
@@ -56,7 +53,7 @@ def anomaly_signals(
     since: datetime,
     events: Sequence[Event] = (),
 ) -> list[Signal]:
-    """One signal for each episode that lasts beyond `since`, whether or not its filters hold.
+    """One signal for each episode that lasts beyond `since`, suppressed ones included.
 
     Args:
         scored: what `DetectorBundle.score` returned.
@@ -83,16 +80,22 @@ def anomaly_signals(
             mine["deviation_sigma"].to_numpy(),
             one.series.step_s,
         )
+        found = _SeriesEpisodes(
+            bundle=bundle,
+            one=one,
+            scored=mine,
+            service=by_service[one.series.service],
+            model=model,
+            events=events,
+        )
         signals += [
-            _signal(bundle, one, mine, by_service[one.series.service], episode, model, events)
-            for episode in episodes
-            if times_s[episode.last] >= since.timestamp()
+            found.signal(episode) for episode in episodes if times_s[episode.last] >= since.timestamp()
         ]
     return sorted(signals, key=lambda signal: (signal.started_at, signal.signal_id))
 
 
 def factors_at(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> tuple[Factor, ...]:
-    """Which metrics of a service the deviation at one moment lies in, the most deviating first.
+    """The metrics of a service that deviate at one moment, the strongest first.
 
     Args:
         scored: of one service, as `DetectorBundle.score` returned.
@@ -111,11 +114,111 @@ def factors_at(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> tu
             bundle.models[int(now["series_id"][int(at)])].series,
             float(now["deviation_sigma"][int(at)]),
         )
-        side = "above" if sigma > 0 else "below"
         value = float(now["value"][int(at)])
-        text = f"{series.metric} {format_value(value, series.unit)}, {abs(sigma):.1f} sigma {side} what is expected"
-        factors.append(Factor(name=series.name, value=value, contribution=share, text=text))
+        factors.append(
+            Factor(
+                name=series.name,
+                value=value,
+                contribution=share,
+                text=deviating_metric(series, value, sigma),
+            )
+        )
     return tuple(factors)
+
+
+def traffic_sigma(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> float:
+    """How far above its expected value the traffic of a service was at a moment, in sigma; 0 if it has none."""
+    traffic = [key for key, one in bundle.models.items() if one.series.role is Role.TRAFFIC]
+    now = scored.filter((pl.col("ts") == ts) & pl.col("series_id").is_in(traffic))["deviation_sigma"].max()
+    return float(now) if isinstance(now, float) else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SeriesEpisodes:
+    """What the signals of one series are built from.
+
+    Attributes:
+        one: model of the series.
+        scored: rows of the series, as `DetectorBundle.score` returned them.
+        service: rows of all series of its service.
+        events: maintenance windows and deploys among them explain deviations.
+    """
+
+    bundle: DetectorBundle
+    one: SeriesModel
+    scored: pl.DataFrame
+    service: pl.DataFrame
+    model: ModelRef | None
+    events: Sequence[Event]
+
+    def signal(self, episode: Episode) -> Signal:
+        """The signal of one episode."""
+        series = self.one.series
+        first, last = (self.scored.row(i, named=True) for i in (episode.first, episode.last))
+        peak, filters = self._peak(episode)
+        value, expected, sigma = peak["value"], peak["expected"], peak["deviation_sigma"]
+        surprises = {name: -np.log10(peak[name]) for name in self.bundle.names if peak[name] is not None}
+        return Signal(
+            signal_id=stable_id(
+                series.tenant, SignalKind.ANOMALY, str(series.series_id), first["ts"].isoformat()
+            ),
+            tenant=series.tenant,
+            kind=SignalKind.ANOMALY,
+            service=series.service,
+            started_at=first["ts"],
+            ended_at=None if episode.open else last["ts"],
+            peak_at=peak["ts"],
+            summary=anomaly_summary(series, episode.shape, value, expected, sigma, self._lasted_s(episode)),
+            severity=severity(filters, crossed=crosses(series, value, expected)),
+            metric=series.metric,
+            series_id=series.series_id,
+            labels=series.labels,
+            unit=series.unit,
+            shape=episode.shape,
+            value=value,
+            band=Band(expected=expected, lower=peak["lower"], upper=peak["upper"]),
+            deviation_sigma=sigma,
+            score=peak["score"],
+            p_value=peak["p_value"],
+            filters=filters,
+            factors=factors_at(self.bundle, self.service, peak["ts"]),
+            detectors=detector_results({**surprises, COMBINED: peak["surprise"]}),
+            model=self.model,
+        )
+
+    def _peak(self, episode: Episode) -> tuple[dict[str, Any], tuple[FilterResult, ...]]:
+        """The row that stands for the episode, with its filters; one that passes all of them if there is one.
+
+        The return to normal can be more surprising than the incident, because the expected level had begun to follow.
+        """
+        moments = (episode.peak, *_extremes(self.scored, episode))
+        rows = [self.scored.row(i, named=True) for i in moments]
+        filtered = [(row, self._filters(row, episode)) for row in rows]
+        return next((one for one in filtered if all(result.passed for result in one[1])), filtered[0])
+
+    def _filters(self, row: Mapping[str, Any], episode: Episode) -> tuple[FilterResult, ...]:
+        start = self.scored["ts"][episode.first]
+        return self.one.filters(
+            row["value"],
+            row["expected"],
+            planned=is_planned(self.one.series.service, start, row["ts"], self.events),
+            excuse=self._excuse(episode, start, row["ts"]),
+        )
+
+    def _excuse(self, episode: Episode, start: datetime, at: datetime) -> str:
+        """Why the deviation needs no alert as long as it does not cross the threshold; "" = nothing."""
+        series = self.one.series
+        if episode.shape is Shape.POINT_SPIKE:
+            return ENDED_WITHIN_MINUTES
+        brief = self._lasted_s(episode) <= AFTER_DEPLOY.total_seconds()
+        if brief and _just_deployed(series.service, start, self.events):
+            return AFTER_A_DEPLOY
+        traffic = traffic_sigma(self.bundle, self.service, at)
+        return busy_traffic(traffic) if traffic >= BUSY_SIGMA and series.role is not Role.TRAFFIC else ""
+
+    def _lasted_s(self, episode: Episode) -> float:
+        lasted: timedelta = self.scored["ts"][episode.last] - self.scored["ts"][episode.first]
+        return lasted.total_seconds()
 
 
 def _just_deployed(service: str, start: datetime, events: Sequence[Event]) -> bool:
@@ -127,93 +230,14 @@ def _just_deployed(service: str, start: datetime, events: Sequence[Event]) -> bo
     )
 
 
-def traffic_sigma(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> float:
-    """How far above what is expected the traffic of a service was at a moment, in sigma; 0 if it has none."""
-    traffic = [key for key, one in bundle.models.items() if one.series.role is Role.TRAFFIC]
-    now = scored.filter((pl.col("ts") == ts) & pl.col("series_id").is_in(traffic))["deviation_sigma"].max()
-    return float(now) if isinstance(now, float) else 0.0
-
-
-def _excuse(
-    series: Series, start: datetime, lasted_s: float, shape: Shape, events: Sequence[Event], traffic: float
-) -> str:
-    """Why a deviation that stays short of its threshold need wake nobody, or nothing."""
-    if shape is Shape.POINT_SPIKE:
-        return "over within minutes"
-    if lasted_s <= AFTER_DEPLOY.total_seconds() and _just_deployed(series.service, start, events):
-        return "just after a deploy"
-    if traffic >= BUSY_SIGMA and series.role is not Role.TRAFFIC:
-        return f"in step with traffic that is {traffic:.1f} sigma above what is expected"
-    return ""
-
-
-def _signal(
-    bundle: DetectorBundle, one: SeriesModel, scored: pl.DataFrame, service: pl.DataFrame, episode: Episode,
-    model: ModelRef | None, events: Sequence[Event],
-) -> Signal:  # fmt: skip
-    series = one.series
-    first, last = (scored.row(i, named=True) for i in (episode.first, episode.last))
-    lasted = (last["ts"] - first["ts"]).total_seconds()
-
-    def gates_at(row: Mapping[str, Any]) -> tuple[FilterResult, ...]:
-        return one.filters(
-            row["value"],
-            row["expected"],
-            planned=is_planned(series.service, first["ts"], row["ts"], events),
-            excuse=_excuse(
-                series, first["ts"], lasted, episode.shape, events, traffic_sigma(bundle, service, row["ts"])
-            ),
-        )
-
-    # The way back can be more surprising than the incident, for the level had begun to follow it.
-    moments = [scored.row(i, named=True) for i in (episode.peak, *_extremes(scored, episode))]
-    judged = [(row, gates_at(row)) for row in moments]
-    peak, filters = next((one for one in judged if all(one.passed for one in one[1])), judged[0])
-    value, expected, sigma = peak["value"], peak["expected"], peak["deviation_sigma"]
-    side = "above" if sigma > 0 else "below"
-    summary = (
-        f"{series.name}: {SHAPE_WORDS[episode.shape]} to {format_value(value, series.unit)}, "
-        f"{abs(sigma):.1f} sigma {side} the expected {format_value(expected, series.unit)}"
-        + (f", for {format_duration(lasted)}" if lasted > 0 else "")
-    )
-    surprises = {name: -np.log10(peak[name]) for name in bundle.names if peak[name] is not None}
-    return Signal(
-        signal_id=stable_id(
-            series.tenant, SignalKind.ANOMALY, str(series.series_id), first["ts"].isoformat()
-        ),
-        tenant=series.tenant,
-        kind=SignalKind.ANOMALY,
-        service=series.service,
-        started_at=first["ts"],
-        ended_at=None if episode.open else last["ts"],
-        peak_at=peak["ts"],
-        summary=summary,
-        severity=severity(filters, crossed=crosses(series, value, expected)),
-        metric=series.metric,
-        series_id=series.series_id,
-        labels=series.labels,
-        unit=series.unit,
-        shape=episode.shape,
-        value=value,
-        band=Band(expected=expected, lower=peak["lower"], upper=peak["upper"]),
-        deviation_sigma=sigma,
-        score=peak["score"],
-        p_value=peak["p_value"],
-        filters=filters,
-        factors=factors_at(bundle, service, peak["ts"]),
-        detectors=detector_results({**surprises, COMBINED: peak["surprise"]}),
-        model=model,
-    )
-
-
 def _extremes(scored: pl.DataFrame, episode: Episode) -> tuple[int, int]:
-    """Where an episode lies furthest above, and where furthest below what is expected."""
+    """The rows of an episode that lie furthest above and furthest below the expected value."""
     deviation = scored["deviation_sigma"].to_numpy()[episode.first : episode.last + 1]
     return episode.first + int(np.nanargmax(deviation)), episode.first + int(np.nanargmin(deviation))
 
 
 def severity(filters: tuple[FilterResult, ...], *, crossed: bool) -> Severity:
-    """Critical past the threshold, a warning before it, information where a gate suppressed it."""
+    """Critical past the threshold, a warning before it, information if a filter suppressed the signal."""
     if not all(one.passed for one in filters):
         return Severity.INFO
     return Severity.CRITICAL if crossed else Severity.WARNING

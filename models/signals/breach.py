@@ -1,6 +1,6 @@
-"""Which breaches are said, from what was seen of every series: begun, going on, or taken back."""
+"""Builds breach signals from the outlooks of all series: new, continued and withdrawn ones."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,36 +15,49 @@ from core.domain import (
     ModelRef,
     Role,
     Series,
+    ServiceEdges,
     Severity,
     Signal,
     SignalKind,
+    TimeRange,
     stable_id,
 )
+from core.durations import HOUR_S
 from models.breach.cascade import MAX_LAG_S, Cascade, CascadeCause, CascadeModel
 from models.breach.correction import ALERT_FROM
 from models.breach.growth import Growth
-from models.breach.outlook import HORIZONS_S, BreachOutlook, BreachPattern
+from models.breach.outlook import BREACH_HORIZONS_S, BreachOutlook, BreachPattern
 from models.forecast.bundle import Prediction
 from models.series.maintenance import is_planned
 from models.series.thresholds import is_past, is_upward
-from models.words.breach import cascade_reason, growth_reason, say, say_follows, say_over, say_taken_back
+from models.words.breach import (
+    cascade_reason,
+    earlier_cases,
+    expected_breach,
+    expected_cascade,
+    growth_reason,
+    over_threshold,
+    probability_reason,
+    withdrawn_breach,
+)
+from models.words.filters import maintenance_reason
 
-#: An alert begins at the first probability and ends below the second: in between it stays as it is.
+#: An alert begins at the first probability and ends below the second. In between it stays as it is.
 RAISE_AT, DROP_BELOW = ALERT_FROM, 0.25
-#: A breach so soon is critical: somebody should be woken.
-SOON_S = HORIZONS_S[0]
-#: It is said to be soon once so much of its probability lies within that time. Whether it comes at all is hardly known
-#: better by waiting, and when it comes is: without this, who looks every five minutes would say it too early.
+#: A breach within this time is critical: somebody should be woken.
+SOON_S = BREACH_HORIZONS_S[0]
+#: A breach counts as soon if this share of its probability lies within that time. Without this rule, short watch cycles
+#: would report it as soon too early: waiting hardly changes whether it comes, but shows better when it comes.
 SURE_OF_TIME = 0.85
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesOutlook:
-    """What was seen of one series: its outlook without the courses, which are large.
+    """The outlook of one series without its simulated paths, which are large.
 
     Attributes:
-        impact, impact_since: see `BreachOutlook`.
-        band: what is expected at the next step.
+        impact, impact_since, over_since: see `BreachOutlook`.
+        band: expected values at the next step.
     """
 
     series: Series
@@ -54,6 +67,7 @@ class SeriesOutlook:
     level: float
     impact: Breach
     impact_since: datetime | None
+    over_since: datetime | None = None
     band: Band
 
     @classmethod
@@ -67,6 +81,7 @@ class SeriesOutlook:
             level=outlook.level,
             impact=outlook.impact,
             impact_since=outlook.impact_since,
+            over_since=outlook.over_since,
             band=Band(
                 expected=expected,
                 lower=min(float(prediction.lower[0.95][0]), expected),
@@ -78,8 +93,16 @@ class SeriesOutlook:
     def is_over(self) -> bool:
         return self.pattern is BreachPattern.OVER
 
+    @property
+    def breach_since_crossing(self) -> Breach:
+        """The breach of a series that is over its threshold: its time is when the series crossed the threshold."""
+        if self.over_since is None:
+            return self.breach
+        crossed = TimeRange(p10=self.over_since, p50=self.over_since, p90=self.over_since)
+        return replace(self.breach, when=crossed)
+
     def as_cause(self, now: datetime) -> CascadeCause | None:
-        """What it may set off others as; null where nothing is to be expected of it, or no more."""
+        """The series as the cause of other breaches; null if it causes none, or none any more."""
         if self.impact_since is not None:
             since_s = (now - self.impact_since).total_seconds()
             return (
@@ -92,154 +115,220 @@ class SeriesOutlook:
         return CascadeCause(series=self.series, breach=self.impact)
 
 
-def judge(
-    seen: Mapping[int, SeriesOutlook],
-    cascades: CascadeModel,
-    edges: Iterable[tuple[str, str]],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreachContext:
+    """What is known besides the outlooks of the series.
+
+    Attributes:
+        now: the present.
+        cascades: which breaches follow which others.
+        edges: the service graph, (caller, callee).
+        events: maintenance windows among them explain what happens in them.
+    """
+
+    now: datetime
+    cascades: CascadeModel
+    edges: ServiceEdges = ()
+    events: Sequence[Event] = ()
+
+
+def breach_signals(
+    outlooks: Mapping[int, SeriesOutlook],
     open_signals: Mapping[int, Signal],
     model: ModelRef,
-    now: datetime,
-    events: Sequence[Event] = (),
+    context: BreachContext,
 ) -> list[Signal]:
-    """The signals that follow: new ones, open ones going on, and open ones taken back.
+    """New, continued and withdrawn signals.
 
-    A series breaches by its own course or because another one does, whichever is likelier.
+    A series breaches by its own course or because another series does, whichever is more likely.
 
     Args:
-        seen: by `series_id`.
-        events: maintenance windows among them explain what is disturbed in them.
-        edges: the service graph, (caller, callee).
-        open_signals: what was said and is not over, by `series_id`.
+        outlooks: by `series_id`.
+        open_signals: signals that have not ended, by `series_id`.
     """
-    followed = follow(seen, cascades, edges, now, events)
-    disturbed = disturbed_by_plan(seen, now, events) - set(followed)
+    cascades = likely_cascades(outlooks, context)
+    disturbed = disturbed_by_maintenance(outlooks, context) - set(cascades)
     signals: dict[int, Signal] = {}
-    # Causes first: what follows from one belongs to the same incident, which began with the cause.
-    for series_id in sorted(seen, key=lambda key: (key in followed, key)):
-        one, before, cause = seen[series_id], open_signals.get(series_id), followed.get(series_id)
-        since = now
-        if cause is not None:
-            cause_id = cause.cause.series_id
-            told = signals.get(cause_id) or open_signals.get(cause_id)
-            since = told.started_at if told is not None else now
-        signal = _judge(one, cause, before, since, model, now, planned=series_id in disturbed)
+    # Causes first: the signal of an effect begins with its cause, so that both belong to the same incident.
+    for series_id in sorted(outlooks, key=lambda key: (key in cascades, key)):
+        before, cascade = open_signals.get(series_id), cascades.get(series_id)
+        since = context.now
+        if cascade is not None:
+            cause = signals.get(cascade.cause.series_id) or open_signals.get(cascade.cause.series_id)
+            since = cause.started_at if cause is not None else context.now
+        finding = _Finding(
+            outlook=outlooks[series_id],
+            cascade=cascade,
+            before=before,
+            started_at=before.started_at if before is not None else since,
+            now=context.now,
+            in_maintenance=series_id in disturbed,
+        )
+        signal = finding.signal(model)
         if signal is not None:
             signals[series_id] = signal
     return list(signals.values())
 
 
-def disturbed_by_plan(seen: Mapping[int, SeriesOutlook], now: datetime, events: Sequence[Event]) -> set[int]:
-    """Series whose course tells nothing now, for their service is in maintenance."""
+def disturbed_by_maintenance(outlooks: Mapping[int, SeriesOutlook], context: BreachContext) -> set[int]:
+    """Series whose values mean nothing now, because their service is in maintenance."""
     return {
         key
-        for key, one in seen.items()
-        if is_disturbed(one.series) and is_planned(one.series.service, now, now, events)
+        for key, one in outlooks.items()
+        if is_disturbed(one.series)
+        and is_planned(one.series.service, context.now, context.now, context.events)
     }
 
 
 def is_disturbed(series: Series) -> bool:
-    """Whether maintenance moves it: requests and what waits for them; a disk or a memory goes on filling."""
+    """Whether maintenance changes the series. Requests and queues stop; a disk or memory continues to fill."""
     return series.role is not Role.CAPACITY
 
 
-def follow(
-    seen: Mapping[int, SeriesOutlook],
-    cascades: CascadeModel,
-    edges: Iterable[tuple[str, str]],
-    now: datetime,
-    events: Sequence[Event] = (),
-) -> dict[int, Cascade]:
-    """The knock-on breaches that are likelier than what the series shows itself, by `series_id`."""
-    disturbed = disturbed_by_plan(seen, now, events)
+def likely_cascades(outlooks: Mapping[int, SeriesOutlook], context: BreachContext) -> dict[int, Cascade]:
+    """Cascades that are more likely than a breach by the series' own course, by `series_id` of the effect."""
+    disturbed = disturbed_by_maintenance(outlooks, context)
     causes = {
         key: cause
-        for key, one in seen.items()
-        if key not in disturbed and (cause := one.as_cause(now)) is not None
+        for key, one in outlooks.items()
+        if key not in disturbed and (cause := one.as_cause(context.now)) is not None
     }
-    effects = [one.series for one in seen.values() if not one.is_over]
-    expected = cascades.expect(causes, effects, edges, now)
+    effects = [one.series for one in outlooks.values() if not one.is_over]
+    expected = context.cascades.expect(causes, effects, context.edges, context.now)
     return {
         key: found
         for key, found in expected.items()
-        if key in disturbed or found.breach.probability > seen[key].breach.probability
+        if key in disturbed or found.breach.probability > outlooks[key].breach.probability
     }
 
 
-def _judge(
-    seen: SeriesOutlook,
-    cause: Cascade | None,
-    before: Signal | None,
-    since: datetime,
-    model: ModelRef,
-    now: datetime,
-    *,
-    planned: bool,
-) -> Signal | None:
-    """The signal of one series, begun at `since` where it is new; null where nothing is to be said."""
-    series = seen.series
-    breach = seen.breach if cause is None else cause.breach
-    if breach.probability < DROP_BELOW:
-        if before is None:
-            return None
-        return replace(before, ended_at=now, summary=say_taken_back(series, breach.horizon_s))
-    was_sent = before is not None and before.suppressed_by is None
-    started_at = before.started_at if before is not None else since
-    return Signal(
-        signal_id=before.signal_id
-        if before is not None
-        else stable_id(series.tenant, "breach", str(series.series_id), started_at.isoformat()),
-        tenant=series.tenant,
-        kind=SignalKind.BREACH,
-        service=series.service,
-        metric=series.metric,
-        series_id=series.series_id,
-        labels=series.labels,
-        unit=series.unit,
-        started_at=started_at,
-        peak_at=None if breach.when is None else breach.when.p50,
-        summary=_say(seen, cause, now),
-        severity=Severity.CRITICAL
-        if seen.is_over or _is_soon(series, breach, before, planned=planned)
-        else Severity.WARNING,
-        value=seen.level,
-        band=seen.band,
-        score=breach.probability,
-        filters=(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finding:
+    """What the signal of one series is built from.
+
+    Attributes:
+        cascade: the breach of another series that this one follows; null if it breaches by its own course.
+        before: the open signal of the series; null if there is none.
+        in_maintenance: whether maintenance disturbs the series.
+    """
+
+    outlook: SeriesOutlook
+    cascade: Cascade | None
+    before: Signal | None
+    started_at: datetime
+    now: datetime
+    in_maintenance: bool
+
+    @property
+    def breach(self) -> Breach:
+        if self.outlook.is_over:
+            return self.outlook.breach_since_crossing
+        return self.outlook.breach if self.cascade is None else self.cascade.breach
+
+    def signal(self, model: ModelRef) -> Signal | None:
+        """New, continued or withdrawn; null if a breach is unlikely and no signal is open."""
+        series, breach, before = self.outlook.series, self.breach, self.before
+        if breach.probability < DROP_BELOW:
+            if before is None:
+                return None
+            return replace(before, ended_at=self.now, summary=withdrawn_breach(series, breach.horizon_s))
+        critical = self.outlook.is_over or self._is_soon()
+        return Signal(
+            signal_id=before.signal_id
+            if before is not None
+            else stable_id(series.tenant, "breach", str(series.series_id), self.started_at.isoformat()),
+            tenant=series.tenant,
+            kind=SignalKind.BREACH,
+            service=series.service,
+            metric=series.metric,
+            series_id=series.series_id,
+            labels=series.labels,
+            unit=series.unit,
+            started_at=self.started_at,
+            peak_at=None if breach.when is None else breach.when.p50,
+            summary=self._summary(),
+            severity=Severity.CRITICAL if critical else Severity.WARNING,
+            value=self.outlook.level,
+            band=self.outlook.band,
+            score=breach.probability,
+            filters=self._filters(),
+            breach=breach,
+            factors=self._factors(),
+            model=model,
+        )
+
+    def _filters(self) -> tuple[FilterResult, ...]:
+        """A signal that was sent stays: maintenance or a lower probability does not suppress it later."""
+        was_sent = self.before is not None and self.before.suppressed_by is None
+        probability = self.breach.probability
+        return (
             FilterResult(
                 name="likely",
-                passed=breach.probability >= RAISE_AT or was_sent,
-                reason=f"the probability is {breach.probability:.0%}; an alert begins at {RAISE_AT:.0%} "
-                f"and ends below {DROP_BELOW:.0%}",
+                passed=probability >= RAISE_AT or was_sent,
+                reason=probability_reason(probability, begins_at=RAISE_AT, ends_below=DROP_BELOW),
             ),
             FilterResult(
                 name="unplanned",
-                passed=not planned or was_sent,
-                reason="within a planned maintenance window"
-                if planned
-                else "in no planned maintenance window",
+                passed=not self.in_maintenance or was_sent,
+                reason=maintenance_reason(planned=self.in_maintenance),
             ),
-        ),
-        breach=breach,
-        factors=_factors(seen, cause),
-        model=model,
-    )
+        )
+
+    def _summary(self) -> str:
+        one = self.outlook
+        if one.is_over:
+            return over_threshold(one.series, one.level, one.over_since)
+        if self.cascade is not None:
+            found = self.cascade
+            return expected_cascade(one.series, found.breach, found.cause, _earlier(found), self.now)
+        return expected_breach(one.series, one.breach, self.now, self._growth())
+
+    def _is_soon(self) -> bool:
+        """Whether the breach comes within `SOON_S`: from when this is likely until it is unlikely."""
+        in_time, before = self.breach.probability_by_horizon_s[SOON_S], self.before
+        if (
+            before is not None
+            and before.severity is Severity.CRITICAL
+            and not _was_over(self.outlook.series, before)
+        ):
+            return in_time >= DROP_BELOW
+        return not self.in_maintenance and in_time >= max(RAISE_AT, SURE_OF_TIME * self.breach.probability)
+
+    def _factors(self) -> tuple[Factor, ...]:
+        found, growth = self.cascade, self.outlook.growth
+        if found is not None:
+            # The cause is named in full if the earlier cases are its own.
+            cause = found.cause.name if found.rate.own else found.cause.metric
+            return (
+                Factor(
+                    name=f"follows_{found.cause.metric}",
+                    value=found.rate.share,
+                    contribution=found.breach.probability,
+                    text=cascade_reason(cause, _earlier(found)),
+                ),
+            )
+        reason = self._growth()
+        if not reason:
+            return ()
+        return (
+            Factor(
+                name=f"growth_{growth.span_s // HOUR_S}h",
+                value=growth.per_hour,
+                contribution=growth.weight,
+                text=reason,
+            ),
+        )
+
+    def _growth(self) -> str:
+        """The growth as a reason; "" if there is none, or if it leads away from the threshold."""
+        growth, series = self.outlook.growth, self.outlook.series
+        if growth.weight == 0 or (growth.per_hour > 0) != is_upward(series):
+            return ""
+        return growth_reason(growth.per_hour, growth.span_s, growth.usual_per_hour, series.unit)
 
 
-def _say(seen: SeriesOutlook, cause: Cascade | None, now: datetime) -> str:
-    upward = is_upward(seen.series)
-    if seen.is_over:
-        return say_over(seen.series, seen.level, upward=upward)
-    if cause is not None:
-        return say_follows(seen.series, cause, at=now, upward=upward)
-    return say(seen.series, seen.breach, seen.growth, at=now, upward=upward)
-
-
-def _is_soon(series: Series, breach: Breach, before: Signal | None, *, planned: bool) -> bool:
-    """Whether it is said to come within `SOON_S`: from when that is likely until it is unlikely."""
-    in_time = breach.probability_by_horizon_s[SOON_S]
-    if before is not None and before.severity is Severity.CRITICAL and not _was_over(series, before):
-        return in_time >= DROP_BELOW
-    return not planned and in_time >= max(RAISE_AT, SURE_OF_TIME * breach.probability)
+def _earlier(found: Cascade) -> str:
+    return earlier_cases(found.rate.followed, found.rate.cause_breaches, own=found.rate.own)
 
 
 def _was_over(series: Series, before: Signal) -> bool:
@@ -248,31 +337,7 @@ def _was_over(series: Series, before: Signal) -> bool:
     return bool(is_past(np.array([before.value]), before.breach.threshold, upward=is_upward(series))[0])
 
 
-def _factors(seen: SeriesOutlook, cause: Cascade | None) -> tuple[Factor, ...]:
-    if cause is not None:
-        return (
-            Factor(
-                name=f"follows_{cause.cause.metric}",
-                value=cause.rate.share,
-                contribution=cause.breach.probability,
-                text=cascade_reason(cause),
-            ),
-        )
-    growth, unit = seen.growth, seen.series.unit
-    if growth.weight == 0 or (growth.per_hour > 0) != is_upward(seen.series):
-        return ()
-    hours = growth.span_s // 3_600
-    return (
-        Factor(
-            name=f"growth_{hours}h",
-            value=growth.per_hour,
-            contribution=growth.weight,
-            text=growth_reason(growth, unit),
-        ),
-    )
-
-
 def urgency(signal: Signal) -> tuple[float, str]:
-    """What comes first is first."""
+    """Sort key: the earliest breach first."""
     when = signal.breach.when if signal.breach else None
     return (when.p50.timestamp() if when else 0.0, signal.signal_id)

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from core.domain import Factor, ModelRef, Shape, Signal, SignalKind, stable_id
-from core.formatting import format_duration
 from models.detect.bundle import DetectorBundle
 from models.detect.filters import clear_baseline
 from models.detect.series_model import SeriesModel
 from models.series.grid import as_utc
 from models.signals.anomaly import severity
+from models.words.missing import missing_series, missing_summary
 
 #: So many steps without a value are a finding, and never less than this time.
 MISSING_STEPS = 3
@@ -117,8 +117,7 @@ def _signal(gaps: Sequence[_Gap], of: int, end: datetime, model: ModelRef | None
     series = first.model.series
     alone = len(gaps) == 1
     back = None if any(gap.back is None for gap in gaps) else max(gap.back for gap in gaps if gap.back)
-    lasted = format_duration(((back or end) - first.start).total_seconds())
-    who = series.name if alone else f"{series.service}: {len(gaps)} of {of} series"
+    lasted_s = ((back or end) - first.start).total_seconds()
     filters = (clear_baseline(max(float(gap.model.baselines.days[gap.model.row]) for gap in gaps)),)
     subject = str(series.series_id) if alone else series.service
     return Signal(
@@ -128,7 +127,7 @@ def _signal(gaps: Sequence[_Gap], of: int, end: datetime, model: ModelRef | None
         service=series.service,
         started_at=first.start,
         ended_at=back,
-        summary=f"{who}: no values for {lasted}" + ("" if back else ", and still none"),
+        summary=missing_summary(series, len(gaps), of, lasted_s, is_back=back is not None),
         severity=severity(filters, crossed=False),
         metric=series.metric if alone else None,
         series_id=series.series_id if alone else None,
@@ -148,7 +147,7 @@ def _named(gaps: Sequence[_Gap]) -> tuple[Factor, ...]:
             name=gap.model.series.name,
             value=None,
             contribution=share,
-            text=f"{gap.model.series.metric}: no values since {gap.start:%H:%M}",
+            text=missing_series(gap.model.series, gap.start),
         )
         for gap in gaps[:_NAMED_AT_MOST]
     )

@@ -1,93 +1,126 @@
-"""A breach as an SRE would say it: "disk of orders-db is full in 4 h 10 min, between 3 h and 6 h"."""
+"""Texts of breach signals: "disk of orders-db is full in 4 h 10 min, between 3 h and 6 h"."""
 
 from datetime import datetime
 
-from core.domain import Breach, Series
-from core.formatting import format_duration, format_value, format_when
-from models.breach.cascade import Cascade, CascadeRate
-from models.breach.growth import Growth
-from models.series.thresholds import is_upward
+from core.domain import Breach, Series, Signal
+from core.formatting import format_duration, format_moment, format_value, format_when
+from core.metric_names import lower_is_worse
+from models.series.thresholds import is_upward, threshold_of
 
-#: A share of the present growth that nobody would call a growth of its own.
-NOTHING = 0.01
+#: A usual growth below this share of the present growth reads as no growth.
+NEGLIGIBLE_SHARE = 0.01
 
 
-def what_happens(series: Series, *, upward: bool = True) -> str:
-    """`disk of orders-db is full`, `latency p99 of cart passes 250 ms`.
+def what_happens(series: Series) -> str:
+    """The breach of a series as a clause: `disk of orders-db is full`, `latency p99 of cart passes 250 ms`.
 
     Examples:
         >>> what_happens(Series(tenant="t", service="db", metric="disk_used_bytes", unit="bytes", limit=1e9))
         'disk of db is full'
+        >>> what_happens(Series(tenant="t", service="db", metric="disk_free_bytes", unit="bytes", limit=0.0))
+        'disk free of db runs out'
     """
     metric, suffixes = series.metric, ("_seconds", "_bytes", "_total", "_ratio", "_used")
     for suffix in suffixes:
         metric = metric.removesuffix(suffix)
     name = metric.replace("_", " ")
+    upward = is_upward(series)
     if upward and series.slo_threshold is None:
         word = "is full" if series.unit == "bytes" else "reaches its limit"
         return f"{name} of {series.service} {word}"
+    if series.slo_threshold is None and series.limit == 0:
+        return f"{name} of {series.service} runs out"
     verb = "passes" if upward else "falls below"
     return f"{name} of {series.service} {verb} {format_value(series.threshold or 0.0, series.unit)}"
 
 
-def say(series: Series, breach: Breach, growth: Growth | None, *, at: datetime, upward: bool = True) -> str:
-    """One sentence for the alert; `at` is the present."""
-    what = what_happens(series, upward=upward)
+def expected_breach(series: Series, breach: Breach, at: datetime, growth: str = "") -> str:
+    """One sentence about a breach that a series approaches by itself.
+
+    Args:
+        at: the present.
+        growth: from `growth_reason`, if growth is the reason.
+    """
+    what = what_happens(series)
     if breach.when is None:
         return f"{what}: not within {format_duration(breach.horizon_s)}"
-    text = f"{what} {format_when(breach.when, at)}"
-    # Growth away from the threshold is no reason for a breach, and would only puzzle the reader.
-    if growth is not None and growth.weight > 0 and (growth.per_hour > 0) == upward:
-        verb = "grew" if growth.per_hour > 0 else "fell"
-        text += (
-            f"; it {verb} {format_value(abs(growth.per_hour), series.unit)}/h over the last "
-            f"{format_duration(growth.span_s)}; {_normal_pace(growth, series.unit)}"
-        )
-    return text
+    return f"{what} {format_when(breach.when, at)}" + (f"; it {growth}" if growth else "")
 
 
-def say_follows(series: Series, found: Cascade, *, at: datetime, upward: bool = True) -> str:
-    """One sentence for a breach that follows another one, and how often that happened before."""
-    what = what_happens(series, upward=upward)
-    if found.breach.when is not None:
-        what += f" {format_when(found.breach.when, at)}"
-    cause = what_happens(found.cause, upward=is_upward(found.cause))
-    return f"{what}. Likely cause: {cause}. {_followed(found.rate)}."
+def expected_cascade(effect: Series, breach: Breach, cause: Series, earlier: str, at: datetime) -> str:
+    """Sentences about a breach that follows the breach of another series.
+
+    Args:
+        breach: of the effect.
+        earlier: from `earlier_cases`.
+        at: the present.
+    """
+    what = what_happens(effect)
+    if breach.when is not None:
+        what += f" {format_when(breach.when, at)}"
+    return f"{what}. Likely cause: {what_happens(cause)}. {earlier}."
 
 
-def growth_reason(growth: Growth, unit: str) -> str:
-    """Growth as a factor: `grew 84.8 MiB/h over 12 h; normally no growth`."""
-    verb = "grew" if growth.per_hour > 0 else "fell"
-    pace = format_value(abs(growth.per_hour), unit)
-    return f"{verb} {pace}/h over {growth.span_s // 3_600} h; {_normal_pace(growth, unit)}"
+def over_threshold(series: Series, level: float, since: datetime | None) -> str:
+    """One sentence about a series that is over its threshold now.
+
+    Args:
+        level: the value now.
+        since: when it crossed the threshold; null if unknown.
+    """
+    side = "over" if is_upward(series) else "below"
+    value, threshold = (format_value(one, series.unit) for one in (level, threshold_of(series) or 0.0))
+    began = "" if since is None else f" since {format_moment(since)}"
+    return f"{series.name} is {side} its threshold of {threshold}{began}; the value is {value}"
 
 
-def cascade_reason(found: Cascade) -> str:
-    """A cascade as a factor; the cause is named in full where the earlier cases are its own."""
-    cause = found.cause.name if found.rate.own else found.cause.metric
-    return f"follows {cause}. {_followed(found.rate)}"
+def is_over_threshold(signal: Signal) -> bool:
+    """Whether the series of a breach signal had crossed its threshold when the signal was made."""
+    if signal.breach is None or signal.value is None:
+        return False
+    if lower_is_worse(signal.metric or ""):
+        return signal.value <= signal.breach.threshold
+    return signal.value >= signal.breach.threshold
 
 
-def _followed(rate: CascadeRate) -> str:
-    """How often the effect followed in earlier cases, of this cause or of similar ones."""
-    cases = "earlier cases" if rate.own else "earlier cases of similar series"
-    return f"This followed in {rate.followed} of {rate.cause_breaches} {cases}"
-
-
-def _normal_pace(growth: Growth, unit: str) -> str:
-    """The usual growth in an hour; next to nothing of the present growth reads as no growth, not as 1.4e-05."""
-    if abs(growth.usual_per_hour) < NOTHING * abs(growth.per_hour):
-        return "normally no growth"
-    return f"normally {format_value(growth.usual_per_hour, unit)}/h"
-
-
-def say_over(series: Series, level: float, *, upward: bool = True) -> str:
-    """That it is not about to happen, because it has."""
-    side = "over" if upward else "under"
-    threshold = format_value(series.threshold or 0.0, series.unit)
-    return f"{series.name} is {side} its threshold already: {format_value(level, series.unit)} of {threshold}"
-
-
-def say_taken_back(series: Series, horizon_s: int) -> str:
-    """That an alert no longer holds."""
+def withdrawn_breach(series: Series, horizon_s: int) -> str:
+    """One sentence about a predicted breach that is not expected any more."""
     return f"Withdrawn: {what_happens(series)} is no longer expected within {format_duration(horizon_s)}"
+
+
+def growth_reason(per_hour: float, span_s: int, usual_per_hour: float, unit: str) -> str:
+    """The growth of a series, with its usual growth for comparison.
+
+    Args:
+        per_hour: growth over the last `span_s`.
+        usual_per_hour: usual growth at this time of day.
+
+    Examples:
+        >>> growth_reason(2.0**31, 7_200, 0.0, "bytes")
+        'grew 2 GiB/h over the last 2 h; normally no growth'
+    """
+    verb = "grew" if per_hour > 0 else "fell"
+    pace = f"{format_value(abs(per_hour), unit)}/h over the last {format_duration(span_s)}"
+    if abs(usual_per_hour) < NEGLIGIBLE_SHARE * abs(per_hour):
+        return f"{verb} {pace}; normally no growth"
+    return f"{verb} {pace}; normally {format_value(usual_per_hour, unit)}/h"
+
+
+def cascade_reason(cause: str, earlier: str) -> str:
+    """The cascade that a breach belongs to; `earlier` is from `earlier_cases`."""
+    return f"follows {cause}. {earlier}"
+
+
+def earlier_cases(followed: int, of: int, *, own: bool) -> str:
+    """How often the effect followed in earlier cases.
+
+    Args:
+        own: whether these were breaches of the same two series; else of similar ones.
+    """
+    cases = "earlier cases" if own else "earlier cases of similar series"
+    return f"This followed in {followed} of {of} {cases}"
+
+
+def probability_reason(probability: float, begins_at: float, ends_below: float) -> str:
+    """Why the probability of a breach is or is not enough for an alert."""
+    return f"the probability is {probability:.0%}; an alert begins at {begins_at:.0%} and ends below {ends_below:.0%}"

@@ -1,17 +1,17 @@
-"""A signal in one line, as one says it to a colleague. Pure: what is `now` is an argument."""
+"""A signal in one line, as it is when people read it."""
 
 from datetime import datetime
 
 from core.domain import Signal, SignalKind
-from core.formatting import format_duration, format_value, format_when
+from core.formatting import format_deviation, format_duration, format_moment, format_value, format_when
 from core.metric_names import exhaustion_of, lower_is_worse
+from models.words.breach import is_over_threshold
 
 
 def describe(signal: Signal, now: datetime) -> str:
-    """What is about to happen, or does, and when, seen from `now`.
+    """What happens or will happen, and when, seen from `now`: `checkout: disk full in 4 h 10 min, between 3 h and 6 h`.
 
-    `checkout: disk full in 4 h 10 min, between 3 h and 6 h`. A signal's own `summary` was true when it
-    was made; this is true when it is read.
+    The `summary` of a signal was true when the signal was made; this text is true when it is read.
     """
     match signal.kind:
         case SignalKind.BREACH:
@@ -21,7 +21,7 @@ def describe(signal: Signal, now: datetime) -> str:
         case SignalKind.ANOMALY:
             text = _anomaly(signal, now)
         case SignalKind.MISSING:
-            text = f"{signal.metric or 'metrics'} silent {_lasting(signal, now)}"
+            text = f"no values of {signal.metric or 'several metrics'} {_lasting(signal, now)}"
     return f"{signal.service}: {text}" if text else signal.summary
 
 
@@ -29,16 +29,20 @@ def _breach(signal: Signal, now: datetime) -> str:
     breach, metric = signal.breach, signal.metric or ""
     if breach is None:
         return ""
+    threshold = format_value(breach.threshold, signal.unit)
+    if signal.ended_at is None and is_over_threshold(signal):
+        side = "below" if lower_is_worse(metric) else "over"
+        since = f" since {format_moment(breach.when.p50)}" if breach.when is not None else ""
+        return f"{metric} is {side} its threshold of {threshold}{since}"
     resource = exhaustion_of(metric)
     what = resource.exhausted if resource is not None else ""
     if not what:
-        verb = "falls to" if lower_is_worse(metric) else "reaches"
-        what = f"{metric} {verb} {format_value(breach.threshold, signal.unit)}"
+        what = f"{metric} {'falls to' if lower_is_worse(metric) else 'reaches'} {threshold}"
     if signal.ended_at is not None:
         return f"{what} no longer expected"
     if breach.when is not None:
         return f"{what} {format_when(breach.when, now)}"
-    return f"{what} within {format_duration(breach.horizon_s)} with {breach.probability:.0%}"
+    return f"{what} within {format_duration(breach.horizon_s)} (probability {breach.probability:.0%})"
 
 
 def _risk(signal: Signal, now: datetime) -> str:
@@ -63,7 +67,7 @@ def _anomaly(signal: Signal, now: datetime) -> str:
         lower, upper = (format_value(edge, signal.unit) for edge in (signal.band.lower, signal.band.upper))
         text += f", expected {lower} to {upper}"
     if signal.deviation_sigma is not None:
-        text += f" ({abs(signal.deviation_sigma):.1f} sigma)"
+        text += f" ({format_deviation(signal.deviation_sigma)})"
     return f"{text}, {_lasting(signal, now)}"
 
 

@@ -1,16 +1,18 @@
-"""One signal as a page for a person: what, since when, how far out, when it ends badly, why, who says so."""
+"""One signal as a page: what it is, since when, how far it deviates, what is predicted, and why."""
 
 from collections.abc import Iterator
 
-from core.domain import Band, DetectorResult, FailureRisk, FilterResult, Series, Signal
-from core.formatting import format_moment, format_odds, format_time_range, format_value
-from models.causes.incidents import RELATED
+from core.domain import Band, DetectorResult, Factor, FailureRisk, FilterResult, Series, Signal
+from core.formatting import format_deviation, format_moment, format_odds, format_time_range, format_value
+from models.words.breach import is_over_threshold
+from models.words.failure import BASE_RATE, OTHER_FEATURES
+from models.words.incident import RELATED
 
 _FACTORS_AT_MOST = 4
 
 
 def signal_page(signal: Signal) -> dict[str, tuple[str, ...]]:
-    """Name -> lines, in the order of reading; what the signal does not have is left out."""
+    """Name -> lines, in the order of reading; fields that the signal does not have are left out."""
     return {name: lines for name, lines in _parts(signal) if lines}
 
 
@@ -26,16 +28,21 @@ def _parts(signal: Signal) -> Iterator[tuple[str, tuple[str, ...]]]:
     if signal.band is not None:
         yield "expected", (_band(signal.band, unit),)
     if signal.deviation_sigma is not None:
-        yield "deviation", (f"{signal.deviation_sigma:.1f} sigma",)
+        side = "above" if signal.deviation_sigma > 0 else "below"
+        yield "deviation", (f"{format_deviation(signal.deviation_sigma)} {side} the expected value",)
     if signal.score is not None:
         yield "score", (_score(signal.score, signal.p_value),)
-    if breach is not None:
+    over = is_over_threshold(signal)
+    if breach is not None and over:
+        crossed = f", crossed at {format_moment(breach.when.p50)}" if breach.when is not None else ""
+        yield "threshold", (f"{format_value(breach.threshold, unit)}{crossed}",)
+    elif breach is not None:
         odds = format_odds({**breach.probability_by_horizon_s, breach.horizon_s: breach.probability})
         yield "passes", (f"{format_value(breach.threshold, unit)}: {odds}",)
     if risk is not None:
         yield "fails", (risk_in_words(risk),)
     when = (breach and breach.when) or (risk and risk.when)
-    if when:
+    if when and not over:
         yield "when", (format_time_range(when),)
     yield "why", tuple(reasons(signal))
     yield "filters", tuple(_filter(one) for one in signal.filters)
@@ -47,17 +54,22 @@ def _parts(signal: Signal) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def reasons(signal: Signal) -> list[str]:
     """Why: the largest contributions, other signals of the incident, changes nearby, and the model."""
-    own = [factor for factor in signal.factors if factor.name != RELATED]
-    own = own or list(signal.risk.factors if signal.risk else ())
-    weightiest = sorted(own, key=lambda factor: -abs(factor.contribution))[:_FACTORS_AT_MOST]
     related = [factor for factor in signal.factors if factor.name == RELATED]
-    lines = [factor.text or factor.name for factor in weightiest + related]
+    lines = [factor.text or factor.name for factor in observed_factors(signal)[:_FACTORS_AT_MOST] + related]
     for event in signal.nearby_events:
         name = event.title or f"{event.service} {event.version}".strip()
         lines.append(f"{event.kind.replace('_', ' ')} at {event.at:%H:%M} UTC: {name}")
     if signal.model is not None:
         lines.append(f"by {signal.model.name} version {signal.model.version}, run {signal.model.run_id}")
     return lines
+
+
+def observed_factors(signal: Signal) -> list[Factor]:
+    """The factors that a reader can check, largest contribution first: without the remainders of a prediction."""
+    own = [factor for factor in signal.factors if factor.name != RELATED]
+    own = own or list(signal.risk.factors if signal.risk else ())
+    observed = [factor for factor in own if factor.name not in (OTHER_FEATURES, BASE_RATE)]
+    return sorted(observed, key=lambda factor: -abs(factor.contribution))
 
 
 def risk_in_words(risk: FailureRisk) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray, IntArray
 from core.domain import Series
 from core.errors import InputError
 from core.frames import EXCLUSIONS
@@ -21,7 +22,6 @@ from models.detect.bundle import DetectorBundle
 from models.detect.calibration import calibrate, score_of
 from models.detect.detectors.pca import Pca
 from models.detect.detectors.stream import EVIDENCE, SURPRISE, Stream, once
-from models.series.grid import FloatArray, IntArray
 from pipelines.bench.detection_metrics import EventCounts, average_precision, count_events, vus_pr
 from pipelines.bench.labelled_data import LabelledSeries, read_labelled
 from pipelines.bench.nab_scoring import NabSeries, nab_scores

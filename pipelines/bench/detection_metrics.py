@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.series.grid import BoolArray, FloatArray, IntArray
+from core.arrays import BoolArray, FloatArray, IntArray
 
 #: TSB-AD's default, in steps: a detection that is so far beyond a labelled range still counts in part.
 VUS_WINDOW = 100

@@ -1,21 +1,20 @@
-"""What every failure model is held against: a logistic regression, and a rule on one level."""
+"""Simple models to compare failure models with: a logistic regression, and a threshold on one level."""
 
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models.failure.binned import Floats
+from core.arrays import Float32Array, FloatArray
 
-Scorer = Callable[[NDArray[np.float32]], Floats]
+Scorer = Callable[[Float32Array], FloatArray]
 
 
-def fit_logistic(x: NDArray[np.float32], y: Floats, seed: int = 0) -> Scorer:
-    """Logistic regression on the same features, unknown values as the median; answers probabilities."""
+def fit_logistic(x: Float32Array, y: FloatArray, seed: int = 0) -> Scorer:
+    """Logistic regression on the same features; it returns probabilities. Missing values become the median."""
     known = ~np.isnan(y)
     model = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
@@ -26,8 +25,8 @@ def fit_logistic(x: NDArray[np.float32], y: Floats, seed: int = 0) -> Scorer:
     return lambda rows: np.asarray(model.predict_proba(rows)[:, 1], dtype=np.float64)
 
 
-def fit_rule(x: NDArray[np.float32], y: Floats, columns: list[int]) -> Scorer:
-    """The threshold that people set: one level, up or down, the one of `columns` that ranks the past best."""
+def fit_rule(x: Float32Array, y: FloatArray, columns: list[int]) -> Scorer:
+    """A threshold on one level, as people set it: the one of `columns` that ranks the past best, up or down."""
     known = ~np.isnan(y)
     best, column, sign = -1.0, columns[0], 1.0
     for candidate in columns:

@@ -6,16 +6,23 @@ forecast beyond their end, and only the forecasts are written.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from pydantic_core import to_jsonable_python
 
 from core.errors import InputError, InsufficientDataError
 from models.forecast.intervals.conformal import LEVELS
 from pipelines.bench.forecast_metrics import owa
-from pipelines.bench.forecast_run import DEFAULT, ForecastResult, ForecastSetup, forecast_set
+from pipelines.bench.forecast_run import (
+    DEFAULT,
+    LEAST_BEFORE_ORIGIN,
+    ForecastResult,
+    ForecastSetup,
+    forecast_set,
+)
 from pipelines.bench.forecast_sets import BenchSeries, read_set
 from pipelines.common.progress import Progress, silent
 
@@ -86,17 +93,24 @@ def bench_forecast(
         out: folder for `forecasts.parquet` of the default, and one file for each peer.
         json_file: where the report is written.
         origins: rolling origins before the end, a horizon apart; 0: the test file, or beyond the end.
-        peers: models of `CATALOG` that run beside the default, on the same series.
+        peers: forecasters of the catalog that run beside the default, on the same series.
         workers: processes.
     Raises:
-        InputError: the data set cannot be read, or a season has fewer than two steps.
-        InsufficientDataError: a series has fewer than two values.
+        InputError: the data set cannot be read, a season has fewer than two steps, or there is nothing to measure:
+            no test file, no origins and no `out`.
+        InsufficientDataError: a series has fewer than two values, or is too short for one rolling origin.
     """
     seasons = tuple(sorted(set(season)))
     if any(one < 2 for one in seasons):
         raise InputError(f"a season has at least 2 steps, got {season}")
     found = read_set(path, data_format)
-    _check_lengths(found)
+    _check_lengths(found, horizon, origins)
+    if not origins and out is None and all(one.future is None for one in found):
+        raise InputError(
+            f"{path} has no test file, so no values follow the forecasts and nothing can be measured; "
+            "add --origins N to forecast from N moments before the end, "
+            "or --out FOLDER to only write forecasts beyond the end"
+        )
     setup = ForecastSetup(horizon=horizon, season=seasons, origins=origins, peers=tuple(peers))
     results = forecast_set(found, setup, workers=workers, progress=progress)
     report = _report(results, data_format, setup)
@@ -104,15 +118,23 @@ def bench_forecast(
         _write(results, out)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(asdict(report), indent=2, sort_keys=True))
+        # JSON has no NaN: a figure that could not be measured is null.
+        plain = to_jsonable_python(report, inf_nan_mode="null")
+        json_file.write_text(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
     return report
 
 
-def _check_lengths(found: Sequence[BenchSeries]) -> None:
+def _check_lengths(found: Sequence[BenchSeries], horizon: int, origins: int) -> None:
+    """Refuse series that cannot be forecast; with rolling origins, also those without any origin."""
     short = [one.unique_id for one in found if np.isfinite(one.values).sum() < LEAST_VALUES]
+    needed = f"a forecast needs {LEAST_VALUES} values"
+    if not short and origins:
+        least = LEAST_BEFORE_ORIGIN + horizon
+        short = [one.unique_id for one in found if len(one.values) + one.future_steps < least]
+        needed = f"rolling origins of {horizon} steps need {least} values"
     if short:
         raise InsufficientDataError(
-            f"a forecast needs {LEAST_VALUES} values; leave out the series with fewer: {', '.join(short[:5])}"
+            f"{needed}; leave out the series with fewer: {', '.join(short[:5])}"
             + (f" and {len(short) - 5} more" if len(short) > 5 else "")
         )
 

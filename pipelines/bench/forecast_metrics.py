@@ -7,7 +7,7 @@ References:
 
 import numpy as np
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
 
 
 def scale_of(past: FloatArray, season: int) -> float:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from core.arrays import FloatArray
+from core.durations import DAY_S
 from core.errors import InsufficientDataError
-from models.forecast.catalog import CATALOG
+from models.forecast.catalog import find_forecaster
 from models.forecast.choice.common_trees import CommonTrees, learn_fleet
 from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, select
@@ -18,16 +20,18 @@ from models.forecast.choice.shares import with_candidates
 from models.forecast.combination import combine
 from models.forecast.intervals.conformal import LEVELS
 from models.forecast.prepared import make_ready
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from pipelines.bench.forecast_metrics import coverage, mase, msis, naive2, scale_of, smape
 from pipelines.bench.forecast_sets import BenchSeries
 from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress
 
 DEFAULT = "forewarn"
+#: An origin needs so many values before it.
+LEAST_BEFORE_ORIGIN = 8
 #: A forecast learns from at most so many of the longest seasons before the origin.
 LEARNS_FROM = 6
-DAY_S, WEEKS_TO_SEE = 86_400, 3
+WEEKS_TO_SEE = 3
 #: The seed of the common trees.
 SEED = 1
 #: Series of one job for a worker; a peer may need minutes for one series.
@@ -42,7 +46,7 @@ class ForecastSetup:
         horizon: steps ahead.
         season: steps of each season, ascending.
         origins: rolling origins before the end, a horizon apart; 0: the test file, or beyond the end.
-        peers: models of `CATALOG` that run beside the default.
+        peers: forecasters of the catalog that run beside the default.
     """
 
     horizon: int
@@ -123,7 +127,9 @@ def _cuts(series: BenchSeries, horizon: int, origins: int) -> list[tuple[int, Fl
         return [(0, values, unknown if future is None else future[:horizon])]
     whole = values if future is None else np.concatenate([values, future])
     cuts = [(back, len(whole) - (back + 1) * horizon) for back in range(origins)]
-    return [(back, whole[:cut], whole[cut : cut + horizon]) for back, cut in cuts if cut >= 8]
+    return [
+        (back, whole[:cut], whole[cut : cut + horizon]) for back, cut in cuts if cut >= LEAST_BEFORE_ORIGIN
+    ]
 
 
 def _chosen(tasks: Sequence[ForecastTask], workers: int, progress: Progress) -> list[ForecastTask]:
@@ -222,7 +228,7 @@ def _default(task: ForecastTask, history: History) -> ForecastResult:
 def _peer(task: ForecastTask, name: str, history: History) -> ForecastResult | None:
     begun = time.perf_counter()
     try:
-        yhat = CATALOG[name].fit(history).predict(task.setup.horizon)
+        yhat = find_forecaster(name).fit(history).predict(task.setup.horizon)
     except InsufficientDataError:
         return None
     return ForecastResult(

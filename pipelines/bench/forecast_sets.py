@@ -11,12 +11,12 @@ from typing import TextIO
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
+from core.durations import HOUR_S
 from core.errors import InputError
-from models.forecast.protocols import FloatArray
 
 #: Series of data sets without times start here, on a Monday.
 NO_TIME = datetime(2024, 1, 1, tzinfo=UTC)
-HOUR_S = 3_600
 KPI_STEP_S = 300
 
 
@@ -34,6 +34,11 @@ class BenchSeries:
     start: datetime
     step_s: int
     future: FloatArray | None = None
+
+    @property
+    def future_steps(self) -> int:
+        """Number of values of the test file."""
+        return 0 if self.future is None else len(self.future)
 
 
 def read_set(path: Path, data_format: str) -> list[BenchSeries]:

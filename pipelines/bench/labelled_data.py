@@ -12,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from core.arrays import BoolArray, FloatArray, IntArray
 from core.errors import InputError
-from models.series.grid import BoolArray, FloatArray, IntArray
 from pipelines.bench.nab_scoring import probation
-from pipelines.sources.tables import TIME_NAMES
+from pipelines.sources.columns import TIME_NAMES
 from pipelines.sources.times import parse_times
 
 Item = TypeVar("Item")

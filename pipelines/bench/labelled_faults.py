@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from core.domain import Series
+from core.domain import Series, ServiceEdges
 from core.frames import SAMPLES, TIME
 from core.metric_names import guess_metric
 from models.causes.localise import CALLEE, CALLER, SEEN_BY, Origin
@@ -47,7 +47,7 @@ class Fault:
     series: tuple[Series, ...]
     history: pl.DataFrame
     recent: pl.DataFrame
-    edges: tuple[tuple[str, str], ...]
+    edges: ServiceEdges
 
 
 def read_faults(path: Path, data_format: str) -> Iterator[Fault]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.series.grid import FloatArray
+from core.arrays import FloatArray
 
 PROBATION_SHARE = 0.15
 PROBATION_MOST = 750  # 15 % of 5,000 rows

@@ -1,17 +1,20 @@
 """Read a source and store what it has: validated, each value once, and each batch whole or not at all."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from core.batch import Batch, Declaration
 from core.domain import Series
 from core.frames import SAMPLES
-from core.ports import Batch, MetricSource, Store
+from core.ports import MetricSource, Store
 from pipelines.collect.metric_types import declare_types
 from pipelines.collect.validation import rejected_rows, validate_samples
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
-from pipelines.sources.counters import CountedRates, rates_of
+from pipelines.sources.recent_counts import CountedRates, rates_of
 from pipelines.stores.dead_letters import REJECTED
 
 
@@ -22,32 +25,44 @@ class IngestReport:
     Attributes:
         inserted: samples that are new.
         duplicates: samples that were stored before, with the same value.
+        already_read: samples that an earlier ingest has read, and that were not read again.
         rejected: rows that were rejected; all of them are kept as dead letters with the reason.
         series: how many series the source sent.
         events: how many events are new.
         incidents: how many incidents are new.
-        first_reason: the reason of the first rejected row; "" when none was rejected.
+        notes: what people must know, such as files that were skipped.
+        first_rejected: why the first rejected row was rejected, with its file; empty: no row was.
     """
 
     inserted: int = 0
     duplicates: int = 0
+    already_read: int = 0
     rejected: int = 0
     series: int = 0
     events: int = 0
     incidents: int = 0
-    first_reason: str = field(default="", compare=False)
+    notes: tuple[str, ...] = ()
+    first_rejected: str = field(default="", compare=False)
 
     def __add__(self, other: "IngestReport") -> "IngestReport":
         """The sum of both; a series that both count, counts twice."""
         return IngestReport(
             inserted=self.inserted + other.inserted,
             duplicates=self.duplicates + other.duplicates,
+            already_read=self.already_read + other.already_read,
             rejected=self.rejected + other.rejected,
             series=self.series + other.series,
             events=self.events + other.events,
             incidents=self.incidents + other.incidents,
-            first_reason=self.first_reason or other.first_reason,
+            notes=(*self.notes, *(note for note in other.notes if note not in self.notes)),
+            first_rejected=self.first_rejected or other.first_rejected,
         )
+
+    @property
+    def took_nothing(self) -> bool:
+        """Whether the source had something, and nothing of it was accepted, neither now nor earlier."""
+        accepted = self.inserted + self.duplicates + self.already_read + self.events + self.incidents
+        return accepted == 0 and (self.rejected > 0 or bool(self.notes))
 
 
 def ingest(platform: Platform, source: MetricSource, progress: Progress = silent) -> IngestReport:
@@ -64,12 +79,34 @@ def ingest(platform: Platform, source: MetricSource, progress: Progress = silent
     """
     store = platform.store
     seen: set[int] = set()
+    open_declarations: dict[int, Declaration] | None = None
     report = IngestReport()
     for batch in source.batches(store.cursors.get(source.name)):
         seen.update(series.series_id for series in batch.series)
+        if open_declarations is None:
+            open_declarations = {one.line: one for one in batch.declarations}
+        _close(open_declarations, batch.series)
         report = replace(report + ingest_batch(platform, source.name, batch), series=len(seen))
         progress(f"ingest {source.name}", report.inserted + report.duplicates + report.rejected, 0)
+    if open_declarations:
+        every = store.series.find()
+        _close(open_declarations, every)
+        report += IngestReport(notes=tuple(_unmatched(one, every) for one in open_declarations.values()))
     return report
+
+
+def _close(declarations: dict[int, Declaration], series: Sequence[Series]) -> None:
+    """Remove the declarations that match a series."""
+    for line in [line for line, one in declarations.items() if any(map(one.matches, series))]:
+        del declarations[line]
+
+
+def _unmatched(declaration: Declaration, series: Sequence[Series]) -> str:
+    known = {name for one in series for name in one.labels}
+    unknown = [f"'{name}'" for name in declaration.labels if name not in known]
+    name = f"{declaration.service or '*'}/{declaration.metric or '*'}"
+    labels = f"; {', '.join(unknown)} is no field, and no series has such a label" if unknown else ""
+    return f"series.csv, line {declaration.line}: no series matches {name}{labels}"
 
 
 def ingest_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
@@ -94,7 +131,7 @@ def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
     samples = [pl.DataFrame(schema=SAMPLES)]
     duplicates = 0
     if batch.samples is not None and not batch.samples.is_empty():
-        checked = validate_samples(batch.samples, known, now)
+        checked = validate_samples(batch.samples, known, now, batch.origins)
         samples.append(checked.accepted)
         rejected.append(checked.rejected)
     if batch.counts is not None and not batch.counts.is_empty():
@@ -107,7 +144,7 @@ def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
     written = store.samples.write(pl.concat(samples))
     inserted, duplicates = written.inserted, duplicates + written.duplicates
     reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
-    rejected.append(rejected_rows(written.conflicts.with_columns(reason=reason), known))
+    rejected.append(rejected_rows(written.conflicts.with_columns(reason=reason), known, batch.origins))
     refused = pl.concat(rejected)
     store.dead_letters.add(name, refused)
     events = store.events.add(batch.events)
@@ -121,8 +158,18 @@ def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
         series=len(batch.series),
         events=events,
         incidents=incidents,
-        first_reason="" if refused.is_empty() else str(refused["reason"][0]),
+        notes=tuple(batch.notes),
+        already_read=batch.already_read,
+        first_rejected=_first_rejected(refused),
     )
+
+
+def _first_rejected(rejected: pl.DataFrame) -> str:
+    if rejected.is_empty():
+        return ""
+    row = json.loads(rejected["row"][0])
+    file = row.get("file") if isinstance(row, dict) else None
+    return f"{file}, {rejected['reason'][0]}" if file else str(rejected["reason"][0])
 
 
 def _rated(store: Store, counts: pl.DataFrame) -> CountedRates:

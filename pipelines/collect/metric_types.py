@@ -17,7 +17,7 @@ from core.metric_names import guess_metric
 from core.metric_types import declared_names, declaring_names, is_counter
 from core.ports import Store
 from pipelines.collect.validation import rejected_rows
-from pipelines.sources.counters import rates_of
+from pipelines.sources.recent_counts import rates_of
 from pipelines.stores.dead_letters import REJECTED
 
 

@@ -26,7 +26,9 @@ class Validated:
     rejected: pl.DataFrame
 
 
-def validate_samples(samples: pl.DataFrame, series: Mapping[int, Series], now: datetime) -> Validated:
+def validate_samples(
+    samples: pl.DataFrame, series: Mapping[int, Series], now: datetime, origins: pl.DataFrame | None = None
+) -> Validated:
     """Separate valid samples from invalid ones.
 
     An old sample is valid, because an old history can be imported; retention decides what stays.
@@ -34,6 +36,7 @@ def validate_samples(samples: pl.DataFrame, series: Mapping[int, Series], now: d
     Args:
         samples: `SAMPLES`, in any order.
         series: the series that samples may belong to, by id.
+        origins: file and line of samples, for the rejected ones (`core.batch.Batch.origins`).
     Raises:
         InvalidFrameError: the frame is not `SAMPLES`.
     """
@@ -43,24 +46,34 @@ def validate_samples(samples: pl.DataFrame, series: Mapping[int, Series], now: d
     bad = checked.filter(pl.col("reason").is_not_null())
     if bad.is_empty():
         return Validated(frame, pl.DataFrame(schema={"row": pl.String, "reason": pl.String}))
-    return Validated(checked.filter(pl.col("reason").is_null()).select(*SAMPLES), rejected_rows(bad, series))
+    accepted = checked.filter(pl.col("reason").is_null()).select(*SAMPLES)
+    return Validated(accepted, rejected_rows(bad, series, origins))
 
 
-def rejected_rows(bad: pl.DataFrame, series: Mapping[int, Series]) -> pl.DataFrame:
-    """Samples with a `reason` as dead letters: name of the series, time in ISO 8601, and value."""
+def rejected_rows(
+    bad: pl.DataFrame, series: Mapping[int, Series], origins: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Samples with a `reason` as dead letters: name of the series, time in ISO 8601, value, and file and line."""
+    if origins is None:
+        placed = bad.with_columns(file=pl.lit(None, pl.String), line=pl.lit(None, pl.Int64))
+    else:
+        # Of two equal rows the second is the one that is rejected.
+        last = origins.unique(list(SAMPLES), keep="last", maintain_order=True)
+        placed = bad.join(last, on=list(SAMPLES), how="left", nulls_equal=True, maintain_order="left")
     rows = [
         json.dumps(
             {
+                **({} if file is None else {"file": file, "line": line}),
                 "series": series[series_id].name if series_id in series else series_id,
                 "ts": None if ts is None else ts.isoformat(),
                 "value": value if value is None or abs(value) < float("inf") else str(value),
             }
         )
-        for series_id, ts, value in bad.select(*SAMPLES).iter_rows()
+        for series_id, ts, value, file, line in placed.select(*SAMPLES, "file", "line").iter_rows()
     ]
-    return pl.DataFrame(
-        {"row": rows, "reason": bad["reason"]}, schema={"row": pl.String, "reason": pl.String}
-    )
+    where = pl.when(pl.col("line").is_not_null()).then(pl.format("line {}: ", "line")).otherwise(pl.lit(""))
+    reasons = placed.select(reason=pl.concat_str(where, "reason"))["reason"]
+    return pl.DataFrame({"row": rows, "reason": reasons}, schema={"row": pl.String, "reason": pl.String})
 
 
 def _reason(series: Mapping[int, Series], now: datetime) -> pl.Expr:

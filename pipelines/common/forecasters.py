@@ -1,20 +1,19 @@
 """Load the active forecasters and the samples that they start from."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
 from core.domain import ModelRef
+from core.durations import HOUR
 from core.errors import ModelUnavailableError
 from models.breach.bundle import BreachBundle
 from pipelines.common.tenant_platform import Platform
 
-HOUR = timedelta(hours=1)
-
 
 def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:
-    """Load the champion, or the challenger while no model has been promoted.
+    """Load the champion, or the challenger while no model has been promoted, with the limits that are stored now.
 
     Raises:
         ModelUnavailableError: no forecaster has been trained yet.
@@ -23,7 +22,7 @@ def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:
         model, files = platform.registry.load("forecaster")
     except ModelUnavailableError:
         model, files = platform.registry.load("forecaster", "challenger")
-    return model, BreachBundle.from_files(files)
+    return model, BreachBundle.from_files(files).with_limits(platform.store.series.find())
 
 
 def read_recent(

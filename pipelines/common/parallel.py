@@ -93,8 +93,32 @@ def _submitting(
 
     work: Any = task(name=getattr(function, "__name__", "chunk"), cache_policy=NO_CACHE)(function)
     parameter = next(iter(signature(function).parameters))
-    with runner:
+    with _one_prefect_server(), runner:
         yield lambda chunk: runner.submit(work, parameters={parameter: chunk})
+
+
+@contextmanager
+def _one_prefect_server() -> Iterator[None]:
+    """Let all workers use one Prefect server. Without PREFECT_API_URL, each worker would start its own.
+
+    Each such server needs 200 MB and many seconds to start; on a busy machine some never became ready.
+    """
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if PREFECT_API_URL.value():
+        yield
+        return
+    from prefect.server.api.server import SubprocessASGIServer
+
+    server = SubprocessASGIServer()
+    ours = not server.running  # inside a flow, the flow has started it and still needs it
+    server.start()
+    try:
+        with temporary_settings({PREFECT_API_URL: server.api_url}):
+            yield
+    finally:
+        if ours:
+            server.stop()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Who calls whom: from a file that people write, and from what the series themselves tell.
+"""The service graph: which service calls which.
 
-The file is `{"checkout": ["payments", "orders-db"]}`; a series may have the label `depends_on`, with the names
-of the services that its service calls, between commas.
+It is read from a JSON file such as `{"checkout": ["payments", "orders-db"]}`, and from the label `depends_on` of
+the series, which lists the services that the service of the series calls.
 """
 
 from collections.abc import Iterable
@@ -9,31 +9,24 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from core.domain import Series
+from core.domain import Series, ServiceEdges
 from core.errors import ConfigurationError
+from core.service_graph import called_services
 
-Edges = tuple[tuple[str, str], ...]
-
-LABEL = "depends_on"
 _GRAPH = TypeAdapter(dict[str, list[str]])
 
 
-def service_graph(path: Path | None, series: Iterable[Series]) -> Edges:
+def service_graph(path: Path | None, series: Iterable[Series]) -> ServiceEdges:
     """(caller, callee) pairs, sorted, each once.
 
     Raises:
         ConfigurationError: the file is not there, or is not an object of lists of names.
     """
-    told = {
-        (one.service, callee.strip())
-        for one in series
-        for callee in one.labels.get(LABEL, "").split(",")
-        if callee.strip()
-    }
-    return tuple(sorted(told | _written(path)))
+    declared = {(one.service, callee) for one in series for callee in called_services(one)}
+    return tuple(sorted(declared | _from_file(path)))
 
 
-def _written(path: Path | None) -> set[tuple[str, str]]:
+def _from_file(path: Path | None) -> set[tuple[str, str]]:
     if path is None:
         return set()
     try:

@@ -6,11 +6,13 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
+from core.arrays import IntArray
 from core.domain import EventKind, Series
+from core.durations import DAY_S, WEEK_S
 from models.baseline.baselines import Fitted, fit_baselines
 from models.baseline.seasons import NONE, SEASONALITY, WEEKLY
 from models.series.clock import clocks
-from models.series.grid import DAY_S, MONDAY_OFFSET_S, WEEK_S, IntArray, as_utc, exclusion_mask, grids
+from models.series.grid import MONDAY_OFFSET_S, as_utc, exclusion_mask, grids
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.learning_window import read_window

@@ -5,21 +5,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from core.domain import DEFAULT_STEP_S, Series, service_id
+from core.arrays import FloatArray, IntArray
+from core.domain import DEFAULT_STEP_S, Series, ServiceEdges, service_id
 from core.errors import InsufficientDataError
 from core.frames import TIME
+from core.metric_names import feature_slot
 from features.catalog import FEATURE_NAMES, checked_values, features_of_services
 from features.feature import LOOKBACK_H, RASTER, RASTER_S
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.missing import column_of
-from features.slots import slot_of
 from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import Edges, service_graph
+from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
 
 #: Features are stored at this cadence, because neighbouring moments of a slow precursor are almost the same.
@@ -72,7 +71,7 @@ def build_features(
         InsufficientDataError: there are no samples.
     """
     span = _span(platform, start, end or at)
-    series = [one for one in platform.store.series.find() if slot_of(one) is not None]
+    series = [one for one in platform.store.series.find() if feature_slot(one.metric, one.role) is not None]
     services = sorted({one.service for one in series})
     settings = platform.settings
     # A cluster that the settings name is used even for a small fleet.
@@ -183,8 +182,8 @@ class ServiceFeatures:
     """
 
     service_id: str
-    times: NDArray[np.int64]
-    values: NDArray[np.float64]
+    times: IntArray
+    values: FloatArray
 
     def frame(self) -> pl.DataFrame:
         """`service_id`, `ts` and a column for each feature."""
@@ -211,7 +210,7 @@ def compute_features(job: FeatureJob) -> list[ServiceFeatures]:
     return found
 
 
-def _callees(edges: Edges) -> dict[str, tuple[str, ...]]:
+def _callees(edges: ServiceEdges) -> dict[str, tuple[str, ...]]:
     graph: dict[str, tuple[str, ...]] = {}
     for caller, callee in edges:
         graph[caller] = (*graph.get(caller, ()), callee)

@@ -5,13 +5,14 @@ from collections import defaultdict
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from core.domain import Series
 from models.breach.backtest import PastBreaches, find_breaches, find_rises, gradual_breaches
 from models.breach.cascade import EFFECTS, IMPACT_FRACTIONS, level_at_fraction
 from models.breach.learn_cascades import BreachTimes, HourlyPeaks
 from models.breach.outlook import is_inert
 from models.forecast.history import on_grid
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 from models.series.thresholds import is_upward, threshold_of
 
 #: Breaches of a metric for which predictions are repeated. More teach little and cost seconds.

@@ -1,7 +1,7 @@
 """Train the forecasters: weight the member models of each series by backtests, and register one bundle."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,12 +9,21 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from core.domain import EventKind, Role, Series
+from core.durations import HOUR_S
 from core.errors import InsufficientDataError
 from core.training import Training
 from models.breach.backtest import PastBreaches, PastForecast, backtest_breaches
 from models.breach.bundle import breach_files
 from models.breach.correction import learn_correction
 from models.breach.learn_cascades import learn_cascades
+from models.forecast.catalog import (
+    DEFAULT_FORECASTERS,
+    FLEET_MODEL,
+    TRIED_ON,
+    SelectedForecasters,
+    find_forecaster,
+    select_forecasters,
+)
 from models.forecast.choice.common_trees import CommonTrees, learn_fleet, learned_from
 from models.forecast.choice.selection import Choice, Plan, select
 from models.forecast.choice.shares import Candidate, with_candidates
@@ -23,9 +32,10 @@ from models.forecast.files import ForecastParts, head_files
 from models.forecast.fleet.global_trees import GlobalTrees
 from models.forecast.history import histories
 from models.forecast.intervals.conformal import LEVELS
-from models.forecast.libraries.prophet import ProphetForecaster
-from models.forecast.protocols import History
+from models.forecast.protocols import History, StoredForecaster
+from models.forecast.states import Arrays
 from models.series.clock import holidays as calendar_days
+from models.series.thresholds import with_known_limit
 from pipelines.common.current_time import current_time
 from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress, silent
@@ -36,7 +46,6 @@ from pipelines.learn.learning_window import holidays_to_come, read_exclusions
 from pipelines.learn.past_breaches import FleetBreaches
 from pipelines.learn.report import TrainReport
 
-HOUR_S = 3_600
 #: Six weeks show a weekly season often enough, and an old pattern is forgotten after them.
 WINDOW_DAYS = 42
 #: Samples are read, put on the grid and forgotten in parts of so many series, so that memory does not grow with
@@ -44,9 +53,6 @@ WINDOW_DAYS = 42
 READ, CHUNK = 100, 25
 #: A spawned process needs seconds for its imports: below this many series it does not pay.
 WORTH_PROCESSES = 500
-#: Prophet costs a hundred times what the pool does, and is tried on this share of the series: those with most left
-#: to gain. The common trees are tried on all.
-PROPHET_SHARE = 0.03
 #: A nightly run looks back to so many past moments; a bench affords more.
 PLAN = Plan(origins=12)
 
@@ -58,13 +64,17 @@ class FitJob:
     """One series for a worker process.
 
     Attributes:
-        choice: what was chosen before the candidates had their turn; null: not yet.
+        plan: how the members are backtested.
+        choice: what was chosen before the candidates were tried; null: not yet.
+        states: the states of members that were fitted then.
     """
 
     series_id: int
     series: Series
     history: History
+    plan: Plan = PLAN
     choice: Choice | None = None
+    states: Mapping[str, Arrays] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     past: PastBreaches | None = None
     seed: int = 0
@@ -90,7 +100,11 @@ def train_forecasters(
 
     Args:
         at: the present; nothing at or after it is read.
+    Raises:
+        ConfigurationError: `FOREWARN_FORECASTERS` names a forecaster that is not in the catalog.
     """
+    selected = select_forecasters(platform.settings.forecasters)
+    plan = replace(PLAN, members=selected.members)
     now = current_time(platform, at)
     start = now - timedelta(days=WINDOW_DAYS)
     series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
@@ -99,8 +113,8 @@ def train_forecasters(
     night = FleetTraining(ChunkPool(platform, len(ids)), platform.settings.seed, progress, ids)
     with TemporaryDirectory(prefix="forewarn-") as scratch:
         chosen, entries = BundleOnDisk(Path(scratch, "chosen")), BundleOnDisk(Path(scratch, "entries"))
-        night.fit(_jobs(platform, series, start, now, past), chosen, "forecasters", len(ids))
-        trees = _with_candidates(night, chosen, entries)
+        night.fit(_jobs(platform, series, start, now, past, plan), chosen, "forecasters", len(ids))
+        trees = _with_candidates(night, chosen, entries, selected)
         metrics = summary(entry.choice for entry in entries.entries())
         foreseen = {look.episode for look in night.looks if look.breach_in_s is not None}
         common = ForecastParts(
@@ -123,7 +137,10 @@ def train_forecasters(
             window_end=now,
             seed=platform.settings.seed,
             metrics=metrics | {"breaches_looked_back_on": float(len(foreseen))},
-            params={"step_s": HOUR_S},
+            params={
+                "step_s": HOUR_S,
+                "forecasters": ",".join(platform.settings.forecasters or DEFAULT_FORECASTERS),
+            },
         )
         model = platform.registry.register("forecaster", entries, training)
     return TrainReport(
@@ -190,6 +207,7 @@ def _jobs(
     start: datetime,
     end: datetime,
     past: FleetBreaches,
+    plan: Plan,
 ) -> Iterator[Sequence[FitJob]]:
     """Chunks of series with their histories, read when a worker has room for them; `past` learns their breaches."""
     exclusions, deploys, holidays = _calendar(platform, start, end)
@@ -205,16 +223,19 @@ def _jobs(
             deploys=deploys,
             holidays=holidays,
         )
-        jobs = [
-            FitJob(
-                series_id=series_id,
-                series=series[series_id],
-                history=history,
-                past=past.find(series[series_id], history, samples),
-                seed=platform.settings.seed,
+        jobs: list[FitJob] = []
+        for series_id, history in sorted(found.items()):
+            one = with_known_limit(series[series_id], history.values)
+            jobs.append(
+                FitJob(
+                    series_id=series_id,
+                    series=one,
+                    history=history,
+                    plan=plan,
+                    past=past.find(one, history, samples),
+                    seed=platform.settings.seed,
+                )
             )
-            for series_id, history in sorted(found.items())
-        ]
         yield from chunked(jobs, CHUNK)
 
 
@@ -225,20 +246,30 @@ def fit_chunk(jobs: Sequence[FitJob]) -> list[FitResult]:
 
 def _fit(job: FitJob) -> FitResult:
     try:
-        choice = job.choice or select(job.history, PLAN)
-        choice = with_candidates(choice, job.history, PLAN, job.candidates)
-        prophet = None
-        if "prophet" in choice.weights:
-            prophet = ProphetForecaster().fit(job.history).to_json()
+        choice = job.choice or select(job.history, job.plan)
+        choice = with_candidates(choice, job.history, job.plan, job.candidates)
+        states = _fitted_states(choice, job.history, job.states)
     except InsufficientDataError as error:
         return FitResult(series_id=job.series_id, entry=None, reason=str(error))
-    entry = Entry(series=job.series, history=job.history, choice=choice, prophet=prophet)
+    entry = Entry(series=job.series, history=job.history, choice=choice, states=states)
     looks = backtest_breaches(job.series, job.history, choice, job.past, seed=job.seed) if job.past else ()
     return FitResult(series_id=job.series_id, entry=entry, looks=tuple(looks))
 
 
-def _with_candidates(night: FleetTraining, chosen: BundleOnDisk, into: BundleOnDisk) -> GlobalTrees | None:
-    """Try the common trees on every series, and Prophet where the pool leaves most to gain.
+def _fitted_states(choice: Choice, history: History, known: Mapping[str, Arrays]) -> dict[str, Arrays]:
+    """The states of the members that a bundle stores; those that are not known yet are fitted."""
+    found = {name: state for name, state in known.items() if name in choice.weights}
+    for name in choice.weights:
+        forecaster = None if name == FLEET_MODEL or name in found else find_forecaster(name)
+        if isinstance(forecaster, StoredForecaster):
+            found[name] = forecaster.fit(history).to_arrays()
+    return found
+
+
+def _with_candidates(
+    night: FleetTraining, chosen: BundleOnDisk, into: BundleOnDisk, selected: SelectedForecasters
+) -> GlobalTrees | None:
+    """Try the fleet model on every series, and each expensive forecaster where the members leave most error.
 
     Returns:
         the trees; null where the fleet gains nothing by them.
@@ -249,10 +280,10 @@ def _with_candidates(night: FleetTraining, chosen: BundleOnDisk, into: BundleOnD
         if entry.choice.mae and (size := float(np.nanstd(entry.history.values))) > 0
     }
     worst = sorted(left, key=lambda key: (-left[key], key))
-    prophets = set(worst[: round(PROPHET_SHARE * len(worst))])
-    fleet = _learn_fleet(chosen, sorted(left), night.seed)
-    prophet = (Candidate(forecaster=ProphetForecaster()),)
+    plan = replace(PLAN, members=selected.members)
+    fleet = _learn_fleet(chosen, sorted(left), plan, night.seed) if selected.fleet_model else None
     common = () if fleet is None else (fleet.candidate,)
+    tried = {name: set(worst[: round(TRIED_ON.get(name, 1.0) * len(worst))]) for name in selected.candidates}
 
     def jobs() -> Iterator[FitJob]:
         for entry in chosen.entries():
@@ -261,20 +292,29 @@ def _with_candidates(night: FleetTraining, chosen: BundleOnDisk, into: BundleOnD
                 series_id=key,
                 series=entry.series,
                 history=entry.history,
+                plan=plan,
                 choice=entry.choice,
-                candidates=((prophet if key in prophets else ()) + common) if key in left else (),
+                states=entry.states,
+                candidates=(
+                    *(
+                        Candidate(forecaster=find_forecaster(name))
+                        for name, ids in tried.items()
+                        if key in ids
+                    ),
+                    *(common if key in left else ()),
+                ),
             )
 
     night.fit(chunked(jobs(), CHUNK), into, "models that must earn their cost", chosen.count)
     return None if fleet is None else fleet.trees
 
 
-def _learn_fleet(chosen: BundleOnDisk, ids: Sequence[int], seed: int) -> CommonTrees | None:
+def _learn_fleet(chosen: BundleOnDisk, ids: Sequence[int], plan: Plan, seed: int) -> CommonTrees | None:
     """The common trees, of some of the series that could be tried."""
     wanted = {ids[row] for row in learned_from(len(ids))}
     entries = [entry for entry in chosen.entries() if entry.series.series_id in wanted]
     return learn_fleet(
-        [entry.history for entry in entries], [entry.choice for entry in entries], PLAN, seed=seed
+        [entry.history for entry in entries], [entry.choice for entry in entries], plan, seed=seed
     )
 
 

@@ -1,5 +1,7 @@
 """Feedback of people about signals, hypotheses and diagnoses."""
 
+from dataclasses import dataclass
+
 from core.diagnosis import Feedback, FeedbackValue
 from core.domain import Signal
 from core.errors import NotFoundError
@@ -7,6 +9,19 @@ from pipelines.common.tenant_platform import Platform
 
 #: Diagnoses that are searched for an id, the newest first.
 _AT_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What feedback on a hypothesis or a diagnosis is about.
+
+    Attributes:
+        subject_id: the whole id.
+        statement: of the hypothesis; of a diagnosis, that of its likeliest hypothesis.
+    """
+
+    subject_id: str
+    statement: str
 
 
 def signal_feedback(
@@ -28,13 +43,11 @@ def signal_feedback(
 
 def hypothesis_feedback(
     platform: Platform, subject_id: str, value: FeedbackValue, *, by: str, note: str
-) -> str:
+) -> Subject:
     """Store whether people accept a hypothesis, or a diagnosis as a whole.
 
     Args:
         subject_id: the id of a stored hypothesis or diagnosis, or its beginning.
-    Returns:
-        The statement of the hypothesis; of a diagnosis, that of its likeliest hypothesis.
     Raises:
         NotFoundError: no hypothesis or diagnosis has this id, or several begin with it.
     """
@@ -52,7 +65,7 @@ def hypothesis_feedback(
     if len(matching) > 1:
         raise NotFoundError(f"several hypotheses or diagnoses begin with {subject_id!r}; give more of the id")
     _add(platform, matching[0], value, by=by, note=note)
-    return found[matching[0]]
+    return Subject(matching[0], found[matching[0]])
 
 
 def _add(platform: Platform, subject_id: str, value: FeedbackValue, *, by: str, note: str) -> None:

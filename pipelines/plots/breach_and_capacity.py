@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import Series, TimeRange
 from core.errors import ConfigurationError
 from core.formatting import format_value, format_when
 from models.breach.capacity import Capacity
 from models.breach.outlook import BreachOutlook
 from models.forecast.bundle import Prediction
-from models.forecast.protocols import FloatArray, History
-from models.series.thresholds import is_upward, threshold_of
+from models.forecast.protocols import History
+from models.series.thresholds import threshold_of
 from models.words.breach import what_happens
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _mark(axes: "Axes", series: Series, when: TimeRange, at: datetime) -> None:
     early, middle, late = (float(day) for day in _days([when.p10, when.p50, when.p90]))
     axes.axvspan(early, late, ymax=0.04, color=LIMIT, alpha=0.6)
     axes.axvline(middle, color=LIMIT, linewidth=0.8, linestyle=":")
-    happens = what_happens(series, upward=is_upward(series))
+    happens = what_happens(series)
     axes.set_title(f"{happens} {format_when(when, at)}", loc="left", fontsize=10)
 
 

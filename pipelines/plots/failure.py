@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from models.failure import FailureBundle
-from models.failure.calibration import Floats
 from models.failure.evaluation import features_of
-from models.failure.reasons import BASE, REST, factors_of
+from models.failure.reasons import factors_of
+from models.words.failure import BASE_RATE, OTHER_FEATURES
 from pipelines.plots.breach_and_capacity import figure_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def failure_plots(bundle: FailureBundle, frame: pl.DataFrame, *, seed: int = 0) 
     return {f"plots/{name}.png": _png(figure) for name, figure in figures.items()}
 
 
-def explained(bundle: FailureBundle, frame: pl.DataFrame, *, seed: int = 0) -> tuple[np.ndarray, Floats]:
+def explained(bundle: FailureBundle, frame: pl.DataFrame, *, seed: int = 0) -> tuple[np.ndarray, FloatArray]:
     """Features and SHAP values (log-odds, the bias last) of a random sample of at most `ROWS` moments."""
     drawn = frame.sample(min(ROWS, frame.height), seed=seed, shuffle=True)
     x = features_of(bundle.names, drawn)
@@ -65,7 +66,7 @@ def plot_reliability(bundle: FailureBundle) -> "Figure":
     return figure
 
 
-def plot_beeswarm(bundle: FailureBundle, x: np.ndarray, values: Floats) -> "Figure":
+def plot_beeswarm(bundle: FailureBundle, x: np.ndarray, values: FloatArray) -> "Figure":
     """Plot what each of the strongest features adds to the log-odds: one dot a moment, red where its value is high."""
     figure = figure_of((9, 6))
     axes = figure.add_subplot()
@@ -90,7 +91,7 @@ def plot_beeswarm(bundle: FailureBundle, x: np.ndarray, values: Floats) -> "Figu
     return figure
 
 
-def plot_waterfall(bundle: FailureBundle, x: np.ndarray, values: Floats) -> "Figure":
+def plot_waterfall(bundle: FailureBundle, x: np.ndarray, values: FloatArray) -> "Figure":
     """Plot the steps from the base rate to the log-odds of one moment, one bar for each factor.
 
     Args:
@@ -99,9 +100,12 @@ def plot_waterfall(bundle: FailureBundle, x: np.ndarray, values: Floats) -> "Fig
     figure = figure_of((10, 5))
     axes = figure.add_subplot()
     factors = factors_of(bundle.names, x, values[:-1], float(values[-1]), top=10)
-    steps = [one for one in factors if one.name == BASE] + [one for one in factors if one.name == REST]
+    steps = [one for one in factors if one.name == BASE_RATE] + [
+        one for one in factors if one.name == OTHER_FEATURES
+    ]
     steps += sorted(
-        (one for one in factors if one.name not in (BASE, REST)), key=lambda one: abs(one.contribution)
+        (one for one in factors if one.name not in (BASE_RATE, OTHER_FEATURES)),
+        key=lambda one: abs(one.contribution),
     )
     ends = np.cumsum([one.contribution for one in steps])
     for place, (one, end) in enumerate(zip(steps, ends, strict=True)):
@@ -113,7 +117,7 @@ def plot_waterfall(bundle: FailureBundle, x: np.ndarray, values: Floats) -> "Fig
     return figure
 
 
-def plot_dependence(bundle: FailureBundle, x: np.ndarray, values: Floats, name: str) -> "Figure":
+def plot_dependence(bundle: FailureBundle, x: np.ndarray, values: FloatArray, name: str) -> "Figure":
     """Plot what one feature adds to the log-odds, by its value; the colour is the feature that interacts most."""
     figure = figure_of((8, 5))
     axes: Axes = figure.add_subplot()
@@ -126,7 +130,7 @@ def plot_dependence(bundle: FailureBundle, x: np.ndarray, values: Floats, name: 
     return figure
 
 
-def _interacting(x: np.ndarray, values: Floats, column: int) -> int:
+def _interacting(x: np.ndarray, values: FloatArray, column: int) -> int:
     """The strong feature that correlates most with the SHAP values of `column` that its own value does not explain."""
     order = np.argsort(x[:, column], kind="stable")
     width = max(5, len(x) // 30)

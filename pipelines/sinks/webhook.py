@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from pydantic import SecretStr, TypeAdapter
 
 from core.domain import Severity, Signal
+from pipelines.common.deprecated import SentSignal
 from pipelines.sinks.alerts import SinkSetup
 from pipelines.sinks.posting import Receiver
 
 SIGNATURE_HEADER = "X-Forewarn-Signature"
-_SIGNAL = TypeAdapter(Signal)
+_SIGNAL = TypeAdapter[Signal](SentSignal)
 
 
 class WebhookSink:
@@ -56,7 +57,7 @@ class WebhookSink:
 
 
 def cloud_event(signal: Signal) -> dict[str, object]:
-    """The signal as a CloudEvent; `data` is the whole signal."""
+    """The signal as a CloudEvent; `data` is the whole signal, for one release also with its old field names."""
     ended, critical = signal.ended_at is not None, signal.severity is Severity.CRITICAL
     return {
         "specversion": "1.0",

@@ -4,53 +4,93 @@ The cursor remembers for each file how many lines were read. A file that has gro
 changed otherwise is read again from its start; this is safe, because the store keeps each value once.
 """
 
+import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
-from core.domain import Series
+from core.domain import Series, stable_id
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.ports import Batch
+from pipelines.sources.columns import find_columns
+from pipelines.sources.counters import CounterSpans
+from pipelines.sources.dialect import FileChunk, FileOptions, find_notation
 from pipelines.sources.file_names import service_and_metric
 from pipelines.sources.sidecars import SIDECARS, Sidecars, read_sidecars
-from pipelines.sources.tables import ParsedTable, TableReader, find_columns
+from pipelines.sources.tables import READ, ParsedTable, TableNames, TableReader
 from pipelines.stores.dead_letters import REJECTED
 
 #: Small files share a batch of up to this size, because a transaction costs as much as thousands of rows.
 BATCH_ROWS = 250_000
-
-
-@dataclass(frozen=True, slots=True)
-class FileChunk:
-    """Some lines of a file.
-
-    Attributes:
-        table: the file's columns and `line`.
-        end: the number of the last line, counted with empty lines.
-    """
-
-    table: pl.DataFrame
-    end: int
+#: So many files of a kind are named in the report; of more, the number is.
+MAX_NAMED_FILES = 10
+#: By its first bytes a file is recognised after it has grown.
+_HEAD_BYTES = 4096
+#: A source's name is part of an index, which holds at most 2,700 bytes.
+_MAX_NAME_BYTES = 1000
 
 
 class FileFormat(Protocol):
-    """Reads one format of files."""
+    """Reads one format of files.
+
+    Attributes:
+        kind: how people call a file of the format.
+        suffixes: ends of the names of its files, in lower case.
+    """
 
     name: str
+    kind: str
     suffixes: tuple[str, ...]
 
     def chunks(self, path: Path) -> Iterator[FileChunk]:
         """The chunks of a file from its start; they are the same each time.
 
         Raises:
-            InputError: the file does not have this format.
+            InputError: the file does not have this format, or ends too early.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """How far one file was read.
+
+    Attributes:
+        size, mtime_ns: of the file when it was read to its end; 0: it was not.
+        options: with which it was read.
+        samples: how many were found.
+        head: hash of its first bytes.
+    """
+
+    lines: int = 0
+    size: int = 0
+    mtime_ns: int = 0
+    options: str = ""
+    samples: int = 0
+    head: str = ""
+
+
+@dataclass(slots=True)
+class _Part:
+    """What one chunk of a file gave.
+
+    Attributes:
+        end: the number of its last line.
+        is_whole: false when reading failed.
+        counter_ends: the first and the last counts of the file, in its last part (`CounterRates.ends`).
+    """
+
+    table: ParsedTable
+    end: int
+    notes: tuple[str, ...] = ()
+    is_whole: bool = True
+    counter_ends: pl.DataFrame | None = None
 
 
 @dataclass(slots=True)
@@ -60,22 +100,29 @@ class _Pending:
     series: dict[int, Series] = field(default_factory=dict)
     samples: list[pl.DataFrame] = field(default_factory=list)
     rejected: list[pl.DataFrame] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    already_read: int = 0
     rows: int = 0
 
-    def add(self, part: ParsedTable) -> None:
+    def add(self, part: ParsedTable, file: str) -> None:
         self.series.update({series.series_id: series for series in part.series})
-        self.samples.append(part.samples)
+        self.samples.append(part.samples.with_columns(file=pl.lit(file)))
         self.rejected.append(part.rejected)
         self.rows += part.samples.height + part.rejected.height
 
     def batch(self, sidecars: Sidecars, cursor: str) -> Batch:
         rejected = [*self.rejected, sidecars.rejected]
+        origins = pl.concat([pl.DataFrame(schema={**READ, "file": pl.String}), *self.samples])
         return Batch(
             series=tuple(self.series.values()),
-            samples=pl.concat(self.samples) if self.samples else pl.DataFrame(schema=SAMPLES),
+            samples=origins.select(*SAMPLES),
+            origins=origins,
             rejected=pl.concat(rejected),
             events=sidecars.events,
             incidents=sidecars.incidents,
+            declarations=sidecars.declarations,
+            notes=(*self.notes, *sidecars.notes),
+            already_read=self.already_read,
             cursor=cursor,
         )
 
@@ -83,92 +130,175 @@ class _Pending:
 class FileSource:
     """A file, or all files of a format under a folder (`core.ports.MetricSource`)."""
 
-    def __init__(self, path: Path, *, tenant: str, file_format: FileFormat) -> None:
+    def __init__(self, path: Path, *, tenant: str, file_format: FileFormat, options: FileOptions) -> None:
         self._path = path.absolute()
         self._tenant = tenant
         self._format = file_format
+        self._options = options
 
     @property
     def name(self) -> str:
-        return f"{self._format.name}:{self._path}"
+        name = f"{self._format.name}:{self._path}"
+        encoded = name.encode("utf-8", "backslashreplace")
+        if len(encoded) <= _MAX_NAME_BYTES:
+            return encoded.decode()
+        return f"{encoded[: _MAX_NAME_BYTES - 40].decode(errors='ignore')}...{stable_id(encoded.decode())}"
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
         """Everything new since `cursor`, ordered by the names of the files.
 
+        A file that cannot be read becomes a rejected row and a note; it keeps no other file out.
+
         Raises:
-            InputError: the path does not exist, has no file of the format, or is a file that cannot be read.
+            InputError: the path does not exist, or has no file of the format; or `series.csv` is not valid.
         """
-        files = self._files()
+        files, skipped = self._files()
         sidecars = read_sidecars(self._root, self._tenant)
-        done: dict[str, list[int]] = json.loads(cursor) if cursor else {}
-        pending, first = _Pending(), True
+        done, spans = _read_cursor(cursor)
+        pending, first = _Pending(notes=skipped), True
         for path in files:
-            name = path.relative_to(self._root).as_posix()
-            stat = path.stat()
-            known = done.get(name, [0, 0, 0])
-            if known[1:] == [stat.st_size, stat.st_mtime_ns]:
+            name = _file_name(path, self._root)
+            try:
+                stat = path.stat()
+                head = _head(path, done.get(name, _Progress()).size or stat.st_size)
+            except OSError as error:
+                pending.add(_unreadable(name, f"cannot be read: {error.strerror}"), name)
+                pending.notes.append(f"{name}: cannot be read: {error.strerror}")
                 continue
-            start = known[0] if stat.st_size > known[1] else 0  # lines done
-            for part, end in self._parts(path, name, start, sidecars):
-                pending.add(part)
+            known = done.get(name, _Progress())
+            now = replace(known, size=stat.st_size, mtime_ns=stat.st_mtime_ns, options=self._options.key)
+            if known.size and known.samples and replace(now, head=known.head) == known:
+                pending.already_read += known.samples
+                continue
+            # A file with other first bytes is another file of the same name.
+            is_grown = stat.st_size > known.size and now.options == known.options and known.head in {"", head}
+            at = replace(
+                known if is_grown else _Progress(), options=now.options, size=0, mtime_ns=0, head=head
+            )
+            pending.already_read += at.samples
+            is_whole = True
+            for part in self._parts(path, name, at.lines, sidecars):
+                pending.add(part.table, name)
+                pending.notes += [f"{name}: {note}" for note in part.notes]
+                at = replace(at, lines=part.end, samples=at.samples + part.table.samples.height)
+                is_whole &= part.is_whole
+                if part.counter_ends is not None:
+                    joints = spans.join(part.counter_ends).with_columns(line=pl.lit(None, pl.Int64))
+                    pending.add(ParsedTable(samples=joints), name)
                 if pending.rows >= BATCH_ROWS:
                     # size 0: the file was not read to its end, so the next pull continues with it
-                    done[name] = [end, 0, 0]
-                    yield pending.batch(sidecars if first else sidecars.descriptions_only, json.dumps(done))
+                    done[name] = at
+                    yield pending.batch(
+                        sidecars if first else sidecars.descriptions_only, _cursor(done, spans)
+                    )
                     pending, first = _Pending(), False
-                start = end
-            done[name] = [start, stat.st_size, stat.st_mtime_ns]
-        if pending.rows or first:
-            yield pending.batch(sidecars if first else sidecars.descriptions_only, json.dumps(done))
-        elif done != (json.loads(cursor) if cursor else {}):
-            yield Batch(cursor=json.dumps(done))
+            # A file that could not be read is tried again the next time.
+            if is_whole:
+                at = replace(at, size=now.size, mtime_ns=now.mtime_ns, head=_head(path, now.size))
+            done[name] = at
+        if pending.rows or pending.notes or pending.already_read or first:
+            yield pending.batch(sidecars if first else sidecars.descriptions_only, _cursor(done, spans))
+        elif (now_at := _cursor(done, spans)) != cursor:
+            yield Batch(cursor=now_at)
 
     @property
     def _root(self) -> Path:
         return self._path if self._path.is_dir() else self._path.parent
 
-    def _files(self) -> list[Path]:
+    def _files(self) -> tuple[list[Path], list[str]]:
+        """The files of the format, and a note about the others."""
         if self._path.is_file():
-            return [self._path]
+            return [self._path], []
         if not self._path.is_dir():
             raise InputError(f"{self._path} does not exist")
-        found = sorted(
-            path
-            for path in self._path.rglob("*")
-            if path.name.lower().endswith(self._format.suffixes)
-            and path.is_file()
-            and not (path.parent == self._path and path.name in SIDECARS)
-        )
+        found: list[Path] = []
+        skipped: list[Path] = []
+        for path in sorted(self._path.rglob("*")):
+            is_sidecar = path.parent == self._path and path.name.lower() in SIDECARS
+            if path.is_dir() or is_sidecar:
+                continue
+            is_ours = path.name.lower().endswith(self._format.suffixes) and path.is_file()
+            (found if is_ours else skipped).append(path)
         if not found:
-            kinds = " or ".join(self._format.suffixes)
-            raise InputError(f"there is no {kinds} file under {self._path}")
-        return found
+            raise InputError(f"there is no {self._format.kind} under {self._path}")
+        return found, self._skipped(skipped)
 
-    def _parts(
-        self, path: Path, name: str, start: int, sidecars: Sidecars
-    ) -> Iterator[tuple[ParsedTable, int]]:
+    def _skipped(self, paths: list[Path]) -> list[str]:
+        by_suffix: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            by_suffix[path.suffix.lower()].append(_file_name(path, self._root))
+        notes = []
+        for suffix, names in by_suffix.items():
+            if len(names) <= MAX_NAMED_FILES:
+                notes += [f"{name}: skipped, because it is no {self._format.kind}" for name in names]
+            else:
+                notes.append(
+                    f"{len(names)} files '*{suffix}': skipped, because they are no {self._format.kind}"
+                )
+        return notes
+
+    def _parts(self, path: Path, name: str, start: int, sidecars: Sidecars) -> Iterator[_Part]:
         """What comes after line `start`. The lines before are read too, because steps and rates depend on them."""
         reader: TableReader | None = None
+        end = start
         try:
-            for chunk in self._format.chunks(path):
+            chunks = self._format.chunks(path)
+            for chunk in chunks:
+                if not chunk.table.width:
+                    yield _Part(ParsedTable(), end, chunk.notes)
+                    continue
+                left_out: tuple[str, ...] = ()
                 if reader is None:
-                    service, metric = service_and_metric(path)
-                    reader = TableReader(
-                        find_columns([column for column in chunk.table.columns if column != "line"]),
-                        tenant=self._tenant,
-                        file=name,
-                        service=service,
-                        metric=metric,
-                        describe=sidecars.describe,
-                    )
-                known = pl.col("line") <= start
-                reader.read(chunk.table.filter(known))
+                    reader, left_out = self._reader(path, name, chunk, sidecars)
+                known = chunk.lines <= start
+                if known.any():
+                    reader.read(chunk.filter(known))
                 if chunk.end > start:
-                    yield reader.read(chunk.table.filter(~known)), chunk.end
+                    end = chunk.end
+                    yield _Part(reader.read(chunk.filter(~known)), end, (*chunk.notes, *left_out))
+            if reader is not None and not reader.counter_ends.is_empty():
+                yield _Part(ParsedTable(), end, counter_ends=reader.counter_ends)
         except InputError as error:
-            if path == self._path:
-                raise InputError(f"{name}: {error}") from error
-            # a file that cannot be read must not keep the others out
-            row = {"row": json.dumps({"file": name}), "reason": str(error)}
-            empty = pl.DataFrame(schema=SAMPLES)
-            yield ParsedTable(series=(), samples=empty, rejected=pl.DataFrame([row], schema=REJECTED)), start
+            # A file that cannot be read must not keep the others out.
+            yield _Part(_unreadable(name, str(error)), end, (str(error),), is_whole=False)
+
+    def _reader(
+        self, path: Path, name: str, first: FileChunk, sidecars: Sidecars
+    ) -> tuple[TableReader, tuple[str, ...]]:
+        """The reader of a file, from its first chunk; and which columns it leaves out."""
+        columns = find_columns(first.table)
+        notation = find_notation(columns, first, self._options, lambda: self._format.chunks(path))
+        service, metric = service_and_metric(path)
+        names = TableNames(tenant=self._tenant, file=name, service=service, metric=metric)
+        reader = TableReader(columns, names, notation=notation, describe=sidecars.describe)
+        return reader, columns.left_out
+
+
+#: The key of the cursor under which counters are, because no file has this name.
+_COUNTERS = ""
+
+
+def _read_cursor(cursor: str | None) -> tuple[dict[str, _Progress], CounterSpans]:
+    values = json.loads(cursor or "{}")
+    spans = CounterSpans(values.pop(_COUNTERS, {}))
+    return {name: _Progress(*progress) for name, progress in values.items()}, spans
+
+
+def _cursor(done: dict[str, _Progress], spans: CounterSpans) -> str:
+    values: dict[str, object] = {name: astuple(progress) for name, progress in done.items()}
+    return json.dumps(values | ({_COUNTERS: spans.state} if spans.state else {}))
+
+
+def _file_name(path: Path, root: Path) -> str:
+    """The path of a file below the root; bytes that are no text are written as escapes."""
+    return path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+
+
+def _head(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.blake2b(file.read(min(size, _HEAD_BYTES)), digest_size=8).hexdigest()
+
+
+def _unreadable(name: str, reason: str) -> ParsedTable:
+    rows = [{"row": json.dumps({"file": name}), "reason": reason}]
+    return ParsedTable(rejected=pl.DataFrame(rows, schema=REJECTED))

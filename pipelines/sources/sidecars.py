@@ -7,7 +7,6 @@ events.csv     service, kind (deploy, config_change, maintenance, holiday), at, 
 incidents.csv  service, type, severity (info, warning, critical), start, end
 """
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,13 +16,20 @@ from typing import TypeVar
 
 import polars as pl
 
+from core.batch import Batch, Declaration
 from core.domain import Event, EventKind, Incident, Role, Series, SeriesKind, Severity
 from core.errors import InputError
-from core.ports import Batch, MetricSource
+from core.ports import MetricSource
+from pipelines.sources.csv_format import CsvFormat
+from pipelines.sources.dialect import FileOptions
 from pipelines.sources.times import parse_times
 from pipelines.stores.dead_letters import REJECTED
 
 SIDECARS = ("series.csv", "events.csv", "incidents.csv")
+
+_FACTS = ("unit", "kind", "role", "limit", "slo_threshold", "step_s")
+_EVENT_FIELDS = ("service", "kind", "at", "until", "title", "version")
+_INCIDENT_FIELDS = ("service", "type", "severity", "start", "end")
 
 Row = Mapping[str, str]
 Item = TypeVar("Item")
@@ -33,16 +39,17 @@ Item = TypeVar("Item")
 class Sidecars:
     """The content of the sidecar files; empty where there are none."""
 
-    descriptions: Sequence[Row] = ()
+    declarations: Sequence[Declaration] = ()
     events: tuple[Event, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    notes: tuple[str, ...] = ()
     rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED))
 
     def describe(self, series: Series) -> Series:
         """The series with the values that `series.csv` declares; later rows have priority."""
-        for row in self.descriptions:
-            if _matches(row, series):
-                series = _described(series, row)
+        for declaration in self.declarations:
+            if declaration.matches(series):
+                series = _described(series, declaration)
         return series
 
     def added_to(self, batch: Batch) -> Batch:
@@ -54,12 +61,14 @@ class Sidecars:
             events=(*batch.events, *self.events),
             incidents=(*batch.incidents, *self.incidents),
             rejected=rejected,
+            declarations=self.declarations,
+            notes=(*batch.notes, *self.notes),
         )
 
     @property
     def descriptions_only(self) -> "Sidecars":
         """For all batches but the first, because events, incidents and rejected rows go with the first one."""
-        return Sidecars(descriptions=self.descriptions)
+        return Sidecars(declarations=self.declarations)
 
 
 class DescribedSource:
@@ -90,39 +99,84 @@ def read_sidecars(folder: Path, tenant: str) -> Sidecars:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    descriptions = [row for _, row in _rows(folder / "series.csv")]
-    for row in descriptions:
-        _described(Series(tenant=tenant, service="-", metric="-"), row)
     rejected: list[tuple[str, str]] = []
-    events = tuple(_built(folder / "events.csv", lambda row: _event(row, tenant), rejected))
-    incidents = tuple(_built(folder / "incidents.csv", lambda row: _incident(row, tenant), rejected))
+    notes: list[str] = []
+    events, incidents = folder / "events.csv", folder / "incidents.csv"
     return Sidecars(
-        descriptions=descriptions,
-        events=events,
-        incidents=incidents,
+        declarations=_declarations(folder / "series.csv", tenant),
+        events=tuple(_built(events, lambda row: _event(row, tenant), _EVENT_FIELDS, rejected, notes)),
+        incidents=tuple(
+            _built(incidents, lambda row: _incident(row, tenant), _INCIDENT_FIELDS, rejected, notes)
+        ),
         rejected=pl.DataFrame(rejected, schema=REJECTED, orient="row"),
+        notes=tuple(notes),
     )
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Line number and fields of each row, names in lower case; nothing when the file does not exist."""
+def _declarations(path: Path, tenant: str) -> tuple[Declaration, ...]:
+    """The rows of `series.csv`. A column that is no field is a label."""
+    found = []
+    for line, row, problem in _rows(path):
+        if problem:
+            raise InputError(f"{path.name}, line {line}: {problem}")
+        declaration = Declaration(
+            line=line,
+            service=row.get("service", "").replace("*", "") or None,
+            metric=row.get("metric", "").replace("*", "") or None,
+            labels={
+                name: cell
+                for name, cell in row.items()
+                if cell and name not in {"service", "metric", *_FACTS}
+            },
+            facts={name: row[name] for name in _FACTS if row.get(name)},
+        )
+        _described(Series(tenant=tenant, service="-", metric="-"), declaration)
+        found.append(declaration)
+    return tuple(found)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Row, str | None]]:
+    """Line number, fields and problem of each row, names in lower case; nothing when the file does not exist."""
     if not path.is_file():
         return
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file)
-        header = [name.strip().lower() for name in next(reader, [])]
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                yield reader.line_num, dict(zip(header, map(str.strip, row), strict=False))
+    try:
+        for chunk in CsvFormat(FileOptions(is_complete=True)).chunks(path):
+            names = [name.strip().lower() for name in chunk.table.columns]
+            rows = zip(chunk.lines, chunk.table.iter_rows(), chunk.problems, strict=True) if names else ()
+            for line, cells, problem in rows:
+                yield (
+                    line,
+                    {name: (cell or "").strip() for name, cell in zip(names, cells, strict=True)},
+                    problem,
+                )
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from error
 
 
-def _built(path: Path, build: Callable[[Row], Item], rejected: list[tuple[str, str]]) -> Iterator[Item]:
-    for line, row in _rows(path):
-        try:
-            yield build(row)
-        except (InputError, ValueError, KeyError) as error:
-            reason = f"column {error} is missing" if isinstance(error, KeyError) else str(error)
-            rejected.append((json.dumps({"file": path.name, "line": line, **row}), f"line {line}: {reason}"))
+def _built(
+    path: Path,
+    build: Callable[[Row], Item],
+    fields: Sequence[str],
+    rejected: list[tuple[str, str]],
+    notes: list[str],
+) -> Iterator[Item]:
+    """What the rows of a file describe; rows that describe nothing go to `rejected`, unknown columns to `notes`."""
+    try:
+        for line, row, problem in _rows(path):
+            for name in row.keys() - set(fields):
+                note = f"{path.name}: the column '{name}' is not read; the columns are {', '.join(fields)}"
+                notes += [] if note in notes else [note]
+            try:
+                if problem:
+                    raise InputError(problem)
+                yield build(row)
+            except (InputError, ValueError, KeyError) as error:
+                reason = f"column {error} is missing" if isinstance(error, KeyError) else str(error)
+                rejected.append(
+                    (json.dumps({"file": path.name, "line": line, **row}), f"line {line}: {reason}")
+                )
+    except InputError as error:
+        rejected.append((json.dumps({"file": path.name}), str(error)))
 
 
 def _event(row: Row, tenant: str) -> Event:
@@ -157,30 +211,18 @@ def _time(text: str, name: str) -> datetime:
     return parsed.astimezone(UTC)
 
 
-_FIELDS = frozenset({"service", "metric", "unit", "kind", "role", "limit", "slo_threshold", "step_s"})
-
-
-def _matches(row: Row, series: Series) -> bool:
-    labels = {name: value for name, value in row.items() if name not in _FIELDS and value}
-    return (
-        row.get("service", "") in {"", "*", series.service}
-        and row.get("metric", "") in {"", "*", series.metric}
-        and all(series.labels.get(name) == value for name, value in labels.items())
-    )
-
-
-def _described(series: Series, row: Row) -> Series:
+def _described(series: Series, declaration: Declaration) -> Series:
+    facts = declaration.facts
     try:
         return replace(
             series,
-            unit=row.get("unit") or series.unit,
-            kind=SeriesKind(row["kind"].lower()) if row.get("kind") else series.kind,
-            role=Role(row["role"].lower()) if row.get("role") else series.role,
-            limit=float(row["limit"]) if row.get("limit") else series.limit,
-            slo_threshold=float(row["slo_threshold"]) if row.get("slo_threshold") else series.slo_threshold,
-            step_s=int(row["step_s"]) if row.get("step_s") else series.step_s,
+            unit=facts.get("unit") or series.unit,
+            kind=SeriesKind(facts["kind"].lower()) if "kind" in facts else series.kind,
+            role=Role(facts["role"].lower()) if "role" in facts else series.role,
+            limit=float(facts["limit"]) if "limit" in facts else series.limit,
+            slo_threshold=float(facts["slo_threshold"]) if "slo_threshold" in facts else series.slo_threshold,
+            step_s=int(facts["step_s"]) if "step_s" in facts else series.step_s,
         )
     except ValueError as error:
-        raise InputError(
-            f"series.csv, {row.get('service', '*')}/{row.get('metric', '*')}: {error}"
-        ) from error
+        name = f"{declaration.service or '*'}/{declaration.metric or '*'}"
+        raise InputError(f"series.csv, line {declaration.line}, {name}: {error}") from error

@@ -1,6 +1,6 @@
 """Reads tables of three common shapes: they become series, samples and rejected rows.
 
-The names of the columns, in any letter case, tell the shape:
+The names of the columns, in any letter case, tell the shape (`pipelines.sources.columns`):
 
     one series   timestamp, value                      service and metric come from the name of the file
     long         timestamp, value, metric, service...  each further column is a label
@@ -9,207 +9,242 @@ The names of the columns, in any letter case, tell the shape:
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
+from core.frames import SAMPLES
 from core.metric_names import guess_metric
-from core.service_names import SERVICE_LABELS, ServiceRule
+from pipelines.sources.columns import TableColumns
 from pipelines.sources.counters import CounterRates
+from pipelines.sources.dialect import FileChunk, Notation
+from pipelines.sources.quantities import MISSING, read_quantities
 from pipelines.sources.times import parse_times
 from pipelines.stores.dead_letters import REJECTED
 
-TIME_NAMES = ("timestamp", "time", "ts", "datetime", "date", "ds", "at", "period", "@timestamp", "epoch")
-VALUE_NAMES = ("value", "val", "y")
-METRIC_NAMES = ("metric", "metric_name", "__name__", "name")
-#: A column `instance` does not name the service, because the name of the file does.
-SERVICE_COLUMNS = ServiceRule(tuple(label for label in SERVICE_LABELS if label != "instance"))
-
 #: Adds to a series what is declared elsewhere (`series.csv`).
 Describe = Callable[[Series], Series]
+#: Service, metric and labels.
+Key = tuple[str, ...]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableColumns:
-    """The roles of the columns; `metrics` are the columns of a wide table."""
-
-    time: str
-    value: str | None
-    service: str | None
-    metric: str | None
-    labels: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
+#: Samples, and the line of each in its file.
+READ = {**SAMPLES, "line": pl.Int64}
+#: Float64 has 53 bits: larger whole numbers are not exact.
+_EXACT_BELOW = 2.0**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedTable:
-    """The content of one table."""
+    """The content of one chunk.
 
-    series: Sequence[Series]
-    samples: pl.DataFrame
-    rejected: pl.DataFrame
-
-
-def find_columns(columns: Sequence[str]) -> TableColumns:
-    """The roles of the columns of a table, by their names.
-
-    Raises:
-        InputError: no column is a time, or there is no other column.
+    Attributes:
+        samples: `READ`.
+        rejected: columns `row` (the input as JSON text) and `reason`.
     """
-    by_name = {column.strip().lower(): column for column in reversed(columns)}
 
-    def first(names: Sequence[str]) -> str | None:
-        return next((by_name[name] for name in names if name in by_name), None)
+    series: Sequence[Series] = ()
+    samples: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=READ))
+    rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED))
 
-    time, value, metric = first(TIME_NAMES), first(VALUE_NAMES), first(METRIC_NAMES)
-    if time is None:
-        raise InputError(
-            f"no column has the name of a time ({', '.join(TIME_NAMES)}); the columns are {', '.join(columns)}"
-        )
-    named = SERVICE_COLUMNS.label_in(dict.fromkeys(by_name, "given"))
-    service = None if named is None else by_name[named]
-    others = tuple(column for column in columns if column not in {time, value, service, metric})
-    if value is None:
-        wide = (*others, *([metric] if metric is not None else []))
-        if not wide:
-            raise InputError(f"the table has no column of values, only {time!r}")
-        return TableColumns(time=time, value=None, service=service, metric=None, metrics=wide)
-    # without a metric column, further columns can be anything (flags, comments), but they are no labels
-    labels = others if metric is not None else ()
-    return TableColumns(time=time, value=value, service=service, metric=metric, labels=labels)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableNames:
+    """Names that the rows of a file do not tell.
+
+    Attributes:
+        file: name of the file in dead letters.
+        service: for rows without a service column.
+        metric: for rows without a metric column.
+    """
+
+    tenant: str
+    file: str
+    service: str
+    metric: str
 
 
 class TableReader:
     """Reads the chunks of one file, in order.
 
     Args:
-        file: name of the file in dead letters.
-        service: for rows without a service column.
-        metric: for rows without a metric column.
         describe: adds to a series what is declared elsewhere.
     """
 
     def __init__(
-        self, columns: TableColumns, *, tenant: str, file: str, service: str, metric: str, describe: Describe
+        self, columns: TableColumns, names: TableNames, *, notation: Notation, describe: Describe
     ) -> None:
         self._columns = columns
-        self._tenant = tenant
-        self._file = file
-        self._service = service
-        self._metric = metric
+        self._names = names
+        self._notation = notation
         self._describe = describe
-        self._known: dict[tuple[str, ...], Series] = {}
-        self._stepped: set[tuple[str, ...]] = set()
+        self._keys = ["_service", "_metric", *(f"_label_{n}" for n in range(len(columns.labels)))]
+        self._known: dict[Key, Series] = {}
+        self._invalid: dict[Key, str] = {}
+        self._units: dict[Key, str] = {}
+        self._stepped: set[Key] = set()
         self._counters = CounterRates()
 
-    def read(self, table: pl.DataFrame) -> ParsedTable:
-        """The content of one chunk; `table` has the file's columns and `line`, the number of each row."""
-        rows = self._long(table)
-        keys = ["_service", "_metric", *(f"_label_{n}" for n in range(len(self._columns.labels)))]
-        reason = _reason()
-        checked = rows.with_columns(_reason=reason)
-        rejected = self._rejected(checked.filter(pl.col("_reason").is_not_null()))
-        good = checked.filter(pl.col("_reason").is_null())
-        found = good.select(keys).unique(maintain_order=True)
-        ids = [self._series_of(key).series_id for key in found.iter_rows()]
-        samples = good.join(
-            found.with_columns(series_id=pl.Series(ids, dtype=pl.Int64)), on=keys, nulls_equal=True
-        ).select("series_id", ts="_ts", value="_value")
-        self._learn_steps(found, samples)
-        series = [self._series_of(key) for key in found.iter_rows()]
-        return ParsedTable(series=series, samples=self._rates(series, samples), rejected=rejected)
-
-    def _long(self, table: pl.DataFrame) -> pl.DataFrame:
-        """One row for each value: line, _service, _metric, _label_n, _time, _text, _ts, _value."""
-        columns = self._columns
-        service = _text_or(columns.service, self._service)
-        table = table.with_columns(_ts=parse_times(table[columns.time]))
-        time = pl.col(columns.time).cast(pl.String).str.strip_chars().alias("_time")
-        if columns.value is None:
-            texts = [pl.col(name).cast(pl.String).str.strip_chars() for name in columns.metrics]
-            wide = table.select("line", "_ts", time, service.alias("_service"), *texts)
-            long = wide.unpivot(
-                on=list(columns.metrics),
-                index=["line", "_ts", "_time", "_service"],
-                variable_name="_metric",
-                value_name="_text",
-            )
-            # an empty cell of a wide table means that the metric was not measured at that time
-            long = long.filter(pl.col("_text").is_not_null() & (pl.col("_text") != ""))
-            return long.with_columns(pl.col("_metric").str.strip_chars(), _value=_number("_text"))
-        labels = [_text_or(name, "").alias(f"_label_{n}") for n, name in enumerate(columns.labels)]
-        metric = _text_or(columns.metric, self._metric)
-        value = pl.col(columns.value)
-        number = (
-            value.cast(pl.Float64) if table.schema[columns.value].is_numeric() else _number(columns.value)
+    def read(self, chunk: FileChunk) -> ParsedTable:
+        """The content of one chunk."""
+        rows = self._long(chunk)
+        checked = rows.with_columns(_reason=_reason())
+        bad, good = (
+            checked.filter(pl.col("_reason").is_not_null()),
+            checked.filter(pl.col("_reason").is_null()),
         )
-        return table.select(
-            "line",
-            "_ts",
-            time,
-            service.alias("_service"),
-            metric.alias("_metric"),
-            *labels,
-            value.cast(pl.String).str.strip_chars().alias("_text"),
-            number.alias("_value"),
+        found = good.group_by(self._keys, maintain_order=True).agg(pl.col("_unit").drop_nulls().first())
+        for *key, unit in found.iter_rows():
+            self._learn_series(tuple(key), unit)
+        ids = [self._known[key].series_id if key in self._known else None for key in self._found(found)]
+        good = good.join(
+            found.drop("_unit").with_columns(
+                series_id=pl.Series(ids, dtype=pl.Int64),
+                _series_unit=pl.Series([self._units.get(key) for key in self._found(found)], dtype=pl.String),
+                _problem=pl.Series([self._invalid.get(key) for key in self._found(found)], dtype=pl.String),
+            ),
+            on=self._keys,
+            nulls_equal=True,
+            maintain_order="left",
+        ).with_columns(_reason=self._reason_of_series())
+        rejected = [bad, good.filter(pl.col("_reason").is_not_null())]
+        good = good.filter(pl.col("_reason").is_null()).with_columns(ts="_ts", value="_value")
+        self._learn_steps(found, good)
+        series = [self._known[key] for key in self._found(found) if key in self._known]
+        samples, second_counts = self._rates(series, good)
+        rejected.append(second_counts)
+        frames = [_rejected(frame, self._names.file) for frame in rejected if not frame.is_empty()]
+        return ParsedTable(
+            series=series,
+            samples=samples,
+            rejected=pl.concat(frames) if frames else pl.DataFrame(schema=REJECTED),
         )
 
-    def _series_of(self, key: tuple[str, ...]) -> Series:
-        if key not in self._known:
-            service, metric, *labels = key
-            pairs = zip(self._columns.labels, labels, strict=True)
-            guess = guess_metric(metric)
+    @property
+    def counter_ends(self) -> pl.DataFrame:
+        """The first and the last count of each counter (`CounterRates.ends`)."""
+        return self._counters.ends
+
+    def _found(self, found: pl.DataFrame) -> list[Key]:
+        return [tuple(key) for key in found.select(self._keys).iter_rows()]
+
+    def _long(self, chunk: FileChunk) -> pl.DataFrame:
+        """One row for each value: line, _problem, _service, _metric, _label_n, _time, _text, _ts, _value, _unit."""
+        columns, table = self._columns, chunk.table
+        time = _text(table[columns.time])
+        if columns.date is not None:
+            time = _text(table[columns.date]) + " " + time
+        typed = table[columns.time] if columns.date is None else time
+        base = pl.DataFrame(
+            {
+                "line": chunk.lines,
+                "_bad": chunk.problems,
+                "_ts": parse_times(typed, self._notation.date_order),
+                "_time": time,
+                "_service": _names(table, columns.service, self._names.service),
+                **{f"_label_{n}": _labels(table, name) for n, name in enumerate(columns.labels)},
+            }
+        )
+        if columns.value is not None:
+            metric = _names(table, columns.metric, self._names.metric)
+            return _with_values(base, metric, table[columns.value], self._notation)
+        parts = []
+        for name in columns.metrics:
+            metric = pl.Series("_metric", [name.strip()]).new_from_index(0, table.height)
+            part = _with_values(base, metric, table[name], self._notation)
+            # An empty cell of a wide table means that the metric was not measured at that time.
+            missing = pl.col("_text").is_null() | pl.col("_text").str.to_lowercase().is_in(list(MISSING))
+            parts.append(part.filter(~missing | pl.col("_bad").is_not_null()))
+        # A row that cannot be read is one dead letter, not one for each metric.
+        parts[1:] = [part.filter(pl.col("_bad").is_null()) for part in parts[1:]]
+        return pl.concat(parts)
+
+    def _learn_series(self, key: Key, unit: str | None) -> None:
+        if key in self._known or key in self._invalid:
+            return
+        service, metric, *labels = key
+        pairs = zip(self._columns.labels, labels, strict=True)
+        guess = guess_metric(metric)
+        is_percent = unit == "%" and guess.kind is SeriesKind.RATIO
+        try:
             series = Series(
-                tenant=self._tenant,
+                tenant=self._names.tenant,
                 service=service,
                 metric=metric,
                 labels={name: label for name, label in pairs if label},
-                unit=guess.unit,
-                kind=guess.kind,
+                unit=guess.unit if unit is None else unit,
+                kind=SeriesKind.GAUGE if is_percent else guess.kind,
                 role=guess.role,
             )
-            described = self._describe(series)
-            if described.kind is SeriesKind.COUNTER:
-                described = replace(
-                    described, unit=f"{described.unit}/s".lstrip("/") if described.unit else "1/s"
-                )
-            self._known[key] = described
-        return self._known[key]
+        except InputError as error:
+            self._invalid[key] = str(error)
+            return
+        described = self._describe(series)
+        if described.kind is SeriesKind.COUNTER:
+            described = replace(
+                described, unit=f"{described.unit}/s".lstrip("/") if described.unit else "1/s"
+            )
+        self._known[key] = described
+        if unit is not None:
+            self._units[key] = unit
+
+    def _reason_of_series(self) -> pl.Expr:
+        """Why a row does not fit to its series; null when it does."""
+        counters = [series.series_id for series in self._known.values() if series.kind is SeriesKind.COUNTER]
+        unit, expected, text = pl.col("_unit"), pl.col("_series_unit"), pl.col("_text")
+        return (
+            pl.when(pl.col("_problem").is_not_null())
+            .then(pl.col("_problem"))
+            .when(unit.is_not_null() & expected.is_null())
+            .then(pl.format("value '{}' has a unit, and the first values of the series have none", text))
+            .when(unit.is_not_null() & (unit != expected))
+            .then(pl.format("value '{}' is not in {}, the unit of the series", text, expected))
+            .when(unit.is_null() & expected.is_not_null() & (pl.col("_value") != 0))
+            .then(pl.format("value '{}' has no unit, and the series is in {}", text, expected))
+            .when(pl.col("series_id").is_in(counters) & (pl.col("_value") < 0))
+            .then(pl.format("value {} is below 0, and a counter never falls", text))
+            .otherwise(None)
+        )
 
     def _learn_steps(self, found: pl.DataFrame, samples: pl.DataFrame) -> None:
         """Set the step of a series from the first chunk with two samples of it, unless `describe` has set it."""
         steps = dict(median_steps(samples).iter_rows())
-        for key in found.iter_rows():
+        for key in self._found(found):
+            if key not in self._known:
+                continue
             series = self._known[key]
             step_s = steps.get(series.series_id)
             if series.step_s == DEFAULT_STEP_S and step_s is not None and key not in self._stepped:
                 self._stepped.add(key)
                 self._known[key] = replace(series, step_s=step_s)
 
-    def _rates(self, series: Sequence[Series], samples: pl.DataFrame) -> pl.DataFrame:
+    def _rates(self, series: Sequence[Series], good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The samples, counters as rates; and the rows with a second count for one time."""
         counters = [item.series_id for item in series if item.kind is SeriesKind.COUNTER]
         if not counters:
-            return samples
+            return good.select(*READ), good.clear()
         counted = pl.col("series_id").is_in(counters)
-        return pl.concat([samples.filter(~counted), self._counters.rates(samples.filter(counted))])
-
-    def _rejected(self, bad: pl.DataFrame) -> pl.DataFrame:
-        if bad.is_empty():
-            return pl.DataFrame(schema=REJECTED)
-        rows = [
-            json.dumps({"file": self._file, "line": line, "time": time, "metric": metric, "value": text})
-            for line, time, metric, text in bad.select("line", "_time", "_metric", "_text").iter_rows()
-        ]
-        reason = pl.format("line {}: {}", "line", "_reason")
-        return pl.DataFrame({"row": rows, "reason": bad.select(reason).to_series()}, schema=REJECTED)
+        counts = good.filter(counted)
+        if (counts["value"].abs() >= _EXACT_BELOW).any():
+            exact = pl.col("_text").cast(pl.Int128, strict=False)
+            counts = counts.with_columns(
+                rest=(exact - pl.col("value").cast(pl.Int128)).cast(pl.Float64).fill_null(0.0)
+            )
+        converted = self._counters.convert(counts)
+        return (
+            pl.concat([good.filter(~counted).select(*READ), converted.rates.select(*READ)]),
+            converted.contradicting.with_columns(
+                _reason=pl.format("count {} contradicts {}, the first count for that time", "_text", "stored")
+            ),
+        )
 
 
 def median_steps(samples: pl.DataFrame) -> pl.DataFrame:
     """series_id and step_s (the median spacing in whole seconds) of each series with at least two samples."""
     return (
-        samples.sort("series_id", "ts")
+        samples.select("series_id", "ts")
+        .sort("series_id", "ts")
         .with_columns(gap=pl.col("ts").diff().over("series_id").dt.total_microseconds() / 1e6)
         .filter(pl.col("gap") > 0)
         .group_by("series_id")
@@ -218,19 +253,50 @@ def median_steps(samples: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _text_or(column: str | None, otherwise: str) -> pl.Expr:
-    return pl.lit(otherwise) if column is None else pl.col(column).cast(pl.String).str.strip_chars()
+def _text(column: pl.Series) -> pl.Series:
+    """The cells as stripped text."""
+    return column.cast(pl.String).str.strip_chars()
 
 
-def _number(column: str) -> pl.Expr:
-    return pl.col(column).cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+def _names(table: pl.DataFrame, column: str | None, otherwise: str) -> pl.Series:
+    if column is None:
+        return pl.Series("name", [otherwise], dtype=pl.String).new_from_index(0, table.height)
+    return _text(table[column])
+
+
+def _labels(table: pl.DataFrame, column: str) -> pl.Series:
+    """Labels stay as they are, with their blanks."""
+    return table[column].cast(pl.String)
+
+
+def _with_values(
+    base: pl.DataFrame, metric: pl.Series, column: pl.Series, notation: Notation
+) -> pl.DataFrame:
+    quantities = read_quantities(column, notation.decimal)
+    return base.with_columns(
+        metric.alias("_metric"),
+        _text(column).alias("_text"),
+        quantities["value"].alias("_value"),
+        quantities["unit"].alias("_unit"),
+    )
+
+
+def _rejected(bad: pl.DataFrame, file: str) -> pl.DataFrame:
+    rows = [
+        json.dumps({"file": file, "line": line, "time": time, "metric": metric, "value": text})
+        for line, time, metric, text in bad.select("line", "_time", "_metric", "_text").iter_rows()
+    ]
+    reason = pl.format("line {}: {}", "line", "_reason")
+    return pl.DataFrame({"row": rows, "reason": bad.select(reason).to_series()}, schema=REJECTED)
 
 
 def _reason() -> pl.Expr:
     """The first error in a row of the long form, with the column and the text; null when there is none."""
     time, text = pl.col("_time").fill_null(""), pl.col("_text").fill_null("")
     return (
-        pl.when(pl.col("_service").fill_null("") == "")
+        pl.when(pl.col("_bad").is_not_null())
+        .then(pl.col("_bad"))
+        .when(pl.col("_service").fill_null("") == "")
         .then(pl.lit("service is missing"))
         .when(pl.col("_metric").fill_null("") == "")
         .then(pl.lit("metric is missing"))

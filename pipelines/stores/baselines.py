@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from core.domain import ModelRef
 from core.frames import TIME, Schema, require_frame
-from pipelines.stores.binary import FloatArray, FloatArrayDumper, read_arrays
+from pipelines.stores.binary import Float8Array, Float8ArrayDumper, read_arrays
 from pipelines.stores.session import Session, utc
 
 BASELINE_ROWS: Schema = {
@@ -74,7 +74,7 @@ class BaselineStore:
             ).fetchone()
             version = int(row[0]) if row else 0
             with connection.cursor() as cursor:
-                cursor.adapters.register_dumper(FloatArray, FloatArrayDumper)
+                cursor.adapters.register_dumper(Float8Array, Float8ArrayDumper)
                 columns = ", ".join(BASELINE_ROWS)
                 statement = f"COPY baseline_rows (tenant, version, {columns}) FROM STDIN (FORMAT BINARY)"
                 with cursor.copy(statement) as copy:
@@ -120,7 +120,7 @@ def _python_rows(frame: pl.DataFrame) -> list[tuple[object, ...]]:
     for name, dtype in BASELINE_ROWS.items():
         column = frame[name]
         if name in _FLOAT_LISTS:
-            columns.append([FloatArray(values) for values in _float_lists(column)])
+            columns.append([Float8Array(values) for values in _float_lists(column)])
         elif dtype == pl.List(TIME):
             columns.append([[] if times is None else times.to_list() for times in column])
         else:

@@ -17,6 +17,7 @@ from psycopg import pq
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper, Loader
 
+from core.arrays import FloatArray, IntArray
 from core.frames import Schema
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -27,9 +28,6 @@ FLOAT8_OID = 701
 FLOAT8_ARRAY_OID = 1022
 INT8_ARRAY_OID = 1016
 TIMESTAMPTZ_ARRAY_OID = 1185
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 _SAMPLE_ROW = np.dtype(
     [
@@ -49,7 +47,7 @@ _FLOAT_ELEMENT = np.dtype([("bytes", ">i4"), ("value", ">f8")])
 _INT_ELEMENT = np.dtype([("bytes", ">i4"), ("value", ">i8")])
 
 
-def sample_rows(series_id: Ints, ts_us: Ints, value: Floats) -> bytes:
+def sample_rows(series_id: IntArray, ts_us: IntArray, value: FloatArray) -> bytes:
     """COPY rows of (bigint, timestamptz, double precision), without header and trailer.
 
     Args:
@@ -65,7 +63,7 @@ def sample_rows(series_id: Ints, ts_us: Ints, value: Floats) -> bytes:
     return rows.tobytes()
 
 
-def feature_rows(keys: Sequence[str], ts_us: Ints, values: Floats) -> bytes:
+def feature_rows(keys: Sequence[str], ts_us: IntArray, values: FloatArray) -> bytes:
     """COPY rows of (text for each of `keys`, timestamptz, double precision for each column), as `sample_rows`.
 
     Args:
@@ -95,20 +93,20 @@ def _bytes(data: Buffer | npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, dtype=np.uint8)
 
 
-class FloatArray:
+class Float8Array:
     """A double precision[] to write. A missing element is NaN, so that all elements have the same width."""
 
-    def __init__(self, values: Floats) -> None:
+    def __init__(self, values: FloatArray) -> None:
         self.values = values
 
 
-class FloatArrayDumper(Dumper):
-    """Writes a `FloatArray`."""
+class Float8ArrayDumper(Dumper):
+    """Writes a `Float8Array`."""
 
     format = pq.Format.BINARY
     oid = FLOAT8_ARRAY_OID
 
-    def dump(self, obj: FloatArray) -> bytes:
+    def dump(self, obj: Float8Array) -> bytes:
         elements = np.empty(len(obj.values), dtype=_FLOAT_ELEMENT)
         elements["bytes"] = 8
         elements["value"] = obj.values
@@ -121,12 +119,12 @@ def _array_header(oid: int, length: int) -> bytes:
     return np.array([1, 0, oid, length, 1], dtype=">i4").tobytes()
 
 
-class FloatArrayLoader(Loader):
+class Float8ArrayLoader(Loader):
     """double precision[] as a NumPy array."""
 
     format = pq.Format.BINARY
 
-    def load(self, data: Buffer) -> Floats:
+    def load(self, data: Buffer) -> FloatArray:
         return _elements(data, _FLOAT_ELEMENT).astype(np.float64)
 
 
@@ -135,7 +133,7 @@ class IntArrayLoader(Loader):
 
     format = pq.Format.BINARY
 
-    def load(self, data: Buffer) -> Ints:
+    def load(self, data: Buffer) -> IntArray:
         return _elements(data, _INT_ELEMENT).astype(np.int64)
 
 
@@ -144,7 +142,7 @@ class TimeArrayLoader(Loader):
 
     format = pq.Format.BINARY
 
-    def load(self, data: Buffer) -> Ints:
+    def load(self, data: Buffer) -> IntArray:
         return _elements(data, _INT_ELEMENT).astype(np.int64) + EPOCH_US
 
 
@@ -156,7 +154,7 @@ def _elements(data: Buffer, dtype: np.dtype[np.void]) -> npt.NDArray[np.generic]
 
 def read_arrays(cursor: psycopg.Cursor[object]) -> None:
     """Let this cursor return arrays of floats, integers and times as NumPy arrays."""
-    cursor.adapters.register_loader(FLOAT8_ARRAY_OID, FloatArrayLoader)
+    cursor.adapters.register_loader(FLOAT8_ARRAY_OID, Float8ArrayLoader)
     cursor.adapters.register_loader(INT8_ARRAY_OID, IntArrayLoader)
     cursor.adapters.register_loader(TIMESTAMPTZ_ARRAY_OID, TimeArrayLoader)
 

@@ -1,6 +1,7 @@
 """How far each source has been read."""
 
-from pipelines.stores.session import Session
+from core.counts import CursorState
+from pipelines.stores.session import Session, utc
 
 
 class CursorStore:
@@ -23,3 +24,10 @@ class CursorStore:
             " ON CONFLICT (tenant, source) DO UPDATE SET cursor = excluded.cursor, updated_at = now()",
             {"source": source, "cursor": cursor},
         )
+
+    def list(self) -> list[CursorState]:
+        """All sources with a cursor, by name."""
+        rows = self._session.rows(
+            "SELECT source, cursor, updated_at FROM cursors WHERE tenant = %(tenant)s ORDER BY source", {}
+        )
+        return [CursorState(**{**row, "updated_at": utc(row["updated_at"])}) for row in rows]

@@ -5,10 +5,13 @@ from datetime import datetime
 
 import polars as pl
 
+from core.counts import DeadLetterCount
 from core.domain import stable_id
 from core.frames import require_frame
 from pipelines.stores.session import Session, utc
 
+#: Numbers, times and quoted values: they differ between rows that were refused for the same reason.
+_VALUES = r"""'[^']*'|"[^"]*"|[-+]?[0-9][0-9.:eE+-]*"""
 REJECTED = {"row": pl.String, "reason": pl.String}
 
 
@@ -37,9 +40,9 @@ class DeadLetterStore:
         frame = require_frame(rejected, REJECTED, "rejected")
         if frame.is_empty():
             return 0
-        # PostgreSQL's text cannot hold the character NUL, and garbage often does
-        rows = [(row or "").replace("\0", "\ufffd") for row in frame["row"]]
-        reasons = [(reason or "").replace("\0", "\ufffd") for reason in frame["reason"]]
+        # PostgreSQL's text cannot hold the character NUL, and garbage often does: it is written as an escape.
+        rows = [(row or "").replace("\0", "\\u0000") for row in frame["row"]]
+        reasons = [(reason or "").replace("\0", "\\u0000") for reason in frame["reason"]]
         digests = [stable_id(source, row, reason) for row, reason in zip(rows, reasons, strict=True)]
         return self._session.execute(
             "INSERT INTO dead_letters (tenant, source, row, reason, digest)"
@@ -53,6 +56,19 @@ class DeadLetterStore:
         """How many dead letters are stored."""
         rows = self._session.rows("SELECT count(*) AS n FROM dead_letters WHERE tenant = %(tenant)s", {})
         return int(rows[0]["n"])
+
+    def by_reason(self) -> list[DeadLetterCount]:
+        """How many dead letters are stored for each source and reason, the most frequent first."""
+        rows = self._session.rows(
+            "SELECT source, regexp_replace(reason, %(values)s, '…', 'g') AS reason, count(*) AS count,"
+            " (array_agg(reason ORDER BY id DESC))[1] AS example, min(seen_at) AS first_at, max(seen_at) AS last_at"
+            " FROM dead_letters WHERE tenant = %(tenant)s GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
+            {"values": _VALUES},
+        )
+        return [
+            DeadLetterCount(**{**row, "first_at": utc(row["first_at"]), "last_at": utc(row["last_at"])})
+            for row in rows
+        ]
 
     def list(self, limit: int = 100) -> list[DeadLetter]:
         """Dead letters, newest first."""

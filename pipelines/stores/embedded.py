@@ -28,6 +28,7 @@ import psycopg
 from psycopg import sql
 
 from core.errors import ConfigurationError, UnavailableError
+from pipelines.stores.connecting import connection_parameters
 from pipelines.stores.server_user import ServerUser, choose_server_user
 
 DATABASE = "forewarn"
@@ -345,7 +346,7 @@ def _server_error(text: str) -> str:
 
 def _ensure_database(dsn: str) -> None:
     try:
-        with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+        with psycopg.connect(**connection_parameters(dsn), autocommit=True) as connection:
             found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
             if found is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import polars as pl
+import psycopg
 import yaml
 from psycopg.conninfo import conninfo_to_dict
 
@@ -24,6 +25,8 @@ from core.errors import InputError, InvalidFrameError
 from core.frames import TIME
 from core.settings import Settings
 from features.catalog import FEATURE_NAMES
+from pipelines.stores.connecting import connection_parameters
+from pipelines.stores.session import database_errors
 
 VIEW = "service_features"
 #: Entity rows in one point-in-time query. Its cost grows faster than the number of rows.
@@ -50,7 +53,7 @@ class FeastFeatureStore:
     def materialize(self, start: datetime, end: datetime) -> int:
         store = self._store()
         # Feast prints its own progress; the pipeline shows ours
-        with _quiet(), contextlib.redirect_stdout(io.StringIO()):
+        with database_errors(), _quiet(), contextlib.redirect_stdout(io.StringIO()):
             store.materialize(start_date=start, end_date=end, feature_views=[VIEW])
         return self._count(start, end)
 
@@ -73,7 +76,7 @@ class FeastFeatureStore:
         if not service_ids:
             return pl.DataFrame(schema=schema)
         store = self._store()
-        with _quiet():
+        with database_errors(), _quiet():
             response = store.get_online_features(
                 features=[f"{VIEW}:{name}" for name in features],
                 entity_rows=[{"service_id": service} for service in service_ids],
@@ -92,7 +95,7 @@ class FeastFeatureStore:
     def _historical(self, entities: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
         # renamed, because Feast would otherwise confuse the entity's time with the feature's time
         wanted = entities.select("service_id", event_timestamp="ts").unique(maintain_order=True).to_pandas()
-        with _quiet():
+        with database_errors(), _quiet():
             job = self._store().get_historical_features(
                 entity_df=wanted, features=[f"{VIEW}:{name}" for name in features]
             )
@@ -115,9 +118,7 @@ class FeastFeatureStore:
             raise InputError(f"service_id must begin with {self._tenant + '/'!r}, got {foreign!r}")
 
     def _count(self, start: datetime, end: datetime) -> int:
-        import psycopg
-
-        with psycopg.connect(self._dsn) as connection:
+        with database_errors(), psycopg.connect(**connection_parameters(self._dsn)) as connection:
             row = connection.execute(
                 "SELECT count(DISTINCT service_id) FROM service_features"
                 " WHERE ts BETWEEN %s AND %s AND starts_with(service_id, %s)",

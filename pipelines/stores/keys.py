@@ -10,7 +10,7 @@ from datetime import datetime
 from psycopg.rows import dict_row
 
 from core.errors import NotFoundError
-from pipelines.stores.session import Pool, require_tenant, utc, utc_or_none
+from pipelines.stores.session import Pool, database_errors, require_tenant, utc, utc_or_none
 
 _KEY = re.compile(r"fw_([0-9a-f]{12})_([0-9a-f]{48})")
 
@@ -43,7 +43,7 @@ class KeyRing:
         require_tenant(tenant)
         key_id = secrets.token_hex(6)
         key = f"fw_{key_id}_{secrets.token_hex(24)}"
-        with self._pool.connection() as connection:
+        with database_errors(), self._pool.connection() as connection:
             connection.execute(
                 "INSERT INTO api_keys (key_id, tenant, note, digest) VALUES (%s, %s, %s, %s)",
                 [key_id, tenant, note, _digest(key)],
@@ -55,7 +55,7 @@ class KeyRing:
         match = _KEY.fullmatch(key)
         if match is None:
             return None
-        with self._pool.connection() as connection:
+        with database_errors(), self._pool.connection() as connection:
             row = connection.execute(
                 "SELECT tenant, digest FROM api_keys WHERE key_id = %s AND revoked_at IS NULL", [match[1]]
             ).fetchone()
@@ -69,7 +69,7 @@ class KeyRing:
         Raises:
             NotFoundError: the tenant has no such key.
         """
-        with self._pool.connection() as connection:
+        with database_errors(), self._pool.connection() as connection:
             touched = connection.execute(
                 "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now())"
                 " WHERE key_id = %s AND tenant = %s",
@@ -80,7 +80,11 @@ class KeyRing:
 
     def list(self, tenant: str) -> list[ApiKey]:
         """The keys of a tenant, revoked ones too, newest first."""
-        with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        with (
+            database_errors(),
+            self._pool.connection() as connection,
+            connection.cursor(row_factory=dict_row) as cursor,
+        ):
             rows = cursor.execute(
                 "SELECT key_id, tenant, note, created_at, revoked_at FROM api_keys WHERE tenant = %s"
                 " ORDER BY created_at DESC, key_id",

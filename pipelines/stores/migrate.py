@@ -15,6 +15,8 @@ from psycopg import sql
 
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import Settings
+from pipelines.stores.connecting import connection_parameters
+from pipelines.stores.session import database_errors
 from pipelines.stores.timescale import set_retention_policies, timescale_in_use, timescale_usable
 
 #: Held while migrating. Any number works, as long as no other program uses it on this database.
@@ -99,10 +101,10 @@ def down(dsn: str, steps: int = 1) -> list[str]:
 def _locked(dsn: str) -> Iterator[Connection]:
     """A connection that holds the lock, so that no other migration runs at the same time."""
     try:
-        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10)
+        connection = psycopg.connect(**connection_parameters(dsn), autocommit=True)
     except psycopg.OperationalError as error:
         raise UnavailableError(f"the database does not answer: {error}") from error
-    with connection:
+    with database_errors(), connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations ("

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from core.frames import TIME, Schema
 from pipelines.stores.binary import frame_of_arrays, read_arrays
-from pipelines.stores.session import Session, utc
+from pipelines.stores.session import Session, database_errors, utc
 from pipelines.stores.timescale import timescale_in_use
 
 Width = Literal["5m", "1h"]
@@ -77,7 +77,7 @@ class RollupStore:
 
     def _refresh_aggregate(self, width: Width, first: float, last: float) -> None:
         """TimescaleDB refreshes a continuous aggregate outside of any transaction, and only where there are samples."""
-        with self._session.pool.connection() as connection:
+        with database_errors(), self._session.pool.connection() as connection:
             row = connection.execute("SELECT min(ts) FROM samples").fetchone()
             if row is None or row[0] is None:
                 return

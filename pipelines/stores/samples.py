@@ -7,14 +7,13 @@ import numpy as np
 import polars as pl
 import psycopg
 
+from core.arrays import FloatArray, IntArray
 from core.errors import InputError, UnknownSeriesError
 from core.frames import SAMPLES, require_frame
 from core.ports import WriteResult
 from pipelines.stores.binary import (
     COPY_HEADER,
     COPY_TRAILER,
-    Floats,
-    Ints,
     frame_of_arrays,
     read_arrays,
     sample_rows,
@@ -161,7 +160,7 @@ def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return frame.filter(first), repeated.filter(pl.col("value") != pl.col("stored"))
 
 
-def _strictly_ordered(ids: Ints, times: Ints) -> bool:
+def _strictly_ordered(ids: IntArray, times: IntArray) -> bool:
     same = ids[1:] == ids[:-1]
     return bool(np.all((ids[1:] > ids[:-1]) | (same & (times[1:] > times[:-1]))))
 
@@ -189,9 +188,9 @@ def _copy_unless_taken(connection: Connection, frame: pl.DataFrame) -> bool:
 
 
 def _copy(connection: Connection, statement: str, frame: pl.DataFrame) -> None:
-    ids: Ints = frame["series_id"].to_numpy()
-    times: Ints = frame["ts"].to_physical().to_numpy()
-    values: Floats = frame["value"].to_numpy()
+    ids: IntArray = frame["series_id"].to_numpy()
+    times: IntArray = frame["ts"].to_physical().to_numpy()
+    values: FloatArray = frame["value"].to_numpy()
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(COPY_HEADER)
         for at in range(0, len(ids), COPY_CHUNK_ROWS):

@@ -9,16 +9,18 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import DictRow, TupleRow, dict_row
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import PoolTimeout
 
 from core.errors import InputError, UnavailableError
+from pipelines.stores.connecting import DETECT_S
+from pipelines.stores.connecting import Connection as Connection
+from pipelines.stores.connecting import Pool as Pool
 
-Connection = psycopg.Connection[TupleRow]
-Pool = ConnectionPool[Connection]
 Statement = str | sql.SQL | sql.Composed
 Result = TypeVar("Result")
 
+NO_ANSWER = "the database does not answer"
 #: How often a transaction is tried when the server aborts it to end a deadlock.
 _DEADLOCK_TRIES = 4
 
@@ -29,22 +31,46 @@ def open_pool(dsn: str, *, max_size: int = 8) -> Pool:
     """A pool whose connections use UTC; close it, or use it as a context manager.
 
     Raises:
-        UnavailableError: the database does not answer within ten seconds.
+        UnavailableError: the database does not answer within two seconds.
     """
-    pool: Pool = ConnectionPool(
-        dsn,
-        min_size=1,
-        max_size=max_size,
-        open=False,
-        check=ConnectionPool.check_connection,
-        kwargs={"options": "-c timezone=UTC", "connect_timeout": 10, "application_name": "forewarn"},
-    )
+    pool = Pool(dsn, max_size=max_size)
     try:
-        pool.open(wait=True, timeout=10)
+        pool.open(wait=True, timeout=DETECT_S)
     except PoolTimeout as error:
         pool.close()
-        raise UnavailableError("the database does not answer") from error
+        raise UnavailableError(NO_ANSWER) from error
     return pool
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Within this block, the errors of a database that is down, full or out of connections are `UnavailableError`.
+
+    All other errors of the database are faults of the program and stay as they are.
+    """
+    try:
+        yield
+    except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        sentence = _outage(error)
+        if sentence is None:
+            raise
+        raise UnavailableError(sentence) from error
+
+
+def _outage(error: psycopg.Error) -> str | None:
+    """The sentence for an outage; null when the error is something else.
+
+    References:
+        https://www.postgresql.org/docs/current/errcodes-appendix.html
+    """
+    state = error.sqlstate
+    if isinstance(error, psycopg.InterfaceError):
+        return NO_ANSWER if "closed" in str(error) else None
+    if state is None or state[:2] == "08" or state[:3] == "57P":
+        return NO_ANSWER
+    if state[:2] == "53" or state == psycopg.errors.ReadOnlySqlTransaction.sqlstate:
+        return f"the database cannot store or serve anything now: {error.diag.message_primary}"
+    return None
 
 
 def require_tenant(tenant: str) -> None:
@@ -73,17 +99,14 @@ class Session:
         """The connection of the running transaction, else a new one that commits at the end.
 
         Raises:
-            UnavailableError: the database does not answer.
+            UnavailableError: the database does not answer, or has no resources left.
         """
         bound: Connection | None = getattr(self._bound, "connection", None)
         if bound is not None:
             yield bound
             return
-        try:
-            with self.pool.connection() as connection:
-                yield connection
-        except (PoolTimeout, psycopg.errors.AdminShutdown, psycopg.errors.CannotConnectNow) as error:
-            raise UnavailableError("the database does not answer") from error
+        with database_errors(), self.pool.connection() as connection:
+            yield connection
 
     @contextmanager
     def atomically(self) -> Iterator[None]:

@@ -6,9 +6,10 @@ from datetime import datetime
 from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 
+from core.counts import SignalCounts
 from core.domain import Signal, SignalKind
 from core.errors import InputError, NotFoundError
-from pipelines.stores.session import Session
+from pipelines.stores.session import Session, utc_or_none
 
 _SIGNAL = TypeAdapter(Signal)
 
@@ -89,6 +90,26 @@ class SignalStore:
                 "after_at": None if after is None else after[0],
                 "after_id": None if after is None else after[1],
             },
+        )
+        return [signal_from_body(row["body"]) for row in rows]
+
+    def counts(self, since: datetime) -> SignalCounts:
+        """How many signals lasted at or after that time."""
+        rows = self._session.rows(
+            "SELECT count(*) FILTER (WHERE suppressed_by IS NULL) AS passed,"
+            " count(*) FILTER (WHERE suppressed_by IS NOT NULL) AS suppressed,"
+            " max(started_at) FILTER (WHERE suppressed_by IS NULL) AS newest"
+            " FROM signals WHERE tenant = %(tenant)s AND coalesce(ended_at, 'infinity') >= %(since)s",
+            {"since": since},
+        )
+        return SignalCounts(**{**rows[0], "newest": utc_or_none(rows[0]["newest"])})
+
+    def unfinished(self) -> list[Signal]:
+        """All signals that passed the filters and have not ended, oldest first."""
+        rows = self._session.rows(
+            "SELECT body FROM signals WHERE tenant = %(tenant)s AND suppressed_by IS NULL AND ended_at IS NULL"
+            " ORDER BY started_at, signal_id",
+            {},
         )
         return [signal_from_body(row["body"]) for row in rows]
 

@@ -11,6 +11,7 @@ from pipelines.stores.diagnoses import DiagnosisStore, TransitionStore
 from pipelines.stores.events import EventStore, IncidentStore
 from pipelines.stores.feedback import FeedbackStore
 from pipelines.stores.forecasts import ForecastStore
+from pipelines.stores.locks import LockStore
 from pipelines.stores.retention import Retention
 from pipelines.stores.rollups import RollupStore
 from pipelines.stores.samples import SampleStore
@@ -52,6 +53,7 @@ class Store:
         self.diagnoses = DiagnosisStore(session)
         self.transitions = TransitionStore(session)
         self.retention = Retention(session)
+        self.locks = LockStore(session)
 
     def atomically(self) -> AbstractContextManager[None]:
         """All that this thread writes inside is stored together, or not at all."""

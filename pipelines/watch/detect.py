@@ -11,6 +11,7 @@ from models.detect.bundle import DetectorBundle
 from models.signals.anomaly import anomaly_signals
 from models.signals.missing import ended_silences, missing_signals
 from pipelines.common.progress import Progress, silent
+from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import KIND
 
@@ -19,9 +20,8 @@ from pipelines.learn.train_detectors import KIND
 CONTEXT = timedelta(hours=24)
 #: A new signal so close to a known one of the same series continues that one.
 SAME_WITHIN = timedelta(minutes=30)
-#: The first run scores this window. Each later run starts where the last one ended; `CURSOR` names that stored time.
+#: The first run scores this window. Each later run starts where the last one ended.
 FIRST_WINDOW = timedelta(hours=24)
-CURSOR = "score"
 #: A signal lists the events of its service from so long before its start.
 NEARBY = timedelta(hours=2)
 #: Beyond so many known signals the oldest are not read, and an anomaly that continues one of them gets a new signal.
@@ -70,7 +70,7 @@ def detect(
     end = end or platform.clock.now()
     start = start or _last_end(platform) or end - FIRST_WINDOW
     ref, files = platform.registry.load(KIND)
-    bundle = DetectorBundle.from_files(files)
+    bundle = DetectorBundle.from_files(files).with_limits(platform.store.series.find())
     progress("detect anomalies", 0, 2)
     samples = platform.store.samples.read(start - CONTEXT, end)
     events = platform.store.events.between(start - CONTEXT - NEARBY, end)
@@ -93,7 +93,7 @@ def detect(
     signals += ended_silences(known, signals, bundle, samples)
     with platform.store.atomically():
         new, _ = platform.store.signals.upsert(signals)
-        platform.store.cursors.set(CURSOR, end.isoformat())
+        platform.store.cursors.set(SCORED_UNTIL, end.isoformat())
     progress("detect anomalies", 2, 2)
     inside = scored.filter(pl.col("ts") >= start)
     return DetectReport(
@@ -110,7 +110,7 @@ def detect(
 
 
 def _last_end(platform: Platform) -> datetime | None:
-    stored = platform.store.cursors.get(CURSOR)
+    stored = platform.store.cursors.get(SCORED_UNTIL)
     return None if stored is None else datetime.fromisoformat(stored)
 
 

@@ -13,13 +13,13 @@ from core.diagnosis import (
     PolicyDecision,
     Transition,
 )
-from core.domain import Signal, stable_id
+from core.domain import ServiceEdges, Signal, stable_id
 from core.errors import NotFoundError
 from models.causes.incidents import DetectedIncident, correlate
 from models.causes.propose import SUSPECT_WINDOW, IncidentContext, propose_hypotheses
 from models.causes.score import require_transition, score_hypotheses
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import Edges, service_graph
+from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
 
 #: Open signals are read from so long before now.
@@ -57,7 +57,7 @@ def diagnose(
     *,
     at: datetime | None = None,
     since: datetime | None = None,
-    edges: Edges | None = None,
+    edges: ServiceEdges | None = None,
     progress: Progress = silent,
 ) -> DiagnosisReport:
     """Diagnose every incident that has an open signal, from what was known at `at`.
@@ -104,7 +104,7 @@ class _Snapshot:
         incidents: those with an open signal.
     """
 
-    def __init__(self, platform: Platform, at: datetime, since: datetime, edges: Edges | None) -> None:
+    def __init__(self, platform: Platform, at: datetime, since: datetime, edges: ServiceEdges | None) -> None:
         store = platform.store
         series = store.series.find()
         self._tenant = platform.tenant

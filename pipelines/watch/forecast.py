@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
 from core.domain import ModelRef, Signal, SignalKind
+from core.durations import DAY
 from core.errors import InsufficientDataError
-from models.signals.breach import SeriesOutlook, judge, urgency
+from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, urgency
 from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.parallel import chunked
@@ -16,7 +17,6 @@ from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
 
-DAY = timedelta(days=1)
 #: Series whose samples are read and forecast at once.
 CHUNK = 200
 #: Beyond so many breach signals the oldest are not read: Forewarn neither updates nor withdraws them.
@@ -84,7 +84,8 @@ def forecast(
         platform.store.forecasts.publish(pl.concat(frames), made_at=now, model=model)
     edges = service_graph(platform.settings.service_graph, platform.store.series.find())
     events = platform.store.events.between(now - DAY, now + DAY)
-    signals = judge(outlooks, bundle.cascades, edges, open_signals, model, now, events)
+    context = BreachContext(now=now, cascades=bundle.cascades, edges=edges, events=events)
+    signals = breach_signals(outlooks, open_signals, model, context)
     platform.store.signals.upsert(signals)
     still_open = [one for one in signals if one.ended_at is None]
     passed = sorted((one for one in still_open if one.suppressed_by is None), key=urgency)

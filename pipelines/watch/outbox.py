@@ -1,21 +1,18 @@
-"""The outbox of one sink: what it still has to receive, and how this run's deliveries went.
-
-A sink has three lanes in the outbox: one for new signals, one for signals that became critical since, and one for
-signals that ended.
-"""
+"""The outbox of one sink: what it still has to receive, and how this run's deliveries went."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.domain import Severity, Signal
-from core.errors import UnavailableError
-from core.ports import DeliveryRepository
+from core.errors import RetryLaterError, UnavailableError
+from core.outbox import DeliveryLane, DeliveryRepository
 
 #: The wait doubles with each failure, from the first value to the longest one.
 FIRST_RETRY_S = 30
 LONGEST_RETRY_S = 3_600
+#: A message that a receiver rejected so often, over about an hour, is given up. Sending it again cannot help.
+MAX_REJECTIONS = 8
 
 
 def retry_after(attempts: int) -> timedelta:
@@ -23,95 +20,112 @@ def retry_after(attempts: int) -> timedelta:
     return timedelta(seconds=min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(attempts, 16)))
 
 
-@dataclass(frozen=True, slots=True)
-class Lanes:
-    """The names of a sink's lanes, as the database stores them.
-
-    Attributes:
-        new: the lane of new signals has the name of the sink.
-    """
-
-    new: str
-
-    @property
-    def escalated(self) -> str:
-        """Signals that became critical after they were delivered. All releases store this lane as `/worse`."""
-        return f"{self.new}/worse"
-
-    @property
-    def ended(self) -> str:
-        return f"{self.new}/ended"
-
-
 class Outbox:
     """The deliveries of one sink.
 
     Attributes:
-        lanes: the names of its lanes.
-        delivered, failed: how many signals left the outbox in this run, and how many stayed because of a failure.
+        delivered: how many signals left the outbox in this run because the receiver has them.
+        failed: how many stayed because of a failure.
+        given_up: how many left it because the receiver rejected them too often.
         error: why the last failure happened; "" when nothing failed.
     """
 
     def __init__(self, deliveries: DeliveryRepository, sink_name: str, now: datetime) -> None:
-        self.lanes = Lanes(sink_name)
-        self.delivered = self.failed = 0
+        self.delivered = self.failed = self.given_up = 0
         self.error = ""
         self._deliveries = deliveries
+        self._sink = sink_name
         self._now = now
 
-    def enqueue_escalated(self) -> None:
-        self._deliveries.enqueue_escalated(self.lanes.new, self.lanes.escalated)
+    def enqueue(self, lane: DeliveryLane) -> None:
+        """Put every signal that belongs into a lane into it."""
+        self._deliveries.enqueue(self._sink, lane)
 
-    def enqueue_ended(self) -> None:
-        self._deliveries.enqueue_ended(self.lanes.new, self.lanes.ended)
-
-    def due(self, lane: str) -> list[Signal]:
+    def due(self, lane: DeliveryLane) -> list[Signal]:
         """What has to be delivered now, oldest first."""
-        return self._deliveries.due(lane, self._now)
+        return self._deliveries.due(self._sink, lane, self._now)
 
-    def attempts(self, lane: str) -> Mapping[str, int]:
+    def attempts(self, lane: DeliveryLane) -> Mapping[str, int]:
         """Signal id -> failed attempts, of all that is not delivered yet."""
-        return self._deliveries.attempts(lane)
+        return self._deliveries.attempts(self._sink, lane)
+
+    def rejections(self, lane: DeliveryLane) -> Mapping[str, int]:
+        """Signal id -> how often the receiver rejected it, of all that is not delivered yet."""
+        return self._deliveries.rejections(self._sink, lane)
 
     def alert_ids(self) -> Mapping[str, str]:
         """Signal id -> the alert that carried it to people."""
-        return self._deliveries.alert_ids(self.lanes.new)
+        return self._deliveries.alert_ids(self._sink)
 
     def delivered_as_critical(self) -> Collection[str]:
         """The ids of the signals that the sink received as critical."""
-        return self._deliveries.received(self.lanes.escalated)
+        return self._deliveries.received(self._sink, DeliveryLane.ESCALATED)
 
-    def mark_delivered(self, lane: str, signals: Sequence[Signal], alert_id: str | None = None) -> None:
+    def mark_delivered(
+        self, lane: DeliveryLane, signals: Sequence[Signal], alert_id: str | None = None
+    ) -> None:
         """Take signals out of a lane.
 
         Args:
             alert_id: the alert that carried them to people; null: the sink is a machine.
         """
         ids = [signal.signal_id for signal in signals]
-        self._deliveries.delivered(lane, ids, alert_id=alert_id)
+        self._deliveries.delivered(self._sink, lane, ids, alert_id=alert_id)
         self.delivered += len(ids)
-        if lane == self.lanes.new:
+        if lane is DeliveryLane.NEW:
             # A signal that was critical from the start must not be sent a second time as escalated.
             critical = [signal.signal_id for signal in signals if signal.severity is Severity.CRITICAL]
-            self._skip(self.lanes.escalated, critical)
+            self._skip(DeliveryLane.ESCALATED, critical)
 
     def skip_ends(self, signals: Sequence[Signal]) -> None:
         """Do not send the end of signals that had already ended when they were delivered."""
         ended = [signal.signal_id for signal in signals if signal.ended_at is not None]
-        self._skip(self.lanes.ended, ended)
+        self._skip(DeliveryLane.ENDED, ended)
 
-    def postpone(self, lane: str, signal_ids: Sequence[str], error: UnavailableError) -> None:
-        """Try signals again later; each failed attempt doubles the wait."""
-        attempts = self._deliveries.attempts(lane)
+    def postpone(self, lane: DeliveryLane, signal_ids: Sequence[str], error: UnavailableError) -> None:
+        """Try signals again later; each failed attempt doubles the wait, unless the receiver names a time."""
+        attempts = self.attempts(lane)
         by_attempts: dict[int, list[str]] = defaultdict(list)
         for signal_id in signal_ids:
             by_attempts[attempts.get(signal_id, 0)].append(signal_id)
         for number, ids in sorted(by_attempts.items()):
-            self._deliveries.failed(lane, ids, str(error), self._now + retry_after(number))
+            retry_at = self._now + retry_after(number)
+            if isinstance(error, RetryLaterError):
+                retry_at = error.retry_at
+            self._deliveries.failed(self._sink, lane, ids, str(error), retry_at)
         self.failed += len(signal_ids)
         self.error = str(error)
 
-    def _skip(self, lane: str, signal_ids: Sequence[str]) -> None:
+    def reject(self, lane: DeliveryLane, signals: Sequence[Signal], error: UnavailableError) -> None:
+        """Try signals of a rejected message again later, or give them up after `MAX_REJECTIONS`."""
+        rejections, attempts = self.rejections(lane), self.attempts(lane)
+        for signal in signals:
+            tried, rejected = attempts.get(signal.signal_id, 0), rejections.get(signal.signal_id, 0)
+            give_up = rejected + 1 >= MAX_REJECTIONS
+            retry_at = None if give_up else self._now + retry_after(tried)
+            self._deliveries.rejected(self._sink, lane, [signal.signal_id], str(error), retry_at)
+            self.given_up += give_up
+            self.failed += not give_up
+        self.error = str(error)
+
+    def receiver_failed(self, error: UnavailableError) -> None:
+        """Store that the receiver fails, and until when it wants no request. All processes respect that time."""
+        retry_at = error.retry_at if isinstance(error, RetryLaterError) else None
+        self._deliveries.sink_failed(self._sink, self._now, str(error), retry_at)
+        self.error = str(error)
+
+    def receiver_works(self) -> None:
+        """Store that the receiver accepted something."""
+        self._deliveries.sink_recovered(self._sink)
+
+    def paused_until(self) -> datetime | None:
+        """Until when the receiver wants no request; null: it may be sent to now."""
+        state = self._deliveries.sink_states().get(self._sink)
+        if state is None or state.retry_at is None or state.retry_at <= self._now:
+            return None
+        self.error = state.error
+        return state.retry_at
+
+    def _skip(self, lane: DeliveryLane, signal_ids: Sequence[str]) -> None:
         if signal_ids:
-            self._deliveries.enqueue([lane], signal_ids)
-            self._deliveries.delivered(lane, signal_ids)
+            self._deliveries.skip(self._sink, lane, signal_ids)

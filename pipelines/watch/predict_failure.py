@@ -1,32 +1,20 @@
 """Predict failures from the newest features, and raise a signal where the risk reaches the alert threshold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
 
-from core.domain import (
-    Event,
-    EventKind,
-    FailureRisk,
-    ModelRef,
-    Severity,
-    Signal,
-    SignalKind,
-    service_id,
-    stable_id,
-)
+from core.domain import FailureRisk, ModelRef, Signal, SignalKind, service_id
 from features.catalog import FEATURE_NAMES
 from models.failure import FailureBundle
-from models.failure.alarms import RELEASE_SHARE
+from models.signals.failure_risk import RiskAlerts
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.features import build_features, materialize, newest_moment
 from pipelines.learn.train_failure import KIND
 
-#: A signal is critical from this probability on, if the failure is near.
-CRITICAL_FROM = 0.8
 #: A signal lists the deploys and config changes of its service from so long before its start.
 NEARBY = timedelta(hours=6)
 #: Beyond so many failure signals the oldest are not read: Forewarn neither updates nor withdraws them.
@@ -77,13 +65,15 @@ def predict_failure(
         if signal.ended_at is None and signal.started_at <= now
     }
     events = platform.store.events.between(now - NEARBY, now + timedelta(seconds=1))
-    changed = [
-        signal
-        for service, risk in risks.items()
-        if (
-            signal := _decide(platform.tenant, service, risk, open_now.get(service), bundle, ref, now, events)
-        )
-    ]
+    alerts = RiskAlerts(
+        tenant=platform.tenant,
+        model=ref,
+        now=now,
+        horizon_s=bundle.parts.alert_horizon_s,
+        threshold=bundle.parts.alert_threshold,
+        events=events,
+    )
+    changed = alerts.signals(risks, open_now)
     new, updated = platform.store.signals.upsert(changed)
     progress("risks", len(services), len(services))
     return PredictReport(
@@ -107,63 +97,3 @@ def _online(platform: Platform, services: Sequence[str], now: datetime, progress
         materialize(platform, at=now, progress=progress)
         features = platform.features.online(ids, FEATURE_NAMES)
     return features.with_columns(pl.col("ts").fill_null(now))
-
-
-def _decide(
-    tenant: str,
-    service: str,
-    risk: FailureRisk,
-    before: Signal | None,
-    bundle: FailureBundle,
-    model: ModelRef,
-    now: datetime,
-    events: Sequence[Event],
-) -> Signal | None:
-    """The signal of one service: raised over the threshold, kept while it stays near, taken back when it falls."""
-    probability = risk.probability_by_horizon_s[bundle.parts.alert_horizon_s]
-    if before is None and probability < bundle.parts.alert_threshold:
-        return None
-    started_at = now if before is None else before.started_at
-    nearby = tuple(
-        event
-        for event in events
-        if event.service in (service, "*") and event.kind in (EventKind.DEPLOY, EventKind.CONFIG_CHANGE)
-    )
-    signal = Signal(
-        signal_id=stable_id(tenant, SignalKind.FAILURE_RISK, service, started_at.isoformat()),
-        tenant=tenant,
-        kind=SignalKind.FAILURE_RISK,
-        service=service,
-        started_at=started_at,
-        summary=summary(service, risk, bundle.parts.alert_horizon_s, now),
-        severity=Severity.CRITICAL if probability >= CRITICAL_FROM else Severity.WARNING,
-        score=probability,
-        risk=risk,
-        factors=risk.factors,
-        nearby_events=before.nearby_events if before is not None else nearby,
-        model=model,
-    )
-    if before is not None and probability < RELEASE_SHARE * bundle.parts.alert_threshold:
-        return replace(
-            before,
-            ended_at=now,
-            summary=f"{service}: the risk has passed ({probability:.0%} now)",
-            severity=Severity.INFO,
-        )
-    return signal
-
-
-def summary(service: str, risk: FailureRisk, horizon_s: int, now: datetime) -> str:
-    """One line for an SRE: "checkout: disk full in 4 h 10 min, between 3 h and 6 h (82 % within 6 h)"."""
-    what = (risk.likely_type or "failure").replace("_", " ")
-    sure = f"{risk.probability_by_horizon_s[horizon_s]:.0%} within {horizon_s // 3600} h"
-    if risk.when is None:
-        return f"{service}: {what} likely, {sure}"
-    middle, low, high = (_duration(at - now) for at in (risk.when.p50, risk.when.p10, risk.when.p90))
-    return f"{service}: {what} in {middle}, between {low} and {high} ({sure})"
-
-
-def _duration(span: timedelta) -> str:
-    minutes = max(0, round(span.total_seconds() / 60))
-    hours, rest = divmod(minutes, 60)
-    return " ".join([f"{hours} h"] * bool(hours) + [f"{rest} min"] * bool(rest or not hours))

@@ -1,13 +1,13 @@
 "use strict";
-// Texts reach the page by textContent only: what a metric is called can never become markup.
+// The page sets texts by textContent only, so that the name of a metric can never become markup.
 const byId = (id) => document.getElementById(id);
 let key = "";
 let cursor = null;
 
-async function ask(path) {
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${key}` } });
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error);
+async function request(path) {
+  const response = await fetch(path, { headers: { Authorization: `Bearer ${key}` } });
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.error);
   return body;
 }
 
@@ -23,16 +23,16 @@ function showModels(models) {
   const section = byId("models");
   section.replaceChildren();
   const names = Object.entries(models).map(([kind, model]) => `${kind} v${model.version}`);
-  add(section, "p", names.length ? `Answering now: ${names.join(", ")}` : "No model is loaded yet.", "quiet");
+  add(section, "p", names.length ? `Active models: ${names.join(", ")}` : "No model is loaded yet.", "quiet");
 }
 
 function showSignal(signal) {
-  const card = add(byId("signals"), "article", "", signal.ended_at ? "over" : signal.severity);
+  const card = add(byId("signals"), "article", "", signal.ended_at ? "ended" : signal.severity);
   const title = add(card, "button", signal.summary, "title");
   title.setAttribute("aria-expanded", "false");
   title.addEventListener("click", () => guarded(() => toggle(card, title, signal.signal_id)));
   const moment = (text) => new Date(text).toLocaleString();
-  const span = `since ${moment(signal.started_at)}` + (signal.ended_at ? `, over at ${moment(signal.ended_at)}` : "");
+  const span = `since ${moment(signal.started_at)}` + (signal.ended_at ? `, ended at ${moment(signal.ended_at)}` : "");
   const model = signal.model ? ` · ${signal.model.name} v${signal.model.version}` : "";
   add(card, "small", `${signal.severity} · ${signal.service} · ${signal.kind.replace("_", " ")} · ${span}${model}`);
   return { card, title };
@@ -42,13 +42,13 @@ async function toggle(card, title, id) {
   const details = card.querySelector(".details");
   title.setAttribute("aria-expanded", String(!details));
   if (details) return details.remove();
-  const page = await askFor(id);
-  // Who clicked twice before the answer came asked for it once.
+  const page = await requestSignal(id);
+  // A second click before the response arrived must not add the details twice.
   if (!card.querySelector(".details")) showDetails(card, page);
 }
 
-function askFor(id) {
-  return ask("/signals?id=" + encodeURIComponent(id));
+function requestSignal(id) {
+  return request("/signals?id=" + encodeURIComponent(id));
 }
 
 function showDetails(card, page) {
@@ -72,18 +72,18 @@ const wanted = new URLSearchParams(location.hash.slice(1)).get("signal");
 
 async function showWanted() {
   if (!wanted) return;
-  const page = await askFor(wanted);
+  const page = await requestSignal(wanted);
   const { card, title } = showSignal(page.signals[0]);
   title.setAttribute("aria-expanded", "true");
   showDetails(card, page);
 }
 
 async function showSignals() {
-  const page = await ask("/signals?stopped=false&limit=50" + (cursor ? `&cursor=${cursor}` : ""));
+  const page = await request("/signals?suppressed=false&limit=50" + (cursor ? `&cursor=${cursor}` : ""));
   page.signals.forEach(showSignal);
   cursor = page.next_cursor;
   byId("more").hidden = cursor === null;
-  if (!byId("signals").children.length) add(byId("signals"), "p", "No signals: all is well, as far as can be told.");
+  if (!byId("signals").children.length) add(byId("signals"), "p", "There are no signals.");
 }
 
 async function guarded(work) {
@@ -103,7 +103,7 @@ byId("key-form").addEventListener("submit", (event) => {
   guarded(async () => {
     await showWanted();
     await showSignals();
-    showModels((await ask("/models")).models);
+    showModels((await request("/models")).models);
   });
 });
 byId("more").addEventListener("click", () => guarded(showSignals));

@@ -1,4 +1,4 @@
-"""Every failure as an HTTP status and one clear sentence: `{"error": "..."}`."""
+"""Each error as an HTTP status and one sentence: `{"error": "..."}`."""
 
 import json
 from collections.abc import Mapping
@@ -18,24 +18,24 @@ from core.errors import (
     UnknownSeriesError,
 )
 
-#: First match wins, so a subclass stands before its base.
+#: The first match counts, so a subclass stands before its base.
 _STATUS: tuple[tuple[type[ForewarnError], HTTPStatus], ...] = (
     (UnknownSeriesError, HTTPStatus.NOT_FOUND),
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (InputError, HTTPStatus.BAD_REQUEST),
     (AuthenticationError, HTTPStatus.UNAUTHORIZED),
-    # The request is right and the tenant's state is not ready for it: the caller can do something about it.
+    # The request is valid, but the tenant has no data or no model for it yet.
     (InsufficientDataError, HTTPStatus.CONFLICT),
     (ModelUnavailableError, HTTPStatus.CONFLICT),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
-#: Text that the caller sent is quoted no further than this, so that an answer stays one readable sentence.
+#: Text of the caller is cut after so many characters, so that an error stays one readable sentence.
 _QUOTED_CHARS = 120
 
 
 class RefusedError(ForewarnError):
-    """A request that is turned down at the door, with the status and headers to say so."""
+    """A request that admission refuses, with the status and the headers of the response."""
 
     def __init__(self, status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
@@ -44,12 +44,14 @@ class RefusedError(ForewarnError):
 
 
 def response_to(error: ForewarnError) -> Response:
-    """The answer to a request that failed with `error`."""
+    """The response to a request that failed with `error`."""
     if isinstance(error, RefusedError):
         return error_response(error.status, str(error), error.headers)
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
     if status is None:
-        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "the service is misconfigured; see its log")
+        return error_response(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "the service has a wrong setting; its log has the details"
+        )
     headers = {HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"}}.get(status, {})
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {"Retry-After": "5"}
@@ -63,7 +65,7 @@ def error_response(status: HTTPStatus, sentence: str, headers: Mapping[str, str]
 
 
 def sentence_of(error: ValidationError) -> str:
-    """The first thing that is wrong with the input, and how many more there are.
+    """The first problem of the input, and the number of further problems.
 
     Example: ``observations[0].value: should be a valid number (and 2 more problems)``
     """
@@ -78,12 +80,12 @@ def sentence_of(error: ValidationError) -> str:
     return f"{where}: {what}{tail}"
 
 
-#: What Pydantic says for itself is for programmers.
+#: Replaces messages of Pydantic that are hard to understand.
 _PLAINLY = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
-    "string_pattern_mismatch": "should hold no control characters",
-    "timezone_aware": "should have a zone, such as the Z in 2026-01-31T12:00:00Z",
+    "string_pattern_mismatch": "should not contain control characters",
+    "timezone_aware": "should have a time zone, such as the Z in 2026-01-31T12:00:00Z",
 }
 
 
@@ -101,6 +103,6 @@ def _path_of(location: tuple[int | str, ...]) -> str:
 
 
 def readable(text: str) -> str:
-    """One line that is safe to print: no control characters, bounded."""
+    """One line that is safe to print: without control characters, of bounded length."""
     line = "".join(sign if sign.isprintable() else "?" for sign in text)
     return line if len(line) <= 4 * _QUOTED_CHARS else line[: 4 * _QUOTED_CHARS] + "..."

@@ -1,10 +1,11 @@
-"""What may be sent: strict types, no unknown fields, no NaN; each with an example for the API docs.
+"""The requests of the API: strict types, no unknown fields, no NaN; each with an example for the API docs.
 
-Nothing is coerced: a number in quotes is refused, and so is a time without a zone. What these types cannot
-know (that a series exists, that a time lies in the future) is checked where the answer is made.
+Nothing is converted: a number in quotes is refused, and so is a time without a zone. The endpoints check what these
+types cannot know: that a series exists, that a time does not lie in the future.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
@@ -17,22 +18,27 @@ from pydantic import (
     Field,
     JsonValue,
     RootModel,
-    StringConstraints,
     model_validator,
 )
 
-from core.diagnosis import CauseKind, EvidenceKind
+from core.diagnosis import CauseKind, EvidenceKind, FeedbackValue
 from core.domain import EventKind
+from core.storable import Labels, Name, Text
 
-#: What one request may hold; beyond that, several requests answer sooner than one.
+#: Limits of one request; above them, several requests are faster than one.
 MAX_OBSERVATIONS = 1_000
 MAX_SERIES = 2_000
 MAX_POINTS = 50_000
 MAX_HYPOTHESES = 100
 MAX_EVIDENCE = 100
-#: Infrastructure metrics are younger; and far enough from the edges of what a datetime can hold in any zone.
+MAX_ENTRIES = 5_000
+#: How many values the JSON of a request holds at most, by its type; it is checked before the JSON is parsed.
+MOST_VALUES = 20_000
+#: Infrastructure metrics are younger, and a datetime can hold these times in any zone.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+#: What feedback on a signal can be.
+_SIGNAL_VALUES = (FeedbackValue.TRUE_POSITIVE, FeedbackValue.FALSE_POSITIVE)
 _DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
 
 
@@ -49,28 +55,23 @@ def _to_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-#: An ISO 8601 time with a zone, brought to UTC.
+#: An ISO 8601 time with a zone, converted to UTC.
 Moment = Annotated[AwareDatetime, BeforeValidator(_require_iso), AfterValidator(_to_utc), Field(strict=False)]
-#: A name as it is stored; PostgreSQL texts hold no NUL.
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Text = Annotated[str, StringConstraints(max_length=2_000, pattern=r"^[^\x00]*$")]
-Labels = Annotated[
-    dict[Name, Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]],
-    Field(max_length=50),
-]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Request(BaseModel):
-    """Base of everything that may be sent."""
+    """Base of all requests."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SeriesRef(Request):
-    """A series, by its `series_id` or by service, metric and labels."""
+    """A series, named by its `series_id` or by service, metric and labels."""
 
-    series_id: int | None = Field(None, ge=0, lt=2**63, description="Its id; then no name is needed.")
+    series_id: int | None = Field(
+        None, ge=0, lt=2**63, description="The id; it replaces service, metric and labels."
+    )
     service: Name | None = None
     metric: Name | None = None
     labels: Labels = {}
@@ -93,7 +94,7 @@ class Observation(SeriesRef, Point):
 
 
 class DetectRequest(Request):
-    """One value or several, of one series or several, to be judged now."""
+    """One value or several values, of one series or several series, to be scored."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -111,17 +112,17 @@ class DetectRequest(Request):
             ]
         }
     )
-    observations: list[Observation] = Field(min_length=1, max_length=MAX_OBSERVATIONS)
+    observations: list[Observation] = Field(fail_fast=True, min_length=1, max_length=MAX_OBSERVATIONS)
 
 
 class SeriesPoints(SeriesRef):
-    """A stretch of one series."""
+    """Values of one series over a time range."""
 
-    points: list[Point] = Field(min_length=1, max_length=MAX_POINTS)
+    points: list[Point] = Field(fail_fast=True, min_length=1, max_length=MAX_POINTS)
 
 
 class DetectBatchRequest(Request):
-    """Stretches of many series at once."""
+    """Values of many series over time ranges."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -141,7 +142,7 @@ class DetectBatchRequest(Request):
             ]
         }
     )
-    series: list[SeriesPoints] = Field(min_length=1, max_length=MAX_SERIES)
+    series: list[SeriesPoints] = Field(fail_fast=True, min_length=1, max_length=MAX_SERIES)
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -152,7 +153,7 @@ class DetectBatchRequest(Request):
 
 
 class ForecastRequest(SeriesRef):
-    """How one series will go on from what is stored of it."""
+    """A forecast of one series from its stored values."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -170,22 +171,27 @@ class ForecastRequest(SeriesRef):
         21_600, ge=60, le=90 * 86_400, description="Seconds ahead: from one minute to 90 days."
     )
     levels: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        [0.8, 0.95], min_length=1, max_length=5, description="Probability that each interval holds."
+        [0.8, 0.95],
+        min_length=1,
+        max_length=5,
+        description="Probability that the value lies in the interval, one for each interval.",
     )
 
 
 class PredictFailureRequest(Request):
-    """Whether services will fail; from their newest features online."""
+    """A prediction whether services will fail, from their newest features."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"services": ["checkout", "payments"]}]})
     services: list[Name] = Field(min_length=1, max_length=200)
 
 
 class EvidenceIn(Request):
-    """One observation for a hypothesis, or against it."""
+    """One observation that supports a hypothesis or contradicts it."""
 
     kind: Annotated[EvidenceKind, Field(strict=False)]
-    source: Name = Field(description="What saw it; two pieces are independent when their sources differ.")
+    source: Name = Field(
+        description="Where it was observed; two observations are independent when their sources differ."
+    )
     at: Moment
     text: Text = ""
     supports: bool = True
@@ -195,19 +201,19 @@ class EvidenceIn(Request):
 
 
 class HypothesisIn(Request):
-    """One possible cause of one trouble."""
+    """One possible cause of one incident."""
 
     service: Name
     cause: Annotated[CauseKind, Field(strict=False)]
-    statement: Annotated[Name, Field(description="The cause in words.")]
+    statement: Annotated[Text, Field(min_length=1, description="The cause in words.")]
     evidence: list[EvidenceIn] = Field([], max_length=MAX_EVIDENCE)
-    precedents: int = Field(0, ge=0, le=1_000_000, description="How many past incidents were like it.")
+    precedents: int = Field(0, ge=0, le=1_000_000, description="How many similar incidents there were.")
     accepted: int = Field(0, ge=0, le=1_000_000)
     rejected: int = Field(0, ge=0, le=1_000_000)
 
 
 class ScoreHypothesesRequest(Request):
-    """The possible causes of one trouble, to be weighed against each other."""
+    """The possible causes of one incident, to be scored against each other."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -240,13 +246,13 @@ class ScoreHypothesesRequest(Request):
             ]
         }
     )
-    hypotheses: list[HypothesisIn] = Field(min_length=1, max_length=MAX_HYPOTHESES)
+    hypotheses: list[HypothesisIn] = Field(fail_fast=True, min_length=1, max_length=MAX_HYPOTHESES)
 
 
 class EventIn(Request):
     """A deploy, a config change or a maintenance window."""
 
-    service: Name = Field(description='Which service; "*" means all.')
+    service: Name = Field(description='The service; "*" means all services.')
     kind: Annotated[EventKind, Field(strict=False)]
     at: Moment
     until: Moment | None = None
@@ -255,7 +261,7 @@ class EventIn(Request):
 
 
 class EventsRequest(Request):
-    """Planned things that change what is normal; sending one twice makes one."""
+    """Planned events that change what is normal. An event that is sent twice is stored once."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -273,11 +279,23 @@ class EventsRequest(Request):
             ]
         }
     )
-    events: list[EventIn] = Field(min_length=1, max_length=1_000)
+    events: list[EventIn] = Field(fail_fast=True, min_length=1, max_length=1_000)
 
 
-class DeploysWebhook(RootModel[JsonValue]):
-    """What a deploy tool posts: GitHub's `deployment_status`, or events in our plain form, one or a list."""
+def _require_few_entries(body: JsonValue) -> JsonValue:
+    """Each entry costs a query, so a body holds at most `MAX_ENTRIES`."""
+    parts = {"the body": body, **(body if isinstance(body, dict) else {})}
+    for name, part in parts.items():
+        if isinstance(part, list) and len(part) > MAX_ENTRIES:
+            raise ValueError(f"{name} should hold at most {MAX_ENTRIES} entries, not {len(part)}")
+    return body
+
+
+WebhookBody = Annotated[JsonValue, AfterValidator(_require_few_entries)]
+
+
+class DeploysWebhook(RootModel[WebhookBody]):
+    """The webhook of a deploy tool: GitHub's `deployment_status`, or one or several events in the plain format."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -289,11 +307,11 @@ class DeploysWebhook(RootModel[JsonValue]):
 
 
 class RemoteWrite(RootModel[bytes]):
-    """A WriteRequest of Prometheus, as protobuf compressed with snappy."""
+    """A WriteRequest of Prometheus: protobuf, compressed with snappy."""
 
 
-class AlertsWebhook(RootModel[JsonValue]):
-    """What Alertmanager posts; each alert that is not one of ours is kept as an incident to learn from."""
+class AlertsWebhook(RootModel[WebhookBody]):
+    """The webhook of Alertmanager. Alerts that Forewarn did not send itself are stored as incidents."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -317,14 +335,74 @@ class AlertsWebhook(RootModel[JsonValue]):
 
 
 class FeedbackRequest(Request):
-    """What a person says of a signal; the newest word counts."""
+    """What a person says about a signal, a hypothesis or a diagnosis; the newest feedback counts.
+
+    The form `{signal_id, real, who, note}` is the one of the previous release. It is removed in the next release.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"signal_id": "0" * 32, "real": False, "who": "ada", "note": "known load test"}]
+            "examples": [
+                {"signal_id": "0" * 32, "value": "false_positive", "by": "ada", "note": "known load test"},
+                {"subject_id": "0" * 32, "value": "accepted", "by": "ada", "note": ""},
+            ]
         }
     )
-    signal_id: Name
-    real: bool = Field(description="Whether it was real trouble.")
-    who: Text = ""
+    signal_id: Name | None = Field(None, description="The signal, by its id or the beginning of it.")
+    subject_id: Name | None = Field(None, description="The hypothesis or the diagnosis, by its id.")
+    value: Annotated[FeedbackValue, Field(strict=False)] | None = Field(
+        None, description="true_positive or false_positive for a signal, else accepted or rejected."
+    )
+    by: Name | None = Field(None, description="Who gives the feedback.")
     note: Text = ""
+    real: bool | None = Field(
+        None,
+        description="The old form of `value`: true is true_positive, false is false_positive.",
+        json_schema_extra={"deprecated": True},
+    )
+    who: Name | None = Field(
+        None, description="The old name of `by`.", json_schema_extra={"deprecated": True}
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.signal_id is None) == (self.subject_id is None):
+            raise ValueError("should name one subject, either by signal_id or by subject_id")
+        if self.real is not None:
+            if self.signal_id is None or self.value is not None or self.by is not None:
+                raise ValueError(
+                    "should have either `value` and `by`, or the old `real` and `who` of a signal"
+                )
+            return self
+        if self.value is None:
+            raise ValueError("should have a `value`, such as true_positive or accepted")
+        if self.by is None or self.who is not None:
+            raise ValueError("should have `by`, the name of the person or program that gives the feedback")
+        if (self.signal_id is not None) != (self.value in _SIGNAL_VALUES):
+            raise ValueError(
+                "should have the value true_positive or false_positive with signal_id, "
+                "and accepted or rejected with subject_id"
+            )
+        return self
+
+    @property
+    def current_value(self) -> FeedbackValue:
+        """The value, also of a request in the old form."""
+        if self.value is not None:
+            return self.value
+        return FeedbackValue.TRUE_POSITIVE if self.real else FeedbackValue.FALSE_POSITIVE
+
+    @property
+    def deprecation(self) -> str | None:
+        if self.real is None:
+            return None
+        return "The fields real and who are deprecated; use value (true_positive or false_positive) and by."
+
+
+#: Requests that may hold more than `MOST_VALUES`.
+MAX_VALUES: Mapping[type[BaseModel], int] = {
+    DetectBatchRequest: 4 * MAX_POINTS,
+    ScoreHypothesesRequest: 10 * MAX_HYPOTHESES * MAX_EVIDENCE,
+    DeploysWebhook: 20 * MAX_ENTRIES,
+    AlertsWebhook: 40 * MAX_ENTRIES,
+}

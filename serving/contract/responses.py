@@ -1,16 +1,17 @@
-"""What is answered: the words of `core`, with the model that said it named in every answer."""
+"""The responses of the API: types of `core`, and the model version that made each prediction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from core.diagnosis import FactorScore, Hypothesis, PolicyDecision
-from core.domain import Band, DetectorResult, FailureRisk, FilterResult, ModelRef, Signal
+from core.diagnosis import FactorScore, FeedbackValue, Hypothesis, PolicyDecision
+from core.domain import Band, DetectorResult, FailureRisk, FilterResult, ModelRef
+from pipelines.common.deprecated import SentSignal, WithOldNames
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredPoint:
-    """One value, judged.
+    """The score of one value.
 
     Attributes:
-        score: from 0 to 1, higher is more anomalous; null where it cannot be scored yet, and `note` says why.
-        p_value: how often a normal value looks at least as odd.
+        score: from 0 to 1, higher is more anomalous; null where it cannot be scored yet; `note` has the reason.
+        p_value: how often a normal value is at least as unusual.
         deviation_sigma: distance from the expectation in standard deviations, with its sign.
-        suppressed_by: the first gate that did not hold; such a finding is kept and never sent.
+        suppressed_by: the first filter that suppressed the anomaly; it is stored and not sent.
     """
 
     series_id: int
@@ -44,15 +45,15 @@ class ScoredPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectResponse:
-    """In the order of the observations that were sent."""
+    """The results have the order of the values in the request."""
 
     model: ModelRef
-    results: tuple[ScoredPoint, ...]
+    results: tuple[Annotated[ScoredPoint, WithOldNames()], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastPoint:
-    """`intervals` holds, by level such as "0.8", the lower and the upper edge."""
+    """The forecast for one time. `intervals`: level, such as "0.8" -> lower and upper edge."""
 
     ts: datetime
     yhat: float
@@ -72,7 +73,7 @@ class ForecastResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRisk:
-    """`risk` is null where the service has no features online yet, and `note` says so."""
+    """The failure risk of one service. `risk` is null when the service has no features yet; `note` has the reason."""
 
     service: str
     features_at: datetime | None
@@ -88,7 +89,7 @@ class PredictFailureResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedHypothesis:
-    """A hypothesis with its confidence as a range, and the five factors that add up to it."""
+    """A hypothesis with its confidence as a range, and the five factors whose sum is the confidence."""
 
     hypothesis: Hypothesis
     confidence: float
@@ -100,7 +101,10 @@ class RankedHypothesis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreHypothesesResponse:
-    """The likeliest first. The scorer is a rule: its version is that of its weights and of the program."""
+    """A diagnosis: the decision of the policy with its reason, and the hypotheses, the likeliest first.
+
+    The scorer is a rule. Its version is that of its weights and of the program.
+    """
 
     model: ModelRef
     decision: PolicyDecision
@@ -110,19 +114,19 @@ class ScoreHypothesesResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalsResponse:
-    """Newest first; `next_cursor` leads to the next page and is null on the last.
+    """Signals, newest first. `next_cursor` is for the request of the next page; it is null on the last page.
 
-    Where one was asked for by its id, `in_words` is what a person reads of it: name -> lines.
+    When the request names one signal by its id, `in_words` describes it for people: name -> lines.
     """
 
-    signals: tuple[Signal, ...]
+    signals: tuple[SentSignal, ...]
     next_cursor: str | None
     in_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelsResponse:
-    """By kind, the version that answers now; a kind that nobody asked for yet is not loaded."""
+    """Kind -> version of the active model. A model is loaded at the first request that needs it."""
 
     models: Mapping[str, ModelRef]
 
@@ -135,12 +139,16 @@ class EventsResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackResponse:
-    signal_id: str
+    """The feedback was stored. `signal_id` is as in the request; null for a hypothesis or a diagnosis."""
+
+    subject_id: str
+    value: FeedbackValue
+    signal_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookResponse:
-    """What was taken; what made no sense is kept as dead letters, with the reason."""
+    """How much was stored. Rejected items are stored as dead letters, with the reason."""
 
     events: int
     incidents: int
@@ -149,17 +157,18 @@ class WebhookResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorResponse:
-    """One clear sentence."""
+    """What is wrong, in one sentence."""
 
     error: str
 
 
 @cache
 def adapter_of(kind: type) -> TypeAdapter[Any]:
-    """Writes a kind of answer as JSON and describes it; NaN becomes null."""
+    """Serializes and describes one type of response; NaN becomes null."""
     return TypeAdapter(kind)
 
 
-def respond(answer: "DataclassInstance") -> Response:
-    """The answer as JSON, status 200."""
-    return Response(adapter_of(type(answer)).dump_json(answer), media_type="application/json")
+def respond(response: "DataclassInstance", headers: Mapping[str, str] | None = None) -> Response:
+    """The response as JSON, status 200."""
+    body = adapter_of(type(response)).dump_json(response)
+    return Response(body, headers=headers, media_type="application/json")

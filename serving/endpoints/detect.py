@@ -5,20 +5,25 @@ are not stored here: the same request to the same store and model version gets t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 
 import numpy as np
+from starlette.responses import Response
 
 from core.domain import Series
 from core.errors import ForewarnError, InputError, InsufficientDataError, UnknownSeriesError
 from models.detect.series_model import PointScore
+from serving.contract.errors import response_to
 from serving.contract.requests import DetectBatchRequest, DetectRequest, Point
-from serving.contract.responses import DetectResponse, ScoredPoint
+from serving.contract.responses import DetectResponse, ScoredPoint, respond
+from serving.endpoints.route import Batching, Call, Route, for_tenant
 from serving.state.jobs import FleetDetector, Stored
 from serving.state.loaded_models import LoadedModel
+from serving.state.runtime import Runtime
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 #: How far back stored values count: one half-life of the detector's level (`models/baseline/residuals.py`).
 LOOKBACK = timedelta(days=1)
@@ -118,7 +123,13 @@ def detect_latest(context: TenantContext, limit: int) -> list[tuple[Series, Scor
         if series_id in known and series_id in loaded.model.models
     ]
     stored = _stored_values(context, loaded, values)
+    loaded = _with_limits(loaded, values)
     return [(one.series, _scores(loaded, one, stored)[0]) for one in values]
+
+
+def _with_limits(loaded: Loaded, values: Sequence[_SeriesValues]) -> Loaded:
+    """The detector with the limits that are stored now, which may have changed since its training."""
+    return replace(loaded, model=loaded.model.with_limits(one.series for one in values))
 
 
 def _checked(context: TenantContext, request: DetectRequest) -> _CheckedRequest:
@@ -167,6 +178,7 @@ def _stored_values(
 
 
 def _response(loaded: Loaded, request: _CheckedRequest, stored: Mapping[int, Stored]) -> DetectResponse:
+    loaded = _with_limits(loaded, request.values)
     results: list[ScoredPoint | None] = [None] * request.size
     for values in request.values:
         scored = _scores(loaded, values, stored)
@@ -228,3 +240,48 @@ def _unscored(series: Series, point: Point, note: str) -> ScoredPoint:
         is_anomaly=False,
         note=note,
     )
+
+
+def detect_calls(runtime: Runtime, calls: Sequence[Call]) -> list[Response]:
+    """The responses to the calls of one batch, tenant by tenant: no model or store sees the data of another tenant."""
+    runtime.metrics.batch_size.observe(len(calls))
+    responses: dict[int, Response] = {}
+    by_tenant: dict[str, list[int]] = {}
+    for position, call in enumerate(calls):
+        by_tenant.setdefault(call.tenant_name, []).append(position)
+    for tenant, positions in by_tenant.items():
+        requests = [calls[position].request_as(DetectRequest) for position in positions]
+        outcomes = detect_each(runtime.context(tenant), requests)
+        for position, outcome in zip(positions, outcomes, strict=True):
+            if isinstance(outcome, ForewarnError):
+                responses[position] = response_to(outcome)
+            else:
+                runtime.metrics.points.inc(len(outcome.results))
+                responses[position] = respond(outcome)
+    return [responses[position] for position in range(len(calls))]
+
+
+def _observations(call: Call) -> int:
+    return len(call.request_as(DetectRequest).observations)
+
+
+ROUTE = Route(
+    method="POST",
+    path="/detect",
+    summary="Score one value or several values.",
+    handler=for_tenant(detect),
+    request=DetectRequest,
+    response=DetectResponse,
+    lane=Lane.MODELS,
+    # About a tenth of a second of work, so that a large request does not hold up the small ones.
+    batching=Batching(run=detect_calls, weigh=_observations, most=2_000),
+)
+BATCH_ROUTE = Route(
+    method="POST",
+    path="/detect_batch",
+    summary="Score many series over time ranges.",
+    handler=for_tenant(detect_batch),
+    request=DetectBatchRequest,
+    response=DetectResponse,
+    lane=Lane.MODELS,
+)

@@ -6,7 +6,9 @@ from datetime import timedelta
 from core.errors import InputError, InsufficientDataError, UnknownSeriesError
 from serving.contract.requests import ForecastRequest
 from serving.contract.responses import ForecastPoint, ForecastResponse
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 #: A response stays small and fast; the stored forecasts of the nightly run reach further.
 MAX_STEPS = 10_000
@@ -61,3 +63,14 @@ def forecast(context: TenantContext, request: ForecastRequest) -> ForecastRespon
         made_at=prediction.made_at,
         points=points,
     )
+
+
+ROUTE = Route(
+    method="POST",
+    path="/forecast",
+    summary="Forecast one series, with intervals.",
+    handler=for_tenant(forecast),
+    request=ForecastRequest,
+    response=ForecastResponse,
+    lane=Lane.MODELS,
+)

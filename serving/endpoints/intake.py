@@ -1,9 +1,8 @@
-"""The endpoints that store what clients send: metrics, events, incidents and feedback."""
+"""The endpoints that store what clients send: metrics, events and incidents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core.diagnosis import Feedback, FeedbackValue
 from core.domain import Event
 from core.errors import InputError
 from core.ports import Batch
@@ -15,11 +14,12 @@ from serving.contract.requests import (
     AlertsWebhook,
     DeploysWebhook,
     EventsRequest,
-    FeedbackRequest,
     RemoteWrite,
 )
-from serving.contract.responses import EventsResponse, FeedbackResponse, WebhookResponse
+from serving.contract.responses import EventsResponse, WebhookResponse
+from serving.endpoints.route import PROTOBUF, Route, for_tenant
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 
 def take_events(context: TenantContext, request: EventsRequest) -> EventsResponse:
@@ -85,32 +85,50 @@ def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
     Raises:
         InputError: the body is not a WriteRequest compressed with snappy; or a part of it was rejected, after the
             rest was stored, as the protocol demands.
-        UnavailableError: the database does not answer; nothing of the request is kept.
+        UnavailableError: the database does not respond; nothing of the request is kept.
     """
     context.store_sidecars_once()
     describe = context.sidecars.descriptions_only.added_to
     report = store_remote_write(context.platform, context.remote_write, request.root, describe)
     if report.rejected:
         raise InputError(
-            f"{report.rejected} parts rejected, the others stored; the first: {report.first_reason}"
+            f"{report.rejected} parts rejected, the others stored; the first: {report.first_rejected}"
         )
 
 
-def take_feedback(context: TenantContext, request: FeedbackRequest) -> FeedbackResponse:
-    """Store the feedback of a person on a signal.
-
-    Raises:
-        NotFoundError: this tenant has no such signal.
-    """
-    platform = context.platform
-    signal = platform.store.signals.get(request.signal_id)
-    feedback = Feedback(
-        tenant=platform.tenant,
-        subject_id=signal.signal_id,
-        value=FeedbackValue.TRUE_POSITIVE if request.real else FeedbackValue.FALSE_POSITIVE,
-        at=platform.clock.now(),
-        by=request.who or "api",
-        note=request.note,
-    )
-    platform.store.feedback.add([feedback])
-    return FeedbackResponse(signal_id=request.signal_id)
+EVENTS_ROUTE = Route(
+    method="POST",
+    lane=Lane.WRITES,
+    path="/events",
+    summary="Store deploys, config changes and maintenance windows.",
+    handler=for_tenant(take_events),
+    request=EventsRequest,
+    response=EventsResponse,
+)
+DEPLOYS_ROUTE = Route(
+    method="POST",
+    lane=Lane.WRITES,
+    path="/webhooks/deploys",
+    summary="Store the deploys of a webhook, in GitHub's format or in the plain format.",
+    handler=for_tenant(take_deploys),
+    request=DeploysWebhook,
+    response=WebhookResponse,
+)
+ALERTS_ROUTE = Route(
+    method="POST",
+    lane=Lane.WRITES,
+    path="/webhooks/alerts",
+    summary="Store the alerts of Alertmanager's webhook as incidents to learn from.",
+    handler=for_tenant(take_alerts),
+    request=AlertsWebhook,
+    response=WebhookResponse,
+)
+REMOTE_WRITE_ROUTE = Route(
+    method="POST",
+    lane=Lane.WRITES,
+    path="/api/v1/write",
+    summary="Store the samples that Prometheus pushes by remote_write, version 1; status 204.",
+    handler=for_tenant(take_remote_write),
+    request=RemoteWrite,
+    media_type=PROTOBUF,
+)

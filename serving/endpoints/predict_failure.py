@@ -2,7 +2,9 @@
 
 from serving.contract.requests import PredictFailureRequest
 from serving.contract.responses import PredictFailureResponse, ServiceRisk
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 _NO_FEATURES = (
     "the feature store has no features of this service; "
@@ -34,3 +36,14 @@ def predict_failure(context: TenantContext, request: PredictFailureRequest) -> P
             for name, entity in zip(services, entities, strict=True)
         ),
     )
+
+
+ROUTE = Route(
+    method="POST",
+    path="/predict_failure",
+    summary="Predict whether services will fail, when, and why.",
+    handler=for_tenant(predict_failure),
+    request=PredictFailureRequest,
+    response=PredictFailureResponse,
+    lane=Lane.MODELS,
+)

@@ -1,4 +1,4 @@
-"""`/score_hypotheses`: the deterministic scorer, over HTTP."""
+"""`/score_hypotheses`: score possible causes of one incident; the response is a diagnosis."""
 
 from core.diagnosis import Evidence, Hypothesis
 from core.domain import ModelRef
@@ -6,13 +6,16 @@ from models.causes.score import score_hypotheses as score
 from pipelines.stores.code_version import code_version
 from serving.contract.requests import HypothesisIn, ScoreHypothesesRequest
 from serving.contract.responses import RankedHypothesis, ScoreHypothesesResponse
+from serving.endpoints.route import Route, for_tenant
+from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 
-def score_hypotheses(tenant: str, request: ScoreHypothesesRequest) -> ScoreHypothesesResponse:
-    """Weigh the causes against each other; nothing is stored."""
-    # A rule and not a learned model: what can be traced is the program that holds its weights.
+def score_hypotheses(context: TenantContext, request: ScoreHypothesesRequest) -> ScoreHypothesesResponse:
+    """Score the hypotheses against each other; nothing is stored."""
+    # The scorer is a rule and not a trained model; its version is that of the program with the weights.
     scorer = ModelRef(name="rule.hypotheses", version=1, run_id=code_version())
-    diagnosis = score([_hypothesis(tenant, one) for one in request.hypotheses])
+    diagnosis = score([_hypothesis(context.platform.tenant, one) for one in request.hypotheses])
     ranked = tuple(
         RankedHypothesis(
             hypothesis=one.hypothesis,
@@ -40,3 +43,14 @@ def _hypothesis(tenant: str, given: HypothesisIn) -> Hypothesis:
         accepted=given.accepted,
         rejected=given.rejected,
     )
+
+
+ROUTE = Route(
+    method="POST",
+    path="/score_hypotheses",
+    summary="Score the possible causes of one incident against each other.",
+    handler=for_tenant(score_hypotheses),
+    request=ScoreHypothesesRequest,
+    response=ScoreHypothesesResponse,
+    lane=Lane.MODELS,
+)

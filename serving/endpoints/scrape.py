@@ -1,20 +1,25 @@
-"""A tenant's scores and bands for Prometheus and Grafana, under the names that vmanomaly made known.
+"""`GET /metrics`: the service's own metrics, and a tenant's scores and bands under vmanomaly's metric names.
 
-Here alone a score over 1 means outside the band, as in those tools: `anomaly_score` is the distance from the
-expectation in half-widths of the band. The series' labels are kept. Only the tenant's own key shows these.
+As in vmanomaly, an `anomaly_score` over 1 means outside the band: it is the distance from the expectation in
+half-widths of the band. The labels of a series are kept. Scores are shown to the tenant's own key only.
 """
 
 from collections.abc import Iterable
+
+from starlette.responses import Response
 
 from core.domain import Band, Series
 from core.errors import ModelUnavailableError
 from serving.contract.responses import ScoredPoint
 from serving.endpoints.detect import detect_latest
+from serving.endpoints.route import Call, Route
+from serving.state.runtime import Runtime
 from serving.state.tenants import TenantContext
 
-#: Prometheus scrapes every 15 s or so; between two scrapes the answer is the same.
+#: Prometheus scrapes about every 15 s; several scrapers within this time get the same text.
 SCRAPE_TTL_S = 10.0
-#: More series than this are not shown one by one; they are in the signals and the stored forecasts.
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: The scores of at most so many series are shown; signals and stored forecasts cover the others.
 MAX_SERIES = 5_000
 _HELP = {
     "anomaly_score": "Distance of the newest value from the expectation, in half-widths of the band.",
@@ -25,12 +30,12 @@ _HELP = {
 
 
 def tenant_metrics(context: TenantContext) -> bytes:
-    """The newest value of each series, judged: exposition format."""
+    """The score of the newest value of each series, in the exposition format."""
     return context.cached("scrape", SCRAPE_TTL_S, lambda: _render(context))
 
 
 def band_score(value: float, band: Band) -> float | None:
-    """0 on the expectation, 1 on an edge of the band, over 1 outside; null where the band has no width."""
+    """0 at the expectation, 1 at an edge of the band, over 1 outside; null where the band has no width."""
     edge = band.upper if value >= band.expected else band.lower
     half_width = abs(edge - band.expected)
     return abs(value - band.expected) / half_width if half_width > 0 else None
@@ -38,11 +43,11 @@ def band_score(value: float, band: Band) -> float | None:
 
 def _render(context: TenantContext) -> bytes:
     try:
-        judged = detect_latest(context, MAX_SERIES)
+        scored = detect_latest(context, MAX_SERIES)
     except ModelUnavailableError:
         return b""
     lines: dict[str, list[str]] = {name: [] for name in _HELP}
-    for series, point in judged:
+    for series, point in scored:
         _add(lines, series, point)
     text = "".join(
         f"# HELP {name} {_HELP[name]}\n# TYPE {name} gauge\n" + "".join(rows)
@@ -69,7 +74,7 @@ def _add(lines: dict[str, list[str]], series: Series, point: ScoredPoint) -> Non
 
 
 def _labels(series: Series) -> str:
-    """`for` names the metric that is judged, as vmanomaly has it; then the series' own labels."""
+    """`for` is the name of the scored metric, as in vmanomaly; then the labels of the series."""
     pairs: Iterable[tuple[str, str]] = [
         ("for", series.metric),
         ("service", series.service),
@@ -83,10 +88,27 @@ def _labels(series: Series) -> str:
 
 
 def _label_name(name: str) -> str:
-    """OpenTelemetry's dots are not allowed in the labels of Prometheus."""
+    """OpenTelemetry label names contain dots, which Prometheus does not allow."""
     clean = "".join(sign if sign.isascii() and (sign.isalnum() or sign == "_") else "_" for sign in name)
     return clean if not clean[:1].isdigit() else f"_{clean}"
 
 
 def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _metrics(runtime: Runtime, call: Call) -> Response:
+    text = runtime.metrics.text()
+    if call.tenant is not None:
+        text += tenant_metrics(runtime.context(call.tenant))
+    return Response(text, headers={"Content-Type": METRICS_TYPE})
+
+
+ROUTE = Route(
+    method="GET",
+    path="/metrics",
+    summary="Show Prometheus metrics of the service; with a key, also the scores of its tenant.",
+    handler=_metrics,
+    public=True,
+    optional_key=True,
+)

@@ -1,24 +1,28 @@
-"""The door: what passes it has a tenant, a rate, a bounded body and a validated request.
+"""Admission: each request is checked before an endpoint sees it.
 
-In order: the path exists, the key is good, the tenant's rate is kept, the body is of the right kind and not
-too large, and it is what the route's schema says. Everything else is answered here, as one sentence, so the
-endpoints behind never see bad input, and BentoML's own parsing, which coerces and logs, is never reached.
+The checks, in order: the path exists, the key is valid, the tenant keeps its rate, the body has the right type and is
+not too large, and it fits the schema of the route. A request that fails gets an error of one sentence from here. So
+endpoints never get bad input. A response that takes too long, or an unexpected failure, gets an error from here too.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 
 from core.errors import AuthenticationError, ForewarnError, InputError
 from serving.contract.errors import RefusedError, error_response, readable, response_to, sentence_of
-from serving.http.routes import JSON, PROTOBUF, Route, route_of
+from serving.contract.requests import MAX_VALUES, MOST_VALUES
+from serving.endpoints.route import JSON, PROTOBUF, Call, Route
+from serving.http.routes import ROUTES, RouteTable
 from serving.state.api_keys import key_from
 from serving.state.limits import Message, Receive, read_body, require_rate
 from serving.state.runtime import Runtime
@@ -30,44 +34,29 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _logger = logging.getLogger("forewarn.serving")
 _access = logging.getLogger("forewarn.access")
 
-Asked = TypeVar("Asked", bound=BaseModel)
-
-#: Where the door leaves what it found, in the ASGI scope.
+#: Where admission leaves the route and the call, in the ASGI scope.
+ROUTE = "forewarn.route"
 CALL = "forewarn.call"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that passed: whose it is and what it asks.
-
-    Attributes:
-        tenant: null on public routes without a key.
-        request: the validated body; null when the route takes none.
-    """
-
-    tenant: str | None
-    request: BaseModel | None
-
-    @property
-    def holder(self) -> str:
-        """The tenant, on a route that the door lets nobody through without one."""
-        if self.tenant is None:
-            raise RuntimeError("a route that speaks of a tenant was reached without one")
-        return self.tenant
-
-    def asked(self, kind: type[Asked]) -> Asked:
-        """The body, as what the route's schema made of it."""
-        if not isinstance(self.request, kind):
-            raise TypeError(f"this route takes {kind.__name__}, not {type(self.request).__name__}")
-        return self.request
+#: A request that takes longer gets a 503. The timeout of BentoML is longer, so its own error never reaches a client.
+REQUEST_TIMEOUT_S = 30.0
+#: Larger bodies are parsed in a thread; the event loop parses this much in about a millisecond.
+PARSE_AT_ONCE_BYTES = 16_384
 
 
 class Admission:
     """ASGI middleware around the whole service."""
 
-    def __init__(self, app: App, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        app: App,
+        runtime: Runtime,
+        routes: Sequence[Route] = ROUTES,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
         self._app = app
         self._runtime = runtime
+        self._routes = RouteTable(routes)
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,18 +79,21 @@ class Admission:
             await send(message)
 
         try:
-            route = route_of(scope["method"], scope["path"])
-            call = await self._admit(route, scope, receive)
-            tenant = call.tenant
-            scope[CALL] = call
-            with self._runtime.metrics.in_progress.track_inprogress():
-                await self._app(
-                    scope, _after_body(receive) if route.method == "POST" else receive, counting_send
-                )
+            route = self._routes.find(scope["method"], scope["path"])
+            async with asyncio.timeout(self._timeout_s):
+                call = await self._admit(route, scope, receive)
+                tenant = call.tenant
+                scope.update({ROUTE: route, CALL: call})
+                with self._runtime.metrics.in_progress.track_inprogress():
+                    await self._respond(route, scope, receive, counting_send)
         except ForewarnError as error:
             await response_to(error)(scope, receive, counting_send)
+        except TimeoutError:
+            if headers_sent:
+                raise
+            await _too_slow(self._timeout_s)(scope, receive, counting_send)
         except Exception:
-            # The last resort: what ends here is a bug of ours, whatever was sent, and keeps its trace.
+            # An exception that gets here is a bug of ours, whatever the client sent. Log its traceback.
             _logger.exception("unexpected failure of %s", route.path if route else "an unknown path")
             if headers_sent:
                 raise
@@ -111,7 +103,7 @@ class Admission:
             path = route.path if route else "unknown"
             self._runtime.metrics.observe(scope["method"] if route else "other", path, status, seconds)
             if route is None or not route.public:
-                # The path only: a query string may hold what a log must not.
+                # Log the path only: a query string may contain secrets.
                 _access.info(
                     "%s %s %d %.1f ms tenant=%s",
                     scope["method"],
@@ -121,6 +113,13 @@ class Admission:
                     tenant or "-",
                 )
 
+    async def _respond(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        if route.probe is not None:
+            response = await route.probe(self._runtime)
+            await response(scope, receive, send)
+            return
+        await self._app(scope, _without_body(receive) if route.method == "POST" else receive, send)
+
     async def _admit(self, route: Route, scope: Scope, receive: Receive) -> Call:
         headers = Headers(raw=scope["headers"])
         tenant = await self._tenant(route, headers)
@@ -128,12 +127,17 @@ class Admission:
             require_rate(self._runtime.limiter, tenant)
         if route.request is None:
             return Call(tenant, None)
+        if not route.has_body:
+            _require_utf8(scope["query_string"])
+            return Call(tenant, parsed_query(route.request, QueryParams(scope["query_string"])))
         _require_type(headers, route.media_type)
         limit = self._runtime.settings.max_body_bytes
         body = await read_body(receive, headers.get("content-length"), limit)
-        if route.media_type == JSON:
+        if route.media_type != JSON:
+            return Call(tenant, route.request.model_validate(body))
+        if len(body) <= PARSE_AT_ONCE_BYTES:
             return Call(tenant, parsed(route.request, body))
-        return Call(tenant, route.request.model_validate(body))
+        return Call(tenant, await self._runtime.parsing.run(partial(parsed, route.request, body)))
 
     async def _tenant(self, route: Route, headers: Headers) -> str | None:
         try:
@@ -142,21 +146,57 @@ class Admission:
             if route.public:
                 return None
             raise
-        if route.public and route.path != "/metrics":
+        if route.public and not route.optional_key:
             return None
         return await self._runtime.keys.tenant_of(key)
 
 
 def parsed(kind: type[BaseModel], body: bytes) -> BaseModel:
-    """The body as that kind of request.
+    """The body as a request of that type.
 
     Raises:
-        InputError: it is not JSON, or not what the schema says; the text names the first problem.
+        InputError: the body is not JSON, or does not fit the schema; the text names the first problem.
+        RefusedError: 413, because the body holds too many values.
     """
+    _require_few_values(body, MAX_VALUES.get(kind, MOST_VALUES))
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
         raise InputError(sentence_of(error)) from None
+
+
+def parsed_query(kind: type[BaseModel], params: QueryParams) -> BaseModel:
+    """The query string as a request of that type.
+
+    Raises:
+        InputError: a parameter is unknown, is given twice, or has a wrong value.
+    """
+    pairs = params.multi_items()
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name}: is given more than once")
+    try:
+        return kind.model_validate(dict(pairs))
+    except ValidationError as error:
+        raise InputError(sentence_of(error)) from None
+
+
+def _require_few_values(body: bytes, most: int) -> None:
+    """Refuse a body that would take long to check, before it is parsed. Each value but the first follows a comma."""
+    values = body.count(b",") + 1
+    if values > most:
+        raise RefusedError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body holds about {values} values, and at most {most} are accepted; send it in parts",
+        )
+
+
+def _require_utf8(query: bytes) -> None:
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        raise InputError("the query string should be UTF-8, with percent-encoding") from None
 
 
 def _require_type(headers: Headers, wanted: str) -> None:
@@ -178,21 +218,29 @@ def _require_type(headers: Headers, wanted: str) -> None:
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
 
 
-def _after_body(receive: Receive) -> Receive:
-    """What the application behind reads: nothing more, for the body was taken here."""
-    told = False
+def _without_body(receive: Receive) -> Receive:
+    """For the application: an empty body, because admission has read the body."""
+    sent = False
 
     async def rest() -> Message:
-        nonlocal told
-        if told:
+        nonlocal sent
+        if sent:
             return await receive()
-        told = True
+        sent = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
     return rest
 
 
+def _too_slow(timeout_s: float) -> Response:
+    return error_response(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        f"the request took longer than {timeout_s:g} s; send less at once, or try again in 5 s",
+        {"Retry-After": "5"},
+    )
+
+
 def _internal_error() -> Response:
     return error_response(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong on our side; the service's log says what"
+        HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed unexpectedly; its log has the details"
     )

@@ -1,5 +1,6 @@
-"""The API as OpenAPI 3.1, made from the table of routes and the types that check the requests."""
+"""The API as OpenAPI 3.1, made from the routes and from the types that check the requests."""
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -7,50 +8,55 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from serving.contract.responses import ErrorResponse
-from serving.http.routes import JSON, ROUTES, Route
+from serving.endpoints.route import JSON, Route
 
 _REF = "#/components/schemas/{model}"
-#: What a caller may do wrong, on every route that needs a key.
-_REFUSALS = {
-    "400": "The request is not what it should be.",
-    "401": "No API key, or not a valid one.",
-    "404": "No such series, signal or path for this tenant.",
-    "409": "Too little history, or no model trained yet.",
+#: The error responses of every route that needs a key.
+_ERRORS = {
+    "400": "The request is invalid.",
+    "401": "The API key is missing or not valid.",
+    "404": "This tenant has no such series, signal or path.",
+    "409": "The history is too short, or no model is trained yet.",
     "413": "The body is too large.",
-    "415": "The body is not of the right type.",
-    "429": "Too many requests; Retry-After says when to come back.",
-    "503": "A server behind the service does not answer; Retry-After says when to come back.",
+    "415": "The body has the wrong type.",
+    "429": "Too many requests. Wait for the seconds in Retry-After.",
+    "503": "A server behind the service does not respond. Wait for the seconds in Retry-After.",
 }
+
+Schemas = Mapping[type, dict[str, Any]]
 
 
 @cache
-def openapi() -> dict[str, Any]:
+def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
     """The whole document."""
     kinds: dict[type, str] = {ErrorResponse: "serialization"}
-    for route in ROUTES:
+    for route in routes:
         if route.request is not None:
             kinds[route.request] = "validation"
-        if route.answer is not None:
-            kinds[route.answer] = "serialization"
+        if route.response is not None:
+            kinds[route.response] = "serialization"
     refs, shared = TypeAdapter.json_schemas(
         [(kind, mode, TypeAdapter(kind)) for kind, mode in kinds.items()],  # type: ignore[misc]
         ref_template=_REF,
     )
-    schemas = {kind: refs[(kind, mode)] for kind, mode in kinds.items()}  # type: ignore[index]
+    schemas: Schemas = {kind: refs[(kind, mode)] for kind, mode in kinds.items()}  # type: ignore[index]
+    components = shared.get("$defs", {})
     paths: dict[str, Any] = {}
-    for route in ROUTES:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas, components)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Forewarn",
             "version": _version(),
             "description": "Anomaly detection, forecasting and failure prediction on infrastructure metrics. "
-            "Every answer names the model that gave it; what is wrong with a request is said in one sentence.",
+            "Each prediction names the model version that made it. Each error is one sentence. Names that are "
+            "marked as deprecated work until the next release; a response to a request that uses one has the "
+            "header `Deprecation`, and the header `Warning` names the replacement.",
         },
         "paths": paths,
         "components": {
-            "schemas": shared.get("$defs", {}),
+            "schemas": components,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The API key of a tenant."},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -66,27 +72,43 @@ def _version() -> str:
         return "source"
 
 
-def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": "The answer."}
-    if route.answer is not None:
-        answer["content"] = {JSON: {"schema": schemas[route.answer]}}
+def _operation(route: Route, schemas: Schemas, components: Mapping[str, Any]) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": "The response."}
+    if route.response is not None:
+        success["content"] = {JSON: {"schema": schemas[route.response]}}
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": f"{route.method.lower()}{route.path.replace('/', '_').replace('.', '_')}",
-        "responses": {"200": answer},
+        "responses": {"200": success},
     }
     if not route.public:
         error = {JSON: {"schema": schemas[ErrorResponse]}}
         operation["security"] = [{"bearer": []}, {"header": []}]
         operation["responses"] |= {
-            code: {"description": text, "content": error} for code, text in _REFUSALS.items()
+            code: {"description": text, "content": error} for code, text in _ERRORS.items()
         }
     if route.request is not None:
-        body = {route.media_type: {"schema": schemas[route.request]}}
-        operation["requestBody"] = {"required": True, "content": body}
-    if route.query:
-        operation["parameters"] = [
-            {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
-            for name, text in route.query.items()
-        ]
+        schema = schemas[route.request]
+        if route.has_body:
+            operation["requestBody"] = {"required": True, "content": {route.media_type: {"schema": schema}}}
+        else:
+            operation["parameters"] = _parameters(schema, components)
     return operation
+
+
+def _parameters(schema: Mapping[str, Any], components: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The fields of a query type as parameters of the query string."""
+    if "$ref" in schema:
+        schema = components[schema["$ref"].rpartition("/")[2]]
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "description": field.get("description", ""),
+            "deprecated": field.get("deprecated", False),
+            "schema": {
+                key: value for key, value in field.items() if key not in ("description", "deprecated")
+            },
+        }
+        for name, field in schema["properties"].items()
+    ]

@@ -1,18 +1,20 @@
-"""Who asks: an API key is bound to one tenant, and that tenant is all that the rest of a request sees."""
+"""API keys: each is bound to one tenant, and a request has access to the data of that tenant only."""
 
-import asyncio
 import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from core.errors import AuthenticationError
+from serving.state.work import WorkPool
 
-#: A revoked key works for at most this long; a new one that was tried too early is refused as long.
+#: A revoked key works for at most so many seconds. A key that was used before it existed is refused for as long.
 KEY_TTL_S = 10.0
-#: How many look-ups may wait for the database at once, so that guessing keys cannot exhaust its pool.
+#: Look-ups that ask the database at once, so that clients that guess keys cannot use up its connections.
 _LOOKUPS = 2
+_MOST_WAITING = 256
 
 
 class KeyRing(Protocol):
@@ -22,9 +24,9 @@ class KeyRing(Protocol):
 
 
 class KeyCache:
-    """Answers who holds a key, asking the key ring at most once in `ttl_s` for each.
+    """Looks up the tenants of keys, each at most once in `ttl_s`.
 
-    Keys are kept as SHA-256 only, so that a dump of this process does not give them away.
+    Only SHA-256 hashes of keys are kept, so that a memory dump of this process does not contain keys.
     """
 
     def __init__(
@@ -39,20 +41,20 @@ class KeyCache:
         self._ttl_s = ttl_s
         self._size = size
         self._clock = clock
-        # Apart, so that guessing keys cannot push out the ones that are right.
-        self._right: OrderedDict[bytes, tuple[str | None, float]] = OrderedDict()
-        self._wrong: OrderedDict[bytes, tuple[str | None, float]] = OrderedDict()
-        self._lookups = asyncio.Semaphore(_LOOKUPS)
+        # Two caches, so that a client that guesses keys cannot displace valid keys.
+        self._valid: OrderedDict[bytes, tuple[str | None, float]] = OrderedDict()
+        self._invalid: OrderedDict[bytes, tuple[str | None, float]] = OrderedDict()
+        self._lookups = WorkPool("the look-up of keys", threads=_LOOKUPS, waiting=_MOST_WAITING)
 
     async def tenant_of(self, key: str) -> str:
         """The tenant that the key is bound to.
 
         Raises:
-            AuthenticationError: there is no such key, or it was revoked.
-            UnavailableError: the database does not answer.
+            AuthenticationError: the key does not exist, or it was revoked.
+            UnavailableError: the database does not respond.
         """
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        found = self._right.get(digest) or self._wrong.get(digest)
+        found = self._valid.get(digest) or self._invalid.get(digest)
         if found is None or found[1] <= self._clock():
             found = await self._look_up(digest, key)
         tenant = found[0]
@@ -61,12 +63,11 @@ class KeyCache:
         return tenant
 
     async def _look_up(self, digest: bytes, key: str) -> tuple[str | None, float]:
-        async with self._lookups:
-            tenant = await asyncio.to_thread(self._ring.resolve, key)
+        tenant = await self._lookups.run(partial(self._ring.resolve, key))
         entry = (tenant, self._clock() + self._ttl_s)
-        for cache in (self._right, self._wrong):
+        for cache in (self._valid, self._invalid):
             cache.pop(digest, None)
-        cache = self._wrong if tenant is None else self._right
+        cache = self._invalid if tenant is None else self._valid
         cache[digest] = entry
         if len(cache) > self._size:
             cache.popitem(last=False)
@@ -77,7 +78,7 @@ def key_from(authorization: str | None, api_key: str | None) -> str:
     """The key of a request, from `Authorization: Bearer ...` or `X-API-Key`.
 
     Raises:
-        AuthenticationError: there is none; a key in the URL is never read, for URLs are logged everywhere.
+        AuthenticationError: there is none. A key in the URL is not read, because many programs log URLs.
     """
     if authorization is not None:
         scheme, _, credentials = authorization.partition(" ")

@@ -4,7 +4,7 @@ A bundle of any library can serve when it fulfils the protocol of its job. The p
 loaded, so an endpoint never meets an object without the method that it needs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from core.domain import FailureRisk
+from core.domain import FailureRisk, Series
 from models.detect.series_model import PointScore
 
 #: Stored values of one series: epoch seconds and values (NaN = missing), in the order of time.
@@ -26,6 +26,10 @@ class FleetDetector(Protocol):
     @property
     def models(self) -> Mapping[int, Any]:
         """Series id -> the model of that series."""
+        ...
+
+    def with_limits(self, stored: Iterable[Series]) -> "FleetDetector":
+        """The detector with these limits and SLO thresholds instead of those at the time of its training."""
         ...
 
     def score_points(

@@ -1,4 +1,4 @@
-"""Bounds on how often and how much: a token bucket per tenant, a body counted while it streams."""
+"""Limits of requests: their rate for each tenant, and the size of a body, counted while it arrives."""
 
 import asyncio
 import math
@@ -12,14 +12,14 @@ from serving.contract.errors import RefusedError
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-#: A client that trickles its body holds a connection; this is long for a megabyte on any real network.
+#: A client that sends its body slowly holds a connection. A megabyte takes less than this on any usual network.
 BODY_TIMEOUT_S = 20.0
 
 
 class RateLimiter:
-    """A token bucket per key, in this process: `rate_per_s` on average, twice that in a burst.
+    """A token bucket for each key, in this process: `rate_per_s` on average, and twice as many at once.
 
-    Buckets of keys not seen for long are dropped (least recently used first); a dropped bucket starts full.
+    The least recently used buckets are dropped. A key whose bucket was dropped starts with a full one.
     """
 
     def __init__(self, rate_per_s: float, clock: Callable[[], float], *, keys: int = 10_000) -> None:
@@ -33,7 +33,7 @@ class RateLimiter:
         """Take one token.
 
         Returns:
-            0.0 when there was one, else the seconds until there is.
+            0.0 when there was one, else the seconds until there is one.
         """
         now = self._clock()
         tokens, then = self._buckets.pop(key, (self._burst, now))
@@ -46,7 +46,7 @@ class RateLimiter:
 
 
 def require_rate(limiter: RateLimiter, key: str) -> None:
-    """Raises RefusedError (429, with Retry-After) when the key asks too often."""
+    """Raises RefusedError (429, with Retry-After) when the key exceeds its rate."""
     wait_s = limiter.take(key)
     if wait_s:
         seconds = max(1, math.ceil(wait_s))
@@ -58,12 +58,12 @@ def require_rate(limiter: RateLimiter, key: str) -> None:
 
 
 async def read_body(receive: Receive, declared: str | None, max_bytes: int) -> bytes:
-    """The whole body, never more than `max_bytes` of it in memory, however it is sent.
+    """The whole body; at most `max_bytes` of it are held in memory, also when the client sends it in chunks.
 
     Args:
         declared: the Content-Length header, if there is one.
     Raises:
-        RefusedError: 413 when it is larger, 408 when it trickles, 400 when the client goes away.
+        RefusedError: 413 when it is larger, 408 when it arrives too slowly, 400 when the client disconnects.
     """
     too_large = RefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -80,7 +80,7 @@ async def read_body(receive: Receive, declared: str | None, max_bytes: int) -> b
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise RefusedError(
-                        HTTPStatus.BAD_REQUEST, "the client went away before the body was complete"
+                        HTTPStatus.BAD_REQUEST, "the client disconnected before the body was complete"
                     )
                 part: bytes = message.get("body", b"")
                 size += len(part)

@@ -22,8 +22,8 @@ from serving.state.loaded_models import LoadedModels
 
 #: How many tenants are in memory at once; the least recently used one is dropped.
 MAX_TENANTS = 64
-#: Metadata of a series (its limit, its labels) is read again after this time.
-_SERIES_TTL_S = 60.0
+#: Metadata of a series is read again after this time, so that a changed limit takes effect at once.
+_SERIES_TTL_S = 2.0
 _MAX_SERIES = 50_000
 #: How many similar series an error lists.
 _MOST_NAMED = 3

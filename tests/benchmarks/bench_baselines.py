@@ -11,8 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 from statsmodels.tsa.seasonal import STL
 
+from core.durations import DAY_S
 from models.baseline.baselines import fit_baselines
-from models.series.grid import DAY_S, Grid
+from models.series.grid import Grid
 
 STEP_S, DAYS, PERIOD = 300, 30, 288
 MONDAY_S = 1_767_571_200

@@ -13,30 +13,31 @@ import numpy as np
 import polars as pl
 from breach_tally import SOON_H, Tally, rows_of
 
-from core.domain import Band, Breach, ModelRef, Role, Series, Severity, Signal
+from core.arrays import FloatArray
+from core.domain import Band, Breach, ModelRef, Role, Series, ServiceEdges, Severity, Signal
 from models.breach.backtest import SAME_BREACH_S, PastForecast, backtest_breaches, find_breaches
 from models.breach.bundle import BreachBundle
 from models.breach.correction import learn_correction
 from models.breach.growth import Growth
 from models.breach.learn_cascades import learn_cascades
-from models.breach.outlook import HORIZONS_S, BreachPattern
+from models.breach.outlook import BREACH_HORIZONS_S, BreachPattern
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.history import histories
-from models.forecast.protocols import FloatArray
 from models.series.maintenance import is_planned
 from models.series.thresholds import threshold_of
 from models.signals.breach import (
+    BreachContext,
     SeriesOutlook,
-    disturbed_by_plan,
-    follow,
+    breach_signals,
+    disturbed_by_maintenance,
     is_disturbed,
-    judge,
+    likely_cascades,
 )
 from pipelines.bench.failure_fleet import SLOW
-from pipelines.common.service_graph import Edges, service_graph
+from pipelines.common.service_graph import service_graph
 from pipelines.learn.past_breaches import FleetBreaches
 from pipelines.sources.simulated import SimulatedFleet
 
@@ -110,9 +111,9 @@ def judge_fleet(seed: int, tallies: dict[str, Tally], every: timedelta) -> None:
     for number in range((last - start) // every):
         now = start + number * every
         seen = {key: _see(bundle, one, now, is_open=key in alerts) for key, one in walked.items()}
-        followed = follow(seen, bundle.cascades, edges, now, fleet.events)
-        disturbed = disturbed_by_plan(seen, now, fleet.events) - set(followed)
-        for signal in judge(seen, bundle.cascades, edges, alerts, MODEL, now, fleet.events):
+        context = BreachContext(now=now, cascades=bundle.cascades, edges=edges, events=fleet.events)
+        disturbed = disturbed_by_maintenance(seen, context) - set(likely_cascades(seen, context))
+        for signal in breach_signals(seen, alerts, MODEL, context):
             assert signal.series_id is not None
             alerts.pop(signal.series_id, None)
             if signal.ended_at is None:
@@ -163,7 +164,7 @@ def _precursors(fleet: SimulatedFleet) -> dict[str, list[tuple[datetime, datetim
 def _train(
     fleet: SimulatedFleet,
     series: Mapping[int, Series],
-    edges: Edges,
+    edges: ServiceEdges,
     samples: pl.DataFrame,
     start: datetime,
     seed: int,
@@ -242,7 +243,7 @@ def _see(bundle: BreachBundle, one: Walked, now: datetime, *, is_open: bool) -> 
             probability=0.0,
             horizon_s=LOOK_H * 3_600,
             when=None,
-            probability_by_horizon_s=dict.fromkeys(HORIZONS_S, 0.0),
+            probability_by_horizon_s=dict.fromkeys(BREACH_HORIZONS_S, 0.0),
         )
         return SeriesOutlook(
             series=series,

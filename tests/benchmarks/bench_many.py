@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from core.arrays import FloatArray
 from models.forecast.history import on_grid
-from models.forecast.protocols import FloatArray
 from pipelines.bench.forecast import bench_forecast
 from pipelines.bench.forecast_run import DEFAULT
 from pipelines.bench.forecast_sets import read_set

@@ -178,11 +178,15 @@ def test_webhooks_become_events_and_incidents_and_what_makes_no_sense_is_counted
 def test_feedback_is_kept_and_only_on_signals_of_ones_own(fleet: Fleet) -> None:
     with fleet.client() as client, fleet.client("globex") as stranger:
         signal_id = ok(client.get("/signals?limit=1"))["signals"][0]["signal_id"]
-        body = {"signal_id": signal_id, "real": False, "who": "ada"}
-        ok(client.post("/feedback", json=body))
+        old = {"signal_id": signal_id, "real": True, "who": "ada"}
+        body = {"signal_id": signal_id, "value": "false_positive", "by": "ada", "note": "a load test"}
+        assert "deprecation" in client.post("/feedback", json=old).headers
+        response = client.post("/feedback", json=body)
+        assert ok(response) == {"subject_id": signal_id, "value": "false_positive", "signal_id": signal_id}
+        assert "deprecation" not in response.headers
         assert stranger.post("/feedback", json=body).status_code == 404
-    (kept,) = fleet.tenancy.platform("acme").store.feedback.list([signal_id])
-    assert (kept.value, kept.by) == ("false_positive", "ada")
+    kept = fleet.tenancy.platform("acme").store.feedback.list([signal_id])
+    assert [(one.value, one.by) for one in kept] == [("true_positive", "ada"), ("false_positive", "ada")]
 
 
 def test_the_probes_the_docs_and_the_console_answer_without_a_key(fleet: Fleet) -> None:

@@ -11,9 +11,10 @@ from e2e.fleet import Fleet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.http.routes import JSON, ROUTES
+from serving.endpoints.route import JSON
+from serving.http.routes import ROUTES
 
-POSTS = [route.path for route in ROUTES if route.request is not None and route.media_type == JSON]
+POSTS = [route.path for route in ROUTES if route.has_body and route.media_type == JSON]
 EXAMPLES = {
     route.path: route.request.model_json_schema()["examples"][0]
     for route in ROUTES
@@ -93,10 +94,7 @@ def test_a_body_of_another_kind_is_refused(client: httpx.Client, kind: str) -> N
 )
 def test_a_wrong_path_or_query_is_said_so(client: httpx.Client, request_of: tuple[str, str]) -> None:
     answer = client.request(*request_of)
-    if request_of[1].endswith("%ff"):
-        assert answer.status_code == 200
-    else:
-        assert_one_sentence(answer)
+    assert_one_sentence(answer)
 
 
 def test_no_key_and_a_wrong_key_are_refused(fleet: Fleet) -> None:

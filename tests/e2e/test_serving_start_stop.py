@@ -26,7 +26,7 @@ def start_that_fails(settings: Settings) -> str:
 def test_a_port_that_is_taken_ends_the_start_with_one_sentence(fleet: Fleet) -> None:
     said = start_that_fails(fleet.settings)
     assert said.strip().splitlines()[-1].startswith("the service cannot start: cannot listen on 127.0.0.1:")
-    assert "is the port taken" in said
+    assert "is the port in use" in said
 
 
 def test_a_database_that_does_not_answer_ends_the_start_and_its_password_stays_secret(fleet: Fleet) -> None:

@@ -10,8 +10,9 @@ def factorial(number: int) -> int:
     return math.factorial(number)
 
 
-def process_of(number: int) -> int:
-    return os.getpid()
+def factorial_and_process(number: int) -> tuple[int, int]:
+    """The factorial, and the process that computed it."""
+    return math.factorial(number), os.getpid()
 
 
 def polars_threads(_: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import polars as pl
 
 from core.clock import Clock
+from core.counts import CursorState, DeadLetterCount
 from core.domain import Event, Incident, Role, Series
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES
@@ -162,6 +163,9 @@ class MemoryDeadLetters(DeadLetterRepository):
     def count(self) -> int:
         return len(self.rows)
 
+    def by_reason(self) -> list[DeadLetterCount]:
+        raise AssertionError("MemoryDeadLetters does not support by_reason")
+
 
 class MemoryCursors(CursorRepository):
     def __init__(self) -> None:
@@ -172,6 +176,9 @@ class MemoryCursors(CursorRepository):
 
     def set(self, source: str, cursor: str) -> None:
         self.by_source[source] = cursor
+
+    def list(self) -> list[CursorState]:
+        raise AssertionError("MemoryCursors does not support list")
 
 
 class MemoryStore:

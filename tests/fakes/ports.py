@@ -8,12 +8,13 @@ from typing import NoReturn, TypeVar
 import polars as pl
 
 from core.domain import ModelRef
+from core.locks import LockRepository
+from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
     CounterRepository,
     CursorRepository,
     DeadLetterRepository,
-    DeliveryRepository,
     DiagnosisRepository,
     EventRepository,
     FeatureRepository,
@@ -85,6 +86,7 @@ class FakeStore(Store):
         incidents: IncidentRepository | None = None,
         signals: SignalRepository | None = None,
         feedback: FeedbackRepository | None = None,
+        diagnoses: DiagnosisRepository | None = None,
     ) -> None:
         self._tenant = tenant
         self._series = series
@@ -93,6 +95,7 @@ class FakeStore(Store):
         self._incidents = incidents
         self._signals = signals
         self._feedback = feedback
+        self._diagnoses = diagnoses
 
     def _given(self, repository: T | None, name: str) -> T:
         return unsupported(self, name) if repository is None else repository
@@ -159,7 +162,7 @@ class FakeStore(Store):
 
     @property
     def diagnoses(self) -> DiagnosisRepository:
-        unsupported(self, "diagnoses")
+        return self._given(self._diagnoses, "diagnoses")
 
     @property
     def transitions(self) -> TransitionRepository:
@@ -168,6 +171,10 @@ class FakeStore(Store):
     @property
     def retention(self) -> RetentionPolicy:
         unsupported(self, "retention")
+
+    @property
+    def locks(self) -> LockRepository:
+        unsupported(self, "locks")
 
     def atomically(self) -> AbstractContextManager[None]:
         unsupported(self, "atomically")

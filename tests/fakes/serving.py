@@ -58,6 +58,9 @@ class FakeDetector(FleetDetector):
     def models(self) -> Mapping[int, Any]:
         return self.learned
 
+    def with_limits(self, stored: Iterable[Series]) -> "FakeDetector":
+        return self
+
     def score_points(
         self, series_id: int, ts: Sequence[datetime], values: Sequence[float | None], context: Any = None
     ) -> list[PointScore]:

@@ -16,8 +16,9 @@ from pipelines.sinks.slack import SlackSink
 from pipelines.sinks.webhook import WebhookSink
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
-from pipelines.watch.deliver import SinkReport, deliver
+from pipelines.watch.deliver import deliver
 from pipelines.watch.outbox import LONGEST_RETRY_S, retry_after
+from pipelines.watch.sink_delivery import SinkReport
 
 START = NOON + timedelta(hours=1)
 OVER = NOON + timedelta(minutes=50)

@@ -179,7 +179,7 @@ def test_an_incident_makes_only_the_allowed_transitions(platform: Platform) -> N
     two_symptoms(platform)
     (record,) = diagnose(platform).records
     incident_id = record.incident_id
-    with pytest.raises(InputError, match="cannot go from detected to resolved"):
+    with pytest.raises(InputError, match="cannot change from detected to resolved"):
         move_incident(platform, incident_id, IncidentState.RESOLVED, by="ann")
     for state in ("acknowledged", "investigating", "mitigated", "resolved", "learned"):
         move_incident(platform, incident_id, IncidentState(state), by="ann", reason="as agreed")

@@ -16,6 +16,7 @@ from core.settings import Settings
 from core.training import Training
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
 from models.failure import FitPlan, fit_failure
+from models.words.failure import expected_failure
 from pipelines.collect.ingest import ingest
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn import features, train_failure
@@ -25,7 +26,7 @@ from pipelines.sources.simulated import SimulatedFleet
 from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
-from pipelines.watch.predict_failure import predict_failure, summary
+from pipelines.watch.predict_failure import predict_failure
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TENANT = "failing"
@@ -176,7 +177,7 @@ def test_a_leak_planted_in_the_store_stops_the_training(
 
 def test_a_signal_says_what_when_and_how_sure(platform: Platform) -> None:
     for service, risk in predict_failure(platform).risks.items():
-        text = summary(service, risk, 21_600, END)
+        text = expected_failure(service, risk, 21_600, END)
         assert text.startswith(f"{service}: ")
         assert "within 6 h" in text
 

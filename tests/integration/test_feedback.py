@@ -11,7 +11,7 @@ from core.clock import FixedClock
 from core.diagnosis import FeedbackValue
 from core.errors import NotFoundError
 from pipelines.common.tenant_platform import Platform
-from pipelines.operate.feedback import hypothesis_feedback, signal_feedback
+from pipelines.operate.feedback import Subject, hypothesis_feedback, signal_feedback
 from pipelines.stores.store import Store
 from pipelines.watch.diagnose import diagnose
 
@@ -39,10 +39,8 @@ def test_feedback_about_a_signal_is_stored(platform: Platform) -> None:
 def test_feedback_about_a_hypothesis_counts_in_the_next_diagnosis(platform: Platform) -> None:
     record = diagnose(platform).records[0]
     top = record.diagnosis.ranked[0].hypothesis
-    statement = hypothesis_feedback(
-        platform, top.hypothesis_id[:12], FeedbackValue.REJECTED, by="kim", note=""
-    )
-    assert statement == top.statement
+    subject = hypothesis_feedback(platform, top.hypothesis_id[:12], FeedbackValue.REJECTED, by="kim", note="")
+    assert subject == Subject(top.hypothesis_id, top.statement)
     later = diagnose(platform).records[0].diagnosis.ranked
     same = next(one.hypothesis for one in later if one.hypothesis.hypothesis_id == top.hypothesis_id)
     assert (same.accepted, same.rejected) == (0, 1)
@@ -50,8 +48,8 @@ def test_feedback_about_a_hypothesis_counts_in_the_next_diagnosis(platform: Plat
 
 def test_a_diagnosis_is_accepted_by_its_own_id(platform: Platform) -> None:
     record = diagnose(platform).records[0]
-    statement = hypothesis_feedback(platform, record.diagnosis_id, FeedbackValue.ACCEPTED, by="kim", note="")
-    assert statement == record.diagnosis.ranked[0].hypothesis.statement
+    subject = hypothesis_feedback(platform, record.diagnosis_id, FeedbackValue.ACCEPTED, by="kim", note="")
+    assert subject.statement == record.diagnosis.ranked[0].hypothesis.statement
     assert [one.subject_id for one in platform.store.feedback.list()] == [record.diagnosis_id]
 
 

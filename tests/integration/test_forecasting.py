@@ -1,19 +1,17 @@
 """Train, forecast, warn and take back, on a real database."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 from fakes.platform import advanced, platform_of
-from fakes.ports import NoRegistry
+from fakes.registry import KeptInMemory
 
 from core.clock import FixedClock
-from core.domain import ModelRef, Role, Series, SignalKind
+from core.domain import Role, Series, SignalKind
 from core.errors import ModelUnavailableError
 from core.frames import SAMPLES
-from core.training import Training
 from models.causes.incidents import correlate
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
@@ -26,23 +24,6 @@ from pipelines.watch.forecast import forecast
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 21
 PER_DAY = 288
-
-
-class KeptInMemory(NoRegistry):
-    """A registry that holds the newest bundle."""
-
-    def __init__(self) -> None:
-        self.files: Mapping[str, bytes] | None = None
-        self.training: Training | None = None
-
-    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
-        self.files, self.training = dict(files), training
-        return ModelRef(name=kind, version=1, run_id="run")
-
-    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
-        if self.files is None:
-            raise ModelUnavailableError(f"no {kind} yet")
-        return ModelRef(name=kind, version=1, run_id="run"), self.files
 
 
 def series_of(tenant: str) -> list[Series]:

@@ -53,9 +53,9 @@ def test_a_folder_is_taken_over_and_every_refused_row_is_told(store: Store, tmp_
     assert told == [3006]
     assert {letter.reason for letter in store.dead_letters.list()} == {
         "line 6: time 'soon' is not a time",
-        "value 1.5 is outside 0 to 1, the range of a ratio",
-        "value 0.7 contradicts 0.5, which is stored for that time",
-        "ts 2031-01-01T00:00:00.000000+00:00 is in the future",
+        "line 2: value 1.5 is outside 0 to 1, the range of a ratio",
+        "line 5: value 0.7 contradicts 0.5, which is stored for that time",
+        "line 7: ts 2031-01-01T00:00:00.000000+00:00 is in the future",
     }
     assert len(store.events.between(T0, NOW)) == 1
 
@@ -64,7 +64,7 @@ def test_the_same_folder_again_changes_nothing(store: Store, tmp_path: Path) -> 
     source = CsvFiles(fleet(tmp_path), tenant=store.tenant)
     ingest(platform_of(store), source)
     again = ingest(platform_of(store), source)
-    assert again == IngestReport()
+    assert again == IngestReport(already_read=3005)
     store.cursors.set(source.name, "{}")
     replayed = ingest(platform_of(store), source)
     assert (replayed.inserted, replayed.duplicates, replayed.rejected, replayed.events) == (0, 3002, 4, 0)
@@ -81,7 +81,9 @@ def test_a_batch_that_fails_leaves_nothing_of_itself(store: Store, tmp_path: Pat
     source = Broken(fleet(tmp_path), tenant=store.tenant)
     with pytest.raises(RuntimeError):
         ingest(platform_of(store), source)
-    assert ingest(platform_of(store), CsvFiles(tmp_path, tenant=store.tenant)) == IngestReport()
+    assert ingest(platform_of(store), CsvFiles(tmp_path, tenant=store.tenant)) == IngestReport(
+        already_read=3005
+    )
 
 
 def test_the_cloudwatch_series_of_nab_are_named_by_their_files(store: Store) -> None:
@@ -95,7 +97,9 @@ def test_the_cloudwatch_series_of_nab_are_named_by_their_files(store: Store) -> 
     cpu = names["ec2_5f5533/cpu_utilization"]
     assert (cpu.step_s, cpu.role) == (300, Role.SATURATION)
     assert names["elb_8c0756/request_count"].role is Role.TRAFFIC
-    assert ingest(platform_of(store), CsvFiles(folder, tenant=store.tenant)) == IngestReport()
+    assert ingest(platform_of(store), CsvFiles(folder, tenant=store.tenant)) == IngestReport(
+        already_read=67740
+    )
 
 
 #: Small pieces and batches, so that a kill falls between or inside many transactions.
@@ -103,14 +107,14 @@ WORKER = """
 import sys
 from pathlib import Path
 sys.path[:0] = [{repository!r}, {repository!r} + "/tests"]
-from pipelines.sources import csv_files, files
+from pipelines.sources import files, text_files
 from pipelines.sources.csv_files import CsvFiles
 from core.domain import Role
 from pipelines.collect.ingest import ingest
 from pipelines.stores.session import open_pool
 from pipelines.stores.store import Store
 from fakes.platform import platform_of
-csv_files.CHUNK_BYTES, files.BATCH_ROWS = 4_000, 300
+text_files.CHUNK_BYTES, files.BATCH_ROWS = 4_000, 300
 with open_pool({dsn!r}) as pool:
     store = Store(pool, "acme")
     print("ready", flush=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from servers.postgres import fresh_database
+from servers.postgres import down_to, fresh_database
 
 from core.diagnosis import Diagnosis, DiagnosisRecord, FeedbackValue, IncidentState, PolicyDecision
 from core.domain import FilterResult
@@ -95,13 +95,6 @@ def migrate_to(dsn: str, name: str) -> None:
     """A database as a release had it whose last plain migration was `name`."""
     migrate(dsn)
     down_to(dsn, name)
-
-
-def down_to(dsn: str, name: str) -> None:
-    plain = [entry for entry in status(dsn) if not entry.name.startswith("timescale/")]
-    newer = [entry.name for entry in plain if entry.applied and entry.name > name]
-    timescale = [entry for entry in status(dsn) if entry.applied and entry.name.startswith("timescale/")]
-    assert set(down(dsn, steps=len(timescale) + len(newer))) >= set(newer)
 
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

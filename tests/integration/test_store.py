@@ -302,34 +302,6 @@ def test_signals_are_found_by_kind_service_time_and_gate(store: Store) -> None:
     assert ids(find(service="cart")) == ["stopped"]
 
 
-def test_a_delivery_stays_due_until_it_is_confirmed(store: Store) -> None:
-    store.signals.upsert([make_signal(store, "a"), make_signal(store, "b", started_at=T0 + STEP)])
-    assert store.deliveries.enqueue(["webhook", "slack"], ["a", "b"]) == 4
-    assert store.deliveries.enqueue(["webhook"], ["a"]) == 0
-    store.deliveries.failed("webhook", ["a"], "503", T0 + STEP)
-    assert [signal.signal_id for signal in store.deliveries.due("webhook", T0)] == ["b"]
-    assert [signal.signal_id for signal in store.deliveries.due("webhook", T0 + STEP)] == ["a", "b"]
-    assert store.deliveries.attempts("webhook") == {"a": 1, "b": 0}
-    store.deliveries.delivered("webhook", ["a", "b"], alert_id="a")
-    assert store.deliveries.due("webhook", T0 + STEP) == []
-    assert store.deliveries.alert_ids("webhook") == {"a": "a", "b": "a"}
-    assert (store.deliveries.waiting("webhook"), store.deliveries.waiting("slack")) == (0, 2)
-    with pytest.raises(NotFoundError):
-        store.deliveries.enqueue(["webhook"], ["nope"])
-
-
-def test_what_passed_the_gates_is_enqueued_once_and_its_end_after_it_was_told(store: Store) -> None:
-    stopped = (FilterResult(name="baseline", passed=False, reason="1 day"),)
-    store.signals.upsert([make_signal(store, "a"), make_signal(store, "b", filters=stopped)])
-    assert store.deliveries.enqueue_passed(["slack"]) == 1
-    assert store.deliveries.enqueue_passed(["slack"]) == 0
-    store.signals.upsert([make_signal(store, "a", ended_at=T0 + STEP)])
-    assert store.deliveries.enqueue_ended("slack", "slack/ended") == 0
-    store.deliveries.delivered("slack", ["a"])
-    assert store.deliveries.enqueue_ended("slack", "slack/ended") == 1
-    assert store.deliveries.waiting("slack") == 1
-
-
 def test_feedback_and_verdicts_are_kept_once(store: Store) -> None:
     said = Feedback(
         tenant=store.tenant, subject_id="s1", value=FeedbackValue.FALSE_POSITIVE, at=T0, by="ann", note=""

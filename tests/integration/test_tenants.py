@@ -20,6 +20,7 @@ from core.diagnosis import (
 from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import SAMPLES, TIME, Schema
+from core.outbox import DeliveryLane
 from core.settings import Settings
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.session import Pool
@@ -55,7 +56,8 @@ class Filled:
         store.features.write(_features(tenant, value))
         self.signal = _signal(tenant)
         store.signals.upsert([self.signal])
-        store.deliveries.enqueue_passed(["slack"])
+        store.deliveries.enqueue("slack", DeliveryLane.NEW)
+        store.deliveries.sink_failed("slack", T0, tenant, None)
         self.feedback = Feedback(
             tenant=tenant, subject_id="s1", value=FeedbackValue.TRUE_POSITIVE, at=T0, by=tenant, note=""
         )
@@ -138,7 +140,9 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "events.between": lambda: store.events.between(T0, END),
         "incidents.between": lambda: store.incidents.between(T0, END),
         "dead_letters.count": store.dead_letters.count,
+        "dead_letters.by_reason": lambda: [one.example for one in store.dead_letters.by_reason()],
         "dead_letters.list": lambda: [letter.row for letter in store.dead_letters.list()],
+        "cursors.list": lambda: [(one.source, one.cursor) for one in store.cursors.list()],
         "cursors.get": lambda: store.cursors.get("csv:x"),
         "baselines.current": lambda: _version_and_rows(store),
         "baselines.extent": store.baselines.extent,
@@ -147,12 +151,17 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "features.newest": store.features.newest,
         "features.read": lambda: store.features.read(T0, END).rows(),
         "signals.find": store.signals.find,
+        "signals.counts": lambda: store.signals.counts(T0),
+        "signals.unfinished": store.signals.unfinished,
         "signals.get": lambda: store.signals.get("s1"),
-        "deliveries.due": lambda: store.deliveries.due("slack", END),
-        "deliveries.attempts": lambda: store.deliveries.attempts("slack"),
+        "deliveries.due": lambda: store.deliveries.due("slack", DeliveryLane.NEW, END),
+        "deliveries.attempts": lambda: store.deliveries.attempts("slack", DeliveryLane.NEW),
         "deliveries.alert_ids": lambda: store.deliveries.alert_ids("slack"),
-        "deliveries.received": lambda: store.deliveries.received("slack"),
-        "deliveries.waiting": lambda: store.deliveries.waiting("slack"),
+        "deliveries.received": lambda: store.deliveries.received("slack", DeliveryLane.NEW),
+        "deliveries.rejections": lambda: store.deliveries.rejections("slack", DeliveryLane.NEW),
+        "deliveries.counts": lambda: store.deliveries.counts(["slack"]),
+        "deliveries.sink_states": store.deliveries.sink_states,
+        "locks.owners": lambda: store.locks.owners(["job"]),
         "feedback.list": store.feedback.list,
         "diagnoses.list": store.diagnoses.list,
         "transitions.list": store.transitions.list,
@@ -173,9 +182,9 @@ def _rows(frame: pl.DataFrame | None) -> list[Any] | None:
 WRITES = {
     "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "dead_letters.add",
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
-    "signals.upsert", "deliveries.enqueue", "deliveries.enqueue_passed", "deliveries.enqueue_ended",
-    "deliveries.enqueue_escalated", "deliveries.delivered", "deliveries.failed", "feedback.add", "diagnoses.add",
-    "transitions.append", "retention.apply",
+    "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
+    "deliveries.rejected", "deliveries.retry_given_up", "deliveries.sink_failed", "deliveries.sink_recovered",
+    "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
 
 
@@ -212,7 +221,8 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert [row[2] for row in seen["forecasts.latest_all"]] == [mine.value]
         assert mine.value in seen["features.read"][0]
         assert seen["signals.find"] == [mine.signal] == seen["deliveries.due"]
-        assert seen["deliveries.waiting"] == 1
+        assert [one.waiting for one in seen["deliveries.counts"]] == [1, 0, 0]
+        assert seen["deliveries.sink_states"]["slack"].error == mine.store.tenant
         assert seen["feedback.list"] == [mine.feedback]
         assert seen["diagnoses.list"] == [mine.record]
         assert seen["transitions.list"] == [mine.transition]
@@ -250,11 +260,18 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     store.baselines.publish(
         _baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None
     )
-    store.deliveries.failed("slack", ["s1"], "down", END)
-    store.deliveries.delivered("slack", ["s1"], alert_id="s1")
-    store.deliveries.enqueue(["pagerduty"], ["s1"])
-    store.deliveries.enqueue_ended("slack", "slack/ended")
-    store.deliveries.enqueue_escalated("slack", "slack/worse")
+    for lane in DeliveryLane:
+        store.deliveries.enqueue("pagerduty", lane)
+        store.deliveries.enqueue("slack", lane)
+        store.deliveries.failed("slack", lane, ["s1"], "down", END)
+        store.deliveries.rejected("slack", lane, ["s1"], "bad", None)
+        store.deliveries.retry_given_up()
+        store.deliveries.delivered("slack", lane, ["s1"], alert_id="s1")
+        store.deliveries.skip("slack", lane, ["s1"])
+    store.deliveries.sink_failed("slack", END, "down", END)
+    store.deliveries.sink_recovered("slack")
+    with store.locks.hold("job"), other.store.locks.hold("job"):
+        assert len(store.locks.owners(["job"])) == 1
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before
@@ -264,7 +281,7 @@ def test_a_signal_of_the_other_cannot_be_sent(pair: tuple[Filled, Filled]) -> No
     mine, other = pair
     other.store.signals.upsert([Signal(**{**_fields(other.signal), "signal_id": "only-b"})])
     with pytest.raises(NotFoundError):
-        mine.store.deliveries.enqueue(["slack"], ["only-b"])
+        mine.store.deliveries.skip("slack", DeliveryLane.NEW, ["only-b"])
     with pytest.raises(NotFoundError):
         mine.store.signals.get("only-b")
 

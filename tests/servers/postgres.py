@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pipelines.stores.embedded import EmbeddedPostgres
+from pipelines.stores.migrate import down, status
 from pipelines.stores.server_user import ServerUser, choose_server_user
 
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
@@ -96,3 +97,11 @@ def fresh_database(server_dsn: str) -> Iterator[str]:
     finally:
         with psycopg.connect(server_dsn, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def down_to(dsn: str, name: str) -> None:
+    """Undo the migrations after `name`."""
+    plain = [entry for entry in status(dsn) if not entry.name.startswith("timescale/")]
+    newer = [entry.name for entry in plain if entry.applied and entry.name > name]
+    timescale = [entry for entry in status(dsn) if entry.applied and entry.name.startswith("timescale/")]
+    assert set(down(dsn, steps=len(timescale) + len(newer))) >= set(newer)

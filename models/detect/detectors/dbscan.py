@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.detectors.neighbours import learn_rows, nearest, scaled_rows
 from models.detect.protocols import Arrays
-from models.series.grid import FloatArray
 
 MIN_SAMPLES = 5
 #: The radius: at it, this share of the rows learned from has enough neighbours to be a core.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.series.grid import FloatArray
+from core.arrays import FloatArray
 
 #: Values in a row: enough to see a course, few enough to learn from hours.
 WINDOW = 8

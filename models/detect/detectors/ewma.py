@@ -11,9 +11,9 @@ from typing import ClassVar
 import numba
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.detectors.zscore import FLOOR
 from models.detect.protocols import Arrays, require_points
-from models.series.grid import FloatArray
 
 
 @numba.njit(cache=True)

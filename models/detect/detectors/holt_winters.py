@@ -12,9 +12,9 @@ from typing import ClassVar
 import numba
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.detectors.zscore import FLOOR
 from models.detect.protocols import Arrays, require_points
-from models.series.grid import FloatArray
 
 LEVEL, TREND, SIGMA, AT = 0, 1, 2, 3
 _CLIP = 3.0

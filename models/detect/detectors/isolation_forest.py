@@ -14,8 +14,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from models.detect.protocols import Arrays, Reads, require_points
-from models.series.grid import FloatArray
 
 EULER_GAMMA = 0.5772156649015329
 

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.detectors.zscore import FLOOR
 from models.detect.protocols import Arrays, require_points
-from models.series.grid import FloatArray
 from models.series.robust import MAD_TO_SIGMA
 
 

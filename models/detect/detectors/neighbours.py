@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from core.arrays import BoolArray, FloatArray
 from models.detect.detectors.embedding import rows_of, scaling, thinned
 from models.detect.protocols import require_points
-from models.series.grid import BoolArray, FloatArray
 
 #: Rows that are kept: distances to more would cost time and change little.
 MOST_ROWS = 2000

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.detectors.neighbours import learn_rows, scaled_rows
 from models.detect.protocols import Arrays
-from models.series.grid import FloatArray
 
 #: Share of the history that may lie outside.
 NU = 0.05

@@ -16,8 +16,8 @@ from typing import ClassVar
 import numba
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.protocols import Arrays, Reads, require_points
-from models.series.grid import FloatArray
 
 #: A metric that hardly ever moves gets a spread of this share of all metrics' spread, so that its first
 #: move is large but not infinite.

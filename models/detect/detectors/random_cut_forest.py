@@ -15,9 +15,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import FloatArray
 from models.detect.detectors.embedding import rows_of, scaling
 from models.detect.protocols import Arrays, require_points
-from models.series.grid import FloatArray
 
 TREES, SIZE, WINDOW = 30, 128, 4
 NONE = -1

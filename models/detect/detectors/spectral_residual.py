@@ -12,8 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.protocols import Arrays, require_points
-from models.series.grid import FloatArray
 
 #: Values that the transform sees.
 WINDOW = 64

@@ -20,8 +20,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import FloatArray, IntArray
+from core.durations import DAY_S, WEEK_S
 from models.detect.protocols import Arrays, Reads, require_points
-from models.series.grid import DAY_S, MONDAY_OFFSET_S, WEEK_S, FloatArray, IntArray
+from models.series.grid import MONDAY_OFFSET_S
 
 #: Weights of the averages of the residual: a memory of about 3, 9, 30 and 100 values.
 AVERAGES = (0.5, 0.2, 0.06, 0.02)

@@ -13,13 +13,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.calibration import Calibration, calibrate
 from models.detect.detectors.ewma import Ewma
 from models.detect.detectors.isolation_forest import IsolationForest
 from models.detect.detectors.mad import Mad
 from models.detect.detectors.zscore import ZScore
 from models.detect.protocols import Arrays, Detector, FittedDetector, require_points
-from models.series.grid import FloatArray
 
 #: Fast, unlike each other, and each of them fits in constant memory.
 MEMBERS: tuple[Detector, ...] = (ZScore(), Mad(), Ewma(), IsolationForest())

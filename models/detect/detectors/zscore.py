@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from core.arrays import FloatArray
 from models.detect.protocols import Arrays, require_points
-from models.series.grid import FloatArray
 
-#: ChunkPool below this share of the mean is rounding, not variation.
+#: A spread below this share of the mean is rounding, not variation.
 FLOOR = 1e-9
 
 

@@ -1,21 +1,27 @@
 """Which models forecast a series, and why: decided by rolling-origin backtests on its own past."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from core.arrays import FloatArray
+from core.errors import InsufficientDataError
 from models.forecast.backtest import Backtest, choose_origins
+from models.forecast.catalog import find_forecaster
+from models.forecast.choice.members import backtest_members
 from models.forecast.combination import left_out, mean_errors, weigh
 from models.forecast.history import resolution
 from models.forecast.intervals.conformal import LEVELS, ErrorModel, fit_errors, wide_errors
 from models.forecast.intervals.widths import PastErrors, unrest
-from models.forecast.pool.pool_forecaster import backtest_pool
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.pool.pool import POOL
+from models.forecast.protocols import Bounds, History
 
 _FREE = Bounds()
 #: The newest days, by season, that candidates are tried on.
 KEPT_BACK_SEASONS, NO_SEASON_STEPS = 6, 24
+#: The members that forecast a series that is too short for a backtest, if they were selected.
+WITHOUT_BACKTEST = ("level", "seasonal_naive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,25 +56,27 @@ class Plan:
 
     Args:
         horizon_steps: how far the backtests look.
-        origins: past moments at which the pool is tried.
-        weigh_by: how many of the newest of them decide the shares; old habits say little.
+        origins: past moments at which the members are tried.
+        weigh_by: how many of the newest of them decide the weights, because old patterns matter little.
+        members: names of the forecasters that are weighed.
     """
 
     horizon_steps: int = 24
     origins: int = 24
     weigh_by: int = 8
+    members: tuple[str, ...] = tuple(POOL)
 
 
 def select(history: History, plan: Plan) -> Choice:
-    """Backtest the pool and weigh it.
+    """Backtest the members of the plan and weigh them.
 
     Raises:
-        InsufficientDataError: fewer than two values are there.
+        InsufficientDataError: the history has fewer than two values, or is too short for every member.
     """
     origins = choose_origins(history, plan.horizon_steps, plan.origins)
     if not origins:
         return _too_short(history, plan)
-    test = backtest_pool(history, origins=origins, horizon_steps=plan.horizon_steps)
+    test = backtest_members(history, plan.members, origins=origins, horizon_steps=plan.horizon_steps)
     mae = mean_errors(test, slice(-plan.weigh_by, None))
     if not mae:
         return _too_short(history, plan)
@@ -120,11 +128,31 @@ def _weights_before(test: Backtest, history: History, plan: Plan) -> dict[str, f
 
 def _too_short(history: History, plan: Plan) -> Choice:
     known = history.values[np.isfinite(history.values)]
+    names = [name for name in WITHOUT_BACKTEST if name in plan.members] or _fitting(history, plan.members)
     return Choice(
-        weights={"level": 0.5, "seasonal_naive": 0.5},
+        weights={name: 1.0 / len(names) for name in names},
         errors=wide_errors(known, plan.horizon_steps, resolution(history.values)),
         reason=f"{len(known)} values are too few for a backtest; the last ones go on, with wide intervals",
     )
+
+
+def _fitting(history: History, members: Sequence[str]) -> list[str]:
+    """The members that a short history is long enough for.
+
+    Raises:
+        InsufficientDataError: it is too short for all of them.
+    """
+    found, reason = [], ""
+    for name in members:
+        try:
+            find_forecaster(name).fit(history)
+        except InsufficientDataError as error:
+            reason = str(error)
+        else:
+            found.append(name)
+    if not found:
+        raise InsufficientDataError(f"the history is too short for {', '.join(members)}: {reason}")
+    return found
 
 
 def _reason(mae: Mapping[str, float], origins: int) -> str:

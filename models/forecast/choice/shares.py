@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, kept_back
 from models.forecast.combination import combine
 from models.forecast.fleet.global_trees import GlobalTrees
-from models.forecast.pool.pool import POOL
-from models.forecast.protocols import FloatArray, Forecaster, History
+from models.forecast.protocols import Forecaster, History
 
 #: Shares of the say that are tried.
 SHARES = (0.0, 0.2, 0.4, 0.6)
@@ -97,7 +97,7 @@ def errors_by_share(
         if not np.isfinite(came).any():
             continue
         try:
-            told = _say(forecaster, then, len(came))
+            told = _say(forecaster, then, len(came), plan.members)
         except InsufficientDataError:
             continue
         shared = (
@@ -111,12 +111,14 @@ def errors_by_share(
     return dict(zip(SHARES, (mean / mean[0]).tolist(), strict=True)) if mean[0] > 0 else {}
 
 
-def _say(forecaster: Forecaster, history: History, horizon_steps: int) -> dict[str, FloatArray]:
-    """What the pool and the candidate forecast."""
+def _say(
+    forecaster: Forecaster, history: History, horizon_steps: int, members: Sequence[str]
+) -> dict[str, FloatArray]:
+    """What the members and the candidate forecast."""
     name = forecaster.name
     if isinstance(forecaster, GlobalTrees):
-        return member_forecasts(history, {*POOL, name}, horizon_steps, forecaster)
-    return member_forecasts(history, POOL, horizon_steps) | {
+        return member_forecasts(history, (*members, name), horizon_steps, forecaster)
+    return member_forecasts(history, members, horizon_steps) | {
         name: forecaster.fit(history).predict(horizon_steps)
     }
 

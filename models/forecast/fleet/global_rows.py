@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import FloatArray
+from core.durations import DAY_S
 from core.errors import InsufficientDataError
 from models.forecast.pool.pool import POOL
 from models.forecast.prepared import Prepared
-from models.forecast.protocols import FloatArray
 
 #: Seasons ago of which the same phase is looked at.
 SEASONS_AGO = (1, 2, 3, 4, 7, 8, 14)
@@ -25,7 +26,7 @@ STEPS_AGO = (1, 2, 3, 4, 6, 12, 24)
 #: Ranks from either end of the pool between which most of it agrees.
 OUTSIDE = 3
 HABIT = 7
-DAY_S, WEEK_DAYS, EPOCH_WEEKDAY = 86_400, 7, 3
+WEEK_DAYS, EPOCH_WEEKDAY = 7, 3
 
 
 @dataclass(frozen=True, slots=True)

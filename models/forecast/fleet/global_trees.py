@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast.backtest import choose_origins
 from models.forecast.fleet.global_rows import by_coarse, require_two_seasons, rows_of
 from models.forecast.pool.pool_forecaster import paths
 from models.forecast.prepared import Prepared, make_ready
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
 #: Origins a series; more teach little, for neighbouring ones hold the same values.
 ORIGINS = 24

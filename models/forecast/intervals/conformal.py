@@ -25,8 +25,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
+from core.arrays import FloatArray
 from models.forecast.intervals.widths import PastErrors, Widths, independent, learn_widths, neighbours
-from models.forecast.protocols import Bounds, FloatArray
+from models.forecast.protocols import Bounds
 
 #: Probabilities at which the error distribution is kept.
 PROBABILITIES: FloatArray = np.array(

@@ -17,7 +17,7 @@ from itertools import product
 
 import numpy as np
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
 
 #: Powers that are tried: 0 = the width does not follow, 1 = it follows in proportion.
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -1,1 +1,1 @@
-"""Adapters for the forecasters of other libraries."""
+"""Forecasters beside the pool: so far those of other libraries."""

@@ -1,69 +1,131 @@
-"""StatsForecast behind the contract: Theta, ETS, ARIMA, MFLES and MSTL.
+"""StatsForecast's models as forecasters: Theta, ETS, ARIMA, MFLES and MSTL.
 
-The library takes seconds to import, so that happens when a model is fitted and not before.
+The import of the library takes seconds, so it happens when a model is first fitted or loaded.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from core.arrays import FloatArray
 from models.forecast.history import prepare
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
+from models.forecast.states import Arrays, state_tree, tree_state
 
-#: No seasonal state is fitted for longer seasons than this; Hyndman's ets() has the same limit. Longer
-#: ones are taken out by MSTL first.
+#: No seasonal state is fitted for longer seasons than this; Hyndman's ets() has the same limit. MSTL removes longer
+#: seasons first.
 MAX_STATE_SEASON = 24
 
 
 @dataclass(frozen=True, slots=True)
 class FittedNixtla:
+    """A fitted StatsForecast model.
+
+    Attributes:
+        model: of the library; null for a constant, which has no likelihood.
+        seasons: the usable seasons that the model was built with.
+        level: the last value.
+    """
+
     model: Any
+    seasons: tuple[int, ...]
+    level: float
     bounds: Bounds
 
     def predict(self, horizon_steps: int) -> FloatArray:
+        if self.model is None:
+            return self.bounds.clip(np.full(horizon_steps, self.level))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            mean = np.asarray(self.model.predict(h=horizon_steps)["mean"], dtype=np.float64)
-        return self.bounds.clip(mean)
+            # ARIMA with a drift renames its coefficients while it predicts, so threads must not share a model.
+            mean = deepcopy(self.model).predict(h=horizon_steps)["mean"]
+        return self.bounds.clip(np.asarray(mean, dtype=np.float64))
+
+    def to_arrays(self) -> Arrays:
+        """What the library fitted; its settings are those of the forecaster."""
+        return tree_state(
+            {
+                "seasons": self.seasons,
+                "level": self.level,
+                "bounds": (self.bounds.lower, self.bounds.upper),
+                "fitted": None if self.model is None else _plain(self.model),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class NixtlaForecaster:
-    """One StatsForecast model; `build` gets the library's module and the usable seasons."""
+    """One StatsForecast model; `build` gets the module of the library and the usable seasons."""
 
     name: str
     build: Callable[[ModuleType, tuple[int, ...]], Any]
 
     def fit(self, history: History) -> FittedNixtla:
         values = prepare(history)
-        # A constant has no likelihood: every model's optimiser would divide by zero.
+        seasons, level = history.usable_seasons, float(values[-1])
+        # A constant has no likelihood: the optimiser of every model would divide by zero.
         if float(np.ptp(values)) == 0.0:
-            return FittedNixtla(_Constant(float(values[-1])), history.bounds)
+            return FittedNixtla(None, seasons, level, history.bounds)
         with warnings.catch_warnings():
-            # Optimisers warn about steps that they take back themselves.
+            # Optimisers warn about steps that they undo themselves.
             warnings.simplefilter("ignore")
-            import statsforecast.models as library
+            model = self.build(_library(), seasons).fit(values)
+        return FittedNixtla(model, seasons, level, history.bounds)
 
-            model = self.build(library, history.usable_seasons).fit(values)
-        return FittedNixtla(model, history.bounds)
+    def from_arrays(self, arrays: Arrays) -> FittedNixtla:
+        """The inverse of `FittedNixtla.to_arrays`."""
+        state = state_tree(arrays)
+        model = None
+        if state["fitted"] is not None:
+            model = self.build(_library(), state["seasons"])
+            _restore(model, state["fitted"])
+        lower, upper = state["bounds"]
+        return FittedNixtla(model, state["seasons"], state["level"], Bounds(lower=lower, upper=upper))
 
 
-@dataclass(frozen=True, slots=True)
-class _Constant:
-    level: float
+def _library() -> ModuleType:
+    import statsforecast.models
 
-    def predict(self, h: int) -> dict[str, FloatArray]:
-        return {"mean": np.full(h, self.level)}
+    return statsforecast.models
+
+
+def _plain(model: Any) -> dict[str, Any]:
+    """What `fit` added to a model, as plain data; MSTL has a frame, and a fitted model of its remainder."""
+    fitted = model.model_
+    if isinstance(fitted, pd.DataFrame):
+        columns = {str(name): fitted[name].to_numpy() for name in fitted}
+        return {"columns": columns, "trend": _plain(model.trend_forecaster)}
+    # MFLES keeps an object of its own class.
+    return {name: vars(one) if hasattr(one, "__dict__") else one for name, one in fitted.items()}
+
+
+def _restore(model: Any, fitted: Mapping[str, Any]) -> None:
+    """The inverse of `_plain`, on a model that was built in the same way."""
+    if "columns" in fitted:
+        model.model_ = pd.DataFrame(fitted["columns"])
+        _restore(model.trend_forecaster, fitted["trend"])
+        return
+    model.model_ = dict(fitted)
+    library = _library()
+    if isinstance(model, library.MFLES):
+        from statsforecast.mfles import MFLES
+
+        make: Callable[[], Any] = MFLES
+        inner = make()
+        vars(inner).update(fitted["model"])
+        model.model_["model"] = inner
 
 
 def _seasonal(
     library: ModuleType, seasons: tuple[int, ...], direct: Callable[[int], Any], trend: Callable[[], Any]
 ) -> Any:
-    """`direct` on one short season; else MSTL, with `trend` on the remainder."""
+    """`direct` for one short season; else MSTL, with `trend` for the remainder."""
     if not seasons:
         return direct(1)
     if seasons == seasons[:1] and seasons[0] <= MAX_STATE_SEASON:
@@ -85,8 +147,8 @@ def _arima(library: ModuleType, seasons: tuple[int, ...]) -> Any:
         library,
         seasons[:1],
         lambda season: library.AutoARIMA(season_length=season, approximation=True),
-        # As Hyndman's auto.arima does by itself on more than 150 values: the exact likelihood of thousands of
-        # 5-minute values takes minutes a model.
+        # Hyndman's auto.arima does the same for more than 150 values: the exact likelihood of thousands of 5-minute
+        # values takes minutes for each model.
         lambda: library.AutoARIMA(season_length=1, approximation=True),
     )
 
@@ -112,14 +174,14 @@ def _mfles(library: ModuleType, seasons: tuple[int, ...]) -> Any:
     return library.MFLES(season_length=list(seasons) or 1)
 
 
-#: Hyndman et al. (2002), state space ETS; the season by MSTL where it is longer than a day of hours.
+#: Hyndman et al. (2002), state space ETS; MSTL removes a season that is longer than a day of hours.
 AUTO_ETS = NixtlaForecaster("auto_ets", _ets)
-#: Hyndman and Khandakar (2008), stepwise search. A seasonal ARIMA at lag 288 cannot be fitted, so there the day is
-#: taken out by MSTL and what is left gets an ARIMA without a season, as StatsForecast's own guide advises.
+#: Hyndman and Khandakar (2008), stepwise search. A seasonal ARIMA at lag 288 cannot be fitted, so MSTL removes that
+#: season and an ARIMA without a season forecasts the remainder, as StatsForecast's own guide advises.
 AUTO_ARIMA = NixtlaForecaster("auto_arima", _arima)
 #: Fiorucci et al. (2016), the dynamic standard Theta model.
 THETA = NixtlaForecaster("theta", _theta)
-#: Blume (2024), median, Fourier, linear and exponential smoothing, boosted in turn.
+#: Blume (2024): median, Fourier terms, linear trend and exponential smoothing, boosted one after the other.
 MFLES = NixtlaForecaster("mfles", _mfles)
 #: Bandara, Hyndman and Bergmeir (2021), seasonal-trend decomposition for several seasons.
 MSTL = NixtlaForecaster("mstl", _mstl)

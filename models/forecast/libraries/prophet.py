@@ -1,7 +1,7 @@
-"""Prophet behind the contract: real library, point forecast, JSON state.
+"""Prophet as a forecaster. Its state is the JSON of the library itself.
 
-Intervals are not taken from Prophet's own sampling: they are conformal, as for every other model, so
-`uncertainty_samples` stays 0, which also saves two thirds of the prediction.
+The intervals do not come from Prophet's sampling. They are conformal, as for every other member, so
+`uncertainty_samples` is 0, which also saves two thirds of the time of a prediction.
 """
 
 import json
@@ -16,20 +16,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
+from models.forecast.states import Arrays, state_text, text_state
 
-#: Prophet itself asks for two rows; with fewer than ten its change points make no sense.
+#: Prophet itself needs two rows; with fewer than ten its change points make no sense.
 MIN_ROWS = 10
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what Prophet and cmdstanpy say on every fit, and nothing else."""
-    # The level of cmdstanpy's logger is set by the library itself, so only `disabled` holds.
+    """Silence what Prophet and cmdstanpy log at every fit, and nothing else."""
+    # The library sets the level of cmdstanpy's logger itself, so only `disabled` works.
     logging.getLogger("cmdstanpy").disabled = True
     logging.getLogger("prophet.plot").disabled = True
-    # Where Prefect has set up logging, what Prophet decided by itself would be told for every series.
+    # If Prefect has set up logging, Prophet would log its choices for every series.
     logging.getLogger("prophet").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -40,7 +42,7 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class FittedProphet:
-    """A fitted Prophet; `to_json` and `from_json` carry it between processes and versions, without pickle."""
+    """A fitted Prophet; `to_json` and `from_json` move it between processes and versions, without pickle."""
 
     model: Any
     end: datetime
@@ -50,17 +52,17 @@ class FittedProphet:
 
     def predict(self, horizon_steps: int) -> FloatArray:
         times = [self.end + timedelta(seconds=self.step_s * step) for step in range(horizon_steps)]
-        # Prophet refuses a frame of one row, so a second one is asked for and dropped.
-        asked = times if len(times) > 1 else [*times, times[0] + timedelta(seconds=self.step_s)]
-        frame = pd.DataFrame({"ds": [moment.replace(tzinfo=None) for moment in asked]})
+        # Prophet refuses a frame of one row, so a second row is added and its forecast dropped.
+        rows = times if len(times) > 1 else [*times, times[0] + timedelta(seconds=self.step_s)]
+        frame = pd.DataFrame({"ds": [moment.replace(tzinfo=None) for moment in rows]})
         for index, at in enumerate(self.deploys):
-            frame[f"deploy_{index}"] = [float(moment >= at) for moment in asked]
+            frame[f"deploy_{index}"] = [float(moment >= at) for moment in rows]
         with quiet():
             yhat = self.model.predict(frame)["yhat"].to_numpy(dtype=np.float64)
         return self.bounds.clip(yhat[:horizon_steps])
 
     def to_json(self) -> str:
-        """All of the state, as Prophet's own JSON and what this adapter adds."""
+        """All of the state: Prophet's own JSON, and what this adapter adds."""
         from prophet.serialize import model_to_dict
 
         with quiet():
@@ -72,6 +74,10 @@ class FittedProphet:
                 "deploys": [at.isoformat() for at in self.deploys],
             }
         return json.dumps(state)
+
+    def to_arrays(self) -> Arrays:
+        """The JSON as an array of bytes."""
+        return text_state(self.to_json())
 
     @classmethod
     def from_json(cls, text: str) -> "FittedProphet":
@@ -93,9 +99,9 @@ class FittedProphet:
 
 @dataclass(frozen=True, slots=True)
 class ProphetForecaster:
-    """Taylor and Letham's additive model, with known deploys as steps and holidays as days of their own.
+    """Taylor and Letham's additive model, with known deploys as steps and holidays with an effect of their own.
 
-    Never fork after a fit: Stan's threads deadlock. Worker processes are spawned.
+    Never fork a process after a fit, because Stan's threads deadlock. Worker processes are spawned.
 
     References:
         Taylor, S. J. and Letham, B. (2018). Forecasting at scale. The American Statistician 72(1).
@@ -126,15 +132,19 @@ class ProphetForecaster:
             model.fit(frame, seed=self.seed)
         return FittedProphet(model, history.end, history.step_s, history.bounds, deploys)
 
+    def from_arrays(self, arrays: Arrays) -> FittedProphet:
+        """The inverse of `FittedProphet.to_arrays`."""
+        return FittedProphet.from_json(state_text(arrays))
+
     def _steps(self, history: History) -> tuple[datetime, ...]:
-        """The newest deploys with a day of history on both sides; others cannot be told from the trend."""
+        """The newest deploys with a day of history on both sides; others cannot be separated from the trend."""
         day = timedelta(days=1)
         inside = [at for at in sorted(history.deploys) if history.start + day <= at <= history.end - day]
         return tuple(inside[-self.max_deploys :])
 
 
 def _holidays(history: History) -> pd.DataFrame | None:
-    """The calendar as Prophet wants it, null where the history holds no holiday to learn from."""
+    """The calendar in Prophet's form; null if the history contains no holiday to learn from."""
     if not any(history.start.date() <= day < history.end.date() for day in history.holidays):
         return None
     days = pd.to_datetime(pd.Series(history.holidays))

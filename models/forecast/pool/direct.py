@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from core.arrays import FloatArray
 from models.forecast.prepared import Prepared, make_ready
-from models.forecast.protocols import Course, FloatArray, History
+from models.forecast.protocols import Course, History
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,28 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from models.forecast.backtest import Backtest
+from core.arrays import FloatArray
 from models.forecast.combination import combine
 from models.forecast.pool.pool import POOL
 from models.forecast.prepared import Prepared, make_ready
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
 
 def paths(ready: Prepared, horizon_steps: int, names: Sequence[str] = tuple(POOL)) -> dict[str, FloatArray]:
     """The forecast of each model of the pool, on the history's own grid."""
     return {name: ready.path(POOL[name], horizon_steps) for name in names}
-
-
-def backtest_pool(history: History, *, origins: Sequence[int], horizon_steps: int) -> Backtest:
-    """What the pool would have said at past moments; the history is made ready once for each of them."""
-    told = [paths(make_ready(history.until(at)), horizon_steps) for at in origins]
-    return Backtest(
-        origins=tuple(origins),
-        actual=np.stack([history.values[at : at + horizon_steps] for at in origins]),
-        yhat={name: np.stack([one[name] for one in told]) for name in POOL},
-    )
 
 
 @dataclass(frozen=True, slots=True)

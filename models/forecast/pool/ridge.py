@@ -5,7 +5,7 @@ and no matrix of windows is ever built.
 
 References:
     Hoerl, A. E. and Kennard, R. W. (1970). Ridge regression. Technometrics 12(1).
-    Marcellino, M., PlatformStatus, J. and Watson, M. (2006). A comparison of direct and iterated multistep AR
+    Marcellino, M., Stock, J. and Watson, M. (2006). A comparison of direct and iterated multistep AR
     methods. Journal of Econometrics 135.
     Toner, W. and Darlow, L. (2024). An analysis of linear time series forecasting models. ICML.
 """
@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from scipy.linalg import solve
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
 
 #: Weight of the ridge, as a share of the mean square of a lag.
 PENALTY = 0.3

@@ -6,7 +6,8 @@ References:
 
 import numpy as np
 
-from models.forecast.protocols import Course, FloatArray
+from core.arrays import FloatArray
+from models.forecast.protocols import Course
 
 #: Share of the middle that is added before the logarithm, so that a zero is low and not infinitely low.
 OFFSET_SHARE = 0.1

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
 
 #: How many seasons the median looks back on: a week of days.
 MEDIAN_OVER = 7

@@ -15,7 +15,7 @@ from itertools import product
 import numba
 import numpy as np
 
-from models.forecast.protocols import FloatArray
+from core.arrays import FloatArray
 
 #: Level, short season, long season, and how far an error carries over to the next step.
 _GRID: FloatArray = np.array(

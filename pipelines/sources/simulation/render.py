@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from core.arrays import FloatArray, IntArray
 from core.domain import EventKind
 from pipelines.sources.simulation.plan import PlannedEvent, PlannedIncident
 from pipelines.sources.simulation.profiles import Profile
-
-Floats = NDArray[np.float64]
 
 #: Impact of an incident by its cause: (error ratio added, latency factor, share of traffic lost).
 IMPACT = {
@@ -40,8 +38,8 @@ class Grid:
         per_hour: steps in an hour.
     """
 
-    hour: Floats
-    weekday: NDArray[np.int64]
+    hour: FloatArray
+    weekday: IntArray
     per_hour: int
 
     def __len__(self) -> int:
@@ -68,17 +66,17 @@ class _Levels:
     `traffic` is relative to the usual traffic; `memory`, `disk` and `pool` are shares of their limits.
     """
 
-    traffic: Floats
-    cpu: Floats
-    latency: Floats
-    errors: Floats
-    pool: Floats
-    queue: Floats
-    memory: Floats
-    disk: Floats
+    traffic: FloatArray
+    cpu: FloatArray
+    latency: FloatArray
+    errors: FloatArray
+    pool: FloatArray
+    queue: FloatArray
+    memory: FloatArray
+    disk: FloatArray
 
 
-def render(profile: Profile, history: ServiceHistory, grid: Grid, seed: int) -> dict[str, Floats]:
+def render(profile: Profile, history: ServiceHistory, grid: Grid, seed: int) -> dict[str, FloatArray]:
     """The eight metrics on the grid; NaN = no sample.
 
     Returns:
@@ -101,11 +99,11 @@ def _normal_levels(profile: Profile, grid: Grid, rng: np.random.Generator) -> _L
     n, hour, per_hour = len(grid), grid.hour, grid.per_hour
     noise = profile.noise
 
-    def wander(scale: float, memory_h: float) -> Floats:
+    def wander(scale: float, memory_h: float) -> FloatArray:
         """First-order autoregressive noise that decays over `memory_h`; standard deviation `scale`."""
         keep = float(np.exp(-1.0 / max(memory_h * per_hour, 1e-9)))
         shocks = rng.normal(0.0, scale * noise * np.sqrt(1 - keep**2), n)
-        out: Floats = lfilter([1.0], [1.0, -keep], shocks)
+        out: FloatArray = lfilter([1.0], [1.0, -keep], shocks)
         return out
 
     swing = profile.day_swing * np.cos((hour - profile.peak_hour) * (2 * np.pi / 24))
@@ -218,9 +216,9 @@ def _add_impact(levels: _Levels, incident: PlannedIncident, profile: Profile) ->
     levels.queue[during] *= 1 + strength
 
 
-def _metrics(levels: _Levels, profile: Profile) -> dict[str, Floats]:
+def _metrics(levels: _Levels, profile: Profile) -> dict[str, FloatArray]:
     """The levels in the units of the series, within their limits."""
-    queue: Floats = np.clip(levels.queue, 0.0, 2 * profile.queue_slo)
+    queue: FloatArray = np.clip(levels.queue, 0.0, 2 * profile.queue_slo)
     return {
         "cpu_utilization": np.clip(levels.cpu, 0.01, 1.0),
         "memory_used_bytes": np.round(np.clip(levels.memory, 0.02, 1.0) * profile.memory_limit),
@@ -233,7 +231,7 @@ def _metrics(levels: _Levels, profile: Profile) -> dict[str, Floats]:
     }
 
 
-def _rise(incident: PlannedIncident, n: int, per_hour: int) -> Floats:
+def _rise(incident: PlannedIncident, n: int, per_hour: int) -> FloatArray:
     """The progress of a cause at each step: 0 before its start, then up to `reach`, and back when it stops."""
     rise = np.zeros(n)
     if incident.fails_at == incident.start:
@@ -242,7 +240,7 @@ def _rise(incident: PlannedIncident, n: int, per_hour: int) -> Floats:
     climb_end = incident.until if incident.fails_at is None else incident.fails_at
     length = climb_end - incident.start
     # The progress is uneven: slow in some hours, fast in others.
-    pace: Floats = np.exp(lfilter([1.0], [1.0, -0.95], rng.normal(0, 0.05, length)))
+    pace: FloatArray = np.exp(lfilter([1.0], [1.0, -0.95], rng.normal(0, 0.05, length)))
     x = np.arange(1, length + 1) / length
     climb = np.cumsum(pace * np.diff(x**incident.power, prepend=0.0))
     climb *= incident.reach / climb[-1]
@@ -256,18 +254,18 @@ def _rise(incident: PlannedIncident, n: int, per_hour: int) -> Floats:
     return rise
 
 
-def _add(target: Floats, start: int, values: Floats) -> None:
+def _add(target: FloatArray, start: int, values: FloatArray) -> None:
     end = min(start + len(values), len(target))
     if start < end:
         target[start:end] += values[: end - start]
 
 
-def _usual_level(values: Floats, at: int, per_hour: int) -> float:
+def _usual_level(values: FloatArray, at: int, per_hour: int) -> float:
     """The median of the hour before a step: the level without its noise."""
     return float(np.median(values[max(0, at - per_hour) : at + 1]))
 
 
-def _sawtooth(n: int, period: float, rng: np.random.Generator) -> Floats:
+def _sawtooth(n: int, period: float, rng: np.random.Generator) -> FloatArray:
     """A sawtooth from 0 to 1; the lengths of its teeth vary by 10 %."""
     lengths = period * rng.uniform(0.9, 1.1, int(n / period) + 3)
     before = rng.uniform(0, period)
@@ -280,7 +278,7 @@ def _sawtooth(n: int, period: float, rng: np.random.Generator) -> Floats:
     return np.asarray(1 - (ends[tooth] - steps) / lengths[tooth])
 
 
-def _campaigns(n: int, per_hour: int, rng: np.random.Generator) -> Floats:
+def _campaigns(n: int, per_hour: int, rng: np.random.Generator) -> FloatArray:
     """Busy hours that are no incident: every ten days or so, traffic rises by up to a half for some hours."""
     factor = np.ones(n)
     at = 0
@@ -296,7 +294,7 @@ def _next_deploy(planned: Sequence[PlannedEvent], after: int) -> int:
     return min(later, default=2**31)
 
 
-def _batches(n: int, per_hour: int, rng: np.random.Generator) -> Floats:
+def _batches(n: int, per_hour: int, rng: np.random.Generator) -> FloatArray:
     """Batch jobs that are no incident: about weekly, the queue grows for hours, up to 0.7 of its SLO, and drains."""
     share = np.zeros(n)
     at = 0
@@ -310,8 +308,8 @@ def _batches(n: int, per_hour: int, rng: np.random.Generator) -> Floats:
 
 
 def _with_gaps(
-    metrics: dict[str, Floats], n: int, per_hour: int, rng: np.random.Generator
-) -> dict[str, Floats]:
+    metrics: dict[str, FloatArray], n: int, per_hour: int, rng: np.random.Generator
+) -> dict[str, FloatArray]:
     """Remove single samples (0.3 %), some hours of one metric, and sometimes of all metrics of the service."""
     every = np.zeros(n, dtype=bool)
     for at in rng.integers(0, n, rng.poisson(n / (20 * 24 * per_hour))):

@@ -10,7 +10,8 @@ from core.domain import Incident, Severity
 from core.errors import InputError
 from core.ports import Batch
 from core.service_names import ServiceRule
-from pipelines.sources.webhook_formats.entries import Time, parse_entries
+from core.storable import name_problem
+from pipelines.sources.webhook_formats.entries import OptionalTime, Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 _SEVERITIES = {
@@ -23,7 +24,7 @@ class _Alert(BaseModel):
     status: str
     labels: dict[str, str]
     starts_at: Time = Field(validation_alias="startsAt")
-    ends_at: Time | None = Field(None, validation_alias="endsAt")
+    ends_at: OptionalTime = Field(None, validation_alias="endsAt")
 
 
 def _matches(body: object) -> bool:
@@ -51,6 +52,9 @@ def _incident(entry: object, tenant: str, services: ServiceRule) -> Incident | N
     service = services.service_of(alert.labels)
     if service is None:
         raise InputError(f"alert {name!r} has none of the labels {', '.join(services.labels)}")
+    problem = name_problem(service) or name_problem(name or "alert")
+    if problem is not None:
+        raise InputError(f"the service and the name of an alert {problem}")
     return Incident(
         tenant=tenant,
         service=service,

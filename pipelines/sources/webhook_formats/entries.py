@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 import polars as pl
-from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ValidationError
 
 from core.domain import Event, Incident
 from core.errors import InputError
@@ -15,16 +15,25 @@ from pipelines.stores.dead_letters import REJECTED
 Item = TypeVar("Item", Event, Incident)
 
 
+#: Events and incidents are younger than that, and a datetime can hold these times in any zone.
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
 def _to_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("the time lies outside the calendar") from None
+    if not _EARLIEST <= moment <= _LATEST:
+        raise ValueError("should lie between the years 2000 and 2200")
+    return moment.astimezone(UTC)
+
+
+def _null_if_unset(value: object) -> object:
+    return None if isinstance(value, str) and value.startswith("0001-01-01T00:00:00") else value
 
 
 #: A time with a zone, as UTC.
 Time = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+#: The same; null where a program written in Go has not set it.
+OptionalTime = Annotated[Time | None, BeforeValidator(_null_if_unset)]
 
 
 def parse_entries(

@@ -9,16 +9,18 @@ References:
 from pydantic import BaseModel, JsonValue
 
 from core.domain import Event, EventKind
+from core.errors import InputError
 from core.ports import Batch
 from core.service_names import ServiceRule
-from pipelines.sources.webhook_formats.entries import Name, Time, parse_entries
+from core.storable import Name, Text, name_problem
+from pipelines.sources.webhook_formats.entries import Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 
 class _Deployment(BaseModel):
-    ref: str
+    ref: Text
     created_at: Time
-    environment: str = ""
+    environment: Text = ""
     payload: JsonValue = None
 
 
@@ -54,9 +56,13 @@ def _event(entry: object, tenant: str, services: ServiceRule) -> Event | None:
         return None
     payload = hook.deployment.payload if isinstance(hook.deployment.payload, dict) else {}
     labels = {key: value for key, value in payload.items() if isinstance(value, str)}
+    service = services.service_of(labels) or hook.repository.name
+    problem = name_problem(service)
+    if problem is not None:
+        raise InputError(f"the service that the payload of the deployment names {problem}")
     return Event(
         tenant=tenant,
-        service=services.service_of(labels) or hook.repository.name,
+        service=service,
         kind=EventKind.DEPLOY,
         at=status.created_at if status else hook.deployment.created_at,
         version=hook.deployment.ref,

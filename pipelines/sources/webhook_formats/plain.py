@@ -14,17 +14,18 @@ from core.domain import Event, EventKind
 from core.errors import InputError
 from core.ports import Batch
 from core.service_names import ServiceRule
-from pipelines.sources.webhook_formats.entries import Name, Time, parse_entries
+from core.storable import Name, Text
+from pipelines.sources.webhook_formats.entries import Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 
 class _PlainEvent(BaseModel):
     service: Name
-    version: str = Field("", validation_alias=AliasChoices("version", "service.version"))
+    version: Text = Field("", validation_alias=AliasChoices("version", "service.version"))
     at: Time
     until: Time | None = None
     kind: EventKind = EventKind.DEPLOY
-    title: str = ""
+    title: Text = ""
 
 
 def _matches(body: object) -> bool:

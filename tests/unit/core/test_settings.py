@@ -1,11 +1,12 @@
-"""Settings: read once, frozen, and silent about secrets."""
+"""Settings: read once, frozen, and silent about secrets; a wrong one is named in one sentence."""
 
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from core.settings import Settings
+from core.errors import ConfigurationError
+from core.settings import Settings, read_settings
 
 SECRETS = {
     "FOREWARN_DATABASE_URL": "postgresql://u:hunter2@db/f",
@@ -43,5 +44,66 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_a_setting_out_of_range_names_itself(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"FOREWARN_{name}", value)
-    with pytest.raises(ValidationError, match=name.lower()):
-        Settings()
+    with pytest.raises(ConfigurationError, match=f"FOREWARN_{name}: "):
+        read_settings()
+
+
+def test_a_list_that_is_no_json_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREWARN_PROMETHEUS_MATCH", "{job=node")
+    with pytest.raises(ConfigurationError, match=r"prometheus_match.*JSON"):
+        read_settings()
+
+
+def test_all_wrong_settings_are_named_at_once_and_no_value_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREWARN_SERVE_PORT", "hunter2")
+    monkeypatch.setenv("FOREWARN_WORKERS", "hunter2")
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings()
+    assert "FOREWARN_SERVE_PORT: " in str(raised.value)
+    assert "FOREWARN_WORKERS: " in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "::0", "0:0:0:0:0:0:0:0", "0"])  # noqa: S104 - not bound
+def test_a_service_on_all_addresses_needs_an_address_that_alerts_can_link_to(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("FOREWARN_SERVE_HOST", host)
+    with pytest.raises(ConfigurationError, match=r"FOREWARN_PUBLIC_URL: .*alerts cannot link"):
+        read_settings()
+    monkeypatch.setenv("FOREWARN_PUBLIC_URL", "https://forewarn.example.com/")
+    assert read_settings().service_url == "https://forewarn.example.com"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://0.0.0.0:3000",
+        "http://[::]:3000",
+        "forewarn.example.com",
+        "ftp://forewarn",
+        "http://",
+        "http://a:99999",
+    ],
+)
+def test_a_public_address_that_no_browser_can_open_is_refused(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("FOREWARN_PUBLIC_URL", url)
+    with pytest.raises(ConfigurationError, match=r"FOREWARN_PUBLIC_URL: .*no address that people can open"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:3000"),
+        ("::1", "http://[::1]:3000"),
+        ("fw.local", "http://fw.local:3000"),
+    ],
+)
+def test_without_a_public_address_the_service_is_at_its_host_and_port(
+    monkeypatch: pytest.MonkeyPatch, host: str, url: str
+) -> None:
+    monkeypatch.setenv("FOREWARN_SERVE_HOST", host)
+    assert read_settings().service_url == url

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.calm import LEFT_OUT_H, PER_DAY, PER_H, teeth, without_traffic
+from features.calm import LEFT_OUT_H, PER_DAY, teeth, without_traffic
+from features.feature import PER_H
 
 STEPS = 9 * PER_DAY
 TIME_H = np.arange(STEPS) / PER_H

@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 from core.domain import Event, EventKind, Role, Series
 from core.errors import InputError, InvalidFrameError, LeakageError
+from core.metric_names import feature_slot
 from features import windows
 from features.catalog import (
     BY_NAME,
@@ -20,9 +21,10 @@ from features.catalog import (
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.leakage import check_point_in_time, check_training_set
 from features.resources import FILLING
-from features.slots import dependencies, scale_of, slot_of
-from models.failure import incident_frame, label, reason_texts, reasons
-from models.failure.reason_texts import describe
+from features.slots import dependencies, scale_of
+from models.failure import incident_frame, label, reasons
+from models.words import feature as feature_texts
+from models.words.feature import describe_feature
 from pipelines.sources.simulated import SimulatedFleet
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -171,7 +173,9 @@ def test_the_first_resource_is_told_by_its_name(wide: pl.DataFrame) -> None:
     contributions = np.array([2.0, *[0.0] * (len(names) - 1)])
     factors = reasons.factors_of(names, values, contributions, -3.0)
     assert (len(fullest), factors[0].name) == (1, "first_level_15m")
-    assert factors[0].text.startswith(f"{describe(f'{fullest[0]}_level_15m', moment['first_level_15m'])} (")
+    assert factors[0].text.startswith(
+        f"{describe_feature(f'{fullest[0]}_level_15m', moment['first_level_15m'])}; this "
+    )
 
 
 def test_what_is_usual_leaves_one_odd_day_out() -> None:
@@ -207,11 +211,12 @@ def test_a_share_is_of_the_slo_first_and_then_of_the_limit() -> None:
     ],
 )
 def test_the_slot_follows_from_the_name(metric: str, slot: str | None) -> None:
-    assert slot_of(Series(tenant="t", service="a", metric=metric)) == slot
+    one = Series(tenant="t", service="a", metric=metric)
+    assert feature_slot(one.metric, one.role) == slot
 
 
 def test_a_series_of_a_known_role_has_a_slot_whatever_its_name() -> None:
-    assert slot_of(Series(tenant="t", service="a", metric="apdex", role=Role.LATENCY)) == "latency"
+    assert feature_slot("apdex", Role.LATENCY) == "latency"
 
 
 def test_dependencies_come_from_the_label() -> None:
@@ -238,9 +243,9 @@ def test_every_feature_can_be_told_in_words(name: str) -> None:
     """The reasons read the names; a feature whose name they cannot read would be told as a bare number."""
     feature = BY_NAME[name]
     for value in (max(feature.low, -1.0), min(feature.high, 2.0)):
-        assert name not in describe(name, value), name
+        assert name not in describe_feature(name, value), name
 
 
 def test_the_reasons_know_the_caps_of_the_features() -> None:
-    assert reason_texts.HOURS_CAP == windows.HOURS_CAP
-    assert reason_texts.AGE_CAP_H == AGE_CAP_H
+    assert feature_texts.HOURS_CAP == windows.HOURS_CAP
+    assert feature_texts.AGE_CAP_H == AGE_CAP_H

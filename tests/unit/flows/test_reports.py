@@ -13,9 +13,10 @@ from models.lifecycle.event_matching import EventScore
 from pipelines.learn.evaluate import EvaluationReport
 from pipelines.learn.promote import KindPromotion, PromotionReport
 from pipelines.learn.report import TrainReport
-from pipelines.watch.deliver import DeliveryReport, SinkReport
+from pipelines.watch.deliver import DeliveryReport
 from pipelines.watch.forecast import ForecastReport
 from pipelines.watch.predict_failure import PredictReport
+from pipelines.watch.sink_delivery import SinkReport
 
 MODEL = ModelRef(name="acme.forecaster", version=3, run_id="4f2a")
 BREACH = make_signal(kind=SignalKind.BREACH, summary="disk of checkout is full in 4 h")

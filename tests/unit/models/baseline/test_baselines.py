@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from core.durations import DAY_S
 from models.baseline.baselines import Baselines, concatenate, fit_baselines
 from models.baseline.seasons import DAILY, NONE, WEEKLY, slot_length_s
-from models.series.grid import DAY_S, Grid, slot_of
+from models.series.grid import Grid, slot_of
 
 MONDAY_S = 1_767_571_200  # 2026-01-05 00:00 UTC
 STEP_S = 300

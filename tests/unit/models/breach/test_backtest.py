@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from core.arrays import FloatArray
 from core.domain import Role, Series
 from models.breach.backtest import (
     PastBreaches,
@@ -13,9 +14,9 @@ from models.breach.backtest import (
     find_rises,
     gradual_breaches,
 )
-from models.breach.outlook import HORIZONS_S, BreachPattern
+from models.breach.outlook import BREACH_HORIZONS_S, BreachPattern
 from models.forecast.choice.selection import Plan, select
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DISK = Series(
@@ -80,7 +81,7 @@ def test_a_backtest_knows_nothing_that_came_later() -> None:
         assert one.breach_in_s is not None
         assert 0 < one.breach_in_s <= 24 * 3_600
         assert one.pattern is not BreachPattern.FILL or one.group == "fill/stock/disk_used_bytes"
-        assert tuple(one.probability_by_horizon_s) == HORIZONS_S
+        assert tuple(one.probability_by_horizon_s) == BREACH_HORIZONS_S
     assert first == found(1e6)
 
 

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from core.domain import Role, Series
 from models.breach.capacity import Capacity, by_urgency, plan_capacity, robust_growth
 from models.breach.growth import Present
 from models.breach.outlook import predict_breach
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from core.domain import Breach, Role, Series, TimeRange
-from models.breach.cascade import CascadeCause, CascadeModel
+from models.breach.cascade import Cascade, CascadeCause, CascadeModel
 from models.breach.learn_cascades import BreachTimes, learn_cascades
-from models.forecast.protocols import FloatArray
-from models.words.breach import say_follows
+from models.words.breach import earlier_cases, expected_cascade
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY_S, SPAN_S = 86_400.0, 40 * 86_400.0
@@ -218,10 +218,15 @@ def test_the_likelier_of_two_causes_is_named() -> None:
     assert known.expect(causes, (ERRORS,), EDGES, NOW)[ERRORS.series_id].cause == DISK
 
 
+def text_of(effect: Series, found: Cascade) -> str:
+    earlier = earlier_cases(found.rate.followed, found.rate.cause_breaches, own=found.rate.own)
+    return expected_cascade(effect, found.breach, found.cause, earlier, NOW)
+
+
 def test_the_text_names_the_cause_and_the_evidence() -> None:
     causes = {DISK.series_id: CascadeCause(series=DISK, breach=predicted(0.9))}
     found = learn(19).expect(causes, (ERRORS,), EDGES, NOW)
-    assert say_follows(ERRORS, found[ERRORS.series_id], at=NOW) == (
+    assert text_of(ERRORS, found[ERRORS.series_id]) == (
         "error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min. Likely cause: disk of db is "
         "full. This followed in 19 of 20 earlier cases."
     )
@@ -232,7 +237,7 @@ def test_a_rate_of_similar_services_is_marked_as_elsewhere() -> None:
     found = learn(19).expect(
         {disk.series_id: CascadeCause(series=disk, breach=predicted(0.9))}, (errors,), EDGES, NOW
     )
-    assert say_follows(errors, found[errors.series_id], at=NOW).endswith(
+    assert text_of(errors, found[errors.series_id]).endswith(
         "This followed in 19 of 20 earlier cases of similar series."
     )
 

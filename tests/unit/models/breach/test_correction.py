@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.domain import Breach, Role, Series, TimeRange
 from models.breach.backtest import PastForecast
 from models.breach.correction import BreachCorrection, learn_correction
-from models.breach.outlook import HORIZONS_S, BreachPattern
+from models.breach.outlook import BREACH_HORIZONS_S, BreachPattern
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DISK = Series(
@@ -37,7 +37,7 @@ def before_breaches(metric: str, breaches: int, factor: float, seed: int = 1) ->
             group=group,
             pattern=BreachPattern.FILL,
             episode=str(number),
-            probability_by_horizon_s=dict.fromkeys(HORIZONS_S, 0.9),
+            probability_by_horizon_s=dict.fromkeys(BREACH_HORIZONS_S, 0.9),
             predicted_s=PREDICTED_S,
             breach_in_s=float(one),
             selected_by_breach=True,
@@ -90,7 +90,7 @@ def of_rises(metric: str, count: int, came_share: float, probability: float = 0.
             group=f"fill/flow/{metric}",
             pattern=BreachPattern.FILL,
             episode=str(number),
-            probability_by_horizon_s=dict.fromkeys(HORIZONS_S, probability),
+            probability_by_horizon_s=dict.fromkeys(BREACH_HORIZONS_S, probability),
             predicted_s=PREDICTED_S,
             breach_in_s=3_600.0 if number < came_share * count else None,
             selected_by_breach=False,
@@ -101,7 +101,9 @@ def of_rises(metric: str, count: int, came_share: float, probability: float = 0.
 
 def likely(correction: BreachCorrection, metric: str = "error_ratio", probability: float = 0.6) -> Breach:
     predicted = replace(
-        breach(), probability=probability, probability_by_horizon_s=dict.fromkeys(HORIZONS_S, probability)
+        breach(),
+        probability=probability,
+        probability_by_horizon_s=dict.fromkeys(BREACH_HORIZONS_S, probability),
     )
     series = replace(DISK, metric=metric, role=Role.ERRORS)
     return correction.correct(predicted, series, BreachPattern.FILL, NOW)
@@ -139,7 +141,7 @@ def test_moments_chosen_for_their_breaches_do_not_make_breaches_likelier() -> No
 
 def test_a_series_over_its_threshold_is_never_corrected() -> None:
     correction = learn_correction(of_rises("error_ratio", 100, came_share=0.0))
-    over = replace(breach(), probability=1.0, probability_by_horizon_s=dict.fromkeys(HORIZONS_S, 1.0))
+    over = replace(breach(), probability=1.0, probability_by_horizon_s=dict.fromkeys(BREACH_HORIZONS_S, 1.0))
     series = replace(DISK, metric="error_ratio", role=Role.ERRORS)
     assert correction.correct(over, series, BreachPattern.OVER, NOW) == over
 
@@ -151,14 +153,14 @@ def test_a_series_over_its_threshold_is_never_corrected() -> None:
 def test_corrected_probabilities_never_fall_with_the_horizon(
     probabilities: list[float], factors: list[float]
 ) -> None:
-    shares = dict(zip(HORIZONS_S, sorted(probabilities), strict=True))
+    shares = dict(zip(BREACH_HORIZONS_S, sorted(probabilities), strict=True))
     predicted = replace(breach(), probability=max(probabilities), probability_by_horizon_s=shares)
     correction = BreachCorrection(
-        probability_factors={"fill/stock": dict(zip(HORIZONS_S, factors, strict=True))}
+        probability_factors={"fill/stock": dict(zip(BREACH_HORIZONS_S, factors, strict=True))}
     )
     corrected = correction.correct(predicted, DISK, BreachPattern.FILL, NOW)
     # `Breach` checks that none falls; the whole horizon is the longest.
-    assert corrected.probability == corrected.probability_by_horizon_s[HORIZONS_S[-1]]
+    assert corrected.probability == corrected.probability_by_horizon_s[BREACH_HORIZONS_S[-1]]
 
 
 def test_a_correction_survives_json() -> None:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from core.domain import Role, Series, SeriesKind
 from models.breach.cascade import CascadeModel
 from models.breach.learn_cascades import BreachTimes, HourlyPeaks, learn_cascades
-from models.forecast.protocols import FloatArray
 
 START_S = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 HOURS = 24 * 40

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from models.breach.resets import Sawtooth, find_resets
-from models.forecast.protocols import FloatArray
 
 
 def teeth(period: int, *, days: int = 20, height: float = 10.0, since: int = 0) -> FloatArray:

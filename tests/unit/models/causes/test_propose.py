@@ -202,4 +202,4 @@ def test_the_order_of_what_is_known_does_not_matter() -> None:
 def test_a_fault_of_the_service_itself_names_the_resource_that_deviates_most() -> None:
     busy = make_signal("s2", minute=1, metric="cpu_usage", **ABOVE | {"deviation_sigma": 40.0})
     (statement,) = found([make_signal(metric="cache_age", **ABOVE), busy])
-    assert statement == "cpu of checkout: checkout/cpu_usage 40.0 sigma above normal"
+    assert statement == "cpu of checkout: checkout/cpu_usage 40.0 times the usual variation above normal"

@@ -319,5 +319,5 @@ def test_only_the_steps_of_the_table_are_legal(before: IncidentState | None, aft
     if (before, after) in LEGAL:
         require_transition(before, after)
     else:
-        with pytest.raises(InputError, match="cannot go from"):
+        with pytest.raises(InputError, match="cannot change from"):
             require_transition(before, after)

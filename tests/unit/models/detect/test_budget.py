@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from core.durations import WEEK_S
 from core.errors import InputError
-from models.detect.budget import WEEK_S, AlertBudget
+from models.detect.budget import AlertBudget
 
 SERIES, STEP_S = 200, 300
 TESTS = SERIES * WEEK_S // STEP_S

@@ -16,8 +16,8 @@ from models.failure.calibration import calibration_error, fit_calibrator, reliab
 from models.failure.fit import FitReport
 from models.failure.learning import margin, time_folds
 from models.failure.measures import nasa_score, precision_at_recall
-from models.failure.reason_texts import describe
-from models.failure.reasons import BASE, REST
+from models.words.failure import BASE_RATE, OTHER_FEATURES
+from models.words.feature import describe_feature
 
 NAMES = ("memory_level_15m", "memory_slope_3h", "hour_of_day")
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -102,7 +102,7 @@ def test_factors_add_up_to_the_margin_of_the_alert_horizon(
     index = bundle.parts.horizons_s.index(bundle.parts.alert_horizon_s)
     margins = margin(bundle.parts.boosters[index], rows.select(NAMES).to_numpy().astype(np.float32))
     for risk, predicted in zip(bundle.predict(rows), margins, strict=True):
-        assert {REST, BASE} <= {factor.name for factor in risk.factors}
+        assert {OTHER_FEATURES, BASE_RATE} <= {factor.name for factor in risk.factors}
         assert sum(factor.contribution for factor in risk.factors) == pytest.approx(predicted, abs=1e-4)
 
 
@@ -265,7 +265,11 @@ def test_late_predictions_cost_more_than_early_ones() -> None:
         ("memory_slope_6h", 0.021, "memory grows 2.1 % of its limit an hour over 6 h"),
         ("disk_hours_to_limit_3h", 4.25, "disk at its limit in 4.2 h at the pace of the last 3 h"),
         ("disk_hours_to_limit_3h", 48.0, "disk does not approach its limit at the pace of the last 3 h"),
-        ("queue_deviation", -3.0, "queue 3.0 sigma below its usual value at this time of day"),
+        (
+            "queue_deviation",
+            -3.0,
+            "queue 3.0 times the usual variation below its usual value at this time of day",
+        ),
         ("hours_since_deploy", 1.5, "last deploy 1.5 h ago"),
         ("hours_since_deploy", 336.0, "no deploy known"),
         ("memory_times_usual_slope", 8.0, "memory changes 8.0 times as fast as usual"),
@@ -275,7 +279,7 @@ def test_late_predictions_cost_more_than_early_ones() -> None:
     ],
 )
 def test_a_feature_is_described_in_words_with_numbers(name: str, value: float, text: str) -> None:
-    assert describe(name, value) == text
+    assert describe_feature(name, value) == text
 
 
 def test_calibration_keeps_different_margins_different() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from core.arrays import FloatArray
 from core.cache import NewestBySeries
 from core.domain import Role, Series, SeriesKind
 from core.errors import InsufficientDataError, InvalidFrameError, UnknownSeriesError
@@ -24,7 +25,8 @@ from models.forecast.files import ForecastParts, part_files, read_part
 from models.forecast.fleet.global_trees import examples, learn
 from models.forecast.history import bounds_of
 from models.forecast.libraries.prophet import ProphetForecaster
-from models.forecast.protocols import FloatArray, History
+from models.forecast.protocols import History
+from models.forecast.states import text_state
 from models.lifecycle.bundles import load_bundle
 
 SERIES = Series(tenant="t", service="shop", metric="requests_per_second", role=Role.TRAFFIC)
@@ -104,7 +106,7 @@ def test_parts_give_every_entry_back_as_it_was(bundle: ForecasterBundle) -> None
         series=ratio,
         history=replace(history, values=history.values[:300]),
         choice=replace(made.choice, before={"level": 1.0}),
-        prophet="{}",
+        states={"prophet": text_state("{}"), "other": {"count": np.array([[1], [2]]), "empty": np.zeros(0)}},
     )
     again = read_part(7, part_files(7, [first, other]))
     assert [one.series for one in again] == [first.series, other.series]
@@ -117,7 +119,13 @@ def test_parts_give_every_entry_back_as_it_was(bundle: ForecasterBundle) -> None
             assert np.array_equal(before.quantiles, after.quantiles)
             assert np.array_equal(before.widths.scale, after.widths.scale)
             assert np.array_equal(before.widths.profile, after.widths.profile)
-        assert old.prophet == new.prophet
+        assert {name: sorted(one) for name, one in old.states.items()} == {
+            name: sorted(one) for name, one in new.states.items()
+        }
+        for member, state in old.states.items():
+            for name, array in state.items():
+                assert np.array_equal(array, new.states[member][name])
+                assert array.dtype == new.states[member][name].dtype
 
 
 def test_newer_samples_move_the_forecast_on(bundle: ForecasterBundle) -> None:
@@ -193,10 +201,10 @@ def test_prophet_and_the_common_trees_travel_with_the_bundle() -> None:
     choice = select(history, Plan())
     weights = {"prophet": 0.5, trees.name: 0.5}
     mixed = type(choice)(weights=weights, errors=choice.errors)
-    prophet = ProphetForecaster().fit(history).to_json()
+    states = {"prophet": ProphetForecaster().fit(history).to_arrays()}
     first = ForecasterBundle(
         ForecastParts(
-            entries={KEY: Entry(series=SERIES, history=history, choice=mixed, prophet=prophet)}, trees=trees
+            entries={KEY: Entry(series=SERIES, history=history, choice=mixed, states=states)}, trees=trees
         )
     )
     second = ForecasterBundle.from_files(first.to_files())
@@ -208,9 +216,9 @@ def test_prophet_and_the_common_trees_travel_with_the_bundle() -> None:
 def test_prophet_before_it_was_fitted_is_fitted_on_what_was_known_then() -> None:
     history = example()
     choice = replace(select(history, Plan()), weights={"prophet": 1.0})
-    kept = ProphetForecaster().fit(history).to_json()
+    kept = {"prophet": ProphetForecaster().fit(history).to_arrays()}
     bundle = ForecasterBundle(
-        ForecastParts(entries={KEY: Entry(series=SERIES, history=history, choice=choice, prophet=kept)})
+        ForecastParts(entries={KEY: Entry(series=SERIES, history=history, choice=choice, states=kept)})
     )
     hours = 48
     said = bundle.forecast(KEY, at=history.end - timedelta(hours=hours, minutes=-20))

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast import checks
-from models.forecast.catalog import CATALOG
+from models.forecast.catalog import forecasters
 from models.forecast.checks import CHECKS
+from models.forecast.pool.pool_forecaster import PoolForecaster
 from models.forecast.pool.seasonal_naive import seasonal_naive
-from models.forecast.protocols import FloatArray, Forecaster, History
+from models.forecast.protocols import Forecaster, History
 
+#: Those of the catalog, and the pool as one forecaster.
+CATALOG: dict[str, Forecaster] = {**forecasters(), "pool": PoolForecaster()}
 #: Seconds of search a fit; its adapter is the same as that of the others.
 SLOW = {"auto_arima"}
 #: Members of the pool that know no season, or that need the others to bridge what they do not know.

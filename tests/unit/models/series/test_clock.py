@@ -8,11 +8,12 @@ import polars as pl
 import pytest
 
 from core.domain import Event, EventKind, Series
+from core.durations import DAY_S
 from core.frames import EXCLUSIONS
 from models.baseline.baselines import Baselines, fit_baselines
 from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.series.clock import LocalClock, clocks, is_time_zone, to_local
-from models.series.grid import DAY_S, Grid
+from models.series.grid import Grid
 
 BERLIN = "Europe/Berlin"
 STEP_S = 900

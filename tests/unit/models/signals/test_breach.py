@@ -9,7 +9,7 @@ from core.domain import Band, Breach, Event, EventKind, ModelRef, Role, Series, 
 from models.breach.cascade import MAX_LAG_S, CascadeModel, CascadeRate
 from models.breach.growth import Growth
 from models.breach.outlook import BreachPattern
-from models.signals.breach import SeriesOutlook, follow, judge
+from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, likely_cascades
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -63,7 +63,8 @@ def window(start_h: float, end_h: float, service: str = "db") -> Event:
 
 def signal_of(one: SeriesOutlook, *events: Event, known: Signal | None = None) -> Signal:
     before = {} if known is None else {one.series.series_id: known}
-    [signal] = judge({one.series.series_id: one}, CascadeModel(), (), before, MODEL, NOW, events)
+    context = BreachContext(now=NOW, cascades=CascadeModel(), events=events)
+    [signal] = breach_signals({one.series.series_id: one}, before, MODEL, context)
     return signal
 
 
@@ -129,7 +130,7 @@ def test_a_disk_goes_on_filling_in_maintenance() -> None:
 
 def followed(cause: SeriesOutlook, *events: Event) -> bool:
     found = {one.series.series_id: one for one in (cause, seen(ERRORS, 0.0, pattern=BreachPattern.CLEAR))}
-    return ERRORS.series_id in follow(found, KNOWN, (), NOW, events)
+    return ERRORS.series_id in likely_cascades(found, BreachContext(now=NOW, cascades=KNOWN, events=events))
 
 
 def test_what_maintenance_disturbs_sets_off_nothing_and_what_fills_does() -> None:
@@ -143,7 +144,7 @@ def test_a_reason_says_whether_it_is_the_series_own_or_of_others_alike() -> None
     found = {one.series.series_id: one for one in (cause, effect)}
 
     def reason(known: CascadeModel) -> str:
-        signals = judge(found, known, (), {}, MODEL, NOW)
+        signals = breach_signals(found, {}, MODEL, BreachContext(now=NOW, cascades=known))
         [signal] = [one for one in signals if one.series_id == ERRORS.series_id]
         return signal.factors[0].text
 
@@ -161,3 +162,24 @@ def test_a_cause_is_one_from_when_it_is_felt_until_all_that_follows_has_come() -
         seen(DISK, 1.0, pattern=BreachPattern.OVER, impact_since=NOW - timedelta(seconds=MAX_LAG_S))
     )
     assert not followed(seen(DISK, 0.2))
+
+
+def test_growth_away_from_the_threshold_is_not_given_as_a_reason() -> None:
+    growing = seen(DISK, 0.9)
+    falling = replace(growing, growth=Growth(per_hour=-5.0, span_s=3_600, usual_per_hour=0.0, weight=1.0))
+    assert "grew" in signal_of(growing).summary
+    assert signal_of(growing).factors
+    assert "fell" not in signal_of(falling).summary
+    assert not signal_of(falling).factors
+
+
+def test_a_series_over_its_threshold_shows_since_when() -> None:
+    crossed = NOW - 3 * HOUR
+    over = replace(seen(QUEUE, 1.0, pattern=BreachPattern.OVER), level=130.0, over_since=crossed)
+    signal = signal_of(over)
+    assert signal.summary == (
+        f"db/queue_depth is over its threshold of 100 since {crossed:%Y-%m-%d %H:%M} UTC; the value is 130"
+    )
+    assert signal.breach is not None
+    assert signal.breach.when == TimeRange(p10=crossed, p50=crossed, p90=crossed)
+    assert signal.peak_at == crossed

@@ -39,8 +39,12 @@ def breach(threshold: float = 1.0, when: TimeRange | None = WHEN) -> Breach:
             "checkout: p99_latency reaches 500 ms in 4 h 10 min, between 3 h and 6 h",
         ),
         (
+            signal(SignalKind.BREACH, metric="p99_latency", unit="seconds", value=0.871, breach=breach(0.5)),
+            f"checkout: p99_latency is over its threshold of 500 ms since {WHEN.p50:%Y-%m-%d %H:%M} UTC",
+        ),
+        (
             signal(SignalKind.BREACH, metric="memory_used_bytes", breach=breach(when=None)),
-            "checkout: memory used up within 1 d with 83%",
+            "checkout: memory used up within 1 d (probability 83%)",
         ),
         (
             signal(SignalKind.BREACH, metric="disk_used", breach=breach(), ended_at=NOW),
@@ -72,13 +76,13 @@ def breach(threshold: float = 1.0, when: TimeRange | None = WHEN) -> Breach:
                 band=Band(expected=0.2, lower=0.12, upper=0.34),
                 deviation_sigma=-4.23,
             ),
-            "checkout: p99_latency at 812 ms, expected 120 ms to 340 ms (4.2 sigma), for 25 min",
+            "checkout: p99_latency at 812 ms, expected 120 ms to 340 ms (4.2 times the usual variation), for 25 min",
         ),
         (signal(SignalKind.ANOMALY), "as it was"),
-        (signal(SignalKind.MISSING, metric="cpu_usage"), "checkout: cpu_usage silent for 25 min"),
+        (signal(SignalKind.MISSING, metric="cpu_usage"), "checkout: no values of cpu_usage for 25 min"),
         (
             signal(SignalKind.MISSING, ended_at=NOW - timedelta(minutes=5)),
-            "checkout: metrics silent for 20 min, over",
+            "checkout: no values of several metrics for 20 min, over",
         ),
     ],
 )

@@ -8,6 +8,7 @@ from core.domain import (
     Band,
     Breach,
     DetectorResult,
+    Factor,
     FailureRisk,
     FilterResult,
     ModelRef,
@@ -77,3 +78,26 @@ def test_what_a_signal_does_not_have_is_left_out() -> None:
         "when": ("2026-03-02 16:00 UTC, 80% between 2026-03-02 15:00 UTC and 2026-03-02 18:00 UTC",),
         "id": ("s1",),
     }
+
+
+def test_the_page_of_a_series_over_its_threshold_shows_when_it_crossed() -> None:
+    crossed = TimeRange(p10=NOON, p50=NOON, p90=NOON)
+    breach = Breach(threshold=0.5, probability=1.0, horizon_s=86_400, when=crossed)
+    signal = make_signal(
+        kind=SignalKind.BREACH, metric="p99_latency", unit="seconds", value=0.871, breach=breach
+    )
+    page = signal_page(signal)
+    assert page["threshold"] == ("500 ms, crossed at 2026-03-02 12:00 UTC",)
+    assert "when" not in page
+    assert "passes" not in page
+
+
+def test_the_reasons_are_observations() -> None:
+    factors = (
+        Factor(name="memory_slope_6h", value=0.02, contribution=0.6, text="memory grows"),
+        Factor(name="other", value=None, contribution=0.9, text="the rest"),
+        Factor(name="base rate", value=None, contribution=-4.0, text="the start"),
+    )
+    risk = FailureRisk(probability_by_horizon_s={21_600: 0.6}, when=None, likely_type=None, factors=factors)
+    signal = make_signal(kind=SignalKind.FAILURE_RISK, metric=None, risk=risk)
+    assert signal_page(signal)["why"] == ("memory grows",)

@@ -72,6 +72,22 @@ def test_without_a_test_file_it_forecasts_beyond_the_end(tmp_path: Path) -> None
     assert pl.read_parquet(tmp_path / "out" / "forecasts.parquet").height == 24
 
 
+def test_without_anything_to_compare_with_the_error_names_the_two_remedies(tmp_path: Path) -> None:
+    folder = write_m4(tmp_path / "m4", with_test=False)
+    with pytest.raises(InputError, match=r"no test file.* --origins N .* or --out FOLDER"):
+        bench_forecast(folder, "m4", horizon=12, json_file=tmp_path / "figures.json")
+    assert not (tmp_path / "figures.json").exists()
+    bench_forecast(folder, "m4", horizon=12, out=tmp_path / "out", json_file=tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text(), parse_constant=pytest.fail)
+    assert figures["models"]["forewarn"]["mase"] is None
+
+
+def test_a_series_too_short_for_one_origin_is_named_and_not_dropped(tmp_path: Path) -> None:
+    folder = write_m4(tmp_path / "m4", with_test=False, lengths=(400, 30))
+    with pytest.raises(InsufficientDataError, match=r"24 steps need 32 values; .* fewer: H2"):
+        bench_forecast(folder, "m4", horizon=24, origins=2)
+
+
 def test_rolling_origins_do_not_see_what_comes_after_them(tmp_path: Path) -> None:
     folder = write_m4(tmp_path / "a", with_test=False, lengths=(400,))
     other = write_m4(tmp_path / "b", with_test=False, lengths=(400,))

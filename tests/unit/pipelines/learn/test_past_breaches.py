@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from core.arrays import FloatArray
 from core.domain import Role, Series, SeriesKind
 from core.frames import SAMPLES
 from models.forecast.history import histories
-from models.forecast.protocols import FloatArray
 from pipelines.learn.past_breaches import FleetBreaches
 
 END = datetime(2026, 3, 1, tzinfo=UTC)

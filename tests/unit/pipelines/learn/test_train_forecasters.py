@@ -10,6 +10,7 @@ from fakes.ports import FakeStore
 from core.domain import Role, Series
 from core.settings import Settings
 from models.forecast.bundle import ForecasterBundle
+from models.forecast.catalog import select_forecasters
 from models.forecast.checks import example
 from models.forecast.choice.common_trees import LEARN_FROM_LEAST
 from models.forecast.files import ForecastParts, head_files
@@ -47,7 +48,7 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
     night = FleetTraining(
         spread, 1, lambda _step, at, _total: told.append(at), [job.series_id for job in jobs]
     )
-    trees = _with_candidates(night, chosen, entries)
+    trees = _with_candidates(night, chosen, entries, select_forecasters(()))
     assert trees is not None
     assert told == [LEARN_FROM_LEAST]
     found = {one.series.series_id: one for one in entries.entries()}
@@ -66,6 +67,6 @@ def test_a_night_without_samples_learns_nothing_and_says_so(tmp_path: Path) -> N
     night = FleetTraining(spread, 1, silent, [7])
     chosen, entries = BundleOnDisk(tmp_path / "chosen"), BundleOnDisk(tmp_path / "entries")
     night.fit([], chosen, "forecasters", 1)
-    assert _with_candidates(night, chosen, entries) is None
+    assert _with_candidates(night, chosen, entries, select_forecasters(())) is None
     assert summary(entry.choice for entry in entries.entries()) == {"series": 0.0}
     assert night.skipped == {7: "no samples in the window"}

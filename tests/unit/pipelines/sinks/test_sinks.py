@@ -11,7 +11,7 @@ from fakes.signals import NOON, make_signal
 from pydantic import SecretStr, TypeAdapter
 
 from core.clock import FixedClock
-from core.domain import Event, EventKind, Factor, ModelRef, Severity, Signal, SignalKind
+from core.domain import Event, EventKind, Factor, FilterResult, ModelRef, Severity, Signal, SignalKind
 from core.errors import UnavailableError
 from core.ports import SignalSink
 from models.words.page import reasons
@@ -128,6 +128,13 @@ def test_a_cloud_event_holds_the_whole_signal_and_the_end_is_other_news() -> Non
     assert event["id"] == "s1-ended"
     assert event["type"] == "io.forewarn.anomaly.ended"
     assert TypeAdapter(Signal).validate_python(event["data"]) == over
+
+
+def test_a_cloud_event_carries_the_old_field_names_for_one_release() -> None:
+    filters = (FilterResult(name="budget", passed=False, reason="over"),)
+    event = json.loads(json.dumps(cloud_event(make_signal(filters=filters))))
+    assert event["data"]["filters"] == [{"name": "budget", "passed": False, "reason": "over"}]
+    assert event["data"]["gates"] == [{"gate": "budget", "passed": False, "reason": "over"}]
 
 
 def test_a_cloud_event_that_it_is_critical_is_other_news_too() -> None:

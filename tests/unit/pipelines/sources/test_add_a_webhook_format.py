@@ -13,9 +13,10 @@ from core.domain import Event, EventKind
 from core.errors import InputError
 from core.ports import Batch
 from core.service_names import ServiceRule
+from core.storable import Name
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.webhook_formats import registered
-from pipelines.sources.webhook_formats.entries import Name, Time, parse_entries
+from pipelines.sources.webhook_formats.entries import Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 from serving.contract.requests import AlertsWebhook, DeploysWebhook
 from serving.contract.responses import WebhookResponse

@@ -28,6 +28,16 @@ MOMENT = datetime(2026, 1, 5, 6, 7, 8, tzinfo=UTC)
         "1767593228000000",
         "1767593228000000000",
         "1767593228.0",
+        "5.1.2026 06:07:08",
+        "05.01.26 06:07:08",
+        "5 Jan 2026 06:07:08",
+        "05-Jan-2026 06:07:08",
+        "05/Jan/2026:06:07:08 +0000",
+        "January 5, 2026 6:07:08 AM",
+        "Mon, 05 Jan 2026 06:07:08 GMT",
+        "2026-01-05 06:07:08 +0000 UTC",
+        "2026-01-05 06:07:08,000",
+        "20260105T060708Z",
     ],
 )
 def test_a_time_is_understood_in_each_usual_form(text: str) -> None:
@@ -41,7 +51,7 @@ def test_minutes_and_dates_are_times() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["soon", "", "2026-13-01", "05.01.2026", "2026-01-05 25:00", "1e400", "nan"])
+@pytest.mark.parametrize("text", ["soon", "", "2026-13-01", "05/01/2026", "2026-01-05 25:00", "1e400", "nan"])
 def test_what_is_no_time_is_null(text: str) -> None:
     assert parse_times(pl.Series([text])).to_list() == [None]
 

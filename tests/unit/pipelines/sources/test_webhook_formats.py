@@ -103,6 +103,68 @@ def test_a_bad_entry_is_rejected_with_its_reason_and_the_others_are_taken(
     assert reason in why
 
 
+#: Texts that cannot be stored, or that nobody can read; and times that no database holds.
+BAD_TEXTS = ["a\0b", "\ud800", "a" * 8_192, "a" * 1_000_000]
+BAD_TIMES = [2**70, -(2**70), 1e300, "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", [], {}, True]
+
+
+@pytest.mark.parametrize("bad", BAD_TEXTS, ids=["NUL", "surrogate", "8 KB", "1 MB"])
+@pytest.mark.parametrize("field", ["service", "title", "version", "kind"])
+def test_a_text_that_cannot_be_stored_rejects_its_entry_only(field: str, bad: str) -> None:
+    batch = parse_deploys([PLAIN | {field: bad}, PLAIN], "t")
+    assert batch.events == (DEPLOY,)
+    assert batch.rejected is not None
+    assert batch.rejected.height == 1
+    assert batch.rejected["reason"][0].isprintable()
+    assert len(batch.rejected["reason"][0]) < 500
+
+
+@pytest.mark.parametrize("bad", BAD_TEXTS, ids=["NUL", "surrogate", "8 KB", "1 MB"])
+@pytest.mark.parametrize("label", ["service", "alertname"])
+def test_an_alert_with_a_name_that_cannot_be_stored_rejects_itself_only(label: str, bad: str) -> None:
+    batch = parse_alerts({"alerts": [alert(**{label: bad}), alert()]}, "t")
+    assert [one.service for one in batch.incidents] == ["checkout"]
+    assert batch.rejected is not None
+    assert batch.rejected.height == 1
+
+
+@pytest.mark.parametrize("bad", BAD_TEXTS, ids=["NUL", "surrogate", "8 KB", "1 MB"])
+@pytest.mark.parametrize("label", ["severity", "other"])
+def test_a_label_that_is_not_stored_rejects_no_alert(label: str, bad: str) -> None:
+    batch = parse_alerts({"alerts": [alert(**{label: bad})]}, "t")
+    assert len(batch.incidents) == 1
+
+
+@pytest.mark.parametrize("bad", BAD_TIMES)
+@pytest.mark.parametrize("field", ["at", "until"])
+def test_a_time_outside_the_calendar_rejects_its_entry_only(field: str, bad: object) -> None:
+    batch = parse_deploys([PLAIN | {field: bad}, PLAIN], "t")
+    assert batch.events == (DEPLOY,)
+    assert batch.rejected is not None
+    assert batch.rejected.height == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        github() | {"deployment": None},
+        github() | {"deployment": "v2"},
+        github() | {"deployment": [1, 2]},
+        github() | {"repository": []},
+        github() | {"repository": {"name": {"a": 1}}},
+        github() | {"repository": {"name": "a\0b"}},
+        github() | {"deployment_status": "success"},
+        github() | {"deployment": {"ref": 1, "created_at": "2026-03-02T11:58:00Z"}},
+        {"zen": "Keep it logically awesome.", "hook_id": 1, "repository": {"name": "checkout"}},
+    ],
+)
+def test_a_body_of_github_in_another_shape_is_a_dead_letter(body: object) -> None:
+    batch = parse_deploys(body, "t")
+    assert batch.events == ()
+    assert batch.rejected is not None
+    assert batch.rejected.height == 1
+
+
 @pytest.mark.parametrize("body", [None, "x", 7])
 def test_what_is_no_webhook_is_refused(body: object) -> None:
     with pytest.raises(InputError, match="must be"):

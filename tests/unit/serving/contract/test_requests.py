@@ -1,4 +1,4 @@
-"""What may be sent, and the one sentence that says why something may not."""
+"""Valid requests, and the one sentence of the error for each kind of invalid request."""
 
 import json
 from typing import Any
@@ -7,9 +7,16 @@ import pytest
 from pydantic import BaseModel
 
 from core.errors import InputError
-from serving.contract.requests import DetectBatchRequest, DetectRequest, EventsRequest, ForecastRequest
+from serving.contract.requests import (
+    DetectBatchRequest,
+    DetectRequest,
+    EventsRequest,
+    FeedbackRequest,
+    ForecastRequest,
+)
+from serving.endpoints.route import JSON
 from serving.http.admission import parsed
-from serving.http.routes import JSON, ROUTES
+from serving.http.routes import ROUTES
 
 GOOD = {"service": "checkout", "metric": "latency", "ts": "2026-01-31T12:00:00Z", "value": 0.7}
 
@@ -41,7 +48,7 @@ BAD: dict[str, tuple[type[BaseModel], str | bytes, str]] = {
     "truth value": (DetectRequest, detect(value=True), "should be a valid number"),
     "object for a number": (DetectRequest, detect(value={}), "should be a valid number"),
     "no value": (DetectRequest, detect(value="absent"), "observations[0].value: is required"),
-    "naive time": (DetectRequest, detect(ts="2026-01-31T12:00:00"), "should have a zone"),
+    "naive time": (DetectRequest, detect(ts="2026-01-31T12:00:00"), "should have a time zone"),
     "date alone": (DetectRequest, detect(ts="2026-01-31"), "ISO 8601"),
     "seconds": (DetectRequest, detect(ts=1_769_860_800), "ISO 8601"),
     "quoted seconds": (DetectRequest, detect(ts="1769860800"), "ISO 8601"),
@@ -52,7 +59,10 @@ BAD: dict[str, tuple[type[BaseModel], str | bytes, str]] = {
     "two names": (DetectRequest, detect(series_id=1), "should name a series"),
     "empty name": (DetectRequest, detect(service=""), "at least 1 character"),
     "NUL in a name": (DetectRequest, detect(service="a\x00b"), "control characters"),
-    "NUL in a label": (DetectRequest, detect(labels={"a": "\x00"}), "control characters"),
+    "NUL in a label": (DetectRequest, detect(labels={"a": "\x00"}), "NUL"),
+    "a name of 8 KB": (DetectRequest, detect(service="a" * 8_192), "at most 400 characters"),
+    "a name of 1,200 bytes": (DetectRequest, detect(service="\u20ac" * 400), "at most 800 bytes"),
+    "a label of 1 MB": (DetectRequest, detect(labels={"a": "b" * 1_000_000}), "at most 2000 characters"),
     "label of another type": (DetectRequest, detect(labels={"a": 1}), "labels.a: should be a valid string"),
     "id too large": (DetectRequest, detect(service="absent", metric="absent", series_id=2**63), "less than"),
     "id as text": (DetectRequest, detect(service="absent", metric="absent", series_id="7"), "valid integer"),
@@ -67,6 +77,49 @@ BAD: dict[str, tuple[type[BaseModel], str | bytes, str]] = {
         EventsRequest,
         '{"events": [{"service": "a", "kind": "party", "at": "2026-01-31T12:00:00Z"}]}',
         "events[0].kind",
+    ),
+    "feedback on nothing": (FeedbackRequest, '{"value": "true_positive", "by": "ada"}', "one subject"),
+    "feedback on two subjects": (
+        FeedbackRequest,
+        '{"signal_id": "a", "subject_id": "b", "value": "accepted", "by": "ada"}',
+        "one subject",
+    ),
+    "feedback without a value": (FeedbackRequest, '{"signal_id": "a", "by": "ada"}', "should have a `value`"),
+    "feedback of nobody": (FeedbackRequest, '{"signal_id": "a", "value": "true_positive"}', "should have `by`"),
+    "feedback with an empty name": (
+        FeedbackRequest,
+        '{"signal_id": "a", "value": "true_positive", "by": ""}',
+        "by: ",
+    ),
+    "feedback with the old name of by": (
+        FeedbackRequest,
+        '{"signal_id": "a", "value": "true_positive", "who": "ada"}',
+        "should have `by`",
+    ),
+    "a hypothesis as a signal": (
+        FeedbackRequest,
+        '{"subject_id": "a", "value": "true_positive", "by": "ada"}',
+        "accepted or rejected with subject_id",
+    ),
+    "a signal as a hypothesis": (
+        FeedbackRequest,
+        '{"signal_id": "a", "value": "accepted", "by": "ada"}',
+        "true_positive or false_positive with signal_id",
+    ),
+    "both forms of feedback": (
+        FeedbackRequest,
+        '{"signal_id": "a", "value": "true_positive", "real": true, "by": "ada"}',
+        "either `value` and `by`",
+    ),
+    "the old form on a hypothesis": (
+        FeedbackRequest,
+        '{"subject_id": "a", "real": true}',
+        "either `value` and `by`",
+    ),
+    "unknown feedback": (
+        FeedbackRequest,
+        '{"signal_id": "a", "value": "maybe", "by": "ada"}',
+        "value: ",
     ),
 }  # fmt: skip
 
@@ -99,7 +152,7 @@ def test_times_of_any_zone_become_utc(text: str) -> None:
 
 @pytest.mark.parametrize(
     "route",
-    [route for route in ROUTES if route.request and route.media_type == JSON],
+    [route for route in ROUTES if route.has_body and route.media_type == JSON],
     ids=lambda route: route.path,
 )
 def test_every_example_of_the_docs_is_good_input(route: Any) -> None:

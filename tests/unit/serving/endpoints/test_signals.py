@@ -10,10 +10,13 @@ from fakes.serving import FakeRegistry
 from fakes.signals import make_signal
 from starlette.datastructures import QueryParams
 
+from core.counts import SignalCounts
 from core.domain import Signal, SignalKind
 from core.errors import InputError
 from core.ports import SignalRepository
-from serving.endpoints.signals import list_signals, query_of
+from serving.contract.deprecated import deprecation_headers
+from serving.endpoints.signals import SignalsQuery, list_signals
+from serving.http.admission import parsed_query
 from serving.state.loaded_models import LoadedModels
 from serving.state.tenants import TenantContext
 
@@ -24,12 +27,19 @@ class FakeSignals(SignalRepository):
     def __init__(self, count: int) -> None:
         made = [make_signal(f"{number:032x}", minute=number // 3) for number in range(count)]
         self._signals = sorted(made, key=lambda one: (-one.started_at.timestamp(), one.signal_id))
+        self.suppressed: list[bool | None] = []
 
     def upsert(self, signals: Sequence[Signal]) -> tuple[int, int]:
         unsupported(self, "upsert")
 
     def get(self, signal_id: str) -> Signal:
         unsupported(self, "get")
+
+    def counts(self, since: datetime) -> SignalCounts:
+        unsupported(self, "counts")
+
+    def unfinished(self) -> list[Signal]:
+        unsupported(self, "unfinished")
 
     def find(
         self,
@@ -41,8 +51,9 @@ class FakeSignals(SignalRepository):
         limit: int = 100,
         after: tuple[datetime, str] | None = None,
     ) -> list[Signal]:
-        if any(one is not None for one in (kind, service, since, suppressed)):
+        if any(one is not None for one in (kind, service, since)):
             unsupported(self, "find with filters")
+        self.suppressed.append(suppressed)
         rest = self._signals
         if after is not None:
             rest = [
@@ -53,14 +64,21 @@ class FakeSignals(SignalRepository):
         return rest[:limit]
 
 
-def room_with(count: int) -> TenantContext:
-    platform = platform_of(FakeStore("t", signals=FakeSignals(count)))
-    return TenantContext(platform, LoadedModels(FakeRegistry(), retry_s=1))
+def query_of(params: QueryParams) -> SignalsQuery:
+    query = parsed_query(SignalsQuery, params)
+    assert isinstance(query, SignalsQuery)
+    return query
+
+
+def context_with(count: int) -> tuple[TenantContext, FakeSignals]:
+    signals = FakeSignals(count)
+    platform = platform_of(FakeStore("t", signals=signals))
+    return TenantContext(platform, LoadedModels(FakeRegistry(), retry_s=1)), signals
 
 
 @pytest.mark.parametrize(("count", "limit"), [(0, 5), (5, 5), (11, 5), (20, 3), (7, 100)])
 def test_the_pages_hold_every_signal_once(count: int, limit: int) -> None:
-    context, seen, cursor = room_with(count), list[str](), ""
+    context, seen, cursor = context_with(count)[0], list[str](), ""
     while True:
         page = list_signals(
             context, query_of(QueryParams(f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")))
@@ -82,6 +100,8 @@ def test_the_pages_hold_every_signal_once(count: int, limit: int) -> None:
         "limit=many",
         "limit=1e2",
         "stopped=perhaps",
+        "suppressed=perhaps",
+        "suppressed=true&stopped=true",
         "since=yesterday",
         "since=2026-01-31T12:00:00",
         "since=1700000000",
@@ -99,4 +119,26 @@ def test_a_wrong_query_is_refused(query: str) -> None:
 @pytest.mark.parametrize("cursor", ["x", "%%%", "AAAA", "MjAyNi0wMS0zMQ", "é", "=" * 9, "MXwy"])
 def test_a_cursor_that_was_not_given_is_refused(cursor: str) -> None:
     with pytest.raises(InputError, match="next_cursor"):
-        list_signals(room_with(3), query_of(QueryParams({"cursor": cursor})))
+        list_signals(context_with(3)[0], query_of(QueryParams({"cursor": cursor})))
+
+
+@pytest.mark.parametrize(
+    ("query", "suppressed"),
+    [
+        ("", None),
+        ("suppressed=true", True),
+        ("suppressed=false", False),
+        ("stopped=true", True),
+        ("stopped=false", False),
+    ],
+)
+def test_the_old_parameter_means_the_same_as_the_new_one(query: str, suppressed: bool | None) -> None:
+    context, signals = context_with(1)
+    parsed = query_of(QueryParams(query))
+    list_signals(context, parsed)
+    assert signals.suppressed == [suppressed]
+    headers = deprecation_headers(parsed)
+    assert bool(headers) == query.startswith("stopped")
+    if headers:
+        assert headers["Deprecation"] == "@1795910400"
+        assert "use suppressed" in headers["Warning"]

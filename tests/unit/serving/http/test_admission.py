@@ -1,4 +1,4 @@
-"""The door, asked over ASGI without a server: who gets in, how often, with how much, and with what."""
+"""Admission over ASGI without a server: keys, rates, sizes and types of bodies."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,7 +32,7 @@ class Ring:
 
 
 async def inner(scope: Any, receive: Any, send: Any) -> None:
-    """What lies behind the door: says who came, or fails as it is told to."""
+    """An application that returns the call, or fails on request."""
     call = scope[CALL]
     if scope["path"] == "/models" and call.tenant == "globex":
         raise ZeroDivisionError("a bug")
@@ -51,11 +51,13 @@ def runtime_with(
 
 
 def asking(steps: Callable[[httpx.AsyncClient], Awaitable[Any]], runtime: Runtime | None = None) -> Any:
-    """Run `steps` against a door."""
+    """Run `steps` against admission."""
 
     async def run() -> Any:
         app: Any = Admission(inner, runtime or runtime_with(Ring()))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://admission"
+        ) as client:
             return await steps(client)
 
     return asyncio.run(run())
@@ -84,7 +86,7 @@ def test_a_key_opens_its_tenant() -> None:
         {"X-API-Key": "KEY-OF-ACME"},
     ],
 )
-def test_without_a_good_key_nobody_gets_in(headers: dict[str, str]) -> None:
+def test_a_request_without_a_valid_key_is_refused(headers: dict[str, str]) -> None:
     answer = post(headers)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -113,15 +115,23 @@ def test_a_database_that_is_down_is_no_wrong_key() -> None:
         ("GET", "/../etc/passwd", 404),
     ],
 )
-def test_a_path_that_is_not_there_is_said_so(method: str, path: str, status: int) -> None:
+def test_an_unknown_path_or_method_is_an_error_of_one_sentence(method: str, path: str, status: int) -> None:
     answer = asking(lambda client: client.request(method, path, headers=ACME))
     assert answer.status_code == status
     assert list(answer.json()) == ["error"]
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/"])
-def test_probes_and_docs_need_no_key(path: str) -> None:
+@pytest.mark.parametrize("path", ["/metrics", "/docs.json", "/docs", "/"])
+def test_docs_need_no_key(path: str) -> None:
     assert asking(lambda client: client.get(path)).json()["tenant"] is None
+
+
+def test_probes_need_no_key_and_no_handler() -> None:
+    assert asking(lambda client: client.get("/livez")).status_code == 200
+    not_ready = asking(lambda client: client.get("/readyz"))
+    assert not_ready.status_code == 503
+    assert not_ready.headers["Retry-After"]
+    assert "database" in not_ready.json()["error"]
 
 
 def test_metrics_with_a_key_are_that_tenants() -> None:
@@ -168,7 +178,7 @@ def test_a_body_of_another_kind_is_refused(headers: dict[str, str]) -> None:
     assert post(ACME | headers, content=b"{}").status_code == 415
 
 
-def test_who_asks_too_often_waits_and_others_do_not() -> None:
+def test_a_tenant_with_too_many_requests_waits_and_others_do_not() -> None:
     runtime = runtime_with(Ring(), rate_per_s=1.0)
 
     async def steps(client: httpx.AsyncClient) -> list[httpx.Response]:
@@ -183,13 +193,13 @@ def test_who_asks_too_often_waits_and_others_do_not() -> None:
     assert answers[2].headers["Retry-After"] == "1"
 
 
-def test_a_bug_behind_the_door_is_one_sentence_and_tells_nothing() -> None:
+def test_a_bug_in_an_endpoint_is_one_sentence_without_details() -> None:
     answer = asking(lambda client: client.get("/models", headers={"X-API-Key": "key-of-globex"}))
     assert answer.status_code == 500
     assert "ZeroDivision" not in answer.text
 
 
-def test_a_key_is_looked_up_once_and_again_when_that_was_long_ago() -> None:
+def test_a_key_is_looked_up_once_and_again_after_its_time_to_live() -> None:
     ring, now = Ring(), [0.0]
     runtime = runtime_with(ring, now=lambda: now[0])
 
@@ -205,7 +215,7 @@ def test_a_key_is_looked_up_once_and_again_when_that_was_long_ago() -> None:
     asking(steps, runtime)
 
 
-def test_guessing_keys_does_not_push_out_the_ones_that_are_right() -> None:
+def test_guessed_keys_do_not_push_valid_keys_out_of_the_cache() -> None:
     ring = Ring()
     runtime = runtime_with(ring)
     runtime.keys = KeyCache(ring, size=3, clock=lambda: 0.0)
@@ -229,7 +239,7 @@ def test_the_access_log_holds_no_key_and_no_query(caplog: pytest.LogCaptureFixtu
     assert line.endswith(" ms tenant=acme")
 
 
-def test_paths_that_were_made_up_do_not_become_metrics() -> None:
+def test_unknown_paths_do_not_become_metrics() -> None:
     runtime = runtime_with(Ring())
 
     async def steps(client: httpx.AsyncClient) -> None:
@@ -240,3 +250,47 @@ def test_paths_that_were_made_up_do_not_become_metrics() -> None:
     text = runtime.metrics.text().decode()
     assert "made-up" not in text.lower().replace("_", "-")
     assert 'route="unknown"} 50.0' in text
+
+
+def post_large(path: str, body: Any) -> httpx.Response:
+    """Post a body of up to a megabyte."""
+    runtime = runtime_with(Ring())
+    runtime.settings = Settings(max_body_bytes=1_000_000)
+    answer: httpx.Response = asking(lambda client: client.post(path, headers=ACME, json=body), runtime)
+    return answer
+
+
+def test_a_body_of_too_many_values_is_refused_before_it_is_parsed() -> None:
+    for path in ("/predict_failure", "/detect", "/webhooks/alerts", "/webhooks/deploys"):
+        answer = post_large(path, [0] * 300_000)
+        assert answer.status_code == 413
+        assert "at most" in answer.json()["error"]
+
+
+def test_a_webhook_of_too_many_entries_is_refused_with_the_limit() -> None:
+    for body in ({"alerts": [0] * 40_000}, [0] * 40_000, {"events": [0] * 40_000}):
+        answer = post_large("/webhooks/deploys", body)
+        assert answer.status_code == 400
+        assert "at most 5000 entries, not 40000" in answer.json()["error"]
+
+
+def test_a_request_that_takes_too_long_gets_our_error() -> None:
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def run() -> httpx.Response:
+        app: Any = Admission(slow, runtime_with(Ring()), timeout_s=0.01)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+            return await client.get("/models", headers=ACME)
+
+    answer = asyncio.run(run())
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert "longer than 0.01 s" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("query", ["service=%ff", "service=%C3%28", "%ed%a0%80=1"])
+def test_a_query_that_is_no_utf_8_is_refused_and_no_character_is_replaced(query: str) -> None:
+    answer = asking(lambda client: client.get(f"/signals?{query}", headers=ACME))
+    assert answer.status_code == 400
+    assert "UTF-8" in answer.json()["error"]

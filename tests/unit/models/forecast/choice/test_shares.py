@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast.checks import example
 from models.forecast.choice.selection import Plan, kept_back, select
 from models.forecast.choice.shares import MOST_SAY, Candidate, errors_by_share, with_candidates
 from models.forecast.libraries.prophet import ProphetForecaster
-from models.forecast.protocols import Bounds, FittedForecaster, FloatArray, History
+from models.forecast.protocols import Bounds, FittedForecaster, History
 
 PLAN = Plan()
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.arrays import FloatArray
 from models.forecast.choice.selection import Plan, select
 from models.forecast.intervals.conformal import LEVELS, ErrorModel, fit_errors, wide_errors
 from models.forecast.intervals.widths import PastErrors
 from models.forecast.pool.pool_forecaster import PoolForecaster
-from models.forecast.protocols import Bounds, FloatArray, History
+from models.forecast.protocols import Bounds, History
 
 FREE = Bounds()
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from core.arrays import FloatArray
 from models.forecast.intervals.widths import (
     PastErrors,
     Widths,
@@ -14,7 +15,6 @@ from models.forecast.intervals.widths import (
     neighbours,
     unrest,
 )
-from models.forecast.protocols import FloatArray
 
 ORIGINS = tuple(range(240, 240 + 24 * 13, 13))
 

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 
-from models.failure.feature_names import NOUNS, FeatureName, parse_feature_name
+from core.formatting import format_deviation
+from models.words.feature_names import NOUNS, FeatureName, parse_feature_name
 
 #: From these values on, a feature means "does not approach the limit" and "never". They equal those of
 #: `features.windows` and `features.grid`.
@@ -17,7 +18,7 @@ WHOLE: Mapping[str, str] = {
 }
 
 
-def describe(name: str, value: float) -> str:
+def describe_feature(name: str, value: float) -> str:
     """Describe the value of a feature as a clause.
 
     Args:
@@ -25,9 +26,9 @@ def describe(name: str, value: float) -> str:
         value: its value; NaN = missing.
 
     Examples:
-        >>> describe("memory_slope_6h", 0.021)
+        >>> describe_feature("memory_slope_6h", 0.021)
         'memory grows 2.1 % of its limit an hour over 6 h'
-        >>> describe("disk_hours_to_limit_3h", 4.25)
+        >>> describe_feature("disk_hours_to_limit_3h", 4.25)
         'disk at its limit in 4.2 h at the pace of the last 3 h'
     """
     feature = parse_feature_name(name)
@@ -86,7 +87,7 @@ def _acceleration(feature: FeatureName, value: float) -> str:
 
 
 def _deviation(feature: FeatureName, value: float) -> str:
-    return f"{_noun(feature)} {abs(value):.1f} sigma {_side(value)} its usual value at this time of day"
+    return f"{_noun(feature)} {format_deviation(value)} {_side(value)} its usual value at this time of day"
 
 
 def _rise(feature: FeatureName, value: float) -> str:
@@ -199,13 +200,13 @@ _CLAUSES: Mapping[str, Callable[[FeatureName, float], str]] = {
         f" over {_span(f.window_h)}"
     ),
     "unexplained_deviation": lambda f, v: (
-        f"{_noun(f)} {abs(v):.1f} sigma {_side(v)} the value that traffic explains, over {_span(f.window_h)}"
+        f"{_noun(f)} {format_deviation(v)} {_side(v)} the value that traffic explains, over {_span(f.window_h)}"
     ),
     "unexplained_rise": lambda f, v: (
         f"{_noun(f)} {100 * abs(v):.1f} % of {_whole(f)} {_side(v)} the hours before, after correction for traffic"
     ),
     "unexplained_rise_deviation": lambda f, v: (
-        f"{_noun(f)} {abs(v):.1f} sigma {_side(v)} the hours before, after correction for traffic"
+        f"{_noun(f)} {format_deviation(v)} {_side(v)} the hours before, after correction for traffic"
     ),
     "hours_on_way": lambda f, v: f"{_noun(f)} above its usual level for {v:.1f} h",
     "age": _age,

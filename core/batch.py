@@ -1,0 +1,66 @@
+"""What a source of metrics hands over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from core.domain import Event, Incident, Series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """A row of `series.csv`: facts about the series that match it.
+
+    Attributes:
+        line: in the file.
+        service: null: any; so is `metric`.
+        labels: that a series must have.
+        facts: name and text of each declared field.
+    """
+
+    line: int
+    service: str | None
+    metric: str | None
+    labels: Mapping[str, str]
+    facts: Mapping[str, str]
+
+    def matches(self, series: Series) -> bool:
+        """Whether the facts are about that series."""
+        return (
+            self.service in {None, series.service}
+            and self.metric in {None, series.metric}
+            and all(series.labels.get(name) == value for name, value in self.labels.items())
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a source hands over at once.
+
+    Attributes:
+        series: every series that `samples` speaks of.
+        samples: `core.frames.SAMPLES`, in any order, possibly with duplicates.
+        counts: `core.frames.SAMPLES` of counters, whose values are counts. Rates are computed when the batch is
+            stored, from the counts that are stored. A source that knows the rates gives them as `samples`.
+        metric_types: metric -> the type that the source declares: counter, gauge, histogram, summary, ...
+        origins: where samples were read: `SAMPLES`, `file` and `line`; null where the source has no files.
+        rejected: columns `row` (the input as JSON text) and `reason`.
+        declarations: what was declared about series; those that match no series are reported.
+        notes: what people must know, such as files that were skipped.
+        already_read: samples that an earlier ingest has read, and that are not in `samples`.
+        cursor: what the source needs to go on after this batch; stored in the batch's own transaction.
+    """
+
+    series: Sequence[Series] = ()
+    samples: pl.DataFrame | None = None
+    counts: pl.DataFrame | None = None
+    metric_types: Mapping[str, str] = field(default_factory=dict)
+    origins: pl.DataFrame | None = None
+    rejected: pl.DataFrame | None = None
+    events: Sequence[Event] = ()
+    incidents: Sequence[Incident] = ()
+    declarations: Sequence[Declaration] = ()
+    notes: Sequence[str] = ()
+    already_read: int = 0
+    cursor: str | None = None

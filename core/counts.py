@@ -1,0 +1,46 @@
+"""Numbers about what a store holds, for `forewarn status`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterCount:
+    """Rows of one source that were refused for the same reason.
+
+    Attributes:
+        reason: the reason; numbers and quoted values in it are replaced, so that similar rows count together.
+        example: the reason of the newest row, word for word.
+        first_at: when the first of them was refused.
+        last_at: when the last of them was refused.
+    """
+
+    source: str
+    reason: str
+    count: int
+    example: str
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CursorState:
+    """How far a source has been read, and when the cursor last moved."""
+
+    source: str
+    cursor: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalCounts:
+    """How many signals lasted at or after a time.
+
+    Attributes:
+        passed: those that no filter suppressed.
+        newest: when the newest of them started; null: there are none.
+    """
+
+    passed: int
+    suppressed: int
+    newest: datetime | None

@@ -1,0 +1,179 @@
+"""The state of what Forewarn holds: samples, sources, dead letters, baselines, models."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from core.errors import InputError
+from core.formatting import format_duration
+from pipelines.common.scoring_cursor import SCORED_UNTIL
+from pipelines.common.tenant_platform import Platform
+from pipelines.learn.promote import CRITERIA
+from pipelines.operate.status_part import STALE_AFTER, StatusPart
+from pipelines.sources.configured import configured_sources
+
+#: Baselines are built every night. This allows one missed night and half a day.
+BASELINES_OLD_AFTER = timedelta(hours=36)
+#: A series that lags longer than that is taken for gone, such as a pod that was replaced.
+GONE_AFTER = timedelta(days=7)
+#: Refused rows are a problem for so long; after that they are history.
+REFUSED_RECENTLY = timedelta(days=1)
+
+
+def samples(platform: Platform) -> Iterator[StatusPart]:
+    """All samples, then the series that stopped while others go on."""
+    series = platform.store.series.find()
+    services = len({one.service for one in series})
+    span = platform.store.samples.span()
+    if span is None:
+        yield StatusPart(name="samples", state="none", problem="There are no samples. Run `forewarn ingest`.")
+        return
+    age = platform.clock.now() - span[1]
+    yield StatusPart(
+        name="samples",
+        state=f"{len(series)} series of {services} services since {span[0]:%Y-%m-%d}",
+        as_of=span[1],
+        problem=f"The newest sample is {format_duration(age.total_seconds())} old."
+        if age > STALE_AFTER
+        else None,
+    )
+    yield _lagging(platform, span[1])
+
+
+def _lagging(platform: Platform, newest: datetime) -> StatusPart:
+    """Series whose newest sample is much older than the newest sample of all series."""
+    known = {one.series_id: one for one in platform.store.series.find()}
+    lagging: Counter[str] = Counter()
+    since = newest
+    gone = 0
+    for series_id, at, _ in platform.store.samples.latest().iter_rows():
+        series = known.get(series_id)
+        if series is None or newest - at <= max(STALE_AFTER, timedelta(seconds=3 * series.step_s)):
+            continue
+        if newest - at > GONE_AFTER:
+            gone += 1
+        else:
+            lagging[series.service] += 1
+            since = min(since, at)
+    state = f"{lagging.total()} series have no new samples" if lagging else "none"
+    if gone:
+        state += f"; {gone} have had none for more than {GONE_AFTER.days} days"
+    named = ", ".join(f"{service} ({count})" for service, count in lagging.most_common(5))
+    named += f" and {len(lagging) - 5} more services" if len(lagging) > 5 else ""
+    return StatusPart(
+        name="lagging series",
+        state=state,
+        as_of=since if lagging else None,
+        problem=f"{lagging.total()} series stopped while others continue: {named}." if lagging else None,
+    )
+
+
+def sources(platform: Platform) -> Iterator[StatusPart]:
+    """Each source that has been read, and each that the settings name."""
+    try:
+        pulled = {
+            source.name for source in configured_sources(platform.settings, platform.tenant, platform.clock)
+        }
+    except InputError as error:
+        yield StatusPart(
+            name="sources", state="not readable", problem=f"The sources cannot be read: {error}."
+        )
+        return
+    now = platform.clock.now()
+    read = {one.source: one for one in platform.store.cursors.list() if one.source != SCORED_UNTIL}
+    for name in sorted(pulled | set(read)):
+        cursor = read.get(name)
+        problem = None
+        if name in pulled and (cursor is None or now - cursor.updated_at > STALE_AFTER):
+            since = "never" if cursor is None else f"last at {cursor.updated_at:%Y-%m-%d %H:%M} UTC"
+            problem = f"Source {name} is stale: it was read {since}. Check that the watch flow runs."
+        state = "pulled by the watch flow" if name in pulled else "read on demand"
+        yield StatusPart(
+            name=f"source {name}",
+            state=state,
+            as_of=None if cursor is None else cursor.updated_at,
+            problem=problem,
+        )
+
+
+def dead_letters(platform: Platform) -> Iterator[StatusPart]:
+    """The number of refused rows, then one line for each source and reason, the most frequent first."""
+    counts = platform.store.dead_letters.by_reason()
+    total = sum(one.count for one in counts)
+    recently = platform.clock.now() - REFUSED_RECENTLY
+    recent = [one for one in counts if one.last_at >= recently]
+    sources = sorted({one.source for one in recent})
+    yield StatusPart(
+        name="dead letters",
+        state=f"{total} rows rejected" if total else "none",
+        as_of=max((one.last_at for one in counts), default=None),
+        problem=f"Rows were rejected in the last 24 h, from {', '.join(sources)}. The reasons are listed above;"
+        " the rows are in the table dead_letters."
+        if recent
+        else None,
+    )
+    for one in counts:
+        text = one.example if one.count == 1 else one.reason
+        yield StatusPart(
+            name=f"dead letters of {one.source}", state=f"{one.count}: {text}", as_of=one.last_at
+        )
+
+
+def baselines(platform: Platform) -> Iterator[StatusPart]:
+    """The newest version of the baselines."""
+    current = platform.store.baselines.extent()
+    if current is None:
+        yield StatusPart(
+            name="baselines", state="none", problem="There are no baselines. Run `forewarn baseline`."
+        )
+        return
+    version, window_end, series = current
+    age = platform.clock.now() - window_end
+    yield StatusPart(
+        name="baselines",
+        state=f"version {version}, {series} series",
+        as_of=window_end,
+        problem="The baselines are more than a day old. Check that the nightly flow runs."
+        if age > BASELINES_OLD_AFTER
+        else None,
+    )
+
+
+_NO_CHAMPION = {
+    "detector": "No detector model is active. Run `forewarn train detectors` and `forewarn promote detector`.",
+    "forecaster": "No forecaster model is active. Run `forewarn train forecasters` and `forewarn promote forecaster`.",
+    "failure": "No failure model is active. It learns from incidents: import them with incidents.csv or POST"
+    " /webhooks/alerts, then run `forewarn train failure` and `forewarn promote failure`.",
+}
+
+
+def models(platform: Platform) -> Iterator[StatusPart]:
+    """The champion of each kind of model."""
+    for kind in CRITERIA:
+        champion = platform.registry.resolve(kind)
+        yield StatusPart(
+            name=f"{kind} champion",
+            state="none" if champion is None else f"version {champion.version}",
+            problem=_NO_CHAMPION[kind] if champion is None else None,
+        )
+
+
+def scoring(platform: Platform) -> Iterator[StatusPart]:
+    """Until when samples have been scored."""
+    stored = platform.store.cursors.get(SCORED_UNTIL)
+    span = platform.store.samples.span()
+    if stored is None or span is None:
+        yield StatusPart(name="scoring", state="has not run")
+        return
+    until = datetime.fromisoformat(stored)
+    behind = span[1] - until
+    yield StatusPart(
+        name="scoring",
+        state="up to date"
+        if behind <= STALE_AFTER
+        else f"{format_duration(behind.total_seconds())} behind the samples",
+        as_of=until,
+        problem=f"Samples since {until:%Y-%m-%d %H:%M} UTC are not scored. Check that the watch flow runs."
+        if behind > STALE_AFTER
+        else None,
+    )

@@ -1,0 +1,121 @@
+"""The state of what Forewarn does: signals, incidents, deliveries, running jobs and servers that nobody stops."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from core.formatting import format_duration
+from core.locks import delivery_lock
+from core.outbox import DeliveryLane, LaneCount
+from models.causes.incidents import correlate
+from pipelines.common.service_graph import service_graph
+from pipelines.common.tenant_platform import Platform
+from pipelines.operate.status_part import StatusPart
+from pipelines.operate.strays import find_strays
+
+#: A delivery that runs longer hangs.
+LOCK_OLD_AFTER = timedelta(minutes=30)
+
+
+def signals(platform: Platform) -> Iterator[StatusPart]:
+    """How many signals there were on the last day."""
+    counts = platform.store.signals.counts(platform.clock.now() - timedelta(days=1))
+    unfinished = platform.store.signals.unfinished()
+    yield StatusPart(
+        name="signals of the last 24 h",
+        state=f"{counts.passed} passed the filters ({len(unfinished)} open), {counts.suppressed} were suppressed",
+        as_of=counts.newest,
+    )
+
+
+def open_incidents(platform: Platform) -> Iterator[StatusPart]:
+    """What is open and since when; open signals of one incident are one line."""
+    graph = service_graph(platform.settings.service_graph, platform.store.series.find())
+    for incident in correlate(platform.store.signals.unfinished(), graph):
+        count = len(incident.signals)
+        more = f" (and {count - 1} more signals)" if count > 1 else ""
+        yield StatusPart(
+            name=f"open incident of {incident.service}",
+            state=f"{incident.severity}: {incident.first.summary}{more}",
+            as_of=incident.first.started_at,
+        )
+
+
+def deliveries(platform: Platform) -> Iterator[StatusPart]:
+    """All lanes of all sinks: of those that the settings name, and of those that have deliveries from before."""
+    names = [sink.name for sink in platform.sinks]
+    counts = platform.store.deliveries.counts(names)
+    for name in [*names, *sorted({one.sink for one in counts} - set(names))]:
+        yield _sink(platform, name, [one for one in counts if one.sink == name], configured=name in names)
+
+
+def _sink(platform: Platform, name: str, lanes: list[LaneCount], *, configured: bool) -> StatusPart:
+    state = platform.store.deliveries.sink_states().get(name)
+    left = sum(one.waiting + one.failed for one in lanes)
+    given_up = sum(one.given_up for one in lanes)
+    delivered = sum(one.delivered for one in lanes)
+    since = min((one.since for one in lanes if one.since is not None), default=None)
+    texts = [text for one in lanes if (text := _lane(one))]
+    texts.append(f"{delivered} delivered" if texts else f"all delivered ({delivered})")
+    problems = []
+    if state is not None:
+        pause = f"; it wants no request before {state.retry_at:%H:%M:%S} UTC" if state.retry_at else ""
+        problems.append(
+            f"{name} has failed since {state.failing_since:%Y-%m-%d %H:%M} UTC{pause}: {state.error}."
+        )
+    if left:
+        age = "" if since is None else f", the oldest since {since:%Y-%m-%d %H:%M} UTC"
+        problems.append(f"{left} signals wait for delivery to {name}{age}. Run `forewarn signals send`.")
+    if given_up:
+        error = next((one.error for one in lanes if one.given_up and one.error), "")
+        problems.append(
+            f"{given_up} signals for {name} were rejected too often and given up: {error}."
+            " Correct the cause and run `forewarn signals send --retry`."
+        )
+    if not configured:
+        texts.insert(0, "the settings do not name it any more")
+        problems = []
+    return StatusPart(
+        name=f"sink {name}", state="; ".join(texts), as_of=since, problem=" ".join(problems) or None
+    )
+
+
+def _lane(count: LaneCount) -> str:
+    """`ended: 19 waiting, 2 failed`; "" when all of the lane is delivered."""
+    numbers = [
+        f"{number} {name}"
+        for number, name in (
+            (count.waiting, "waiting"),
+            (count.failed, "failed"),
+            (count.given_up, "given up"),
+        )
+        if number
+    ]
+    return f"{DeliveryLane(count.lane)}: {', '.join(numbers)}" if numbers else ""
+
+
+def locks(platform: Platform) -> Iterator[StatusPart]:
+    """Which deliveries run now, in which process and since when."""
+    names = [delivery_lock(sink.name) for sink in platform.sinks]
+    for one in platform.store.locks.owners(names):
+        age = platform.clock.now() - one.since
+        yield StatusPart(
+            name=f"running {one.name}",
+            state=one.owner,
+            as_of=one.since,
+            problem=f"{one.owner} has held the lock {one.name} for {format_duration(age.total_seconds())};"
+            " other deliveries wait for it. End that process if it hangs."
+            if age > LOCK_OLD_AFTER
+            else None,
+        )
+
+
+def stray_servers(platform: Platform) -> Iterator[StatusPart]:
+    """Servers of this installation on this machine whose parent process is gone."""
+    for one in find_strays(platform.settings.data_dir):
+        yield StatusPart(
+            name=f"stray {one.name}",
+            state=f"process {one.pid}, {one.memory_mb} MB",
+            as_of=one.started_at,
+            problem=f"{one.name} (process {one.pid}, {one.memory_mb} MB) runs although the command that started it"
+            f" is gone. Stop it with `kill {one.pid}`.",
+        )

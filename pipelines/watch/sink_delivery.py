@@ -1,0 +1,305 @@
+"""Deliver what is due to one sink.
+
+Machines (table, webhook) get every signal. People get one alert for an incident: a signal that joins an incident for
+which they have an alert is marked as delivered without a message, unless it is more severe than that alert.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core.domain import ServiceEdges, Severity, Signal
+from core.errors import UnavailableError
+from core.locks import HeldLock
+from core.outbox import DeliveryLane
+from core.ports import SignalSink
+from models.causes.incidents import DetectedIncident, correlate, fold
+from pipelines.common.tenant_platform import Platform
+from pipelines.sinks.alerts import AlertSink
+from pipelines.sinks.posting import RejectedError
+from pipelines.watch.outbox import Outbox
+
+#: Signals in one post to a machine; a signal is about 3 KB.
+_BATCH = 100
+#: Other signals of an incident are read from so long before now, or before the oldest signal that is due.
+_INCIDENT_LOOKBACK = timedelta(days=7)
+#: A signal that ended so long before its first delivery is history, such as an imported data set. It sends no alert.
+_HISTORY_AFTER = timedelta(days=1)
+#: So many signals are read from the store at once.
+_PAGE = 10_000
+#: A receiver that rejects so many messages, and accepts none between them, has a fault of its own: the rest waits.
+_MAX_REJECTED_IN_A_ROW = 20
+_SEVERITIES = list(Severity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkReport:
+    """What happened to the outbox of one sink in this run.
+
+    Attributes:
+        delivered: signals that left the outbox because the receiver has them.
+        sent: messages that were posted for them: signals to machines, alerts to people.
+        failed: signals that stay in the outbox and are tried again.
+        given_up: signals that the receiver rejected too often. `forewarn signals send --retry` tries them again.
+        error: the reason of the last failure; "" when nothing failed.
+    """
+
+    delivered: int = 0
+    sent: int = 0
+    failed: int = 0
+    given_up: int = 0
+    error: str = ""
+
+
+class _ReceiverDownError(Exception):
+    """The receiver does not take messages now, so the rest of this run's messages waits."""
+
+    def __init__(self, error: UnavailableError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class _AlertHistory:
+    """Which alerts people have received.
+
+    Attributes:
+        alert_ids: signal id -> the alert that carried it.
+        critical: ids of the signals that they received as critical.
+    """
+
+    alert_ids: Mapping[str, str]
+    critical: Collection[str]
+
+    def alerts_of(self, incident: DetectedIncident) -> list[str]:
+        """The alerts on an incident, those of its earliest signals first."""
+        known = (self.alert_ids.get(signal.signal_id) for signal in incident.signals)
+        return list(dict.fromkeys(alert_id for alert_id in known if alert_id is not None))
+
+    def worst_severity(self, incident: DetectedIncident) -> int | None:
+        """The highest severity of these alerts; null when there are none.
+
+        A signal may have become critical since its alert. That counts only if people received it as critical.
+        """
+        known = [signal for signal in incident.signals if signal.signal_id in self.alert_ids]
+        critical = _SEVERITIES.index(Severity.CRITICAL)
+        if not known:
+            return None
+        if any(signal.signal_id in self.critical for signal in known):
+            return critical
+        return min(_worst_severity(known), critical - 1)
+
+
+class SinkDelivery:
+    """One run of deliveries to one sink, by the process that holds the lock of the sink."""
+
+    def __init__(self, platform: Platform, sink: SignalSink, graph: ServiceEdges, lock: HeldLock) -> None:
+        self._signals = platform.store.signals
+        self._sink = sink
+        self._graph = graph
+        self._lock = lock
+        self._now = platform.clock.now()
+        self._outbox = Outbox(platform.store.deliveries, sink.name, self._now)
+        self._sent_ids: set[str] = set()
+        self._sent = 0
+        self._works = False
+        self._rejected_ids: set[str] = set()
+        self._rejected_in_a_row = 0
+
+    def run(self) -> SinkReport:
+        """Deliver all lanes; stop when the receiver is down or wants no request yet."""
+        box = self._outbox
+        if box.paused_until() is None and all(self._deliver_lane(lane) for lane in DeliveryLane):
+            self._remind()
+        return SinkReport(
+            delivered=box.delivered,
+            sent=self._sent,
+            failed=box.failed,
+            given_up=box.given_up,
+            error=box.error,
+        )
+
+    def _deliver_lane(self, lane: DeliveryLane) -> bool:
+        """Deliver what is due in a lane; false when the receiver is down, so that the other lanes can wait."""
+        self._outbox.enqueue(lane)
+        due = self._outbox.due(lane)
+        try:
+            if isinstance(self._sink, AlertSink):
+                self._alert_people(lane, due)
+            else:
+                for start in range(0, len(due), _BATCH):
+                    self._send_to_machine(lane, due[start : start + _BATCH])
+        except _ReceiverDownError as down:
+            waiting = set(self._outbox.attempts(lane)) - self._rejected_ids
+            left = [signal.signal_id for signal in due if signal.signal_id in waiting]
+            self._outbox.postpone(lane, left, down.error)
+            return False
+        self._rejected_ids.clear()
+        return True
+
+    def _send_to_machine(self, lane: DeliveryLane, batch: Sequence[Signal]) -> None:
+        """Send a batch; if the receiver rejects it, send its halves, until only what it rejects is left out."""
+        try:
+            self._send(lane, batch, batch, None)
+        except RejectedError as error:
+            if len(batch) == 1:
+                self._reject(lane, batch, error)
+                return
+            middle = len(batch) // 2
+            self._send_to_machine(lane, batch[:middle])
+            self._send_to_machine(lane, batch[middle:])
+
+    def _alert_people(self, lane: DeliveryLane, due: Sequence[Signal]) -> None:
+        if not due:
+            return
+        due_ids = {signal.signal_id for signal in due}
+        incidents = correlate([*self._recent_signals(due), *due], self._graph)
+        history = _AlertHistory(self._outbox.alert_ids(), self._outbox.delivered_as_critical())
+        rejections = self._outbox.rejections(lane)
+        all_news = [
+            (incident, [signal for signal in incident.signals if signal.signal_id in due_ids])
+            for incident in incidents
+        ]
+        # What was never rejected comes first, so that alerts which cannot be delivered delay no others.
+        all_news.sort(key=lambda pair: max((rejections.get(one.signal_id, 0) for one in pair[1]), default=0))
+        for incident, news in all_news:
+            if news:
+                self._alert_incident(lane, incident, news, history)
+
+    def _alert_incident(
+        self,
+        lane: DeliveryLane,
+        incident: DetectedIncident,
+        news: Sequence[Signal],
+        history: _AlertHistory,
+    ) -> None:
+        """Send the alerts that the new signals of an incident need, or mark them as delivered without one."""
+        sent_alerts = history.alerts_of(incident)
+        alert_ids = sent_alerts or [incident.first.signal_id]
+        if lane is DeliveryLane.NEW and not sent_alerts and self._is_history(incident, lane):
+            self._outbox.mark_delivered(lane, news)
+            self._outbox.skip_ends(news)
+            return
+        if lane is DeliveryLane.ENDED:
+            # Every alert on the incident ends, but not before all of its signals have.
+            needs_alert = all(signal.ended_at is not None for signal in incident.signals)
+        else:
+            severity = history.worst_severity(incident)
+            needs_alert = severity is None or severity < _worst_severity(news)
+            alert_ids = alert_ids[:1]
+        if not needs_alert:
+            self._outbox.mark_delivered(lane, news, alert_ids[0])
+            return
+        try:
+            self._send(lane, news, [self._alert(incident, alert_id) for alert_id in alert_ids], alert_ids[0])
+        except RejectedError as error:
+            self._reject(lane, news, error)
+
+    def _remind(self) -> None:
+        """Send open alerts again to a sink that needs reminders, except those that this run has sent."""
+        if not isinstance(self._sink, AlertSink):
+            return
+        alert_ids = self._outbox.alert_ids()
+        alerts = {}
+        for incident in correlate(self._recent_signals(()), self._graph):
+            if all(signal.ended_at is not None for signal in incident.signals):
+                continue
+            for signal in incident.signals:
+                alert_id = alert_ids.get(signal.signal_id)
+                if alert_id is not None and alert_id not in self._sent_ids:
+                    alerts[alert_id] = self._alert(incident, alert_id)
+        open_alerts = list(alerts.values())
+        try:
+            for start in range(0, len(open_alerts), _BATCH):
+                self._keep_alive(self._sink, open_alerts[start : start + _BATCH])
+        except _ReceiverDownError:
+            pass  # the outbox has stored the error; the next run reminds again
+
+    def _keep_alive(self, sink: AlertSink, alerts: Sequence[Signal]) -> None:
+        """Remind of open alerts; if the receiver rejects them together, send halves, as for new signals."""
+        try:
+            self._post(lambda: sink.keep_alive(alerts))
+        except RejectedError as error:
+            if len(alerts) == 1:
+                self._outbox.error = f"reminder of {alerts[0].signal_id}: {error}"
+                self._count_rejection(error)
+                return
+            middle = len(alerts) // 2
+            self._keep_alive(sink, alerts[:middle])
+            self._keep_alive(sink, alerts[middle:])
+
+    def _is_history(self, incident: DetectedIncident, lane: DeliveryLane) -> bool:
+        """Whether all signals ended long ago. A failed attempt means that the receiver was down; then alert anyway."""
+        attempts = self._outbox.attempts(lane)
+        return all(
+            signal.ended_at is not None
+            and signal.ended_at < self._now - _HISTORY_AFTER
+            and not attempts.get(signal.signal_id)
+            for signal in incident.signals
+        )
+
+    def _recent_signals(self, due: Sequence[Signal]) -> list[Signal]:
+        since = min([self._now, *(signal.started_at for signal in due)]) - _INCIDENT_LOOKBACK
+        found: list[Signal] = []
+        while True:
+            after = (found[-1].started_at, found[-1].signal_id) if found else None
+            page = self._signals.find(since=since, suppressed=False, limit=_PAGE, after=after)
+            found += page
+            if len(page) < _PAGE:
+                return found
+
+    def _alert(self, incident: DetectedIncident, alert_id: str) -> Signal:
+        """One message on a whole incident. An alert has the id of the first signal that it carried."""
+        carrier = next((signal for signal in incident.signals if signal.signal_id == alert_id), None)
+        return fold(incident, carrier or self._signals.get(alert_id))
+
+    def _send(
+        self, lane: DeliveryLane, news: Sequence[Signal], messages: Sequence[Signal], alert_id: str | None
+    ) -> None:
+        """Send `messages`, which carry `news`; for people, `alert_id` is the alert that carries them from now on."""
+        self._post(lambda: self._sink.send(messages))
+        self._sent += len(messages)
+        self._sent_ids.update(message.signal_id for message in messages)
+        self._outbox.mark_delivered(lane, news, alert_id)
+        if lane is DeliveryLane.NEW and (alert_id is None or messages[0].ended_at is not None):
+            self._outbox.skip_ends(news)
+
+    def _post(self, post: Callable[[], None]) -> None:
+        """Post one message, if the lock is still ours.
+
+        Raises:
+            RejectedError: the receiver works, and rejects this message.
+            _ReceiverDownError: the receiver fails, or wants no request now.
+            UnavailableError: the database does not answer.
+        """
+        self._lock.check()
+        try:
+            post()
+        except RejectedError:
+            raise
+        except UnavailableError as error:
+            self._outbox.receiver_failed(error)
+            raise _ReceiverDownError(error) from error
+        self._rejected_in_a_row = 0
+        if not self._works:
+            self._works = True
+            self._outbox.receiver_works()
+
+    def _reject(self, lane: DeliveryLane, news: Sequence[Signal], error: RejectedError) -> None:
+        """Store that the receiver rejected the message that carries `news`."""
+        self._outbox.reject(lane, news, error)
+        self._rejected_ids.update(signal.signal_id for signal in news)
+        self._count_rejection(error)
+
+    def _count_rejection(self, error: RejectedError) -> None:
+        self._rejected_in_a_row += 1
+        if self._rejected_in_a_row >= _MAX_REJECTED_IN_A_ROW:
+            down = UnavailableError(
+                f"{error}; after {self._rejected_in_a_row} rejections in a row the rest waits"
+            )
+            self._outbox.receiver_failed(down)
+            raise _ReceiverDownError(down) from error
+
+
+def _worst_severity(signals: Sequence[Signal]) -> int:
+    return max(_SEVERITIES.index(signal.severity) for signal in signals)

@@ -1,0 +1,138 @@
+"""How an endpoint is declared: its route holds all that the service and its API docs need to know.
+
+`serving/http/routes.py` lists the routes, one line each.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from core.errors import ForewarnError
+from serving.contract.deprecated import deprecation_headers
+from serving.contract.errors import response_to
+from serving.contract.responses import respond
+from serving.state.runtime import Runtime
+from serving.state.tenants import TenantContext
+from serving.state.work import Lane
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+JSON = "application/json"
+PROTOBUF = "application/x-protobuf"
+
+Body = TypeVar("Body", bound=BaseModel)
+#: What a handler takes: a request, or null on a route without one.
+Input = TypeVar("Input", bound=BaseModel | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that passed admission.
+
+    Attributes:
+        tenant: null on a public route without a key.
+        request: the validated body or query string; null when the route takes none.
+    """
+
+    tenant: str | None
+    request: BaseModel | None
+
+    @property
+    def tenant_name(self) -> str:
+        """The tenant, on a route that needs a key."""
+        if self.tenant is None:
+            raise RuntimeError("a route that needs a tenant was called without one")
+        return self.tenant
+
+    def request_as(self, kind: type[Body]) -> Body:
+        """The validated request, as the type that the route declares."""
+        if not isinstance(self.request, kind):
+            raise TypeError(f"this route takes {kind.__name__}, not {type(self.request).__name__}")
+        return self.request
+
+
+Handler = Callable[[Runtime, Call], Response]
+Probe = Callable[[Runtime], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """How the calls of a route that arrive together are handled together.
+
+    Attributes:
+        run: the responses to several calls, in order.
+        weigh: the size of a call.
+        most: the size of a batch.
+    """
+
+    run: Callable[[Runtime, Sequence[Call]], Sequence[Response]]
+    weigh: Callable[[Call], int]
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One method of one path.
+
+    Attributes:
+        summary: what the endpoint does; the API docs show it.
+        handler: makes the response, in a thread of the pool `lane`.
+        request: the type of the JSON body of a POST, or of the query string of a GET; null when there is none.
+        media_type: of the body: JSON, or protobuf, which Prometheus compresses with snappy.
+        response: the dataclass of the JSON response; null when the response is not JSON.
+        public: needs no key; its response must contain no data of a tenant.
+        optional_key: a public route that shows a tenant's data to the tenant's own key.
+        batching: handles the calls that have arrived together, instead of `handler`.
+        probe: makes the response at once, on the event loop, instead of `handler`.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handler: Handler | None = None
+    request: type[BaseModel] | None = None
+    media_type: str = JSON
+    response: type | None = None
+    public: bool = False
+    optional_key: bool = False
+    lane: Lane = Lane.READS
+    batching: Batching | None = None
+    probe: Probe | None = None
+
+    @property
+    def has_body(self) -> bool:
+        return self.method == "POST" and self.request is not None
+
+    def run(self, runtime: Runtime, call: Call) -> Response:
+        """The response to a call; an expected error becomes an error response."""
+        if self.handler is None:
+            raise RuntimeError(f"{self.path} has no handler")
+        try:
+            return self.handler(runtime, call)
+        except ForewarnError as error:
+            return response_to(error)
+
+
+def for_tenant(handler: Callable[[TenantContext, Input], "DataclassInstance | None"]) -> Handler:
+    """The handler of a route that needs the key of a tenant.
+
+    Args:
+        handler: gets the context of the tenant, and the validated request (null on a route without one). It returns
+            the response as a dataclass; null becomes status 204.
+    """
+
+    def handle(runtime: Runtime, call: Call) -> Response:
+        context = runtime.context(call.tenant_name)
+        result = handler(context, cast(Input, call.request))
+        return (
+            Response(status_code=HTTPStatus.NO_CONTENT)
+            if result is None
+            else respond(result, deprecation_headers(call.request))
+        )
+
+    return handle

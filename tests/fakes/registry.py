@@ -1,0 +1,29 @@
+"""A registry in memory."""
+
+from collections.abc import Mapping
+
+from fakes.ports import NoRegistry
+
+from core.domain import ModelRef
+from core.errors import ModelUnavailableError
+from core.training import Training
+
+
+class KeptInMemory(NoRegistry):
+    """A registry that holds the newest bundle, which is its champion."""
+
+    def __init__(self) -> None:
+        self.files: Mapping[str, bytes] | None = None
+        self.training: Training | None = None
+
+    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
+        self.files, self.training = dict(files), training
+        return ModelRef(name=kind, version=1, run_id="run")
+
+    def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
+        return None if self.files is None else ModelRef(name=kind, version=1, run_id="run")
+
+    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+        if self.files is None:
+            raise ModelUnavailableError(f"no {kind} yet")
+        return ModelRef(name=kind, version=1, run_id="run"), self.files
