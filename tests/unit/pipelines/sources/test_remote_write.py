@@ -165,7 +165,7 @@ def test_a_request_of_very_many_parts_is_refused_as_a_whole(
     body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.sources.remote_write.MAX_PARTS", 1_000)
-    with pytest.raises(InputError, match="more than 1000 series.*max_samples_per_send"):
+    with pytest.raises(InputError, match=r"more than 1000 series.*max_samples_per_send"):
         RemoteWriteReceiver("acme").decode(compressed(body))
 
 
