@@ -98,6 +98,7 @@ def test_rates_that_cannot_be_turned_back_are_reported(platform: Platform, store
         write(platform, time_series(HITS, [(15 * n, float(n))]))
     report = write(platform, metadata("hits_total", 2))
     assert report.rejected == 1
+    assert report.first_rejected is not None
     assert "declared a gauge" in report.first_rejected
     assert stored(store, "hits_total") == {15 * n: float(n) for n in range(4, 12)}
 
