@@ -14,6 +14,8 @@ from enum import StrEnum
 from core.errors import InputError
 
 DEFAULT_STEP_S = 300
+#: The database has 32 bits for it.
+MAX_STEP_S = 2**31 - 1
 #: How far a capacity plan looks ahead unless told otherwise.
 CAPACITY_DAYS = 90
 #: Between the parts that an id is made of: ASCII's own unit separator.
@@ -137,8 +139,8 @@ class Series:
         for key, value in self.labels.items():
             require_plain_text(key, "a label's name")
             require_plain_text(value, f"label {key}")
-        if self.step_s <= 0:
-            raise InputError(f"step_s must be positive, got {self.step_s}")
+        if not 0 < self.step_s <= MAX_STEP_S:
+            raise InputError(f"step_s must be between 1 and {MAX_STEP_S}, got {self.step_s}")
         for name in ("limit", "slo_threshold"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from core.domain import DEFAULT_STEP_S, Series, SeriesKind
+from core.domain import DEFAULT_STEP_S, MAX_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_names import guess_metric
@@ -254,7 +254,7 @@ def median_steps(samples: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("gap") > 0)
         .group_by("series_id")
         .agg(step_s=pl.col("gap").median().round().cast(pl.Int64))
-        .with_columns(step_s=pl.max_horizontal("step_s", 1))
+        .with_columns(pl.col("step_s").clip(1, MAX_STEP_S))
     )
 
 
