@@ -60,11 +60,19 @@ class ModelRegistry(Protocol):
         ...
 
     def metrics(self, ref: ModelRef) -> Mapping[str, float]:
-        """What was measured when that version was trained."""
+        """What was measured when that version was trained.
+
+        Raises:
+            ModelUnavailableError: this tenant has no such version.
+        """
         ...
 
     def promote(self, ref: ModelRef, alias: str = "champion") -> None:
-        """Point an alias at a version."""
+        """Point an alias at a version.
+
+        Raises:
+            ModelUnavailableError: this tenant has no such version.
+        """
         ...
 
 

@@ -17,7 +17,6 @@ from core.domain import DEFAULT_STEP_S, MAX_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_names import guess_metric
-from core.storable import series_problem
 from pipelines.sources.columns import TableColumns
 from pipelines.sources.counters import CounterRates
 from pipelines.sources.dialect import FileChunk, Notation
@@ -167,17 +166,13 @@ class TableReader:
         service, metric, *labels = key
         pairs = zip(self._columns.labels, labels, strict=True)
         guess = guess_metric(metric)
-        named = {name: label for name, label in pairs if label}
-        if problem := series_problem(service, metric, named):
-            self._invalid[key] = problem
-            return
         is_percent = unit == "%" and guess.kind is SeriesKind.RATIO
         try:
             series = Series(
                 tenant=self._names.tenant,
                 service=service,
                 metric=metric,
-                labels=named,
+                labels={name: label for name, label in pairs if label},
                 unit=guess.unit if unit is None else unit,
                 kind=SeriesKind.GAUGE if is_percent else guess.kind,
                 role=guess.role,

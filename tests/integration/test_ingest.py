@@ -73,6 +73,24 @@ def test_the_same_folder_again_changes_nothing(store: Store, tmp_path: Path) -> 
     assert store.dead_letters.count() == 4
 
 
+def test_a_changed_limit_is_stored_also_without_new_samples(store: Store, tmp_path: Path) -> None:
+    folder = fleet(tmp_path)
+    sidecar = folder / "series.csv"
+    sidecar.write_text("service,metric,limit\n,error_ratio,0.9\nweb,error_ratio,0.5\n")
+    source = CsvFiles(folder, tenant=store.tenant)
+    ingest(platform_of(store), source)
+
+    def limit() -> float | None:
+        [web] = store.series.find(service="web")
+        return web.limit
+
+    assert limit() == 0.5
+    sidecar.write_text("service,metric,limit\n,error_ratio,0.9\nweb,error_ratio,0.8\n")
+    again = ingest(platform_of(store), source)
+    assert again == IngestReport(already_read=3005)
+    assert limit() == 0.8
+
+
 def test_a_batch_that_fails_leaves_nothing_of_itself(store: Store, tmp_path: Path) -> None:
     class Broken(CsvFiles):
         def batches(self, cursor: str | None) -> Any:
