@@ -15,6 +15,8 @@ from core.errors import InputError
 from core.storable import name_problem, text_problem
 
 DEFAULT_STEP_S = 300
+#: The database has 32 bits for it.
+MAX_STEP_S = 2**31 - 1
 #: Default horizon of a capacity plan.
 CAPACITY_DAYS = 90
 #: Separates the parts of which an id is made: the unit separator of ASCII.
@@ -156,8 +158,8 @@ class Series:
         for key, value in self.labels.items():
             require_name(key, "a label's name")
             require_plain_text(value, f"label {key}")
-        if self.step_s <= 0:
-            raise InputError(f"step_s must be positive, got {self.step_s}")
+        if not 0 < self.step_s <= MAX_STEP_S:
+            raise InputError(f"step_s must be between 1 and {MAX_STEP_S}, got {self.step_s}")
         for name in ("limit", "slo_threshold"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):

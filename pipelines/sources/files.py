@@ -24,6 +24,7 @@ from pipelines.sources.dialect import FileChunk, FileOptions, find_notation
 from pipelines.sources.file_names import service_and_metric
 from pipelines.sources.sidecars import SIDECARS, Sidecars, read_sidecars
 from pipelines.sources.tables import READ, ParsedTable, TableNames, TableReader
+from pipelines.sources.text_files import is_text
 from pipelines.stores.dead_letters import REJECTED
 
 #: Small files share a batch of up to this size, because a transaction costs as much as thousands of rows.
@@ -262,6 +263,8 @@ class FileSource:
         columns = find_columns(first.table)
         notation = find_notation(columns, first, self._options, lambda: self._format.chunks(path))
         service, metric = service_and_metric(path)
+        if not is_text(service + metric):
+            raise InputError("the name of the file is not encoded in UTF-8; rename the file")
         names = TableNames(tenant=self._tenant, file=name, service=service, metric=metric)
         reader = TableReader(columns, names, notation=notation, describe=sidecars.describe)
         return reader, columns.left_out

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from core.domain import DEFAULT_STEP_S, Series, SeriesKind
+from core.domain import DEFAULT_STEP_S, MAX_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_names import guess_metric
-from core.storable import series_problem
 from pipelines.sources.columns import TableColumns
 from pipelines.sources.dialect import FileChunk, Notation
 from pipelines.sources.quantities import MISSING, read_quantities
@@ -166,17 +165,13 @@ class TableReader:
         service, metric, *labels = key
         pairs = zip(self._columns.labels, labels, strict=True)
         guess = guess_metric(metric)
-        named = {name: label for name, label in pairs if label}
-        if problem := series_problem(service, metric, named):
-            self._invalid[key] = problem
-            return
         is_percent = unit == "%" and guess.kind is SeriesKind.RATIO
         try:
             series = Series(
                 tenant=self._names.tenant,
                 service=service,
                 metric=metric,
-                labels=named,
+                labels={name: label for name, label in pairs if label},
                 unit=guess.unit if unit is None else unit,
                 kind=SeriesKind.GAUGE if is_percent else guess.kind,
                 role=guess.role,
@@ -233,7 +228,7 @@ def median_steps(samples: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("gap") > 0)
         .group_by("series_id")
         .agg(step_s=pl.col("gap").median().round().cast(pl.Int64))
-        .with_columns(step_s=pl.max_horizontal("step_s", 1))
+        .with_columns(pl.col("step_s").clip(1, MAX_STEP_S))
     )
 
 

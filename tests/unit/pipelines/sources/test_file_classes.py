@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -351,3 +352,24 @@ def test_what_sidecar_files_have_too_much_is_reported(tmp_path: Path) -> None:
     assert note.startswith("events.csv: the column 'colour' is not read; the columns are service, kind, at,")
     assert len(batch.events) == 1
     assert "line 3: the row has 5 fields" in reasons(batch)[0]
+
+
+def test_a_header_of_several_lines_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b'time,"value\n\xff"\n2026-11-20,1\n')
+    assert "line 1: the line is not encoded in UTF-8" in read(path).notes[0]
+
+
+def test_a_step_of_centuries_is_stored_as_the_longest_possible(tmp_path: Path) -> None:
+    batch = read(written(tmp_path, "time,value\n1995-01-01,1\n2195-01-01,2\n"))
+    assert [series.step_s for series in batch.series] == [2**31 - 1]
+
+
+def test_a_file_whose_name_is_no_text_is_refused_and_named(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9__load.csv")).write_text(column(["1"]))
+    written(tmp_path, column(["1"]), "good__x.csv")
+    batch = read(tmp_path)
+    assert found(batch) == {"x": [1.0]}
+    assert batch.notes == (
+        "caf\\udce9__load.csv: the name of the file is not encoded in UTF-8; rename the file",
+    )
