@@ -1,4 +1,4 @@
-"""Samples on a regular grid: for each service a wide frame with one column a slot, as features want it."""
+"""Samples on a regular grid: for each service a wide frame with one column for each slot, as features read it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,26 +15,28 @@ from core.metric_names import feature_slot
 from features.missing import column_of
 from features.slots import SLOTS, dependencies, scale_of
 
-#: What is felt of the services that this one calls: the worst of them.
+#: Columns for the services that this one calls: the worst value among them.
 UPSTREAM = ("upstream_errors", "upstream_latency", "upstream_saturation")
 #: Ages of events count up to two weeks.
 AGE_CAP_H = 336.0
-#: A series without limit and SLO is told as a multiple of its mean over the last day, null until it has one.
+#: A series without limit and SLO becomes a multiple of its mean over so many days; null until there is a mean.
 NORMAL_DAYS = 1
 
 
 #: Shares are multiples of a millionth, as a power of two: sums of them are exact, so that a running sum does not depend
 #: on where it began, and the same moment always has the same features.
 RESOLUTION = 2.0**20
+#: No share is larger than this: a value so far beyond its limit is a mistake, and its square must stay exact.
+LARGEST_SHARE = 2.0**20
 
 
 @dataclass(frozen=True)
 class FleetGrid:
-    """The fleet's shares of limits and SLOs, step by step.
+    """The shares of limits and SLOs of a fleet at each step.
 
     Attributes:
-        shares: float64 (services, slots, steps): value / limit or SLO, or value / its recent mean where there
-            is neither; NaN = missing. Several series of one slot count by the highest share.
+        shares: float64 (services, slots, steps): value / limit or SLO, or value / recent mean without either; NaN =
+            missing. Of several series in one slot the highest share counts.
         start: time of step 0.
     """
 
@@ -47,9 +49,9 @@ class FleetGrid:
     events: tuple[Event, ...]
 
     def wide(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """(service_id, frame): `ts`, a column for each slot, those of `UPSTREAM`, and the events' ages.
+        """(service_id, frame): `ts`, a column for each slot, the columns of `UPSTREAM`, and the ages of events.
 
-        A value of step k is known at the time of step k; nothing later is in its row.
+        The row of step k contains only what is known at the time of step k.
         """
         steps = self.shares.shape[2]
         times = (
@@ -82,15 +84,14 @@ def fleet_grid(
     *,
     start: datetime,
     end: datetime,
-    step_s: int = DEFAULT_STEP_S,
     depends_on: Mapping[str, tuple[str, ...]] | None = None,
 ) -> FleetGrid:
-    """The grid from `start` to `end`, both included; of several samples in a step the last counts.
+    """The grid from `start` to `end`, both included; of several samples in a step the last one counts.
 
     Args:
-        samples: `core.frames.SAMPLES`; those of other series or times are left aside.
+        samples: `core.frames.SAMPLES`; samples of other series or times are ignored.
         series: of one tenant.
-        depends_on: service -> services it calls; by default as the series' labels say.
+        depends_on: service -> services it calls; by default from the labels of the series.
     Raises:
         InvalidFrameError: `samples` is not such a frame.
     """
@@ -99,6 +100,7 @@ def fleet_grid(
     )
     if not frame.get_column("series_id").is_sorted():
         frame = frame.sort("series_id", "ts")
+    step_s = DEFAULT_STEP_S
     services = tuple(sorted({one.service for one in series}))
     rows = {service: row for row, service in enumerate(services)}
     steps = int((end - start).total_seconds() // step_s) + 1
@@ -149,7 +151,7 @@ def _upstream(shares: FloatArray, rows: list[int]) -> dict[str, FloatArray]:
 
 
 def _event_ages(events: Sequence[Event], seconds: IntArray) -> dict[str, FloatArray]:
-    """Hours since the last event of each kind and how many in a day; an event counts once it has happened."""
+    """Hours since the last event of each kind, and their number in a day; future events do not count."""
     columns: dict[str, FloatArray] = {}
     for kind, name in ((EventKind.DEPLOY, "deploy"), (EventKind.CONFIG_CHANGE, "config")):
         at = np.sort(np.array([e.at.timestamp() for e in events if e.kind is kind], dtype=np.float64))

@@ -170,7 +170,7 @@ def _open_signals(settings: Settings, now: datetime) -> tuple[tuple[Signal, ...]
     from pipelines.wiring import open_platform
 
     with open_platform(settings, clock=FixedClock(now)) as platform:
-        found = platform.store.signals.find(suppressed=False, limit=1000)
+        found = platform.store.signals.find(suppressed=False)
     still_open = [signal for signal in found if signal.ended_at is None]
     predictive = [s for s in still_open if s.kind in (SignalKind.BREACH, SignalKind.FAILURE_RISK)]
     return (

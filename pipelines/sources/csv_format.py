@@ -58,8 +58,8 @@ class CsvFormat:
                     _require_encoding(lines[:1000], first, file.encoding)
                 chunk, used = layout.chunk(lines, first, is_finished=block.is_last and file.is_finished)
                 first, lines, rows = first + used, lines[used:], rows + len(chunk.lines)
-                if used:
-                    yield chunk
+                if used or not rows:
+                    yield chunk  # without rows, too: its header is checked
             note = _note(
                 lines, first, is_cut=bool(file.cut_line), is_empty=rows == 0, has_header=layout is not None
             )
@@ -243,8 +243,8 @@ def _damage(line: str, encoding: str) -> str | None:
         return None
     shown = line.strip().encode("utf-8", "backslashreplace").decode().replace("\\udc", "\\x")
     return (
-        f"the line is not encoded in {encoding.upper()}: {shown}. If the whole file has another encoding, give it with"
-        " --encoding, such as --encoding cp1252"
+        f"the line is not encoded in {encoding.upper()}: '{shown}'."
+        " If the whole file has another encoding, give it with --encoding, such as --encoding cp1252"
     )
 
 

@@ -18,6 +18,7 @@ from core.domain import Series, stable_id
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.ports import Batch
+from core.storable import NAME_BYTES
 from pipelines.sources.columns import find_columns
 from pipelines.sources.counters import CounterSpans
 from pipelines.sources.dialect import FileChunk, FileOptions, find_notation
@@ -32,8 +33,6 @@ BATCH_ROWS = 250_000
 MAX_NAMED_FILES = 10
 #: By its first bytes a file is recognised after it has grown.
 _HEAD_BYTES = 4096
-#: A source's name is part of an index, which holds at most 2,700 bytes.
-_MAX_NAME_BYTES = 1000
 
 
 class FileFormat(Protocol):
@@ -140,9 +139,9 @@ class FileSource:
     def name(self) -> str:
         name = f"{self._format.name}:{self._path}"
         encoded = name.encode("utf-8", "backslashreplace")
-        if len(encoded) <= _MAX_NAME_BYTES:
+        if len(encoded) <= NAME_BYTES:
             return encoded.decode()
-        return f"{encoded[: _MAX_NAME_BYTES - 40].decode(errors='ignore')}...{stable_id(encoded.decode())}"
+        return f"{encoded[: NAME_BYTES - 40].decode(errors='ignore')}...{stable_id(encoded.decode())}"
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
         """Everything new since `cursor`, ordered by the names of the files.

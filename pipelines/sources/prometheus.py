@@ -18,6 +18,7 @@ import polars as pl
 
 from core.clock import Clock
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
+from core.durations import DAY_S
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
 from core.metric_names import guess_metric
@@ -28,7 +29,7 @@ from pipelines.sources.prometheus_api import PrometheusApi, TooManySamplesError
 
 #: Prometheus refuses a range query of more than 11,000 points in a series. One query asks for at most a day.
 MAX_POINTS = 10_000
-MAX_CHUNK_S = 86_400
+MAX_CHUNK_S = DAY_S
 #: The newest scrapes may not be stored yet.
 LAG_S = 30
 #: A rate needs two scrapes in its window. With four, one may fail or be late.

@@ -17,11 +17,12 @@ from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_names import guess_metric
+from core.storable import series_problem
 from pipelines.sources.columns import TableColumns
 from pipelines.sources.counters import CounterRates
 from pipelines.sources.dialect import FileChunk, Notation
 from pipelines.sources.quantities import MISSING, read_quantities
-from pipelines.sources.times import parse_times
+from pipelines.sources.times import as_text, parse_times
 from pipelines.stores.dead_letters import REJECTED
 
 #: Adds to a series what is declared elsewhere (`series.csv`).
@@ -166,13 +167,17 @@ class TableReader:
         service, metric, *labels = key
         pairs = zip(self._columns.labels, labels, strict=True)
         guess = guess_metric(metric)
+        named = {name: label for name, label in pairs if label}
+        if problem := series_problem(service, metric, named):
+            self._invalid[key] = problem
+            return
         is_percent = unit == "%" and guess.kind is SeriesKind.RATIO
         try:
             series = Series(
                 tenant=self._names.tenant,
                 service=service,
                 metric=metric,
-                labels={name: label for name, label in pairs if label},
+                labels=named,
                 unit=guess.unit if unit is None else unit,
                 kind=SeriesKind.GAUGE if is_percent else guess.kind,
                 role=guess.role,
@@ -255,7 +260,7 @@ def median_steps(samples: pl.DataFrame) -> pl.DataFrame:
 
 def _text(column: pl.Series) -> pl.Series:
     """The cells as stripped text."""
-    return column.cast(pl.String).str.strip_chars()
+    return as_text(column).str.strip_chars()
 
 
 def _names(table: pl.DataFrame, column: str | None, otherwise: str) -> pl.Series:
@@ -266,7 +271,7 @@ def _names(table: pl.DataFrame, column: str | None, otherwise: str) -> pl.Series
 
 def _labels(table: pl.DataFrame, column: str) -> pl.Series:
     """Labels stay as they are, with their blanks."""
-    return table[column].cast(pl.String)
+    return as_text(table[column])
 
 
 def _with_values(

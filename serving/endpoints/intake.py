@@ -85,7 +85,7 @@ def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
         UnavailableError: the database does not respond; nothing of the request is kept.
     """
     receiver = context.remote_write
-    batch = context.sidecars.added_to(receiver.batch(request.root))
+    batch = context.sidecars.get().added_to(receiver.batch(request.root))
     ingest_batch(context.platform, receiver.name, batch)
 
 

@@ -88,6 +88,11 @@ class Admission:
                     await self._respond(route, scope, receive, counting_send)
         except ForewarnError as error:
             await response_to(error)(scope, receive, counting_send)
+        except asyncio.CancelledError:
+            # The service stops, and the time that running requests have to finish is over.
+            if not headers_sent:
+                await _stopping()(scope, receive, counting_send)
+            raise
         except TimeoutError:
             if headers_sent:
                 raise
@@ -237,6 +242,12 @@ def _too_slow(timeout_s: float) -> Response:
         HTTPStatus.SERVICE_UNAVAILABLE,
         f"the request took longer than {timeout_s:g} s; send less at once, or try again in 5 s",
         {"Retry-After": "5"},
+    )
+
+
+def _stopping() -> Response:
+    return error_response(
+        HTTPStatus.SERVICE_UNAVAILABLE, "the service is stopping; try again in 5 s", {"Retry-After": "5"}
     )
 
 

@@ -14,7 +14,7 @@ from core.errors import InputError, UnknownSeriesError
 from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.remote_write import RemoteWriteReceiver
-from pipelines.sources.sidecars import Sidecars, read_sidecars
+from pipelines.sources.sidecars import CurrentSidecars
 from serving.contract.requests import Point, SeriesRef
 from serving.state.loaded_models import LoadedModels
 
@@ -45,7 +45,7 @@ class TenantContext:
         self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
         described = settings.sidecars_dir if platform.tenant == settings.tenant else None
-        self.sidecars = Sidecars() if described is None else read_sidecars(described, platform.tenant)
+        self.sidecars = CurrentSidecars(described, platform.tenant)
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()
         self._cached: dict[str, tuple[bytes, float]] = {}
 

@@ -49,16 +49,18 @@ class FakeRegistry(NoRegistry):
 
 @dataclass
 class FakeDetector(FleetDetector):
-    """Scores each value as itself, and records its calls."""
+    """Scores each value as itself, and records its calls and the SLO thresholds that it gets."""
 
     learned: Mapping[int, Any]
     calls: list[tuple[int, list[datetime], list[float | None], Any]] = field(default_factory=list)
+    limits: list[float | None] = field(default_factory=list)
 
     @property
     def models(self) -> Mapping[int, Any]:
         return self.learned
 
     def with_limits(self, stored: Iterable[Series]) -> "FakeDetector":
+        self.limits += [one.slo_threshold for one in stored]
         return self
 
     def score_points(
