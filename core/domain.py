@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from core.errors import InputError
-from core.storable import name_problem
+from core.storable import name_problem, text_problem
 
 DEFAULT_STEP_S = 300
 #: The database has 32 bits for it.
@@ -95,13 +95,21 @@ def require_plain_text(text: str, name: str) -> None:
     `SEPARATOR` separates the parts of an id."""
     if "\0" in text or SEPARATOR in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError(
-            f"{name} must not contain NUL, the unit separator or half a surrogate pair, got {text!r}"
+            f"{name} must not contain NUL, the unit separator or half a surrogate pair, got {text[:40]!r}"
         )
 
 
 def require_name(text: str, name: str) -> None:
     """Raises InputError if `text` cannot be a name: see `core.storable`."""
     problem = name_problem(text)
+    if problem is not None:
+        raise InputError(f"{name} {problem}, got {text[:40]!r}")
+
+
+def require_text(text: str, name: str) -> None:
+    """Raises InputError if `text` cannot be a title or another text of a person: see `core.storable`."""
+    require_plain_text(text, name)
+    problem = text_problem(text)
     if problem is not None:
         raise InputError(f"{name} {problem}, got {text[:40]!r}")
 
@@ -190,6 +198,9 @@ class Event:
     version: str = ""
 
     def __post_init__(self) -> None:
+        require_name(self.service, "service")
+        require_text(self.title, "title")
+        require_text(self.version, "version")
         require_utc(self.at, "at")
         if self.until is not None:
             require_utc(self.until, "until")
@@ -214,6 +225,8 @@ class Incident:
     end: datetime | None = None
 
     def __post_init__(self) -> None:
+        require_name(self.service, "service")
+        require_text(self.type, "type")
         require_utc(self.start, "start")
         if self.end is not None:
             require_utc(self.end, "end")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.ports import Batch
+from core.batch import Batch
 from pipelines.sources import text_files
 from pipelines.sources.csv_files import CsvFiles
 from pipelines.sources.dialect import NO_OPTIONS, FileOptions
@@ -318,17 +318,17 @@ def test_a_file_that_grows_gives_what_the_whole_file_gives(
     whole = ("timestamp,path,metric,value\n" + content).encode(encoding)
     path = tmp_path_factory.mktemp("grow") / "a.csv"
     cursor = None
-    samples: dict[datetime, float] = {}
+    counts: dict[datetime, float] = {}
     for cut in [*sorted(cut % len(whole) for cut in cuts), len(whole)]:
         path.write_bytes(whole[:cut])
         for batch in CsvFiles(path, tenant="t").batches(cursor):
             cursor = batch.cursor
             assert batch.rejected is not None
             assert batch.rejected.is_empty()
-            assert batch.samples is not None
+            assert batch.counts is not None
             # A file whose time changed and whose size did not is read again.
-            samples.update({ts: value for _, ts, value in batch.samples.iter_rows()})
-    assert samples == {moment: pytest.approx(0.2) for moment in TIMES[1:]}
+            counts.update({ts: value for _, ts, value in batch.counts.iter_rows()})
+    assert counts == {moment: 1000 + 60 * n for n, moment in enumerate(TIMES)}
 
 
 def test_a_file_of_the_same_name_with_other_content_is_read_from_its_start(tmp_path: Path) -> None:
