@@ -30,6 +30,8 @@ USED_UP = ("memory", "disk", "connections")
 RESOLUTION = 2.0**20
 #: No share is larger than this: a value so far beyond its limit is a mistake, and its square must stay exact.
 LARGEST_SHARE = 2.0**20
+#: A larger value counts as this, so that sums over a day are finite.
+LARGEST_VALUE = 2.0**500
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,10 @@ def fleet_grid(
         target = shares[rows[one.service], SLOTS.index(slot)]
         mine = np.full(steps, np.nan)
         mine[index[first:last]] = values[first:last]
-        np.fmax(target, _share(one, slot, mine, DAY_S // step_s * NORMAL_DAYS), out=target)
-    shares = np.round(shares * RESOLUTION) / RESOLUTION
+        with np.errstate(over="ignore"):  # `LARGEST_SHARE` bounds the share
+            share = _share(one, slot, mine, DAY_S // step_s * NORMAL_DAYS)
+        np.fmax(target, share, out=target)
+    shares = np.round(np.clip(shares, -LARGEST_SHARE, LARGEST_SHARE) * RESOLUTION) / RESOLUTION
     return FleetGrid(
         tenant=series[0].tenant if series else "",
         services=services,
@@ -165,6 +169,7 @@ def _used_share(series: Series, slot: str, values: FloatArray, most: FloatArray)
 
 
 def _relative(values: FloatArray, steps: int) -> FloatArray:
+    values = np.clip(values, -LARGEST_VALUE, LARGEST_VALUE)
     usual = column_of(values).rolling_mean(steps, min_samples=12).to_numpy()
     out = np.full_like(values, np.nan)
     np.divide(values, usual, out=out, where=usual > 0)

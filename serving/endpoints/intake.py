@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from core.batch import Batch
 from core.domain import Event
-from core.ports import Batch
-from pipelines.collect.ingest import ingest, ingest_batch
+from core.errors import InputError
+from pipelines.collect.ingest import ingest
+from pipelines.collect.push import store_remote_write
 from pipelines.sources.webhook_formats.registered import parse_webhook
 from pipelines.sources.webhook_formats.webhook_format import Webhook
 from serving.contract.requests import (
@@ -81,12 +83,16 @@ def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
     """Store what Prometheus pushed. Prometheus drops a request after an InputError and repeats it after other errors.
 
     Raises:
-        InputError: the body is not a WriteRequest compressed with snappy.
+        InputError: the body is not a WriteRequest compressed with snappy; or a part of it was rejected, after the
+            rest was stored, as the protocol demands.
         UnavailableError: the database does not respond; nothing of the request is kept.
     """
-    receiver = context.remote_write
-    batch = context.sidecars.get().added_to(receiver.batch(request.root))
-    ingest_batch(context.platform, receiver.name, batch)
+    describe = context.stored_sidecars().added_to
+    report = store_remote_write(context.platform, context.remote_write, request.root, describe)
+    if report.rejected:
+        raise InputError(
+            f"{report.rejected} parts rejected, the others stored; the first: {report.first_rejected}"
+        )
 
 
 EVENTS_ROUTE = Route(

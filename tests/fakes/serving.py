@@ -90,6 +90,12 @@ class FakeSeriesStore(SeriesRepository):
     def known(self, series_ids: Sequence[int]) -> set[int]:
         unsupported(self, "known")
 
+    def of_metrics(self, metrics: Sequence[str]) -> list[Series]:
+        unsupported(self, "of_metrics")
+
+    def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
+        unsupported(self, "steps")
+
     def find(
         self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
     ) -> list[Series]:
@@ -115,6 +121,15 @@ class FakeSamples(SampleRepository):
 
     def span(self) -> tuple[datetime, datetime] | None:
         unsupported(self, "span")
+
+    def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
+        unsupported(self, "newest_times")
+
+    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
+        unsupported(self, "stored_at")
+
+    def remove(self, series_id: int) -> int:
+        unsupported(self, "remove")
 
     def latest(self) -> pl.DataFrame:
         return self._frame.sort("ts").group_by("series_id", maintain_order=True).last()
