@@ -78,7 +78,7 @@ def test_an_empty_request_is_an_empty_batch() -> None:
     [
         (time_series({"job": "x"}, [(0, 1.0)]), "it has no name"),
         (time_series({"__name__": "", "job": "x"}, [(0, 1.0)]), "it has no name"),
-        (time_series({"__name__": "bad", "msg": "a\0b"}, [(0, 1.0)]), "should not contain"),
+        (time_series({"__name__": "bad", "msg": "a\0b"}, [(0, 1.0)]), "must not contain NUL"),
         (time_series({"__name__": "bad", "job": "a\0b"}, [(0, 1.0)]), "should not contain"),
         (time_series({"__name__": "bad\0"}, [(0, 1.0)]), "should not contain"),
         (time_series({"__name__": "bad", "msg": b"caf\xe9"}, [(0, 1.0)]), "not UTF-8"),
