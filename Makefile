@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test test-slow lint format docs bench lock up down clean
+.PHONY: help install install-dev demo test test-slow soak lint format docs bench lock up down clean
 
 help:  ## Show this help.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,10 +43,13 @@ demo: install  ## Simulate a fleet, run the main job, start the service. ARGS=--
 	$(BIN)/forewarn demo $(ARGS)
 
 test: install-dev  ## Run all tests except the slow ones. ARGS goes to pytest.
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not soak" $(ARGS)
 
 test-slow: install-dev  ## Run the slow tests, which train on Dask and Ray. ARGS goes to pytest.
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+soak: install-dev  ## Run for hours: tests marked soak, and property tests with 10,000 examples. ARGS goes to pytest.
+	$(BIN)/python -m pytest -m "soak or many_examples" --hypothesis-profile=soak --timeout=7200 $(ARGS)
 
 lint: install-dev  ## Check style, types and the layers of packages.
 	$(BIN)/ruff check .

@@ -1,11 +1,12 @@
 """What a source of metrics hands over."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from core.domain import Event, Incident, Series
+from core.domain import Event, Incident, Role, Series, SeriesKind
+from core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,29 @@ class Declaration:
             and self.metric in {None, series.metric}
             and all(series.labels.get(name) == value for name, value in self.labels.items())
         )
+
+    def describe(self, series: Series) -> Series:
+        """The series with these facts.
+
+        Raises:
+            InputError: a fact is not valid; the text names it.
+        """
+        facts = self.facts
+        try:
+            return replace(
+                series,
+                unit=facts.get("unit") or series.unit,
+                kind=SeriesKind(facts["kind"].lower()) if "kind" in facts else series.kind,
+                role=Role(facts["role"].lower()) if "role" in facts else series.role,
+                limit=float(facts["limit"]) if "limit" in facts else series.limit,
+                slo_threshold=float(facts["slo_threshold"])
+                if "slo_threshold" in facts
+                else series.slo_threshold,
+                step_s=int(facts["step_s"]) if "step_s" in facts else series.step_s,
+            )
+        except ValueError as error:
+            name = f"{self.service or '*'}/{self.metric or '*'}"
+            raise InputError(f"series.csv, line {self.line}, {name}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

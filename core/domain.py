@@ -56,6 +56,11 @@ class Severity(StrEnum):
     WARNING = "warning"
     CRITICAL = "critical"
 
+    @property
+    def rank(self) -> int:
+        """0 for the mildest; a higher rank is more severe."""
+        return list(Severity).index(self)
+
 
 class SignalKind(StrEnum):
     """What a signal is about; all kinds except `ANOMALY` and `MISSING` are about the future."""

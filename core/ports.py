@@ -303,12 +303,13 @@ class SignalRepository(Protocol):
         service: str | None = None,
         since: datetime | None = None,
         suppressed: bool | None = None,
-        limit: int = 100,
+        limit: int | None = None,
         after: tuple[datetime, str] | None = None,
     ) -> list[Signal]:
         """Signals, newest first.
 
         Args:
+            limit: at most so many; null: all.
             after: start and id of the last signal of the page before.
             since: only those that started, or still lasted, at or after that time.
             suppressed: true: only those that a filter suppressed; false: only those that passed; null: all.
@@ -348,7 +349,7 @@ class DiagnosisRepository(Protocol):
         ...
 
     def list(
-        self, *, incident_id: str | None = None, since: datetime | None = None, limit: int = 1000
+        self, *, incident_id: str | None = None, since: datetime | None = None, limit: int | None = None
     ) -> list[DiagnosisRecord]:
         """Diagnoses, newest first."""
         ...

@@ -26,6 +26,8 @@ NORMAL_DAYS = 1
 #: Shares are multiples of a millionth, as a power of two: sums of them are exact, so that a running sum does not depend
 #: on where it began, and the same moment always has the same features.
 RESOLUTION = 2.0**20
+#: No share is larger than this: a value so far beyond its limit is a mistake, and its square must stay exact.
+LARGEST_SHARE = 2.0**20
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numba
 import numpy as np
 
 from core.arrays import BoolArray, FloatArray, IntArray
 from core.durations import DAY_S, HOUR_S, WEEK_S
 from models.baseline.changepoints import Shift, find_shifts, hourly_medians
 from models.baseline.seasons import WEEKLY, by_days, daily_profile, day_levels, weekly_profile
+from models.baseline.trend import level_and_slope
 from models.series.clock import LocalClock, to_local
 from models.series.grid import Grid, slot_of
-from models.series.robust import mad_sigma, quantile_of_sorted, sorted_rows
+from models.series.magnitude import exponents_of, from_ordinary, rows_to_ordinary
+from models.series.robust import (
+    ROUNDING,
+    mad_sigma,
+    quantile_of_sorted,
+    rounding_of,
+    sorted_rows,
+    still_spread,
+)
 
 PERCENTILES = (0.01, 0.05, 0.25, 0.50, 0.75, 0.95, 0.99)
 #: The quantiles of the normalised residuals that are stored; bands interpolate between them.
@@ -60,6 +68,8 @@ _NORMAL_90 = 1.645
 class Baselines:
     """The baselines of n series that share a slot length.
 
+    All numbers are in units of 2**`exponent` of the series, see `models/series/magnitude.py`; `in_unit` converts them.
+
     Attributes:
         series_ids: int64 (n).
         slot_s: seconds per slot of the day.
@@ -76,6 +86,8 @@ class Baselines:
         scale: (n, 24), spread of the residuals by hour of the day, > 0.
         quantiles: (n, 17), of the residuals in units of `scale`, at `QUANTILES`.
         holiday_width: (n), how many times as large deviations are on a holiday, >= 1.
+        nothing: (n), a difference up to this is no deviation; 0, except for series that are usually constant.
+        exponent: int64 (n), the numbers of this object are in units of 2**exponent; 0 for series of ordinary size.
         clock: local time and holidays, which the slots follow.
     """
 
@@ -95,7 +107,13 @@ class Baselines:
     scale: FloatArray
     quantiles: FloatArray
     holiday_width: FloatArray
+    nothing: FloatArray
+    exponent: IntArray
     clock: LocalClock
+
+    def in_unit(self, row: int, values: FloatArray) -> FloatArray:
+        """Numbers of this object in the unit of the series."""
+        return from_ordinary(values, int(self.exponent[row]))
 
     def season(self, row: int, times_s: IntArray) -> FloatArray:
         """The seasonal part at each moment, float64, without level and trend. A holiday counts as a Sunday."""
@@ -142,7 +160,11 @@ class Baselines:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Baselines":
         """The inverse of `to_arrays`."""
-        values: dict[str, Any] = {name: arrays[name] for name in _stored()}
+        # The release before stored neither `nothing` nor `exponent`.
+        series = np.zeros(len(arrays["series_ids"]))
+        added = {"nothing": series, "exponent": series.astype(np.int64)}
+        values: dict[str, Any] = {name: arrays[name] for name in _stored() if name in arrays}
+        values = added | values
         clock = LocalClock(str(arrays["time_zone"]), tuple(arrays["holidays"].tolist()))
         values |= {"slot_s": int(values["slot_s"]), "end_s": int(values["end_s"]), "clock": clock}
         return cls(**values)
@@ -183,8 +205,15 @@ def fit_baselines(
         values = grid.values[rows]
         if excluded is not None:
             values = np.where(excluded[rows], np.nan, values)
+        exponents = exponents_of(values)
+        values = rows_to_ordinary(values, exponents)
         part = Grid(grid.series_ids[rows], grid.start_s, grid.step_s, values)
-        return _fit_chunk(part, deploys_s or {}, clock or LocalClock())
+        baselines, shifts = _fit_chunk(part, deploys_s or {}, clock or LocalClock())
+        of_rows = zip(shifts, exponents.tolist(), strict=True)
+        return replace(baselines, exponent=exponents), [
+            tuple(replace(one, size=float(from_ordinary(np.array(one.size), exponent))) for one in row)
+            for row, exponent in of_rows
+        ]
 
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(fit, range(0, len(grid.series_ids), CHUNK)))
@@ -239,9 +268,10 @@ def _fit_chunk(
         else ()
         for row, key in enumerate(grid.series_ids)
     ]
-    level, slope = _level_and_slope(hourly, hour0_s, hour_s, shifts, end_s)
+    level, slope = level_and_slope(hourly, hour0_s, hour_s, shifts, end_s)
     shifts = [tuple(_by_utc(one, clock) for one in row) for row in shifts]
-    scale, quantiles = _residuals(flat.reshape(blocks.shape), columns_s, days, percentiles)
+    nothing = nothing_of(grid.values, percentiles)
+    scale, quantiles = _residuals(flat.reshape(blocks.shape), columns_s, days, percentiles, nothing)
     fitted = Baselines(
         series_ids=grid.series_ids,
         slot_s=slot_s,
@@ -259,6 +289,8 @@ def _fit_chunk(
         scale=scale,
         quantiles=quantiles,
         holiday_width=np.full(len(grid.series_ids), UNSEEN_HOLIDAY),
+        nothing=nothing,
+        exponent=np.zeros(len(grid.series_ids), dtype=np.int64),
         clock=clock,
     )
     if free.any():
@@ -303,59 +335,21 @@ def _holiday_width(
     return np.where(counts >= half_a_day, width, fitted.holiday_width)
 
 
-def _level_and_slope(
-    hourly: FloatArray, hour0_s: int, hour_s: int, shifts: list[tuple[Shift, ...]], end_s: int
-) -> tuple[FloatArray, FloatArray]:
-    """The level at the end and the slope per day, both from the values since the last shift."""
-    n, width = hourly.shape
-    level, slope = np.full(n, np.nan), np.zeros(n)
-    per_day = DAY_S // hour_s
-    hours = np.arange(width)
-    for row in range(n):
-        since = (shifts[row][-1].at_s - hour0_s) // hour_s if shifts[row] else 0
-        known = hours[since:][np.isfinite(hourly[row, since:])]
-        if known.size == 0:
-            known = hours[np.isfinite(hourly[row])]
-            if known.size == 0:
-                continue
-        recent = known[known > known[-1] - per_day]
-        level[row] = np.median(hourly[row, recent])
-        if known.size >= 3 * per_day:
-            slope[row] = _robust_slope(known / per_day, hourly[row, known])
-            middle_s = hour0_s + hour_s * (float(np.median(recent)) + 0.5)
-            level[row] += slope[row] * (end_s - middle_s) / DAY_S
-    return level, slope
+def nothing_of(values: FloatArray, percentiles: FloatArray) -> FloatArray:
+    """A smaller difference of values is none, (n,): 0, but for series that usually stand still.
 
-
-@numba.njit(cache=True, nogil=True)
-def _robust_slope(day: FloatArray, values: FloatArray) -> float:
-    """Slope per day of a line through medians; 0 unless the values clearly follow a line.
-
-    References:
-        Sen (1968), Estimates of the regression coefficient based on Kendall's tau, JASA 63.
+    Args:
+        values: (n, steps); percentiles: (n, 7), of the same values, see `PERCENTILES`.
     """
-    pieces = min(30, day.size // 12)
-    x, y = np.empty(pieces), np.empty(pieces)
-    for k in range(pieces):
-        first, end = k * day.size // pieces, (k + 1) * day.size // pieces
-        x[k], y[k] = np.median(day[first:end]), np.median(values[first:end])
-    slopes = np.empty(pieces * (pieces - 1) // 2)
-    at = 0
-    for i in range(pieces):
-        for j in range(i + 1, pieces):
-            slopes[at] = (y[j] - y[i]) / (x[j] - x[i])
-            at += 1
-    slope = np.median(slopes)
-    same_sign = np.mean((np.sign(slopes) == np.sign(slope)).astype(np.float64))
-    residual = values - slope * day
-    spread = np.median(np.abs(residual - np.median(residual)))
-    if same_sign > 0.9 and abs(slope) * (day[-1] - day[0]) > 4.0 * spread:
-        return float(slope)
-    return 0.0
+    stands = percentiles[:, -1] - percentiles[:, 0] <= rounding_of(values)
+    nothing = np.zeros(len(values))
+    if stands.any():
+        nothing[stands] = still_spread(values[stands])
+    return nothing
 
 
 def _residuals(
-    flat: FloatArray, columns_s: IntArray, days: FloatArray, percentiles: FloatArray
+    flat: FloatArray, columns_s: IntArray, days: FloatArray, percentiles: FloatArray, nothing: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Spread by hour of the day and quantiles in its units, of the values minus the level of the day before."""
     n = flat.shape[0]
@@ -365,9 +359,10 @@ def _residuals(
     overall = mad_sigma(residual.reshape(n, -1), center=np.zeros(n))
     # The median deviation of a mostly constant series is 0, so its percentiles give the spread.
     wide = (percentiles[:, -1] - percentiles[:, 0]) / 4.65
-    overall = np.where(overall > 0, overall, wide)
-    overall = np.where(overall > 0, overall, 1e-3 * np.abs(percentiles[:, 3]) + 1e-9)
-    overall = np.where(np.isfinite(overall), overall, 1.0)
+    rounding = ROUNDING * np.nan_to_num(np.abs(percentiles[:, 3]))
+    overall = np.where(overall > rounding, overall, wide)
+    overall = np.where(overall > rounding, overall, nothing)
+    overall = np.where(np.isfinite(overall) & (overall > 0), overall, 1.0)
     hours = slot_of(columns_s, HOUR_S, DAY_S)
     scale = np.repeat(overall[:, None], 24, axis=1)
     spread_out = residual.reshape(n, -1)

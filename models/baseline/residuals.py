@@ -5,6 +5,7 @@ no deviation, but a fast one is.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -12,37 +13,64 @@ import numpy as np
 from core.arrays import BoolArray, FloatArray, IntArray
 from core.durations import DAY_S, HOUR_S
 from models.baseline.baselines import Baselines
+from models.series.magnitude import FAR, to_ordinary
 
 #: After this time half of the level comes from newer values: slower than an incident, faster than a week.
 HALF_LIFE_S = DAY_S
 #: A value further away than this many spreads moves the level no more than that. So outliers do not become normal.
 CLIP = 3.0
-#: A value further away than this many spreads moves the level only by this much. So outliers do not become normal.
-#: on the same day. In the first hour a bad deploy becomes visible.
+#: From one hour after a deploy to six hours after it, half of the level comes from the newest hour. What the deploy
+#: shifted for good is then normal on the same day. In the first hour a bad deploy becomes visible.
 SETTLE_AFTER_S, SETTLE_UNTIL_S, SETTLE_HALF_LIFE_S = HOUR_S, 6 * HOUR_S, HOUR_S
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """How far values are from what was expected, float64, shape (n,).
+
+    Attributes:
+        deviation: (value - expected) in units of the baseline's spread, signed; NaN where the value is missing. It is 0
+            where the value differs by no more than `Baselines.nothing`.
+        expected: in units of 2**exponent of the baseline, like everything that `Baselines` holds.
+    """
+
+    deviation: FloatArray
+    expected: FloatArray
 
 
 @numba.njit(cache=True, nogil=True)
 def _follow(
     flat: FloatArray,
     scale: FloatArray,
+    nothing: float,
     start: float,
-    weight: float,
+    rates: tuple[float, float],
+    clip: float,
     settling: BoolArray,
-    quick: float,
-) -> FloatArray:
-    out = np.empty(flat.size)
+) -> tuple[FloatArray, FloatArray]:
+    """The deviation of each value from the level, in spreads, and the level before it.
+
+    Args:
+        nothing: a smaller distance is none.
+        rates: how fast the level follows usually, and while `settling`.
+    """
+    out, levels = np.empty(flat.size), np.empty(flat.size)
+    weight, quick = rates
     level = start
     for i in range(flat.size):
-        gap = (flat[i] - level) / scale[i]
-        out[i] = gap
+        distance = flat[i] - level
+        gap = (max(distance - nothing, 0.0) + min(distance + nothing, 0.0)) / scale[i]
+        if np.isnan(distance):
+            gap = np.nan
+        gap = min(max(gap, -FAR), FAR) if gap == gap else gap
+        out[i], levels[i] = gap, level
         if np.isnan(gap):
             continue
         if settling[i]:
             level += quick * scale[i] * gap
         else:
-            level += weight * scale[i] * min(max(gap, -CLIP), CLIP)
-    return out
+            level += weight * scale[i] * min(max(gap, -clip), clip)
+    return out, levels
 
 
 def residuals(
@@ -54,8 +82,8 @@ def residuals(
     *,
     from_end: bool = True,
     deploys_s: Sequence[int] = (),
-) -> FloatArray:
-    """(value - expected) in units of the baseline's spread, signed; NaN for missing values.
+) -> Residuals:
+    """Compare values with their expected values.
 
     Args:
         times_s: epoch seconds of the values, ascending.
@@ -63,7 +91,8 @@ def residuals(
             level starts at the median of the first day of the values.
         deploys_s: epoch seconds of the deploys of the service; the level follows quickly some time after each.
     """
-    flat = values - baselines.season(row, times_s)
+    season = baselines.season(row, times_s)
+    flat = to_ordinary(values, int(baselines.exponent[row])) - season
     scale = baselines.scale_at(row, times_s)
     start = baselines.level[row] if from_end else np.nan
     if np.isnan(start):
@@ -74,4 +103,6 @@ def residuals(
     for deploy in deploys_s:
         settling |= (times_s >= deploy + SETTLE_AFTER_S) & (times_s < deploy + SETTLE_UNTIL_S)
     quick = 1.0 - 0.5 ** (step_s / SETTLE_HALF_LIFE_S)
-    return np.asarray(_follow(flat, scale, start, weight, settling, quick))
+    nothing = float(baselines.nothing[row])
+    deviation, level = _follow(flat, scale, nothing, start, (weight, quick), CLIP, settling)
+    return Residuals(deviation=deviation, expected=level + season)

@@ -19,7 +19,7 @@ from core.domain import Event, EventKind, Series
 from core.durations import WEEK_S
 from core.errors import UnknownSeriesError
 from models.baseline.baselines import fit_baselines
-from models.baseline.residuals import residuals
+from models.baseline.residuals import Residuals, residuals
 from models.detect.budget import OTHERS, AlertBudget
 from models.detect.catalog import select_detectors
 from models.detect.files import from_files, to_files
@@ -139,18 +139,19 @@ class DetectorBundle:
         """The scored samples of each series of a grid that has any."""
         times_s = grid.times_s
         rows = {int(key): row for row, key in enumerate(grid.series_ids)}
-        residual = np.full(grid.values.shape, np.nan)
+        found: dict[int, Residuals] = {}
         for key, row in rows.items():
             model = self.models[key]
-            residual[row] = residuals(
+            found[row] = residuals(
                 model.baselines, model.row, times_s, grid.values[row], grid.step_s, deploys_s=deploys_s[key]
             )
-        table_scores = self._score_tables(rows, residual)
+        deviation = np.stack([found[row].deviation for row in range(len(rows))])
+        table_scores = self._score_tables(rows, deviation)
         for key, row in rows.items():
             present = np.isfinite(grid.values[row])
             if present.any():
                 model = self.models[key]
-                scores = model.scores(times_s, grid.values[row], residual[row], table_scores[id(model.table)])
+                scores = model.scores(times_s, grid.values[row], found[row], table_scores[id(model.table)])
                 yield scores.where(present).frame(key, self.names)
 
     def _score_tables(
@@ -206,9 +207,9 @@ class DetectorBundle:
         if model.table.detectors:
             # The values of the other series are not known here, so a table has no context.
             columns = np.full((len(ts), model.table.columns), np.nan)
-            columns[:, model.column] = residual[new]
+            columns[:, model.column] = residual.deviation[new]
             for name, raw in model.table.score(columns).items():
-                table_scores[name] = np.full(residual.size, np.nan)
+                table_scores[name] = np.full(times_s.size, np.nan)
                 table_scores[name][new] = raw
         scores = model.scores(times_s, numbers, residual, table_scores)
         alpha = self.budgets[_budget_of(model, self.budgets)].base_alpha

@@ -1,6 +1,7 @@
-"""All detectors by name, and the set of them that scores a fleet by default.
+"""All detectors by name, and the detectors that score a fleet by default.
 
-Every class in `models/detect/detectors/` that keeps the contract is found by itself: a new detector is one new file.
+Each class in `models/detect/detectors/` that fulfils the contract is found without registration. A new detector is one
+new file.
 """
 
 import importlib
@@ -8,6 +9,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import models.detect.detectors
 from core.errors import ConfigurationError
@@ -17,6 +19,9 @@ from models.detect.protocols import Detector, Reads
 #: the forest on all residuals of a service, and the stream on the values. `docs/decisions/two-ways-to-detect.md`
 #: explains the choice.
 DEFAULT_DETECTORS: tuple[str, ...] = ("zscore", "mad", "ewma", "isolation_forest", "stream")
+#: The smallest spread of residuals that means anything, in units of the baseline's spread, which depends on scale and
+#: resolution of the series. Residuals of a constant series are all 0 and have no spread of their own.
+LEAST_RESIDUAL_SPREAD = 0.1
 
 
 @cache
@@ -56,15 +61,19 @@ def select_detectors(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def make_detector(name: str, seed: int = 0) -> Detector:
-    """A detector with its default settings.
+    """A detector with its default settings, for what it reads in a fleet.
 
     Args:
-        name: a key of `detector_classes`; seed: for a detector that draws random numbers.
+        name: a key of `detector_classes`.
+        seed: for a detector that draws random numbers.
     Raises:
         KeyError: no detector has that name.
     """
     kind: Callable[..., Detector] = detector_classes()[name]
-    return kind(seed=seed) if "seed" in _parameters(kind) else kind()
+    settings: dict[str, Any] = {"seed": seed}
+    if reads_of(name) is not Reads.VALUES:
+        settings["least_spread"] = LEAST_RESIDUAL_SPREAD
+    return kind(**{key: value for key, value in settings.items() if key in _parameters(kind)})
 
 
 @cache

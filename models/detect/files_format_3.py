@@ -12,6 +12,8 @@ from models.detect.detectors.stream import FittedStream, Stream
 NAMES = ("zscore", "mad", "ewma", "isolation_forest", "stream")
 #: Those whose whole state was one array.
 ONE_ARRAY = ("zscore", "mad", "ewma")
+#: How many scalars the state of a stream had.
+SCALARS = 18
 
 
 def upgrade(
@@ -56,8 +58,17 @@ def _stream(packed: NDArray[np.float64], step_s: int) -> FittedStream:
     """The state of a stream from one row: its arrays one after the other, then the next second and the step."""
     empty = Stream(step_s=step_s).fresh()
     parts, at = [], 0
-    for like in (empty.state, empty.daily, empty.weekly, empty.hourly, empty.counts):
+    for like in (empty.state[:SCALARS], empty.daily, empty.weekly, empty.hourly, empty.counts):
         parts.append(packed[at : at + like.size].reshape(like.shape))
         at += like.size
     state, daily, weekly, hourly, counts = parts
-    return FittedStream(state, daily, weekly, hourly, counts, int(packed[at]), int(packed[at + 1]))
+    clock = np.array([int(packed[at]), int(packed[at + 1])])
+    arrays = {
+        "state": state,
+        "daily": daily,
+        "weekly": weekly,
+        "hourly": hourly,
+        "counts": counts,
+        "clock": clock,
+    }
+    return Stream().from_arrays(arrays)

@@ -1,7 +1,7 @@
 """How the models of all series of a grid are fitted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,12 +12,13 @@ from models.baseline.baselines import Baselines
 from models.baseline.changepoints import hourly_medians
 from models.baseline.excursions import unfinished_excursion
 from models.baseline.residuals import residuals
-from models.detect.calibration import MIN_SCORES, Calibration, calibrate
+from models.detect.calibration import MIN_SCORES, STEEPEST, Calibration, calibrate
 from models.detect.catalog import make_detector, max_tail_slope, memorises, reads_of
 from models.detect.filters import variance_ratio_z
 from models.detect.protocols import FittedDetector, Reads, TimedDetector
 from models.detect.series_model import SeriesModel, ServiceTable, combined_surprise
 from models.series.grid import Grid
+from models.series.magnitude import rows_to_ordinary
 
 #: With fewer values there is nothing to compare a new one with.
 MIN_VALUES = 24
@@ -50,7 +51,7 @@ class GridHistory:
             residuals(
                 self.baselines, row, self.grid.times_s, self.values[row], self.grid.step_s, from_end=False,
                 deploys_s=self.deploys_s.get(int(key), ()),
-            ) for row, key in enumerate(self.grid.series_ids)
+            ).deviation for row, key in enumerate(self.grid.series_ids)
         ])  # fmt: skip
 
 
@@ -60,7 +61,8 @@ class SeriesHistory:
 
     Attributes:
         local_s: epoch seconds on the clock of the people who use the service, shape (n,).
-        values, residual: shape (n,); NaN where nothing may be learned.
+        values: in units of 2**exponent of the series, shape (n,); NaN where nothing may be learned.
+        residual: shape (n,); NaN where nothing may be learned.
         table_scores: detector -> scores of the service's table at these times, shape (n,).
     """
 
@@ -88,7 +90,8 @@ def fit_grid(
     grid, baselines = history.grid, history.baselines
     residual = history.residuals()
     excursion = np.stack([unfinished_excursion(row, grid.times_s) for row in residual])
-    residual, values = np.where(excursion, np.nan, residual), np.where(excursion, np.nan, history.values)
+    residual = np.where(excursion, np.nan, residual)
+    values = rows_to_ordinary(np.where(excursion, np.nan, history.values), baselines.exponent)
     hourly, _ = hourly_medians(
         values - np.stack([baselines.season(row, grid.times_s) for row in range(len(grid.series_ids))]),
         grid.start_s,
@@ -164,19 +167,19 @@ def _fit_detectors(
     for name in names:
         try:
             fitted, scores, counts = _fit_detector(name, history, seed)
-            calibration = calibrate(_counted(scores, counts))
+            calibration = calibrate(_counted(scores, counts), max_slope=max_tail_slope(name))
         except InsufficientDataError as error:
             too_short = str(error)
             continue
         if fitted is not None:
             detectors[name] = fitted
         counted = counted & counts
-        calibrations[name] = replace(calibration, slope=min(calibration.slope, max_tail_slope(name)))
+        calibrations[name] = calibration
         surprises[name] = calibrations[name].surprise_of(scores)
     if not calibrations:
         raise InsufficientDataError(too_short)
     together = combined_surprise(history.residual, surprises)
-    return detectors, calibrations, calibrate(_counted(together, counted))
+    return detectors, calibrations, calibrate(_counted(together, counted), max_slope=STEEPEST)
 
 
 def _fit_detector(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.arrays import FloatArray, IntArray
 from core.errors import InsufficientDataError
+from models.series.magnitude import bounded
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -58,8 +59,17 @@ class FittedDetector(Protocol):
 class Detector(Protocol):
     """Settings of a detector, and how to fit it.
 
-    The constructor needs no arguments; if it has one called `seed`, that gets the seed of the bundle. Three optional
-    class attributes tell a fleet how to use the detector:
+    The constructor needs no arguments. Two optional ones have a meaning:
+
+    - `seed`: of random numbers; it gets the seed of the bundle.
+    - `least_spread`: the smallest spread that means anything, in the unit of the values. A detector uses the larger of
+      it and `models.series.robust.least_spread` of its history, so that the first tiny change after a constant history
+      is no anomaly. A detector of residuals gets a share of the baseline's spread.
+
+    A detector reads any float64. The bundle multiplies huge and tiny series by a power of two
+    (`models/series/magnitude.py`), and a detector holds what it reads within `LIMIT`.
+
+    Three optional class attributes define how a fleet uses the detector:
 
     - `reads`: see `Reads`; without it the detector reads the residuals of one series.
     - `memorises`: True where the score of a value that was learned from is lower than that of a new one, as with
@@ -120,7 +130,7 @@ class TimedDetector(Protocol):
 
 
 def require_points(values: FloatArray, least: int, name: str) -> FloatArray:
-    """The values (rows) without NaN.
+    """The values (rows) without NaN, held within `models.series.magnitude.LIMIT`.
 
     Args:
         values: float64, shape (n,) or (n, d); least: how many are needed; name: of the detector, for the error.
@@ -128,7 +138,7 @@ def require_points(values: FloatArray, least: int, name: str) -> FloatArray:
         InsufficientDataError: fewer than `least` of them.
     """
     known = np.isfinite(values) if values.ndim == 1 else np.isfinite(values).all(axis=1)
-    kept: FloatArray = values[known]
+    kept: FloatArray = bounded(values[known])
     if len(kept) < least:
         raise InsufficientDataError(f"{name} needs {least} values to learn from, got {len(kept)}")
     return kept

@@ -13,11 +13,13 @@ from core.arrays import FloatArray, IntArray
 from core.domain import Band, DetectorResult, FilterResult, Series
 from core.frames import TIME
 from models.baseline.baselines import Baselines
+from models.baseline.residuals import Residuals
 from models.detect.calibration import Calibration, score_of
 from models.detect.catalog import reads_of
 from models.detect.filters import clear_baseline, crosses, predictable, slo_impact
 from models.detect.protocols import FittedDetector, FittedTimedDetector, Reads
 from models.series.grid import as_utc
+from models.series.magnitude import to_ordinary
 from models.series.thresholds import weights
 
 #: The name of all detectors of a series together, in signals and in responses.
@@ -158,28 +160,33 @@ class SeriesModel:
         self,
         times_s: IntArray,
         values: FloatArray,
-        residual: FloatArray,
+        residuals: Residuals,
         table_scores: Mapping[str, FloatArray],
     ) -> SeriesScores:
-        """Score values from where the history ended.
+        """Score values that come after the history.
 
         Args:
-            times_s: epoch seconds, shape (n,), rising. values: NaN = missing. residual: of the values.
-            table_scores: what `table` scored at these times.
+            times_s: epoch seconds, shape (n,), rising.
+            values: shape (n,), in the unit of the series; NaN = missing.
+            residuals: of the values.
+            table_scores: scores of `table` at these times.
         """
+        residual = residuals.deviation
         raw = self._raw_scores(times_s, values, residual, table_scores)
         surprises = {name: self.calibrations[name].surprise_of(one) for name, one in raw.items()}
         together = combined_surprise(residual, surprises)
-        scale = self.baselines.scale_at(self.row, times_s)
-        expected = values - residual * scale
-        lower, upper = self.baselines.edges(self.row, expected, scale)
+        missing = np.where(np.isnan(residual), np.nan, 0.0)
+        lower, upper = self.baselines.edges(
+            self.row, residuals.expected, self.baselines.scale_at(self.row, times_s)
+        )
+        expected = self.baselines.in_unit(self.row, residuals.expected + missing)
         return SeriesScores(
             times_s=times_s,
             values=values,
             residual=residual,
             expected=expected,
-            lower=lower,
-            upper=upper,
+            lower=self.baselines.in_unit(self.row, lower + missing),
+            upper=self.baselines.in_unit(self.row, upper + missing),
             weight=weights(self.series, values, expected),
             surprises=surprises,
             surprise=self.combined.surprise_of(together),
@@ -200,8 +207,9 @@ class SeriesModel:
                 case Reads.RESIDUAL:
                     found[name] = self.detectors[name].score(residual)
                 case Reads.VALUES:
+                    ordinary = to_ordinary(values, int(self.baselines.exponent[self.row]))
                     found[name] = _score_values(
-                        self.detectors[name], self.baselines.clock.local_s(times_s), values
+                        self.detectors[name], self.baselines.clock.local_s(times_s), ordinary
                     )
         return found
 

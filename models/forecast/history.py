@@ -17,6 +17,8 @@ from core.durations import DAY_S
 from core.errors import InsufficientDataError
 from core.frames import SAMPLES, require_frame
 from models.forecast.protocols import MIN_POINTS, Bounds, History
+from models.series.grid import mean_by_cell
+from models.series.robust import least_step
 
 #: Number of the newest steps that are never masked.
 UNMASKED_STEPS = 6
@@ -85,10 +87,7 @@ def on_grid(samples: pl.DataFrame, *, step_s: int, end: datetime, steps: int) ->
     # Summed in the order of the rows: a parallel group-by adds in a different order each time, and the same data must
     # give the same model to the last bit.
     cells = rows * steps + slots
-    counts = np.bincount(cells, minlength=len(ids) * steps)
-    totals = np.bincount(cells, weights=kept["value"].to_numpy(), minlength=len(ids) * steps)
-    means = np.full(len(ids) * steps, np.nan)
-    np.divide(totals, counts, out=means, where=counts > 0)
+    means = mean_by_cell(cells, kept["value"].to_numpy(), len(ids) * steps)
     grids: dict[int, FloatArray] = {
         int(key): values for key, values in zip(ids, means.reshape(len(ids), steps), strict=True)
     }
@@ -211,9 +210,5 @@ def histories(
 
 
 def resolution(values: FloatArray) -> float:
-    """The smallest difference between values, the least error that can be observed; positive."""
-    known = np.unique(values[np.isfinite(values)])
-    gaps = np.diff(known)
-    if len(gaps) and float(gaps[0]) > 0:
-        return float(np.min(gaps))
-    return max(1e-9, 1e-6 * float(np.max(np.abs(known), initial=0.0)))
+    """The smallest step between different values, > 0: an error below it cannot be seen."""
+    return least_step(values)

@@ -79,11 +79,27 @@ def grids(
             matrix = np.full(size, np.nan)
             matrix[flat] = value
         else:
-            counts = np.bincount(flat, minlength=size)
-            with np.errstate(invalid="ignore"):
-                matrix = np.bincount(flat, weights=value, minlength=size) / counts
+            matrix = mean_by_cell(flat, value, size)
         found.append(Grid(ids, first * step_s, step_s, matrix.reshape(len(ids), width)))
     return found
+
+
+def mean_by_cell(cells: IntArray, values: FloatArray, size: int) -> FloatArray:
+    """The mean of the values of each cell, added in the order of the rows, float64, shape (size,); NaN where none is.
+
+    Args:
+        cells: of each value, in [0, size).
+        values: any finite float64.
+    """
+    counts = np.bincount(cells, minlength=size)
+    # The sum of huge values would be infinite. Divided by a power of two, they keep their digits.
+    divisor = 1.0 if values.size == 0 or float(np.abs(values).max()) < 2.0**900 else 2.0**-100
+    with np.errstate(invalid="ignore"):
+        means = np.bincount(cells, weights=values * divisor, minlength=size) / counts
+    if divisor != 1.0:
+        largest = float(np.finfo(np.float64).max)
+        means = np.clip(means, -largest * divisor, largest * divisor) / divisor
+    return np.asarray(means, dtype=np.float64)
 
 
 def exclusion_mask(grid: Grid, series: Sequence[Series], exclusions: pl.DataFrame) -> BoolArray:

@@ -79,20 +79,48 @@ def ingest(platform: Platform, source: MetricSource, progress: Progress = silent
     """
     store = platform.store
     seen: set[int] = set()
-    open_declarations: dict[int, Declaration] | None = None
+    declarations: Sequence[Declaration] | None = None
+    open_declarations: dict[int, Declaration] = {}
     report = IngestReport()
     for batch in source.batches(store.cursors.get(source.name)):
         seen.update(series.series_id for series in batch.series)
-        if open_declarations is None:
-            open_declarations = {one.line: one for one in batch.declarations}
+        if declarations is None:
+            declarations = batch.declarations
+            open_declarations = {one.line: one for one in declarations}
         _close(open_declarations, batch.series)
         report = replace(report + ingest_batch(platform, source.name, batch), series=len(seen))
         progress(f"ingest {source.name}", report.inserted + report.duplicates + report.rejected, 0)
-    if open_declarations:
+    if declarations is not None and not (seen or report.already_read or report.rejected or report.notes):
+        report += IngestReport(
+            notes=(f"{source.name}: no series was found; check the place and the selectors",)
+        )
+    if declarations:
         every = store.series.find()
+        # A changed limit takes effect at once, also if the series has no new samples.
+        store.series.register(_declared_anew(declarations, every, seen))
         _close(open_declarations, every)
         report += IngestReport(notes=tuple(_unmatched(one, every) for one in open_declarations.values()))
     return report
+
+
+def _declared_anew(
+    declarations: Sequence[Declaration], every: Sequence[Series], seen: set[int]
+) -> list[Series]:
+    """Series without new samples whose declared facts have changed.
+
+    Only a declaration that names service and metric counts: others may be about series of another source.
+    """
+    named = {(one.service, one.metric) for one in declarations}
+    changed = []
+    for one in every:
+        if one.series_id not in seen and (one.service, one.metric) in named:
+            described = one
+            for declaration in declarations:
+                if declaration.matches(one):
+                    described = declaration.describe(described)
+            if described != one:
+                changed.append(described)
+    return changed
 
 
 def _close(declarations: dict[int, Declaration], series: Sequence[Series]) -> None:

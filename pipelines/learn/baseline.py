@@ -100,10 +100,14 @@ def baseline_rows(fitted: Fitted, series: dict[int, Series]) -> pl.DataFrame:
         expected = table.level[row] + table.season(row, times_s)
         scale = table.scale_at(row, times_s) if season != NONE else table.scale[row].max(keepdims=True)
         lower, upper = table.edges(row, expected, scale)
+        mean, std = table.in_unit(row, np.array([table.mean[row], table.std[row]])).tolist()
+        percentiles, expected, lower, upper = (
+            table.in_unit(row, one).tolist() for one in (table.percentiles[row], expected, lower, upper)
+        )
         rows.append((
-            int(key), int(table.count[row]), table.mean[row], table.std[row], table.percentiles[row].tolist(),
-            SEASONALITY[season], [as_utc(shift.at_s) for shift in fitted.shifts[row]], expected.tolist(),
-            int(slot_s), lower.tolist(), upper.tolist(), note(float(table.days[row]), season),
+            int(key), int(table.count[row]), mean, std, percentiles, SEASONALITY[season],
+            [as_utc(shift.at_s) for shift in fitted.shifts[row]], expected, int(slot_s), lower, upper,
+            note(float(table.days[row]), season),
         ))  # fmt: skip
     return pl.DataFrame(rows, schema=BASELINE_ROWS, orient="row")
 

@@ -9,8 +9,9 @@ CREATE TABLE metric_types (
 
 -- One row for each counter, updated with each request; free space in each page keeps these updates cheap.
 CREATE TABLE counters (
-    series_id  bigint PRIMARY KEY,
     tenant     text NOT NULL,
+    series_id  bigint NOT NULL,
     times      timestamptz[] NOT NULL,
-    counts     double precision[] NOT NULL
+    counts     double precision[] NOT NULL,
+    PRIMARY KEY (tenant, series_id)
 ) WITH (fillfactor = 50);

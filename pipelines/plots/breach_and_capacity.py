@@ -13,6 +13,7 @@ import numpy as np
 
 from core.arrays import FloatArray
 from core.domain import Series, TimeRange
+from core.durations import DAY_S
 from core.errors import ConfigurationError
 from core.formatting import format_value, format_when
 from models.breach.capacity import Capacity
@@ -50,7 +51,7 @@ def figure_of(inches: tuple[float, float] = (9, 4)) -> "Figure":
 
 def _days(moments: Sequence[datetime]) -> FloatArray:
     """Times in the unit of Matplotlib, days since 1970."""
-    return np.array([moment.timestamp() / 86_400 for moment in moments])
+    return np.array([moment.timestamp() / DAY_S for moment in moments])
 
 
 def plot_breach(
@@ -64,7 +65,7 @@ def plot_breach(
     """
     figure = figure_of()
     axes = figure.add_subplot()
-    shown = min(len(history), SHOWN_DAYS * 86_400 // history.step_s)
+    shown = min(len(history), SHOWN_DAYS * DAY_S // history.step_s)
     past = _days([history.end - timedelta(seconds=history.step_s * back) for back in range(shown, 0, -1)])
     ahead = _days(prediction.times())
     axes.plot(past, history.values[-shown:], color=INK, linewidth=1.2, label="measured")

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from core.batch import Batch
 from core.clock import Clock
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
+from core.durations import DAY_S
 from core.errors import InputError
-from core.frames import SAMPLES, TIME
+from core.frames import SAMPLES
 from core.metric_names import guess_metric
 from core.metric_types import declaring_names, is_bucket, is_counter
 from core.ports import MetricSource
@@ -30,7 +32,7 @@ from pipelines.sources.source_setup import SourceSetup
 
 #: Prometheus refuses a range query of more than 11,000 points in a series. One query asks for at most a day.
 MAX_POINTS = 10_000
-MAX_CHUNK_S = 86_400
+MAX_CHUNK_S = DAY_S
 #: The newest scrapes may not be stored yet.
 LAG_S = 30
 #: A rate needs two scrapes in its window. With four, one may fail or be late.
@@ -42,26 +44,40 @@ MAX_TIME_S = 4.1e9
 
 DEFAULT_MATCH = ('{__name__!=""}',)
 
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
 
 @dataclass
 class _Pending:
     """What has been read and not been handed over yet."""
 
     metric_types: Mapping[str, str]
-    series: list[Series] = field(default_factory=list)
-    frames: list[pl.DataFrame] = field(default_factory=lambda: [pl.DataFrame(schema=SAMPLES)])
+    series: dict[int, Series] = field(default_factory=dict)
+    ids: list[Ints] = field(default_factory=list)
+    times: list[Ints] = field(default_factory=list)
+    values: list[Floats] = field(default_factory=list)
     rows: int = 0
 
-    def add(self, series: Series, frame: pl.DataFrame) -> None:
-        if not frame.is_empty():
-            self.series.append(series)
-            self.frames.append(frame)
-            self.rows += frame.height
+    def add(self, series: Series, times: Ints, values: Floats) -> None:
+        if len(times):
+            series_id = series.series_id
+            self.series[series_id] = series
+            self.ids.append(np.full(len(times), series_id))
+            self.times.append(times)
+            self.values.append(values)
+            self.rows += len(times)
 
     def batch(self, rejected: pl.DataFrame, cursor: str | None = None) -> Batch:
+        none: Ints = np.empty(0, dtype=np.int64)
+        samples = {
+            "series_id": pl.Series(np.concatenate([none, *self.ids])),
+            "ts": pl.Series(np.concatenate([none, *self.times])).cast(SAMPLES["ts"]),
+            "value": pl.Series(np.concatenate([np.empty(0), *self.values])),
+        }
         return Batch(
-            series=self.series,
-            samples=pl.concat(self.frames),
+            series=tuple(self.series.values()),
+            samples=pl.DataFrame(samples),
             metric_types=self.metric_types,
             rejected=rejected,
             cursor=cursor,
@@ -167,7 +183,7 @@ class PrometheusSource:
                 for labels, times, values in span.read(query):
                     try:
                         series = self._series(name, labels, counter)
-                        pending.add(series, _frame(series.series_id, times, values))
+                        pending.add(series, *_measured(times, values))
                     except (InputError, ValueError) as error:
                         span.reject({"query": query.text, "labels": dict(labels)}, str(error))
             if pending.rows >= BATCH_ROWS:
@@ -224,20 +240,14 @@ def series_of_labels(
     )
 
 
-def _frame(series_id: int, times: Sequence[float], values: Sequence[str]) -> pl.DataFrame:
-    """`SAMPLES` of one series, without NaN. Prometheus sends values as text and times in seconds.
+def _measured(times: Sequence[float], values: Sequence[str]) -> tuple[Ints, Floats]:
+    """Times in microseconds and values, without NaN. Prometheus sends values as text and times in seconds.
 
     Raises:
         ValueError: a value is not a number, or a time is outside the calendar.
     """
-    seconds = np.asarray(times, dtype=np.float64)
+    seconds, numbers = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if not np.all(np.abs(seconds) <= MAX_TIME_S):
         raise ValueError("a time is outside the calendar")
-    frame = pl.DataFrame(
-        {
-            "series_id": pl.Series(np.full(len(seconds), series_id), dtype=pl.Int64),
-            "ts": pl.Series(np.round(seconds * 1e6).astype(np.int64)).cast(TIME),
-            "value": pl.Series([float(value) for value in values], dtype=pl.Float64),
-        }
-    )
-    return frame.filter(~pl.col("value").is_nan())
+    measured = ~np.isnan(numbers)
+    return np.round(seconds[measured] * 1e6).astype(np.int64), numbers[measured]

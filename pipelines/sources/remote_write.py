@@ -2,7 +2,6 @@
 
 References:
     https://prometheus.io/docs/specs/prw/remote_write_spec/
-    https://protobuf.dev/programming-guides/encoding/
 """
 
 import json
@@ -22,6 +21,15 @@ from core.frames import SAMPLES
 from core.metric_types import is_counter
 from core.service_names import ServiceRule
 from pipelines.sources.prometheus import series_of_labels
+from pipelines.sources.protobuf import (
+    Value,
+    as_bytes,
+    as_integer,
+    as_signed,
+    read_few,
+    read_fields,
+    read_varint,
+)
 from pipelines.stores.dead_letters import REJECTED
 
 #: Prometheus sends at most some thousand samples at once. A larger request is an error or an attack.
@@ -29,15 +37,16 @@ MAX_BYTES = 32_000_000
 #: The years 1 to 9999: times that a calendar can show.
 OLDEST_MS, NEWEST_MS = -62_135_596_800_000, 253_402_300_799_000
 
-Value = memoryview | int
-
-#: So many series are remembered; with more, all are forgotten and read again.
-MAX_KNOWN = 100_000
+#: Series, labels and samples in one request. A usual request has some ten thousand.
+MAX_PARTS = 300_000
+#: So many series are remembered, and of those only the ones with labels of a usual size. With more series, all are
+#: forgotten and read again.
+MAX_KNOWN = 20_000
+MAX_KNOWN_BYTES = 2_000
 _TIMESERIES, _METADATA = 1, 3
 #: The first bytes of the two fields of a Sample: their numbers and wire types.
 _VALUE, _TIME = 1 << 3 | 1, 2 << 3
 _NOTHING = memoryview(b"")
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 
 
@@ -100,13 +109,17 @@ class RemoteWriteReceiver:
         written: list[_Written] = []
         types: dict[str, str] = {}
         rejected: list[tuple[str, str]] = []
+        parts = _Parts()
         try:
-            parts = [(field, _bytes(value)) for field, value in _fields(memoryview(_decompress(body)))]
+            messages = [
+                (field, as_bytes(value))
+                for field, value in parts.counted(read_fields(memoryview(_decompress(body))))
+            ]
         except (IndexError, TypeError) as error:
             raise InputError("the body is not a remote_write request of version 1") from error
-        for field, message in parts:
+        for field, message in messages:
             if field == _TIMESERIES:
-                one = _written(message, rejected)
+                one = _written(message, parts, rejected)
                 written += [one] if one is not None else []
             elif field == _METADATA:
                 types |= _metadata(message, rejected)
@@ -160,7 +173,9 @@ class RemoteWriteReceiver:
             )
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            known = self._known[written.key, counter] = (series.series_id, series)
+            known = (series.series_id, series)
+            if len(written.key) <= MAX_KNOWN_BYTES:
+                self._known[written.key, counter] = known
         return known
 
 
@@ -177,21 +192,49 @@ def _frame(ids: list[int], times_ms: list[int], values: list[float]) -> pl.DataF
     return frame.filter(~pl.col("value").is_nan())
 
 
-def _written(message: memoryview, rejected: list[tuple[str, str]]) -> _Written | None:
+class _TooManyPartsError(InputError):
+    """A request has so many parts that reading them would hold up all others."""
+
+
+class _Parts:
+    """Counts the parts of a request."""
+
+    def __init__(self) -> None:
+        self._left = MAX_PARTS
+
+    def counted(self, fields: Iterator[tuple[int, Value]]) -> Iterator[tuple[int, Value]]:
+        """The same fields.
+
+        Raises:
+            InputError: there are more than `MAX_PARTS` in all.
+        """
+        for field in fields:
+            self._left -= 1
+            if self._left < 0:
+                raise _TooManyPartsError(
+                    f"the request has more than {MAX_PARTS} series, labels and samples;"
+                    " lower max_samples_per_send of the sender"
+                )
+            yield field
+
+
+def _written(message: memoryview, parts: _Parts, rejected: list[tuple[str, str]]) -> _Written | None:
     """One TimeSeries; what of it cannot be stored is added to `rejected`."""
     raw: list[memoryview] = []
     samples: list[memoryview] = []
     histograms = 0
     try:
-        for field, value in _fields(message):
+        for field, value in parts.counted(read_fields(message)):
             if field == 1:
-                raw.append(_bytes(value))
+                raw.append(as_bytes(value))
             elif field == 2:
-                samples.append(_bytes(value))
+                samples.append(as_bytes(value))
             elif field == 4:
                 histograms += 1
         key = b"".join(struct.pack("<I", len(label)) + label for label in raw)
-        labels = _labels(key)
+        labels = _known_labels(key) if len(key) <= MAX_KNOWN_BYTES else _labels(key)
+    except _TooManyPartsError:
+        raise
     except (IndexError, TypeError, InputError) as error:
         row = json.dumps({"labels": [bytes(label).decode(errors="backslashreplace") for label in raw]})
         rejected.append((row, f"the series cannot be read: {error}"))
@@ -213,26 +256,25 @@ def _written(message: memoryview, rejected: list[tuple[str, str]]) -> _Written |
         else:
             times_ms.append(time_ms)
             values.append(number)
-    return _Written(key, labels, times_ms, values) if values or not histograms else None
+    return _Written(key, labels, times_ms, values) if values else None
 
 
 def _sample(message: memoryview) -> tuple[int, float]:
     """Time in ms and value of a Sample."""
     if len(message) > 10 and message[0] == _VALUE and message[9] == _TIME:  # as all senders write it
-        raw_time, end = _varint(message, 10)
+        raw_time, end = read_varint(message, 10)
     else:
         raw_time, end = 0, 0
     value = message[1:9]
     if end != len(message):
-        fields = dict(_fields(message))
-        raw_time, value = _integer(fields.get(2, 0)), _bytes(fields.get(1, memoryview(bytes(8))))
-    time_ms = _signed(raw_time)
+        fields = read_few(message)
+        raw_time, value = as_integer(fields.get(2, 0)), as_bytes(fields.get(1, memoryview(bytes(8))))
+    time_ms = as_signed(raw_time)
     if not OLDEST_MS <= time_ms <= NEWEST_MS:
         raise InputError(f"the time {time_ms} ms is outside the calendar: is its unit milliseconds?")
     return time_ms, struct.unpack("<d", value)[0]
 
 
-@lru_cache(maxsize=MAX_KNOWN)
 def _labels(key: bytes) -> Mapping[str, str]:
     """The labels of a series. A label without a value is the same as no label.
 
@@ -261,9 +303,12 @@ def _labels(key: bytes) -> Mapping[str, str]:
     return labels
 
 
+_known_labels = lru_cache(maxsize=MAX_KNOWN)(_labels)
+
+
 def _decompress(body: bytes) -> bytes:
     """Decompress a block of snappy; it starts with the length of its content."""
-    length, _ = _varint(memoryview(body), 0)
+    length, _ = read_varint(memoryview(body), 0)
     if length > MAX_BYTES:
         raise InputError(f"the request has {length} bytes uncompressed; at most {MAX_BYTES} are accepted")
     try:
@@ -272,75 +317,18 @@ def _decompress(body: bytes) -> bytes:
         raise InputError("the body is not compressed with snappy") from error
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Number and value of each field: an integer for a varint, else its bytes.
-
-    Raises:
-        IndexError: the message ends in the middle of a field.
-    """
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        field, wire = tag >> 3, tag & 7
-        if wire == _VARINT:
-            value, at = _varint(message, at)
-            yield field, value
-            continue
-        if wire == _LENGTH:
-            size, at = _varint(message, at)
-        elif wire in {_FIXED64, _FIXED32}:
-            size = 8 if wire == _FIXED64 else 4
-        else:
-            raise IndexError(f"version 1 has no wire type {wire}")
-        if at + size > len(message):
-            raise IndexError("the message ends too early")
-        yield field, message[at : at + size]
-        at += size
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number at a position (seven bits in each byte), and the position after it."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise IndexError("a number has more than 64 bits")
-
-
-def _bytes(value: Value) -> memoryview:
-    if isinstance(value, int):
-        raise TypeError("the field is a number, but bytes were expected")
-    return value
-
-
-def _integer(value: Value) -> int:
-    if not isinstance(value, int):
-        raise TypeError("the field has bytes, but a number was expected")
-    return value
-
-
-def _signed(value: int) -> int:
-    """The signed number of a 64-bit two's complement."""
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
 def _label(message: memoryview) -> tuple[bytes, bytes]:
-    fields = dict(_fields(message))
-    name, value = (bytes(_bytes(fields.get(field, _NOTHING))) for field in (1, 2))
+    fields = read_few(message)
+    name, value = (bytes(as_bytes(fields.get(field, _NOTHING))) for field in (1, 2))
     return name, value
 
 
 def _metadata(message: memoryview, rejected: list[tuple[str, str]]) -> dict[str, str]:
     """Name and type of a MetricMetadata."""
     try:
-        fields = dict(_fields(message))
-        kind = _integer(fields.get(1, 0))
-        name = bytes(_bytes(fields.get(2, _NOTHING))).decode()
+        fields = read_few(message)
+        kind = as_integer(fields.get(1, 0))
+        name = bytes(as_bytes(fields.get(2, _NOTHING))).decode()
         if name:
             require_name(name, "the name of a metric")
     except (IndexError, TypeError, UnicodeDecodeError, InputError) as error:

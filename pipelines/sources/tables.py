@@ -17,6 +17,7 @@ from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_names import guess_metric
+from core.storable import series_problem
 from pipelines.sources.columns import TableColumns
 from pipelines.sources.dialect import FileChunk, Notation
 from pipelines.sources.quantities import MISSING, read_quantities
@@ -165,13 +166,17 @@ class TableReader:
         service, metric, *labels = key
         pairs = zip(self._columns.labels, labels, strict=True)
         guess = guess_metric(metric)
+        named = {name: label for name, label in pairs if label}
+        if problem := series_problem(service, metric, named):
+            self._invalid[key] = problem
+            return
         is_percent = unit == "%" and guess.kind is SeriesKind.RATIO
         try:
             series = Series(
                 tenant=self._names.tenant,
                 service=service,
                 metric=metric,
-                labels={name: label for name, label in pairs if label},
+                labels=named,
                 unit=guess.unit if unit is None else unit,
                 kind=SeriesKind.GAUGE if is_percent else guess.kind,
                 role=guess.role,

@@ -47,9 +47,8 @@ class CounterStore:
             " SELECT c.id, %(tenant)s, array_agg(c.ts ORDER BY c.ts), array_agg(c.count ORDER BY c.ts)"
             " FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(counts)s::float8[]) AS c (id, ts, count)"
             " GROUP BY c.id ORDER BY c.id"
-            " ON CONFLICT (series_id) DO UPDATE SET times = excluded.times, counts = excluded.counts"
-            " WHERE counters.tenant = excluded.tenant"
-            " AND (counters.times, counters.counts) IS DISTINCT FROM (excluded.times, excluded.counts)",
+            " ON CONFLICT (tenant, series_id) DO UPDATE SET times = excluded.times, counts = excluded.counts"
+            " WHERE (counters.times, counters.counts) IS DISTINCT FROM (excluded.times, excluded.counts)",
             {
                 "ids": frame["series_id"].to_list(),
                 "times": frame["ts"].to_list(),

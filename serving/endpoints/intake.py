@@ -87,9 +87,10 @@ def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
             rest was stored, as the protocol demands.
         UnavailableError: the database does not respond; nothing of the request is kept.
     """
-    context.store_sidecars_once()
-    describe = context.sidecars.descriptions_only.added_to
-    report = store_remote_write(context.platform, context.remote_write, request.root, describe)
+    sidecars = context.current_sidecars()
+    report = store_remote_write(
+        context.platform, context.remote_write, request.root, sidecars.descriptions_only.added_to
+    )
     if report.rejected:
         raise InputError(
             f"{report.rejected} parts rejected, the others stored; the first: {report.first_rejected}"

@@ -16,7 +16,7 @@ from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.collect.ingest import ingest_batch
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.remote_write import RemoteWriteReceiver
-from pipelines.sources.sidecars import Sidecars, read_sidecars
+from pipelines.sources.sidecars import CurrentSidecars, Sidecars
 from serving.contract.requests import Point, SeriesRef
 from serving.state.loaded_models import LoadedModels
 
@@ -47,16 +47,18 @@ class TenantContext:
         self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
         described = settings.sidecars_dir if platform.tenant == settings.tenant else None
-        self.sidecars = Sidecars() if described is None else read_sidecars(described, platform.tenant)
-        self._sidecars_stored = described is None
+        self.sidecars = CurrentSidecars(described, platform.tenant)
+        self._stored_sidecars: Sidecars | None = None
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()
         self._cached: dict[str, tuple[bytes, float]] = {}
 
-    def store_sidecars_once(self) -> None:
-        """Store the events and incidents of the sidecar files, and their bad rows as dead letters."""
-        if not self._sidecars_stored:
-            ingest_batch(self.platform, "sidecars", self.sidecars.added_to(Batch()))
-            self._sidecars_stored = True
+    def current_sidecars(self) -> Sidecars:
+        """The sidecar files. Their events, incidents and bad rows are stored once for each content."""
+        current = self.sidecars.get()
+        if current is not self._stored_sidecars:
+            ingest_batch(self.platform, "sidecars", current.added_to(Batch()))
+            self._stored_sidecars = current
+        return current
 
     def series(self, ref: SeriesRef) -> Series:
         """The series that a request names.

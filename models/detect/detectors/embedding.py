@@ -1,10 +1,12 @@
-"""How detectors of rows look at a single metric: each value with those just before it."""
+"""Rows for detectors that compare rows: each value of a single metric with the values just before it."""
 
 import numpy as np
 
 from core.arrays import FloatArray
+from models.series.magnitude import FAR, bounded
+from models.series.robust import least_spread
 
-#: Values in a row: enough to see a course, few enough to learn from hours.
+#: Values in a row: enough to show a course, few enough to learn from hours.
 WINDOW = 8
 
 
@@ -17,6 +19,7 @@ def rows_of(values: FloatArray, window: int = WINDOW, before: FloatArray | None 
         Float64, shape (n, d) or (n, window); the last column is the value itself. A window that reaches into a
         gap takes the last value before it; the row of a missing value is NaN.
     """
+    values = bounded(values)
     if values.ndim == 2:
         return values
     lead = np.empty(0) if before is None else before[max(0, before.size - window + 1) :]
@@ -34,11 +37,22 @@ def rows_of(values: FloatArray, window: int = WINDOW, before: FloatArray | None 
 
 
 @np.errstate(invalid="ignore")
-def scaling(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Median and spread of each column, for distances in which every column counts; spreads are > 0."""
+def scaling(rows: FloatArray, least: float = 0.0) -> tuple[FloatArray, FloatArray]:
+    """Median and spread of each column, for distances in which every column counts; spreads are > 0.
+
+    Args:
+        rows: float64, shape (n, d), without NaN.
+        least: the spread is at least this.
+    """
     center = np.median(rows, axis=0)
     spread = np.std(rows, axis=0)
-    return center, np.maximum(spread, 1e-9 * (1.0 + np.abs(center)))
+    return center, np.maximum(np.maximum(spread, least), least_spread(rows.T))
+
+
+def scale_rows(rows: FloatArray, center: FloatArray, spread: FloatArray) -> FloatArray:
+    """Rows in spreads from the centre of each column, held within `FAR`."""
+    with np.errstate(over="ignore"):
+        return bounded((rows - center) / spread, FAR)
 
 
 def thinned(rows: FloatArray, most: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Exponentially weighted average of the course: small shifts that last, which single values do not show.
+"""Exponentially weighted average of the values: it finds small shifts that last, which single values do not show.
 
 References:
     Roberts (1959), Control chart tests based on geometric moving averages, Technometrics 1.
@@ -12,8 +12,10 @@ import numba
 import numpy as np
 
 from core.arrays import FloatArray
-from models.detect.detectors.zscore import FLOOR
+from models.detect.calibration import STEEPEST
 from models.detect.protocols import Arrays, require_points
+from models.series.magnitude import bounded
+from models.series.robust import least_spread
 
 
 @numba.njit(cache=True)
@@ -44,12 +46,12 @@ class FittedEwma:
     def score(self, values: FloatArray) -> FloatArray:
         """|average - centre| in its own standard deviations, range [0, inf)."""
         scores: FloatArray = (
-            np.abs(ewma(values, self.state, self.weight, self.limit) - self.center) / self.sigma
+            np.abs(ewma(bounded(values), self.state, self.weight, self.limit) - self.center) / self.sigma
         )
         return scores
 
     def update(self, values: FloatArray) -> "FittedEwma":
-        after = ewma(values, self.state, self.weight, self.limit)
+        after = ewma(bounded(values), self.state, self.weight, self.limit)
         known = after[np.isfinite(after)]
         if known.size == 0:
             return self
@@ -61,17 +63,23 @@ class FittedEwma:
 
 @dataclass(frozen=True, slots=True)
 class Ewma:
-    """An average with a memory of about `2 / weight` values."""
+    """An average with a memory of about `2 / weight` values.
+
+    Attributes:
+        least_spread: see `models.detect.protocols.Detector`.
+    """
 
     weight: float = 0.1
+    least_spread: float = 0.0
     name: ClassVar[str] = "ewma"
     min_points: ClassVar[int] = 24
+    max_tail_slope: ClassVar[float] = STEEPEST
 
     def fit(self, values: FloatArray) -> FittedEwma:
         """See `models.detect.protocols.Detector.fit`."""
         known = require_points(values, self.min_points, self.name)
         center = float(np.median(known))
-        spread = max(float(np.std(known)), FLOOR * abs(center), 1e-300)
+        spread = max(float(np.std(known)), self.least_spread, float(least_spread(known)))
         limit = 4.0 * spread
         smooth = ewma(known, center, self.weight, limit)
         # The spread is measured, not derived: neighbours in time are not independent.

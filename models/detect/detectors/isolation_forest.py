@@ -1,7 +1,7 @@
-"""Isolation Forest: what is cut off from the rest by few random cuts is strange.
+"""Isolation Forest: a row that few random cuts separate from the rest is anomalous.
 
-The trees are grown by scikit-learn and kept as plain arrays; a compiled loop walks them, some hundred times
-faster than scikit-learn on a single row, and gives the same scores.
+scikit-learn grows the trees. They are kept as plain arrays, and a compiled loop walks them. For a single row it is
+about a hundred times faster than scikit-learn, with the same scores.
 
 References:
     Liu, Ting and Zhou (2008), Isolation Forest, ICDM.
@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from core.arrays import FloatArray
 from models.detect.protocols import Arrays, Reads, require_points
+from models.series.magnitude import bounded
 
 EULER_GAMMA = 0.5772156649015329
+#: The forest compares in single precision. Differences of numbers within this are finite there.
+LARGEST = 2.0**120
 
 
 def average_path_length(n: NDArray[np.int64]) -> FloatArray:
@@ -40,14 +43,14 @@ def _depths(
     levels: int,
 ) -> FloatArray:
     total = np.zeros(rows.shape[0])
-    block = 512  # rows that stay in the cache while all trees pass over them
+    block = 512  # so many rows stay in the cache while all trees read them
     node = np.empty(block, dtype=np.int32)
     for first in range(0, rows.shape[0], block):
         count = min(block, rows.shape[0] - first)
         for root in roots:
             for i in range(count):
                 node[i] = root
-            # A leaf is its own child, so all rows take the same steps, and no branch has to be foretold.
+            # A leaf is its own child. So all rows take the same number of steps, without a branch.
             for _ in range(levels):
                 for i in range(count):
                     at = node[i]
@@ -62,12 +65,13 @@ class FittedIsolationForest:
     """All trees in one set of arrays, one entry a node.
 
     Attributes:
-        feature, threshold: the cut, `value <= threshold` goes left; a leaf's is infinite.
-        child: the left child, the right one is next to it; a leaf is its own child.
-        depth: at a leaf, its depth plus the mean depth of the tree that was not grown below it.
-        roots: first node of each tree; levels: how deep the deepest leaf lies.
+        feature, threshold: of the cut; a row with `value <= threshold` goes left. The threshold of a leaf is infinite.
+        child: the left child; the right child is the next node. A leaf is its own child.
+        depth: of a leaf: its depth plus the mean depth of the tree that was not grown below it.
+        roots: the first node of each tree.
+        levels: depth of the deepest leaf.
         norm: number of trees times the mean depth in a sample.
-        center: what a missing metric counts as: its median in the data learned from.
+        center: median of each metric in the history; it replaces a missing value.
     """
 
     feature: NDArray[np.int32]
@@ -80,13 +84,13 @@ class FittedIsolationForest:
     center: FloatArray
 
     def score(self, values: FloatArray) -> FloatArray:
-        """2 ** (-mean depth / expected depth), range (0, 1); a row without any value is NaN.
+        """2 ** (-mean depth / expected depth), range (0, 1); NaN for a row without any value.
 
-        The same as scikit-learn's `-score_samples`, which also compares in single precision.
+        scikit-learn's `-score_samples` gives the same numbers. It compares in single precision, too.
         """
         rows = values[:, None] if values.ndim == 1 else values
         missing = np.isnan(rows)
-        filled = np.where(missing, self.center, rows).astype(np.float32)
+        filled = bounded(np.where(missing, self.center, rows), LARGEST).astype(np.float32)
         total = _depths(filled, self.feature, self.threshold, self.child, self.depth, self.roots, self.levels)
         scores: FloatArray = np.where(missing.all(axis=1), np.nan, 2.0 ** (-total / self.norm))
         return scores
@@ -113,7 +117,7 @@ class IsolationForest:
         """See `models.detect.protocols.Detector.fit`."""
         from sklearn.ensemble import IsolationForest as Forest  # slow to import, needed only to grow
 
-        rows = values[:, None] if values.ndim == 1 else values
+        rows = bounded(values[:, None] if values.ndim == 1 else values, LARGEST)
         center = (
             np.nan_to_num(np.nanmedian(np.where(np.isfinite(rows), rows, np.nan), axis=0)) if len(rows) else 0
         )

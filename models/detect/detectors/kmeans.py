@@ -14,6 +14,8 @@ from models.detect.detectors.neighbours import learn_rows, nearest, scaled_rows
 from models.detect.protocols import Arrays
 
 CLUSTERS = 8
+#: The usual distance, in spreads of a column, from the centres of rows that are all alike.
+LEAST_DISTANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,9 +43,14 @@ class FittedKMeans:
 
 @dataclass(frozen=True, slots=True)
 class KMeans:
-    """Eight situations."""
+    """Eight situations.
+
+    Attributes:
+        least_spread: see `models.detect.protocols.Detector`.
+    """
 
     seed: int = 0
+    least_spread: float = 0.0
     name: ClassVar[str] = "kmeans"
     min_points: ClassVar[int] = 4 * CLUSTERS
     memorises: ClassVar[bool] = True
@@ -52,12 +59,14 @@ class KMeans:
         """See `models.detect.protocols.Detector.fit`."""
         from sklearn.cluster import KMeans as Lloyd
 
-        kept, center, spread, recent = learn_rows(values, self.min_points, self.name)
+        kept, center, spread, recent = learn_rows(
+            values, self.min_points, self.name, least_spread=self.least_spread
+        )
         distinct = len(np.unique(kept, axis=0))
         grown = Lloyd(n_clusters=min(CLUSTERS, distinct), n_init=3, random_state=self.seed).fit(kept)
         centres = np.asarray(grown.cluster_centers_, dtype=np.float64)
         distance, index = nearest(centres, kept, 1)
-        overall = max(float(distance.mean()), 1e-9)
+        overall = max(float(distance.mean()), LEAST_DISTANCE)
         usual = np.array([
             max(float(distance[index[:, 0] == k].mean()) if (index[:, 0] == k).any() else 0.0, 0.1 * overall)
             for k in range(len(centres))

@@ -1,8 +1,7 @@
-"""Distance from the median in median absolute deviations: what z-score is, for data that holds outliers.
+"""Distance from the median in median absolute deviations: a z-score that outliers in the history do not change.
 
 References:
-    Leys et al. (2013), Detecting outliers: do not use standard deviation around the mean, J. Exp. Soc.
-    Psych. 49.
+    Leys et al. (2013), Detecting outliers: do not use standard deviation around the mean, J. Exp. Soc. Psych. 49.
 """
 
 from dataclasses import dataclass
@@ -11,24 +10,26 @@ from typing import ClassVar
 import numpy as np
 
 from core.arrays import FloatArray
-from models.detect.detectors.zscore import FLOOR
+from models.detect.calibration import STEEPEST
 from models.detect.protocols import Arrays, require_points
-from models.series.robust import MAD_TO_SIGMA
+from models.series.magnitude import bounded
+from models.series.robust import MAD_TO_SIGMA, least_spread
+
+#: Standard deviation of a normal distribution by its mean absolute deviation: the root of pi / 2.
+MEAN_TO_SIGMA = 1.253314
 
 
 @dataclass(frozen=True, slots=True)
 class FittedMad:
-    """A median and a spread; learning anew needs the values, so `update` changes nothing."""
+    """A median and a spread. `update` changes nothing, because a median cannot be updated without the values."""
 
     median: float
     sigma: float
 
     def score(self, values: FloatArray) -> FloatArray:
-        """|value - median| in (normal-consistent) median absolute deviations, range [0, inf)."""
-        with np.errstate(
-            over="ignore"
-        ):  # what hardly ever moved has next to no spread: infinitely far is far
-            scores: FloatArray = np.abs(values - self.median) / self.sigma
+        """|value - median| in median absolute deviations, scaled to standard deviations of a normal; range [0, inf)."""
+        with np.errstate(over="ignore"):  # a far value of a series that hardly ever moved
+            scores: FloatArray = np.abs(bounded(values) - self.median) / self.sigma
         return scores
 
     def update(self, values: FloatArray) -> "FittedMad":
@@ -40,20 +41,27 @@ class FittedMad:
 
 @dataclass(frozen=True, slots=True)
 class Mad:
-    """Median and median absolute deviation; half of the values may be wrong."""
+    """Median and median absolute deviation. Half of the values may be outliers.
 
+    Attributes:
+        least_spread: see `models.detect.protocols.Detector`.
+    """
+
+    least_spread: float = 0.0
     name: ClassVar[str] = "mad"
     min_points: ClassVar[int] = 12
+    max_tail_slope: ClassVar[float] = STEEPEST
 
     def fit(self, values: FloatArray) -> FittedMad:
         """See `models.detect.protocols.Detector.fit`."""
         known = require_points(values, self.min_points, self.name)
         middle = float(np.median(known))
         distance = np.abs(known - middle)
+        least = max(self.least_spread, float(least_spread(known)))
         spread = MAD_TO_SIGMA * float(np.median(distance))
-        if spread <= FLOOR * abs(middle):  # over half are equal: fall back on the mean distance
-            spread = 1.253314 * float(distance.mean())  # sqrt(pi / 2), the same for a normal
-        return FittedMad(middle, max(spread, FLOOR * abs(middle), 1e-300))
+        if spread <= least:  # more than half of the values are equal
+            spread = MEAN_TO_SIGMA * float(distance.mean())
+        return FittedMad(middle, max(spread, least))
 
     def from_arrays(self, arrays: Arrays) -> FittedMad:
         return FittedMad(*map(float, arrays["state"]))

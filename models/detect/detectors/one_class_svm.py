@@ -1,4 +1,4 @@
-"""One-class SVM: on which side of the smallest surface around the usual values, and how far.
+"""One-class SVM: how far a value lies outside the smallest surface around the usual values.
 
 References:
     Schölkopf et al. (2001), Estimating the support of a high-dimensional distribution, Neural Computation 13.
@@ -35,8 +35,8 @@ class FittedOneClassSvm:
     def score(self, values: FloatArray) -> FloatArray:
         """Minus scikit-learn's decision function, higher is further outside.
 
-        Far from all support vectors the kernel vanishes and all is equally strange; there, the distance to the
-        nearest one goes on, scaled to stay small beside the rest.
+        Far from all support vectors the kernel is 0, and all rows would get the same score. There the distance to the
+        nearest support vector counts, scaled so that it is small elsewhere.
         """
         rows, scorable = scaled_rows(values, self.center, self.spread, self.recent)
         offset, gamma = self.scalars
@@ -60,8 +60,13 @@ class FittedOneClassSvm:
 
 @dataclass(frozen=True, slots=True)
 class OneClassSvm:
-    """Radial kernel, its width by the variance of the rows, as scikit-learn's `scale`."""
+    """Radial kernel, its width by the variance of the rows, as scikit-learn's `scale`.
 
+    Attributes:
+        least_spread: see `models.detect.protocols.Detector`.
+    """
+
+    least_spread: float = 0.0
     name: ClassVar[str] = "one_class_svm"
     min_points: ClassVar[int] = 32
     memorises: ClassVar[bool] = True
@@ -70,7 +75,9 @@ class OneClassSvm:
         """See `models.detect.protocols.Detector.fit`."""
         from sklearn.svm import OneClassSVM
 
-        kept, center, spread, recent = learn_rows(values, self.min_points, self.name, MOST_ROWS)
+        kept, center, spread, recent = learn_rows(
+            values, self.min_points, self.name, most=MOST_ROWS, least_spread=self.least_spread
+        )
         gamma = 1.0 / (kept.shape[1] * max(float(kept.var()), 1e-9))
         machine = OneClassSVM(kernel="rbf", nu=NU, gamma=gamma).fit(kept)
         return FittedOneClassSvm(

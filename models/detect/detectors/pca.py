@@ -1,9 +1,10 @@
-"""What the usual few directions of common movement do not explain: the default for several metrics together.
+"""Reconstruction error of principal components: the default for several metrics together.
 
-Metrics of one service move together. The principal components that carry half of the variance say how; what is
-left of a row after taking them out, in units of what used to be left, is how strange it is, and which metrics the
-rest lies in says why. Each metric's rest is averaged over some ten rows (root mean square), as incidents last and noise
-does not; the mean over metrics is of roots, not of squares, so that one far out does not drown several that stray.
+Metrics of one service move together. The principal components that carry half of the variance describe how. The score
+of a row is its rest: what remains of it without these components, in units of the usual rest. The rest of each metric
+shows which metrics are to blame. It is averaged over about ten rows (root mean square), because incidents last and
+noise does not. The mean over metrics is one of roots and not of squares, so that one metric that is far away does not
+hide several that are a little away.
 
 References:
     Jackson and Mudholkar (1979), Control procedures for residuals associated with principal component analysis,
@@ -18,15 +19,17 @@ import numpy as np
 
 from core.arrays import FloatArray
 from models.detect.protocols import Arrays, Reads, require_points
+from models.series.magnitude import bounded
+from models.series.robust import least_spread
 
-#: A metric that hardly ever moves gets a spread of this share of all metrics' spread, so that its first
-#: move is large but not infinite.
+#: A metric that hardly ever moves gets a spread of this share of the spread of all metrics. So its first move is large
+#: but not infinite.
 FLOOR = 1e-3
 #: No metric counts as further away than this many of its spreads.
 CLIP = 20.0
-#: Share of the variance that the components taken out carry.
+#: Share of the variance that the removed components carry.
 SHARE = 0.5
-#: What used to be left of a metric is taken to be at least this, in its spreads.
+#: The usual rest of a metric is at least this, in its spreads.
 REST_FLOOR = 0.05
 
 
@@ -45,8 +48,15 @@ def average_columns(values: FloatArray, start: FloatArray, weight: float) -> Flo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedPca:
-    """Attributes: center, spread (d) of the metrics; components (k, d); rest (d), what used to be left, squared
-    and averaged; state (d), the average of what is left of each metric; weight of a new row in it."""
+    """Fitted components, and the present average of the rest.
+
+    Attributes:
+        center, spread: of the metrics, shape (d,).
+        components: shape (k, d).
+        rest: the usual rest of each metric, in spreads, shape (d,), > 0.
+        state: the average of the squared rest of each metric in units of `rest`, shape (d,).
+        weight: of a new row in this average, in (0, 1].
+    """
 
     center: FloatArray
     spread: FloatArray
@@ -56,8 +66,8 @@ class FittedPca:
     weight: float
 
     def _squares(self, values: FloatArray) -> FloatArray:
-        """What is left of each metric in each row, squared and averaged, (n, d); a missing metric is as usual."""
-        rows = values[:, None] if values.ndim == 1 else values
+        """The squared and averaged rest of each metric in each row, (n, d); a missing metric is as usual."""
+        rows = bounded(values[:, None] if values.ndim == 1 else values)
         z = np.clip((rows - self.center) / self.spread, -CLIP, CLIP)
         known = np.nan_to_num(z)
         left = ((known - known @ self.components.T @ self.components) / self.rest) ** 2
@@ -65,7 +75,7 @@ class FittedPca:
         return np.asarray(average_columns(left, self.state, self.weight))
 
     def score(self, values: FloatArray) -> FloatArray:
-        """Mean over metrics of what is left, [0, inf), a little below 1 when all is usual; NaN for an empty row."""
+        """Mean rest over the metrics, range [0, inf), a little below 1 for a usual row; NaN for an empty row."""
         rows = values[:, None] if values.ndim == 1 else values
         scores: FloatArray = np.where(
             np.isnan(rows).all(axis=1), np.nan, np.sqrt(self._squares(rows)).mean(axis=1)
@@ -73,7 +83,7 @@ class FittedPca:
         return scores
 
     def shares(self, values: FloatArray) -> FloatArray:
-        """Which metrics are to blame: share of each in the score of each row, (n, d), rows sum to 1."""
+        """The share of each metric in the score of each row, shape (n, d); rows sum to 1."""
         parts = np.sqrt(self._squares(values))
         shares: FloatArray = parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-300)
         return shares
@@ -90,22 +100,30 @@ class FittedPca:
 
 @dataclass(frozen=True, slots=True)
 class Pca:
-    """Reconstruction error of principal components; `weight` 0.2 remembers about ten rows."""
+    """Reconstruction error of principal components.
+
+    Attributes:
+        weight: of a new row in the average; 0.2 remembers about ten rows.
+        share: of the variance that the removed components carry, in (0, 1).
+        least_spread: see `models.detect.protocols.Detector`.
+    """
 
     weight: float = 0.2
     share: float = SHARE
+    least_spread: float = 0.0
     name: ClassVar[str] = "pca"
     min_points: ClassVar[int] = 32
     reads: ClassVar[Reads] = Reads.TABLE
 
     def fit(self, values: FloatArray) -> FittedPca:
-        """See `models.detect.protocols.Detector.fit`; rows in which a metric is missing are left out."""
+        """See `models.detect.protocols.Detector.fit`; rows with a missing metric are left out."""
         rows = values[:, None] if values.ndim == 1 else values
         known = require_points(rows, self.min_points, self.name)
         center = known.mean(axis=0)
-        spread = known.std(axis=0) + FLOOR * float(known.std()) + 1e-6 * (1e-6 + np.abs(center))
+        spread = known.std(axis=0) + FLOOR * float(known.std())
+        spread = np.maximum(np.maximum(spread, self.least_spread), least_spread(known.T))
         z = np.clip((known - center) / spread, -CLIP, CLIP)
-        if z.shape[1] == 1:  # a single metric has nothing to be explained by
+        if z.shape[1] == 1:  # no other metric explains a single one
             components = np.zeros((0, 1))
         else:
             values_, vectors = np.linalg.eigh(np.cov(z.T) + 1e-12 * np.eye(z.shape[1]))

@@ -1,7 +1,7 @@
-"""Random Cut Forest: how much a value changes the trees that random cuts make of the last values. Streaming.
+"""Random Cut Forest: how much a row changes trees of random cuts through the last rows. It learns while it scores.
 
-Each tree holds a window of recent rows in a binary tree of random cuts. A new row is inserted, scored by how much of
-the tree it pushes down (its collusive displacement), and the oldest row is taken out: memory stays the same.
+Each tree holds the last rows as a binary tree of random cuts. A new row is inserted and scored by the part of the tree
+that it pushes down (its collusive displacement). Then the oldest row is removed, so that memory stays the same.
 
 References:
     Guha et al. (2016), Robust random cut forest based anomaly detection on streams, ICML.
@@ -16,18 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import FloatArray
-from models.detect.detectors.embedding import rows_of, scaling
+from models.detect.detectors.embedding import rows_of, scale_rows, scaling
 from models.detect.protocols import Arrays, require_points
+from models.series.magnitude import bounded
 
 TREES, SIZE, WINDOW = 30, 128, 4
 NONE = -1
-#: Columns of a node: parent, left, right, the dimension cut (a leaf: NONE), how many rows below.
+#: Columns of a node: parent, left child, right child, the dimension of the cut (a leaf: NONE), number of rows below.
 _PARENT, _LEFT, _RIGHT, _CUT, _COUNT = 0, 1, 2, 3, 4
 
 
 @numba.njit(cache=True, nogil=True)
 def _random(seed: NDArray[np.uint64]) -> float:
-    """The next number in [0, 1) (splitmix64), so that the same history gives the same trees."""
+    """The next random number in [0, 1), by splitmix64: the same history gives the same trees."""
     seed[0] += np.uint64(0x9E3779B97F4A7C15)
     z = seed[0]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -37,7 +38,7 @@ def _random(seed: NDArray[np.uint64]) -> float:
 
 @numba.njit(cache=True, nogil=True)
 def _shrink(nodes: NDArray[np.int32], low: FloatArray, high: FloatArray, node: int) -> None:
-    """Bounding boxes and counts anew from `node` up to the root."""
+    """Compute bounding boxes and counts anew from `node` up to the root."""
     while node != NONE:
         left, right = nodes[node, _LEFT], nodes[node, _RIGHT]
         nodes[node, _COUNT] = nodes[left, _COUNT] + nodes[right, _COUNT]
@@ -51,7 +52,7 @@ def _shrink(nodes: NDArray[np.int32], low: FloatArray, high: FloatArray, node: i
 def _remove(
     nodes: NDArray[np.int32], low: FloatArray, high: FloatArray, root: NDArray[np.int32], leaf: int
 ) -> int:
-    """Take a leaf out; its sibling takes the place of their parent, which is free again (returned)."""
+    """Remove a leaf. Its sibling replaces their parent, which is returned: it is free again."""
     parent = nodes[leaf, _PARENT]
     if parent == NONE:
         root[0] = NONE
@@ -74,7 +75,7 @@ def _insert(
     nodes: NDArray[np.int32], cuts: FloatArray, low: FloatArray, high: FloatArray, root: NDArray[np.int32],
     leaf: int, free: int, row: FloatArray, seed: NDArray[np.uint64],
 ) -> None:  # fmt: skip
-    """Put a row into the tree by a cut drawn over the box of a node and the row together (Guha, algorithm 2)."""
+    """Insert a row by a random cut through the box of a node and the row together (Guha, algorithm 2)."""
     dims = row.size
     for k in range(dims):
         low[leaf, k] = high[leaf, k] = row[k]
@@ -103,7 +104,7 @@ def _insert(
         node = nodes[node, _LEFT] if row[nodes[node, _CUT]] <= cuts[node] else nodes[node, _RIGHT]
     above = nodes[node, _PARENT]
     left_first = row[cut] <= at
-    if not outside:  # at a leaf that equals the row: any cut will do
+    if not outside:  # the leaf equals the row, so that no cut lies between them
         left_first = True
     nodes[free, _PARENT], nodes[free, _CUT], cuts[free] = above, cut, at
     nodes[free, _LEFT] = leaf if left_first else node
@@ -120,7 +121,7 @@ def _insert(
 
 @numba.njit(cache=True, nogil=True)
 def _displacement(nodes: NDArray[np.int32], leaf: int) -> float:
-    """The largest ratio, on the way up, of rows pushed down to rows that would go with this one (CoDisp)."""
+    """CoDisp: the largest ratio, from the leaf to the root, of rows beside a node to rows below it."""
     most, node = 0.0, leaf
     while nodes[node, _PARENT] != NONE:
         parent = nodes[node, _PARENT]
@@ -135,13 +136,14 @@ def _run(
     nodes: NDArray[np.int32], cuts: FloatArray, low: FloatArray, high: FloatArray, roots: NDArray[np.int32],
     state: NDArray[np.int64], seed: NDArray[np.uint64], rows: FloatArray,
 ) -> FloatArray:  # fmt: skip
+    """Insert and score each row in its order; changes everything but the rows."""
     out = np.full(rows.shape[0], np.nan)
     trees, size = nodes.shape[0], nodes.shape[1] // 2
     for i in range(rows.shape[0]):
         if np.isnan(rows[i, 0]):
             continue
         total = 0.0
-        leaf = state[0] % size  # the leaf of the oldest row is used again
+        leaf = state[0] % size  # the new row gets the leaf of the oldest row
         for t in range(trees):
             freed = size + leaf
             if state[0] >= size:
@@ -155,7 +157,13 @@ def _run(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedRandomCutForest:
-    """The trees as arrays, one entry a node; `state` counts the rows seen."""
+    """The trees as arrays, one entry per node.
+
+    Attributes:
+        nodes, cuts, low, high: links, cut and box of each node of each tree; roots: root of each tree.
+        state: number of rows so far. seed: state of the random numbers.
+        center, spread: of each column. recent: the last values, for the next windows.
+    """
 
     nodes: NDArray[np.int32]
     cuts: FloatArray
@@ -169,7 +177,7 @@ class FittedRandomCutForest:
     recent: FloatArray
 
     def _go_on(self, values: FloatArray) -> tuple[FloatArray, "FittedRandomCutForest"]:
-        rows = (rows_of(values, WINDOW, self.recent) - self.center) / self.spread
+        rows = scale_rows(rows_of(values, WINDOW, self.recent), self.center, self.spread)
         if values.ndim == 2:
             empty = np.asarray(np.isnan(rows).all(axis=1))
             rows = np.where(empty[:, None], np.nan, np.nan_to_num(rows))
@@ -185,11 +193,11 @@ class FittedRandomCutForest:
 
     def _recent_with(self, values: FloatArray) -> FloatArray:
         known = values[np.isfinite(values)] if values.ndim == 1 else np.empty(0)
-        recent: FloatArray = np.concatenate([self.recent, known])[-(WINDOW - 1) :]
+        recent: FloatArray = np.concatenate([self.recent, bounded(known)])[-(WINDOW - 1) :]
         return recent
 
     def score(self, values: FloatArray) -> FloatArray:
-        """Mean collusive displacement, range [0, inf); each row enters the trees only to be scored."""
+        """Mean collusive displacement, range [0, inf)."""
         return self._go_on(values)[0]
 
     def update(self, values: FloatArray) -> "FittedRandomCutForest":
@@ -201,9 +209,14 @@ class FittedRandomCutForest:
 
 @dataclass(frozen=True, slots=True)
 class RandomCutForest:
-    """Thirty trees over the last 128 rows; a single metric is seen in windows of 4 values."""
+    """Thirty trees over the last 128 rows; the rows of a single metric are windows of 4 values.
+
+    Attributes:
+        least_spread: see `models.detect.protocols.Detector`.
+    """
 
     seed: int = 0
+    least_spread: float = 0.0
     name: ClassVar[str] = "random_cut_forest"
     min_points: ClassVar[int] = 32
     memorises: ClassVar[bool] = True
@@ -211,7 +224,7 @@ class RandomCutForest:
     def fit(self, values: FloatArray) -> FittedRandomCutForest:
         """See `models.detect.protocols.Detector.fit`."""
         rows = rows_of(values, WINDOW)
-        center, spread = scaling(require_points(rows, self.min_points, self.name))
+        center, spread = scaling(require_points(rows, self.min_points, self.name), self.least_spread)
         dims, capacity = rows.shape[1], 2 * SIZE
         empty = FittedRandomCutForest(
             np.full((TREES, capacity, 5), NONE, dtype=np.int32), np.zeros((TREES, capacity)),

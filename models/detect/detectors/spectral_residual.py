@@ -1,6 +1,6 @@
-"""Spectral residual: what stands out of the average spectrum of the last values, as the eye sees it.
+"""Spectral residual: how far a value stands out of the average spectrum of the last values.
 
-Each value is judged by a transform of it and the values before it alone, so no later value is ever looked at.
+The score of a value depends only on it and on the values before it.
 
 References:
     Ren et al. (2019), Time-series anomaly detection service at Microsoft, KDD (section 3.2; the window is extended
@@ -14,24 +14,34 @@ import numpy as np
 
 from core.arrays import FloatArray
 from models.detect.protocols import Arrays, require_points
+from models.series.magnitude import bounded
+from models.series.robust import least_spread
 
-#: Values that the transform sees.
+#: Number of values that are transformed.
 WINDOW = 64
-#: The paper's: width of the mean over the log spectrum, points that the window is extended by.
+#: From the paper: width of the mean over the log spectrum, and number of points that extend the window.
 SPECTRUM_MEAN = 3
 EXTENDED = 5
 _CHUNK = 4096
+#: An amplitude below this share of the largest one is rounding.
+_ROUNDING = 2.0**-43
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedSpectralResidual:
-    """The values that the next transform still sees."""
+    """The last values.
+
+    Attributes:
+        recent: shape (WINDOW,).
+        least: amplitudes below this are nothing, shape ().
+    """
 
     recent: FloatArray
+    least: FloatArray
 
     def score(self, values: FloatArray) -> FloatArray:
-        """Saliency of each value over the mean of the window's, less 1; range [-1, inf)."""
-        known = np.concatenate([self.recent, values])
+        """Saliency of each value over the mean of its window, less 1; range [-1, inf)."""
+        known = np.concatenate([self.recent, bounded(values)])
         last = np.maximum.accumulate(np.where(np.isnan(known), 0, np.arange(known.size)))
         filled = known[last]
         windows = (
@@ -40,31 +50,32 @@ class FittedSpectralResidual:
         scores = np.full(values.size, np.nan)
         if windows is not None:
             for first in range(0, values.size, _CHUNK):
-                scores[first : first + _CHUNK] = _saliency(windows[first : first + _CHUNK])
+                scores[first : first + _CHUNK] = _saliency(windows[first : first + _CHUNK], float(self.least))
         scores[np.isnan(values)] = np.nan
         return scores
 
     def update(self, values: FloatArray) -> "FittedSpectralResidual":
-        known = np.concatenate([self.recent, values[np.isfinite(values)]])
-        return FittedSpectralResidual(known[known.size - WINDOW :])
+        known = np.concatenate([self.recent, bounded(values[np.isfinite(values)])])
+        return FittedSpectralResidual(known[known.size - WINDOW :], self.least)
 
     def to_arrays(self) -> Arrays:
-        return {"recent": self.recent}
+        return {"recent": self.recent, "least": self.least}
 
 
-def _saliency(windows: FloatArray) -> FloatArray:
-    """How much the last value of each window stands out, (n,)."""
-    # Where the course before the value was going: the value itself must not bend what it is held against.
+def _saliency(windows: FloatArray, least: float) -> FloatArray:
+    """How much the last value of each window stands out, shape (n,)."""
+    # The estimate follows the values before the last one, which must not change what it is compared with.
     before = windows[:, -EXTENDED - 2 : -1]
     gradient = (before[:, -1:] - before[:, :-1]) / np.arange(EXTENDED, 0, -1)
     estimate = before[:, 1] + gradient.mean(axis=1) * EXTENDED
     extended = np.concatenate([windows, np.repeat(estimate[:, None], EXTENDED, axis=1)], axis=1)
     spectrum = np.fft.fft(extended, axis=1)
     amplitude = np.abs(spectrum)
-    log = np.log(np.maximum(amplitude, 1e-12))
+    floor = np.maximum(_ROUNDING * amplitude.max(axis=1, keepdims=True), least)
+    log = np.log(np.maximum(amplitude, floor))
     sums = np.cumsum(np.pad(log, ((0, 0), (SPECTRUM_MEAN, 0)), mode="edge"), axis=1)
     mean = (sums[:, SPECTRUM_MEAN:] - sums[:, :-SPECTRUM_MEAN]) / SPECTRUM_MEAN
-    phase = spectrum / np.maximum(amplitude, 1e-12)
+    phase = spectrum / np.maximum(amplitude, floor)
     saliency = np.abs(np.fft.ifft(np.exp(log - mean) * phase, axis=1))[:, : windows.shape[1]]
     usual = saliency[:, :-1].mean(axis=1)
     result: FloatArray = (saliency[:, -1] - usual) / np.maximum(usual, 1e-9)
@@ -73,14 +84,21 @@ def _saliency(windows: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class SpectralResidual:
-    """Needs no more history than its window."""
+    """It needs no more history than its window.
 
+    Attributes:
+        least_spread: see `models.detect.protocols.Detector`.
+    """
+
+    least_spread: float = 0.0
     name: ClassVar[str] = "spectral_residual"
     min_points: ClassVar[int] = WINDOW
 
     def fit(self, values: FloatArray) -> FittedSpectralResidual:
         """See `models.detect.protocols.Detector.fit`."""
-        return FittedSpectralResidual(require_points(values, self.min_points, self.name)[-WINDOW:])
+        known = require_points(values, self.min_points, self.name)
+        least = max(self.least_spread, float(least_spread(known)))
+        return FittedSpectralResidual(known[-WINDOW:], np.array(least))
 
     def from_arrays(self, arrays: Arrays) -> FittedSpectralResidual:
-        return FittedSpectralResidual(arrays["recent"])
+        return FittedSpectralResidual(arrays["recent"], arrays.get("least", np.array(1e-12)))

@@ -24,6 +24,8 @@ from core.arrays import FloatArray, IntArray
 from core.durations import DAY_S, WEEK_S
 from models.detect.protocols import Arrays, Reads, require_points
 from models.series.grid import MONDAY_OFFSET_S
+from models.series.magnitude import LIMIT
+from models.series.robust import ROUNDING, STILL_SHARE, ZERO_SPREAD
 
 #: Weights of the averages of the residual: a memory of about 3, 9, 30 and 100 values.
 AVERAGES = (0.5, 0.2, 0.06, 0.02)
@@ -43,10 +45,12 @@ _VIEWS_COUNTED, _TOGETHER_COUNTED = 20_000.0, 3_000.0
 #: How the output columns are called.
 EVIDENCE, SURPRISE, EXPECTED, SPREAD = 0, 1, 2, 3
 
-_FAST, _LEVEL, _SLOW, _SCALE, _RAW, _LOSS, _AVG, _VAR, _SEASONAL, _LOW, _HIGH, _LAST, _SEEN = (
-    0, 1, 2, 3, 4, 5, 8, 12, 13, 14, 15, 16, 17
+_FAST, _LEVEL, _SLOW, _SCALE, _RAW, _LOSS, _AVG, _VAR, _SEASONAL, _LOW, _HIGH, _LAST, _SEEN, _MOVES = (
+    0, 1, 2, 3, 4, 5, 8, 12, 13, 14, 15, 16, 17, 18
 )  # fmt: skip
-_SCALARS = 18
+_SCALARS = 19
+#: A series stands still if so few of its values differ from the one before by more than rounding.
+_STILL_MOVES = 0.05
 
 
 # How rare a number is among all before it: counts in logarithmic bins (ten an octave, from 2**-12 to 2**20), so
@@ -55,7 +59,7 @@ _SCALARS = 18
 BINS = 320
 BLOCK = 16
 _BINS_PER_OCTAVE = 10.0
-_LOWEST_OCTAVE = 12.0
+_LOWEST_OCTAVE, _HIGHEST_OCTAVE = 12.0, 20.0
 #: The share of numbers above x is taken to fall like x**-2 beyond the largest seen, by 3 decades at most: a tail
 #: as heavy as residuals of metrics have, so that one record does not hide the next.
 _TAIL_POWER = 2.0
@@ -69,9 +73,11 @@ def empty_counts(rows: int) -> FloatArray:
 
 @numba.njit(cache=True, nogil=True)
 def bin_of(number: float) -> int:
-    """Bin of a number >= 0."""
-    if number <= 2.0**-_LOWEST_OCTAVE:
+    """Bin of a number >= 0, in [0, BINS - 1] for every float64: infinite is in the last bin, NaN in the first."""
+    if not number > 2.0**-_LOWEST_OCTAVE:
         return 0
+    if number >= 2.0**_HIGHEST_OCTAVE:
+        return BINS - 1
     return min(int((np.log2(number) + _LOWEST_OCTAVE) * _BINS_PER_OCTAVE) + 1, BINS - 1)
 
 
@@ -106,6 +112,12 @@ def count(counts: FloatArray, row: int, number: float, most: float) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
+def _beyond(distance: float, nothing: float) -> float:
+    """A signed distance without the part of it that means nothing."""
+    return max(distance - nothing, 0.0) + min(distance + nothing, 0.0)
+
+
+@numba.njit(cache=True, nogil=True)
 def _run(
     state: FloatArray, daily: FloatArray, weekly: FloatArray, hourly: FloatArray, counts: FloatArray,
     times_s: IntArray, values: FloatArray, step_s: float,
@@ -116,9 +128,9 @@ def _run(
     slots = daily.shape[1]
     per_day = max(86_400.0 / step_s, 1.0)
     for i in range(n):
-        x = values[i]
-        if np.isnan(x):
+        if np.isnan(values[i]):
             continue
+        x = min(max(values[i], -LIMIT), LIMIT)
         t = times_s[i] + MONDAY_OFFSET_S
         hour = int(t % DAY_S // 3600)
         slot = int(t % DAY_S * slots // DAY_S)
@@ -137,23 +149,29 @@ def _run(
         expected = (w0 * last + w1 * day + w2 * week) / (w0 + w1 + w2)
         season = (w1 * day + w2 * week) / (w1 + w2)
         error = x - expected
-        spread = max(state[_SCALE], 1e-9 * (state[_HIGH] - state[_LOW]), 1e-150)
+        low, high = state[_LOW], state[_HIGH]
+        size = max(abs(low), abs(high))
+        # A change of a series that stands still must be larger than this to be one.
+        nothing = 0.0
+        if seen >= _WARM and state[_MOVES] < _STILL_MOVES:
+            nothing = ZERO_SPREAD if size == 0.0 else STILL_SHARE * abs(state[_LAST])
+        spread = max(state[_SCALE], 1e-9 * (high - low), ROUNDING * size, nothing, 1e-150)
         if hourly[1, hour] > 3600.0 / step_s:
             spread = max(0.5 * spread + 0.5 * hourly[0, hour], 0.2 * spread)
-        z = error / spread
+        z = _beyond(error, nothing) / spread
         clipped = min(max(z, -_CLIP), _CLIP)
         state[_AVG] += 0.5 * (clipped - state[_AVG])
         state[_AVG + 1] += 0.2 * (clipped - state[_AVG + 1])
         state[_AVG + 2] += 0.06 * (clipped - state[_AVG + 2])
         state[_AVG + 3] += 0.02 * (clipped - state[_AVG + 3])
         state[_VAR] += 0.06 * (abs(clipped) - state[_VAR])
-        seasonal = (x - season) / spread
+        seasonal = _beyond(x - season, nothing) / spread
         state[_SEASONAL] += 0.3 * (min(max(seasonal, -20.0), 20.0) - state[_SEASONAL])
-        low, high = state[_LOW], state[_HIGH]
-        beyond = max(0.0, x - high, low - x) / max(high - low, 1e-150)
+        range_so_far = max(high - low, ROUNDING * size, nothing, 1e-150)
+        beyond = max(0.0, x - high - nothing, low - x - nothing) / range_so_far
         views = (
             abs(z), abs(state[_AVG + 1]), abs(state[_AVG + 2]), abs(state[_AVG + 3]), abs(seasonal),
-            abs(state[_SEASONAL]), state[_VAR], abs(x - state[_LAST]) / spread,
+            abs(state[_SEASONAL]), state[_VAR], abs(_beyond(x - state[_LAST], nothing)) / spread,
         )  # fmt: skip
         mean_evidence = 0.0
         for k in range(VIEWS):
@@ -193,6 +211,8 @@ def _run(
         weekly[1, week_slot] += 1.0
         faster = max(1.0 / weekly[1, week_slot], 0.3 * step_s / 3600.0)
         weekly[0, week_slot] += faster * (gap - daily[0, slot] - weekly[0, week_slot])
+        moved = 1.0 if abs(x - state[_LAST]) > ROUNDING * max(abs(x), abs(state[_LAST])) else 0.0
+        state[_MOVES] += slowly * (moved - state[_MOVES])
         state[_LOW], state[_HIGH], state[_LAST] = min(low, x), max(high, x), x
     return out
 
@@ -315,8 +335,10 @@ class Stream:
 
     def from_arrays(self, arrays: Arrays) -> FittedStream:
         next_s, step_s = (int(value) for value in arrays["clock"])
+        # Before `_MOVES` was kept, every series counted as one that moves.
+        state = np.pad(arrays["state"], (0, _SCALARS - arrays["state"].size), constant_values=1.0)
         return FittedStream(
-            arrays["state"],
+            state,
             arrays["daily"],
             arrays["weekly"],
             arrays["hourly"],

@@ -1,7 +1,8 @@
-"""Several detectors as one: each one's p-values, weighed by how much it agrees with the others. No labels needed.
+"""Several detectors as one: the p-values of the members, weighted by how far they agree. It needs no labels.
 
-Raw scores become -log10 p against the member's own history; weights follow from the correlation of a member's
-surprise with the mean of the others', so that a member which shouts at what nobody else sees is heard less.
+The raw score of each member becomes -log10 p against the member's own history. The weight of a member is the
+correlation of its surprise with the mean surprise of the others. A member whose findings no other member shares gets a
+low weight.
 
 References:
     Rayana and Akoglu (2016), Less is more: building selective anomaly ensembles, ACM TKDD 10.
@@ -21,16 +22,20 @@ from models.detect.detectors.mad import Mad
 from models.detect.detectors.zscore import ZScore
 from models.detect.protocols import Arrays, Detector, FittedDetector, require_points
 
-#: Fast, unlike each other, and each of them fits in constant memory.
+#: The members are fast and unlike each other, and each needs constant memory.
 MEMBERS: tuple[Detector, ...] = (ZScore(), Mad(), Ewma(), IsolationForest())
-#: The part of the history that members are calibrated on is not the part they learn from.
+#: Members learn from this share of the history, and are calibrated on the rest.
 LEARN_SHARE = 0.7
-#: No member is ever silenced: what it alone sees may be real.
+#: Every member keeps at least this weight, because a finding of one member alone may be real.
 LEAST_WEIGHT = 0.1
 
 
 def agreement_weights(surprises: FloatArray) -> FloatArray:
-    """Weights of the members, sum 1, from their surprise over the same values, (members, n)."""
+    """Weights of the members, sum 1.
+
+    Args:
+        surprises: -log10 p of each member for the same values, shape (members, n).
+    """
     members = len(surprises)
     ranks = np.argsort(np.argsort(surprises, axis=1), axis=1).astype(np.float64)
     weights = np.empty(members)
@@ -77,8 +82,13 @@ class FittedWeightedEnsemble:
 
 @dataclass(frozen=True, slots=True)
 class WeightedEnsemble:
-    """z-score, MAD, EWMA and Isolation Forest, voting."""
+    """z-score, MAD, EWMA and Isolation Forest together.
 
+    Attributes:
+        least_spread: see `models.detect.protocols.Detector`.
+    """
+
+    least_spread: float = 0.0
     name: ClassVar[str] = "weighted_ensemble"
     min_points: ClassVar[int] = 128
 
@@ -86,13 +96,23 @@ class WeightedEnsemble:
         """See `models.detect.protocols.Detector.fit`."""
         known = require_points(values, self.min_points, self.name)
         cut = int(LEARN_SHARE * len(known))
-        held_out = [detector.fit(known[:cut]).score(known[cut:]) for detector in MEMBERS]
-        calibrations = tuple(calibrate(scores) for scores in held_out)
+        detectors = [self._member(detector) for detector in MEMBERS]
+        held_out = [detector.fit(known[:cut]).score(known[cut:]) for detector in detectors]
+        calibrations = tuple(
+            calibrate(scores, max_slope=float(getattr(detector, "max_tail_slope", np.inf)))
+            for detector, scores in zip(MEMBERS, held_out, strict=True)
+        )
         surprises = np.array(
             [one.surprise_of(scores) for one, scores in zip(calibrations, held_out, strict=True)]
         )
-        members = tuple(detector.fit(known) for detector in MEMBERS)
+        members = tuple(detector.fit(known) for detector in detectors)
         return FittedWeightedEnsemble(members, calibrations, agreement_weights(surprises))
+
+    def _member(self, detector: Detector) -> Detector:
+        """The detector with the least spread of the ensemble, if it has one."""
+        if not isinstance(detector, ZScore | Mad | Ewma):
+            return detector
+        return replace(detector, least_spread=self.least_spread)
 
     def from_arrays(self, arrays: Arrays) -> FittedWeightedEnsemble:
         members, calibrations = [], []

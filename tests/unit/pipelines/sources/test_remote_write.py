@@ -90,6 +90,12 @@ def test_an_empty_request_is_an_empty_batch() -> None:
         (field(1, b"\x0a\xff"), "cannot be read"),
         (field(1, field(1, b"\x08\x01")), "cannot be read"),
         (field(3, field(2, b"\xff")), "metadata cannot be read"),
+        (field(1, field(1, b"\x08\x01" * 100_000)), "more than 16 fields"),
+        (
+            field(1, field(1, field(1, b"__name__") + field(2, b"x")) + field(2, b"\x08\x01" * 100_000)),
+            "16 fields",
+        ),
+        (field(3, b"\x08\x01" * 1_000), "more than 16 fields"),
     ],
 )
 def test_a_bad_series_costs_no_good_one(bad: bytes, reason: str) -> None:
@@ -152,6 +158,15 @@ def test_bytes_that_are_no_text_are_shown_in_the_dead_letter() -> None:
 def test_a_body_that_is_none_is_refused(body: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
         RemoteWriteReceiver("acme").decode(body)
+
+
+@pytest.mark.parametrize("body", [b"\x0a\x00" * 2_000, field(1, b"\x12\x00" * 2_000)])
+def test_a_request_of_very_many_parts_is_refused_as_a_whole(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.sources.remote_write.MAX_PARTS", 1_000)
+    with pytest.raises(InputError, match=r"more than 1000 series.*max_samples_per_send"):
+        RemoteWriteReceiver("acme").decode(compressed(body))
 
 
 @given(st.binary(max_size=200))
