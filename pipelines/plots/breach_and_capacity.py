@@ -5,6 +5,7 @@ Matplotlib is imported only when a plot is drawn, because serving and the flows 
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from models.breach.capacity import Capacity
 from models.breach.outlook import BreachOutlook
 from models.forecast.bundle import Prediction
 from models.forecast.protocols import History
+from models.series.magnitude import exponents_of, scaled_number, to_ordinary
 from models.series.thresholds import threshold_of
 from models.words.breach import what_happens
 
@@ -49,6 +51,34 @@ def figure_of(inches: tuple[float, float] = (9, 4)) -> "Figure":
     return Figure(figsize=inches, layout="constrained")
 
 
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Draws huge and tiny values as multiples of a power of two, because Matplotlib subtracts and divides them.
+
+    Attributes:
+        exponent: values are drawn in units of 2**exponent; 0 for values of ordinary size.
+    """
+
+    exponent: int
+
+    @classmethod
+    def of(cls, *drawn: FloatArray) -> "_Scale":
+        """The scale for all of these values."""
+        return cls(int(exponents_of(np.concatenate(drawn)[None, :])[0]))
+
+    def drawn(self, values: FloatArray) -> FloatArray:
+        """The values as they are drawn."""
+        return to_ordinary(values, self.exponent)
+
+    def drawn_number(self, value: float) -> float:
+        """One value as it is drawn."""
+        return float(to_ordinary(np.array(value), self.exponent))
+
+    def value(self, drawn: float) -> float:
+        """The value at a place of the axis."""
+        return scaled_number(drawn, self.exponent)
+
+
 def _days(moments: Sequence[datetime]) -> FloatArray:
     """Times in the unit of Matplotlib, days since 1970."""
     return np.array([moment.timestamp() / DAY_S for moment in moments])
@@ -68,24 +98,24 @@ def plot_breach(
     shown = min(len(history), SHOWN_DAYS * DAY_S // history.step_s)
     past = _days([history.end - timedelta(seconds=history.step_s * back) for back in range(shown, 0, -1)])
     ahead = _days(prediction.times())
-    axes.plot(past, history.in_unit(history.values[-shown:]), color=INK, linewidth=1.2, label="measured")
-    axes.plot(ahead, prediction.yhat, color=INK, linewidth=1.2, linestyle="--", label="forecast")
-    axes.fill_between(
-        ahead, prediction.lower[0.95], prediction.upper[0.95], color=BAND, alpha=0.35, label="95 %"
-    )
-    axes.fill_between(
-        ahead, prediction.lower[0.8], prediction.upper[0.8], color=BAND, alpha=0.6, label="80 %"
-    )
-    fan = np.percentile(outlook.paths, [10, 50, 90], axis=0)
+    measured = history.in_unit(history.values[-shown:])
+    scale = _Scale.of(measured, prediction.yhat)
+    axes.plot(past, scale.drawn(measured), color=INK, linewidth=1.2, label="measured")
+    axes.plot(ahead, scale.drawn(prediction.yhat), color=INK, linewidth=1.2, linestyle="--", label="forecast")
+    for level, alpha in ((0.95, 0.35), (0.8, 0.6)):
+        low, high = (scale.drawn(edge[level]) for edge in (prediction.lower, prediction.upper))
+        axes.fill_between(ahead, low, high, color=BAND, alpha=alpha, label=f"{level:.0%}".replace("%", " %"))
+    fan = np.percentile(scale.drawn(outlook.paths), [10, 50, 90], axis=0)
     path_days = _days([moment + (outlook.at - history.end) for moment in prediction.times()])
     axes.plot(path_days, fan[1], color=FAN, linewidth=1.5, label="simulated, P50")
     axes.fill_between(path_days, fan[0], fan[2], color=FAN, alpha=0.25, label="simulated, P10 to P90")
     threshold = threshold_of(series)
     if threshold is not None:
-        axes.axhline(threshold, color=LIMIT, linewidth=1.2, label=format_value(threshold, series.unit))
+        label = format_value(threshold, series.unit)
+        axes.axhline(scale.drawn_number(threshold), color=LIMIT, linewidth=1.2, label=label)
     if when is not None:
         _mark(axes, series, when, outlook.at)
-    _label(axes, series)
+    _label(axes, series, scale)
     axes.legend(loc="upper left", fontsize=7, ncols=2)
     return figure
 
@@ -96,16 +126,16 @@ def plot_capacity(resource: Capacity, *, at: datetime) -> "Figure":
     axes = figure.add_subplot()
     past = _days([at - timedelta(days=back) for back in reversed(range(len(resource.peaks)))])
     days = _days([at + timedelta(days=day) for day in range(1, len(resource.fan) + 1)])
-    axes.plot(past, resource.peaks, color=INK, linewidth=1.2, label="worst hour of the day")
-    axes.fill_between(
-        days, resource.fan[:, 0], resource.fan[:, 2], color=FAN, alpha=0.25, label="projection, P10 to P90"
-    )
-    axes.plot(days, resource.fan[:, 1], color=FAN, label="projection, P50")
-    axes.axhline(resource.breach.threshold, color=LIMIT, label="threshold")
+    scale = _Scale.of(resource.peaks)
+    fan = scale.drawn(resource.fan)
+    axes.plot(past, scale.drawn(resource.peaks), color=INK, linewidth=1.2, label="worst hour of the day")
+    axes.fill_between(days, fan[:, 0], fan[:, 2], color=FAN, alpha=0.25, label="projection, P10 to P90")
+    axes.plot(days, fan[:, 1], color=FAN, label="projection, P50")
+    axes.axhline(scale.drawn_number(resource.breach.threshold), color=LIMIT, label="threshold")
     axes.set_title(resource.series.name, loc="left", fontsize=10)
     if resource.runs_out is not None:
         _mark(axes, resource.series, resource.runs_out, at)
-    _label(axes, resource.series)
+    _label(axes, resource.series, scale)
     axes.legend(loc="upper left", fontsize=7)
     return figure
 
@@ -119,12 +149,14 @@ def _mark(axes: "Axes", series: Series, when: TimeRange, at: datetime) -> None:
     axes.set_title(f"{happens} {format_when(when, at)}", loc="left", fontsize=10)
 
 
-def _label(axes: "Axes", series: Series) -> None:
+def _label(axes: "Axes", series: Series, scale: _Scale) -> None:
     """Format the axes: dates, and values with their unit; ticks of bytes are powers of two apart."""
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
     axes.xaxis_date()
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value, series.unit)))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: format_value(scale.value(value), series.unit))
+    )
     low, high = axes.get_ylim()
     if series.unit == "bytes" and high > low:
         axes.yaxis.set_major_locator(MultipleLocator(2.0 ** math.ceil(math.log2((high - low) / TICKS))))

@@ -3,10 +3,12 @@
 import json
 import socket
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from any_float import AWKWARD
 from e2e.fleet import Fleet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -112,6 +114,27 @@ def test_a_request_that_is_no_http_does_not_stop_the_service(fleet: Fleet) -> No
             connection.shutdown(socket.SHUT_WR)
             connection.recv(1_000)
     assert httpx.get(f"{fleet.url}/readyz", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/detect", "/detect_batch"])
+def test_any_float_is_scored(fleet: Fleet, client: httpx.Client, path: str) -> None:
+    series_id = fleet.series["acme"][0].series_id
+    points = [
+        {"ts": (fleet.now - timedelta(seconds=len(AWKWARD) - at)).isoformat(), "value": value}
+        for at, value in enumerate(AWKWARD)
+    ]
+    body: dict[str, Any] = {"observations": [{"series_id": series_id} | point for point in points]}
+    if path == "/detect_batch":
+        body = {"series": [{"series_id": series_id, "points": points}]}
+    response = client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    results = response.json()["results"]
+    assert [one["value"] for one in results] == list(AWKWARD)
+    for one in results:
+        assert 0.0 <= one["score"] <= 1.0
+        assert 0.0 <= one["p_value"] <= 1.0
+        assert one["band"]["lower"] <= one["band"]["upper"]
+    assert client.get("/readyz").status_code == 200
 
 
 ANY_JSON = st.recursive(

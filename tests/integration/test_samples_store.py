@@ -4,9 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from time import sleep
 
+import numpy as np
 import polars as pl
 import psycopg
 import pytest
+from any_float import AWKWARD
 from fakes.rows import STEP, T0, make_series, samples_of
 
 from core.domain import Series
@@ -33,6 +35,13 @@ def test_samples_come_back_sorted_and_half_open(store: Store) -> None:
     assert store.samples.span() == (T0, T0 + 2 * STEP)
     newest = {row["series_id"]: row["value"] for row in store.samples.latest().to_dicts()}
     assert newest == {one.series_id: 3.0, two.series_id: 6.0}
+
+
+def test_every_float_comes_back_to_the_last_bit(store: Store) -> None:
+    written = samples_of(make_series(store), list(AWKWARD))
+    store.samples.write(written)
+    read = store.samples.read(T0, T0 + timedelta(days=1))["value"].to_numpy()
+    assert read.tobytes() == np.array(AWKWARD).tobytes()
 
 
 def test_a_store_without_samples_says_so(store: Store) -> None:

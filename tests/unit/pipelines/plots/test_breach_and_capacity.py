@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from core.domain import Role, Series
 from models.breach.capacity import plan_capacity
 from models.breach.growth import Present
 from models.breach.outlook import predict_breach
-from models.forecast.bundle import ForecasterBundle
+from models.forecast.bundle import ForecasterBundle, Prediction
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
+from models.forecast.intervals.conformal import ErrorModel
 from models.forecast.protocols import History
+from models.series.magnitude import exponents_of, to_ordinary
 from models.series.thresholds import threshold_of
 from pipelines.plots.breach_and_capacity import plot_breach, plot_capacity, save
 
@@ -92,3 +95,44 @@ def test_what_runs_out_downwards_is_not_called_full() -> None:
         .get_title(loc="left")
         .startswith("disk free of db falls below 10 B")
     )
+
+
+@pytest.mark.parametrize("one", [0.0, 5e-324, 1e-12, 1e18, 1.7e308, -1.7e308])
+@pytest.mark.parametrize("limit", [0.0, 1.7e308])
+@pytest.mark.parametrize("unit", ["bytes", "seconds"])
+def test_any_float_is_drawn(one: float, limit: float, unit: str) -> None:
+    series = replace(DISK, limit=limit, unit=unit)
+    values = np.where(np.arange(240) % 5 == 0, 40.0, one)
+    exponent = int(exponents_of(values[None, :])[0])
+    history = History(
+        values=to_ordinary(values, exponent),
+        start=NOW - timedelta(hours=240),
+        step_s=3_600,
+        exponent=exponent,
+    )
+    width = np.full(24, abs(one) / 20)
+    prediction = Prediction(
+        series_id=series.series_id,
+        made_at=NOW,
+        step_s=3_600,
+        yhat=np.full(24, one),
+        lower={0.8: one - width, 0.95: one - width},
+        upper={0.8: one + width, 0.95: one + width},
+        models={},
+        errors=ErrorModel(memories=(), rho=0.0),
+    )
+    outlook = predict_breach(
+        series,
+        history,
+        np.full((8, 24), one),
+        Present(at=NOW, level=one, level_an_hour_ago=40.0),
+        rng=np.random.default_rng(1),
+    )
+    plan = plan_capacity(series, history, at=NOW, seed=1, horizon_days=10, outlook=outlook)
+    assert outlook is not None
+    assert plan is not None
+    for figure in (
+        plot_breach(series, history, prediction, outlook, outlook.breach.when),
+        plot_capacity(plan, at=NOW),
+    ):
+        figure.savefig(BytesIO(), dpi=30)
