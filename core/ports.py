@@ -182,8 +182,11 @@ class SampleRepository(Protocol):
 class CounterRepository(Protocol):
     """The last counts of counters, from which the next rate is computed."""
 
-    def recent(self, series_ids: Sequence[int]) -> pl.DataFrame:
-        """The last counts of these counters, `core.frames.SAMPLES`; locked until the end of the transaction."""
+    def recent(self, series_ids: Sequence[int], *, lock: bool = True) -> pl.DataFrame:
+        """The last counts of these counters, `core.frames.SAMPLES`; locked until the end of the transaction.
+
+        Register the series before their counts are locked. With this order, two transactions never wait for each other.
+        """
         ...
 
     def save(self, counts: pl.DataFrame) -> None:

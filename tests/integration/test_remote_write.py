@@ -1,6 +1,7 @@
 """remote_write into a real database: rates survive restarts and failures, and types that come late."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -167,6 +168,24 @@ def test_bad_parts_are_dead_letters_and_good_ones_are_stored(platform: Platform,
     again = write(platform, time_series({"job": "shop"}, [(15, 1.0)]))
     assert again.rejected == 1
     assert store.dead_letters.count() == 4
+
+
+def test_several_requests_at_once_lose_and_double_nothing(pool: Pool, store: Store) -> None:
+    def send(worker: int) -> None:
+        for n in range(20):
+            parts = [
+                time_series({"__name__": "hits_total", "job": "shop", "w": str(w)}, [(n * 15, 30.0 * n)])
+                for w in (range(8) if worker % 2 else range(7, -1, -1))
+            ]
+            write(platform_of(Store(pool, store.tenant), NOW), *parts, metadata(f"metric_{worker}_{n}", 2))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(send, range(4)))
+    frame = store.samples.read(T0, T0 + timedelta(days=1))
+    assert frame.height == 8 * 19
+    # a count that came before the one that precedes it has the mean rate since the last known one
+    assert frame["value"].to_list() == pytest.approx([2.0] * frame.height)
+    assert store.dead_letters.count() == 0
 
 
 def test_forty_thousand_series_come_in_one_request(platform: Platform, store: Store) -> None:
