@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -167,8 +168,10 @@ def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
         rated = _rated(store, checked.accepted)
         rates = validate_samples(rated.rates, known, now)  # a rate can be infinite
         samples.append(rates.accepted)
-        rejected += [checked.rejected, rejected_rows(rated.rejected, known), rates.rejected]
-        duplicates += rated.duplicates
+        late = _not_stored(store, rated.late)
+        useless = pl.concat([rated.contradicting, late])
+        rejected += [checked.rejected, rejected_rows(useless, known), rates.rejected]
+        duplicates += rated.duplicates + rated.late.height - late.height
     written = store.samples.write(pl.concat(samples))
     inserted, duplicates = written.inserted, duplicates + written.duplicates
     reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
@@ -198,6 +201,18 @@ def _first_rejected(rejected: pl.DataFrame) -> str | None:
     row = json.loads(rejected["row"][0])
     file = row.get("file") if isinstance(row, dict) else None
     return f"{file}, {rejected['reason'][0]}" if file else str(rejected["reason"][0])
+
+
+def _not_stored(store: Store, late: pl.DataFrame) -> pl.DataFrame:
+    """Those of some late counts whose rate is not stored; the others are repeated ones."""
+    if late.is_empty():
+        return late
+    first, last = late["ts"].min(), late["ts"].max()
+    if not (isinstance(first, datetime) and isinstance(last, datetime)):
+        raise TypeError("times of counts are datetimes")
+    ids = late["series_id"].unique().to_list()
+    stored = store.samples.read(first, last + timedelta(microseconds=1), ids)
+    return late.join(stored, on=["series_id", "ts"], how="anti", maintain_order="left")
 
 
 def _rated(store: Store, counts: pl.DataFrame) -> CountedRates:

@@ -35,13 +35,16 @@ class CountedRates:
         rates: `SAMPLES` in counts per second, each over the time since the previous count, by series_id, ts.
         recent: `SAMPLES`, the last counts of each series, to be given to the next call.
         duplicates: how many counts were known, with the same count at that time.
-        rejected: counts without use: series_id, ts, value, reason.
+        contradicting: counts for a time that has another count: series_id, ts, value, reason.
+        late: counts that came after so many others that their rate is not known, with the same columns. They may be
+            repeated ones.
     """
 
     rates: pl.DataFrame
     recent: pl.DataFrame
     duplicates: int
-    rejected: pl.DataFrame
+    contradicting: pl.DataFrame
+    late: pl.DataFrame
 
 
 def rates_of(recent: pl.DataFrame, counts: pl.DataFrame) -> CountedRates:
@@ -74,23 +77,19 @@ def rates_of(recent: pl.DataFrame, counts: pl.DataFrame) -> CountedRates:
         rates=_frame(merged.ids[rated], merged.times[rated], rates[rated]),
         recent=merged.frame(merged.newest(KEPT_COUNTS)),
         duplicates=int(again.sum() - clash.sum()),
-        rejected=pl.concat(
-            [
-                _frame(ids[clash], times[clash], values[clash]).with_columns(
-                    reason=pl.format(
-                        "count {} contradicts {}, which was counted at that time",
-                        "value",
-                        pl.Series(values[kept[clash]], dtype=pl.Float64),
-                    )
-                ),
-                merged.frame(too_late).with_columns(
-                    reason=pl.format(
-                        "count {} came after {} later ones: the count before it is not known any more",
-                        "value",
-                        pl.lit(KEPT_COUNTS),
-                    )
-                ),
-            ]
+        contradicting=_frame(ids[clash], times[clash], values[clash]).with_columns(
+            reason=pl.format(
+                "count {} contradicts {}, which was counted at that time",
+                "value",
+                pl.Series(values[kept[clash]], dtype=pl.Float64),
+            )
+        ),
+        late=merged.frame(too_late).with_columns(
+            reason=pl.format(
+                "count {} came after {} later ones: the count before it is not known any more",
+                "value",
+                pl.lit(KEPT_COUNTS),
+            )
         ),
     )
 

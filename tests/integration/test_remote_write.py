@@ -141,6 +141,18 @@ def test_a_request_that_is_sent_twice_is_stored_once(platform: Platform, store: 
     assert stored(store, "hits_total") == {15: 2.0}
 
 
+def test_an_old_request_that_is_sent_again_is_known_and_an_unknown_old_count_is_reported(
+    platform: Platform, store: Store
+) -> None:
+    for n in range(12):
+        write(platform, time_series(HITS, [(15 * n, 30.0 * n)]))
+    again = write(platform, time_series(HITS, [(30, 60.0)]))
+    assert (again.duplicates, again.rejected) == (1, 0)
+    late = write(platform, time_series(HITS, [(20, 40.0)]))
+    assert (late.inserted, late.rejected) == (0, 1)
+    assert stored(store, "hits_total") == {15 * n: 2.0 for n in range(1, 12)}
+
+
 def test_two_tenants_count_apart(pool: Pool, store: Store) -> None:
     other = Store(pool, f"{store.tenant[:50]}_2")
     write(platform_of(store, NOW), metadata("jobs_done", 1), time_series(JOBS, [(0, 100.0)]))

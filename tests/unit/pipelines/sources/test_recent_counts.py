@@ -122,17 +122,18 @@ def test_an_earlier_history_gives_a_rate_to_the_count_that_was_first() -> None:
         (T0 + timedelta(seconds=60), 1.0),
         (T0 + timedelta(seconds=300), 1.0),
     ]
-    assert early.rejected.is_empty()
+    assert early.contradicting.is_empty()
+    assert early.late.is_empty()
 
 
 def test_a_count_that_comes_again_changes_nothing_and_another_count_for_that_time_is_rejected() -> None:
     known = rates_of(EMPTY, frame([0.0, 60.0]))
     again = rates_of(known.recent, frame([0.0, 60.0]))
-    assert (again.rates.height, again.duplicates, again.rejected.height) == (0, 2, 0)
+    assert (again.rates.height, again.duplicates, again.contradicting.height) == (0, 2, 0)
     assert again.recent.equals(known.recent)
     other = rates_of(known.recent, frame([70.0, 120.0], first=1))
     assert other.rates["value"].to_list() == [1.0]
-    assert other.rejected["reason"].to_list() == [
+    assert other.contradicting["reason"].to_list() == [
         "count 70.0 contradicts 60.0, which was counted at that time"
     ]
 
@@ -142,7 +143,7 @@ def test_a_count_that_is_too_late_for_a_rate_is_rejected() -> None:
     assert known.recent.height == KEPT_COUNTS
     late = rates_of(known.recent, frame([0.0]))
     assert late.rates.is_empty()
-    assert "not known any more" in late.rejected["reason"][0]
+    assert "not known any more" in late.late["reason"][0]
     assert late.recent.equals(known.recent)
 
 
