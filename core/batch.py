@@ -63,16 +63,16 @@ class Batch:
     """What a source hands over at once.
 
     Attributes:
-        series: every series that `samples` speaks of.
+        series: every series of `samples` and `counts`.
         samples: `core.frames.SAMPLES`, in any order, possibly with duplicates.
-        counts: `core.frames.SAMPLES` of counters, whose values are counts. Rates are computed when the batch is
-            stored, from the counts that are stored. A source that knows the rates gives them as `samples`.
+        counts: the same of counters, whose values are counts. Rates are computed when the batch is stored, from the
+            counts that are stored. A source that knows the rates gives them as `samples`.
         metric_types: metric -> the type that the source declares: counter, gauge, histogram, summary, ...
-        origins: where samples were read: `SAMPLES`, `file` and `line`; null where the source has no files.
+        origins: where samples and counts were read: `SAMPLES`, `file` and `line`; null where the source has no files.
         rejected: columns `row` (the input as JSON text) and `reason`.
         declarations: what was declared about series; those that match no series are reported.
         notes: what people must know, such as files that were skipped.
-        already_read: samples that an earlier ingest has read, and that are not in `samples`.
+        already_read: samples and counts that an earlier ingest has read, and that are not in this batch.
         cursor: what the source needs to go on after this batch; stored in the batch's own transaction.
     """
 

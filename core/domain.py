@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from core.errors import InputError
-from core.storable import name_problem
+from core.storable import name_problem, text_problem
 
 DEFAULT_STEP_S = 300
+#: The database has 32 bits for it.
+MAX_STEP_S = 2**31 - 1
 #: Default horizon of a capacity plan.
 CAPACITY_DAYS = 90
 #: Separates the parts of which an id is made: the unit separator of ASCII.
@@ -93,13 +95,21 @@ def require_plain_text(text: str, name: str) -> None:
     `SEPARATOR` separates the parts of an id."""
     if "\0" in text or SEPARATOR in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError(
-            f"{name} must not contain NUL, the unit separator or half a surrogate pair, got {text!r}"
+            f"{name} must not contain NUL, the unit separator or half a surrogate pair, got {text[:40]!r}"
         )
 
 
 def require_name(text: str, name: str) -> None:
     """Raises InputError if `text` cannot be a name: see `core.storable`."""
     problem = name_problem(text)
+    if problem is not None:
+        raise InputError(f"{name} {problem}, got {text[:40]!r}")
+
+
+def require_text(text: str, name: str) -> None:
+    """Raises InputError if `text` cannot be a title or another text of a person: see `core.storable`."""
+    require_plain_text(text, name)
+    problem = text_problem(text)
     if problem is not None:
         raise InputError(f"{name} {problem}, got {text[:40]!r}")
 
@@ -148,8 +158,8 @@ class Series:
         for key, value in self.labels.items():
             require_name(key, "a label's name")
             require_plain_text(value, f"label {key}")
-        if self.step_s <= 0:
-            raise InputError(f"step_s must be positive, got {self.step_s}")
+        if not 0 < self.step_s <= MAX_STEP_S:
+            raise InputError(f"step_s must be between 1 and {MAX_STEP_S}, got {self.step_s}")
         for name in ("limit", "slo_threshold"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
@@ -189,8 +199,8 @@ class Event:
 
     def __post_init__(self) -> None:
         require_name(self.service, "service")
-        require_plain_text(self.title, "title")
-        require_plain_text(self.version, "version")
+        require_text(self.title, "title")
+        require_text(self.version, "version")
         require_utc(self.at, "at")
         if self.until is not None:
             require_utc(self.until, "until")
@@ -216,7 +226,7 @@ class Incident:
 
     def __post_init__(self) -> None:
         require_name(self.service, "service")
-        require_plain_text(self.type, "type")
+        require_text(self.type, "type")
         require_utc(self.start, "start")
         if self.end is not None:
             require_utc(self.end, "end")

@@ -15,6 +15,9 @@ _DAYS_ONLY_S = 14 * DAY_S
 #: A larger deviation is shown without its size.
 MOST_SIGMAS = 100.0
 
+#: A duration of more seconds is written with an exponent, and so is a ratio above this.
+_LONGEST_S = 1e12
+
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -102,13 +105,13 @@ def format_value(value: float, unit: str = "") -> str:
     if not math.isfinite(value):
         return str(value)
     match unit.lower():
-        case "ratio":
+        case "ratio" if abs(value) < _LONGEST_S:
             return f"{_digits(value * 100)} %"
         case "s" | "seconds" if abs(value) < 1:
             return f"{_digits(value * 1000)} ms"
         case "s" | "seconds" if abs(value) < 2 * MINUTE_S:
             return f"{_digits(value)} s"
-        case "s" | "seconds":
+        case "s" | "seconds" if abs(value) < _LONGEST_S:
             return ("-" if value < 0 else "") + format_duration(abs(value))
         case "bytes" | "byte" | "b":
             power = min(int(math.log(max(abs(value), 1), 1024)), len(_BYTE_UNITS) - 1)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
-from core.batch import Batch as Batch
+from core.batch import Batch
 from core.counts import CursorState, DeadLetterCount, SignalCounts
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, Signal, SignalKind
@@ -174,23 +174,27 @@ class SampleRepository(Protocol):
         """Series id -> the time of its newest sample, of those that have one."""
         ...
 
+    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
+        """Those rows of `times` (series_id, ts) that have a sample."""
+        ...
+
     def remove(self, series_id: int) -> int:
         """Remove all samples and rollups of a series, which were read wrongly; returns how many samples."""
         ...
 
 
 class CounterRepository(Protocol):
-    """The last counts of counters, from which the next rate is computed."""
+    """The first and newest counts of each counter, from which rates are computed."""
 
     def recent(self, series_ids: Sequence[int], *, lock: bool = True) -> pl.DataFrame:
-        """The last counts of these counters, `core.frames.SAMPLES`; locked until the end of the transaction.
+        """The stored counts of these counters, `core.frames.SAMPLES`; locked until the end of the transaction.
 
         Register the series before their counts are locked. With this order, two transactions never wait for each other.
         """
         ...
 
     def save(self, counts: pl.DataFrame) -> None:
-        """Replace the last counts of the series in `counts` (`core.frames.SAMPLES`)."""
+        """Replace the stored counts of the series in `counts` (`core.frames.SAMPLES`)."""
         ...
 
     def forget(self, series_ids: Sequence[int]) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray, IntArray
-from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, service_id
+from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, SeriesKind, service_id
 from core.durations import DAY_S, HOUR_S
 from core.frames import SAMPLES, TIME, require_frame
-from core.metric_names import feature_slot
+from core.metric_names import feature_slot, lower_is_worse
 from features.missing import column_of
 from features.slots import SLOTS, dependencies, scale_of
 
@@ -21,6 +21,8 @@ UPSTREAM = ("upstream_errors", "upstream_latency", "upstream_saturation")
 AGE_CAP_H = 336.0
 #: A series without limit and SLO becomes a multiple of its mean over so many days; null until there is a mean.
 NORMAL_DAYS = 1
+#: Slots of resources that end.
+USED_UP = ("memory", "disk", "connections")
 
 
 #: Shares are multiples of a millionth, as a power of two: sums of them are exact, so that a running sum does not depend
@@ -28,6 +30,8 @@ NORMAL_DAYS = 1
 RESOLUTION = 2.0**20
 #: No share is larger than this: a value so far beyond its limit is a mistake, and its square must stay exact.
 LARGEST_SHARE = 2.0**20
+#: A larger value counts as this, so that sums over a day are finite.
+LARGEST_VALUE = 2.0**500
 
 
 @dataclass(frozen=True)
@@ -116,10 +120,10 @@ def fleet_grid(
         target = shares[rows[one.service], SLOTS.index(slot)]
         mine = np.full(steps, np.nan)
         mine[index[first:last]] = values[first:last]
-        scale = scale_of(one) if slot != "traffic" else None
-        mine = mine / scale if scale is not None else _relative(mine, DAY_S // step_s * NORMAL_DAYS)
-        np.fmax(target, mine, out=target)
-    shares = np.round(shares * RESOLUTION) / RESOLUTION
+        with np.errstate(over="ignore"):  # `LARGEST_SHARE` bounds the share
+            share = _share(one, slot, mine, DAY_S // step_s * NORMAL_DAYS)
+        np.fmax(target, share, out=target)
+    shares = np.round(np.clip(shares, -LARGEST_SHARE, LARGEST_SHARE) * RESOLUTION) / RESOLUTION
     return FleetGrid(
         tenant=series[0].tenant if series else "",
         services=services,
@@ -131,7 +135,41 @@ def fleet_grid(
     )
 
 
+def _share(series: Series, slot: str, values: FloatArray, steps: int) -> FloatArray:
+    """The values as shares, high = bad.
+
+    Args:
+        steps: over which the values show what is usual.
+    """
+    scale = scale_of(series) if slot != "traffic" else None
+    if slot == "traffic" or not lower_is_worse(series.metric):
+        return values / scale if scale is not None else _relative(values, steps)
+    lowest = series.threshold
+    if lowest is None:
+        return np.clip(2.0 - _relative(values, steps), 0.0, 2.0)
+    return _used_share(series, slot, values, column_of(values).rolling_max(steps, min_samples=12).to_numpy())
+
+
+def _used_share(series: Series, slot: str, values: FloatArray, most: FloatArray) -> FloatArray:
+    """The used share of what is left over: 0 if nothing is used, 1 at the threshold.
+
+    The whole is 1 of a ratio, else the limit if no value exceeds it (then it is a size), else the most that was left
+    lately.
+    """
+    limit = series.limit or 0.0
+    is_size = (limit > 0) & ~(most > limit)
+    whole = np.ones_like(values) if series.kind is SeriesKind.RATIO else np.where(is_size, limit, most)
+    lowest = np.where(is_size, 0.0, limit) if series.slo_threshold is None else series.slo_threshold
+    room = whole - lowest
+    # Without room the threshold is reached, or nothing can be told.
+    used = np.where(values <= lowest, 1.0, np.where(np.isfinite(values), 0.0, np.nan))
+    np.divide(whole - values, room, out=used, where=room > 0)
+    # A disk cannot be used up twice; errors can be ten times as many as the SLO allows.
+    return np.clip(used, 0.0, 1.0 if slot in USED_UP else None)
+
+
 def _relative(values: FloatArray, steps: int) -> FloatArray:
+    values = np.clip(values, -LARGEST_VALUE, LARGEST_VALUE)
     usual = column_of(values).rolling_mean(steps, min_samples=12).to_numpy()
     out = np.full_like(values, np.nan)
     np.divide(values, usual, out=out, where=usual > 0)

@@ -68,7 +68,7 @@ def fit_conditions(settings: FloatArray, sensors: FloatArray, seed: int) -> Cond
     mean = np.stack([sensors[at == one].mean(axis=0) for one in range(len(centers))])
     std = np.stack([sensors[at == one].std(axis=0) for one in range(len(centers))])
     # A sensor that is constant in a condition is 0 there; a sensor that is constant in all of them is not used.
-    floor = 1e-6 * np.maximum(np.abs(mean), 1.0)
+    floor = 1e-6 * np.abs(mean)
     kept = (std > floor).any(axis=0)
     return Conditions(centers, shift, scale, mean, np.where(std > floor, std, np.inf), kept)
 

@@ -80,6 +80,8 @@ def temporary_prefect_server(settings: Settings) -> Iterator[ServerProcess | Non
         prepare_prefect(settings)
         yield None
         return
+    # Nobody reads the logs of a server that ends with the run; sending them would fail when it has ended.
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
     with start_prefect(settings, temporary=True) as server:
         yield server
 

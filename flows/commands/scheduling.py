@@ -33,6 +33,7 @@ def run(
 
     with temporary_prefect_server(settings) as server:
         # Imported while the server starts.
+        from flows.prefect_logging import no_final_errors
         from flows.progress_listener import progress_to
         from flows.schedules import SCHEDULES
 
@@ -42,6 +43,7 @@ def run(
             raise NotFoundError(f"there is no flow {name!r}; the flows are {names}")
         if server is not None:
             server.wait_until_ready(READY)
+        no_final_errors()
         with progress_bars(quiet=as_json) as listen, progress_to(listen):
             reports = found(tenant=settings.tenant, at=utc(at))
     if as_json:

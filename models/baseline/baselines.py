@@ -24,7 +24,7 @@ from models.baseline.seasons import WEEKLY, by_days, daily_profile, day_levels, 
 from models.baseline.trend import level_and_slope
 from models.series.clock import LocalClock, to_local
 from models.series.grid import Grid, slot_of
-from models.series.magnitude import exponents_of, from_ordinary, rows_to_ordinary
+from models.series.magnitude import FAR, bounded, exponents_of, from_ordinary, rows_to_ordinary
 from models.series.robust import (
     ROUNDING,
     mad_sigma,
@@ -373,7 +373,7 @@ def _residuals(
         weight = np.clip(days / 14.0, 0.0, 0.8)
         scale[:, hour] = np.sqrt(weight * own**2 + (1 - weight) * overall**2)
     scale = np.maximum(scale, 0.2 * overall[:, None])
-    ordered, counts = sorted_rows(spread_out / scale[:, hours])
+    ordered, counts = sorted_rows(bounded(spread_out / scale[:, hours], FAR))
     quantiles = np.stack([quantile_of_sorted(ordered, counts, q) for q in QUANTILES], axis=1)
     # A quantile from d days of history is uncertain by about 1/sqrt(d), so a short history has wider bands.
     widen = 1.0 + 1.0 / np.sqrt(np.maximum(days, 1 / 24))

@@ -17,7 +17,7 @@ import numpy as np
 
 from core.arrays import FloatArray, IntArray
 from core.durations import HOUR_S
-from models.series.robust import MAD_TO_SIGMA_PRINTED
+from models.series.robust import MAD_TO_SIGMA_PRINTED, ROUNDING, least_spread
 
 WINDOW_HOURS = 24
 #: Medians of 24 hourly medians of white noise differ by more than 4 of their own spreads less than once in 10,000 hours
@@ -96,7 +96,7 @@ def _refine(hourly: FloatArray, low: int, high: int, radius: int) -> int:
         if left.size == 0 or right.size == 0:
             continue
         cost = np.abs(left - np.median(left)).sum() + np.abs(right - np.median(right)).sum()
-        if cost < best_cost - 1e-12:
+        if cost < best_cost * (1.0 - ROUNDING):
             best_cost = cost
             best = split
     return best
@@ -118,10 +118,7 @@ def find_shifts(
     step = np.abs(np.diff(hourly))
     step = step[~np.isnan(step)]
     # Constant or quantised parts have no spread. The floor prevents that small changes there look strong.
-    floor = max(
-        float(np.median(step)) * 0.5 if step.size else 0.0,
-        1e-9 * (1.0 + float(np.nanmax(np.abs(hourly), initial=0.0))),
-    )
+    floor = max(float(np.median(step)) * 0.5 if step.size else 0.0, float(least_spread(hourly)))
     strengths = _strengths(hourly, WINDOW_HOURS, MIN_HOURS, floor, sizes)
     shifts: list[Shift] = []
     while True:

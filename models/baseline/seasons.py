@@ -8,6 +8,7 @@ import numpy as np
 from core.arrays import BoolArray, FloatArray, IntArray
 from core.durations import DAY_S
 from models.series.grid import MONDAY_OFFSET_S, Grid
+from models.series.magnitude import FAR, bounded
 from models.series.robust import fill_forward, mad_sigma, median
 
 NONE, DAILY, WEEKLY = 0, 1, 2
@@ -78,7 +79,8 @@ def _spread(blocks: FloatArray) -> FloatArray:
 
 def _gain(left: FloatArray, before: FloatArray) -> FloatArray:
     """Share of the squared spread that a pattern explains, (n,); -inf for a series without spread."""
-    gain: FloatArray = 1.0 - (_spread(left) / np.where(before > 0, before, np.inf)) ** 2
+    ratio = bounded(_spread(left) / np.where(before > 0, before, np.inf), FAR)
+    gain: FloatArray = 1.0 - ratio**2
     return np.where(before > 0, gain, -np.inf)
 
 

@@ -16,6 +16,7 @@ from models.forecast.intervals.widths import variability
 from models.forecast.pool.pool import POOL
 from models.forecast.pool.pool_forecaster import PoolForecaster
 from models.forecast.protocols import History
+from models.series.magnitude import to_ordinary
 from models.series.thresholds import is_past, is_upward, threshold_of
 
 #: A value that returns over the threshold within this time belongs to the same breach.
@@ -192,7 +193,7 @@ def backtest_breaches(
         newest = int(np.searchsorted(seconds, now_s)) - 1
         hour_before = int(np.searchsorted(seconds, now_s - HOUR_S)) - 1
         then = history.until(known)
-        newly = past.unfiltered[max(0, known - UNFILTERED_STEPS) : known]
+        newly = to_ordinary(past.unfiltered[max(0, known - UNFILTERED_STEPS) : known], history.exponent)
         recent = np.concatenate([then.values[:-UNFILTERED_STEPS], newly])
         # A series that was over a moment ago and is over again belongs to the same breach, which needs no prediction.
         lately = over[int(np.searchsorted(seconds, now_s - SAME_BREACH_S)) : newest + 1].any()
@@ -205,7 +206,7 @@ def backtest_breaches(
         outlook = predict_breach(
             series,
             then,
-            errors.paths(yhat, PATHS, then.bounds, rng),
+            then.in_unit(errors.paths(yhat, PATHS, then.bounds, rng)),
             Present(
                 at=then.end,
                 level=float(past.values[newest]),

@@ -66,7 +66,7 @@ class BreachBundle:
         recent = recent.filter(pl.col("series_id") == series_id)
         history = self.forecasters.present(entry, recent, now)
         prediction = self.forecasters.predict(series_id, history)
-        newest = history.values[np.isfinite(history.values)][-1]
+        newest = history.in_unit(history.values[np.isfinite(history.values)][-1:])[0]
         known = recent.filter(pl.col("ts") < now, pl.col("value").is_finite())
         seconds, values = (
             known.get_column("ts").dt.epoch("us").to_numpy() / 1e6,

@@ -19,6 +19,7 @@ from core.durations import DAY_S
 from models.breach.outlook import BreachOutlook, BreachPattern
 from models.breach.paths import SimulatedPaths
 from models.forecast.protocols import History
+from models.series.magnitude import from_ordinary, scaled_number
 from models.series.thresholds import is_upward, threshold_of, used_share
 
 PATHS = 500
@@ -57,6 +58,19 @@ class Capacity:
     def runs_out(self) -> TimeRange | None:
         """When the resource runs out; null if it probably does not within the horizon."""
         return self.breach.when if self.breach.probability >= LIKELY else None
+
+    def scaled(self, exponent: int) -> "Capacity":
+        """The same capacity of the values multiplied by 2**exponent. The used share is the same."""
+        if exponent == 0:
+            return self
+        return replace(
+            self,
+            level=scaled_number(self.level, exponent),
+            per_day=scaled_number(self.per_day, exponent),
+            breach=replace(self.breach, threshold=scaled_number(self.breach.threshold, exponent)),
+            peaks=from_ordinary(self.peaks, exponent),
+            fan=from_ordinary(self.fan, exponent),
+        )
 
     def mirrored(self) -> "Capacity":
         """The same capacity with the opposite sign. The used share is the same."""
@@ -161,7 +175,10 @@ def plan_capacity(
     threshold = threshold_of(series)
     if threshold is None:
         return None
-    upward = is_upward(series)
+    upward, exponent = is_upward(series), history.exponent
+    # In the units of the history, in which nothing overflows.
+    threshold = scaled_number(threshold, -exponent)
+    outlook = None if outlook is None else outlook.scaled(-exponent)
     # Negation is exact, so that a series for which low is bad gets exactly the plan of its mirror image.
     crossed = threshold if upward else 0.0 - threshold
     past = history if upward else history.mirrored()
@@ -184,13 +201,13 @@ def plan_capacity(
     found = Capacity(
         series=series,
         level=level,
-        used=used_share(series, level),
+        used=used_share(series, scaled_number(level, exponent)),
         per_day=per_day,
         breach=breach,
         peaks=peaks,
         fan=np.percentile(simulated.possible(), [10, 50, 90], axis=0).T,
     )
-    return found if upward else found.mirrored()
+    return (found if upward else found.mirrored()).scaled(exponent)
 
 
 def by_urgency(found: Sequence[Capacity]) -> list[Capacity]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from core.arrays import FloatArray
 from core.durations import HOUR_S
-from models.series.robust import MAD_TO_SIGMA_PRINTED
+from models.series.magnitude import scaled_number, to_ordinary
+from models.series.robust import MAD_TO_SIGMA_PRINTED, least_spread
 
 #: Growth is measured over these spans. Each span gets a weight by how much its growth stands out.
 SPANS_H = (1, 2, 3, 6, 12)
@@ -40,6 +41,11 @@ class Present:
     level: float
     level_an_hour_ago: float
 
+    def scaled(self, exponent: int) -> "Present":
+        """The same of the values multiplied by 2**exponent, held within `models.series.magnitude.LIMIT`."""
+        level, before = to_ordinary(np.array([self.level, self.level_an_hour_ago]), -exponent).tolist()
+        return Present(at=self.at, level=level, level_an_hour_ago=before)
+
     def mirrored(self) -> "Present":
         """The same of the series with the opposite sign."""
         return Present(at=self.at, level=0.0 - self.level, level_an_hour_ago=0.0 - self.level_an_hour_ago)
@@ -64,6 +70,15 @@ class Growth:
     weight: float
     rates_per_hour: tuple[float, ...] = ()
     rate_weights: tuple[float, ...] = ()
+
+    def scaled(self, exponent: int) -> "Growth":
+        """The same growth of the values multiplied by 2**exponent."""
+        return replace(
+            self,
+            per_hour=scaled_number(self.per_hour, exponent),
+            usual_per_hour=scaled_number(self.usual_per_hour, exponent),
+            rates_per_hour=tuple(scaled_number(rate, exponent) for rate in self.rates_per_hour),
+        )
 
     def mirrored(self) -> "Growth":
         """The same growth of the series with the opposite sign."""
@@ -110,6 +125,7 @@ def measure_growth(
     newest = present.level - back(usual, 1)
     last_hour = present.level - present.level_an_hour_ago
     before = present.level_an_hour_ago - back(usual, 1 + min(steps_an_hour, len(values) - 1))
+    least = float(least_spread(values))
     found: list[tuple[float, float, float]] = []
     for span_h in SPANS_H:
         span = span_h * steps_an_hour
@@ -120,14 +136,14 @@ def measure_growth(
         middle = float(np.median(past))
         spread = MAD_TO_SIGMA_PRINTED * float(np.median(np.abs(past - middle)))
         low, high = np.percentile(past, [16, 84])
-        spread = max(spread, LEAST_SPREAD * float(high - low) / 2, 1e-12)
+        spread = max(spread, LEAST_SPREAD * float(high - low) / 2, least)
         # The mean of a step lies half a step before its end. The newest value does not.
         then = back(away, span)
         now = (newest - then) / (span_h + step_s / 7_200)
         stands_out = (abs(now - middle) / spread - NOTICED) / (BELIEVED - NOTICED)
-        goes_on = last_hour / (STILL * now) if now else 0.0
+        goes_on = last_hour / (STILL * now) if STILL * now else 0.0
         grown = newest - then
-        lasted = 1.0 if inert else (before - then) / (LASTED * grown) if grown else 0.0
+        lasted = 1.0 if inert else (before - then) / (LASTED * grown) if LASTED * grown else 0.0
         weight = np.clip(stands_out, 0, 1) * np.clip(goes_on, 0, 1) * np.clip(lasted, 0, 1)
         found.append((now, middle, float(weight)))
     return _growth_of(found)

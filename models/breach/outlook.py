@@ -19,6 +19,7 @@ from models.breach.paths import SimulatedPaths, simulate_growth
 from models.breach.resets import Sawtooth, find_resets
 from models.forecast.history import prepare
 from models.forecast.protocols import History
+from models.series.magnitude import from_ordinary, scaled_number, to_ordinary
 from models.series.thresholds import is_upward, threshold_of
 
 PATHS = 400
@@ -67,6 +68,22 @@ class BreachOutlook:
     paths: FloatArray
     impact_since: datetime | None = None
     over_since: datetime | None = None
+
+    def scaled(self, exponent: int) -> "BreachOutlook":
+        """The same outlook of the values multiplied by 2**exponent."""
+        if exponent == 0:
+            return self
+        return replace(
+            self,
+            breach=replace(self.breach, threshold=scaled_number(self.breach.threshold, exponent)),
+            growth=self.growth.scaled(exponent),
+            sawtooth=None
+            if self.sawtooth is None
+            else replace(self.sawtooth, drops=from_ordinary(self.sawtooth.drops, exponent)),
+            level=scaled_number(self.level, exponent),
+            impact=replace(self.impact, threshold=scaled_number(self.impact.threshold, exponent)),
+            paths=from_ordinary(self.paths, exponent),
+        )
 
     def mirrored(self) -> "BreachOutlook":
         """The same outlook of the series with the opposite sign."""
@@ -117,8 +134,9 @@ def predict_breach(
     Args:
         series: with its threshold or limit.
         history: all whole steps up to now.
-        usual_paths: (count, steps), simulated by the forecaster from the end of the history on.
-        present: the value now and an hour ago.
+        usual_paths: (count, steps), simulated by the forecaster from the end of the history on, in the unit of the
+            series.
+        present: the value now and an hour ago, in the unit of the series.
         rng: source of all randomness.
         impact_level: value from which other series are affected; null = the threshold.
     Returns:
@@ -127,13 +145,20 @@ def predict_breach(
     threshold = threshold_of(series)
     if threshold is None:
         return None
-    forecast = SeriesForecast(history=history, usual_paths=usual_paths, present=present)
-    crossed = (threshold,) if impact_level is None or impact_level == threshold else (threshold, impact_level)
+    # In the units of the history, in which nothing overflows.
+    exponent = history.exponent
+    forecast = SeriesForecast(
+        history=history, usual_paths=to_ordinary(usual_paths, exponent), present=present.scaled(-exponent)
+    )
+    levels = [threshold] if impact_level is None or impact_level == threshold else [threshold, impact_level]
+    crossed = tuple(scaled_number(level, -exponent) for level in levels)
     if is_upward(series):
-        return _predict_upward(forecast, crossed, rng, inert=is_inert(series))
+        found = _predict_upward(forecast, crossed, rng, inert=is_inert(series))
+        return replace(found.scaled(exponent), level=present.level)
     # Negation is exact, so that a series for which low is bad gets exactly the prediction of its mirror image.
     mirrored = tuple(0.0 - level for level in crossed)
-    return _predict_upward(forecast.mirrored(), mirrored, rng, inert=is_inert(series)).mirrored()
+    found = _predict_upward(forecast.mirrored(), mirrored, rng, inert=is_inert(series)).mirrored()
+    return replace(found.scaled(exponent), level=present.level)
 
 
 def _predict_upward(

@@ -1,8 +1,8 @@
-"""How many false alarms are bearable, and which p-values that lets through: false-discovery control over a fleet.
+"""From a budget of false alarms to the p-values that count as anomalies: false-discovery control over a fleet.
 
-Every value of every series is a test; there are millions a week and almost all are quiet. A fixed threshold makes
-false alarms in proportion to the tests; here each test spends from a budget that true findings earn back, so that
-quiet times stay quiet and a real incident is heard at once.
+Every value of every series is a test. There are millions of tests a week, and almost all values are normal. A fixed
+threshold makes false alarms in proportion to the number of tests. Here each test spends from a budget, and findings
+earn some of it back: in quiet times there are few alarms, and a real incident is found at once.
 
 References:
     Ramdas et al. (2017), Online control of the false discovery rate with decaying memory, NeurIPS (LORD++).
@@ -24,12 +24,13 @@ OTHERS = "*"
 
 @dataclass(frozen=True, slots=True)
 class AlertBudget:
-    """A steady allowance of false alarms, with more to spend just after findings that held.
+    """A steady allowance of false alarms, and a bonus for a while after each finding.
 
     Attributes:
-        alarms_per_week: expected false alarms a week that are bearable, over all series that share it, > 0.
-        tests_per_week: how many values are tested in a week, over all those series together, > 0.
-        earned: wealth that a finding adds, as a share of one alarm; it decays with a memory of `memory_s`.
+        alarms_per_week: accepted false alarms a week over all series that share the budget, > 0.
+        tests_per_week: number of values a week of all these series together, > 0.
+        earned: the bonus of a finding as a share of one alarm, in [0, 1).
+        memory_s: how fast the bonus decays.
     """
 
     alarms_per_week: float
@@ -45,20 +46,21 @@ class AlertBudget:
 
     @property
     def base_alpha(self) -> float:
-        """The p-value that passes in quiet times: spends the allowance evenly.
+        """The largest p-value of a finding in quiet times. It spends the allowance evenly.
 
-        Every false alarm itself earns `earned` of another one, hence the factor: the geometric series of them all
-        stays within the allowance.
+        Every false alarm earns `earned` of another one. With the factor, their geometric series stays within the
+        allowance.
         """
         return min(0.01, (1.0 - self.earned) * self.alarms_per_week / self.tests_per_week)
 
     def decide(self, p_values: FloatArray, times_s: FloatArray) -> tuple[BoolArray, FloatArray]:
-        """Which tests are findings, one after the other; a later test never changes an earlier decision.
+        """Decide one test after the other; a later test never changes an earlier decision.
 
         Args:
-            p_values: in the order of time, over all series; NaN is no test. times_s: their epoch seconds, rising.
+            p_values: of all series in the order of time, shape (n,); NaN is no test.
+            times_s: their epoch seconds, shape (n,), rising.
         Returns:
-            Whether each is a finding, and the threshold that it was held against.
+            Whether each is a finding, and the threshold that was used for it.
         """
         tests_per_memory = max(self.tests_per_week * self.memory_s / WEEK_S, 1.0)
         return _decide(
@@ -78,7 +80,7 @@ def _decide(
     for i in range(p_values.size):
         bonus *= np.exp(-(times_s[i] - last_s) / memory_s)
         last_s = times_s[i]
-        # What is spent at once is bounded: a storm of findings must not open the gate to noise.
+        # The bonus is bounded, because many findings at once must not make noise a finding.
         threshold = base + min(bonus, 2.0 * base)
         thresholds[i] = threshold
         if p_values[i] <= threshold:

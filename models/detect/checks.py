@@ -1,7 +1,7 @@
-"""What every detector must do, as functions that raise AssertionError; shipped, so that new ones can be
-checked.
+"""Checks of the contract of detectors, as functions that raise AssertionError. They are installed, so that people who
+write a detector can check it.
 
-`check_detector` runs them all. The tests hold a broken dummy against each check, which it must fail.
+`check_detector` runs all of them. Tests have a broken detector for each check, which must fail it.
 """
 
 import io
@@ -144,7 +144,7 @@ def check_detector(detector: Detector) -> None:
     """Run every check.
 
     Raises:
-        AssertionError: the first thing that the detector does not do.
+        AssertionError: the first check that failed.
     """
     for check in CHECKS:
         check(detector)

@@ -1,4 +1,4 @@
-"""One incident, one finding: anomalous values that belong together, with start, end, peak and shape."""
+"""Joins anomalous values that belong together to one episode, with start, end, peak and shape."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,25 @@ import numpy as np
 from core.arrays import BoolArray, FloatArray, IntArray
 from core.domain import Shape
 
-#: Anomalous values closer than this are one episode.
+#: Anomalous values that are closer than this belong to one episode.
 JOIN_S = 1800
-#: An episode goes on while values are at least this surprising (-log10 p): one in a hundred.
+#: An episode continues while values are at least this surprising (-log10 p): one in a hundred.
 GOES_ON = 2.0
-#: Where values go this far, those nearer than the second are usual again.
+#: If a value of an episode is at least this many sigma away, the episode ends at its last value beyond the second
+#: number.
 PLAIN_SIGMA, USUAL_SIGMA = 6.0, 3.0
-#: A spike is over within this time.
+#: A spike ends within this time.
 SPIKE_S = 900
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """Indices into the scored values: first, last (inclusive) and peak; `open` while it touches the end."""
+    """One episode.
+
+    Attributes:
+        first, last, peak: indices into the scored values; `last` belongs to the episode.
+        open: whether it may continue after the newest value.
+    """
 
     first: int
     last: int
@@ -34,8 +40,11 @@ def find_episodes(
     """The episodes of one series, in the order of time.
 
     Args:
-        times_s: epoch seconds, rising; surprise: -log10 p; anomalous: what starts an episode;
-        deviation: signed, in sigma; all of length n.
+        times_s: epoch seconds, shape (n,), rising.
+        surprise: -log10 p, shape (n,).
+        anomalous: where an episode starts, shape (n,).
+        deviation: signed, in sigma, shape (n,).
+        step_s: seconds between values.
     """
     episodes: list[Episode] = []
     n = times_s.size
@@ -64,9 +73,9 @@ def find_episodes(
 
 
 def _trim_echo(deviation: FloatArray, first: int, last: int) -> int:
-    """The last value that is itself out of the ordinary, where any plainly is.
+    """The last value that is unusual by itself, if any value of the episode is far away.
 
-    Averages stay high for a while after the incident is over; that echo is not part of it.
+    Averages stay high for a while after an incident has ended. This echo is no part of the episode.
     """
     far = np.abs(deviation[first : last + 1])
     if not np.nanmax(far) >= PLAIN_SIGMA:
@@ -75,10 +84,12 @@ def _trim_echo(deviation: FloatArray, first: int, last: int) -> int:
 
 
 def name_shape(times_s: IntArray, deviation: FloatArray, before: FloatArray) -> Shape:
-    """What the course of an episode looks like.
+    """The shape of an episode.
 
     Args:
-        times_s: of the episode; deviation: signed, in sigma; before: deviations just before it.
+        times_s: epoch seconds of the episode, rising.
+        deviation: of the episode, signed, in sigma.
+        before: deviations just before the episode.
     """
     known = deviation[np.isfinite(deviation)]
     if known.size == 0:

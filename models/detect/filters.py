@@ -1,10 +1,11 @@
-"""The three filters that a finding must pass to become an alert, each with its reason."""
+"""The three filters that a signal must pass to become an alert, each with its reason."""
 
 import numpy as np
 from scipy.stats import rankdata
 
 from core.arrays import FloatArray
 from core.domain import FilterResult, Role, Series
+from models.series.robust import ROUNDING
 from models.series.thresholds import is_upward, threshold_of
 from models.words.filters import (
     PAST_THRESHOLD_ANYWAY,
@@ -26,15 +27,17 @@ MIN_DAYS = 7.0
 LAG_HOURS = 12
 #: One-sided 5 % point of the normal distribution.
 CRITICAL_Z = -1.6449
-#: A deviation towards the threshold matters when it takes this share of the way there.
+#: A deviation towards the threshold matters if it is at least this share of the way from the expected value.
 SHARE_OF_THE_WAY = 0.25
+#: A larger share is shown as this one.
+MOST_SHARE = 1e6
 
 
 def variance_ratio_z(hourly: FloatArray) -> float:
-    """How far from a random walk a course is; below -1.64 a random walk is ruled out at 5 %.
+    """How far a series is from a random walk; below -1.64 a random walk is ruled out at 5 %.
 
-    A random walk's changes over q hours vary q times as much as those over one; a course that returns to its
-    level has a ratio far below 1. By ranks, so it holds whatever the distribution of the changes.
+    Changes of a random walk over q hours vary q times as much as its changes over one hour. A series that returns to
+    its level has a ratio far below 1. The test uses ranks, so that it holds for every distribution of the changes.
 
     Args:
         hourly: one value an hour with the season taken out, float64, NaN = missing.
@@ -50,9 +53,9 @@ def variance_ratio_z(hourly: FloatArray) -> float:
     if n < 4 * q:
         return float("nan")
     steps = np.diff(known)
-    if np.ptp(known) <= 1e-9 * (1.0 + float(np.abs(known).max())):
-        return -np.inf  # a constant is as predictable as can be
-    # Ranks of the changes, standardised: bursts and outliers count as no more than large.
+    if np.ptp(known) <= ROUNDING * float(np.abs(known).max()):
+        return -np.inf  # nothing is more predictable than a constant
+    # Standardised ranks of the changes: an outlier counts like any other large change.
     ranks = (rankdata(steps) - (n + 1) / 2) / np.sqrt((n - 1) * (n + 1) / 12)
     sums = np.cumsum(np.concatenate([[0.0], ranks]))
     long = sums[q:] - sums[:-q]
@@ -61,7 +64,7 @@ def variance_ratio_z(hourly: FloatArray) -> float:
 
 
 def clear_baseline(days: float) -> FilterResult:
-    """Over seven days of data."""
+    """The baseline has learned from more than seven days."""
     return FilterResult(
         name=CLEAR_BASELINE,
         passed=days > MIN_DAYS,
@@ -70,7 +73,7 @@ def clear_baseline(days: float) -> FilterResult:
 
 
 def crosses(series: Series, value: float, expected: float) -> bool:
-    """Whether a value lies past the series' threshold, and worse than expected."""
+    """Whether a value lies past the threshold of its series and is worse than expected."""
     threshold = threshold_of(series, expected)
     if threshold is None:
         return False
@@ -83,10 +86,11 @@ def _bad_sign(series: Series, expected: float) -> float:
 
 
 def predictable(z: float, *, past: bool = False) -> FilterResult:
-    """The course returns to its level: a random walk is ruled out.
+    """The series returns to its level: a random walk is ruled out.
 
     Args:
-        past: the value is past its threshold, which matters however the series came there.
+        z: see `variance_ratio_z`.
+        past: the value is past its threshold, which matters for every series.
     """
     if past:
         return FilterResult(name=PREDICTABLE, passed=True, reason=PAST_THRESHOLD_ANYWAY)
@@ -97,11 +101,11 @@ def predictable(z: float, *, past: bool = False) -> FilterResult:
 def slo_impact(
     series: Series, value: float, expected: float, *, planned: bool = False, excuse: str = ""
 ) -> FilterResult:
-    """The deviation goes where users would notice: towards the threshold, or the bad way for its role.
+    """The deviation has the direction that users would notice: towards the threshold, or the bad one for its role.
 
     Args:
-        planned: it happened in a maintenance window, whose disturbance nobody needs to be told of.
-        excuse: why only crossing the threshold would hurt anyone, such as "over within minutes"; "" = nothing.
+        planned: it happened in a maintenance window, in which disturbances are expected.
+        excuse: why only crossing the threshold would matter, such as "over within minutes"; "" = none.
     """
     if planned:
         return FilterResult(name=SLO_IMPACT, passed=False, reason=maintenance_reason(planned=True))
@@ -109,9 +113,10 @@ def slo_impact(
     threshold = threshold_of(series, expected)
     if threshold is not None:
         sign = _bad_sign(series, expected)
-        worse, way = sign * deviation, sign * (threshold - expected)
+        # Halves, because a difference of two huge values is infinite.
+        worse, way = sign * (value / 2 - expected / 2), sign * (threshold / 2 - expected / 2)
         crossed = crosses(series, value, expected)
-        share = worse / way if way > 0 else float(worse > 0)
+        share = max(min(worse / way, MOST_SHARE), -MOST_SHARE) if way > 0 else float(worse > 0)
         passed = crossed or (share >= SHARE_OF_THE_WAY and not excuse)
         reason = threshold_reason(series, threshold, share, excuse, crossed=crossed)
         return FilterResult(name=SLO_IMPACT, passed=passed, reason=reason)

@@ -24,6 +24,7 @@ from models.forecast.history import on_grid
 from models.forecast.intervals.conformal import LEVELS, ErrorModel
 from models.forecast.intervals.widths import variability
 from models.forecast.protocols import FittedForecaster, History, StoredForecaster
+from models.series.magnitude import to_ordinary
 
 #: Number of the newest errors that correct the level of a stored member: a quarter of a day of hours.
 NEWEST_ERRORS = 6
@@ -131,9 +132,9 @@ class ForecasterBundle:
             series_id=series_id,
             made_at=history.end,
             step_s=history.step_s,
-            yhat=yhat,
-            lower={level: low for level, (low, _) in intervals.items()},
-            upper={level: high for level, (_, high) in intervals.items()},
+            yhat=history.in_unit(yhat),
+            lower={level: history.in_unit(low) for level, (low, _) in intervals.items()},
+            upper={level: history.in_unit(high) for level, (_, high) in intervals.items()},
             models=entry.choice.weights,
             errors=errors,
         )
@@ -143,7 +144,9 @@ class ForecasterBundle:
         entry = self.entry(prediction.series_id)
         seed = [self.parts.seed, prediction.series_id % 2**32, int(prediction.made_at.timestamp())]
         rng = np.random.default_rng(seed)
-        return prediction.errors.paths(prediction.yhat, count, entry.history.bounds, rng)
+        history = entry.history
+        yhat = to_ordinary(prediction.yhat, history.exponent)
+        return history.in_unit(prediction.errors.paths(yhat, count, history.bounds, rng))
 
     def entry(self, series_id: int) -> Entry:
         """What the forecasts of one series need.
@@ -178,6 +181,7 @@ class ForecasterBundle:
             added = on_grid(mine, step_s=history.step_s, end=end, steps=fresh).get(
                 entry.series.series_id, added
             )
+        added = to_ordinary(added, history.exponent)
         return replace(history, values=np.concatenate([history.values, added]))
 
     def _errors(self, entry: Entry, history: History) -> ErrorModel:

@@ -187,6 +187,7 @@ def _record(entry: Entry, arrays: Mapping[str, AnyArray]) -> dict[str, Any]:
             "step_s": series.step_s,
         },
         "start": history.start.isoformat(),
+        "exponent": history.exponent,
         "step_s": history.step_s,
         "seasons": list(history.seasons),
         "deploys": [at.isoformat() for at in history.deploys],
@@ -215,6 +216,8 @@ def _record(entry: Entry, arrays: Mapping[str, AnyArray]) -> dict[str, Any]:
 def _entry(record: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Entry:
     fields = dict(record["series"])
     series = Series(**{**fields, "kind": SeriesKind(fields["kind"]), "role": Role(fields["role"])})
+    # The release before stored no exponent.
+    exponent = record.get("exponent", 0)
     return Entry(
         series=series,
         history=History(
@@ -222,9 +225,10 @@ def _entry(record: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Entry:
             start=datetime.fromisoformat(record["start"]),
             step_s=record["step_s"],
             seasons=tuple(record["seasons"]),
-            bounds=bounds_of(series),
+            bounds=bounds_of(series).scaled(-exponent),
             deploys=tuple(datetime.fromisoformat(at) for at in record["deploys"]),
             holidays=tuple(date.fromisoformat(day) for day in record["holidays"]),
+            exponent=exponent,
         ),
         choice=Choice(
             weights=record["weights"],

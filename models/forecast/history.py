@@ -18,6 +18,7 @@ from core.errors import InsufficientDataError
 from core.frames import SAMPLES, require_frame
 from models.forecast.protocols import MIN_POINTS, Bounds, History
 from models.series.grid import mean_by_cell
+from models.series.magnitude import exponents_of, to_ordinary
 from models.series.robust import least_step
 
 #: Number of the newest steps that are never masked.
@@ -195,16 +196,22 @@ def histories(
             continue
         begin = int(np.flatnonzero(np.isfinite(values))[0])
         start = end - timedelta(seconds=step_s * (steps - begin))
+        exponent = int(exponents_of(values[None, begin:])[0])
         found[series_id] = History(
             values=mask_spans(
-                values[begin:], start, step_s, calendar.exclusions_of(meta.service), UNMASKED_STEPS
+                to_ordinary(values[begin:], exponent),
+                start,
+                step_s,
+                calendar.exclusions_of(meta.service),
+                UNMASKED_STEPS,
             ),
             start=start,
             step_s=step_s,
             seasons=seasons_of(step_s),
-            bounds=bounds_of(meta),
+            bounds=bounds_of(meta).scaled(-exponent),
             deploys=tuple(calendar.deploys.get(meta.service, ())),
             holidays=calendar.holidays_of(meta.service),
+            exponent=exponent,
         )
     return found
 

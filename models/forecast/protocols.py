@@ -11,6 +11,7 @@ from core.arrays import FloatArray
 from core.domain import require_utc
 from core.errors import InputError
 from models.forecast.states import Arrays
+from models.series.magnitude import from_ordinary, scaled_number
 
 #: (values without NaN, usable seasons, horizon_steps) -> the median of the coming values: a model that is a function.
 Course = Callable[[FloatArray, tuple[int, ...], int], FloatArray]
@@ -28,6 +29,13 @@ class Bounds:
         if self.lower is None and self.upper is None:
             return values
         return np.clip(values, self.lower, self.upper)
+
+    def scaled(self, exponent: int) -> "Bounds":
+        """The bounds of the values multiplied by 2**exponent."""
+        return Bounds(
+            lower=None if self.lower is None else scaled_number(self.lower, exponent),
+            upper=None if self.upper is None else scaled_number(self.upper, exponent),
+        )
 
     def mirrored(self) -> "Bounds":
         """The bounds of the values with the opposite sign."""
@@ -49,6 +57,8 @@ class History:
         bounds: a ratio lies in [0, 1], a count is not below 0.
         deploys: times at which the normal values may have changed.
         holidays: dates, past and to come, on which people use the service differently.
+        exponent: values and bounds are in units of 2**exponent, 0 for a series of ordinary size. Models work in these
+            units; see `models/series/magnitude.py`.
     """
 
     values: FloatArray
@@ -58,6 +68,7 @@ class History:
     bounds: Bounds = field(default_factory=Bounds)
     deploys: tuple[datetime, ...] = ()
     holidays: tuple[date, ...] = ()
+    exponent: int = 0
 
     def __post_init__(self) -> None:
         require_utc(self.start, "start")
@@ -81,6 +92,10 @@ class History:
         """The seasons that the history contains at least twice."""
         return tuple(season for season in self.seasons if 2 * season <= len(self.values))
 
+    def in_unit(self, values: FloatArray) -> FloatArray:
+        """Numbers in units of 2**exponent, in the unit of the series."""
+        return from_ordinary(values, self.exponent)
+
     def mirrored(self) -> "History":
         """The same history of the series with the opposite sign."""
         return replace(self, values=0.0 - self.values, bounds=self.bounds.mirrored())
@@ -97,6 +112,7 @@ class History:
                 at for at in self.deploys if at < self.start + timedelta(seconds=self.step_s * steps)
             ),
             holidays=self.holidays,
+            exponent=self.exponent,
         )
 
 

@@ -73,6 +73,11 @@ def from_ordinary(values: FloatArray, exponent: int) -> FloatArray:
     return result
 
 
+def scaled_number(number: float, exponent: int) -> float:
+    """One number multiplied by 2**exponent; what is too large for a float64 becomes the largest one."""
+    return float(from_ordinary(np.array(number), exponent))
+
+
 def bounded(values: FloatArray, limit: float = LIMIT) -> FloatArray:
     """Values held within `limit`; NaN stays NaN. Every detector does this with what it reads."""
     result: FloatArray = np.clip(values, -limit, limit)

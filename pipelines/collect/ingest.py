@@ -1,9 +1,8 @@
 """Read a source and store what it has: validated, each value once, and each batch whole or not at all."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -11,11 +10,11 @@ from core.batch import Batch, Declaration
 from core.domain import Series
 from core.frames import SAMPLES
 from core.ports import MetricSource, Store
+from pipelines.collect.counter_rates import rates_of
 from pipelines.collect.metric_types import declare_types
-from pipelines.collect.validation import rejected_rows, validate_samples
+from pipelines.collect.validation import Validated, rejected_rows, validate_samples
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
-from pipelines.sources.recent_counts import CountedRates, rates_of
 from pipelines.stores.dead_letters import REJECTED
 
 
@@ -157,25 +156,13 @@ def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
     if batch.rejected is not None:
         rejected.append(batch.rejected.select(*REJECTED))
     known, now = _known_series(store, batch), platform.clock.now()
-    samples = [pl.DataFrame(schema=SAMPLES)]
-    duplicates = 0
-    if batch.samples is not None and not batch.samples.is_empty():
-        checked = validate_samples(batch.samples, known, now, batch.origins)
-        samples.append(checked.accepted)
-        rejected.append(checked.rejected)
-    if batch.counts is not None and not batch.counts.is_empty():
-        checked = validate_samples(batch.counts, known, now)
-        rated = _rated(store, checked.accepted)
-        rates = validate_samples(rated.rates, known, now)  # a rate can be infinite
-        samples.append(rates.accepted)
-        late = _not_stored(store, rated.late)
-        useless = pl.concat([rated.contradicting, late])
-        rejected += [checked.rejected, rejected_rows(useless, known), rates.rejected]
-        duplicates += rated.duplicates + rated.late.height - late.height
-    written = store.samples.write(pl.concat(samples))
-    inserted, duplicates = written.inserted, duplicates + written.duplicates
+    checked = validate_samples(_frame(batch.samples), known, now, batch.origins)
+    counted = _rated(store, validate_samples(_frame(batch.counts), known, now, batch.origins), known, batch)
+    written = store.samples.write(pl.concat([checked.accepted, counted.rates]))
     reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
-    rejected.append(rejected_rows(written.conflicts.with_columns(reason=reason), known, batch.origins))
+    conflicts = written.conflicts.with_columns(reason=reason)
+    rejected += [checked.rejected, counted.rejected]
+    rejected.append(rejected_rows(conflicts, known, _origins_of(conflicts, batch.origins)))
     refused = pl.concat(rejected)
     store.dead_letters.add(name, refused)
     events = store.events.add(batch.events)
@@ -183,8 +170,8 @@ def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
     if batch.cursor is not None:
         store.cursors.set(name, batch.cursor)
     return IngestReport(
-        inserted=inserted,
-        duplicates=duplicates,
+        inserted=written.inserted,
+        duplicates=counted.duplicates + written.duplicates,
         rejected=refused.height,
         series=len(batch.series),
         events=events,
@@ -203,33 +190,68 @@ def _first_rejected(rejected: pl.DataFrame) -> str | None:
     return f"{file}, {rejected['reason'][0]}" if file else str(rejected["reason"][0])
 
 
-def _not_stored(store: Store, late: pl.DataFrame) -> pl.DataFrame:
-    """Those of some late counts whose rate is not stored; the others are repeated ones."""
-    if late.is_empty():
-        return late
-    first, last = late["ts"].min(), late["ts"].max()
-    if not (isinstance(first, datetime) and isinstance(last, datetime)):
-        raise TypeError("times of counts are datetimes")
-    ids = late["series_id"].unique().to_list()
-    stored = store.samples.read(first, last + timedelta(microseconds=1), ids)
-    return late.join(stored, on=["series_id", "ts"], how="anti", maintain_order="left")
+def _frame(samples: pl.DataFrame | None) -> pl.DataFrame:
+    return pl.DataFrame(schema=SAMPLES) if samples is None else samples
 
 
-def _rated(store: Store, counts: pl.DataFrame) -> CountedRates:
-    """Rates from counts and the counts that are stored."""
-    ids = counts["series_id"].unique().to_list()
-    rated = rates_of(store.counters.recent(ids), counts)
-    store.counters.save(rated.recent)
-    return rated
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rated:
+    """What became of the counts of a batch.
+
+    Attributes:
+        rates: `SAMPLES`, finite.
+        duplicates: how many counts were stored already.
+        rejected: dead letters.
+    """
+
+    rates: pl.DataFrame
+    duplicates: int
+    rejected: pl.DataFrame
+
+
+def _rated(store: Store, counts: Validated, known: Mapping[int, Series], batch: Batch) -> _Rated:
+    """Rates from counts and the counts that are stored; the newest counts are stored for the next batch."""
+    if counts.accepted.is_empty():
+        return _Rated(rates=counts.accepted, duplicates=0, rejected=counts.rejected)
+    ids = counts.accepted["series_id"].unique().to_list()
+    counted = rates_of(store.counters.recent(ids), counts.accepted)
+    store.counters.save(counted.recent)
+    # A file that is read again has counts whose rates are stored.
+    stored = store.samples.stored_at(counted.late.select("series_id", "ts"))
+    late = counted.late.join(stored, on=["series_id", "ts"], how="anti", maintain_order="left")
+    is_finite = pl.col("value").is_finite()
+    infinite = counted.rates.filter(~is_finite).with_columns(
+        reason=pl.lit("the rate is infinite, because the count grew by too much")
+    )
+    return _Rated(
+        rates=counted.rates.filter(is_finite),
+        duplicates=counted.duplicates + stored.height,
+        rejected=pl.concat(
+            [
+                counts.rejected,
+                rejected_rows(counted.contradicting, known, batch.origins),
+                rejected_rows(late, known, batch.origins),
+                rejected_rows(infinite, known, _origins_of(infinite, batch.origins)),
+            ]
+        ),
+    )
+
+
+def _origins_of(rows: pl.DataFrame, origins: pl.DataFrame | None) -> pl.DataFrame | None:
+    """File and line of samples, which may be rates. The origin of a rate is that of the count at its time."""
+    if origins is None or rows.is_empty():
+        return origins
+    counts = origins.select("series_id", "ts", "file", "line")
+    counts = counts.unique(["series_id", "ts"], keep="first", maintain_order=True)
+    of_rates = rows.select(*SAMPLES).join(counts, on=["series_id", "ts"], maintain_order="left")
+    return pl.concat([of_rates, origins.select(of_rates.columns)])
 
 
 def _known_series(store: Store, batch: Batch) -> dict[int, Series]:
     """The series of the batch, and the stored series of samples that came without their series."""
     known = {series.series_id: series for series in batch.series}
-    frames = [frame for frame in (batch.samples, batch.counts) if frame is not None]
-    if frames:
-        others = set(pl.concat(frames)["series_id"].drop_nulls().unique()) - set(known)
-        known.update(
-            {series_id: store.series.get(series_id) for series_id in store.series.known(list(others))}
-        )
+    for frame in (batch.samples, batch.counts):
+        if frame is not None:
+            others = set(frame["series_id"].drop_nulls().unique()) - set(known)
+            known.update({one: store.series.get(one) for one in store.series.known(list(others))})
     return known

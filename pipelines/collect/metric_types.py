@@ -16,8 +16,8 @@ from core.frames import SAMPLES
 from core.metric_names import guess_metric
 from core.metric_types import declared_names, declaring_names, is_counter
 from core.ports import Store
+from pipelines.collect.counter_rates import rates_of
 from pipelines.collect.validation import rejected_rows
-from pipelines.sources.recent_counts import rates_of
 from pipelines.stores.dead_letters import REJECTED
 
 
@@ -62,12 +62,12 @@ def _to_counter(store: Store, series: Series) -> pl.DataFrame:
     negative = counts.filter(pl.col("value") < 0).with_columns(
         reason=pl.format("value {} is below 0, and the metric is a counter", "value")
     )
-    rated = rates_of(counts.clear(), counts.filter(pl.col("value") >= 0))
+    counted = rates_of(counts.clear(), counts.filter(pl.col("value") >= 0))
     unit = guess_metric(series.metric).unit
     store.series.register([replace(series, kind=SeriesKind.COUNTER, unit=f"{unit}/s" if unit else "1/s")])
     store.samples.remove(series.series_id)
-    store.samples.write(rated.rates.filter(pl.col("value").is_finite()))
-    store.counters.save(rated.recent)
+    store.samples.write(counted.rates.filter(pl.col("value").is_finite()))
+    store.counters.save(counted.recent)
     return rejected_rows(negative, {series.series_id: series})
 
 

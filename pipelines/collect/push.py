@@ -9,9 +9,10 @@ from statistics import median
 
 import polars as pl
 
+from core.batch import Batch
 from core.domain import DEFAULT_STEP_S, Series
 from core.metric_types import declaring_names
-from core.ports import Batch, Store
+from core.ports import Store
 from pipelines.collect.ingest import IngestReport, ingest_batch
 from pipelines.collect.metric_types import declare_types
 from pipelines.common.tenant_platform import Platform

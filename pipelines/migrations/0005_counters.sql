@@ -1,4 +1,4 @@
--- What sources declare about metrics, and the last counts of each counter: a restart must change no rate.
+-- What sources declare about metrics, and the first and newest counts of each counter: a restart must change no rate.
 CREATE TABLE metric_types (
     tenant      text NOT NULL,
     metric      text NOT NULL,

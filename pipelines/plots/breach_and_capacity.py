@@ -68,7 +68,7 @@ def plot_breach(
     shown = min(len(history), SHOWN_DAYS * DAY_S // history.step_s)
     past = _days([history.end - timedelta(seconds=history.step_s * back) for back in range(shown, 0, -1)])
     ahead = _days(prediction.times())
-    axes.plot(past, history.values[-shown:], color=INK, linewidth=1.2, label="measured")
+    axes.plot(past, history.in_unit(history.values[-shown:]), color=INK, linewidth=1.2, label="measured")
     axes.plot(ahead, prediction.yhat, color=INK, linewidth=1.2, linestyle="--", label="forecast")
     axes.fill_between(
         ahead, prediction.lower[0.95], prediction.upper[0.95], color=BAND, alpha=0.35, label="95 %"

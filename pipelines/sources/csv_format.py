@@ -198,12 +198,12 @@ def _find_layout(
         start = next((n for n, line in enumerate(lines) if n > start and line.strip()), len(lines))
     if start == len(lines):
         return None, 0
-    if damage := _damage(lines[start], encoding):
-        raise InputError(f"line {start + 1}: {damage}")
     delimiter = declared[1] if declared else _delimiter(lines[start : start + _SAMPLE_LINES])
     end = start + 1
     while end < len(lines) and end - start < _MAX_RECORD_LINES and "".join(lines[start:end]).count('"') % 2:
         end += 1
+    if damage := _damage("".join(lines[start:end]), encoding):
+        raise InputError(f"line {start + 1}: {damage}")
     cells = [" ".join(name.split()) for name in _fields("".join(lines[start:end]), delimiter)]
     header = tuple(name or name_of_unnamed(n) for n, name in enumerate(cells, start=1))
     twice = sorted({name for name in header if header.count(name) > 1})

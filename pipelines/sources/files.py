@@ -14,17 +14,17 @@ from typing import Protocol
 
 import polars as pl
 
+from core.batch import Batch
 from core.domain import Series, stable_id
 from core.errors import InputError
 from core.frames import SAMPLES
-from core.ports import Batch
 from core.storable import NAME_BYTES
 from pipelines.sources.columns import find_columns
-from pipelines.sources.counters import CounterSpans
 from pipelines.sources.dialect import FileChunk, FileOptions, find_notation
 from pipelines.sources.file_names import service_and_metric
 from pipelines.sources.sidecars import SIDECARS, Sidecars, read_sidecars
 from pipelines.sources.tables import READ, ParsedTable, TableNames, TableReader
+from pipelines.sources.text_files import is_text
 from pipelines.stores.dead_letters import REJECTED
 
 #: Small files share a batch of up to this size, because a transaction costs as much as thousands of rows.
@@ -63,7 +63,7 @@ class _Progress:
     Attributes:
         size, mtime_ns: of the file when it was read to its end; 0: it was not.
         options: with which it was read.
-        samples: how many were found.
+        samples: how many samples and counts were found.
         head: hash of its first bytes.
     """
 
@@ -82,14 +82,12 @@ class _Part:
     Attributes:
         end: the number of its last line.
         is_whole: false when reading failed.
-        counter_ends: the first and the last counts of the file, in its last part (`CounterRates.ends`).
     """
 
     table: ParsedTable
     end: int
     notes: tuple[str, ...] = ()
     is_whole: bool = True
-    counter_ends: pl.DataFrame | None = None
 
 
 @dataclass(slots=True)
@@ -98,6 +96,7 @@ class _Pending:
 
     series: dict[int, Series] = field(default_factory=dict)
     samples: list[pl.DataFrame] = field(default_factory=list)
+    counts: list[pl.DataFrame] = field(default_factory=list)
     rejected: list[pl.DataFrame] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     already_read: int = 0
@@ -106,16 +105,19 @@ class _Pending:
     def add(self, part: ParsedTable, file: str) -> None:
         self.series.update({series.series_id: series for series in part.series})
         self.samples.append(part.samples.with_columns(file=pl.lit(file)))
+        self.counts.append(part.counts.with_columns(file=pl.lit(file)))
         self.rejected.append(part.rejected)
-        self.rows += part.samples.height + part.rejected.height
+        self.rows += part.found + part.rejected.height
 
     def batch(self, sidecars: Sidecars, cursor: str) -> Batch:
         rejected = [*self.rejected, sidecars.rejected]
-        origins = pl.concat([pl.DataFrame(schema={**READ, "file": pl.String}), *self.samples])
+        none = pl.DataFrame(schema={**READ, "file": pl.String})
+        samples, counts = pl.concat([none, *self.samples]), pl.concat([none, *self.counts])
         return Batch(
             series=tuple(self.series.values()),
-            samples=origins.select(*SAMPLES),
-            origins=origins,
+            samples=samples.select(*SAMPLES),
+            counts=counts.select(*SAMPLES),
+            origins=pl.concat([samples, counts]),
             rejected=pl.concat(rejected),
             events=sidecars.events,
             incidents=sidecars.incidents,
@@ -153,7 +155,7 @@ class FileSource:
         """
         files, skipped = self._files()
         sidecars = read_sidecars(self._root, self._tenant)
-        done, spans = _read_cursor(cursor)
+        done = _read_cursor(cursor)
         pending, first = _Pending(notes=skipped), True
         for path in files:
             name = _file_name(path, self._root)
@@ -179,25 +181,20 @@ class FileSource:
             for part in self._parts(path, name, at.lines, sidecars):
                 pending.add(part.table, name)
                 pending.notes += [f"{name}: {note}" for note in part.notes]
-                at = replace(at, lines=part.end, samples=at.samples + part.table.samples.height)
+                at = replace(at, lines=part.end, samples=at.samples + part.table.found)
                 is_whole &= part.is_whole
-                if part.counter_ends is not None:
-                    joints = spans.join(part.counter_ends).with_columns(line=pl.lit(None, pl.Int64))
-                    pending.add(ParsedTable(samples=joints), name)
                 if pending.rows >= BATCH_ROWS:
                     # size 0: the file was not read to its end, so the next pull continues with it
                     done[name] = at
-                    yield pending.batch(
-                        sidecars if first else sidecars.descriptions_only, _cursor(done, spans)
-                    )
+                    yield pending.batch(sidecars if first else sidecars.descriptions_only, _cursor(done))
                     pending, first = _Pending(), False
             # A file that could not be read is tried again the next time.
             if is_whole:
                 at = replace(at, size=now.size, mtime_ns=now.mtime_ns, head=_head(path, now.size))
             done[name] = at
         if pending.rows or pending.notes or pending.already_read or first:
-            yield pending.batch(sidecars if first else sidecars.descriptions_only, _cursor(done, spans))
-        elif (now_at := _cursor(done, spans)) != cursor:
+            yield pending.batch(sidecars if first else sidecars.descriptions_only, _cursor(done))
+        elif (now_at := _cursor(done)) != cursor:
             yield Batch(cursor=now_at)
 
     @property
@@ -237,7 +234,7 @@ class FileSource:
         return notes
 
     def _parts(self, path: Path, name: str, start: int, sidecars: Sidecars) -> Iterator[_Part]:
-        """What comes after line `start`. The lines before are read too, because steps and rates depend on them."""
+        """What comes after line `start`. The lines before are read too, because steps and units depend on them."""
         reader: TableReader | None = None
         end = start
         try:
@@ -255,8 +252,6 @@ class FileSource:
                 if chunk.end > start:
                     end = chunk.end
                     yield _Part(reader.read(chunk.filter(~known)), end, (*chunk.notes, *left_out))
-            if reader is not None and not reader.counter_ends.is_empty():
-                yield _Part(ParsedTable(), end, counter_ends=reader.counter_ends)
         except InputError as error:
             # A file that cannot be read must not keep the others out.
             yield _Part(_unreadable(name, str(error)), end, (str(error),), is_whole=False)
@@ -268,24 +263,20 @@ class FileSource:
         columns = find_columns(first.table)
         notation = find_notation(columns, first, self._options, lambda: self._format.chunks(path))
         service, metric = service_and_metric(path)
+        if not is_text(service + metric):
+            raise InputError("the name of the file is not encoded in UTF-8; rename the file")
         names = TableNames(tenant=self._tenant, file=name, service=service, metric=metric)
         reader = TableReader(columns, names, notation=notation, describe=sidecars.describe)
         return reader, columns.left_out
 
 
-#: The key of the cursor under which counters are, because no file has this name.
-_COUNTERS = ""
+def _read_cursor(cursor: str | None) -> dict[str, _Progress]:
+    # A cursor of an earlier version also has counters, under an empty name.
+    return {name: _Progress(*progress) for name, progress in json.loads(cursor or "{}").items() if name}
 
 
-def _read_cursor(cursor: str | None) -> tuple[dict[str, _Progress], CounterSpans]:
-    values = json.loads(cursor or "{}")
-    spans = CounterSpans(values.pop(_COUNTERS, {}))
-    return {name: _Progress(*progress) for name, progress in values.items()}, spans
-
-
-def _cursor(done: dict[str, _Progress], spans: CounterSpans) -> str:
-    values: dict[str, object] = {name: astuple(progress) for name, progress in done.items()}
-    return json.dumps(values | ({_COUNTERS: spans.state} if spans.state else {}))
+def _cursor(done: dict[str, _Progress]) -> str:
+    return json.dumps({name: astuple(progress) for name, progress in done.items()})
 
 
 def _file_name(path: Path, root: Path) -> str:

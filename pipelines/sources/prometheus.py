@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from core.batch import Batch
 from core.clock import Clock
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.durations import DAY_S
@@ -23,7 +24,7 @@ from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_names import guess_metric
 from core.metric_types import declaring_names, is_bucket, is_counter
-from core.ports import Batch, MetricSource
+from core.ports import MetricSource
 from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.sources.prometheus_queries import Query, Span

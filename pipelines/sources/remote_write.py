@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from core.domain import DEFAULT_STEP_S, Series, require_plain_text
+from core.batch import Batch
+from core.domain import DEFAULT_STEP_S, Series, require_name
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_types import is_counter
-from core.ports import Batch
 from core.service_names import ServiceRule
 from pipelines.sources.prometheus import series_of_labels
 from pipelines.sources.protobuf import (
@@ -329,7 +329,8 @@ def _metadata(message: memoryview, rejected: list[tuple[str, str]]) -> dict[str,
         fields = read_few(message)
         kind = as_integer(fields.get(1, 0))
         name = bytes(as_bytes(fields.get(2, _NOTHING))).decode()
-        require_plain_text(name, "the name of a metric")
+        if name:
+            require_name(name, "the name of a metric")
     except (IndexError, TypeError, UnicodeDecodeError, InputError) as error:
         rejected.append(
             (json.dumps({"metadata": bytes(message).hex()}), f"the metadata cannot be read: {error}")

@@ -11,11 +11,11 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from core.batch import Batch
 from core.domain import DEFAULT_STEP_S, Event, EventKind, Incident, Series, require_utc
 from core.durations import DAY_S
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
-from core.ports import Batch
 from pipelines.sources.simulation.plan import SEVERITY, Plan, PlannedEvent, draw_plan
 from pipelines.sources.simulation.profiles import Profile, draw_profiles
 from pipelines.sources.simulation.render import Grid, ServiceHistory, render

@@ -1,4 +1,4 @@
-"""The last counts of each counter, from which the next rate is computed, and the types that sources declare."""
+"""The first and newest counts of each counter, to compute rates from, and the types that sources declare."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,13 +13,13 @@ _LOCK = 0x74797065
 
 
 class CounterStore:
-    """The last counts of the counters of one tenant (`core.ports.CounterRepository`)."""
+    """Some counts of each counter of one tenant (`core.ports.CounterRepository`)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def recent(self, series_ids: Sequence[int], *, lock: bool = True) -> pl.DataFrame:
-        """The last counts of these counters, `SAMPLES`; locked until the end of the transaction.
+        """The stored counts of these counters, `SAMPLES`; locked until the end of the transaction.
 
         Register the series before their counts are locked. With this order, two transactions never wait for each other.
         """
@@ -34,7 +34,7 @@ class CounterStore:
         return frame_of_arrays(rows, SAMPLES)
 
     def save(self, counts: pl.DataFrame) -> None:
-        """Replace the last counts of the series in `counts`.
+        """Replace the stored counts of the series in `counts`.
 
         Args:
             counts: `SAMPLES`, at least one row for each series.

@@ -106,6 +106,18 @@ class SampleStore:
         )
         return {row["series_id"]: utc(row["ts"]) for row in rows}
 
+    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
+        """Those rows of `times` (series_id, ts) that have a sample."""
+        if times.is_empty():
+            return times
+        rows = self._session.rows(
+            "SELECT w.id AS series_id, w.ts FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) AS w (id, ts)"
+            " JOIN series s ON s.series_id = w.id AND s.tenant = %(tenant)s"
+            " WHERE EXISTS (SELECT FROM samples WHERE series_id = w.id AND ts = w.ts)",
+            {"ids": times["series_id"].to_list(), "times": times["ts"].to_list()},
+        )
+        return pl.DataFrame(rows, schema=times.schema)
+
     def remove(self, series_id: int) -> int:
         """Remove all samples and rollups of a series, which were read wrongly; returns how many samples."""
         ours = " WHERE series_id = (SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = %(id)s)"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from core.batch import Batch
 from core.domain import Event
 from core.errors import InputError
-from core.ports import Batch
 from pipelines.collect.ingest import ingest
 from pipelines.collect.push import store_remote_write
 from pipelines.sources.webhook_formats.registered import parse_webhook
@@ -87,10 +87,8 @@ def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
             rest was stored, as the protocol demands.
         UnavailableError: the database does not respond; nothing of the request is kept.
     """
-    sidecars = context.current_sidecars()
-    report = store_remote_write(
-        context.platform, context.remote_write, request.root, sidecars.descriptions_only.added_to
-    )
+    describe = context.stored_sidecars().added_to
+    report = store_remote_write(context.platform, context.remote_write, request.root, describe)
     if report.rejected:
         raise InputError(
             f"{report.rejected} parts rejected, the others stored; the first: {report.first_rejected}"

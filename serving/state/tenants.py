@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
 
+from core.batch import Batch
 from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
-from core.ports import Batch
 from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.collect.ingest import ingest_batch
 from pipelines.common.tenant_platform import Platform
@@ -37,7 +37,6 @@ class TenantContext:
     Attributes:
         remote_write: reads the requests of the tenant's Prometheus.
         services: derives the service of what clients send.
-        sidecars: the operator's descriptions of series; they exist for the default tenant only.
     """
 
     def __init__(self, platform: Platform, models: LoadedModels) -> None:
@@ -47,18 +46,20 @@ class TenantContext:
         self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
         described = settings.sidecars_dir if platform.tenant == settings.tenant else None
-        self.sidecars = CurrentSidecars(described, platform.tenant)
-        self._stored_sidecars: Sidecars | None = None
+        self._sidecars = CurrentSidecars(described, platform.tenant)
+        # Without a folder there is nothing to store.
+        self._stored: Sidecars | None = self._sidecars.get() if described is None else None
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()
         self._cached: dict[str, tuple[bytes, float]] = {}
 
-    def current_sidecars(self) -> Sidecars:
-        """The sidecar files. Their events, incidents and bad rows are stored once for each content."""
-        current = self.sidecars.get()
-        if current is not self._stored_sidecars:
+    def stored_sidecars(self) -> Sidecars:
+        """What the sidecar files declare of series now. Their events and incidents, and their bad rows as dead letters,
+        are stored when the files are new or have changed."""
+        current = self._sidecars.get()
+        if current is not self._stored:
             ingest_batch(self.platform, "sidecars", current.added_to(Batch()))
-            self._stored_sidecars = current
-        return current
+            self._stored = current
+        return current.descriptions_only
 
     def series(self, ref: SeriesRef) -> Series:
         """The series that a request names.

@@ -90,6 +90,9 @@ class MemorySamples(SampleRepository):
     def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
         return {key: ts for key, ts, _ in self.latest().iter_rows() if key in set(series_ids)}
 
+    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
+        return times.join(self.frame, on=["series_id", "ts"], how="semi")
+
     def remove(self, series_id: int) -> int:
         before = self.frame.height
         self.frame = self.frame.filter(pl.col("series_id") != series_id)

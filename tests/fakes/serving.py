@@ -125,6 +125,9 @@ class FakeSamples(SampleRepository):
     def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
         unsupported(self, "newest_times")
 
+    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
+        unsupported(self, "stored_at")
+
     def remove(self, series_id: int) -> int:
         unsupported(self, "remove")
 

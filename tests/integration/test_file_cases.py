@@ -223,7 +223,7 @@ def test_counters_are_rates_without_false_resets_and_spikes(ingest: Ingest) -> N
         "node/dup_total": [1, 1, 1],
     }  # fmt: skip
     assert outcome.values == {name: pytest.approx(values) for name, values in expected.items()}
-    assert outcome.reasons == ["line 46: count 131 contradicts 130.0, the first count for that time"]
+    assert outcome.reasons == ["line 46: count 131.0 contradicts 130.0, the first count for that time"]
 
 
 def test_labels_are_kept_as_they_are(ingest: Ingest) -> None:
@@ -270,3 +270,48 @@ def test_files_that_come_out_of_order_give_one_series_of_rates(ingest: Ingest) -
     assert values == pytest.approx([1.0] * len(values))
     times = outcome.store.samples.read(*FOREVER)["ts"].sort().to_list()
     assert times == [T0 + timedelta(minutes=minute) for minute in range(1, 10)]
+
+
+def test_the_rates_of_a_counter_go_on_when_its_file_grows(ingest: Ingest, tmp_path: Path) -> None:
+    path = tmp_path / "shop__jobs_total.csv"
+    path.write_text("timestamp,value\n2026-11-20T00:00:00Z,0\n2026-11-20T00:01:00Z,60\n")
+    assert ingest("csv", path).values == {"shop/jobs_total": [1.0]}
+    with path.open("a") as file:
+        file.write("2026-11-20T00:02:00Z,180\n")
+    (tmp_path / "next").mkdir()
+    following = tmp_path / "next" / path.name
+    following.write_text("timestamp,value\n2026-11-20T00:03:00Z,360\n")
+    ingest("csv", path)
+    outcome = ingest("csv", following)
+    assert (outcome.code, outcome.reasons) == (0, [])
+    assert outcome.values == {"shop/jobs_total": [1.0, 2.0, 3.0]}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0)])
+def test_long_files_in_any_order_give_the_rates_of_the_whole(
+    ingest: Ingest, tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    """The rates that can be known: files that come between two others have no known count before their first one."""
+    rows = [f"{(T0 + timedelta(minutes=n)).isoformat()},{60 * n}\n" for n in range(90)]
+    for name, part in enumerate(order):
+        folder = tmp_path / f"{name}"
+        folder.mkdir()
+        (folder / "shop__jobs_total.csv").write_text(
+            "timestamp,value\n" + "".join(rows[30 * part : 30 * part + 30])
+        )
+    outcome = ingest("csv", tmp_path)
+    assert outcome.code == 0
+    (values,) = outcome.values.values()
+    assert values == pytest.approx([1.0] * len(values))
+    assert len(values) + len(outcome.reasons) == 89
+
+
+def test_a_counter_file_that_is_read_again_adds_nothing(ingest: Ingest, tmp_path: Path) -> None:
+    path = tmp_path / "shop__jobs_total.csv"
+    rows = [f"{(T0 + timedelta(minutes=n)).isoformat()},{60 * n}\n" for n in range(90)]
+    path.write_text("timestamp,value\n" + "".join(rows))
+    first = ingest("csv", path)
+    again = ingest("csv", path, "--date-order", "dmy")
+    assert (again.code, again.report["inserted"], again.reasons) == (0, 0, [])
+    assert again.report["duplicates"] == 90
+    assert again.values == first.values

@@ -42,5 +42,5 @@ def scaled_rows(
 def nearest(kept: FloatArray, rows: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
     """Distances (n, count) to the nearest kept rows, rising, and which ones they are."""
     distance, index = cKDTree(kept).query(rows, k=min(count, len(kept)))
-    shape = (len(rows), -1)
+    shape = (len(rows), min(count, len(kept)))
     return np.asarray(distance).reshape(shape), np.asarray(index).reshape(shape)

@@ -1,11 +1,14 @@
-"""The default for one metric: several simple views of each value, each turned into evidence, then merged.
+"""The default for one metric: several simple views of each value, each turned into evidence and then combined.
 
-A value is predicted by three experts (where it just was, the time of day, the time of week), weighed by how right
-they have been. The residual, in units of the hour's own spread, is looked at alone, averaged over 2 to 50 values,
-against the season only, as spread, and as step; and the value itself by whether it leaves the range seen so far.
-Each view's rank among its own past is a p-value, 1/p is evidence (an e-value up to a constant), views of the same
-residual are averaged (which is valid however they depend) and the range multiplies it. Each value is scored before
-it is learned, in constant memory; levels move on by themselves, so a lasting shift becomes the new normal.
+Three experts predict each value: the last values, the time of day, and the time of week. Their weights follow from
+their past errors. There are eight views of the residual, in units of the spread of the hour: alone, averaged over about
+3, 9, 30 and 100 values, against the season only, its spread, and its step. One more view is how far the value leaves
+the range so far. The rank of each view among its own past is a p-value, and 1/p is evidence (an e-value up to a
+constant). Evidence of the eight views is averaged, which is valid however they depend; evidence of the range multiplies
+it.
+
+Each value is scored before it is learned, in constant memory. Levels follow the values, so that a lasting shift becomes
+normal.
 
 References:
     Vovk, Gammerman and Shafer (2005), Algorithmic Learning in a Random World (conformal p-values).
@@ -27,22 +30,22 @@ from models.series.grid import MONDAY_OFFSET_S
 from models.series.magnitude import LIMIT
 from models.series.robust import ROUNDING, STILL_SHARE, ZERO_SPREAD
 
-#: Weights of the averages of the residual: a memory of about 3, 9, 30 and 100 values.
+#: Weights of a new residual in the averages, which remember about 3, 9, 30 and 100 values.
 AVERAGES = (0.5, 0.2, 0.06, 0.02)
 #: Views of the residual whose evidence is averaged: alone, three averages, the season, the spread, the step.
 VIEWS = 8
 RANGE = VIEWS
 TOGETHER = VIEWS + 1
-#: Steps that the spread and the experts' losses remember.
+#: Number of steps that the spread and the losses of the experts remember.
 _MEMORY = 500.0
-#: A residual counts as at most so many spreads in averages and spreads: one spike is not a shift.
+#: In averages and spreads a residual counts as at most so many spreads, because one spike is not a shift.
 _CLIP = 6.0
 _WARM = 20
 HOURS_A_WEEK = 168
-#: Views are ranked among many values, since ranks of rare ones need them; p-values among the last thousands, since
-#: evidence is strong in the first days, when little is known yet.
+#: Views are ranked among many values, because rare ranks need them. P-values are ranked among the last thousands,
+#: because evidence is strong in the first days, when little is known.
 _VIEWS_COUNTED, _TOGETHER_COUNTED = 20_000.0, 3_000.0
-#: How the output columns are called.
+#: The columns of the output.
 EVIDENCE, SURPRISE, EXPECTED, SPREAD = 0, 1, 2, 3
 
 _FAST, _LEVEL, _SLOW, _SCALE, _RAW, _LOSS, _AVG, _VAR, _SEASONAL, _LOW, _HIGH, _LAST, _SEEN, _MOVES = (
@@ -53,15 +56,15 @@ _SCALARS = 19
 _STILL_MOVES = 0.05
 
 
-# How rare a number is among all before it: counts in logarithmic bins (ten an octave, from 2**-12 to 2**20), so
-# that a rank is known to within 7 % of a number's size. In this file because a compiled function is kept on disk
-# by the state of its own file: changed helpers elsewhere would go unnoticed.
+# How rare a number is among all numbers before it: counts in logarithmic bins, ten per octave from 2**-12 to 2**20, so
+# that a rank is known to within 7 % of the size of a number. These functions are in this file because Numba caches a
+# compiled function until its own file changes; it does not notice a changed function in another file.
 BINS = 320
 BLOCK = 16
 _BINS_PER_OCTAVE = 10.0
 _LOWEST_OCTAVE, _HIGHEST_OCTAVE = 12.0, 20.0
-#: The share of numbers above x is taken to fall like x**-2 beyond the largest seen, by 3 decades at most: a tail
-#: as heavy as residuals of metrics have, so that one record does not hide the next.
+#: Beyond the largest number so far, the share of larger numbers is taken to fall like x**-2, by at most 3 decades. The
+#: residuals of metrics have such heavy tails. So one record does not hide the next.
 _TAIL_POWER = 2.0
 _TAIL_MOST = 3.0
 
@@ -83,7 +86,7 @@ def bin_of(number: float) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def surprise(counts: FloatArray, row: int, number: float) -> float:
-    """-log10 of the p-value of a number >= 0 among those counted, >= 0; equal ones count half."""
+    """-log10 of the p-value of a number >= 0 among those counted, >= 0; numbers in the same bin count half."""
     at = bin_of(number)
     block = at // BLOCK
     above = 0.5 * counts[row, at]
@@ -100,7 +103,7 @@ def surprise(counts: FloatArray, row: int, number: float) -> float:
 
 @numba.njit(cache=True, nogil=True)
 def count(counts: FloatArray, row: int, number: float, most: float) -> None:
-    """Learn a number >= 0; at `most` numbers all counts are halved, so that what was long ago fades."""
+    """Count a number >= 0. At `most` numbers all counts are halved, so that old numbers fade."""
     at = bin_of(number)
     counts[row, at] += 1.0
     counts[row, BINS + at // BLOCK] += 1.0
@@ -138,7 +141,7 @@ def _run(
         seen = state[_SEEN]
         if seen == 0:
             state[_FAST] = state[_LEVEL] = state[_SLOW] = state[_LOW] = state[_HIGH] = state[_LAST] = x
-        # Three experts, weighed by the inverse square of their mean absolute error.
+        # Three experts, weighted by the inverse square of their mean absolute errors.
         last = state[_FAST]
         day = daily[0, slot] + state[_LEVEL] if daily[1, slot] > 0 else last
         week = day + weekly[0, week_slot] if weekly[1, week_slot] > 0 else day
@@ -154,7 +157,8 @@ def _run(
         # A change of a series that stands still must be larger than this to be one.
         nothing = 0.0
         if seen >= _WARM and state[_MOVES] < _STILL_MOVES:
-            nothing = ZERO_SPREAD if size == 0.0 else STILL_SHARE * abs(state[_LAST])
+            at_zero = low <= 0.0 <= high and size <= ZERO_SPREAD
+            nothing = ZERO_SPREAD if at_zero else STILL_SHARE * abs(state[_LAST])
         spread = max(state[_SCALE], 1e-9 * (high - low), ROUNDING * size, nothing, 1e-150)
         if hourly[1, hour] > 3600.0 / step_s:
             spread = max(0.5 * spread + 0.5 * hourly[0, hour], 0.2 * spread)
@@ -181,8 +185,10 @@ def _run(
         out[i, 1] = surprise(counts, TOGETHER, max(evidence, 0.0))
         out[i, 2] = expected
         out[i, 3] = spread
-        # Only now is the value learned.
-        if seen >= _WARM:  # the first residuals are of no spread yet, and would be the largest for ever
+        # From here on the value is learned.
+        if (
+            seen >= _WARM
+        ):  # the first residuals have no spread to compare with, and would be the largest for ever
             for k in range(VIEWS):
                 count(counts, k, views[k], _VIEWS_COUNTED)
             count(counts, RANGE, beyond, _VIEWS_COUNTED)
@@ -191,7 +197,7 @@ def _run(
         state[_SEEN] = seen
         slowly = max(1.0 / seen, 1.0 / _MEMORY)
         state[_RAW] += slowly * (abs(error) - state[_RAW])
-        # A tenth of the unclipped error lets a spread that was once nothing grow again.
+        # A tenth of the unclipped error lets a spread grow that was zero.
         limit = 6.0 * state[_SCALE] + 0.1 * state[_RAW] if seen > _WARM else np.inf
         state[_SCALE] += slowly * (min(abs(error), limit) - state[_SCALE])
         hourly[1, hour] += 1.0
@@ -219,10 +225,10 @@ def _run(
 
 @numba.njit(cache=True, nogil=True)
 def once(evidence: FloatArray, heard: float, floor: float, forget: float) -> tuple[FloatArray, float]:
-    """One incident, one alarm: evidence no stronger than what was just said is held down near `floor`.
+    """One alarm for one incident: evidence that is no stronger than the newest strong evidence is held near `floor`.
 
     Args:
-        heard: the strongest evidence of late, as left by the call before (0 at first); it fades by `forget` a step.
+        heard: the strongest evidence so far, as the call before returned it, 0 at first; it falls by `forget` per step.
     """
     out = np.empty_like(evidence)
     for i in range(evidence.size):
@@ -238,11 +244,13 @@ def once(evidence: FloatArray, heard: float, floor: float, forget: float) -> tup
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedStream:
-    """All that is remembered of one metric.
+    """The learned state of one metric.
 
     Attributes:
-        state: scalars; daily: value and count by slot; weekly: what each hour of the week adds, and count;
-        hourly: spread and count by hour of the day.
+        state: scalars, shape (19,).
+        daily: value and count by slot of the day, shape (2, slots).
+        weekly: difference from `daily` and count by hour of the week, shape (2, 168).
+        hourly: spread and count by hour of the day, shape (2, 24).
         counts: how often each view was how large, see `empty_counts`.
         next_s: epoch second of the next value; step_s: seconds between values.
     """
@@ -259,8 +267,8 @@ class FittedStream:
         """Score and learn values at given times, rising.
 
         Returns:
-            Float64, shape (n, 4): evidence (log10), surprise (-log10 of its p-value), the value expected, and
-            the usual distance from it; and the detector after them.
+            Float64, shape (n, 4): evidence (log10), surprise (-log10 of its p-value), the expected value, and the usual
+            distance from it. The detector after these values.
         """
         after = FittedStream(
             self.state.copy(), self.daily.copy(), self.weekly.copy(), self.hourly.copy(), self.counts.copy(),
@@ -287,7 +295,7 @@ class FittedStream:
         return self.next_s + self.step_s * np.arange(n, dtype=np.int64)
 
     def score(self, values: FloatArray) -> FloatArray:
-        """Evidence against each value being usual, log10, >= about -1; each scored before it is learned."""
+        """Evidence that each value is unusual, log10, at least about -1; each is scored before it is learned."""
         result: FloatArray = self.run(self._times_s(values.size), values)[0][:, EVIDENCE]
         return result
 
@@ -304,19 +312,20 @@ class FittedStream:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The default detector of one metric; the start and the step tell it the time of day and week."""
+    """The default detector of one metric. Start and step define the time of day and week of each value."""
 
     step_s: int = 300
     start_s: int = 0
     name: ClassVar[str] = "stream"
     min_points: ClassVar[int] = 12
     reads: ClassVar[Reads] = Reads.VALUES
-    #: Two kinds of evidence are multiplied that may count the same thing twice, such as a new record. However they
-    #: depend, the square root of the product is evidence (Cauchy-Schwarz); beyond the scores seen no more is claimed.
+    #: Two kinds of evidence are multiplied and may count the same thing twice, such as a new record. However they
+    #: depend, the square root of the product is evidence (Cauchy-Schwarz). Beyond the highest score, no more is
+    #: claimed.
     max_tail_slope: ClassVar[float] = 0.5
 
     def fresh(self) -> FittedStream:
-        """One that has seen nothing yet: the first values score low and teach much."""
+        """A detector without history: the first values get low scores and change its state most."""
         slots = max(1, min(288, DAY_S // self.step_s))
         return FittedStream(
             np.zeros(_SCALARS), np.zeros((2, slots)), np.zeros((2, HOURS_A_WEEK)), np.zeros((2, 24)),

@@ -12,6 +12,7 @@ References:
     Best, M. J. and Chakravarti, N. (1990). Active set algorithms for isotonic regression. Math. Programming 47.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -224,7 +225,10 @@ def step_correlation(errors: FloatArray) -> float:
     if int(both.sum()) < 3:
         return 0.9
     first, second = first[both] - first[both].mean(), second[both] - second[both].mean()
-    size = float(np.sqrt(np.dot(first, first) * np.dot(second, second)))
+    own, next_ = float(np.dot(first, first)), float(np.dot(second, second))
+    product = own * next_
+    # The product of two squares may overflow or vanish.
+    size = math.sqrt(product) if 0.0 < product < math.inf else math.sqrt(own) * math.sqrt(next_)
     return float(np.clip(np.dot(first, second) / size, 0.0, 0.995)) if size > 0 else 0.9
 
 

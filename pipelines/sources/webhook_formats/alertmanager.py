@@ -6,9 +6,9 @@ References:
 
 from pydantic import BaseModel, Field
 
+from core.batch import Batch
 from core.domain import Incident, Severity
 from core.errors import InputError
-from core.ports import Batch
 from core.service_names import ServiceRule
 from core.storable import name_problem
 from pipelines.sources.webhook_formats.entries import OptionalTime, Time, parse_entries

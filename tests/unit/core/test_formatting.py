@@ -2,6 +2,7 @@ import doctest
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from any_float import AWKWARD
 
 import core.formatting
 from core.domain import TimeRange
@@ -80,3 +81,11 @@ def test_when_something_happens_is_said_from_the_present(
 )
 def test_values_are_said_in_their_unit(value: float, unit: str, text: str) -> None:
     assert format_value(value, unit) == text
+
+
+@pytest.mark.parametrize("unit", ["", "ratio", "seconds", "bytes", "%", "requests/s"])
+@pytest.mark.parametrize("value", AWKWARD)
+def test_any_float_is_written_in_a_few_characters(value: float, unit: str) -> None:
+    written = format_value(value, unit)
+    assert len(written) < 25
+    assert "inf" not in written

@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 from fakes.memory_store import MemoryStore, memory_platform
 
+from core.batch import Batch
 from core.clock import Clock, FixedClock
 from core.domain import Series
 from core.frames import SAMPLES
-from core.ports import Batch, MetricSource
+from core.ports import MetricSource
 from pipelines.collect.ingest import IngestReport
 from pipelines.collect.pull import pull
 from pipelines.sources.configured import SOURCES

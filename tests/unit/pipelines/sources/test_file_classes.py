@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.ports import Batch
+from core.batch import Batch
 from pipelines.sources import text_files
 from pipelines.sources.csv_files import CsvFiles
 from pipelines.sources.dialect import NO_OPTIONS, FileOptions
@@ -317,17 +318,17 @@ def test_a_file_that_grows_gives_what_the_whole_file_gives(
     whole = ("timestamp,path,metric,value\n" + content).encode(encoding)
     path = tmp_path_factory.mktemp("grow") / "a.csv"
     cursor = None
-    samples: dict[datetime, float] = {}
+    counts: dict[datetime, float] = {}
     for cut in [*sorted(cut % len(whole) for cut in cuts), len(whole)]:
         path.write_bytes(whole[:cut])
         for batch in CsvFiles(path, tenant="t").batches(cursor):
             cursor = batch.cursor
             assert batch.rejected is not None
             assert batch.rejected.is_empty()
-            assert batch.samples is not None
+            assert batch.counts is not None
             # A file whose time changed and whose size did not is read again.
-            samples.update({ts: value for _, ts, value in batch.samples.iter_rows()})
-    assert samples == {moment: pytest.approx(0.2) for moment in TIMES[1:]}
+            counts.update({ts: value for _, ts, value in batch.counts.iter_rows()})
+    assert counts == {moment: 1000 + 60 * n for n, moment in enumerate(TIMES)}
 
 
 def test_a_file_of_the_same_name_with_other_content_is_read_from_its_start(tmp_path: Path) -> None:
@@ -351,3 +352,24 @@ def test_what_sidecar_files_have_too_much_is_reported(tmp_path: Path) -> None:
     assert note.startswith("events.csv: the column 'colour' is not read; the columns are service, kind, at,")
     assert len(batch.events) == 1
     assert "line 3: the row has 5 fields" in reasons(batch)[0]
+
+
+def test_a_header_of_several_lines_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b'time,"value\n\xff"\n2026-11-20,1\n')
+    assert "line 1: the line is not encoded in UTF-8" in read(path).notes[0]
+
+
+def test_a_step_of_centuries_is_stored_as_the_longest_possible(tmp_path: Path) -> None:
+    batch = read(written(tmp_path, "time,value\n1995-01-01,1\n2195-01-01,2\n"))
+    assert [series.step_s for series in batch.series] == [2**31 - 1]
+
+
+def test_a_file_whose_name_is_no_text_is_refused_and_named(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9__load.csv")).write_text(column(["1"]))
+    written(tmp_path, column(["1"]), "good__x.csv")
+    batch = read(tmp_path)
+    assert found(batch) == {"x": [1.0]}
+    assert batch.notes == (
+        "caf\\udce9__load.csv: the name of the file is not encoded in UTF-8; rename the file",
+    )

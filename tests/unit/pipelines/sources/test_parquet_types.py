@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from core.ports import Batch
+from core.batch import Batch
 from pipelines.sources.parquet_files import ParquetFiles
 
 T0 = datetime(2026, 11, 20, tzinfo=UTC)

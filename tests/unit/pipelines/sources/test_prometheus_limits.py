@@ -13,9 +13,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import polars as pl
 import pytest
 
+from core.batch import Batch
 from core.clock import FixedClock
 from core.errors import InputError, UnavailableError
-from core.ports import Batch
 from pipelines.sources.prometheus import PrometheusSource
 from pipelines.sources.prometheus_api import PrometheusApi, is_too_large
 

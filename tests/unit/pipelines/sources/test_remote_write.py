@@ -9,9 +9,9 @@ from fakes.remote_write import T0, compressed, field, metadata, sample, time_ser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.batch import Batch
 from core.domain import SeriesKind
 from core.errors import InputError
-from core.ports import Batch
 from pipelines.sources.remote_write import RemoteWriteReceiver
 
 CPU: dict[str, str | bytes] = {"__name__": "cpu_usage", "service": "cart", "instance": "a:1"}
@@ -78,9 +78,9 @@ def test_an_empty_request_is_an_empty_batch() -> None:
     [
         (time_series({"job": "x"}, [(0, 1.0)]), "it has no name"),
         (time_series({"__name__": "", "job": "x"}, [(0, 1.0)]), "it has no name"),
-        (time_series({"__name__": "bad", "msg": "a\0b"}, [(0, 1.0)]), "must not contain NUL"),
-        (time_series({"__name__": "bad", "job": "a\0b"}, [(0, 1.0)]), "control characters"),
-        (time_series({"__name__": "bad\0"}, [(0, 1.0)]), "control characters"),
+        (time_series({"__name__": "bad", "msg": "a\0b"}, [(0, 1.0)]), "not contain"),
+        (time_series({"__name__": "bad", "job": "a\0b"}, [(0, 1.0)]), "should not contain"),
+        (time_series({"__name__": "bad\0"}, [(0, 1.0)]), "should not contain"),
         (time_series({"__name__": "bad", "msg": b"caf\xe9"}, [(0, 1.0)]), "not UTF-8"),
         (time_series({"__name__": "bad", "msg": b"\xed\xa0\x80"}, [(0, 1.0)]), "not UTF-8"),
         (time_series({"__name__": b"\xff"}, [(0, 1.0)]), "not UTF-8"),
@@ -90,12 +90,6 @@ def test_an_empty_request_is_an_empty_batch() -> None:
         (field(1, b"\x0a\xff"), "cannot be read"),
         (field(1, field(1, b"\x08\x01")), "cannot be read"),
         (field(3, field(2, b"\xff")), "metadata cannot be read"),
-        (field(1, field(1, b"\x08\x01" * 100_000)), "more than 16 fields"),
-        (
-            field(1, field(1, field(1, b"__name__") + field(2, b"x")) + field(2, b"\x08\x01" * 100_000)),
-            "16 fields",
-        ),
-        (field(3, b"\x08\x01" * 1_000), "more than 16 fields"),
     ],
 )
 def test_a_bad_series_costs_no_good_one(bad: bytes, reason: str) -> None:
@@ -158,15 +152,6 @@ def test_bytes_that_are_no_text_are_shown_in_the_dead_letter() -> None:
 def test_a_body_that_is_none_is_refused(body: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
         RemoteWriteReceiver("acme").decode(body)
-
-
-@pytest.mark.parametrize("body", [b"\x0a\x00" * 2_000, field(1, b"\x12\x00" * 2_000)])
-def test_a_request_of_very_many_parts_is_refused_as_a_whole(
-    body: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.sources.remote_write.MAX_PARTS", 1_000)
-    with pytest.raises(InputError, match=r"more than 1000 series.*max_samples_per_send"):
-        RemoteWriteReceiver("acme").decode(compressed(body))
 
 
 @given(st.binary(max_size=200))

@@ -1,4 +1,4 @@
-"""Rates of counts that come request by request, against a plain loop."""
+"""Counters as rates, against a plain loop."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.frames import SAMPLES
-from pipelines.sources.recent_counts import KEPT_COUNTS, rates_of
+from pipelines.collect.counter_rates import JITTER, KEPT_COUNTS, MOST_LOST, rates_of
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -19,50 +19,57 @@ def frame(values: list[float], first: int = 0, series_id: int = 1) -> pl.DataFra
 
 
 def naive_rates(values: list[float]) -> list[float]:
-    """A loop over the counts at steps of 60 s: the rate of each but the first, and of failed readings none."""
+    """A loop over counts at steps of 60 s: the rate of each but the first, and of failed readings none.
+
+    The counts are too small to wrap.
+    """
     rates = []
     for n in range(1, len(values)):
-        previous, since = values[n - 1], 1
-        zeros = 0
-        while zeros < 3 and n - 1 - zeros >= 0 and values[n - 1 - zeros] == 0:
-            zeros += 1
-        before = values[n - 1 - zeros] if zeros and n - 1 - zeros >= 0 else 0.0
-        if before > 0 and values[n] >= before:
-            previous, since = before, zeros + 1
-        elif n >= 2 and values[n - 2] * 0.99 <= values[n - 1] < values[n - 2]:
-            previous = values[n - 2]
-        value = values[n]
+        value, previous, since = values[n], values[n - 1], 1
+        past = values[max(0, n - 1 - MOST_LOST) : n]
+        zeros = next((zeros for zeros in range(len(past)) if past[-1 - zeros] != 0), len(past))
+        if 0 < zeros < len(past) and value >= past[-1 - zeros] * (1 - JITTER):
+            previous, since = past[-1 - zeros], zeros + 1
+        elif not zeros:
+            level = next(
+                (k for k in range(1, len(past)) if min(past[-1], past[-k]) < past[-1 - k] * (1 - JITTER)),
+                len(past),
+            )
+            previous = max(past[-level:])
         if value >= previous:
             rates.append((value - previous) / (60 * since))
         elif value > 0:
-            rates.append(0.0 if value >= previous * 0.99 else value / 60)
+            rates.append(0.0 if value >= previous * (1 - JITTER) else value / 60)
     return rates
 
 
 EMPTY = pl.DataFrame(schema=SAMPLES)
 
 
-class CounterRates:
-    """One counter after the other, as requests bring them."""
-
-    def __init__(self) -> None:
-        self._recent = EMPTY
-
-    def rates(self, counts: pl.DataFrame) -> pl.DataFrame:
-        rated = rates_of(self._recent, counts)
-        self._recent = rated.recent
-        return rated.rates
+def rates_in_pieces(*pieces: pl.DataFrame) -> list[float]:
+    """The rates of frames that come one after the other."""
+    rates: list[float] = []
+    recent = EMPTY
+    for piece in pieces:
+        counted = rates_of(recent, piece)
+        recent = counted.recent
+        rates += counted.rates["value"].to_list()
+    return rates
 
 
 def test_a_counter_becomes_its_rate_and_a_reset_starts_from_zero() -> None:
-    rates = CounterRates().rates(frame([60.0, 120.0, 30.0, 30.0]))
+    rates = rates_of(EMPTY, frame([60.0, 120.0, 30.0, 30.0])).rates
     assert rates["value"].to_list() == [1.0, 0.5, 0.0]
     assert rates["ts"][0] == T0 + timedelta(seconds=60)
 
 
 def test_series_do_not_mix() -> None:
     both = pl.concat([frame([0.0, 60.0]), frame([600.0, 1200.0], series_id=2)])
-    assert CounterRates().rates(both)["value"].to_list() == [1.0, 10.0]
+    assert rates_in_pieces(both) == [1.0, 10.0]
+
+
+def test_missing_values_are_bridged() -> None:
+    assert rates_in_pieces(frame([0.0]), frame([120.0], first=2)) == [1.0]
 
 
 @given(
@@ -71,15 +78,11 @@ def test_series_do_not_mix() -> None:
 )
 def test_pieces_give_the_same_rates_as_the_whole(values: list[float], cut: int) -> None:
     cut = min(cut, len(values))
-    counter = CounterRates()
-    parts = [counter.rates(frame(values[:cut])), counter.rates(frame(values[cut:], first=cut))]
-    assert pl.concat(parts)["value"].to_list() == naive_rates(values)
+    assert rates_in_pieces(frame(values[:cut]), frame(values[cut:], first=cut)) == naive_rates(values)
 
 
 def test_a_sample_that_comes_twice_makes_one_rate() -> None:
-    counter = CounterRates()
-    counter.rates(frame([0.0, 60.0]))
-    assert counter.rates(frame([60.0, 120.0], first=1))["value"].to_list() == [1.0]
+    assert rates_in_pieces(frame([0.0, 60.0]), frame([60.0, 120.0], first=1)) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -96,14 +99,19 @@ def test_a_sample_that_comes_twice_makes_one_rate() -> None:
         ([1100.0, 6.0, 66.0], [0.1, 1.0]),
         # a counter of 32 bits wraps, and a restart near its end is none
         ([2.0**32 - 180, 2.0**32 - 120, 2.0**32 - 60, 0.0, 60.0], [1.0, 1.0, 1.0, 1.0]),
-        ([2.0**32 - 60, 60.0], [1.0]),
+        ([2.0**32 - 60, 60.0], [2.0]),
         ([3e9, 3e9 + 60, 60.0], [1.0, 1.0]),
-        # a counter of 64 bits has no wrap there
+        # a counter of 64 bits wraps later
+        ([2.0**64 - 2.0**21, 2.0**64 - 2.0**20, 2.0**20], [2.0**20 / 60, 2.0**21 / 60]),
+        # a reading that failed, next to a count that goes back a little
+        ([1000.0, 1060.0, 0.0, 1059.0, 1119.0], [1.0, 0.0, 1.0]),
+        # counts that go back twice
+        ([1000.0, 999.5, 999.0, 1060.0], [0.0, 0.0, 1.0]),
         ([2.0**40, 60.0], [1.0]),
     ],
 )
 def test_falling_counts_that_are_no_resets(counts: list[float], rates: list[float]) -> None:
-    assert CounterRates().rates(frame(counts))["value"].to_list() == pytest.approx(rates)
+    assert rates_in_pieces(frame(counts)) == pytest.approx(rates)
 
 
 def test_a_late_count_gets_its_rate_and_the_known_rates_stay() -> None:
@@ -122,7 +130,6 @@ def test_an_earlier_history_gives_a_rate_to_the_count_that_was_first() -> None:
         (T0 + timedelta(seconds=60), 1.0),
         (T0 + timedelta(seconds=300), 1.0),
     ]
-    assert early.contradicting.is_empty()
     assert early.late.is_empty()
 
 
@@ -134,17 +141,39 @@ def test_a_count_that_comes_again_changes_nothing_and_another_count_for_that_tim
     other = rates_of(known.recent, frame([70.0, 120.0], first=1))
     assert other.rates["value"].to_list() == [1.0]
     assert other.contradicting["reason"].to_list() == [
-        "count 70.0 contradicts 60.0, which was counted at that time"
+        "count 70.0 contradicts 60.0, the first count for that time"
     ]
 
 
-def test_a_count_that_is_too_late_for_a_rate_is_rejected() -> None:
+def test_a_late_count_without_a_known_predecessor_has_no_rate() -> None:
     known = rates_of(EMPTY, frame([60.0 * n for n in range(10, 30)], first=10))
-    assert known.recent.height == KEPT_COUNTS
-    late = rates_of(known.recent, frame([0.0]))
+    assert known.recent.height == 1 + KEPT_COUNTS
+    late = rates_of(known.recent, frame([60.0 * 15 + 30, 60.0 * 15 + 45], first=15)[:1])
     assert late.rates.is_empty()
     assert "not known any more" in late.late["reason"][0]
-    assert late.recent.equals(known.recent)
+    assert late.recent["ts"].to_list() == known.recent["ts"].to_list()
+
+
+def test_a_long_history_that_comes_in_any_order_of_files_gives_the_rates_between_them() -> None:
+    files = [frame([60.0 * n for n in range(at, at + 20)], first=at) for at in (40, 0, 20, 60)]
+    rates, recent = [], EMPTY
+    for file in files:
+        counted = rates_of(recent, file)
+        recent = counted.recent
+        rates.append(counted.rates["value"].to_list())
+    # 40 gets a rate from 19; the count before 20 is not known any more; 60 follows 59.
+    assert [len(one) for one in rates] == [19, 20, 19, 20]
+    assert {value for one in rates for value in one} == {1.0}
+
+
+def test_a_history_that_is_read_again_gives_the_same_rates() -> None:
+    whole = frame([60.0 * n * n for n in range(30)])
+    first = rates_of(EMPTY, whole)
+    again = rates_of(first.recent, whole)
+    assert again.rates["value"].to_list() == first.rates["value"].to_list()[: 29 - KEPT_COUNTS]
+    assert again.duplicates == 1 + KEPT_COUNTS
+    assert again.late.is_empty()
+    assert again.recent.equals(first.recent)
 
 
 @given(st.permutations(range(12)), st.integers(0, 12))
