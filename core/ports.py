@@ -186,8 +186,11 @@ class SampleRepository(Protocol):
 class CounterRepository(Protocol):
     """The first and newest counts of each counter, from which rates are computed."""
 
-    def recent(self, series_ids: Sequence[int]) -> pl.DataFrame:
-        """The stored counts of these counters, `core.frames.SAMPLES`; locked until the end of the transaction."""
+    def recent(self, series_ids: Sequence[int], *, lock: bool = True) -> pl.DataFrame:
+        """The stored counts of these counters, `core.frames.SAMPLES`; locked until the end of the transaction.
+
+        Register the series before their counts are locked. With this order, two transactions never wait for each other.
+        """
         ...
 
     def save(self, counts: pl.DataFrame) -> None:

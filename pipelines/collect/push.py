@@ -65,7 +65,7 @@ def _learned_steps(store: Store, batch: Batch, series_ids: list[int]) -> dict[in
         times[series_id].add(ts)
     for series_id, newest in store.samples.newest_times(series_ids).items():
         times[series_id].add(newest)
-    for series_id, ts, _ in store.counters.recent(series_ids).iter_rows():
+    for series_id, ts, _ in store.counters.recent(series_ids, lock=False).iter_rows():
         times[series_id].add(ts)
     return {
         series_id: max(1, round(median((b - a).total_seconds() for a, b in pairwise(sorted(moments)))))

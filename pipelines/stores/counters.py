@@ -18,14 +18,17 @@ class CounterStore:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def recent(self, series_ids: Sequence[int]) -> pl.DataFrame:
-        """The stored counts of these counters, `SAMPLES`; locked until the end of the transaction."""
+    def recent(self, series_ids: Sequence[int], *, lock: bool = True) -> pl.DataFrame:
+        """The stored counts of these counters, `SAMPLES`; locked until the end of the transaction.
+
+        Register the series before their counts are locked. With this order, two transactions never wait for each other.
+        """
         with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
             read_arrays(cursor)
             # in order, so that two writers lock the rows in the same order
             rows = cursor.execute(
                 "SELECT series_id, times, counts FROM counters WHERE tenant = %s AND series_id = ANY(%s::bigint[])"
-                " ORDER BY series_id FOR UPDATE",
+                " ORDER BY series_id" + (" FOR UPDATE" if lock else ""),
                 [self._session.tenant, list(series_ids)],
             ).fetchall()
         return frame_of_arrays(rows, SAMPLES)

@@ -103,7 +103,7 @@ class MemoryCounters(CounterRepository):
     def __init__(self) -> None:
         self.frame = pl.DataFrame(schema=SAMPLES)
 
-    def recent(self, series_ids: Sequence[int]) -> pl.DataFrame:
+    def recent(self, series_ids: Sequence[int], *, lock: bool = True) -> pl.DataFrame:
         return self.frame.filter(pl.col("series_id").is_in(list(series_ids)))
 
     def save(self, counts: pl.DataFrame) -> None:

@@ -1,6 +1,7 @@
 """remote_write into a real database: rates survive restarts and failures, and types that come late."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -140,6 +141,18 @@ def test_a_request_that_is_sent_twice_is_stored_once(platform: Platform, store: 
     assert stored(store, "hits_total") == {15: 2.0}
 
 
+def test_an_old_request_that_is_sent_again_is_known_and_an_unknown_old_count_is_reported(
+    platform: Platform, store: Store
+) -> None:
+    for n in range(12):
+        write(platform, time_series(HITS, [(15 * n, 30.0 * n)]))
+    again = write(platform, time_series(HITS, [(30, 60.0)]))
+    assert (again.duplicates, again.rejected) == (1, 0)
+    late = write(platform, time_series(HITS, [(20, 40.0)]))
+    assert (late.inserted, late.rejected) == (0, 1)
+    assert stored(store, "hits_total") == {15 * n: 2.0 for n in range(1, 12)}
+
+
 def test_two_tenants_count_apart(pool: Pool, store: Store) -> None:
     other = Store(pool, f"{store.tenant[:50]}_2")
     write(platform_of(store, NOW), metadata("jobs_done", 1), time_series(JOBS, [(0, 100.0)]))
@@ -167,6 +180,24 @@ def test_bad_parts_are_dead_letters_and_good_ones_are_stored(platform: Platform,
     again = write(platform, time_series({"job": "shop"}, [(15, 1.0)]))
     assert again.rejected == 1
     assert store.dead_letters.count() == 4
+
+
+def test_several_requests_at_once_lose_and_double_nothing(pool: Pool, store: Store) -> None:
+    def send(worker: int) -> None:
+        for n in range(20):
+            parts = [
+                time_series({"__name__": "hits_total", "job": "shop", "w": str(w)}, [(n * 15, 30.0 * n)])
+                for w in (range(8) if worker % 2 else range(7, -1, -1))
+            ]
+            write(platform_of(Store(pool, store.tenant), NOW), *parts, metadata(f"metric_{worker}_{n}", 2))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(send, range(4)))
+    frame = store.samples.read(T0, T0 + timedelta(days=1))
+    assert frame.height == 8 * 19
+    # a count that came before the one that precedes it has the mean rate since the last known one
+    assert frame["value"].to_list() == pytest.approx([2.0] * frame.height)
+    assert store.dead_letters.count() == 0
 
 
 def test_forty_thousand_series_come_in_one_request(platform: Platform, store: Store) -> None:
