@@ -1,1 +1,1 @@
-"""What every part of Forewarn speaks of: the domain, the ports, the settings and the errors. Pure."""
+"""The domain, the ports, the settings and the errors, which all other packages use. Pure."""

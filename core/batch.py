@@ -1,11 +1,12 @@
 """What a source of metrics hands over."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from core.domain import Event, Incident, Series
+from core.domain import Event, Incident, Role, Series, SeriesKind
+from core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,24 +34,52 @@ class Declaration:
             and all(series.labels.get(name) == value for name, value in self.labels.items())
         )
 
+    def describe(self, series: Series) -> Series:
+        """The series with these facts.
+
+        Raises:
+            InputError: a fact is not valid; the text names it.
+        """
+        facts = self.facts
+        try:
+            return replace(
+                series,
+                unit=facts.get("unit") or series.unit,
+                kind=SeriesKind(facts["kind"].lower()) if "kind" in facts else series.kind,
+                role=Role(facts["role"].lower()) if "role" in facts else series.role,
+                limit=float(facts["limit"]) if "limit" in facts else series.limit,
+                slo_threshold=float(facts["slo_threshold"])
+                if "slo_threshold" in facts
+                else series.slo_threshold,
+                step_s=int(facts["step_s"]) if "step_s" in facts else series.step_s,
+            )
+        except ValueError as error:
+            name = f"{self.service or '*'}/{self.metric or '*'}"
+            raise InputError(f"series.csv, line {self.line}, {name}: {error}") from error
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What a source hands over at once.
 
     Attributes:
-        series: every series that `samples` speaks of.
+        series: every series of `samples` and `counts`.
         samples: `core.frames.SAMPLES`, in any order, possibly with duplicates.
-        origins: where samples were read: `SAMPLES`, `file` and `line`; null where the source has no files.
+        counts: the same of counters, whose values are counts. Rates are computed when the batch is stored, from the
+            counts that are stored. A source that knows the rates gives them as `samples`.
+        metric_types: metric -> the type that the source declares: counter, gauge, histogram, summary, ...
+        origins: where samples and counts were read: `SAMPLES`, `file` and `line`; null where the source has no files.
         rejected: columns `row` (the input as JSON text) and `reason`.
         declarations: what was declared about series; those that match no series are reported.
         notes: what people must know, such as files that were skipped.
-        already_read: samples that an earlier ingest has read, and that are not in `samples`.
+        already_read: samples and counts that an earlier ingest has read, and that are not in this batch.
         cursor: what the source needs to go on after this batch; stored in the batch's own transaction.
     """
 
     series: Sequence[Series] = ()
     samples: pl.DataFrame | None = None
+    counts: pl.DataFrame | None = None
+    metric_types: Mapping[str, str] = field(default_factory=dict)
     origins: pl.DataFrame | None = None
     rejected: pl.DataFrame | None = None
     events: Sequence[Event] = ()

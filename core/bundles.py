@@ -1,4 +1,4 @@
-"""What every model bundle has in common: files in, files out, and a format number."""
+"""What all model bundles have in common: they are stored as files and have a format number."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
@@ -12,7 +12,7 @@ class Bundle(Protocol):
     """The fitted state of many series or of a fleet: one version in the registry."""
 
     def to_files(self) -> dict[str, bytes]:
-        """All of the fitted state, as files that hold data and never code."""
+        """The fitted state as files that contain only data, no code."""
         ...
 
     @classmethod
@@ -20,20 +20,20 @@ class Bundle(Protocol):
         """The inverse of `to_files`.
 
         Raises:
-            ModelUnavailableError: another release wrote the files, in another format.
+            ModelUnavailableError: the files have the format of another release.
         """
         ...
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Predict for a whole frame: what MLflow's own tools call."""
+        """Predict for a whole frame; the tools of MLflow call this."""
         ...
 
 
 def require_format(kind: str, meta: Mapping[str, Any], needed: int) -> None:
-    """Refuse a bundle that another release wrote; a bundle without a number has format 1.
+    """Refuse a bundle in the format of another release; a bundle without a format number has format 1.
 
     Raises:
-        ModelUnavailableError: the bundle has another format; the text says how to train it again.
+        ModelUnavailableError: the bundle has another format; the error explains how to train it again.
     """
     found = meta.get("format", 1)
     if found != needed:
@@ -43,7 +43,7 @@ def require_format(kind: str, meta: Mapping[str, Any], needed: int) -> None:
         )
 
 
-#: Kind of bundle -> what `forewarn train` calls it.
+#: Kind of bundle -> its name in `forewarn train`.
 TRAIN_COMMANDS: Mapping[str, str] = {
     "detector": "detectors",
     "forecaster": "forecasters",

@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 class NewestBySeries(Generic[T]):
-    """Keeps the newest value of each series, with the question that it answers. Thread-safe.
+    """Keeps the newest value of each series, with the key for which it was computed. Thread-safe.
 
-    Memory grows with the number of series and not with the number of questions.
+    Memory grows with the number of series, not with the number of keys.
 
     Examples:
         >>> cache = NewestBySeries[str]()
@@ -25,7 +25,7 @@ class NewestBySeries(Generic[T]):
         self._newest: dict[int, tuple[Hashable, T]] = {}
 
     def get(self, series_id: int, question: Hashable, compute: Callable[[], T]) -> T:
-        """The kept value if it answers `question`, else what `compute` returns, which is kept.
+        """The kept value if `question` is the same as before, else the result of `compute`, which is kept.
 
         Threads that ask for the same value at the same time may each compute it; none waits for another.
         """

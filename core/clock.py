@@ -1,4 +1,4 @@
-"""The present, as an argument: the machine's clock, or one that stands still."""
+"""The present time, from the clock of the machine or from a clock that stands still."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,12 +7,12 @@ from typing import Protocol
 
 class Clock(Protocol):
     def now(self) -> datetime:
-        """The present, zone-aware UTC."""
+        """The present time in UTC, with a time zone."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the machine."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

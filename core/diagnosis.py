@@ -1,4 +1,4 @@
-"""The vocabulary of diagnosing: evidence, hypotheses, their scores, the diagnosis, and the states of an incident.
+"""The domain of diagnosis: evidence, hypotheses, their scores, the diagnosis, and the states of an incident.
 
 A hypothesis is one possible cause of one incident. Evidence supports it or contradicts it; the scorer in
 `models/causes/score.py` weighs the evidence. Everything here is plain data, so that a diagnosis can be stored and
@@ -15,7 +15,7 @@ from core.errors import InputError
 
 
 class EvidenceKind(StrEnum):
-    """What a piece of evidence is."""
+    """The kind of a piece of evidence."""
 
     SYMPTOM = "symptom"
     DEPLOY = "deploy"
@@ -72,12 +72,12 @@ class Evidence:
     """One observation that supports a hypothesis or contradicts it.
 
     Attributes:
-        source: where it was observed; two pieces are independent when their sources differ.
-        at: when it happened; of a symptom, its onset.
-        supports: false when it contradicts the hypothesis.
-        strong: false where the observation alone would convince nobody.
-        deviation_sigma: of a symptom, how far from the expectation, in standard deviations, either sign.
-        ref: the signal, event or incident to look up.
+        source: where it was observed; pieces with different sources are independent.
+        at: when it happened; the start of a symptom.
+        supports: false if it contradicts the hypothesis.
+        strong: whether the observation would be convincing alone.
+        deviation_sigma: deviation of a symptom from the expected value, in standard deviations, signed.
+        ref: id of the signal, event or incident.
     """
 
     kind: EvidenceKind
@@ -104,9 +104,9 @@ class Hypothesis:
     Attributes:
         service: where the cause would be.
         statement: the cause in words: `bad deploy of checkout 2.3.1`.
-        precedents: how many past incidents were like it.
-        accepted: how many past hypotheses of this kind people accepted.
-        rejected: how many of them people rejected.
+        precedents: number of similar incidents before.
+        accepted: number of hypotheses of this kind that people accepted.
+        rejected: number of hypotheses of this kind that people rejected.
     """
 
     tenant: str
@@ -125,18 +125,18 @@ class Hypothesis:
 
     @property
     def hypothesis_id(self) -> str:
-        """Stable: the same cause in the same words is the same hypothesis, whatever the evidence."""
+        """A stable id: the same statement at the same service has the same id, whatever the evidence."""
         return stable_id(self.tenant, self.service, self.cause, self.statement)
 
     @property
     def conflicting(self) -> bool:
-        """Whether some of the evidence contradicts it."""
+        """Whether a piece of evidence contradicts it."""
         return any(not piece.supports for piece in self.evidence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorScore:
-    """One line of the breakdown: value and uncertainty in [0, 1], and why in words."""
+    """One factor of a score: value and uncertainty in [0, 1], and a reason in words."""
 
     factor: FactorName
     weight: float
@@ -150,13 +150,13 @@ class FactorScore:
 
     @property
     def contribution(self) -> float:
-        """What it adds to the confidence."""
+        """What the factor adds to the confidence."""
         return self.weight * self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredHypothesis:
-    """A hypothesis with its confidence, as a range, and the breakdown that it is the sum of."""
+    """A hypothesis with its confidence as a range, and the factors that add up to it."""
 
     hypothesis: Hypothesis
     confidence: float
@@ -182,7 +182,7 @@ class Diagnosis:
 
     Attributes:
         ranked: every hypothesis that was scored.
-        shown: those of them that a person should see, at most three.
+        shown: the hypotheses that a person should see, at most three.
     """
 
     decision: PolicyDecision
@@ -197,10 +197,10 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiagnosisRecord:
-    """A diagnosis as it was made: of which incident, when, from which signals. Stored and never rewritten.
+    """A diagnosis of an incident at a time, with the signals it was made from. It is stored and never changed.
 
     Attributes:
-        incident_id: later diagnoses of the same incident carry the same one.
+        incident_id: the same for all diagnoses of an incident.
     """
 
     tenant: str
@@ -237,7 +237,8 @@ class Feedback:
     """What a person says about a signal, a hypothesis or a diagnosis, by its id. The newest one counts.
 
     Attributes:
-        by: who says it; note: why, "" where the person gave no reason.
+        by: name of the person.
+        note: the reason; "" if the person gave none.
     """
 
     tenant: str
@@ -255,10 +256,10 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """One state transition of an incident. Transitions are only ever added. `before` is null for the first one.
+    """A change of the state of an incident. Transitions are never changed. `before` is null for the first one.
 
     Attributes:
-        by: who made it, a person or the scorer.
+        by: the person, or the scorer.
     """
 
     tenant: str

@@ -1,7 +1,7 @@
-"""The vocabulary: series, events, incidents, bands, forecasts, risks, signals.
+"""The domain: series, events, incidents, bands, forecasts, risks, signals.
 
-Every class is frozen and checks its bounds when built, so a value that exists is a value that makes sense.
-Times are zone-aware UTC; durations and steps are in seconds and say so (`step_s`).
+Every class is frozen and checks its values when it is built. Times are zone-aware UTC. Durations and steps are in
+seconds, which their names show (`step_s`).
 """
 
 import hashlib
@@ -12,11 +12,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from core.errors import InputError
+from core.storable import name_problem, text_problem
 
 DEFAULT_STEP_S = 300
-#: How far a capacity plan looks ahead unless told otherwise.
+#: The database has 32 bits for it.
+MAX_STEP_S = 2**31 - 1
+#: Default horizon of a capacity plan.
 CAPACITY_DAYS = 90
-#: Between the parts that an id is made of: ASCII's own unit separator.
+#: Separates the parts of which an id is made: the unit separator of ASCII.
 SEPARATOR = "\x1f"
 
 #: The service graph: pairs of (caller, callee).
@@ -24,7 +27,7 @@ ServiceEdges = Sequence[tuple[str, str]]
 
 
 class SeriesKind(StrEnum):
-    """How the values of a series are to be read."""
+    """How to read the values of a series."""
 
     GAUGE = "gauge"
     COUNTER = "counter"
@@ -32,7 +35,7 @@ class SeriesKind(StrEnum):
 
 
 class Role(StrEnum):
-    """What a series says about its service: the four golden signals, and capacity."""
+    """What a series tells about its service: the four golden signals, and capacity."""
 
     LATENCY = "latency"
     ERRORS = "errors"
@@ -47,7 +50,7 @@ class EventKind(StrEnum):
     DEPLOY = "deploy"
     CONFIG_CHANGE = "config_change"
     MAINTENANCE = "maintenance"
-    HOLIDAY = "holiday"  # a date on which people do not live as on that weekday
+    HOLIDAY = "holiday"  # a date that does not look like its weekday
 
 
 class Severity(StrEnum):
@@ -55,9 +58,14 @@ class Severity(StrEnum):
     WARNING = "warning"
     CRITICAL = "critical"
 
+    @property
+    def rank(self) -> int:
+        """0 for the mildest; a higher rank is more severe."""
+        return list(Severity).index(self)
+
 
 class SignalKind(StrEnum):
-    """What a signal speaks of; all but `ANOMALY` and `MISSING` speak of the future."""
+    """What a signal is about; all kinds except `ANOMALY` and `MISSING` are about the future."""
 
     ANOMALY = "anomaly"
     MISSING = "missing"
@@ -83,12 +91,27 @@ def require_utc(moment: datetime, name: str) -> None:
 
 
 def require_plain_text(text: str, name: str) -> None:
-    """Raises InputError if `text` cannot be kept: PostgreSQL takes no NUL, UTF-8 no half of a surrogate pair,
-    and our ids are made with a separator."""
+    """Raises InputError if `text` cannot be stored: PostgreSQL refuses NUL, UTF-8 refuses half of a surrogate pair, and
+    `SEPARATOR` separates the parts of an id."""
     if "\0" in text or SEPARATOR in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError(
-            f"{name} must not contain NUL, the unit separator or half a surrogate pair, got {text!r}"
+            f"{name} must not contain NUL, the unit separator or half a surrogate pair, got {text[:40]!r}"
         )
+
+
+def require_name(text: str, name: str) -> None:
+    """Raises InputError if `text` cannot be a name: see `core.storable`."""
+    problem = name_problem(text)
+    if problem is not None:
+        raise InputError(f"{name} {problem}, got {text[:40]!r}")
+
+
+def require_text(text: str, name: str) -> None:
+    """Raises InputError if `text` cannot be a title or another text of a person: see `core.storable`."""
+    require_plain_text(text, name)
+    problem = text_problem(text)
+    if problem is not None:
+        raise InputError(f"{name} {problem}, got {text[:40]!r}")
 
 
 def require_unit_interval(value: float | None, name: str) -> None:
@@ -98,7 +121,7 @@ def require_unit_interval(value: float | None, name: str) -> None:
 
 
 def require_rising(probability_by_horizon_s: Mapping[int, float]) -> None:
-    """Raises InputError unless every value is a probability, and none is below that of a shorter horizon."""
+    """Raises InputError unless the values are probabilities that never fall with the horizon."""
     previous = 0.0
     for horizon_s, probability in sorted(probability_by_horizon_s.items()):
         require_unit_interval(probability, f"probability within {horizon_s} s")
@@ -131,14 +154,12 @@ class Series:
 
     def __post_init__(self) -> None:
         for name in ("tenant", "service", "metric"):
-            require_plain_text(getattr(self, name), name)
-            if not getattr(self, name):
-                raise InputError(f"a series needs a {name}")
+            require_name(getattr(self, name), name)
         for key, value in self.labels.items():
-            require_plain_text(key, "a label's name")
+            require_name(key, "a label's name")
             require_plain_text(value, f"label {key}")
-        if self.step_s <= 0:
-            raise InputError(f"step_s must be positive, got {self.step_s}")
+        if not 0 < self.step_s <= MAX_STEP_S:
+            raise InputError(f"step_s must be between 1 and {MAX_STEP_S}, got {self.step_s}")
         for name in ("limit", "slo_threshold"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
@@ -160,7 +181,7 @@ class Series:
 
     @property
     def threshold(self) -> float | None:
-        """The value not to be crossed: what users notice first, else the physical end."""
+        """The SLO threshold, else the limit."""
         return self.limit if self.slo_threshold is None else self.slo_threshold
 
 
@@ -177,6 +198,9 @@ class Event:
     version: str = ""
 
     def __post_init__(self) -> None:
+        require_name(self.service, "service")
+        require_text(self.title, "title")
+        require_text(self.version, "version")
         require_utc(self.at, "at")
         if self.until is not None:
             require_utc(self.until, "until")
@@ -185,13 +209,13 @@ class Event:
 
     @property
     def event_id(self) -> str:
-        """Stable, so that a webhook sent twice makes one event."""
+        """A stable id, so that a webhook that is sent twice creates one event."""
         return stable_id(self.tenant, self.service, self.kind, self.at.isoformat(), self.title, self.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """Something that broke. `start` is when users noticed; `end` is null while it lasts."""
+    """Something that broke. `start` is when users noticed it; `end` is null while it lasts."""
 
     tenant: str
     service: str
@@ -201,6 +225,8 @@ class Incident:
     end: datetime | None = None
 
     def __post_init__(self) -> None:
+        require_name(self.service, "service")
+        require_text(self.type, "type")
         require_utc(self.start, "start")
         if self.end is not None:
             require_utc(self.end, "end")
@@ -209,13 +235,13 @@ class Incident:
 
     @property
     def incident_id(self) -> str:
-        """Stable, so that the same incident told twice is one."""
+        """A stable id, so that an incident that is reported twice is stored once."""
         return stable_id(self.tenant, self.service, self.type, self.start.isoformat())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
-    """What answered: enough to find the run, its code, its data window and its features."""
+    """The model version that made a result; it leads to the run, its code, its data window and its features."""
 
     name: str
     version: int
@@ -224,7 +250,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """Where a value is expected: `level` of the probability lies between `lower` and `upper`."""
+    """The expected value, and the interval in which a value lies with probability `level`."""
 
     expected: float
     lower: float
@@ -254,11 +280,12 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """That a series will cross its threshold: how likely, and when.
+    """The prediction that a series crosses its threshold: how likely, and when.
 
     Attributes:
         probability: within `horizon_s`.
-        probability_by_horizon_s: within shorter times too; never falls with the horizon.
+        when: expected time of the crossing; of a series that has crossed its threshold, the time of the crossing.
+        probability_by_horizon_s: the same within shorter times; never falls with the horizon.
     """
 
     threshold: float
@@ -284,7 +311,7 @@ class Factor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureRisk:
-    """That a service will fail: for each horizon in seconds a probability that never falls with it."""
+    """The prediction that a service fails: for each horizon in seconds a probability, which never falls with it."""
 
     probability_by_horizon_s: Mapping[int, float]
     when: TimeRange | None
@@ -310,7 +337,7 @@ class FilterResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorResult:
-    """What one detector thought of the peak; null where it could not score."""
+    """The score of one detector at the peak; null if it could not score."""
 
     detector: str
     score: float | None
@@ -323,10 +350,10 @@ class DetectorResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """One finding, as evidence: what, where, when, how sure, why, and by which model.
+    """One finding as evidence: what, where, when, how likely, why, and by which model.
 
-    A signal whose filters did not all hold is kept and never sent; `suppressed_by` names the first gate
-    that suppressed it. `signal_id` is stable: the same finding scored twice is the same signal.
+    A signal that did not pass all filters is stored and never sent; `suppressed_by` names the first filter that it did
+    not pass. `signal_id` is stable: the same finding has the same id in every watch cycle.
     """
 
     signal_id: str
@@ -368,7 +395,7 @@ class Signal:
 
 
 def stable_id(*parts: str) -> str:
-    """32 hexadecimal digits that depend on nothing but the parts (blake2b, 128 bits)."""
+    """32 hexadecimal digits that depend only on the parts (blake2b, 128 bits)."""
     return hashlib.blake2b(SEPARATOR.join(parts).encode(), digest_size=16).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Durations, ranges of time and values as people say them. Pure: the present is an argument."""
+"""Formats durations, time ranges and values for people."""
 
 import math
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from datetime import datetime
 from core.domain import TimeRange
 from core.durations import DAY_S, HOUR_S, MINUTE_S
 
-#: Above an hour nobody acts on single minutes, and no forecast knows them.
+#: Durations above an hour are rounded to ten minutes: no forecast is more precise.
 _HOUR_ROUNDING_S = 600
-#: Above this, hours say nothing: 21 d, and not 21 d 4 h.
+#: Longer durations are shown without hours: 21 d, not 21 d 4 h.
 _DAYS_ONLY_S = 14 * DAY_S
 
 #: A larger deviation is shown without its size.
@@ -22,7 +22,7 @@ _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def format_duration(seconds: float) -> str:
-    """At most two units, rounded to what a person acts on; a negative duration reads as nothing left.
+    """A duration in at most two units, rounded; a negative one becomes 0 s.
 
     Examples:
         >>> [format_duration(s) for s in (0, 42, 750, 4 * 3600 + 612, 26 * 3600, 30 * 86400)]
@@ -43,7 +43,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_range(low_s: float, high_s: float) -> str:
-    """Two durations as a range, or one where they read alike.
+    """Two durations as a range, or one duration if both have the same text.
 
     Examples:
         >>> format_range(3 * 3600, 6 * 3600)
@@ -56,10 +56,10 @@ def format_range(low_s: float, high_s: float) -> str:
 
 
 def format_when(when: TimeRange, now: datetime) -> str:
-    """The middle and the range of a time still to come, seen from `now`.
+    """The middle and the range of a future time, seen from `now`.
 
-    `in 4 h 10 min, between 3 h and 6 h`; `in 40 min, within 2 h at the latest` when the early end has
-    passed; `any moment, within 20 min at the latest` when the middle has; `now` when all of it has.
+    `in 4 h 10 min, between 3 h and 6 h`; `in 40 min, within 2 h at the latest` if P10 has passed; `any moment, within
+    20 min at the latest` if P50 has passed; `now` if P90 has passed.
     """
     p10, p50, p90 = ((moment - now).total_seconds() for moment in (when.p10, when.p50, when.p90))
     if p90 <= 0:
@@ -72,18 +72,18 @@ def format_when(when: TimeRange, now: datetime) -> str:
 
 
 def format_moment(moment: datetime) -> str:
-    """A time of UTC, to the minute: `2026-03-02 12:00 UTC`."""
+    """A time in UTC, to the minute: `2026-03-02 12:00 UTC`."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def format_time_range(when: TimeRange) -> str:
-    """The middle and the range of a time by the clock, where nobody knows when it will be read."""
+    """The middle and the range of a time as dates, for texts that are read later."""
     p10, p50, p90 = map(format_moment, (when.p10, when.p50, when.p90))
     return f"{p50}, 80% between {p10} and {p90}"
 
 
 def format_odds(probability_by_horizon_s: Mapping[int, float]) -> str:
-    """How likely by when, the nearest first.
+    """Probabilities by horizon, shortest horizon first.
 
     Examples:
         >>> format_odds({21_600: 0.6, 3_600: 0.01})
@@ -94,7 +94,7 @@ def format_odds(probability_by_horizon_s: Mapping[int, float]) -> str:
 
 
 def format_value(value: float, unit: str = "") -> str:
-    """A value in its unit with three significant digits; bytes, seconds and ratios as people read them.
+    """A value with its unit and three significant digits; bytes, seconds and ratios in units that people read.
 
     Examples:
         >>> [format_value(0.934, "ratio"), format_value(0.2412, "seconds"), format_value(7.3e10, "bytes")]
@@ -137,7 +137,7 @@ def format_deviation(sigma: float) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three significant digits, never in exponents below a million and never fewer than the whole part."""
+    """Three significant digits, without exponents below a million, and never fewer digits than the integer part."""
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
         return f"{value:.3g}"
     return f"{value:.0f}" if abs(value) >= 100 else f"{float(f'{value:.3g}'):g}"

@@ -18,7 +18,7 @@ SAMPLES: Schema = {
     "value": pl.Float64,
 }
 
-#: Spans of time of a service that nothing may be learned from (maintenance, incidents, confirmed anomalies).
+#: Time ranges of a service that models must not learn from (maintenance, incidents, confirmed anomalies).
 EXCLUSIONS: Schema = {
     "service": pl.String,
     "start": TIME,
@@ -30,7 +30,7 @@ def require_frame(frame: pl.DataFrame, schema: Schema, name: str = "frame") -> p
     """The columns of `schema`, in its order.
 
     Raises:
-        InvalidFrameError: naming the column that lacks, or whose dtype differs, and the dtype it has.
+        InvalidFrameError: a column is missing or has another dtype; the error names both.
     """
     for column, dtype in schema.items():
         if column not in frame.columns:

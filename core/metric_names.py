@@ -74,6 +74,10 @@ _DISK_GROWS, _MEMORY_GROWS = "disk of {} filling", "memory of {} growing"
 _CONNECTIONS_GROW, _QUEUE_GROWS = "connections of {} running out", "queue of {} growing"
 _MEMORY_EXHAUSTED, _CONNECTIONS_EXHAUSTED = "memory used up", "connections used up"
 
+_BUDGETS = "error_budget latency_budget budget budgets"
+#: What of a budget, or of another rest, is gone: high is bad.
+_GONE = frozenset({"used", "consumed", "spent", "burn", "burned", "burnt", "burning", "usage", "utilization"})
+
 #: Each word stands in one row. Where a name has words of several rows, the first row with the wanted fact counts.
 TABLE: tuple[Meaning, ...] = (
     # resources
@@ -161,12 +165,13 @@ TABLE: tuple[Meaning, ...] = (
     Meaning(
         words="load utilization utilisation usage depth threads busy gc temperature", role=Role.SATURATION
     ),
-    # An error budget is something that can be used up; it does not count errors.
-    Meaning(words="error_budget", role=Role.CAPACITY),
+    # A budget can be used up; an error budget does not count errors.
+    Meaning(words=_BUDGETS, role=Role.CAPACITY, lower_is_worse=True),
     # which direction is bad
     Meaning(
         words="free freeable available availability avail remaining unused headroom idle success successful "
-        "apdex healthy uptime days_left hours_left minutes_left seconds_left time_left bytes_left space_left",
+        "apdex healthy uptime left days_until hours_until seconds_until expiry expires expiration credit_balance "
+        "burst_balance hit_ratio hit_rate",
         lower_is_worse=True,
     ),
     # amounts that move; `in_use` is no movement
@@ -270,8 +275,12 @@ def lower_is_worse(name: str) -> bool:
     Examples:
         >>> lower_is_worse("node_filesystem_avail_bytes"), lower_is_worse("unavailable_replicas")
         (True, False)
+        >>> lower_is_worse("error_budget"), lower_is_worse("error_budget_burn_rate")
+        (True, False)
     """
-    return any(row.lower_is_worse for row in _rows(name)) and _role(name) not in (Role.LATENCY, Role.ERRORS)
+    if _GONE & set(words_of(name)) or not any(row.lower_is_worse for row in _rows(name)):
+        return False
+    return _role(name) not in (Role.LATENCY, Role.ERRORS)
 
 
 def feature_slot(name: str, role: Role) -> str | None:

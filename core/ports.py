@@ -8,7 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
-from core.batch import Batch as Batch
+from core.batch import Batch
 from core.counts import CursorState, DeadLetterCount, SignalCounts
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, Signal, SignalKind
@@ -60,11 +60,19 @@ class ModelRegistry(Protocol):
         ...
 
     def metrics(self, ref: ModelRef) -> Mapping[str, float]:
-        """What was measured when that version was trained."""
+        """What was measured when that version was trained.
+
+        Raises:
+            ModelUnavailableError: this tenant has no such version.
+        """
         ...
 
     def promote(self, ref: ModelRef, alias: str = "champion") -> None:
-        """Point an alias at a version."""
+        """Point an alias at a version.
+
+        Raises:
+            ModelUnavailableError: this tenant has no such version.
+        """
         ...
 
 
@@ -136,6 +144,14 @@ class SeriesRepository(Protocol):
         """Those of the ids that are series of this tenant."""
         ...
 
+    def of_metrics(self, metrics: Sequence[str]) -> list[Series]:
+        """The series of these metrics."""
+        ...
+
+    def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
+        """Series id -> its stored step in seconds, of those that are stored."""
+        ...
+
 
 class SampleRepository(Protocol):
     def write(self, frame: pl.DataFrame) -> WriteResult:
@@ -152,6 +168,50 @@ class SampleRepository(Protocol):
 
     def span(self) -> tuple[datetime, datetime] | None:
         """The times of the first and the last sample; null when there are none."""
+        ...
+
+    def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
+        """Series id -> the time of its newest sample, of those that have one."""
+        ...
+
+    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
+        """Those rows of `times` (series_id, ts) that have a sample."""
+        ...
+
+    def remove(self, series_id: int) -> int:
+        """Remove all samples and rollups of a series, which were read wrongly; returns how many samples."""
+        ...
+
+
+class CounterRepository(Protocol):
+    """The first and newest counts of each counter, from which rates are computed."""
+
+    def recent(self, series_ids: Sequence[int]) -> pl.DataFrame:
+        """The stored counts of these counters, `core.frames.SAMPLES`; locked until the end of the transaction."""
+        ...
+
+    def save(self, counts: pl.DataFrame) -> None:
+        """Replace the stored counts of the series in `counts` (`core.frames.SAMPLES`)."""
+        ...
+
+    def forget(self, series_ids: Sequence[int]) -> None:
+        """Remove the counts of series that are no counters."""
+        ...
+
+
+class MetricTypeRepository(Protocol):
+    """Metric name -> the type that sources declare: counter, gauge, histogram, summary, ..."""
+
+    def hold(self, *, change: bool = False) -> None:
+        """Keep the types as they are until the end of the transaction; `change`: for this transaction alone."""
+        ...
+
+    def declared(self, metrics: Sequence[str] | None = None) -> dict[str, str]:
+        """The declared types of these metrics; null: of all."""
+        ...
+
+    def declare(self, types: Mapping[str, str]) -> None:
+        """Store types; a later declaration replaces an earlier one."""
         ...
 
 
@@ -243,12 +303,13 @@ class SignalRepository(Protocol):
         service: str | None = None,
         since: datetime | None = None,
         suppressed: bool | None = None,
-        limit: int = 100,
+        limit: int | None = None,
         after: tuple[datetime, str] | None = None,
     ) -> list[Signal]:
         """Signals, newest first.
 
         Args:
+            limit: at most so many; null: all.
             after: start and id of the last signal of the page before.
             since: only those that started, or still lasted, at or after that time.
             suppressed: true: only those that a filter suppressed; false: only those that passed; null: all.
@@ -288,7 +349,7 @@ class DiagnosisRepository(Protocol):
         ...
 
     def list(
-        self, *, incident_id: str | None = None, since: datetime | None = None, limit: int = 1000
+        self, *, incident_id: str | None = None, since: datetime | None = None, limit: int | None = None
     ) -> list[DiagnosisRecord]:
         """Diagnoses, newest first."""
         ...
@@ -319,6 +380,10 @@ class Store(Protocol):
     def series(self) -> SeriesRepository: ...
     @property
     def samples(self) -> SampleRepository: ...
+    @property
+    def counters(self) -> CounterRepository: ...
+    @property
+    def metric_types(self) -> MetricTypeRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property

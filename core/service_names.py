@@ -7,6 +7,7 @@ metrics showed it.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 #: Labels that may name the service; the first one that has a value counts. Names of OpenTelemetry come first because
 #: they always name a service. `job` and `instance` name what Prometheus scrapes, so they come last.
@@ -34,14 +35,16 @@ class ServiceRule:
             >>> rule.label_in({"job": " ", "pod": "checkout-1"}) is None
             True
         """
+        given_as: dict[str, str] = {}
+        # in this order, two spellings of one name give the same service in whatever order they come
+        for given in sorted(labels):
+            if labels[given].strip():
+                given_as.setdefault(_as_label(given), given)
         for name in self.labels:
             if labels.get(name, "").strip():
                 return name
-            wanted = _as_label(name)
-            # sorted: two spellings of one name give the same service in whatever order they come
-            for given in sorted(labels):
-                if _as_label(given) == wanted and labels[given].strip():
-                    return given
+            if (label := _as_label(name)) in given_as:
+                return given_as[label]
         return None
 
     def service_of(self, labels: Mapping[str, str]) -> str | None:
@@ -55,6 +58,7 @@ class ServiceRule:
         return None if label is None else labels[label].strip()
 
 
+@lru_cache(maxsize=10_000)
 def _as_label(name: str) -> str:
     """The name as Prometheus writes it: `service.name` is `service_name`."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)

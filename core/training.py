@@ -1,4 +1,4 @@
-"""What a model version was trained from."""
+"""The data and settings that a model version was trained with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One set of parameters that was tried on the way to a model, and what it reached."""
+    """One set of parameters that was tried during training, and its result."""
 
     name: str
     params: Mapping[str, str | int | float]
@@ -16,11 +16,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What a model was made from, kept with it so that an answer can be traced and made again.
+    """How a model was trained, stored with it so that results can be traced and reproduced.
 
     Attributes:
-        attempts: what was tried on the way, each kept as a run of its own under the model's.
-        documents: path -> content of what people look at, such as plots; no part of the model.
+        attempts: parameters that were tried; each is stored as a child run of the run of the model.
+        documents: path -> content of files for people, such as plots; they are not part of the model.
     """
 
     window_start: datetime

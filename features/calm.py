@@ -1,6 +1,6 @@
-"""What a level would be without its harmless parts: the share of the traffic, and teeth that come and go.
+"""Removes the harmless parts of a level: what traffic explains, and sawtooth cycles.
 
-Everything looks only back, over at most `DAYS` and half a day.
+All functions read only the past, at most `DAYS` and half a day of it.
 """
 
 from collections.abc import Sequence
@@ -14,24 +14,24 @@ from features.feature import PER_H
 from features.missing import column_of, floats_of
 
 PER_DAY = 24 * PER_H
-#: How far back the traffic's share and the teeth are learned from.
+#: The influence of traffic and the sawtooth are learned from so many days.
 DAYS = 4
-#: The newest hours are left out of what is learned, so that a rise does not explain itself.
+#: Nothing is learned from the newest hours, so that a rise does not explain itself.
 LEFT_OUT_H = 12
-#: A gap in the traffic is bridged this far.
+#: Gaps of up to so many steps in the traffic are filled with the value before.
 BRIDGED = PER_H
-#: Teeth are told from noise by drops this many times as large as usual moves, and larger than this share of the limit.
+#: A drop ends a tooth if it is this many times as large as usual changes, and larger than this share of the limit.
 DROP_IN_MOVES, SMALLEST_DROP = 4.0, 0.006
-#: Drops of about the same height, about equally far apart, are teeth: at least so many of them.
+#: A sawtooth has at least so many drops of similar height at similar distances.
 FEWEST_DROPS = 3
 SAME_HEIGHT, SAME_GAP, REGULAR = (0.6, 1.6), 0.35, 0.5
 
-#: What `teeth` answers.
+#: The fields that `teeth` returns.
 TEETH = ("now", "ahead")
 
 
 def without_traffic(level: pl.Expr, traffic: pl.Expr) -> pl.Expr:
-    """The level less what the traffic explains of it: the slope of a line through the last days, never negative."""
+    """The level minus the part that traffic explains, by a line through the last days with a slope >= 0."""
 
     def less(columns: Sequence[pl.Series]) -> pl.Series:
         own, asked = (floats_of(column) for column in columns)
@@ -43,7 +43,7 @@ def without_traffic(level: pl.Expr, traffic: pl.Expr) -> pl.Expr:
 
 @numba.njit(cache=True)
 def _less_explained(level: FloatArray, traffic: FloatArray, bridged: FloatArray) -> FloatArray:
-    """One pass over running sums; of shares (`features.grid.RESOLUTION`) and of their products they are exact."""
+    """One pass with running sums. The sums are exact, because shares are multiples of `features.grid.RESOLUTION`."""
     window, late, least = DAYS * PER_DAY, LEFT_OUT_H * PER_H, PER_DAY // 2
     rows = len(level)
     out = level.copy()
@@ -70,9 +70,9 @@ def _less_explained(level: FloatArray, traffic: FloatArray, bridged: FloatArray)
 
 
 def teeth(level: pl.Expr, ahead: int) -> pl.Expr:
-    """How far up its present tooth a sawtooth (log rotation, an emptied cache) is: fields `now` and `ahead` steps on.
+    """The height of a sawtooth (log rotation, an emptied cache) on its present tooth: `now`, and `ahead` steps later.
 
-    Height and length are the medians of the last days' teeth; 0 where the level has none.
+    Height and length are medians over the teeth of the last days; 0 without a sawtooth.
     """
 
     def heights(values: pl.Series) -> pl.Series:
@@ -90,13 +90,13 @@ def teeth(level: pl.Expr, ahead: int) -> pl.Expr:
 
 @numba.njit(cache=True)
 def _teeth(level: FloatArray, least: FloatArray, ahead: int) -> tuple[FloatArray, FloatArray]:
-    """Where each moment is on its tooth, and where it will be, from the drops of the days before it."""
+    """The height on the tooth at each moment and `ahead` steps later, from the drops of the days before."""
     out, later = np.zeros(len(level)), np.zeros(len(level))
     at, size = np.zeros(len(level), dtype=np.int64), np.zeros(len(level))
     first = count = 0
     height, gap, began = 0.0, 0.0, -1
     for now in range(3, len(level)):
-        # A drop is known a step after it: within two steps, and steeper than those beside it.
+        # A drop is recognised one step later: it happens within two steps and is steeper than its neighbours.
         drop = level[now - 3] - level[now - 1]
         before = level[now - 4] - level[now - 2] if now > 3 else 0.0
         after = level[now - 2] - level[now]
@@ -126,7 +126,7 @@ def _teeth(level: FloatArray, least: FloatArray, ahead: int) -> tuple[FloatArray
         if began >= 0:
             out[now] = height * min((now - began) / gap, 1.1)
             way = (now + ahead - began) / gap
-            # Past its end it is on the next one, and further on nobody knows.
+            # After the end of this tooth the next one begins; nothing is known after that one.
             if way >= 1.0:
                 way = way - 1.0 if way < 2.0 else 0.5
             later[now] = height * way

@@ -1,4 +1,4 @@
-"""The failure features: every one named, with its expression, its range and how it is told to a person."""
+"""The catalog of failure features, each with its name, expression and range."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -55,7 +55,7 @@ def _of_all() -> Iterable[Feature]:
     since = pl.col("hours_since_maintenance")
     yield Feature("hours_since_maintenance", since, "events", "age", 0, 0.0, AGE_CAP_H)
     missing = pl.sum_horizontal([pl.col(slot).is_null().cast(pl.Float64) for slot in SLOTS]) / len(SLOTS)
-    # Events are known of each step of a service: where they are not, no value is missing.
+    # Events are known at every step, so these features are never missing.
     missing = pl.when(pl.col("in_maintenance").is_not_null()).then(missing)
     missing = missing.rolling_mean(PER_H, min_samples=1).clip(0.0, 1.0)
     yield Feature("missing_share_1h", missing, "events", "missing", 1, 0.0, 1.0)
@@ -75,19 +75,19 @@ FEATURES: tuple[Feature, ...] = (
 )
 BY_NAME = {feature.name: feature for feature in FEATURES}
 FEATURE_NAMES: tuple[str, ...] = tuple(BY_NAME)
-#: Those that do not care which resource it is: a model of few failures learns the same from each.
+#: Features that mean the same for every resource. With few failures a model learns more from them.
 RESOURCE_BLIND = tuple(
     feature.name
     for feature in FEATURES
     if feature.slot in ("first", "second", "saturation", "upstream", "events", "calendar")
     or feature.family.startswith("unexplained")
 )
-#: Columns that features read and nobody keeps, in the order in which they are made.
+#: Intermediate columns that features read, in the order in which they are computed.
 _CALM = [*(resources.calm_columns(slot) for slot in FILLING), resources.calm_cpu_columns()]
 HIDDEN = tuple(
     {name: made for slot in _CALM for name, made in slot[step].items()} for step in range(len(_CALM[0]))
 )
-#: The same, half hour by half hour: before which stage they are made.
+#: The same for each half hour, by the stage before which they are computed.
 HIDDEN_AT: Mapping[int, tuple[dict[str, pl.Expr], ...]] = {
     1: (
         resources.usual_cpu()
@@ -104,9 +104,9 @@ STAGES = tuple(
 def service_features(
     wide: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES, *, phases: Sequence[int] = range(RASTER)
 ) -> pl.DataFrame:
-    """`ts` and the named features of one service, a row for each row of its wide frame, in its order.
+    """`ts` and the named features of one service, one row for each row of its wide frame, in its order.
 
-    Arguments and errors as of `features_of_services`.
+    For arguments and errors see `features_of_services`.
     """
     return features_of_services([wide], names, phases=phases)[0]
 
@@ -117,13 +117,13 @@ def features_of_services(
     *,
     phases: Sequence[int] = range(RASTER),
 ) -> list[pl.DataFrame]:
-    """`ts` and the named features of each service, a row for each row of its wide frame, in its order.
+    """`ts` and the named features of each service, one row for each row of its wide frame, in its order.
 
-    Of several at once they cost less: half of one's time is what Polars takes for an expression, however few its rows.
+    Several services at once are faster: half of the time for one service is the overhead of Polars for each expression.
 
     Args:
-        wides: one row a step, none left out.
-        phases: which steps of each half hour are wanted (0 is the full and the half hour); each costs the same.
+        wides: frames with one row for each step, without gaps.
+        phases: wanted steps of each half hour; 0 is the full and the half hour. Each phase takes the same time.
     Raises:
         InputError: a name is not in the catalog.
         InvalidFrameError: a frame lacks a column that the features read.
@@ -148,7 +148,7 @@ def features_of_services(
 
 
 def _one_below_the_other(wides: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """With their number as `_service`; between two nothing is known for as long as any feature looks back."""
+    """One frame below the other, with the number as `_service`. Empty rows between two are as long as the look-back."""
     step = timedelta(seconds=DEFAULT_STEP_S)
     gap = pl.int_range(-LOOKBACK_H * PER_H, 0, eager=True) * step
     stacked = []
@@ -161,11 +161,11 @@ def _one_below_the_other(wides: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _half_hourly(steps: pl.DataFrame, phase: int) -> pl.DataFrame:
-    """The rows at that step of their half hour, with the features of all stages."""
+    """The rows at this step of their half hour, with the features of all stages."""
     wanted = steps.get_column("_phase") == phase
     lines = resources.line_columns(steps, wanted.arg_true().to_numpy().astype(np.int64))
     rows = steps.filter(wanted).with_columns(**lines)
-    # Stage by stage: a lazy query over all of them is optimised for seconds.
+    # One stage after the other, because Polars needs seconds to optimise a lazy query over all of them.
     for number, stage in enumerate(STAGES[1:], start=1):
         for columns in (*HIDDEN_AT.get(number, ()), stage):
             rows = rows.with_columns(**columns)
@@ -173,17 +173,17 @@ def _half_hourly(steps: pl.DataFrame, phase: int) -> pl.DataFrame:
 
 
 def _rounded(name: str) -> pl.Expr:
-    """What is not exact (spreads) ends in other last digits when its sums began elsewhere."""
+    """Round the features. Spreads are not exact: their last digits depend on where their sums began."""
     return pl.col(name).round(DIGITS)
 
 
 def phase_of(ts: pl.Expr) -> pl.Expr:
-    """Which step of its half hour a moment is."""
+    """The step of a moment within its half hour."""
     return ts.dt.epoch("s") // DEFAULT_STEP_S % RASTER
 
 
 def checked_values(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) -> FloatArray:
-    """The features as a matrix (rows, names) that lies column by column; missing is NaN.
+    """The features as a matrix (rows, names) in column-major order; missing is NaN.
 
     Raises:
         InvalidFrameError: a feature has a value outside its range; names the first one.
@@ -191,7 +191,7 @@ def checked_values(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) ->
     told = frame.select(names)
     values = told.to_numpy(order="fortran")
     low, high = np.array([(BY_NAME[name].low - 1e-9, BY_NAME[name].high + 1e-9) for name in names]).T
-    # Missing values are null, and NaN only here; nothing but nulls has neither a least nor a most.
+    # Missing values are null here and become NaN. A column with only nulls has no minimum and no maximum.
     nan = np.isnan(values).sum(axis=0) != told.null_count().row(0)
     broken = nan | (np.fmin.reduce(values, axis=0) < low) | (np.fmax.reduce(values, axis=0) > high)
     if broken.any():

@@ -1,4 +1,4 @@
-"""Samples on a regular grid: for each service a wide frame with one column a slot, as features want it."""
+"""Samples on a regular grid: for each service a wide frame with one column for each slot, as features read it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,21 @@ import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray, IntArray
-from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, service_id
+from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, SeriesKind, service_id
 from core.durations import DAY_S, HOUR_S
 from core.frames import SAMPLES, TIME, require_frame
-from core.metric_names import feature_slot
+from core.metric_names import feature_slot, lower_is_worse
 from features.missing import column_of
 from features.slots import SLOTS, dependencies, scale_of
 
-#: What is felt of the services that this one calls: the worst of them.
+#: Columns for the services that this one calls: the worst value among them.
 UPSTREAM = ("upstream_errors", "upstream_latency", "upstream_saturation")
 #: Ages of events count up to two weeks.
 AGE_CAP_H = 336.0
-#: A series without limit and SLO is told as a multiple of its mean over the last day, null until it has one.
+#: A series without limit and SLO becomes a multiple of its mean over so many days; null until there is a mean.
 NORMAL_DAYS = 1
+#: Slots of resources that end.
+USED_UP = ("memory", "disk", "connections")
 
 
 #: Shares are multiples of a millionth, as a power of two: sums of them are exact, so that a running sum does not depend
@@ -34,11 +36,11 @@ LARGEST_VALUE = 2.0**500
 
 @dataclass(frozen=True)
 class FleetGrid:
-    """The fleet's shares of limits and SLOs, step by step.
+    """The shares of limits and SLOs of a fleet at each step.
 
     Attributes:
-        shares: float64 (services, slots, steps): value / limit or SLO, or value / its recent mean where there
-            is neither; NaN = missing. Several series of one slot count by the highest share.
+        shares: float64 (services, slots, steps): value / limit or SLO, or value / recent mean without either; NaN =
+            missing. Of several series in one slot the highest share counts.
         start: time of step 0.
     """
 
@@ -51,9 +53,9 @@ class FleetGrid:
     events: tuple[Event, ...]
 
     def wide(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """(service_id, frame): `ts`, a column for each slot, those of `UPSTREAM`, and the events' ages.
+        """(service_id, frame): `ts`, a column for each slot, the columns of `UPSTREAM`, and the ages of events.
 
-        A value of step k is known at the time of step k; nothing later is in its row.
+        The row of step k contains only what is known at the time of step k.
         """
         steps = self.shares.shape[2]
         times = (
@@ -86,15 +88,14 @@ def fleet_grid(
     *,
     start: datetime,
     end: datetime,
-    step_s: int = DEFAULT_STEP_S,
     depends_on: Mapping[str, tuple[str, ...]] | None = None,
 ) -> FleetGrid:
-    """The grid from `start` to `end`, both included; of several samples in a step the last counts.
+    """The grid from `start` to `end`, both included; of several samples in a step the last one counts.
 
     Args:
-        samples: `core.frames.SAMPLES`; those of other series or times are left aside.
+        samples: `core.frames.SAMPLES`; samples of other series or times are ignored.
         series: of one tenant.
-        depends_on: service -> services it calls; by default as the series' labels say.
+        depends_on: service -> services it calls; by default from the labels of the series.
     Raises:
         InvalidFrameError: `samples` is not such a frame.
     """
@@ -103,6 +104,7 @@ def fleet_grid(
     )
     if not frame.get_column("series_id").is_sorted():
         frame = frame.sort("series_id", "ts")
+    step_s = DEFAULT_STEP_S
     services = tuple(sorted({one.service for one in series}))
     rows = {service: row for row, service in enumerate(services)}
     steps = int((end - start).total_seconds() // step_s) + 1
@@ -118,10 +120,9 @@ def fleet_grid(
         target = shares[rows[one.service], SLOTS.index(slot)]
         mine = np.full(steps, np.nan)
         mine[index[first:last]] = values[first:last]
-        scale = scale_of(one) if slot != "traffic" else None
         with np.errstate(over="ignore"):  # `LARGEST_SHARE` bounds the share
-            mine = mine / scale if scale is not None else _relative(mine, DAY_S // step_s * NORMAL_DAYS)
-        np.fmax(target, mine, out=target)
+            share = _share(one, slot, mine, DAY_S // step_s * NORMAL_DAYS)
+        np.fmax(target, share, out=target)
     shares = np.round(np.clip(shares, -LARGEST_SHARE, LARGEST_SHARE) * RESOLUTION) / RESOLUTION
     return FleetGrid(
         tenant=series[0].tenant if series else "",
@@ -132,6 +133,39 @@ def fleet_grid(
         depends_on=dependencies(series) if depends_on is None else depends_on,
         events=tuple(events),
     )
+
+
+def _share(series: Series, slot: str, values: FloatArray, steps: int) -> FloatArray:
+    """The values as shares, high = bad.
+
+    Args:
+        steps: over which the values show what is usual.
+    """
+    scale = scale_of(series) if slot != "traffic" else None
+    if slot == "traffic" or not lower_is_worse(series.metric):
+        return values / scale if scale is not None else _relative(values, steps)
+    lowest = series.threshold
+    if lowest is None:
+        return np.clip(2.0 - _relative(values, steps), 0.0, 2.0)
+    return _used_share(series, slot, values, column_of(values).rolling_max(steps, min_samples=12).to_numpy())
+
+
+def _used_share(series: Series, slot: str, values: FloatArray, most: FloatArray) -> FloatArray:
+    """The used share of what is left over: 0 if nothing is used, 1 at the threshold.
+
+    The whole is 1 of a ratio, else the limit if no value exceeds it (then it is a size), else the most that was left
+    lately.
+    """
+    limit = series.limit or 0.0
+    is_size = (limit > 0) & ~(most > limit)
+    whole = np.ones_like(values) if series.kind is SeriesKind.RATIO else np.where(is_size, limit, most)
+    lowest = np.where(is_size, 0.0, limit) if series.slo_threshold is None else series.slo_threshold
+    room = whole - lowest
+    # Without room the threshold is reached, or nothing can be told.
+    used = np.where(values <= lowest, 1.0, np.where(np.isfinite(values), 0.0, np.nan))
+    np.divide(whole - values, room, out=used, where=room > 0)
+    # A disk cannot be used up twice; errors can be ten times as many as the SLO allows.
+    return np.clip(used, 0.0, 1.0 if slot in USED_UP else None)
 
 
 def _relative(values: FloatArray, steps: int) -> FloatArray:
@@ -155,7 +189,7 @@ def _upstream(shares: FloatArray, rows: list[int]) -> dict[str, FloatArray]:
 
 
 def _event_ages(events: Sequence[Event], seconds: IntArray) -> dict[str, FloatArray]:
-    """Hours since the last event of each kind and how many in a day; an event counts once it has happened."""
+    """Hours since the last event of each kind, and their number in a day; future events do not count."""
     columns: dict[str, FloatArray] = {}
     for kind, name in ((EventKind.DEPLOY, "deploy"), (EventKind.CONFIG_CHANGE, "config")):
         at = np.sort(np.array([e.at.timestamp() for e in events if e.kind is kind], dtype=np.float64))

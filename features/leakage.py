@@ -1,4 +1,4 @@
-"""Nothing from the future: a check on how features are made, and one on a training set that is there."""
+"""Checks that features contain nothing from the future: one of their code, one of a training set."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,25 +10,25 @@ from core.durations import DAY_S
 from core.errors import LeakageError
 from features.missing import floats_of
 
-#: A feature that ranks the times to failure as well as this knows them: no honest one comes near.
+#: A feature whose rank correlation with the time to failure is as high as this contains the future.
 KNOWS_THE_TIME = 0.97
-#: The same for the outcome within a day: an honest feature leaves doubt in every twentieth pair of moments.
+#: The same for the outcome within a day, as area under the ROC curve.
 KNOWS_THE_OUTCOME = 0.995
-#: Fewer failing moments than this cannot tell knowledge from chance.
+#: With fewer failing moments than this, a high rank correlation can be chance.
 ENOUGH = 50
-#: What labels are made of; as a feature it is a leak by its name alone.
+#: Columns that labels are made of. A feature with such a name is a leak.
 OUTCOMES = ("failure_in_s", "next_type", "next_severity", "known_s", "usable")
 
 
 def check_point_in_time(
     compute: Callable[[pl.DataFrame], pl.DataFrame], wide: pl.DataFrame, at: datetime
 ) -> None:
-    """Changes every value after `at` and wants the features up to `at` to stay as they were.
+    """Change every value after `at` and check that the features up to `at` stay the same.
 
     Args:
-        compute: makes features of a wide frame, with its `ts`.
+        compute: computes features of a wide frame, with its `ts`.
     Raises:
-        LeakageError: naming the features that looked ahead.
+        LeakageError: features depend on later values; the error names them.
     """
     later = pl.col("ts") > at
     changed = wide.with_columns(
@@ -48,12 +48,12 @@ def check_point_in_time(
 
 
 def check_training_set(frame: pl.DataFrame, names: Sequence[str]) -> None:
-    """Looks for features that know what came next.
+    """Search for features that contain the future.
 
     Args:
         frame: labelled moments, with `failure_in_s` and `known_s` as `models.failure.labels.label` adds them.
     Raises:
-        LeakageError: a feature is an outcome by its name, or ranks the outcomes as only the outcome itself can.
+        LeakageError: a feature has the name of an outcome, or ranks the outcomes as well as the outcome itself.
     """
     named = sorted(set(names) & set(OUTCOMES))
     if named:
@@ -84,7 +84,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _correlation(values: np.ndarray, times: np.ndarray) -> float:
-    """|Spearman's rank correlation| where the feature is known."""
+    """Absolute rank correlation (Spearman) over the rows where the feature is known."""
     known = ~np.isnan(values)
     if known.sum() < ENOUGH or np.ptp(values[known]) == 0:
         return 0.0
@@ -92,7 +92,7 @@ def _correlation(values: np.ndarray, times: np.ndarray) -> float:
 
 
 def _apart(inside: np.ndarray, outside: np.ndarray) -> float:
-    """The area under the ROC curve, by ranks, whichever side is up; 0.5 where too little is known."""
+    """The area under the ROC curve, in either direction; 0.5 if too little is known."""
     inside, outside = inside[~np.isnan(inside)], outside[~np.isnan(outside)]
     if len(inside) < ENOUGH or len(outside) < ENOUGH:
         return 0.5

@@ -1,4 +1,4 @@
-"""The features of the resource that will be full first, and of the next, whichever they are."""
+"""Features of the two resources that will be full first, whichever they are."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from features import windows
 from features.feature import Feature
 from features.resources import FILLING, LINES_H, RISE_H, STRAYS_H, room_of
 
-#: Families of the resource that will be full first, whichever it is: one incident teaches about all resources.
+#: Families for the resource that will be full first. Through them an incident of one resource teaches about all.
 FIRST = (
     "level_15m", "slope_1h", "slope_3h", "slope_6h", "slope_24h", "hours_to_limit_1h", "hours_to_limit_3h",
     "hours_to_limit_6h", "hours_since_tenth", "hours_since_half", "hours_since_most", "hours_to_limit_since_half",
@@ -20,18 +20,18 @@ FIRST = (
     "deviation", "times_usual_slope", "above_ceiling", "rise_24h",
     "way_15m", "way_1h", "hours_on_way", "hours_to_limit_since_usual",
 )  # fmt: skip
-#: And of the one after it.
+#: Families for the resource that will be full second.
 SECOND = (
     "level_15m", "way_15m", "hours_on_way", "in_3h_at_3h", "slope_3h", "hours_to_limit_since_half", "below_high_6h",
 )  # fmt: skip
-#: By hours to the limit.
+#: Families in hours to the limit.
 RANKS = ("first", "second")
-#: Which resource is first: hours to the limit by these paces, of which the middle one counts.
+#: The median of the hours to the limit at these paces decides which resource is first.
 PACES = ("3h", "6h", "since_half", "since_most", "since_usual")
 
-#: How far the way is from its line now, for some.
+#: Families that compare the way with its line.
 OFF_H = (2, 3, 6)
-#: Nothing strays by less than this share of its way.
+#: Smallest deviation from a line, as a share of the way.
 LEAST_STRAY = 0.002
 
 
@@ -65,7 +65,7 @@ def of_ranked(features: Mapping[str, Feature]) -> Iterable[Feature]:
 
 
 def _of_strays(hours: int) -> Iterable[Feature]:
-    """How far the first slot strays from its line; how far off the limit is, and how steep the line, beside that."""
+    """The deviation of the first slot from its line, and the distance to the limit and the slope in units of it."""
     name = f"first_line_strays_{hours}h"
     yield Feature(name, _of_line("strays", hours), "first", "line_strays", hours, 0.0, stage=4)
     least = pl.col(name).clip(lower_bound=LEAST_STRAY)
@@ -76,14 +76,14 @@ def _of_strays(hours: int) -> Iterable[Feature]:
 
 
 def _of_rank(rank: str, columns: Mapping[str, pl.Expr]) -> pl.Expr:
-    """The column of the slot that has the rank."""
-    # All below each other, and one taken for each row: several times as fast as a choice by when and then.
+    """The column of the slot with this rank."""
+    # Stacking all slots and taking one value for each row is several times as fast as `when`/`then`.
     below = reduce(lambda above, slot: above.append(columns[slot]), FILLING[1:], columns[FILLING[0]])
     return below.gather(pl.col(f"_{rank}"))
 
 
 def _of_line(field: str, hours: int) -> pl.Expr:
-    """A line through the first slot's last hours, as a share of its way."""
+    """A line through the last hours of the first slot, as a share of its way."""
 
     def share(slot: str) -> pl.Expr:
         value = pl.col(f"_line_{slot}_{field}_{hours}")

@@ -1,4 +1,4 @@
-"""The features of each part of a service: levels, slopes and what is usual; its way to its limit, where it has one."""
+"""Features of each slot of a service: levels, slopes, usual values, and the way to its limit if it has one."""
 
 from collections.abc import Iterable
 
@@ -8,27 +8,27 @@ from core.arrays import IntArray
 from features import calm, windows
 from features.feature import PER_H, ROWS_PER_DAY, ROWS_PER_H, USUAL_DAYS, Feature
 
-#: Slots whose share of 1 means a failure, so that a way to the limit makes sense.
+#: Slots that fail at a share of 1, so that they have a way to their limit.
 LIMITED = ("cpu", "memory", "disk", "latency", "connections", "queue")
-#: A spread under this share of the limit counts as this much: 0.5 % is below what anybody acts on.
+#: A smaller spread, as a share of the limit, counts as this much. Nobody acts on 0.5 %.
 FLOOR = 0.005
-#: The same for slopes: half a per cent of the limit an hour.
+#: The same for slopes: 0.5 % of the limit per hour.
 SLOPE_FLOOR_PER_H = 0.005
-#: What fills up; the others have no end, or come back by themselves.
+#: Slots that fill up. The others have no limit, or return to normal by themselves.
 FILLING = ("memory", "disk", "connections", "queue", "latency")
-#: How far ahead a level is projected: the horizon that the product promises on.
+#: How far ahead a level is projected, in hours: the horizon with documented figures.
 AHEAD_H = 3
-#: A rise is looked back on over so many hours, and from where it had reached these shares of what it is now.
+#: A rise is searched in so many hours, and measured from where it had these shares of its present size.
 RISE_H = 36
 PARTS = {"tenth": 0.1, "half": 0.5, "most": 0.75}
-#: What is on its way from its usual level to its limit: hours that count, and from which share of the way on.
+#: For slots on the way from their usual level to the limit: hours that count, and the share of the way from which on.
 ON_WAY_H, ON_WAY = 36, 0.08
-#: Its usual level: this quantile of the last days, the newest hours left out.
+#: The usual level is this quantile of the last days without the newest hours.
 USUAL_QUANTILE, USUAL_WITHOUT_H = 0.4, 2
-#: The CPU beyond its traffic over these steps, and against its middle of `BEFORE_H`, `NEWEST_H` left out.
+#: The CPU that traffic does not explain, over these steps, and compared with `BEFORE_H` without `NEWEST_H`.
 CPU_WINDOWS = {"15m": PER_H // 4, "1h": PER_H, "3h": 3 * PER_H}
 BEFORE_H, NEWEST_H = 8, 3
-#: Lines are drawn through the first resource's way over so many hours; how far it strays from them is told for some.
+#: Lines are fitted to the way of the first resource over so many hours; some features describe deviations from them.
 LINES_H, STRAYS_H = (2, 3, 4, 6), (3, 6)
 
 
@@ -69,7 +69,7 @@ def of_slot(slot: str) -> Iterable[Feature]:
 
 
 def calm_columns(slot: str) -> tuple[dict[str, pl.Expr], ...]:
-    """What `_of_filling` reads, step by step: the teeth, the level without traffic and teeth, its means."""
+    """Columns that `_of_filling` reads: the sawtooth, the level without traffic and sawtooth, and means of it."""
     level, teeth, name = pl.col(slot), pl.col(f"_teeth_{slot}"), pl.col(f"_calm_{slot}")
     calm_level = calm.without_traffic(level, pl.col("traffic")) - teeth.struct.field("now")
     return (
@@ -83,7 +83,7 @@ def calm_columns(slot: str) -> tuple[dict[str, pl.Expr], ...]:
 
 
 def calm_cpu_columns() -> tuple[dict[str, pl.Expr], ...]:
-    """The same for what `of_cpu` reads: a busy CPU is no failure in itself, and tells work from mere waiting."""
+    """Columns that `of_cpu` reads. A busy CPU is no failure, but shows whether a service works or only waits."""
     name = pl.col("_calm_cpu")
     return (
         {"_calm_cpu": calm.without_traffic(pl.col("cpu"), pl.col("traffic"))},
@@ -93,7 +93,7 @@ def calm_cpu_columns() -> tuple[dict[str, pl.Expr], ...]:
 
 
 def line_columns(steps: pl.DataFrame, rows: IntArray) -> dict[str, pl.Series]:
-    """Lines through the levels without traffic and teeth, at some rows of the steps."""
+    """Lines through the levels without traffic and sawtooth, at some rows."""
     return {
         f"_line_{slot}_{field}": made
         for slot in FILLING
@@ -102,7 +102,7 @@ def line_columns(steps: pl.DataFrame, rows: IntArray) -> dict[str, pl.Series]:
 
 
 def usual_calm(slot: str) -> dict[str, pl.Expr]:
-    """The level that the slot keeps without traffic and teeth, half hour by half hour."""
+    """The usual level of the slot without traffic and sawtooth, for each half hour."""
     usual = pl.col(f"_calm_{slot}_1h").rolling_quantile(
         USUAL_QUANTILE,
         window_size=calm.DAYS * ROWS_PER_DAY,
@@ -113,7 +113,7 @@ def usual_calm(slot: str) -> dict[str, pl.Expr]:
 
 
 def usual_cpu() -> dict[str, pl.Expr]:
-    """The same for the CPU, how much it usually strays, and the middle of the hours before the newest."""
+    """The same for the CPU, with its usual spread and the median of the hours before the newest."""
     hour = pl.col("_calm_cpu_1h")
     strays = hour.rolling_std(calm.DAYS * ROWS_PER_DAY, min_samples=ROWS_PER_DAY // 2)
     before = hour.rolling_median(BEFORE_H * ROWS_PER_H, min_samples=BEFORE_H // 2)
@@ -124,7 +124,7 @@ def usual_cpu() -> dict[str, pl.Expr]:
 
 
 def rise_columns(slot: str) -> dict[str, pl.Expr]:
-    """Where the slot's present rise began, and since when it has been over parts of it."""
+    """Where the present rise of the slot began, and since when it has been above shares of it."""
     steps = RISE_H * ROWS_PER_H
     since = windows.hours_since_shares(pl.col(f"{slot}_level_15m"), PARTS, steps, ROWS_PER_H)
     return {
@@ -134,7 +134,7 @@ def rise_columns(slot: str) -> dict[str, pl.Expr]:
 
 
 def _of_filling(slot: str) -> Iterable[Feature]:
-    """How far the slot has come from its usual level to its limit, since when, and when it is there at that pace."""
+    """The share of the way from the usual level to the limit, since when, and the time to the limit at that pace."""
     usual, room = pl.col(f"_usual_{slot}"), room_of(slot)
     for window, hours in (("15m", 0.25), ("1h", 1)):
         way = ((pl.col(f"_calm_{slot}_{window}") - usual) / room).clip(-5.0, 5.0)
@@ -150,13 +150,13 @@ def _of_filling(slot: str) -> Iterable[Feature]:
 
 
 def room_of(slot: str) -> pl.Expr:
-    """From the slot's usual level to its limit."""
+    """The distance from the usual level of the slot to its limit."""
     room = 1.0 - pl.col(f"_ahead_{slot}") - pl.col(f"_usual_{slot}")
     return room.clip(lower_bound=windows.LEAST_ROOM)
 
 
 def of_cpu() -> Iterable[Feature]:
-    """How busy the CPU is beyond what traffic explains: a failing service works, a batch that only waits does not."""
+    """CPU that traffic does not explain. A failing service uses it; a batch that only waits does not."""
     strays = pl.col("_strays_cpu")
     for window, steps in CPU_WINDOWS.items():
         name, hours = f"cpu_unexplained_{window}", steps / PER_H
@@ -174,7 +174,7 @@ def of_cpu() -> Iterable[Feature]:
 
 
 def _of_limited(slot: str) -> Iterable[Feature]:
-    """Whether, and how soon, the slot reaches a share of 1; and whether it is still on its way."""
+    """Whether and how soon the slot reaches a share of 1, and whether it still rises."""
     level, hour = pl.col(f"{slot}_level_15m"), pl.col(f"{slot}_level_1h")
     usually = windows.usual_change_ahead(hour, AHEAD_H * ROWS_PER_H, ROWS_PER_DAY, USUAL_DAYS)
     yield Feature(f"{slot}_usual_change_{AHEAD_H}h", usually, slot, "usual_change", AHEAD_H, stage=1)

@@ -1,6 +1,6 @@
-"""Features of machines that run to failure: sensors freed from the operating condition, then levels and slopes.
+"""Features of machines that run to failure: levels and slopes of sensors, corrected for operating conditions.
 
-The rules hold for any fleet of runs; they do not know which data set they see.
+The code works for any data set of such runs.
 """
 
 from dataclasses import dataclass
@@ -12,29 +12,29 @@ from sklearn.cluster import KMeans
 from core.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from features import windows
 
-#: At most so many operating conditions are told apart.
+#: Largest number of operating conditions.
 MOST_CONDITIONS = 12
-#: Conditions are real when they leave under 1 % of the settings' variance; settings that merely jitter never do.
+#: Conditions are accepted if less than 1 % of the variance of the settings remains within them.
 UNEXPLAINED = 0.01
-#: More of them are real when they leave under a tenth of what cutting mere jitter into as many pieces would leave.
+#: More conditions are accepted if they leave less than a tenth of the variance that random settings would leave.
 MORE_THAN_JITTER = 0.1
-#: Rows that the conditions are sought among.
+#: Number of rows in which conditions are searched.
 SOUGHT_AMONG = 6_000
 #: Windows, in cycles.
 SHORT, MIDDLE, LONG = 5, 15, 40
-#: The first cycles of a unit, which tell how it was when it was new.
+#: The first cycles of a unit show its state when it was new.
 NEW = 15
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Operating conditions, and what each sensor usually shows in each.
+    """Operating conditions, and the usual values of each sensor in each of them.
 
     Attributes:
         centers: (conditions, settings), in standardised settings.
         shift, scale: of the settings.
         mean, std: (conditions, sensors).
-        kept: sensors that vary within conditions; the others say nothing.
+        kept: sensors that vary within conditions; the others are not used.
     """
 
     centers: FloatArray
@@ -57,7 +57,7 @@ class Conditions:
 
 
 def fit_conditions(settings: FloatArray, sensors: FloatArray, seed: int) -> Conditions:
-    """Find the operating conditions from the settings alone; one where they only jitter."""
+    """Find the operating conditions from the settings; one condition if the settings only vary at random."""
     shift = settings.mean(axis=0)
     spread = settings.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
@@ -67,14 +67,14 @@ def fit_conditions(settings: FloatArray, sensors: FloatArray, seed: int) -> Cond
     at = draft.assign(settings)
     mean = np.stack([sensors[at == one].mean(axis=0) for one in range(len(centers))])
     std = np.stack([sensors[at == one].std(axis=0) for one in range(len(centers))])
-    # A sensor that stands still in some condition carries nothing there; one that always does carries nothing.
+    # A sensor that is constant in a condition is 0 there; a sensor that is constant in all of them is not used.
     floor = 1e-6 * np.abs(mean)
     kept = (std > floor).any(axis=0)
     return Conditions(centers, shift, scale, mean, np.where(std > floor, std, np.inf), kept)
 
 
 def _centers(points: FloatArray, seed: int) -> FloatArray:
-    """Centres of the conditions, as few as explain the settings; one where they only jitter."""
+    """Centres of the conditions: as few as explain the settings, one if the settings only vary at random."""
     some = points[np.random.default_rng(seed).permutation(len(points))[:SOUGHT_AMONG]]
     most = min(MOST_CONDITIONS, len(np.unique(some, axis=0)))
     found = [KMeans(count, n_init=4, random_state=seed).fit(some) for count in range(1, most + 1)]
@@ -82,7 +82,7 @@ def _centers(points: FloatArray, seed: int) -> FloatArray:
     for index in range(1, most):
         if left[index] >= UNEXPLAINED * left[0]:
             continue
-        # Cutting jitter along a line into j pieces instead of k leaves (k/j)^2 of it, in a plane more than that.
+        # Random settings on a line, cut into j pieces instead of k, keep (k/j)^2 of their variance; in a plane more.
         pieces = np.arange(index + 2, most + 1)
         jitter = left[index] * ((index + 1) / pieces) ** 2
         if not (left[index + 1 :] < MORE_THAN_JITTER * jitter).any():
@@ -96,10 +96,10 @@ def run_features(
     """Features of each cycle from that and earlier cycles of the same unit.
 
     Args:
-        units: of each row; rows are by unit, then cycle.
+        units: unit of each row; rows are ordered by unit, then by cycle.
         sensors: (rows, sensors), normalised.
     Returns:
-        (rows, features) and their names; NaN where there is too little history.
+        (rows, features) and their names; NaN if there is too little history.
     """
     columns = [f"s{index}" for index in range(sensors.shape[1])]
     frame = pl.DataFrame(sensors, schema=columns).with_columns(unit=pl.Series(units), cycle=pl.Series(cycles))

@@ -1,16 +1,16 @@
-"""Which of a service's series plays which part: the eight slots that failure features speak of."""
+"""The eight slots of a service that failure features describe, and the scale of a series."""
 
 from collections.abc import Iterable
 
 from core.domain import Series
 from core.service_graph import called_services
 
-#: The parts, in the order of the columns.
+#: The slots, in the order of the columns.
 SLOTS = ("cpu", "memory", "disk", "latency", "errors", "traffic", "connections", "queue")
 
 
 def scale_of(series: Series) -> float | None:
-    """What the values are divided by to give a share: the SLO or the limit; null where there is neither."""
+    """The SLO or the limit, by which values are divided to give a share; null if there is neither."""
     return series.threshold if series.threshold and series.threshold > 0 else None
 
 

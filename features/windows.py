@@ -1,7 +1,7 @@
-"""The families of window features: each a pure expression of one column that looks only back.
+"""Window features: each is a pure expression of one column that reads only the past.
 
-A window is a number of steps and ends at the present one. Missing values are skipped; a window with fewer than
-half of its values answers null. The same expression serves a fleet's history and its newest moment.
+A window is a number of steps and ends at the present step. Missing values are skipped; a window with fewer than half of
+its values gives null. The same expression works for the history of a fleet and for its newest moment.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ import polars as pl
 from core.arrays import FloatArray, IntArray
 from features.missing import column_of, floats_of
 
-#: Slopes and differences are told a day ahead at most; a limit further off than that is "not soon".
+#: Longest projection, in hours; a limit that is reached later counts as this far away.
 HOURS_CAP = 48.0
-#: What is nearer to its limit than this share of it as a rule counts as this near.
+#: A usual level that is nearer to the limit than this share of it counts as this near.
 LEAST_ROOM = 0.05
 
 
@@ -25,10 +25,10 @@ def mean(column: pl.Expr, steps: int) -> pl.Expr:
 
 
 def slope_per_h(column: pl.Expr, steps: int, steps_per_h: float) -> pl.Expr:
-    """Rise an hour: the mean of the last third of the window less that of its first third.
+    """Rise per hour: the mean of the last third of the window minus the mean of its first third.
 
     A line through the means of the outer thirds uses 8/9 of the information of least squares on white noise
-    and is hardly moved by a single value.
+    and hardly depends on a single value.
 
     References:
         Bartlett, M. S. (1949). Fitting a straight line when both variables are subject to error. Biometrics 5(3).
@@ -40,12 +40,12 @@ def slope_per_h(column: pl.Expr, steps: int, steps_per_h: float) -> pl.Expr:
 
 
 def rise_per_h(level: pl.Expr, apart: int, steps_per_h: float) -> pl.Expr:
-    """Rise an hour of a level that is a mean already, against `apart` steps before."""
+    """Rise per hour of a level that is already a mean, compared with `apart` steps before."""
     return (level - level.shift(apart)) / (apart / steps_per_h)
 
 
 def change_per_h(slope: pl.Expr, steps: int, steps_per_h: float) -> pl.Expr:
-    """How much a slope over `steps` has changed since the window before, an hour: > 0 where it speeds up."""
+    """Change per hour of a slope since the window before; > 0 if the growth gets faster."""
     return (slope - slope.shift(steps)) / (steps / steps_per_h)
 
 
@@ -55,25 +55,25 @@ def spread(column: pl.Expr, steps: int) -> pl.Expr:
 
 
 def usual_at_this_time(column: pl.Expr, steps_per_day: int, days: int) -> pl.Expr:
-    """Trimmed mean of the same time of day over the last `days` days, today left out; null on the first day.
+    """Trimmed mean at the same time of day over the last `days` days without today; null on the first day.
 
-    The highest and the lowest are left out, because an incident on one of the days is nothing usual.
+    The highest and the lowest value are left out, because one of the days may have had an incident.
     """
     return _over_days(column, 0, steps_per_day, days)
 
 
 def usual_change_ahead(level: pl.Expr, ahead: int, steps_per_day: int, days: int) -> pl.Expr:
-    """By how much the level usually changes from this time of day on, over `ahead` steps; null on the first day."""
+    """Usual change of the level over the next `ahead` steps at this time of day; null on the first day."""
     return _over_days(level - level.shift(ahead), ahead, steps_per_day, days)
 
 
 def _over_days(column: pl.Expr, ahead: int, steps_per_day: int, days: int) -> pl.Expr:
-    """What the column was `ahead` steps later than now on each of the days before: without the extremes, the mean."""
+    """The trimmed mean of the column over the days before, at the time of day `ahead` steps from now."""
 
     def trimmed(values: pl.Series) -> pl.Series:
         return column_of(_trimmed_means(floats_of(values), ahead, steps_per_day, days))
 
-    # In Polars' own expressions this is a thousand times slower: seven shifts, each materialised for each use.
+    # Expressions of Polars would be a thousand times slower: seven shifts, each computed again for each use.
     return column.map_batches(trimmed, return_dtype=pl.Float64)
 
 
@@ -95,12 +95,12 @@ def _trimmed_means(now: FloatArray, ahead: int, steps_per_day: int, days: int) -
 
 
 def deviation(level: pl.Expr, usual: pl.Expr, scale: pl.Expr, floor: float) -> pl.Expr:
-    """How many scales the level is above its usual value; a scale under `floor` counts as `floor`."""
+    """(level - usual value) / scale; a scale below `floor` counts as `floor`."""
     return ((level - usual) / scale.clip(lower_bound=floor)).clip(-50.0, 50.0)
 
 
 def times_usual(value: pl.Expr, steps_per_day: int, days: int, floor: float) -> pl.Expr:
-    """The value as a multiple of its usual size (root mean square over `days`, the last day left out)."""
+    """The value as a multiple of its usual size (root mean square over `days` without the last day)."""
     square = (value * value).shift(steps_per_day)
     usual = (
         square.rolling_mean(days * steps_per_day, min_samples=steps_per_day // 2).clip(lower_bound=0.0).sqrt()
@@ -109,23 +109,24 @@ def times_usual(value: pl.Expr, steps_per_day: int, days: int, floor: float) -> 
 
 
 def above_ceiling(level: pl.Expr, steps_per_day: int, days: int) -> pl.Expr:
-    """How far the level is above the highest of the last `days`, the last day left out; < 0 below it."""
+    """The level minus its highest value of the last `days` without the last day; < 0 below it."""
     ceiling = level.shift(steps_per_day).rolling_max(days * steps_per_day, min_samples=steps_per_day // 2)
     return level - ceiling
 
 
 def rise_from_low(level: pl.Expr, steps: int) -> pl.Expr:
-    """How far the level is above the lowest of the last `steps`; >= 0."""
+    """The level minus its lowest value of the last `steps`; >= 0."""
     return level - level.rolling_min(steps, min_samples=max(1, steps // 4))
 
 
 def hours_since_shares(
     level: pl.Expr, shares: Mapping[str, float], steps: int, steps_per_h: float
 ) -> pl.Expr:
-    """Hours since the present rise was last under each share of what it is now; a rise begins at the lowest of `steps`.
+    """Hours since the present rise was last below each share of its present size.
 
-    A window as long as the precursor itself: minutes for one that runs, a day for one that creeps. At least a tenth of
-    a step, null where there is no history. A struct with a field for each of the shares, by name; they ascend.
+    A rise begins at the lowest value of the last `steps`. So the window is as long as the rise itself: minutes for a
+    fast one, a day for a slow one. The result is a struct with one field for each share, by name; the shares ascend.
+    Each field is at least a tenth of a step, and null without history.
     """
     wanted = np.array(list(shares.values()))
 
@@ -148,14 +149,14 @@ def _steps_since_shares(level: FloatArray, lowest: FloatArray, shares: FloatArra
         first, at = max(0, row - steps), row
         for index in range(len(shares) - 1, -1, -1):
             mark = lowest[row] + shares[index] * (level[row] - lowest[row])
-            # Going back, what is under a smaller share comes no earlier: the search goes on where it was.
+            # A smaller share was crossed no later, so the search backwards continues where it was.
             while at >= first and not level[at] <= mark:
                 at -= 1
             back = max(row - at, 1) if at >= first else 1
             passed = float(back)
             if back <= row:
                 under, over = level[row - back], level[row - back + 1]
-                # A gap beside the crossing leaves its place open within a step.
+                # With a gap beside the crossing, its time within the step is unknown.
                 if over > under:
                     passed -= min(max((mark - under) / (over - under), 0.0), 1.0)
             out[index, row] = max(passed, 0.1)
@@ -165,16 +166,16 @@ def _steps_since_shares(level: FloatArray, lowest: FloatArray, shares: FloatArra
 def lines(
     column: pl.Series, rows: IntArray, windows_h: Sequence[int], steps_per_h: int
 ) -> dict[str, pl.Series]:
-    """Least-squares lines through the last hours: `level_<h>` now, `slope_<h>` an hour, `strays_<h>`.
+    """Least-squares lines through the last hours: `level_<h>` now, `slope_<h>` per hour, and `strays_<h>`.
 
-    What strays is the standard deviation of the values from the line. Each takes as long as the window has steps, hence
-    not for every row.
+    `strays_<h>` is the standard deviation of the values from the line. The computation takes as long as the windows, so
+    it is done for some rows only.
 
     Args:
-        rows: which are asked for, ascending.
-        windows_h: ascending; a window with fewer than half of its values answers null.
+        rows: rows to compute, ascending.
+        windows_h: ascending; a window with fewer than half of its values gives null.
     Returns:
-        as long as `rows`.
+        As long as `rows`.
     """
     fields = [f"{field}_{hours}" for hours in windows_h for field in ("level", "slope", "strays")]
     made = _lines(floats_of(column), rows, np.array(windows_h) * steps_per_h, steps_per_h)
@@ -183,13 +184,13 @@ def lines(
 
 @numba.njit(cache=True, fastmath={"reassoc", "contract"})
 def _lines(values: FloatArray, rows: IntArray, ends: IntArray, steps_per_h: int) -> FloatArray:
-    """(windows * 3, rows). Sums of each row are its own, so that they do not depend on where the series began."""
+    """(windows * 3, rows). Each row has sums of its own, so that they do not depend on the start of the series."""
     out = np.full((3 * len(ends), len(rows)), np.nan)
     known = np.where(np.isnan(values), 0.0, 1.0)
     filled = np.where(np.isnan(values), 0.0, values)
     for place in range(len(rows)):
         row = rows[place]
-        # About the newest value, or little would be left of the squares' differences.
+        # Relative to the newest value, because differences of large squares would lose their digits.
         middle = filled[row]
         count, t, y, tt, ty, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         begin = 0
@@ -215,25 +216,25 @@ def _lines(values: FloatArray, rows: IntArray, ends: IntArray, steps_per_h: int)
 
 
 def below_high(level: pl.Expr, steps: int) -> pl.Expr:
-    """How far the level is below the highest of the last `steps`, <= 0: 0 while it still climbs."""
+    """The level minus its highest value of the last `steps`; <= 0, and 0 while it still climbs."""
     return level - level.rolling_max(steps, min_samples=max(1, steps // 4))
 
 
 def share_rising(slope: pl.Expr, steps: int, floor: float) -> pl.Expr:
-    """In which share of the last `steps` the slope was over `floor`, in [0, 1]."""
+    """The share of the last `steps` with a slope above `floor`, in [0, 1]."""
     rising = (slope > floor).cast(pl.Float64)
     return rising.rolling_mean(steps, min_samples=max(1, steps // 4)).clip(0.0, 1.0)
 
 
 def hours_over(column: pl.Expr, mark: float, steps: int, steps_per_h: float) -> pl.Expr:
-    """Hours since the column was last at most `mark`, 0 while it is, at most the window of `steps`; gaps count on."""
+    """Hours since the column was last at most `mark`, up to the window of `steps`; 0 while it is; gaps count."""
     row = pl.int_range(pl.len())
     last = pl.when(column <= mark).then(row).forward_fill()
     return ((row - last) / steps_per_h).fill_null(steps / steps_per_h).clip(0.0, steps / steps_per_h)
 
 
 def hours_to_limit(level: pl.Expr, slope: pl.Expr) -> pl.Expr:
-    """Hours until a share of 1 at the present slope, in [0, HOURS_CAP]; HOURS_CAP where it does not rise."""
+    """Hours until a share of 1 at the present slope, in [0, HOURS_CAP]; HOURS_CAP without a rise."""
     rising = slope > 1e-9
     hours = ((1.0 - level) / pl.when(rising).then(slope)).clip(0.0, HOURS_CAP)
     return pl.when(level.is_null() | slope.is_null()).then(None).otherwise(hours.fill_null(HOURS_CAP))

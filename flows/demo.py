@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 
@@ -19,7 +20,7 @@ from core.diagnosis import Diagnosis
 from core.domain import Signal, SignalKind
 from core.errors import UnavailableError
 from core.settings import Settings, read_settings
-from flows.prefect_server import READY, start_prefect
+from flows.prefect_server import READY, USER, password_file, start_prefect
 from flows.processes import SERVICE_READY, ServerProcess, free_port, launch_service, start_server
 from pipelines.common.progress import Progress, silent
 from pipelines.operate.keys import create_key
@@ -42,6 +43,7 @@ class DemoResult:
         diagnosis: of the incident with the surest hypothesis; null without an open incident.
         addresses: name of a server -> its URL.
         key: API key of the demo's tenant.
+        prefect_login: user and password of Prefect's pages.
     """
 
     now: datetime
@@ -52,6 +54,7 @@ class DemoResult:
     diagnosis: Diagnosis | None
     addresses: dict[str, str]
     key: str
+    prefect_login: str
 
 
 def demo_settings() -> Settings:
@@ -112,6 +115,7 @@ def running_demo(settings: Settings, progress: Progress = silent) -> Iterator[De
                 "Prefect": prefect.url,
             },
             key=create_key(settings, "demo"),
+            prefect_login=f"{USER}:{password_file(settings).read_text().strip()}",
         )
 
 
@@ -120,18 +124,26 @@ def _start_consoles(settings: Settings, servers: ExitStack) -> tuple[ServerProce
     prefect, mlflow_port = start_prefect(settings), free_port(5000)
     servers.enter_context(prefect)
     mlflow_url = f"http://127.0.0.1:{mlflow_port}"
-    database = f"sqlite:///{(settings.mlruns_dir / 'mlflow.db').resolve()}"
     mlflow = start_server(
         "MLflow",
-        [
-            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port)),
-            *("--backend-store-uri", database, "--workers", "1"),
-        ],
+        mlflow_command(mlflow_port, (settings.mlruns_dir / "mlflow.db").resolve()),
         url=mlflow_url,
         log=settings.data_dir / "logs" / "mlflow.log",
+        data_dir=settings.data_dir,
     )
     servers.enter_context(mlflow)
     return prefect, mlflow
+
+
+def mlflow_command(port: int, database: Path) -> list[str]:
+    """The command of an MLflow server on the loopback address that refuses web pages of other origins and hosts."""
+    hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
+    return [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{database}", "--workers", "1"),
+        *("--allowed-hosts", ",".join(hosts)),
+        *("--cors-allowed-origins", ",".join(f"http://{host}" for host in hosts)),
+    ]
 
 
 def _simulate(settings: Settings, now: datetime, progress: Progress) -> int:
@@ -158,7 +170,7 @@ def _open_signals(settings: Settings, now: datetime) -> tuple[tuple[Signal, ...]
     from pipelines.wiring import open_platform
 
     with open_platform(settings, clock=FixedClock(now)) as platform:
-        found = platform.store.signals.find(suppressed=False, limit=1000)
+        found = platform.store.signals.find(suppressed=False)
     still_open = [signal for signal in found if signal.ended_at is None]
     predictive = [s for s in still_open if s.kind in (SignalKind.BREACH, SignalKind.FAILURE_RISK)]
     return (

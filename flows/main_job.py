@@ -14,6 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from core.settings import read_settings
 from flows import tasks
+from flows.prefect_logging import no_tracebacks
 
 #: Name of a step -> its report.
 Reports = dict[str, Any]
@@ -27,6 +28,7 @@ class RunArguments(TypedDict):
 
 
 def _run_arguments(tenant: str | None, at: datetime | None) -> RunArguments:
+    no_tracebacks()  # here, because a Prefect worker runs a flow without any command of ours
     return RunArguments(tenant=tenant or read_settings().tenant, at=at or datetime.now(UTC))
 
 

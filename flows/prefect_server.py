@@ -1,34 +1,53 @@
 """Starts a Prefect server, unless the user has named one in PREFECT_API_URL."""
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from core.settings import Settings
 from flows.environment import prepare_prefect
 from flows.processes import ServerProcess, free_port, start_server
+from pipelines.common.prefect_app import protection
 
 #: Path that answers 200 once the server is ready.
 READY = "/api/health"
+USER = "forewarn"
 
 
-def start_prefect(settings: Settings) -> ServerProcess:
+def password_file(settings: Settings) -> Path:
+    """Where the password of the servers that Forewarn starts is kept; only its owner can read it."""
+    return settings.data_dir.resolve() / "prefect" / "password"
+
+
+def names_a_server() -> bool:
+    """Whether the user has named a server in PREFECT_API_URL."""
+    return bool(os.environ.get("PREFECT_API_URL"))
+
+
+def start_prefect(settings: Settings, *, temporary: bool = False) -> ServerProcess:
     """Start a server on the loopback address and set PREFECT_API_URL to it. It takes seconds until it is ready.
 
     Call it before Prefect is imported: Prefect reads its settings then.
+
+    Args:
+        temporary: for one run of a flow: without pages and schedules.
     """
-    port = free_port(4200)
+    port = free_port(0 if temporary else 4200)
     url = f"http://127.0.0.1:{port}"
     prepare_prefect(settings, api_url=f"{url}/api")
+    login = f"{USER}:{_password(settings)}"
+    os.environ["PREFECT_API_AUTH_STRING"] = login
+    command = [sys.executable, "-m", "pipelines.common.prefect_app", "--port", str(port)]
     return start_server(
         "Prefect",
-        [
-            *(sys.executable, "-m", "prefect", "server", "start"),
-            *("--host", "127.0.0.1", "--port", str(port)),
-        ],
+        command + ["--temporary"] * temporary,
         url=url,
         log=settings.data_dir / "logs" / "prefect.log",
+        env={**os.environ, **protection(login, [url, f"http://localhost:{port}"])},
+        data_dir=settings.data_dir,
     )
 
 
@@ -49,3 +68,31 @@ def prefect_server(settings: Settings) -> Iterator[str]:
     with start_prefect(settings) as server:
         server.wait_until_ready(READY)
         yield f"{server.url}/api"
+
+
+@contextmanager
+def temporary_prefect_server(settings: Settings) -> Iterator[ServerProcess | None]:
+    """Yield a server for one run of a flow that is still starting; null where PREFECT_API_URL names one.
+
+    Prefect's own temporary server would answer every web page, and would stay when this process is killed.
+    """
+    if names_a_server():
+        prepare_prefect(settings)
+        yield None
+        return
+    # Nobody reads the logs of a server that ends with the run; sending them would fail when it has ended.
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
+    with start_prefect(settings, temporary=True) as server:
+        yield server
+
+
+def _password(settings: Settings) -> str:
+    """The stored password; a new one at the first start."""
+    path = password_file(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - by handle
+            file.write(secrets.token_urlsafe(18))
+    except FileExistsError:
+        pass
+    return path.read_text().strip()

@@ -16,6 +16,8 @@ import httpx
 
 from core.errors import UnavailableError
 from core.settings import Settings, is_every_address
+from pipelines.common.end_with_parent import guarded
+from pipelines.common.strays import mark
 
 #: Requests in progress may finish for this long: 10 s in the HTTP service, and some time to close.
 STOP_GRACE_S = 20.0
@@ -88,21 +90,31 @@ class ServerProcess:
 
 
 def start_server(
-    name: str, command: Sequence[str], *, url: str, log: Path, env: Mapping[str, str] | None = None
+    name: str,
+    command: Sequence[str],
+    *,
+    url: str,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    data_dir: Path | None = None,
 ) -> ServerProcess:
-    """Start a server in its own process group, with its output in `log`.
+    """Start a server in its own process group, with its output in `log`. It ends with this process.
 
     Args:
         env: the whole environment of the server; null: the environment of this process.
+        data_dir: `forewarn status` with this data folder finds the server if it is left behind.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ if env is None else env)
+    if data_dir is not None:
+        environment |= mark(name, data_dir)
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - the command comes from this project
-            list(command),
+            guarded(command, os.getpid()),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=env,
+            env=environment,
             start_new_session=True,
         )
     return ServerProcess(name, url, log, process)
@@ -121,6 +133,7 @@ def launch_service(settings: Settings, *, env: Mapping[str, str] | None = None) 
         url=f"http://{host}:{settings.serve_port}",
         log=settings.data_dir / "logs" / "service.log",
         env=env,
+        data_dir=settings.data_dir,
     )
 
 

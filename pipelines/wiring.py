@@ -67,7 +67,8 @@ def open_tenancy(
     silence_telemetry()
     with database_errors():
         dsn = ready_dsn(settings)
-    with open_pool(dsn, max_size=connections) as pool:
+    # Whatever reaches the database in this block, libraries included, fails with one sentence.
+    with open_pool(dsn, max_size=connections) as pool, database_errors():
         yield Tenancy(settings=settings, clock=clock or SystemClock(), dsn=dsn, pool=pool)
 
 

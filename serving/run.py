@@ -29,6 +29,7 @@ def run(settings: Settings) -> None:
     silence_telemetry()
     import uvicorn
 
+    from serving.http.protocol import LimitedProtocol
     from serving.service import application, runtime
 
     _configure_logging()
@@ -40,6 +41,7 @@ def run(settings: Settings) -> None:
             application(),
             host=settings.serve_host,
             port=settings.serve_port,
+            http=LimitedProtocol,
             log_config=None,
             access_log=False,
             server_header=False,

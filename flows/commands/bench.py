@@ -73,21 +73,19 @@ def forecast(
     """Measure forecasts: sMAPE, MASE, OWA, MSIS, coverage, and how often each model was chosen."""
     from models.forecast.catalog import PEERS
     from pipelines.bench.forecast import bench_forecast
+    from pipelines.bench.forecast_run import ForecastSetup
 
     try:
-        seasons = [int(part) for part in season.split(",")]
+        seasons = tuple(int(part) for part in season.split(","))
     except ValueError:
         raise InputError(f"--season takes whole numbers separated by commas, got {season!r}") from None
     with progress_bars() as listen:
         report = bench_forecast(
             path,
             data_format,
-            horizon=horizon,
-            season=seasons,
+            ForecastSetup(horizon=horizon, season=seasons, origins=origins, peers=PEERS if peers else ()),
             out=folder,
             json_file=json_file,
-            origins=origins,
-            peers=PEERS if peers else (),
             progress=listen,
         )
     show(report, as_json=False)

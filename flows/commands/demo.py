@@ -64,6 +64,7 @@ def _print(result: "DemoResult") -> None:
     for name, address in result.addresses.items():
         out.print(f"  {name:<10} {address}")
     out.print(f"  API key    {result.key}")
+    out.print(f"  login      {result.prefect_login} (Prefect)")
     out.print(
         "  commands   FOREWARN_TENANT=demo FOREWARN_DATA_DIR=data/demo FOREWARN_MLRUNS_DIR=mlruns/demo "
         ".venv/bin/forewarn signals list",

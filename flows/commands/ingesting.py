@@ -1,5 +1,7 @@
 """`forewarn ingest`: read metrics from files, Prometheus or the simulator."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -39,11 +41,22 @@ CompleteOption = Annotated[
 ]
 
 
-def _ingest(source: MetricSource, tenant: str | None, as_json: bool) -> None:
+@dataclass
+class _KnownTypes:
+    """Reads the types of metrics, from the database once it is open."""
+
+    read: Callable[[], Mapping[str, str]] = dict
+
+
+def _ingest(
+    source: MetricSource, tenant: str | None, as_json: bool, types: _KnownTypes | None = None
+) -> None:
     from pipelines.collect.ingest import ingest
     from pipelines.wiring import open_platform
 
     with progress_bars(quiet=as_json) as listen, open_platform(settings_for(tenant)) as platform:
+        if types is not None:
+            types.read = platform.store.metric_types.declared
         report = ingest(platform, source, progress=listen)
         show(report, as_json=as_json)
         if report.took_nothing:
@@ -117,10 +130,13 @@ def prometheus(
         raise InputError(f"--since-h must be above 0 hours, got {since_h:g}")
     settings = settings_for(tenant)
     settings = settings.model_copy(update={name: value for name, value in given.items() if value})
-    sources = configured_sources(settings, settings.tenant, SystemClock(), names=["prometheus"])
+    types = _KnownTypes()
+    sources = configured_sources(
+        settings, settings.tenant, SystemClock(), names=["prometheus"], known_types=lambda: types.read()
+    )
     if not sources:
         raise InputError("give the address of a Prometheus, or set FOREWARN_PROMETHEUS_URL")
-    _ingest(sources[0], tenant, as_json)
+    _ingest(sources[0], tenant, as_json, types)
 
 
 @app.command()

@@ -29,18 +29,23 @@ def run(
 ) -> None:
     """Run a flow now."""
     settings = settings_for(tenant)
-    from flows.environment import prepare_prefect
+    from flows.prefect_server import READY, temporary_prefect_server
 
-    prepare_prefect(settings)
-    from flows.progress_listener import progress_to
-    from flows.schedules import SCHEDULES
+    with temporary_prefect_server(settings) as server:
+        # Imported while the server starts.
+        from flows.prefect_logging import no_final_errors
+        from flows.progress_listener import progress_to
+        from flows.schedules import SCHEDULES
 
-    found = next((entry.flow for entry in SCHEDULES if entry.flow.name == name), None)
-    if found is None:
-        names = ", ".join(entry.flow.name for entry in SCHEDULES)
-        raise NotFoundError(f"there is no flow {name!r}; the flows are {names}")
-    with progress_bars(quiet=as_json) as listen, progress_to(listen):
-        reports = found(tenant=settings.tenant, at=utc(at))
+        found = next((entry.flow for entry in SCHEDULES if entry.flow.name == name), None)
+        if found is None:
+            names = ", ".join(entry.flow.name for entry in SCHEDULES)
+            raise NotFoundError(f"there is no flow {name!r}; the flows are {names}")
+        if server is not None:
+            server.wait_until_ready(READY)
+        no_final_errors()
+        with progress_bars(quiet=as_json) as listen, progress_to(listen):
+            reports = found(tenant=settings.tenant, at=utc(at))
     if as_json:
         print_json(reports)
     else:
@@ -55,13 +60,16 @@ def deploy(tenant: TenantOption = None) -> None:
     the command. If you deploy the flows of several tenants, start one Prefect server for all and set PREFECT_API_URL.
     """
     settings = settings_for(tenant)
-    from flows.prefect_server import prefect_server
+    from flows.prefect_server import USER, names_a_server, password_file, prefect_server
 
     out.print("Starting ...")
+    started = not names_a_server()
     with prefect_server(settings) as api_url:
         from flows.schedules import serve_schedules
 
         out.print(f"Prefect: {api_url.removesuffix('/api')}")
+        if started:
+            out.print(f"Login: {USER}:<password>; the password is in {password_file(settings)}")
         serve_schedules(settings.tenant)
 
 

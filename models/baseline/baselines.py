@@ -1,10 +1,9 @@
-"""What is normal for every series: level, trend, season of the day and the week, and how far values stray.
+"""Learns what is normal for every series: level, trend, daily and weekly pattern, and the usual deviation.
 
-A value is expected at `level + slope * time + daily[slot of the day] + weekly[hour of the week]`. Every
-part is
-a median, so anomalies in the history hardly move it. The band is made of the quantiles of how far values were
-from what the *day before* would have expected of them, scaled by the hour of the day: nothing is Gaussian by
-assumption, and a level that wanders widens the band by itself. All series are computed at once.
+The expected value is `level + slope * time + daily[slot of the day] + weekly[hour of the week]`. Every part is a
+median, so anomalies in the history hardly change it. The band comes from quantiles of the differences between the
+values and what was expected a day before, scaled by hour of the day. So no distribution is assumed, and a level that
+changes often has a wider band. All series are computed at once.
 
 References:
     Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., ch. 3 (decomposition).
@@ -16,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numba
 import numpy as np
 
 from core.arrays import BoolArray, FloatArray, IntArray
 from core.durations import DAY_S, HOUR_S, WEEK_S
 from models.baseline.changepoints import Shift, find_shifts, hourly_medians
 from models.baseline.seasons import WEEKLY, by_days, daily_profile, day_levels, weekly_profile
+from models.baseline.trend import level_and_slope
 from models.series.clock import LocalClock, to_local
 from models.series.grid import Grid, slot_of
 from models.series.magnitude import FAR, bounded, exponents_of, from_ordinary, rows_to_ordinary
@@ -36,7 +35,7 @@ from models.series.robust import (
 )
 
 PERCENTILES = (0.01, 0.05, 0.25, 0.50, 0.75, 0.95, 0.99)
-#: Where the distribution of the normalised residuals is kept; bands interpolate between.
+#: The quantiles of the normalised residuals that are stored; bands interpolate between them.
 QUANTILES = np.array(
     [
         0.0005,
@@ -59,7 +58,7 @@ QUANTILES = np.array(
     ]
 )
 CHUNK = 128
-#: A holiday is so many times as uncertain as another day: where none was seen, and at most where some were.
+#: How many times as uncertain a holiday is as another day: without earlier holidays, and at most with them.
 UNSEEN_HOLIDAY, WIDEST_HOLIDAY = 2.0, 10.0
 #: The 90 % quantile of the size of a normal residual.
 _NORMAL_90 = 1.645
@@ -74,18 +73,22 @@ class Baselines:
     Attributes:
         series_ids: int64 (n).
         slot_s: seconds per slot of the day.
-        end_s: epoch second up to which was learned; `level` holds there.
-        count: values learned from, int64 (n); `days`: their span with data, in days.
-        mean, std: float64 (n), of the values as they came; percentiles: (n, 7), see `PERCENTILES`.
+        end_s: epoch second of the end of the history; `level` holds there.
+        count: int64 (n), number of values.
+        days: float64 (n), days with values.
+        mean, std: float64 (n), of the values.
+        percentiles: (n, 7), see `PERCENTILES`.
         seasonality: int64 (n), index into `SEASONALITY`.
-        level: float64 (n), NaN where nothing is known; slope: per day.
-        daily: (n, slots of a day); weekly: (n, 168), what the hour of the week adds.
+        level: float64 (n), NaN without values.
+        slope: float64 (n), per day.
+        daily: (n, slots of a day), daily pattern.
+        weekly: (n, 168), what the hour of the week adds to it.
         scale: (n, 24), spread of the residuals by hour of the day, > 0.
         quantiles: (n, 17), of the residuals in units of `scale`, at `QUANTILES`.
-        holiday_width: (n), how many times as far values stray on a holiday, >= 1.
-        nothing: (n), a smaller difference of values is none: 0, but for series that usually stand still.
-        exponent: int64 (n), 0 for series of ordinary size.
-        clock: slots of the day and the week are those of the clock on the wall.
+        holiday_width: (n), how many times as large deviations are on a holiday, >= 1.
+        nothing: (n), a difference up to this is no deviation; 0, except for series that are usually constant.
+        exponent: int64 (n), the numbers of this object are in units of 2**exponent; 0 for series of ordinary size.
+        clock: local time and holidays, which the slots follow.
     """
 
     series_ids: IntArray
@@ -113,38 +116,38 @@ class Baselines:
         return from_ordinary(values, int(self.exponent[row]))
 
     def season(self, row: int, times_s: IntArray) -> FloatArray:
-        """The seasonal part at each moment, float64, without level and trend; a holiday goes like a Sunday."""
+        """The seasonal part at each moment, float64, without level and trend. A holiday counts as a Sunday."""
         local = self.clock.local_s(times_s)
         daily: FloatArray = self.daily[row, slot_of(local, self.slot_s, DAY_S)]
         weekly: FloatArray = self.weekly[row, slot_of(self.clock.like_sunday(local), HOUR_S, WEEK_S)]
         return daily + weekly
 
     def expected(self, row: int, times_s: IntArray) -> FloatArray:
-        """What is expected at each moment, float64."""
+        """The expected value at each moment, float64."""
         drift = self.slope[row] * np.clip((times_s - self.end_s) / DAY_S, -1.0, 7.0)
         expected: FloatArray = self.level[row] + drift + self.season(row, times_s)
         return expected
 
     def scale_at(self, row: int, times_s: IntArray) -> FloatArray:
-        """The spread of the residuals at each moment, float64, > 0; wider where it is not known how people live."""
+        """The spread of the residuals at each moment, float64, > 0; wider on holidays."""
         local = self.clock.local_s(times_s)
         scale: FloatArray = self.scale[row, slot_of(local, HOUR_S, DAY_S)]
         if not self.clock.holidays:
             return scale
-        # It may go like the weekday that it is, or like a Sunday.
+        # A holiday may look like its weekday or like a Sunday, so the difference between both widens the spread.
         as_weekday = self.weekly[row, slot_of(local, HOUR_S, WEEK_S)]
         as_sunday = self.weekly[row, slot_of(self.clock.like_sunday(local), HOUR_S, WEEK_S)]
         wide: FloatArray = np.hypot(scale * self.holiday_width[row], (as_weekday - as_sunday) / 2)
         return np.where(self.clock.on_holiday(local), wide, scale)
 
     def band(self, row: int, times_s: IntArray, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Lower and upper edge at each moment; `level` of the probability lies between them."""
+        """Lower and upper edge at each moment; a normal value lies between them with probability `level`."""
         return self.edges(row, self.expected(row, times_s), self.scale_at(row, times_s), level)
 
     def edges(
         self, row: int, expected: FloatArray, scale: FloatArray, level: float = 0.95
     ) -> tuple[FloatArray, FloatArray]:
-        """The band around any expectation."""
+        """The band around given expected values."""
         low, high = np.interp([(1 - level) / 2, (1 + level) / 2], QUANTILES, self.quantiles[row])
         return expected + min(low, 0.0) * scale, expected + max(high, 0.0) * scale
 
@@ -173,7 +176,7 @@ def _stored() -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Baselines, and the lasting shifts found on the way (one tuple per series)."""
+    """Baselines, and the lasting shifts of level that were found (one tuple per series)."""
 
     baselines: Baselines
     shifts: tuple[tuple[Shift, ...], ...]
@@ -191,10 +194,10 @@ def fit_baselines(
 
     Args:
         grid: the history, usually 30 days.
-        excluded: True where nothing may be learned (maintenance, incidents, confirmed anomalies).
+        excluded: True for values that must not be learned from (maintenance, incidents, confirmed anomalies).
         deploys_s: series id -> epoch seconds of its service's deploys.
-        clock: that all series of the grid live by; null: UTC without holidays.
-        threads: chunks of series at once; sorting, which takes most of the time, runs side by side.
+        clock: local time and holidays of all series of the grid; null: UTC without holidays.
+        threads: number of chunks that are computed at the same time.
     """
 
     def fit(at: int) -> tuple[Baselines, list[tuple[Shift, ...]]]:
@@ -220,7 +223,7 @@ def fit_baselines(
 
 
 def concatenate(parts: Sequence[Baselines]) -> Baselines:
-    """One table of several that share slot and end."""
+    """Join baselines with the same slots and the same end."""
     joined = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(Baselines)
@@ -235,7 +238,7 @@ def _fit_chunk(
 ) -> tuple[Baselines, list[tuple[Shift, ...]]]:
     everything = to_local(by_utc, clock)
     free = clock.on_holiday(everything.times_s)
-    # What is learned of a Tuesday is not learned from one that was a holiday.
+    # A holiday on a Tuesday says nothing about other Tuesdays.
     values = np.where(free, np.nan, everything.values) if free.any() else everything.values
     grid = Grid(everything.series_ids, everything.start_s, everything.step_s, values)
     ordered, count = sorted_rows(grid.values)
@@ -265,27 +268,40 @@ def _fit_chunk(
         else ()
         for row, key in enumerate(grid.series_ids)
     ]
-    level, slope = _level_and_slope(hourly, hour0_s, hour_s, shifts, end_s)
+    level, slope = level_and_slope(hourly, hour0_s, hour_s, shifts, end_s)
     shifts = [tuple(_by_utc(one, clock) for one in row) for row in shifts]
     nothing = nothing_of(grid.values, percentiles)
     scale, quantiles = _residuals(flat.reshape(blocks.shape), columns_s, days, percentiles, nothing)
-    return (
-        Baselines(
-            series_ids=grid.series_ids, slot_s=slot_s, end_s=int(by_utc.times_s[-1]) + by_utc.step_s,
-            count=count, days=days, mean=mean,
-            std=std, percentiles=percentiles, seasonality=seasonality, level=level, slope=slope, daily=daily,
-            weekly=weekly, scale=scale, quantiles=quantiles,
-            holiday_width=_holiday_width(everything, free, daily, weekly, day_level, scale, first_day_s, clock),
-            nothing=nothing, exponent=np.zeros(len(grid.series_ids), dtype=np.int64), clock=clock,
-        ),
-        shifts,
-    )  # fmt: skip
+    fitted = Baselines(
+        series_ids=grid.series_ids,
+        slot_s=slot_s,
+        end_s=int(by_utc.times_s[-1]) + by_utc.step_s,
+        count=count,
+        days=days,
+        mean=mean,
+        std=std,
+        percentiles=percentiles,
+        seasonality=seasonality,
+        level=level,
+        slope=slope,
+        daily=daily,
+        weekly=weekly,
+        scale=scale,
+        quantiles=quantiles,
+        holiday_width=np.full(len(grid.series_ids), UNSEEN_HOLIDAY),
+        nothing=nothing,
+        exponent=np.zeros(len(grid.series_ids), dtype=np.int64),
+        clock=clock,
+    )
+    if free.any():
+        fitted = replace(fitted, holiday_width=_holiday_width(fitted, everything, day_level, first_day_s))
+    return fitted, shifts
 
 
 def _find_shifts(
     hourly: FloatArray, hour0_s: int, deploys_s: Sequence[int], clock: LocalClock
 ) -> list[Shift]:
-    """Shifts of a course in local time, with the deploys brought to it."""
+    """Shifts of hourly values in local time; the deploys are converted to local time."""
     local = clock.local_s(np.array(deploys_s, dtype=np.int64))
     return find_shifts(hourly, hour0_s, deploys_s=[int(at) for at in local])
 
@@ -296,78 +312,27 @@ def _by_utc(shift: Shift, clock: LocalClock) -> Shift:
 
 
 def _holiday_width(
-    everything: Grid, free: BoolArray, daily: FloatArray, weekly: FloatArray, day_level: FloatArray,
-    scale: FloatArray, first_day_s: int, clock: LocalClock,
-) -> FloatArray:  # fmt: skip
-    """How far values strayed on holidays from the level of the day before and a Sunday's season, in spreads, (n)."""
-    n = everything.values.shape[0]
-    unseen = np.full(n, UNSEEN_HOLIDAY)
-    if not free.any():
-        return unseen
-    local = everything.times_s[free]
+    fitted: Baselines, everything: Grid, day_level: FloatArray, first_day_s: int
+) -> FloatArray:
+    """How far values on holidays were from the level of the day before and the pattern of a Sunday, in spreads, (n).
+
+    Args:
+        fitted: baselines without this width.
+        everything: the history in local time, holidays included.
+        day_level: (n, days), level of each day from `first_day_s` on.
+    """
+    free = fitted.clock.on_holiday(everything.times_s)
+    daily, local = fitted.daily, everything.times_s[free]
     expected = (
         day_level[:, np.maximum((local - first_day_s) // DAY_S - 1, 0)]
         + daily[:, slot_of(local, DAY_S // daily.shape[1], DAY_S)]
-        + weekly[:, slot_of(clock.like_sunday(local), HOUR_S, WEEK_S)]
+        + fitted.weekly[:, slot_of(fitted.clock.like_sunday(local), HOUR_S, WEEK_S)]
     )
-    sizes = np.abs(everything.values[:, free] - expected) / scale[:, slot_of(local, HOUR_S, DAY_S)]
+    sizes = np.abs(everything.values[:, free] - expected) / fitted.scale[:, slot_of(local, HOUR_S, DAY_S)]
     ordered, counts = sorted_rows(sizes)
     width = np.clip(quantile_of_sorted(ordered, counts, 0.9) / _NORMAL_90, 1.0, WIDEST_HOLIDAY)
     half_a_day = DAY_S // (2 * everything.step_s)
-    return np.where(counts >= half_a_day, width, unseen)
-
-
-def _level_and_slope(
-    hourly: FloatArray, hour0_s: int, hour_s: int, shifts: list[tuple[Shift, ...]], end_s: int
-) -> tuple[FloatArray, FloatArray]:
-    """The level at the end, from the last day since the last shift, and the slope per day since then."""
-    n, width = hourly.shape
-    level, slope = np.full(n, np.nan), np.zeros(n)
-    per_day = DAY_S // hour_s
-    hours = np.arange(width)
-    for row in range(n):
-        since = (shifts[row][-1].at_s - hour0_s) // hour_s if shifts[row] else 0
-        known = hours[since:][np.isfinite(hourly[row, since:])]
-        if known.size == 0:
-            known = hours[np.isfinite(hourly[row])]
-            if known.size == 0:
-                continue
-        recent = known[known > known[-1] - per_day]
-        level[row] = np.median(hourly[row, recent])
-        if known.size >= 3 * per_day:
-            slope[row] = _robust_slope(known / per_day, hourly[row, known])
-            middle_s = hour0_s + hour_s * (float(np.median(recent)) + 0.5)
-            level[row] += slope[row] * (end_s - middle_s) / DAY_S
-    return level, slope
-
-
-@numba.njit(cache=True, nogil=True)
-def _robust_slope(day: FloatArray, values: FloatArray) -> float:
-    """Slope per day of a line through medians, 0 unless the course is plainly a line.
-
-    References:
-        Sen (1968), Estimates of the regression coefficient based on Kendall's tau, JASA 63.
-    """
-    pieces = min(30, day.size // 12)
-    if pieces < 2:
-        return 0.0
-    x, y = np.empty(pieces), np.empty(pieces)
-    for k in range(pieces):
-        first, end = k * day.size // pieces, (k + 1) * day.size // pieces
-        x[k], y[k] = np.median(day[first:end]), np.median(values[first:end])
-    slopes = np.empty(pieces * (pieces - 1) // 2)
-    at = 0
-    for i in range(pieces):
-        for j in range(i + 1, pieces):
-            slopes[at] = (y[j] - y[i]) / (x[j] - x[i])
-            at += 1
-    slope = np.median(slopes)
-    same_sign = np.mean((np.sign(slopes) == np.sign(slope)).astype(np.float64))
-    residual = values - slope * day
-    spread = np.median(np.abs(residual - np.median(residual)))
-    if same_sign > 0.9 and abs(slope) * (day[-1] - day[0]) > 4.0 * spread:
-        return float(slope)
-    return 0.0
+    return np.where(counts >= half_a_day, width, fitted.holiday_width)
 
 
 def nothing_of(values: FloatArray, percentiles: FloatArray) -> FloatArray:
@@ -386,13 +351,13 @@ def nothing_of(values: FloatArray, percentiles: FloatArray) -> FloatArray:
 def _residuals(
     flat: FloatArray, columns_s: IntArray, days: FloatArray, percentiles: FloatArray, nothing: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Spread by hour of the day, and quantiles in its units, of the values against the day before's level."""
+    """Spread by hour of the day and quantiles in its units, of the values minus the level of the day before."""
     n = flat.shape[0]
     level = day_levels(flat)
     before = np.concatenate([level[:, :1], level[:, :-1]], axis=1)
     residual = flat - before[:, :, None]
     overall = mad_sigma(residual.reshape(n, -1), center=np.zeros(n))
-    # Mostly constant series have no spread by the middle of it; their rare values have.
+    # The median deviation of a mostly constant series is 0, so its percentiles give the spread.
     wide = (percentiles[:, -1] - percentiles[:, 0]) / 4.65
     rounding = ROUNDING * np.nan_to_num(np.abs(percentiles[:, 3]))
     overall = np.where(overall > rounding, overall, wide)
@@ -403,13 +368,13 @@ def _residuals(
     spread_out = residual.reshape(n, -1)
     for hour in np.unique(hours):
         here = spread_out[:, hours == hour]
-        # Shrunk toward the whole: an hour has a 24th of the data, and a quiet hour must not cry wolf.
+        # Drawn towards the spread of the whole day: one hour has little data, and a quiet hour must not raise alarms.
         own = np.nan_to_num(mad_sigma(here, center=np.zeros(n)))
         weight = np.clip(days / 14.0, 0.0, 0.8)
         scale[:, hour] = np.sqrt(weight * own**2 + (1 - weight) * overall**2)
     scale = np.maximum(scale, 0.2 * overall[:, None])
     ordered, counts = sorted_rows(bounded(spread_out / scale[:, hours], FAR))
     quantiles = np.stack([quantile_of_sorted(ordered, counts, q) for q in QUANTILES], axis=1)
-    # Little history: as wide as it must be. A quantile learned from d days is uncertain like 1/sqrt(d).
+    # A quantile from d days of history is uncertain by about 1/sqrt(d), so a short history has wider bands.
     widen = 1.0 + 1.0 / np.sqrt(np.maximum(days, 1 / 24))
     return scale, np.where(np.isfinite(quantiles), quantiles, 0.0) * widen[:, None]

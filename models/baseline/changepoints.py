@@ -1,8 +1,8 @@
-"""Where the level of a series shifts for good, and whether a deploy explains it.
+"""Finds lasting shifts of the level of a series, and the deploys that explain them.
 
-Two neighbouring windows of one day each are compared at every hour: the distance of their medians, in units of
-the spread within them. A shift is a local peak of that distance; its place is then refined around the peak. It
-comes within hours: where the hours around that place differ little, a trend went on. Robust to outliers.
+At each hour, the day before and the day after are compared: the difference of their medians, in units of the spread
+within them. A shift is a local maximum of this difference, and its place is refined afterwards. A shift happens within
+hours; if the hours around the place differ little, the series follows a trend instead. Outliers have little influence.
 
 References:
     Fearnhead and Rigaill (2019), Changepoint detection in the presence of outliers, JASA 114 (why medians).
@@ -20,29 +20,30 @@ from core.durations import HOUR_S
 from models.series.robust import MAD_TO_SIGMA_PRINTED, ROUNDING, least_spread
 
 WINDOW_HOURS = 24
-#: Medians of 24 hourly medians of white noise differ by more than 4 of their own spreads less than once in
-#: 10,000 hours (checked in the tests); autocorrelated noise needs more room, hence 5.
+#: Medians of 24 hourly medians of white noise differ by more than 4 of their own spreads less than once in 10,000 hours
+#: (checked in the tests). Autocorrelated noise differs more, hence 5.
 THRESHOLD = 5.0
-#: The scan looks at every third hour; the place of a shift is refined to the hour afterwards.
+#: Only every third hour is scanned; the place of a shift is refined to the hour afterwards.
 SCAN_HOURS = 3
-#: Fewer hours than this on one side say nothing of a level.
+#: A level needs at least this many hours on each side.
 MIN_HOURS = 6
-#: The hours right before and after a shift differ by this share of what the days do; of a steady trend, by a quarter.
+#: The hours right before and after a shift must differ by this share of the difference between the days. In a steady
+#: trend they differ by a quarter of it.
 ABRUPT_SHARE = 0.5
-#: A shift is a deploy's when the deploy lies at most this long before it, or an hour after (clocks differ).
+#: A deploy explains a shift if it was at most this long before the shift, or an hour after it (clocks differ).
 DEPLOY_REACH_S = 6 * HOUR_S
 CLOCK_SLACK_S = HOUR_S
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A lasting change of level.
+    """A lasting change of the level.
 
     Attributes:
         at_s: epoch second of the first hour of the new level.
         size: new level minus old, in the unit of the values.
         strength: |size| in units of the spread around it.
-        deploy_s: the deploy that explains it, epoch second, or null.
+        deploy_s: epoch second of the deploy that explains it, or null.
     """
 
     at_s: int
@@ -82,7 +83,7 @@ def _strengths(hourly: FloatArray, window: int, least: int, floor: float, sizes:
 
 @numba.njit(cache=True)
 def _refine(hourly: FloatArray, low: int, high: int, radius: int) -> int:
-    """The split that leaves the least absolute deviation, among `low` .. `high`."""
+    """The split from `low` to `high` with the smallest absolute deviation around the medians of both sides."""
     start = max(0, low - radius)
     stop = min(hourly.size, high + radius)
     best = low
@@ -107,7 +108,7 @@ def find_shifts(
     """The shifts of one series, in the order of time.
 
     Args:
-        hourly: medians per hour with the season taken out, float64, length n, NaN = missing.
+        hourly: medians per hour without the seasonal part, float64, length n, NaN = missing.
         start_s: epoch second of the first hour.
         deploys_s: epoch seconds of the deploys of its service.
     """
@@ -116,7 +117,7 @@ def find_shifts(
     sizes = np.zeros(hourly.size)
     step = np.abs(np.diff(hourly))
     step = step[~np.isnan(step)]
-    # Constant stretches have no spread of their own. The floor keeps a tiny change after one from being a shift.
+    # Constant or quantised parts have no spread. The floor prevents that small changes there look strong.
     floor = max(float(np.median(step)) * 0.5 if step.size else 0.0, float(least_spread(hourly)))
     strengths = _strengths(hourly, WINDOW_HOURS, MIN_HOURS, floor, sizes)
     shifts: list[Shift] = []
@@ -142,7 +143,7 @@ def _abrupt(hourly: FloatArray, split: int, size: float) -> bool:
     before = hourly[max(0, split - MIN_HOURS) : split]
     after = hourly[split : split + MIN_HOURS]
     if np.isnan(before).all() or np.isnan(after).all():
-        return True  # it came where nothing was measured: nobody saw a slope
+        return True  # the shift happened in a gap, so no slope was measured
     return float(np.nanmedian(after) - np.nanmedian(before)) / size >= ABRUPT_SHARE
 
 

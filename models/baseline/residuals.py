@@ -1,7 +1,7 @@
-"""How far values are from what was expected, with a level that follows them slowly.
+"""Deviations of values from their expected values, with a level that follows the values slowly.
 
-The seasonal part comes from the baseline. The level follows the values, so that an old baseline does not make a gentle
-drift an outlier, while a fast one still stands out.
+The seasonal part comes from the baseline. The level follows the values, so that a slow drift since the last training is
+no deviation, but a fast one is.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ import numba
 import numpy as np
 
 from core.arrays import BoolArray, FloatArray, IntArray
-from core.durations import DAY_S
+from core.durations import DAY_S, HOUR_S
 from models.baseline.baselines import Baselines
 from models.series.magnitude import FAR, to_ordinary
 
-#: The level forgets half in this time: slower than any incident, faster than next week.
+#: After this time half of the level comes from newer values: slower than an incident, faster than a week.
 HALF_LIFE_S = DAY_S
-#: A value moves the level no more than one this many spreads away: outliers must not become normal.
+#: A value further away than this many spreads moves the level no more than that. So outliers do not become normal.
 CLIP = 3.0
-#: From one hour after a deploy, when a bad one has shown itself, to six hours after, the level forgets half within
-#: the hour: what the deploy shifted for good is normal the same day.
-SETTLE_AFTER_S, SETTLE_UNTIL_S, SETTLE_HALF_LIFE_S = 3600, 6 * 3600, 3600
+#: From one hour after a deploy to six hours after it, half of the level comes from the newest hour. What the deploy
+#: shifted for good is then normal on the same day. In the first hour a bad deploy becomes visible.
+SETTLE_AFTER_S, SETTLE_UNTIL_S, SETTLE_HALF_LIFE_S = HOUR_S, 6 * HOUR_S, HOUR_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,13 @@ def residuals(
     from_end: bool = True,
     deploys_s: Sequence[int] = (),
 ) -> Residuals:
-    """Compare values with what the baseline and the values before them let one expect.
+    """Compare values with their expected values.
 
     Args:
-        times_s: epoch seconds of the values, rising.
-        deploys_s: epoch seconds of the deploys of its service; some time after one, the level follows quickly.
-        from_end: the values come after what was learned (start at its level); else start at their own first.
+        times_s: epoch seconds of the values, ascending.
+        from_end: true if the values follow the history of the baseline; the level starts at its end then. Otherwise the
+            level starts at the median of the first day of the values.
+        deploys_s: epoch seconds of the deploys of the service; the level follows quickly some time after each.
     """
     season = baselines.season(row, times_s)
     flat = to_ordinary(values, int(baselines.exponent[row])) - season

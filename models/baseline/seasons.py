@@ -1,6 +1,6 @@
-"""The season of the day and of the week, of all series at once: medians by slot, kept only where they help.
+"""Daily and weekly patterns (seasons) of all series at once: medians by slot.
 
-A season is kept if, learned from one half of the days, it takes away a share of the spread on the other half.
+A pattern is kept only if it is useful: learned from one half of the days, it must reduce the spread of the other half.
 """
 
 import numpy as np
@@ -14,9 +14,9 @@ from models.series.robust import fill_forward, mad_sigma, median
 NONE, DAILY, WEEKLY = 0, 1, 2
 SEASONALITY = ("none", "daily", "weekly")
 HOURS_PER_WEEK = 168
-#: A season must explain this share of the spread on days that it was not learned from.
+#: A pattern must explain this share of the squared spread on days that it was not learned from.
 MIN_GAIN = 0.05
-#: With a day or two there are no other days to check on, so the season must be plain to see.
+#: With one or two days there are no other days to check on, so the pattern must be clearer.
 MIN_GAIN_UNCHECKED = 0.30
 WEEKLY_AFTER_DAYS = 14
 DAILY_AFTER_DAYS = 1
@@ -39,7 +39,11 @@ def slot_length_s(step_s: int) -> int:
 
 
 def by_days(grid: Grid) -> tuple[FloatArray, int, int]:
-    """The grid as (n, days, slots of the day), from a midnight on; finer steps are averaged into slots."""
+    """The grid as (n, days, slots of the day), from a midnight on; finer steps are averaged into slots.
+
+    Returns:
+        The values, the epoch second of the first midnight, and the seconds of a slot.
+    """
     slot_s = slot_length_s(grid.step_s)
     first_day_s = grid.start_s - grid.start_s % DAY_S
     slot = (grid.times_s - first_day_s) // slot_s
@@ -58,29 +62,35 @@ def by_days(grid: Grid) -> tuple[FloatArray, int, int]:
 
 
 def _profile(blocks: FloatArray) -> FloatArray:
-    """Median over days by slot, centred; slots without data take their neighbour's. (n, slots)"""
+    """Median over the days by slot, centred, (n, slots); slots without data take the value of a neighbour."""
     middle = median(np.ascontiguousarray(blocks.transpose(0, 2, 1)))
     middle = np.nan_to_num(fill_forward(middle), nan=0.0)
-    if middle.shape[1] >= 24:  # a short circular average: neighbours in time share their season
+    if middle.shape[1] >= 24:  # a short circular average, because neighbouring slots are alike
         middle = 0.25 * np.roll(middle, 1, axis=1) + 0.5 * middle + 0.25 * np.roll(middle, -1, axis=1)
     centred: FloatArray = middle - np.median(middle, axis=1, keepdims=True)
     return centred
 
 
 def _spread(blocks: FloatArray) -> FloatArray:
-    """Spread of each series, (n,); every other value is enough to choose a season by."""
+    """Spread of each series, (n,). Of long series every other value is enough to choose a pattern."""
     flat = blocks.reshape(blocks.shape[0], -1)
     return mad_sigma(np.ascontiguousarray(flat[:, ::2]) if flat.shape[1] > 5000 else flat)
 
 
 def _gain(left: FloatArray, before: FloatArray) -> FloatArray:
-    """Share of the squared spread that a season takes away, (n,); a series without any spread gains nothing."""
+    """Share of the squared spread that a pattern explains, (n,); -inf for a series without spread."""
     ratio = bounded(_spread(left) / np.where(before > 0, before, np.inf), FAR)
     gain: FloatArray = 1.0 - ratio**2
     return np.where(before > 0, gain, -np.inf)
 
 
 def daily_profile(blocks: FloatArray, days: FloatArray) -> tuple[FloatArray, IntArray]:
+    """The daily pattern of each series, (n, slots), and whether it is used (`DAILY`) or not (`NONE`), (n,).
+
+    Args:
+        blocks: (n, days, slots), from `by_days`.
+        days: (n,), days with values.
+    """
     n, width, slots = blocks.shape
     full = np.isfinite(blocks).mean(axis=2) >= 0.5
     level = np.where(full, median(blocks), np.nan)
@@ -126,7 +136,7 @@ def daily_profile(blocks: FloatArray, days: FloatArray) -> tuple[FloatArray, Int
 
 
 def day_levels(flat: FloatArray) -> FloatArray:
-    """The level of each day, (n, days); days without data take their neighbour's."""
+    """The level of each day, (n, days); days without data take the level of a neighbour."""
     level = fill_forward(median(flat))
     return np.nan_to_num(level, nan=0.0)
 
@@ -134,13 +144,13 @@ def day_levels(flat: FloatArray) -> FloatArray:
 def weekly_profile(
     residual: FloatArray, day_level: FloatArray, first_day_s: int, slot_s: int, days: FloatArray
 ) -> tuple[FloatArray, BoolArray]:
-    """What the hour of the week adds to the daily season, (n, 168), and whether it helps."""
+    """What the hour of the week adds to the daily pattern, (n, 168), and whether it is used, (n,)."""
     n, width, slots = residual.shape
     nothing = np.zeros((n, HOURS_PER_WEEK)), np.zeros(n, dtype=np.bool_)
     if width < WEEKLY_AFTER_DAYS or slots % 24:
         return nothing
-    # Seven whole days around each, at the ends the nearest seven, so that every weekday counts once: else a window
-    # that ends with a weekend takes the weekend for the trend.
+    # The trend of a day is the median of seven days around it, so that every weekday counts once. Otherwise a weekend
+    # at the end of the history would look like a trend.
     reach = np.clip(np.arange(width) - 3, 0, width - 7)[:, None] + np.arange(7)
     trend = median(day_level[:, reach])
     values = residual + (day_level - trend)[:, :, None]

@@ -12,7 +12,7 @@ from core.durations import HOUR_S
 from models.breach.growth import BELIEVED, LASTED, NOTICED, SPANS_H, Present
 from models.breach.outlook import PATHS, BreachOutlook, BreachPattern, is_inert, predict_breach
 from models.forecast.choice.selection import Choice
-from models.forecast.intervals.widths import unrest
+from models.forecast.intervals.widths import variability
 from models.forecast.pool.pool import POOL
 from models.forecast.pool.pool_forecaster import PoolForecaster
 from models.forecast.protocols import History
@@ -202,7 +202,7 @@ def backtest_breaches(
         then = replace(then, values=recent)
         rng = np.random.default_rng([seed, series.series_id % 2**32, int(now_s)])
         yhat = forecaster.fit(then).predict(BACKTEST_STEPS)
-        errors = choice.errors.at(unrest(then.values, season), known - len(history))
+        errors = choice.errors.at(variability(then.values, season), known - len(history))
         outlook = predict_breach(
             series,
             then,

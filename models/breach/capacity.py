@@ -18,7 +18,7 @@ from core.domain import CAPACITY_DAYS, Breach, Series, TimeRange
 from core.durations import DAY_S
 from models.breach.outlook import BreachOutlook, BreachPattern
 from models.breach.paths import SimulatedPaths
-from models.forecast.protocols import Bounds, History
+from models.forecast.protocols import History
 from models.series.magnitude import from_ordinary, scaled_number
 from models.series.thresholds import is_upward, threshold_of, used_share
 
@@ -104,16 +104,13 @@ def robust_growth(peaks: FloatArray) -> float:
     return float(np.median((peaks[second] - peaks[first]) / (second - first)))
 
 
-def daily_paths(
-    peaks: FloatArray, days: int, count: int, bounds: Bounds, rng: np.random.Generator
-) -> FloatArray:
+def daily_paths(peaks: FloatArray, days: int, count: int, rng: np.random.Generator) -> FloatArray:
     """Simulate paths by day from the moves of the past.
 
     Args:
         peaks: one value per past day.
         days: length of the paths.
         count: number of paths.
-        bounds: smallest and largest possible values.
     Returns:
         (count, days).
 
@@ -136,7 +133,7 @@ def daily_paths(
     spread += GROWTH_CHANGES * abs(growth)
     slope = growth + spread * rng.standard_normal((count, 1))
     level = float(np.median(peaks[-3:] - growth * np.arange(-min(3, len(peaks)) + 1, 1)))
-    return bounds.clip(level + slope * np.arange(1, days + 1) + walk)
+    return np.asarray(level + slope * np.arange(1, days + 1) + walk)
 
 
 def _lasting_share(peaks: FloatArray, growth: float) -> float:
@@ -190,11 +187,12 @@ def plan_capacity(
     if len(peaks) < LEAST_DAYS:
         return None
     rng = np.random.default_rng([seed, series.series_id % 2**32, 90])
-    paths = daily_paths(peaks, horizon_days, PATHS, past.bounds, rng)
+    paths = daily_paths(peaks, horizon_days, PATHS, rng)
     level, per_day = float(peaks[-1]), robust_growth(peaks)
     # A resource that was over in the last day may have been emptied since.
     newest = level if present is None else present.level
-    breach = SimulatedPaths(values=paths, level=newest, at=at, step_s=DAY_S).breach(crossed)
+    simulated = SimulatedPaths(values=paths, level=newest, at=at, step_s=DAY_S, bounds=past.bounds)
+    breach = simulated.breach(crossed)
     if present is not None and present.breach.probability >= LIKELY:
         probability = max(breach.probability, present.breach.probability)
         breach = replace(breach, probability=probability, when=present.breach.when)
@@ -207,7 +205,7 @@ def plan_capacity(
         per_day=per_day,
         breach=breach,
         peaks=peaks,
-        fan=np.percentile(paths, [10, 50, 90], axis=0).T,
+        fan=np.percentile(simulated.possible(), [10, 50, 90], axis=0).T,
     )
     return (found if upward else found.mirrored()).scaled(exponent)
 

@@ -193,7 +193,7 @@ def _predict_upward(
         usual_ahead = interpolate(ahead[:-1], ahead[1:], step_fraction)
         paths[:filling] = fills + usual_ahead - interpolate(usual[-1], ahead[0], step_fraction)
     simulated = SimulatedPaths(
-        values=history.bounds.clip(paths), level=present.level, at=present.at, step_s=history.step_s
+        values=paths, level=present.level, at=present.at, step_s=history.step_s, bounds=history.bounds
     )
     breach = simulated.breach(crossed[0], horizons_s=BREACH_HORIZONS_S)
     impact = breach
@@ -207,7 +207,7 @@ def _predict_upward(
         level=present.level,
         impact=impact,
         at=present.at,
-        paths=simulated.values,
+        paths=simulated.possible(),
     )
 
 

@@ -1,7 +1,7 @@
 """Simulates paths on which a series goes on growing, and counts how many of the paths cross a threshold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -11,6 +11,7 @@ from core.domain import Breach, TimeRange
 from core.durations import HOUR_S
 from models.breach.growth import Growth
 from models.breach.resets import Sawtooth
+from models.forecast.protocols import Bounds
 
 #: Standard deviations of the logarithm of the growth rate: its variation from hour to hour, and the error with which
 #: the present rate is known.
@@ -26,7 +27,8 @@ class SimulatedPaths:
     """Possible future courses of a series.
 
     Attributes:
-        values: (count, steps), in the unit of the series.
+        values: (count, steps), in the unit of the series; they may leave the bounds.
+        bounds: smallest and largest possible values.
         level: value now, from which every path starts.
         at: the present; the first step ends `step_s` later.
         step_s: length of a step in seconds.
@@ -36,6 +38,11 @@ class SimulatedPaths:
     level: float
     at: datetime
     step_s: int
+    bounds: Bounds = field(default_factory=Bounds)
+
+    def possible(self) -> FloatArray:
+        """The values within the bounds, (count, steps)."""
+        return self.bounds.clip(self.values)
 
     def breach(self, threshold: float, *, horizons_s: Sequence[int] = ()) -> Breach:
         """The share of the paths that cross the threshold from below, and when they cross it.
@@ -45,7 +52,11 @@ class SimulatedPaths:
             horizons_s: shorter horizons to report too, in seconds. A horizon within the first step counts as the
                 whole first step.
         """
-        paths = self.values
+        bounds = self.bounds
+        if bounds.upper == threshold:
+            # Nothing is left at 0. Paths that stop there would all cross at the end of a step.
+            bounds = replace(bounds, upper=None)
+        paths = bounds.clip(self.values)
         course = np.concatenate([np.full((len(paths), 1), self.level), paths], axis=1)
         over = course >= threshold
         crossed = np.maximum.accumulate(over, axis=1).mean(axis=0)

@@ -22,8 +22,6 @@ from models.words.incident import RELATED, together_with
 #: are six samples at the usual step of 5 min.
 WINDOW_S = 1_800
 
-_SEVERITIES = (Severity.INFO, Severity.WARNING, Severity.CRITICAL)
-
 
 @dataclass(frozen=True, slots=True)
 class DetectedIncident:
@@ -44,7 +42,7 @@ class DetectedIncident:
 
     @property
     def severity(self) -> Severity:
-        return max((signal.severity for signal in self.signals), key=_SEVERITIES.index)
+        return max((signal.severity for signal in self.signals), key=lambda one: one.rank)
 
     @property
     def services(self) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ def require_transition(before: IncidentState | None, after: IncidentState) -> No
     if after not in NEXT_STATES[before]:
         allowed = ", ".join(sorted(NEXT_STATES[before])) or "nothing"
         raise InputError(
-            f"an incident cannot go from {before or 'no state'} to {after}; possible next states: {allowed}"
+            f"an incident cannot change from {before or 'no state'} to {after}; possible next states: {allowed}"
         )
 
 

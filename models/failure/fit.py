@@ -20,6 +20,7 @@ from models.failure.learning import (
     FittedHorizon,
     Folds,
     Member,
+    Training,
     fit_horizons,
     group_folds,
     time_folds,
@@ -207,10 +208,7 @@ def _fit_classifiers(
     fitted = fit_horizons(
         moments.x,
         [_members(moments, h, shared) for h in plan.horizons_s],
-        folds,
-        seed=plan.seed,
-        workers=plan.workers,
-        params=candidate.params,
+        Training(folds=folds, seed=plan.seed, workers=plan.workers, params=candidate.params),
         balance=balancer(candidate.balance, plan.seed),
     )
     return dict(zip(plan.horizons_s, fitted, strict=True))
@@ -286,7 +284,7 @@ def _fit_time_and_type(
     near = (moments.failure_in <= horizon_s) & (moments.known >= horizon_s)
     if near.sum() < MIN_NEAR_MOMENTS:
         return None, None, ()
-    x, hours = moments.x[near], moments.failure_in[near] / 3600
+    x, hours = moments.x[near], moments.failure_in[near] / HOUR_S
     ids = failure_ids(moments.frame).to_numpy()[near]
     groups = np.unique(ids, return_inverse=True)[1]
     # A slow failure has more moments before it than a quick one. Each failure gets the same total weight.
@@ -295,11 +293,13 @@ def _fit_time_and_type(
     remaining = fit_remaining(
         x,
         hours,
-        group_folds(groups, FOLDS, plan.seed),
-        cap=horizon_s / 3600,
-        seed=plan.seed,
-        workers=plan.workers,
-        params={**REGRESSOR, "min_child_weight": 20.0, "rounds": 120},
+        Training(
+            folds=group_folds(groups, FOLDS, plan.seed),
+            seed=plan.seed,
+            workers=plan.workers,
+            params={**REGRESSOR, "min_child_weight": 20.0, "rounds": 120},
+        ),
+        cap=horizon_s / HOUR_S,
         weight=weight,
     )
     names = moments.frame.get_column("next_type").to_numpy()[near]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -103,6 +103,23 @@ def group_folds(groups: IntArray, count: int, seed: int) -> Folds:
     return Folds(tuple(~rows for rows in hold), hold)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How boosters are trained on the same rows.
+
+    Attributes:
+        folds: of the rows; held-out predictions come from them.
+        seed: of sampling.
+        workers: threads.
+        params: of XGBoost, and `rounds`.
+    """
+
+    folds: Folds
+    seed: int
+    workers: int
+    params: Params = field(default_factory=lambda: CLASSIFIER)
+
+
 @dataclass(frozen=True)
 class FittedHorizon:
     """Classifiers of "fails within the horizon", and their predictions for held-out rows.
@@ -137,11 +154,7 @@ class Member:
 def fit_horizons(
     x: Float32Array,
     horizons: Sequence[Sequence[Member]],
-    folds: Folds,
-    *,
-    seed: int,
-    workers: int,
-    params: Params = CLASSIFIER,
+    training: Training,
     balance: Balancer | None = None,
 ) -> list[FittedHorizon]:
     """Train each horizon on all rows whose outcome is known (not NaN), and calibrate it on held-out rows.
@@ -151,19 +164,33 @@ def fit_horizons(
         horizons: the members of each horizon; the first member learns the horizon itself, the others may learn
             neighbouring horizons. A failure just beyond the horizon is more like one within it than like none, and the
             error of the mean is smaller than that of each member.
-        folds: of the rows.
-        seed: of sampling.
-        workers: threads.
-        params: of XGBoost, and `rounds`.
+        training: folds of the rows, seed, threads and parameters.
         balance: balances the training rows of a fold; held-out rows stay as they are.
     Returns:
         One per horizon, in the same order.
     """
-    parts = [*folds.learn, np.ones(len(x), dtype=bool)]
+    boosters = _trained(x, horizons, training, balance)
+    parts = len(training.folds.learn) + 1
+    return [
+        _calibrated(
+            x,
+            members[0].outcomes,
+            training.folds,
+            [_in_order(boosters.get((horizon, part), {})) for part in range(parts)],
+        )
+        for horizon, members in enumerate(horizons)
+    ]
+
+
+def _trained(
+    x: Float32Array, horizons: Sequence[Sequence[Member]], training: Training, balance: Balancer | None
+) -> dict[tuple[int, int], dict[int, xgb.Booster]]:
+    """(horizon, part) -> member -> booster. Parts are the folds, and last all rows."""
+    parts = [*training.folds.learn, np.ones(len(x), dtype=bool)]
     # Members with the same rows and columns share their bins.
     tasks: dict[tuple[int, bytes | None], list[tuple[int, int]]] = {}
     for horizon, members in enumerate(horizons):
-        learnable = [*_learnable(members[0].outcomes, folds), len(folds.learn)]
+        learnable = [*_learnable(members[0].outcomes, training.folds), len(parts) - 1]
         for part in learnable:
             for number, member in enumerate(members):
                 # The horizon itself can be learned in each of these parts. Neighbours that cannot are left out.
@@ -173,31 +200,23 @@ def fit_horizons(
 
     def job(part: int, found: Sequence[tuple[int, int]]) -> Callable[[], list[xgb.Booster]]:
         def run() -> list[xgb.Booster]:
-            rows, (first, number) = parts[part], found[0]
-            binned = Binned(x[rows], max_bin=int(params["max_bin"]), columns=horizons[first][number].columns)
+            rows, members = parts[part], [horizons[horizon][number] for horizon, number in found]
+            bins = Binned(x[rows], max_bin=int(training.params["max_bin"]), columns=members[0].columns)
             return [
-                binned.learn(
-                    horizons[horizon][number].outcomes[rows], params, seed=seed + number, balance=balance
+                bins.learn(
+                    member.outcomes[rows], training.params, seed=training.seed + number, balance=balance
                 )
-                for horizon, number in found
+                for member, (_, number) in zip(members, found, strict=True)
             ]
 
         return run
 
-    trained = in_parallel([job(part, found) for (part, _), found in tasks.items()], workers)
+    trained = in_parallel([job(part, found) for (part, _), found in tasks.items()], training.workers)
     boosters: dict[tuple[int, int], dict[int, xgb.Booster]] = {}
     for ((part, _), found), fitted in zip(tasks.items(), trained, strict=True):
         for (horizon, number), booster in zip(found, fitted, strict=True):
             boosters.setdefault((horizon, part), {})[number] = booster
-    return [
-        _calibrated(
-            x,
-            members[0].outcomes,
-            folds,
-            [_in_order(boosters.get((horizon, part), {})) for part in range(len(parts))],
-        )
-        for horizon, members in enumerate(horizons)
-    ]
+    return boosters
 
 
 def _learnable(y: FloatArray, folds: Folds) -> list[int]:

@@ -7,14 +7,15 @@ import numpy as np
 import xgboost as xgb
 
 from core.arrays import BoolArray, Float32Array, FloatArray
-from models.failure.binned import Params
-from models.failure.learning import REGRESSOR, Folds, in_parallel, margin, train
+from models.failure.learning import Training, in_parallel, margin, train
 
 #: The predicted quantiles.
 LEVELS = (0.1, 0.5, 0.9)
 #: The range of a prediction comes from this share of the held-out rows, those with the nearest predictions.
 NEIGHBOURS = 0.08
 KNOTS = 33
+#: Boosters whose mean is the prediction.
+MEMBERS = 2
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,9 @@ class RemainingTime:
 def fit_remaining(
     x: Float32Array,
     remaining: FloatArray,
-    folds: Folds,
+    training: Training,
     *,
     cap: float,
-    seed: int,
-    workers: int,
-    members: int = 2,
-    params: Params = REGRESSOR,
     weight: FloatArray | None = None,
 ) -> RemainingTime:
     """Train a model of the capped time, with ranges from held-out rows.
@@ -67,12 +64,8 @@ def fit_remaining(
     Args:
         x: (rows, features), NaN = missing.
         remaining: true time of each row.
-        folds: of the rows.
+        training: folds of the rows, seed, threads and parameters.
         cap: longest time that is predicted.
-        seed: of sampling.
-        workers: threads.
-        members: number of boosters.
-        params: of XGBoost, and `rounds`.
         weight: of each row; null = all the same.
 
     References:
@@ -82,11 +75,11 @@ def fit_remaining(
 
     def job(rows: BoolArray, member: int) -> Callable[[], xgb.Booster]:
         kept = None if weight is None else weight[rows]
-        return lambda: train(x[rows], target[rows], params, seed=seed + member, weight=kept)
+        return lambda: train(x[rows], target[rows], training.params, seed=training.seed + member, weight=kept)
 
-    everything = np.ones(len(target), dtype=bool)
-    jobs = [job(rows, 0) for rows in folds.learn] + [job(everything, member) for member in range(members)]
-    fitted = in_parallel(jobs, workers)
+    folds, everything = training.folds, np.ones(len(target), dtype=bool)
+    jobs = [job(rows, 0) for rows in folds.learn] + [job(everything, member) for member in range(MEMBERS)]
+    fitted = in_parallel(jobs, training.workers)
     predicted = np.full(len(target), np.nan)
     for booster, rows in zip(fitted, folds.hold, strict=False):
         if rows.any():

@@ -1,4 +1,4 @@
-"""Rolling-origin backtests: what a model would have said in the past, and how wrong it would have been."""
+"""Rolling-origin backtests: forecasts from past moments, compared with the values that followed."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from models.forecast.protocols import History
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
-    """Forecasts from several past moments beside what came.
+    """Forecasts from several past moments, and the values that followed.
 
     Attributes:
-        origins: how many values were known each time, ascending; length k.
-        actual: (k, horizon); NaN = missing.
-        yhat: model name -> (k, horizon).
+        origins: number of known values at each origin, ascending; length k.
+        actual: the values that followed, (k, horizon); NaN = missing.
+        yhat: member -> its forecasts, (k, horizon).
     """
 
     origins: tuple[int, ...]
@@ -21,14 +21,17 @@ class Backtest:
     yhat: dict[str, FloatArray]
 
     def errors(self, name: str) -> FloatArray:
-        """actual - yhat, (k, horizon); NaN where the actual is missing."""
+        """actual - yhat, (k, horizon); NaN where `actual` is missing."""
         return self.actual - self.yhat[name]
 
 
 def choose_origins(history: History, horizon_steps: int, count: int) -> tuple[int, ...]:
-    """Up to `count` moments, spread evenly over the newer part of the history, each with its past and future.
+    """Choose up to `count` moments, evenly spaced over the newer part of the history, each with a past and a future.
 
-    The first keeps two of the longest season that still leaves most of the origins, or half of the history.
+    Before the first moment lie two of the longest season for which origins remain, or half of the history.
+
+    Returns:
+        Number of known values at each moment, ascending; empty if the history is too short.
     """
     n = len(history)
     last = n - horizon_steps
@@ -38,7 +41,7 @@ def choose_origins(history: History, horizon_steps: int, count: int) -> tuple[in
         first = max(8, last)
     if last < first:
         return ()
-    # An odd stride lets the origins fall on every hour of the day in turn.
+    # With an odd stride the origins are spread over the hours of the day.
     stride = max(1, (last - first) // max(1, count - 1))
     if history.seasons and stride > 2 and stride % 2 == 0:
         stride -= 1

@@ -1,4 +1,4 @@
-"""The forecasters of a whole fleet as one bundle: one version in the registry.
+"""The forecasters of a fleet as one bundle, which is one version in the registry.
 
 The bundle stores the choice, the error model and the newest history of each series, so that it needs nothing else
 to forecast. Members that are fitted in milliseconds are fitted for each forecast; the others are stored as fitted.
@@ -22,7 +22,7 @@ from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts, from_files, to_files
 from models.forecast.history import on_grid
 from models.forecast.intervals.conformal import LEVELS, ErrorModel
-from models.forecast.intervals.widths import unrest
+from models.forecast.intervals.widths import variability
 from models.forecast.protocols import FittedForecaster, History, StoredForecaster
 from models.series.magnitude import to_ordinary
 
@@ -38,12 +38,14 @@ FORECASTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """One series' forecast.
+    """The forecast of one series.
 
     Attributes:
-        made_at: the first forecast is for this moment; each next one `step_s` later.
+        made_at: time of the first forecast value; each next one is `step_s` later.
         yhat: the median, length h.
-        lower, upper: level -> edge, each of length h; wider levels enclose narrower ones.
+        lower, upper: level -> bound, each of length h; intervals of higher levels enclose those of lower ones.
+        models: member -> weight.
+        errors: the distribution of the errors, for simulated paths.
     """
 
     series_id: int
@@ -59,7 +61,7 @@ class Prediction:
         return [self.made_at + timedelta(seconds=self.step_s * step) for step in range(len(self.yhat))]
 
     def frame(self) -> pl.DataFrame:
-        """As rows of `FORECASTS`; needs the levels 0.8 and 0.95."""
+        """The rows of `FORECASTS`; the levels 0.8 and 0.95 must be there."""
         return pl.DataFrame(
             {
                 "series_id": np.full(len(self.yhat), self.series_id, dtype=np.int64),
@@ -78,7 +80,7 @@ class ForecasterBundle:
     """The forecasters of all series of a tenant. Safe to use from several threads.
 
     Args:
-        parts: what was fitted.
+        parts: everything that was fitted.
     """
 
     def __init__(self, parts: ForecastParts) -> None:
@@ -88,7 +90,7 @@ class ForecasterBundle:
 
     @property
     def entries(self) -> Mapping[int, Entry]:
-        """series_id -> what is known of that series."""
+        """series_id -> what the forecasts of that series need."""
         return self.parts.entries
 
     def forecast(
@@ -103,10 +105,13 @@ class ForecasterBundle:
         """Forecast one series from its newest values.
 
         Args:
-            recent: `core.frames.SAMPLES` since the bundle was made; null: go on from what it holds.
-            at: the present, for which the first forecast is; null: where the history ends.
+            recent: `core.frames.SAMPLES` since the bundle was trained; null: forecast from the stored history.
+            horizon_steps: null: as far as the bundle was trained for.
+            levels: of the intervals.
+            at: the present, which the first forecast is for; null: the end of the history.
         Raises:
-            UnknownSeriesError: the bundle does not hold that series.
+            UnknownSeriesError: the bundle has no forecaster of that series.
+            InsufficientDataError: fewer than two values are known at that moment.
         """
         history = self.present(self.entry(series_id), recent, at)
         return self.predict(series_id, history, horizon_steps, levels)
@@ -118,24 +123,24 @@ class ForecasterBundle:
         horizon_steps: int | None = None,
         levels: Sequence[float] = LEVELS,
     ) -> Prediction:
-        """The same from a history that `present` gave."""
+        """Forecast one series from a history that `present` returned."""
         entry = self.entry(series_id)
         yhat = self._median(series_id, entry, history, horizon_steps or self.parts.horizon_steps)
         errors = self._errors(entry, history)
-        edges = {level: errors.interval(yhat, level, history.bounds) for level in levels}
+        intervals = {level: errors.interval(yhat, level, history.bounds) for level in levels}
         return Prediction(
             series_id=series_id,
             made_at=history.end,
             step_s=history.step_s,
             yhat=history.in_unit(yhat),
-            lower={level: history.in_unit(low) for level, (low, _) in edges.items()},
-            upper={level: history.in_unit(high) for level, (_, high) in edges.items()},
+            lower={level: history.in_unit(low) for level, (low, _) in intervals.items()},
+            upper={level: history.in_unit(high) for level, (_, high) in intervals.items()},
             models=entry.choice.weights,
             errors=errors,
         )
 
     def paths(self, prediction: Prediction, count: int = 500) -> FloatArray:
-        """Simulated courses around a prediction, (count, h); the same for the same bundle and moment."""
+        """Simulated paths around a prediction, (count, h); equal for the same bundle and moment."""
         entry = self.entry(prediction.series_id)
         seed = [self.parts.seed, prediction.series_id % 2**32, int(prediction.made_at.timestamp())]
         rng = np.random.default_rng(seed)
@@ -144,14 +149,19 @@ class ForecasterBundle:
         return history.in_unit(prediction.errors.paths(yhat, count, history.bounds, rng))
 
     def entry(self, series_id: int) -> Entry:
+        """What the forecasts of one series need.
+
+        Raises:
+            UnknownSeriesError: the bundle has no forecaster of that series.
+        """
         if series_id not in self.entries:
             raise UnknownSeriesError(f"no forecaster was trained for series {series_id}")
         return self.entries[series_id]
 
     def present(self, entry: Entry, recent: pl.DataFrame | None, at: datetime | None) -> History:
-        """The kept history, moved on to `at` with the recent samples, or cut there where it knows of later ones.
+        """The stored history, extended to `at` with the recent samples, or cut at `at` if it ends later.
 
-        The grid is kept, so `at` is rounded down to it only if it lies between two of its points.
+        The grid of the history is kept: an `at` between two of its points is rounded down.
         """
         history = entry.history
         moment = history.end if at is None else at
@@ -176,13 +186,13 @@ class ForecasterBundle:
 
     def _errors(self, entry: Entry, history: History) -> ErrorModel:
         season = history.seasons[0] if history.seasons else 1
-        return entry.choice.errors.at(unrest(history.values, season), len(history) - len(entry.history))
+        return entry.choice.errors.at(variability(history.values, season), len(history) - len(entry.history))
 
     def _median(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
-        # Within the hour the same history is asked for again and again.
-        asked = (horizon_steps, hash(history.values.tobytes()))
+        # Within the hour the same forecast is requested again and again.
+        question = (horizon_steps, hash(history.values.tobytes()))
         return self._medians.get(
-            series_id, asked, lambda: self._combined(series_id, entry, history, horizon_steps)
+            series_id, question, lambda: self._combined(series_id, entry, history, horizon_steps)
         )
 
     def _combined(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
@@ -196,7 +206,7 @@ class ForecasterBundle:
         return combine(yhat, entry.choice.weights)
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Forecast the series that `frame` has samples of.
+        """Forecast each series that has samples in `frame`.
 
         Args:
             frame: `core.frames.SAMPLES`, the newest samples.
@@ -215,7 +225,7 @@ class ForecasterBundle:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "ForecasterBundle":
-        """The bundle that `to_files` wrote; its forecasts are the same to the last bit.
+        """The bundle that `to_files` wrote; its forecasts are equal to the last bit.
 
         Raises:
             ModelUnavailableError: the files have another format.

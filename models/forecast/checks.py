@@ -1,7 +1,7 @@
-"""What every forecaster must hold, as checks that any new one is put through.
+"""Checks that every forecaster must pass.
 
-Each check raises AssertionError with one sentence. They ship with the package, so that a forecaster of
-one's own can be checked in its own tests: `for check in CHECKS: check(forecaster)`.
+Each check raises AssertionError with one sentence. They ship with the package, so that you can check your own
+forecaster in its tests: `for check in CHECKS: check(forecaster)`.
 """
 
 from collections.abc import Callable
@@ -31,11 +31,11 @@ def _predict(forecaster: Forecaster, history: History, steps: int = HORIZON) -> 
 
 
 def check_shape(forecaster: Forecaster) -> None:
-    """A forecast has one finite value a step, for one step and for many."""
+    """A forecast has one finite value for each step, for one step and for many."""
     for steps in (1, 7, HORIZON, 60):
         yhat = _predict(forecaster, example(), steps)
-        _require(yhat.shape == (steps,), f"{steps} steps were asked for, the shape is {yhat.shape}")
-        _require(bool(np.isfinite(yhat).all()), "a forecast holds NaN or infinity")
+        _require(yhat.shape == (steps,), f"a forecast of {steps} steps has the shape {yhat.shape}")
+        _require(bool(np.isfinite(yhat).all()), "a forecast contains NaN or infinity")
 
 
 def check_input_is_left_alone(forecaster: Forecaster) -> None:
@@ -53,16 +53,16 @@ def check_same_twice(forecaster: Forecaster) -> None:
 
 
 def check_no_look_ahead(forecaster: Forecaster) -> None:
-    """What comes after the cut does not change a forecast from the cut."""
+    """Values after an origin do not change the forecast from that origin."""
     whole = example()
     cut = len(whole) - HORIZON
     other = replace(whole, values=np.concatenate([whole.values[:cut], np.full(HORIZON, 1e6)]))
     first, second = _predict(forecaster, whole.until(cut)), _predict(forecaster, other.until(cut))
-    _require(bool(np.array_equal(first, second)), "the forecast depends on what comes after its origin")
+    _require(bool(np.array_equal(first, second)), "the forecast depends on values after its origin")
 
 
 def check_follows_a_season(forecaster: Forecaster) -> None:
-    """On a clean daily course the error is below half of that of a flat line."""
+    """On a clean daily course the error is less than half of that of a flat line."""
     whole = example(22)
     history = whole.until(len(whole) - HORIZON)
     truth = whole.values[-HORIZON:]
@@ -72,7 +72,7 @@ def check_follows_a_season(forecaster: Forecaster) -> None:
 
 
 def check_bounds(forecaster: Forecaster) -> None:
-    """A ratio stays in [0, 1], even where it lies at the edge and trends over it."""
+    """The forecast of a ratio stays in [0, 1], even if its trend leads out of that range."""
     values = np.clip(np.linspace(0.2, 1.3, 24 * 14), 0.0, 1.0)
     history = History(
         values=values, start=START, step_s=3_600, seasons=(24,), bounds=Bounds(lower=0.0, upper=1.0)
@@ -82,45 +82,47 @@ def check_bounds(forecaster: Forecaster) -> None:
 
 
 def check_constant(forecaster: Forecaster) -> None:
-    """A constant goes on."""
+    """The forecast of a constant is that constant."""
     history = History(values=np.full(24 * 10, 7.0), start=START, step_s=3_600, seasons=(24,))
     yhat = _predict(forecaster, history)
-    _require(bool(np.allclose(yhat, 7.0, atol=0.05)), f"7 went on as {yhat[:3]}")
+    _require(bool(np.allclose(yhat, 7.0, atol=0.05)), f"the forecast of the constant 7 is {yhat[:3]}")
 
 
 def check_gaps(forecaster: Forecaster) -> None:
-    """Missing values, single ones and a whole day, neither stop the forecast nor turn it."""
+    """Missing values, single ones and a whole day, neither stop the forecast nor change it much."""
     history = example()
     holes = history.values.copy()
     holes[np.random.default_rng(3).random(len(holes)) < 0.05] = np.nan
     holes[200:224] = np.nan
     yhat, whole = _predict(forecaster, replace(history, values=holes)), _predict(forecaster, history)
-    _require(float(np.mean(np.abs(yhat - whole))) < 6.0, "gaps turned the forecast")
+    _require(float(np.mean(np.abs(yhat - whole))) < 6.0, "gaps changed the forecast")
 
 
 def check_short_history(forecaster: Forecaster) -> None:
-    """Twelve values give a forecast near them, or a refusal that says why."""
+    """Twelve values give a forecast near them, or an InsufficientDataError."""
     history = History(values=np.linspace(10, 12, 12), start=START, step_s=3_600, seasons=(24, 168))
     try:
         yhat = _predict(forecaster, history)
     except InsufficientDataError:
         return
-    _require(bool(((yhat > -50) & (yhat < 80)).all()), f"12 values of 10 to 12 went on as {yhat[:3]}")
+    _require(
+        bool(((yhat > -50) & (yhat < 80)).all()), f"the forecast of 12 values from 10 to 12 is {yhat[:3]}"
+    )
 
 
 def check_too_little_is_refused(forecaster: Forecaster) -> None:
-    """One value is not enough, and the error says so."""
+    """One value gives an InsufficientDataError."""
     values = np.full(48, np.nan)
     values[-1] = 1.0
     try:
         _predict(forecaster, History(values=values, start=START, step_s=3_600))
     except InsufficientDataError:
         return
-    raise AssertionError("one value was forecast from")
+    raise AssertionError("the forecaster accepted a history of one value")
 
 
 def check_scale(forecaster: Forecaster) -> None:
-    """Other units give the same forecast in those units: bytes and gibibytes agree."""
+    """The forecast does not depend on the unit: bytes and gibibytes give the same."""
     history = example()
     plain = _predict(forecaster, history)
     scaled = _predict(forecaster, replace(history, values=history.values * 1024.0)) / 1024.0

@@ -1,7 +1,7 @@
-"""A robust combination: at each step the weighted median of the models.
+"""A robust combination of forecasts: the weighted median of the members at each step.
 
-A median follows the majority, so a model that is fooled at some hours does no harm there; the weights let
-those that did well on this series speak louder.
+The median follows the majority, so a member that is wrong at some hours does not move the forecast there. Members with
+smaller errors on the series have larger weights.
 
 References:
     Timmermann, A. (2006). Forecast combinations. Handbook of Economic Forecasting 1, chapter 4.
@@ -19,10 +19,12 @@ from models.forecast.backtest import Backtest
 
 
 def weigh(mae: Mapping[str, float]) -> dict[str, float]:
-    """Shares that add up to 1, by the inverse of the squared mean absolute error (Bates and Granger).
+    """Weights by the inverse of the squared mean absolute error (Bates and Granger).
 
     Args:
-        mae: model -> mean absolute error in the backtest, not negative.
+        mae: member -> mean absolute error in the backtest, not negative.
+    Returns:
+        Member -> weight; the weights add up to 1.
     """
     best = min(mae.values())
     if best <= 0:
@@ -34,7 +36,7 @@ def weigh(mae: Mapping[str, float]) -> dict[str, float]:
 
 
 def mean_errors(test: Backtest, rows: slice | NDArray[np.intp] = slice(None)) -> dict[str, float]:
-    """Mean absolute error of each model over some of the origins."""
+    """Member -> mean absolute error over some of the origins; without members that have no known error there."""
     found: dict[str, float] = {}
     for name in test.yhat:
         errors = np.abs(test.errors(name)[rows])
@@ -45,8 +47,14 @@ def mean_errors(test: Backtest, rows: slice | NDArray[np.intp] = slice(None)) ->
 
 
 def combine(yhat: Mapping[str, FloatArray], weights: Mapping[str, float]) -> FloatArray:
-    """The weighted median, step by step, of the models that have a weight; between two it is interpolated."""
-    # Sorted, because sums of floats depend on the order and a loaded bundle must answer to the last bit.
+    """The weighted median of the members at each step, interpolated between two members.
+
+    Args:
+        yhat: member -> its forecast, all of one length; members without a weight are ignored.
+        weights: member -> weight; members without a forecast are ignored.
+    """
+    # Sorted, because sums of floats depend on the order, and a loaded bundle must give the same forecast to the last
+    # bit.
     names = sorted(name for name in weights if name in yhat and weights[name] > 0)
     if len(names) == 1:
         return yhat[names[0]]
@@ -56,7 +64,7 @@ def combine(yhat: Mapping[str, FloatArray], weights: Mapping[str, float]) -> Flo
     share = np.array([weights[name] for name in names])[order]
     middle = (np.cumsum(share, axis=0) - share / 2) / share.sum(axis=0)
     above = np.argmax(middle >= 0.5, axis=0)
-    # Where one model holds more than half on its own, its centre may lie beyond the middle at either end.
+    # If one member has more than half of the weight, its centre may lie beyond the middle at either end.
     above = np.where(middle[-1] < 0.5, len(names) - 1, above)
     below = np.maximum(above - 1, 0)
     columns = np.arange(paths.shape[1])
@@ -67,10 +75,10 @@ def combine(yhat: Mapping[str, FloatArray], weights: Mapping[str, float]) -> Flo
 
 
 def left_out(test: Backtest, weigh_by: int) -> FloatArray:
-    """What the combination would have said, (origins, horizon): each origin weighted by the others nearest to it.
+    """The combined forecast of each origin, (origins, horizon), weighted by the errors at the origins nearest to it.
 
-    Those whose windows overlap with its own are left out with it, where enough others remain. Weighted only by what
-    came before, the first origins would have next to no weights, and errors that the forecast to come will not have.
+    Origins whose windows overlap with its own are left out, if enough others remain. If only earlier origins gave the
+    weights, the first origins would have poor weights, and larger errors than a forecast from now will have.
 
     References:
         Barber, R. F. et al. (2021). Predictive inference with the jackknife+. Annals of Statistics 49(1).

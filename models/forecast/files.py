@@ -44,9 +44,10 @@ class ForecastParts:
     """Everything that the forecasters of a fleet consist of.
 
     Attributes:
-        entries: series_id -> what is known of that series.
+        entries: series_id -> what the forecasts of that series need.
         seed: of the simulated paths.
-        trees: the model that learned from all series; null where no series uses it.
+        horizon_steps: length of a forecast, unless another one is requested.
+        trees: the fleet model; null if no series uses it.
     """
 
     entries: Mapping[int, Entry]
@@ -56,7 +57,7 @@ class ForecastParts:
 
 
 def to_files(parts: ForecastParts) -> dict[str, bytes]:
-    """Named files, from which `from_files` builds the same parts."""
+    """The named files of a bundle, from which `from_files` builds equal parts."""
     ids = sorted(parts.entries)
     groups = [ids[first : first + PART] for first in range(0, len(ids), PART)]
     files = head_files(parts, len(groups))
@@ -66,7 +67,7 @@ def to_files(parts: ForecastParts) -> dict[str, bytes]:
 
 
 def head_files(common: ForecastParts, count: int) -> dict[str, bytes]:
-    """The files that all series share; the series themselves are in `count` further parts."""
+    """The files that all series share; the series are in `count` further parts."""
     meta = {
         "format": FORMAT,
         "seed": common.seed,
@@ -78,10 +79,10 @@ def head_files(common: ForecastParts, count: int) -> dict[str, bytes]:
 
 
 def part_files(number: int, entries: Sequence[Entry]) -> dict[str, bytes]:
-    """The files of one part, of at least one entry, from which `read_part` gives the same."""
+    """The files of one part, from which `read_part` reads equal entries; at least one entry."""
     arrays = [_arrays(entry) for entry in entries]
     records = [_record(entry, found) for entry, found in zip(entries, arrays, strict=True)]
-    # One array of a name for all series is one file in the archive; one for each would be thousands.
+    # The arrays of one name are joined to one file of the archive. One file for each series would be thousands.
     names = sorted({name for found in arrays for name in found})
     joined = {
         name: np.concatenate([found[name].ravel() for found in arrays if name in found]) for name in names
@@ -123,7 +124,7 @@ def read_part(number: int, files: Mapping[str, bytes]) -> list[Entry]:
         arrays: dict[str, AnyArray] = {}
         for name, shape in record["shapes"].items():
             size = math.prod(shape)
-            # A copy, so that one entry does not keep the numbers of all others alive.
+            # A copy, so that one entry does not keep the arrays of all others in memory.
             arrays[name], rest[name] = rest[name][:size].reshape(shape).copy(), rest[name][size:]
         entries.append(_entry(record, arrays))
     return entries

@@ -1,10 +1,11 @@
 """From samples to histories: an even grid, masks and gaps.
 
-What is left out follows the baselines' rules: maintenance, incidents and confirmed anomalies are not
-learned from. The last hours are never left out of `present`, because a forecast starts from what is.
+Maintenance, incidents and confirmed anomalies are not learned from, as in the baselines. The last hours are never
+masked, because a forecast starts from the present state.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -19,6 +20,35 @@ from models.forecast.protocols import MIN_POINTS, Bounds, History
 from models.series.grid import mean_by_cell
 from models.series.magnitude import exponents_of, to_ordinary
 from models.series.robust import least_step
+
+#: Number of the newest steps that are never masked.
+UNMASKED_STEPS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCalendar:
+    """What happened to the services, by service; the service "*" stands for all of them.
+
+    Attributes:
+        exclusions: spans that are not learned from.
+        deploys: times; only of single services.
+        holidays: dates, past and to come.
+    """
+
+    exclusions: Mapping[str, Sequence[tuple[datetime, datetime]]] = field(default_factory=dict)
+    deploys: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
+    holidays: Mapping[str, Sequence[date]] = field(default_factory=dict)
+
+    def exclusions_of(self, service: str) -> list[tuple[datetime, datetime]]:
+        """The spans of one service."""
+        return [span for key in (service, "*") for span in self.exclusions.get(key, ())]
+
+    def holidays_of(self, service: str) -> tuple[date, ...]:
+        """The holidays of one service, ascending."""
+        return tuple(sorted({day for key in (service, "*") for day in self.holidays.get(key, ())}))
+
+
+NO_EVENTS = ServiceCalendar()
 
 
 def bounds_of(series: Series) -> Bounds:
@@ -36,14 +66,14 @@ def bounds_of(series: Series) -> Bounds:
 
 
 def seasons_of(step_s: int) -> tuple[int, ...]:
-    """A day and a week in steps, where the step is fine enough to see them."""
+    """A day and a week in steps, if they have at least two steps."""
     return tuple(span // step_s for span in (DAY_S, 7 * DAY_S) if span // step_s >= 2)
 
 
 def on_grid(samples: pl.DataFrame, *, step_s: int, end: datetime, steps: int) -> dict[int, FloatArray]:
-    """Each series averaged over `steps` even bins that close at `end`.
+    """Average each series over `steps` even bins, of which the last ends at `end`.
 
-    Anchoring the bins at `end` keeps the newest one complete, whatever the minute of the hour.
+    The bins end at `end` so that the newest one is complete at any minute of the hour.
 
     Args:
         samples: `core.frames.SAMPLES`; values at or after `end` are ignored.
@@ -55,8 +85,8 @@ def on_grid(samples: pl.DataFrame, *, step_s: int, end: datetime, steps: int) ->
     kept = frame.filter(pl.col("ts") >= start, pl.col("ts") < end, pl.col("value").is_finite())
     ids, rows = np.unique(kept["series_id"].to_numpy(), return_inverse=True)
     slots = ((kept["ts"] - start).dt.total_seconds() // step_s).to_numpy()
-    # Added in the order of the rows: a parallel group-by adds in another order each time, and the same data must give
-    # the same model to the last bit.
+    # Summed in the order of the rows: a parallel group-by adds in a different order each time, and the same data must
+    # give the same model to the last bit.
     cells = rows * steps + slots
     means = mean_by_cell(cells, kept["value"].to_numpy(), len(ids) * steps)
     grids: dict[int, FloatArray] = {
@@ -72,7 +102,7 @@ def mask_spans(
     spans: Sequence[tuple[datetime, datetime]],
     keep_last: int,
 ) -> FloatArray:
-    """A copy with NaN inside the spans, but for the last `keep_last` values: forecasts start from what is."""
+    """A copy with NaN inside the spans, except in the last `keep_last` values, which a forecast starts from."""
     masked = values.copy()
     free = len(values) - keep_last
     for begin, stop in spans:
@@ -83,10 +113,10 @@ def mask_spans(
 
 
 def fill_gaps(values: FloatArray, season: int | None) -> FloatArray:
-    """A copy without NaN: from the same phase of the nearest seasons, else along a straight line.
+    """A copy without NaN: gaps get the values of the same phase in the nearest seasons, else a straight line.
 
     Raises:
-        InsufficientDataError: fewer than two values are there.
+        InsufficientDataError: there are fewer than two values.
     """
     known = np.isfinite(values)
     if int(known.sum()) < MIN_POINTS:
@@ -98,7 +128,7 @@ def fill_gaps(values: FloatArray, season: int | None) -> FloatArray:
     if season is None or len(values) < 2 * season:
         return line
     filled = np.where(known, values, np.nan)
-    # A gap of an hour is bridged; a longer one takes its course from the seasons around it.
+    # A gap of up to an hour is a straight line; a longer one has the course of the seasons around it.
     for first, last in _gaps(known):
         if last - first <= max(1, season // 24):
             filled[first:last] = line[first:last]
@@ -115,7 +145,7 @@ def _gaps(known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, 
 
 
 def _same_phase(values: FloatArray, first: int, last: int, season: int) -> FloatArray:
-    """The mean of the values one season before and after each position of the gap; NaN where neither is."""
+    """The mean of the values one season before and after each position of the gap; NaN where both are missing."""
     total = np.zeros(last - first)
     count = np.zeros(last - first)
     for shift in (-season, season):
@@ -131,10 +161,10 @@ def _same_phase(values: FloatArray, first: int, last: int, season: int) -> Float
 
 
 def prepare(history: History) -> FloatArray:
-    """The values that a model learns from: gaps filled.
+    """The values that a forecaster learns from, with gaps filled.
 
-    Spikes stay: a spike a day is a habit, incidents are masked before, and the median of the pool looks past
-    the rest. Taming them made hourly forecasts worse.
+    Spikes stay: a spike every day is a pattern, incidents are masked before, and the median of the pool ignores the
+    rest. Removing spikes made hourly forecasts worse.
     """
     season = history.usable_seasons[0] if history.usable_seasons else None
     return fill_gaps(history.values, season)
@@ -147,17 +177,17 @@ def histories(
     step_s: int,
     end: datetime,
     steps: int,
-    exclusions: Mapping[str, Sequence[tuple[datetime, datetime]]] | None = None,
-    deploys: Mapping[str, Sequence[datetime]] | None = None,
-    holidays: Mapping[str, Sequence[date]] | None = None,
-    keep_last: int = 6,
+    calendar: ServiceCalendar = NO_EVENTS,
 ) -> dict[int, History]:
-    """One history a series that has samples, without what must not be learned from.
+    """Make the history of each series that has samples, without the values that must not be learned from.
 
     Args:
         samples: `core.frames.SAMPLES`.
-        exclusions: service -> spans; "*" means all services.
-        deploys: service -> times. holidays: service -> dates; "*" means all services.
+        series: series_id -> series; samples of other series are ignored.
+        step_s, end, steps: of the grid, see `on_grid`.
+        calendar: what happened to the services.
+    Returns:
+        series_id -> history from its first value on.
     """
     found: dict[int, History] = {}
     for series_id, values in on_grid(samples, step_s=step_s, end=end, steps=steps).items():
@@ -166,18 +196,21 @@ def histories(
             continue
         begin = int(np.flatnonzero(np.isfinite(values))[0])
         start = end - timedelta(seconds=step_s * (steps - begin))
-        spans = [span for key in (meta.service, "*") for span in (exclusions or {}).get(key, ())]
         exponent = int(exponents_of(values[None, begin:])[0])
         found[series_id] = History(
-            values=mask_spans(to_ordinary(values[begin:], exponent), start, step_s, spans, keep_last),
+            values=mask_spans(
+                to_ordinary(values[begin:], exponent),
+                start,
+                step_s,
+                calendar.exclusions_of(meta.service),
+                UNMASKED_STEPS,
+            ),
             start=start,
             step_s=step_s,
             seasons=seasons_of(step_s),
             bounds=bounds_of(meta).scaled(-exponent),
-            deploys=tuple((deploys or {}).get(meta.service, ())),
-            holidays=tuple(
-                sorted({day for key in (meta.service, "*") for day in (holidays or {}).get(key, ())})
-            ),
+            deploys=tuple(calendar.deploys.get(meta.service, ())),
+            holidays=calendar.holidays_of(meta.service),
             exponent=exponent,
         )
     return found

@@ -1,8 +1,8 @@
-"""A history made ready once for all fast models, and forecasts taken from an hourly grid to a finer one.
+"""Prepares a history once for all fast members, and moves their forecasts from an hourly grid to a finer one.
 
-On a 5-minute grid a season has 288 steps and a week 2,016: too many for anything that learns by lag or
-phase, and most of what differs between neighbours is noise. So the course of the day is forecast on 24
-points, and the usual shape inside the hour is put back on.
+On a 5-minute grid a day has 288 steps and a week 2,016. That is too many for models that learn by lag or phase, and
+most differences between neighbours are noise. So the day is forecast on 24 points, and then the usual shape inside the
+hour is added.
 
 References:
     Athanasopoulos, G. et al. (2017). Forecasting with temporal hierarchies. EJOR 262(1).
@@ -16,21 +16,22 @@ from core.arrays import FloatArray
 from models.forecast.history import prepare
 from models.forecast.protocols import Bounds, Course, History
 
-#: Points of the shortest season that the models see.
+#: Points of the shortest season on the coarse grid.
 POINTS = 24
-#: The shape inside the coarse steps is the median over so many seasons.
+#: The shape inside coarse steps is the median over so many seasons.
 SHAPE_OVER = 14
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the fast models need of a history.
+    """What the fast members need of a history.
 
     Attributes:
-        values: on the own grid, without NaN.
-        coarse: means of `factor` values each, the newest last and whole.
+        values: on the grid of the history, without NaN.
+        coarse: means of `factor` values each; the newest is last and complete.
+        factor: steps of the history in a coarse step.
         seasons: usable ones, in coarse steps.
-        shape: what to add by phase of the own grid; first = next value.
+        shape: what to add at each phase of the grid of the history; the first is for the next value.
     """
 
     values: FloatArray
@@ -41,11 +42,11 @@ class Prepared:
     bounds: Bounds
 
     def path(self, course: Course, horizon_steps: int) -> FloatArray:
-        """The course's forecast on the own grid, within the bounds."""
+        """The forecast of a course on the grid of the history, within the bounds."""
         path = course(self.coarse, self.seasons, -(-horizon_steps // self.factor))
         if self.factor > 1:
             centres = np.arange(len(path)) * self.factor + (self.factor - 1) / 2.0
-            # From the middle of the last coarse step that is known, so that the first hour joins on.
+            # Starts at the middle of the last known coarse step, so that the first hour continues from it.
             places = np.concatenate(([-(self.factor + 1) / 2.0], centres))
             line = np.interp(np.arange(horizon_steps), places, np.concatenate((self.coarse[-1:], path)))
             path = line + np.resize(self.shape, horizon_steps)
@@ -53,10 +54,10 @@ class Prepared:
 
 
 def make_ready(history: History) -> Prepared:
-    """Fill, tame and coarsen a history.
+    """Fill the gaps of a history and average it to the coarse grid.
 
     Raises:
-        InsufficientDataError: fewer than two values are there.
+        InsufficientDataError: the history has fewer than two values.
     """
     values = prepare(history)
     seasons = history.usable_seasons
@@ -77,7 +78,7 @@ def make_ready(history: History) -> Prepared:
 
 
 def _factor(seasons: tuple[int, ...]) -> int:
-    """How many steps make a coarse one: 1 unless every season divides into 24 points or a multiple."""
+    """Steps in a coarse step: 1 unless every season divides into 24 points or a multiple."""
     if not seasons or seasons[0] < 2 * POINTS:
         return 1
     factor = seasons[0] // POINTS

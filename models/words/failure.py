@@ -38,7 +38,7 @@ def feature_reason(name: str, value: float, contribution: float) -> str:
 
     Examples:
         >>> feature_reason("memory_slope_6h", 0.021, 0.59)
-        'memory grows 2.1 % of its limit an hour over 6 h; this raises the risk'
+        'memory grows 2.1 % of its limit per hour over the last 6 h; this raises the risk'
     """
     return f"{describe_feature(name, value)}; this {_effect(contribution)} the risk"
 

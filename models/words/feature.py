@@ -1,9 +1,10 @@
-"""Describes the values of features in words with numbers: "memory grows 2.1 % of its limit an hour over 6 h"."""
+"""Describes the values of features in words: "memory grows 2.1 % of its limit per hour over the last 6 h"."""
 
 import math
 from collections.abc import Callable, Mapping
 
-from core.formatting import format_deviation
+from core.durations import HOUR_S
+from core.formatting import format_deviation, format_duration
 from models.words.feature_names import NOUNS, FeatureName, parse_feature_name
 
 #: From these values on, a feature means "does not approach the limit" and "never". They equal those of
@@ -27,9 +28,9 @@ def describe_feature(name: str, value: float) -> str:
 
     Examples:
         >>> describe_feature("memory_slope_6h", 0.021)
-        'memory grows 2.1 % of its limit an hour over 6 h'
+        'memory grows 2.1 % of its limit per hour over the last 6 h'
         >>> describe_feature("disk_hours_to_limit_3h", 4.25)
-        'disk at its limit in 4.2 h at the pace of the last 3 h'
+        'disk reaches its limit in 4 h 20 min if it continues as in the last 3 h'
     """
     feature = parse_feature_name(name)
     if feature is None:
@@ -60,21 +61,21 @@ def _side(value: float) -> str:
 def _level(feature: FeatureName, value: float) -> str:
     if feature.slot == "upstream":
         return f"{feature.name.removesuffix('_15m').replace('_', ' ')} at {100 * value:.0f} %"
-    return f"{_noun(feature)} at {100 * value:.0f} % of {_whole(feature)}"
+    return f"{_noun(feature)} is at {100 * value:.0f} % of {_whole(feature)}"
 
 
 def _slope(feature: FeatureName, value: float) -> str:
     verb = "grows" if value >= 0 else "falls"
-    pace = f"{100 * abs(value):.1f} % of {_whole(feature)} an hour"
-    return f"{_noun(feature)} {verb} {pace} over {_span(feature.window_h)}"
+    pace = f"{100 * abs(value):.1f} % of {_whole(feature)} per hour"
+    return f"{_noun(feature)} {verb} {pace} over the last {_span(feature.window_h)}"
 
 
 def _projected(feature: FeatureName, value: float, stretch: str) -> str:
-    """When the limit is reached if the pace of the `stretch` continues; `value` in hours."""
-    pace = f"at the pace of the {stretch}"
+    """When the limit is reached if the growth of the `stretch` continues; `value` in hours."""
+    condition = f"if it continues as in the {stretch}"
     if value >= HOURS_CAP:
-        return f"{_noun(feature)} does not approach {_whole(feature)} {pace}"
-    return f"{_noun(feature)} at {_whole(feature)} in {value:.1f} h {pace}"
+        return f"{_noun(feature)} does not reach {_whole(feature)} soon {condition}"
+    return f"{_noun(feature)} reaches {_whole(feature)} in {format_duration(value * HOUR_S)} {condition}"
 
 
 def _hours_to_limit(feature: FeatureName, value: float) -> str:
@@ -87,7 +88,7 @@ def _acceleration(feature: FeatureName, value: float) -> str:
 
 
 def _deviation(feature: FeatureName, value: float) -> str:
-    return f"{_noun(feature)} {format_deviation(value)} {_side(value)} its usual value at this time of day"
+    return f"{_noun(feature)} is {format_deviation(value)} {_side(value)} its usual value at this time of day"
 
 
 def _rise(feature: FeatureName, value: float) -> str:
@@ -174,7 +175,7 @@ _CLAUSES: Mapping[str, Callable[[FeatureName, float], str]] = {
         f"{_noun(f)} moves {100 * abs(v):.0f} % of the way {'towards' if v >= 0 else 'away from'} {_whole(f)} an hour,"
         f" on the trend line of {_span(f.window_h)}"
     ),
-    "line_hours_to_limit": lambda f, v: _projected(f, v, f"trend line of the last {_span(f.window_h)}"),
+    "line_hours_to_limit": lambda f, v: _projected(f, v, f"trend of the last {_span(f.window_h)}"),
     "line_strays": lambda f, v: (
         f"{_noun(f)} varies around its trend line of {_span(f.window_h)} by {100 * v:.1f} % of the way to {_whole(f)}"
     ),
@@ -194,7 +195,7 @@ _CLAUSES: Mapping[str, Callable[[FeatureName, float], str]] = {
         f"CPU that traffic does not explain {'rose' if v >= 0 else 'fell'} by {100 * abs(v):.1f} %"
         f" per full way of {_noun(f)} to {_whole(f)}"
     ),
-    "hours_to_limit_middle": lambda f, v: _projected(f, v, "median of several windows"),
+    "hours_to_limit_middle": lambda f, v: _projected(f, v, "last hours"),
     "unexplained": lambda f, v: (
         f"{_noun(f)} {100 * abs(v):.1f} % of {_whole(f)} {_side(v)} the value that traffic explains,"
         f" over {_span(f.window_h)}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.arrays import BoolArray, FloatArray, IntArray
+from core.durations import DAY_S
 
 #: TSB-AD's default, in steps: a detection that is so far beyond a labelled range still counts in part.
 VUS_WINDOW = 100
@@ -178,6 +179,6 @@ def count_events(flagged: BoolArray, label: BoolArray, times_s: IntArray, join_s
         found=len(delays),
         alarms=len(alarms),
         true_alarms=sum(bool(label[first : last + 1].any()) for first, last in alarms),
-        days=float(times_s[-1] - times_s[0]) / 86_400 if times_s.size else 0.0,
+        days=float(times_s[-1] - times_s[0]) / DAY_S if times_s.size else 0.0,
         delays_s=tuple(delays),
     )

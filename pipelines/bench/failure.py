@@ -1,4 +1,4 @@
-"""Failure prediction on machines that ran to failure: the C-MAPSS files, judged on units not learned from."""
+"""Measures failure prediction on machines that ran to failure (C-MAPSS), on units that were not learned from."""
 
 import gzip
 import json
@@ -10,35 +10,45 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score
 
-from core.arrays import FloatArray, IntArray
+from core.arrays import Float32Array, FloatArray, IntArray
 from core.errors import InputError
 from features.runs import fit_conditions, run_features
 from models.failure.calibration import calibration_error
 from models.failure.fit import NEARBY
-from models.failure.learning import CLASSIFIER, Member, fit_horizons, group_folds, margin
+from models.failure.learning import (
+    CLASSIFIER,
+    REGRESSOR,
+    FittedHorizon,
+    Member,
+    Training,
+    fit_horizons,
+    group_folds,
+    margin,
+)
 from models.failure.measures import coverage, nasa_score
-from models.failure.remaining import fit_remaining
+from models.failure.remaining import RemainingTime, fit_remaining
 from pipelines.bench.failure_peers import fit_logistic, fit_rule
 from pipelines.common.progress import Progress, silent
 
-#: Remaining life beyond this is not to be told from the sensors; the convention of the field.
+#: Remaining cycles are capped here, as is usual for this data: sensors of a new machine do not show its remaining life.
 CAP = 125.0
-#: "Fails soon", in cycles.
+#: A failure within so many cycles counts as soon.
 SOON = 30.0
 COLUMNS = 26
 SEED = 20260101
 FOLDS = 5
-#: Ranges come from models that learned from nearly as many units as the last one, or they are too wide.
+#: With many folds the models behind the ranges learn from nearly as many units as the final model. With few folds the
+#: ranges would be too wide.
 RANGE_FOLDS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureBenchReport:
-    """What was measured on one subset.
+    """Figures of one subset.
 
     Attributes:
-        rmse, rmse_uncapped: of P50 for the last cycle of each test unit, truth capped at 125 or as it is.
-        coverage, coverage_uncapped: share of those truths between P10 and P90.
+        rmse, rmse_uncapped: error of P50 at the last cycle of each test unit, with the truth capped at 125 or not.
+        coverage, coverage_uncapped: share of these truths between P10 and P90.
         average_precision, calibration_error: of "fails within 30 cycles" over all cycles of the test units.
         cross_validated: the same two over all cycles of training units, each unit held out once; and RMSE.
         peers: average precision of a logistic regression and of a threshold on one level, as above.
@@ -60,7 +70,7 @@ class FailureBenchReport:
 
 @dataclass(frozen=True)
 class Runs:
-    """One file: by unit, then cycle."""
+    """The rows of one file, ordered by unit, then by cycle."""
 
     units: IntArray
     cycles: FloatArray
@@ -71,6 +81,64 @@ class Runs:
     def lasts(self) -> IntArray:
         """The row of each unit's last cycle."""
         return np.append(np.flatnonzero(np.diff(self.units)), len(self.units) - 1)
+
+
+@dataclass(frozen=True)
+class _Subset:
+    """One subset of C-MAPSS: training units that ran to failure, and test units that were stopped before.
+
+    Attributes:
+        name: such as "FD001".
+        truth: cycles that remained after the last cycle of each test unit.
+    """
+
+    name: str
+    train: Runs
+    test: Runs
+    truth: FloatArray
+
+    @classmethod
+    def read(cls, path: Path, name: str) -> "_Subset":
+        train, test = (_runs(path, f"{part}_{name}.txt") for part in ("train", "test"))
+        truth = _read(path, f"RUL_{name}.txt")[:, 0]
+        if len(truth) != len(test.lasts):
+            raise InputError(f"RUL_{name}.txt has {len(truth)} rows for {len(test.lasts)} test units")
+        return cls(name, train, test, truth)
+
+    @property
+    def remaining(self) -> FloatArray:
+        """Cycles that remain at each row of the training units."""
+        return _remaining(self.train, np.zeros(len(self.train.lasts)))
+
+    @property
+    def remaining_test(self) -> FloatArray:
+        """Cycles that remain at each row of the test units."""
+        return _remaining(self.test, self.truth)
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Features of all cycles of the training units (`train`) and of the test units (`test`).
+
+    Attributes:
+        levels: columns that hold a level; the rule of `failure_peers.fit_rule` uses them.
+        conditions: number of operating conditions.
+    """
+
+    train: Float32Array
+    test: Float32Array
+    levels: list[int]
+    conditions: int
+
+    @classmethod
+    def of(cls, data: _Subset) -> "_Features":
+        conditions = fit_conditions(data.train.settings, data.train.sensors, SEED)
+        (train, names), (test, _) = (
+            run_features(runs.units, runs.cycles, conditions.normalised(runs.settings, runs.sensors))
+            for runs in (data.train, data.test)
+        )
+        levels = [index for index, name in enumerate(names) if name.endswith("_level") or name == "cycle"]
+        return cls(train, test, levels, len(conditions.centers))
 
 
 def bench_failure(
@@ -87,71 +155,80 @@ def bench_failure(
     Args:
         out: folder for `<subset>.parquet`: unit, cycle, rul_p10, rul_p50, rul_p90, p_fail_30 of each test unit's last
             cycle.
-        json_file: where the report goes as JSON.
+        json_file: file for the report as JSON.
     Raises:
-        InputError: another format, or a file that is not there or not of this kind.
+        InputError: the format is unknown, or a file is missing or has another format.
     """
     if data_format != "cmapss":
         raise InputError(f"the format must be cmapss, got {data_format!r}")
-    train, test = (_runs(path, f"{part}_{subset}.txt") for part in ("train", "test"))
-    truth = _read(path, f"RUL_{subset}.txt")[:, 0]
-    if len(truth) != len(test.lasts):
-        raise InputError(f"RUL_{subset}.txt has {len(truth)} rows for {len(test.lasts)} test units")
+    data = _Subset.read(path, subset)
     progress("features", 0, 3)
-    conditions = fit_conditions(train.settings, train.sensors, SEED)
-    (x, names), (x_test, _) = (
-        run_features(runs.units, runs.cycles, conditions.normalised(runs.settings, runs.sensors))
-        for runs in (train, test)
-    )
-    remaining = _remaining(train, np.zeros(len(train.lasts)))
-    remaining_test = _remaining(test, truth)
-    soon, soon_test = ((rest <= SOON).astype(np.float64) for rest in (remaining, remaining_test))
-    folds = group_folds(train.units, FOLDS, SEED)
+    features = _Features.of(data)
     progress("remaining life", 1, 3)
-    ranges = group_folds(train.units, RANGE_FOLDS, SEED)
-    life = fit_remaining(x, remaining, ranges, cap=CAP, seed=SEED, workers=2)
+    ranges = group_folds(data.train.units, RANGE_FOLDS, SEED)
+    life = fit_remaining(
+        features.train,
+        data.remaining,
+        Training(folds=ranges, seed=SEED, workers=2, params=REGRESSOR),
+        cap=CAP,
+    )
     progress("fails within 30", 2, 3)
     [risk] = fit_horizons(
-        x,
-        [[Member((remaining <= share * SOON).astype(np.float64)) for share in (1.0, *NEARBY)]],
-        folds,
-        seed=SEED,
-        workers=2,
-        params={**CLASSIFIER, "min_child_weight": 20.0},
+        features.train,
+        [[Member((data.remaining <= share * SOON).astype(np.float64)) for share in (1.0, *NEARBY)]],
+        Training(
+            folds=group_folds(data.train.units, FOLDS, SEED),
+            seed=SEED,
+            workers=2,
+            params={**CLASSIFIER, "min_child_weight": 20.0},
+        ),
     )
-    said = risk.calibrator(margin(risk.boosters, x_test))
-    last = test.lasts
-    quantiles = life.quantiles(x_test[last])
-    levels = [index for index, name in enumerate(names) if name.endswith("_level") or name == "cycle"]
-    peers = {"logistic": fit_logistic(x, soon, SEED), "rule": fit_rule(x, soon, levels)}
-    report = FailureBenchReport(
-        subset=subset,
-        units=len(last),
-        conditions=len(conditions.centers),
-        rmse=_rmse(quantiles[:, 1], np.minimum(truth, CAP)),
-        rmse_uncapped=_rmse(quantiles[:, 1], truth),
-        nasa_score=nasa_score(quantiles[:, 1], np.minimum(truth, CAP)),
-        coverage=coverage(np.minimum(truth, CAP), quantiles[:, 0], quantiles[:, 2]),
-        coverage_uncapped=coverage(truth, quantiles[:, 0], quantiles[:, 2]),
-        average_precision=float(average_precision_score(soon_test, said)),
-        calibration_error=calibration_error(said, soon_test),
-        cross_validated={
-            "rmse": _rmse(life.held_out, np.minimum(remaining, CAP)),
-            "average_precision": float(average_precision_score(soon, risk.held_out)),
-            "calibration_error": calibration_error(risk.held_out, soon),
-        },
-        peers={
-            name: float(average_precision_score(soon_test, score(x_test))) for name, score in peers.items()
-        },
-    )
+    report = _report(data, features, life, risk)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        _predictions(test, quantiles, said[last]).write_parquet(out / f"{subset}.parquet")
+        last = data.test.lasts
+        quantiles = life.quantiles(features.test[last])
+        soon = risk.calibrator(margin(risk.boosters, features.test))[last]
+        _predictions(data.test, quantiles, soon).write_parquet(out / f"{subset}.parquet")
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(asdict(report), indent=2) + "\n")
     progress("fails within 30", 3, 3)
     return report
+
+
+def _report(
+    data: _Subset, features: _Features, life: RemainingTime, risk: FittedHorizon
+) -> FailureBenchReport:
+    last, truth = data.test.lasts, data.truth
+    soon, soon_test = ((rest <= SOON).astype(np.float64) for rest in (data.remaining, data.remaining_test))
+    predicted = risk.calibrator(margin(risk.boosters, features.test))
+    low, middle, high = life.quantiles(features.test[last]).T
+    peers = {
+        "logistic": fit_logistic(features.train, soon, SEED),
+        "rule": fit_rule(features.train, soon, features.levels),
+    }
+    return FailureBenchReport(
+        subset=data.name,
+        units=len(last),
+        conditions=features.conditions,
+        rmse=_rmse(middle, np.minimum(truth, CAP)),
+        rmse_uncapped=_rmse(middle, truth),
+        nasa_score=nasa_score(middle, np.minimum(truth, CAP)),
+        coverage=coverage(np.minimum(truth, CAP), low, high),
+        coverage_uncapped=coverage(truth, low, high),
+        average_precision=float(average_precision_score(soon_test, predicted)),
+        calibration_error=calibration_error(predicted, soon_test),
+        cross_validated={
+            "rmse": _rmse(life.held_out, np.minimum(data.remaining, CAP)),
+            "average_precision": float(average_precision_score(soon, risk.held_out)),
+            "calibration_error": calibration_error(risk.held_out, soon),
+        },
+        peers={
+            name: float(average_precision_score(soon_test, score(features.test)))
+            for name, score in peers.items()
+        },
+    )
 
 
 def _predictions(test: Runs, quantiles: FloatArray, soon: FloatArray) -> pl.DataFrame:
@@ -174,8 +251,8 @@ def _remaining(runs: Runs, after_last: FloatArray) -> FloatArray:
     return np.asarray(np.repeat(ends, counts) - runs.cycles)
 
 
-def _rmse(said: FloatArray, truth: FloatArray) -> float:
-    return float(np.sqrt(np.mean((said - truth) ** 2)))
+def _rmse(predicted: FloatArray, truth: FloatArray) -> float:
+    return float(np.sqrt(np.mean((predicted - truth) ** 2)))
 
 
 def _runs(path: Path, name: str) -> Runs:

@@ -1,4 +1,4 @@
-"""Failure prediction on the simulated fleet, whose truth is known: forward in time, and on services not seen."""
+"""Measures failure prediction on a simulated fleet: on later failures, and on services that were not learned from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,17 +24,17 @@ from pipelines.learn.train_failure import CADENCE_S
 from pipelines.sources.simulated import SimulatedFleet
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
-#: Learned from the first two thirds; what comes after a day of gap is judged.
+#: Models learn from the first two thirds. The rest, after a gap of a day, is predicted.
 LEARN_SHARE = 0.66
 GAP = timedelta(hours=24)
 HORIZON_S = 3 * 3600
-#: The first days have no "usual" to compare with.
+#: The first days have no history to compare with.
 WARM_UP = timedelta(days=2)
-#: Moments are judged at this cadence; learned from are those that training would take.
+#: Predictions are made at this interval. Training uses its own interval.
 EVERY_S = 1800
 #: Causes whose precursors last for hours.
 SLOW = ("memory_leak", "disk_full", "pool_exhaustion", "queue_backlog", "latency_creep")
-#: Every so many services one is kept from training, for the figure on unseen ones.
+#: One of so many services is left out of training, for the figure on unseen services.
 UNSEEN_EVERY = 4
 
 
@@ -43,8 +43,9 @@ class FleetBenchReport:
     """Figures of one fleet, at the 3 h horizon.
 
     Attributes:
-        failures: how many were learned from.
-        known: on services of which the past was learned. unseen: on those of which nothing was.
+        failures: number of failures in the training data.
+        known: figures on services with training data.
+        unseen: figures on services without.
         peers: (average precision, precision at 80 % recall) of a logistic regression and of a threshold on one level.
     """
 
@@ -59,12 +60,12 @@ class FleetBenchReport:
 def bench_fleet(
     seed: int, *, services: int = 20, days: float = 45, progress: Progress = silent
 ) -> FleetBenchReport:
-    """Simulate, learn from the past, judge on the future; once on all services and once on those left out."""
+    """Simulate a fleet, learn from its past and predict its future, for all services and for those left out."""
     progress("fleet", 0, 3)
     moments = fleet_moments(seed, services=services, days=days)
     first, last = moments.select(first=pl.col("ts").min(), last=pl.col("ts").max()).row(0)
     cut = first + (last - first) * LEARN_SHARE
-    # What is learned at the cut knows nothing of what came after it.
+    # Training must not know what happened after the cut.
     past = as_known_at(moments, cut).filter(
         pl.col("ts") >= first + WARM_UP, pl.col("ts").dt.epoch("s") % CADENCE_S == 0
     )
@@ -72,26 +73,26 @@ def bench_fleet(
     progress("fleet", 1, 3)
     plan = FitPlan(seed=seed, shared=RESOURCE_BLIND)
     bundle, report = fit_failure(past, FEATURE_NAMES, plan)
-    known = _judged(bundle, future)
+    known = _figures(bundle, future)
     progress("fleet", 2, 3)
     names = sorted(moments.get_column("service_id").unique())
     unseen = names[::UNSEEN_EVERY]
     seen = past.filter(~pl.col("service_id").is_in(unseen))
-    stranger, _ = fit_failure(seen, FEATURE_NAMES, plan)
-    strange = _judged(stranger, future.filter(pl.col("service_id").is_in(unseen)))
+    without_unseen, _ = fit_failure(seen, FEATURE_NAMES, plan)
+    unseen_figures = _figures(without_unseen, future.filter(pl.col("service_id").is_in(unseen)))
     progress("fleet", 3, 3)
     return FleetBenchReport(
         seed=seed,
         failures=report.failures,
         known=known,
-        unseen=strange,
+        unseen=unseen_figures,
         peers=_peers(past, future),
         balance=str(report.params.get("balance", "")),
     )
 
 
 def fleet_moments(seed: int, *, services: int = 20, days: float = 45, every_s: int = EVERY_S) -> pl.DataFrame:
-    """Labelled moments of a simulated fleet, as the feature pipeline would have them."""
+    """Labelled moments of a simulated fleet, as the feature pipeline produces them."""
     fleet = SimulatedFleet(services=services, days=days, seed=seed, end=END)
     grid = fleet_grid(fleet.samples, fleet.series, fleet.events, start=fleet.start, end=fleet.end)
     frames = [
@@ -103,10 +104,12 @@ def fleet_moments(seed: int, *, services: int = 20, days: float = 45, every_s: i
     return label(pl.concat(frames), incident_frame(fleet.incidents), known_until=fleet.end)
 
 
-def _judged(bundle: FailureBundle, future: pl.DataFrame) -> HeldOutFigures:
+def _figures(bundle: FailureBundle, future: pl.DataFrame) -> HeldOutFigures:
     found = evaluate(bundle, future, horizon_s=HORIZON_S, slow_types=SLOW)
     if found is None:
-        raise InsufficientDataError("no failure came in the judged time; simulate more days or services")
+        raise InsufficientDataError(
+            "no failure happened in the predicted time; simulate more days or services"
+        )
     return found
 
 

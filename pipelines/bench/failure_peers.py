@@ -1,4 +1,4 @@
-"""What every failure model is held against: a logistic regression, and a rule on one level."""
+"""Simple models to compare failure models with: a logistic regression, and a threshold on one level."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Scorer = Callable[[Float32Array], FloatArray]
 
 
 def fit_logistic(x: Float32Array, y: FloatArray, seed: int = 0) -> Scorer:
-    """Logistic regression on the same features, unknown values as the median; answers probabilities."""
+    """Logistic regression on the same features; it returns probabilities. Missing values become the median."""
     known = ~np.isnan(y)
     model = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
@@ -26,7 +26,7 @@ def fit_logistic(x: Float32Array, y: FloatArray, seed: int = 0) -> Scorer:
 
 
 def fit_rule(x: Float32Array, y: FloatArray, columns: list[int]) -> Scorer:
-    """The threshold that people set: one level, up or down, the one of `columns` that ranks the past best."""
+    """A threshold on one level, as people set it: the one of `columns` that ranks the past best, up or down."""
     known = ~np.isnan(y)
     best, column, sign = -1.0, columns[0], 1.0
     for candidate in columns:

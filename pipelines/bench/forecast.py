@@ -1,7 +1,7 @@
-"""`forewarn bench forecast`: measure the shipped forecaster on any data set, with the same settings for all of them.
+"""`forewarn bench forecast`: measure the default forecasters on any data set, with the same settings for all of them.
 
-At each origin the models know only what lies before it. Without a test file and without origins the series are
-forecast beyond their end, and only the forecasts are written.
+At each origin the models know only the values before it. Without a test file and without origins the series can be
+forecast beyond their end; then the forecasts are written and no figures are measured.
 """
 
 import json
@@ -18,6 +18,7 @@ from models.forecast.intervals.conformal import LEVELS
 from pipelines.bench.forecast_metrics import owa
 from pipelines.bench.forecast_run import (
     DEFAULT,
+    DEFAULT_SETUP,
     LEAST_BEFORE_ORIGIN,
     ForecastResult,
     ForecastSetup,
@@ -33,13 +34,13 @@ COLUMNS = ("yhat", "lo_80", "hi_80", "lo_95", "hi_95")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastFigures:
-    """Means of one model over all series and origins; NaN where there was nothing to compare with.
+    """Means of one model over all series and origins; NaN if no value after an origin is known.
 
     Attributes:
         mase: 1 = as good as the seasonal naive forecast in the past.
         smape: 0 to 200.
         owa: 1 = as good as Naive 2.
-        won: on how many series the model had the smallest MASE.
+        won: number of series on which the model had the smallest MASE.
         coverage: level -> share of values inside the interval; empty for models without intervals.
         width: level -> mean width of the interval in units of the MASE scale; empty likewise.
     """
@@ -60,7 +61,7 @@ class ForecastBenchReport:
 
     Attributes:
         models: name -> figures.
-        winners: member of the default -> how often it had the largest weight.
+        winners: member -> how often it had the largest weight.
     """
 
     data_format: str
@@ -75,44 +76,33 @@ class ForecastBenchReport:
 def bench_forecast(
     path: Path,
     data_format: str = "csv",
+    setup: ForecastSetup = DEFAULT_SETUP,
     *,
-    horizon: int = 24,
-    season: Sequence[int] = (24, 168),
     out: Path | None = None,
     json_file: Path | None = None,
-    origins: int = 0,
-    peers: Sequence[str] = (),
-    workers: int = 1,
     progress: Progress = silent,
 ) -> ForecastBenchReport:
     """Forecast every series of a data set and compare the forecasts with the values that followed.
 
     Args:
-        horizon: steps ahead.
-        season: steps of each season.
+        path: file or folder of the data set.
+        data_format: see `forecast_sets.read_set`.
+        setup: how every series is forecast.
         out: folder for `forecasts.parquet` of the default, and one file for each peer.
         json_file: where the report is written.
-        origins: rolling origins before the end, a horizon apart; 0: the test file, or beyond the end.
-        peers: forecasters of the catalog that run beside the default, on the same series.
-        workers: processes.
     Raises:
-        InputError: the data set cannot be read, a season has fewer than two steps, or there is nothing to measure:
-            no test file, no origins and no `out`.
+        InputError: the data set cannot be read, or there is nothing to measure: no test file, no origins and no `out`.
         InsufficientDataError: a series has fewer than two values, or is too short for one rolling origin.
     """
-    seasons = tuple(sorted(set(season)))
-    if any(one < 2 for one in seasons):
-        raise InputError(f"a season has at least 2 steps, got {season}")
     found = read_set(path, data_format)
-    _check_lengths(found, horizon, origins)
-    if not origins and out is None and all(one.future is None for one in found):
+    _check_lengths(found, setup.horizon, setup.origins)
+    if not setup.origins and out is None and all(one.future is None for one in found):
         raise InputError(
             f"{path} has no test file, so no values follow the forecasts and nothing can be measured; "
             "add --origins N to forecast from N moments before the end, "
             "or --out FOLDER to only write forecasts beyond the end"
         )
-    setup = ForecastSetup(horizon=horizon, season=seasons, origins=origins, peers=tuple(peers))
-    results = forecast_set(found, setup, workers=workers, progress=progress)
+    results = forecast_set(found, setup, progress)
     report = _report(results, data_format, setup)
     if out is not None:
         _write(results, out)
@@ -177,17 +167,17 @@ def _figures(results: Sequence[ForecastResult], won: int) -> ForecastFigures:
         return float(np.mean(values)) if values else float("nan")
 
     levels = [f"{level:.0%}".rstrip("%") for level in LEVELS]
-    has = any("coverage_80" in one.figures for one in results)
+    has_intervals = any("coverage_80" in one.figures for one in results)
     return ForecastFigures(
         mase=mean("mase"),
         smape=mean("smape"),
-        # As M4 defines it: the ratio of the means, not the mean of the ratios.
+        # M4 defines it as the ratio of the means, not as the mean of the ratios.
         owa=owa(mean("mase"), mean("smape"), mean("naive2_mase"), mean("naive2_smape")),
         seconds_a_series=float(np.mean([one.seconds for one in results])),
         won=won,
         msis=mean("msis"),
-        coverage={level: mean(f"coverage_{level}") for level in levels} if has else {},
-        width={level: mean(f"width_{level}") for level in levels} if has else {},
+        coverage={level: mean(f"coverage_{level}") for level in levels} if has_intervals else {},
+        width={level: mean(f"width_{level}") for level in levels} if has_intervals else {},
     )
 
 

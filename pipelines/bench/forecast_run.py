@@ -11,12 +11,12 @@ import numpy as np
 
 from core.arrays import FloatArray
 from core.durations import DAY_S
-from core.errors import InsufficientDataError
+from core.errors import InputError, InsufficientDataError
 from models.forecast.catalog import find_forecaster
-from models.forecast.choice.common_trees import CommonTrees, learn_fleet
+from models.forecast.choice.candidates import with_candidates
+from models.forecast.choice.fleet_model import FleetModel, learn_fleet_model
 from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, select
-from models.forecast.choice.shares import with_candidates
 from models.forecast.combination import combine
 from models.forecast.intervals.conformal import LEVELS
 from models.forecast.prepared import make_ready
@@ -30,9 +30,9 @@ DEFAULT = "forewarn"
 #: An origin needs so many values before it.
 LEAST_BEFORE_ORIGIN = 8
 #: A forecast learns from at most so many of the longest seasons before the origin.
-LEARNS_FROM = 6
+MAX_SEASONS = 6
 WEEKS_TO_SEE = 3
-#: The seed of the common trees.
+#: The seed of the fleet model.
 SEED = 1
 #: Series of one job for a worker; a peer may need minutes for one series.
 CHUNK = 8
@@ -43,16 +43,29 @@ class ForecastSetup:
     """How every series is forecast.
 
     Attributes:
-        horizon: steps ahead.
-        season: steps of each season, ascending.
-        origins: rolling origins before the end, a horizon apart; 0: the test file, or beyond the end.
-        peers: forecasters of the catalog that run beside the default.
+        horizon: steps ahead, at least 1.
+        season: steps of each season, in any order.
+        origins: rolling origins before the end, a horizon apart; 0: compare with the test file, or forecast beyond the
+            end.
+        peers: forecasters of the catalog that run beside the default, on the same series.
+        workers: processes.
+    Raises:
+        InputError: a season has fewer than two steps.
     """
 
-    horizon: int
-    season: tuple[int, ...]
+    horizon: int = 24
+    season: tuple[int, ...] = (24, 168)
     origins: int = 0
     peers: tuple[str, ...] = ()
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if any(one < 2 for one in self.season):
+            raise InputError(f"a season has at least 2 steps, got {self.season}")
+        object.__setattr__(self, "season", tuple(sorted(set(self.season))))
+
+
+DEFAULT_SETUP = ForecastSetup()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +75,8 @@ class ForecastTask:
     Attributes:
         past, actual: the values before and after the origin, NaN = unknown.
         choice: the weights that selection found for this series; null: selection has not run yet.
-        common: the trees that were learned across all series at this origin.
-        seconds: what both took.
+        fleet: the model that was learned from all series at this origin; null: none.
+        seconds: duration of both.
     """
 
     series: BenchSeries
@@ -71,7 +84,7 @@ class ForecastTask:
     actual: FloatArray
     setup: ForecastSetup
     choice: Choice | None = None
-    common: CommonTrees | None = None
+    fleet: FleetModel | None = None
     seconds: float = 0.0
 
 
@@ -81,8 +94,8 @@ class ForecastResult:
 
     Attributes:
         origin: how many values were known.
-        frame: column -> values, one a step.
-        figures: measure -> value; empty where nothing is known to compare with.
+        frame: column -> values, one for each step.
+        figures: measure -> value; empty if no value after the origin is known.
         most_weight: the member with the largest weight; "" for peers.
     """
 
@@ -96,21 +109,22 @@ class ForecastResult:
 
 
 def forecast_set(
-    found: Sequence[BenchSeries], setup: ForecastSetup, *, workers: int, progress: Progress
+    found: Sequence[BenchSeries], setup: ForecastSetup, progress: Progress
 ) -> list[ForecastResult]:
     """Forecast all series at all origins with the default and the peers."""
     results: list[ForecastResult] = []
     rounds = _rounds(found, setup)
     total = sum(map(len, rounds))
     for tasks in rounds:
-        for part in map_chunks(_run, chunked(_chosen(tasks, workers, progress), CHUNK), workers=workers):
+        chosen = _chosen(tasks, setup.workers, progress)
+        for part in map_chunks(_run, chunked(chosen, CHUNK), workers=setup.workers):
             results += part
             progress("forecast series", sum(one.model == DEFAULT for one in results), total)
     return results
 
 
 def _rounds(found: Sequence[BenchSeries], setup: ForecastSetup) -> list[list[ForecastTask]]:
-    """The tasks of each origin, the oldest origin first. Common trees learn from all series before one origin."""
+    """The tasks of each origin, the oldest origin first. The fleet model learns from all series before one origin."""
     rounds: dict[int, list[ForecastTask]] = {}
     for series in found:
         for back, past, actual in _cuts(series, setup.horizon, setup.origins):
@@ -133,20 +147,20 @@ def _cuts(series: BenchSeries, horizon: int, origins: int) -> list[tuple[int, Fl
 
 
 def _chosen(tasks: Sequence[ForecastTask], workers: int, progress: Progress) -> list[ForecastTask]:
-    """Select the weights of each series and learn the common trees of all, as the nightly training does."""
+    """Select the weights of each series and learn the fleet model, as training does."""
     chosen: list[ForecastTask] = []
     for part in map_chunks(_choose, chunked(tasks, CHUNK), workers=workers):
         chosen += part
         progress("backtest series", len(chosen), len(tasks))
     begun = time.perf_counter()
-    common = learn_fleet(
+    fleet = learn_fleet_model(
         [_history(task) for task in chosen],
         [task.choice for task in chosen if task.choice is not None],
         Plan(horizon_steps=chosen[0].setup.horizon),
         seed=SEED,
     )
     each = (time.perf_counter() - begun) / len(chosen)
-    return [replace(task, common=common, seconds=task.seconds + each) for task in chosen]
+    return [replace(task, fleet=fleet, seconds=task.seconds + each) for task in chosen]
 
 
 def _choose(tasks: Sequence[ForecastTask]) -> list[ForecastTask]:
@@ -167,7 +181,7 @@ def _history(task: ForecastTask) -> History:
     seasons = with_week(task.setup.season, task.series.step_s, len(past))
     longest = seasons[-1] if seasons else len(past)
     known = np.flatnonzero(np.isfinite(past))
-    first = max(int(known[0]) if len(known) else 0, len(past) - max(LEARNS_FROM * longest, 1_000))
+    first = max(int(known[0]) if len(known) else 0, len(past) - max(MAX_SEASONS * longest, 1_000))
     start = task.series.start.timestamp() + first * task.series.step_s
     return History(
         values=past[first:],
@@ -203,11 +217,11 @@ def _results_at_origin(task: ForecastTask) -> list[ForecastResult]:
 
 def _default(task: ForecastTask, history: History) -> ForecastResult:
     begun = time.perf_counter()
-    choice, common = task.choice, task.common
+    choice, fleet = task.choice, task.fleet
     assert choice is not None  # noqa: S101 - `_chosen` has set it
-    if common is not None:
-        choice = with_candidates(choice, history, Plan(horizon_steps=task.setup.horizon), [common.candidate])
-    members = member_forecasts(history, choice.weights, task.setup.horizon, common.trees if common else None)
+    if fleet is not None:
+        choice = with_candidates(choice, history, Plan(horizon_steps=task.setup.horizon), [fleet.candidate])
+    members = member_forecasts(history, choice.weights, task.setup.horizon, fleet.trees if fleet else None)
     yhat = combine(members, choice.weights)
     bounds = make_ready(history).bounds
     frame = {"yhat": yhat}

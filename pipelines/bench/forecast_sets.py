@@ -25,8 +25,8 @@ class BenchSeries:
     """One series to forecast.
 
     Attributes:
-        values: the past, NaN = missing.
-        future: the values of the test file; null: there is none.
+        values: of the training file, NaN = missing.
+        future: the values of the test file; null: there is no test file.
     """
 
     unique_id: str
@@ -80,7 +80,7 @@ def _m4_rows(path: Path) -> dict[str, FloatArray]:
 
 
 def _read_m4(path: Path) -> list[BenchSeries]:
-    """`path` is the train file, or a folder with one file named *train* and perhaps one named *test*."""
+    """Read a training file, or a folder with a file named *train* and, if there is one, a file named *test*."""
     files = sorted(path.rglob("*.csv*")) if path.is_dir() else [path]
     train = [file for file in files if "test" not in file.name.lower()]
     if path.is_dir():
@@ -88,9 +88,9 @@ def _read_m4(path: Path) -> list[BenchSeries]:
         tests = [file for file in files if "test" in file.name.lower()]
     else:
         tests = _test_beside(path)
-    ahead = {key: row for file in tests for key, row in _m4_rows(file).items()}
+    futures = {key: row for file in tests for key, row in _m4_rows(file).items()}
     return [
-        BenchSeries(unique_id=key, values=row, start=NO_TIME, step_s=HOUR_S, future=ahead.get(key))
+        BenchSeries(unique_id=key, values=row, start=NO_TIME, step_s=HOUR_S, future=futures.get(key))
         for file in train
         for key, row in _m4_rows(file).items()
         if len(row)
@@ -98,7 +98,7 @@ def _read_m4(path: Path) -> list[BenchSeries]:
 
 
 def _test_beside(path: Path) -> list[Path]:
-    """The test file that belongs to a train file: `Hourly-test.csv` beside `Hourly-train.csv`, or in ../Test."""
+    """The test file of a training file: `Hourly-test.csv` beside `Hourly-train.csv`, or in ../Test."""
     for train, test in (("train", "test"), ("Train", "Test"), ("TRAIN", "TEST")):
         if train in path.name:
             name = path.name.replace(train, test)
@@ -112,7 +112,7 @@ def _test_beside(path: Path) -> list[Path]:
 
 
 def _read_csv(path: Path) -> list[BenchSeries]:
-    """One file for each series, with a column of times and one of values of any name; or long, with a column of ids."""
+    """Read one file for each series, with a column of times and one of values; or long files with a column of ids."""
     files = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
     found: list[BenchSeries] = []
     for file in files:
@@ -156,7 +156,7 @@ def _on_grid(name: str, frame: pl.DataFrame, times: str | None, value: str) -> B
 
 
 def _binned(name: str, seconds: np.ndarray, values: FloatArray, step_s: int) -> BenchSeries:
-    """Means over steps of `step_s`; NaN if a step has no value."""
+    """Average the values over steps of `step_s`; NaN if a step has no value."""
     known = np.isfinite(values)
     seconds, values = seconds[known], values[known]
     first = int(seconds.min()) // step_s * step_s
@@ -168,7 +168,7 @@ def _binned(name: str, seconds: np.ndarray, values: FloatArray, step_s: int) -> 
 
 
 def _read_kpi(path: Path) -> list[BenchSeries]:
-    """The CSV files of the KPI set, on a 5-minute grid, because some of them have one value a minute."""
+    """Read the CSV files of the KPI set on a 5-minute grid, because some of them have one value a minute."""
     files = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
     found = []
     for file in files:
@@ -182,7 +182,7 @@ def _read_kpi(path: Path) -> list[BenchSeries]:
 
 
 def _read_worldcup(path: Path) -> list[BenchSeries]:
-    """Requests per minute, averaged over each hour."""
+    """Read requests per minute, averaged over each hour."""
     file = next(iter(sorted(path.glob("*.csv"))), None) if path.is_dir() else path
     if file is None:
         return []

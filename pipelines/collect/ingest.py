@@ -1,15 +1,18 @@
 """Read a source and store what it has: validated, each value once, and each batch whole or not at all."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from core.batch import Batch, Declaration
 from core.domain import Series
+from core.frames import SAMPLES
 from core.ports import MetricSource, Store
-from pipelines.collect.validation import rejected_rows, validate_samples
+from pipelines.collect.counter_rates import rates_of
+from pipelines.collect.metric_types import declare_types
+from pipelines.collect.validation import Validated, rejected_rows, validate_samples
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.stores.dead_letters import REJECTED
@@ -28,7 +31,7 @@ class IngestReport:
         events: how many events are new.
         incidents: how many incidents are new.
         notes: what people must know, such as files that were skipped.
-        first_rejected: why the first rejected row was rejected, with its file; empty: no row was.
+        first_rejected: why the first rejected row was rejected, with its file.
     """
 
     inserted: int = 0
@@ -39,7 +42,7 @@ class IngestReport:
     events: int = 0
     incidents: int = 0
     notes: tuple[str, ...] = ()
-    first_rejected: str = field(default="", compare=False)
+    first_rejected: str | None = field(default=None, compare=False)
 
     def __add__(self, other: "IngestReport") -> "IngestReport":
         """The sum of both; a series that both count, counts twice."""
@@ -76,20 +79,48 @@ def ingest(platform: Platform, source: MetricSource, progress: Progress = silent
     """
     store = platform.store
     seen: set[int] = set()
-    open_declarations: dict[int, Declaration] | None = None
+    declarations: Sequence[Declaration] | None = None
+    open_declarations: dict[int, Declaration] = {}
     report = IngestReport()
     for batch in source.batches(store.cursors.get(source.name)):
         seen.update(series.series_id for series in batch.series)
-        if open_declarations is None:
-            open_declarations = {one.line: one for one in batch.declarations}
+        if declarations is None:
+            declarations = batch.declarations
+            open_declarations = {one.line: one for one in declarations}
         _close(open_declarations, batch.series)
         report = replace(report + ingest_batch(platform, source.name, batch), series=len(seen))
         progress(f"ingest {source.name}", report.inserted + report.duplicates + report.rejected, 0)
-    if open_declarations:
+    if declarations is not None and not (seen or report.already_read or report.rejected or report.notes):
+        report += IngestReport(
+            notes=(f"{source.name}: no series was found; check the place and the selectors",)
+        )
+    if declarations:
         every = store.series.find()
+        # A changed limit takes effect at once, also if the series has no new samples.
+        store.series.register(_declared_anew(declarations, every, seen))
         _close(open_declarations, every)
         report += IngestReport(notes=tuple(_unmatched(one, every) for one in open_declarations.values()))
     return report
+
+
+def _declared_anew(
+    declarations: Sequence[Declaration], every: Sequence[Series], seen: set[int]
+) -> list[Series]:
+    """Series without new samples whose declared facts have changed.
+
+    Only a declaration that names service and metric counts: others may be about series of another source.
+    """
+    named = {(one.service, one.metric) for one in declarations}
+    changed = []
+    for one in every:
+        if one.series_id not in seen and (one.service, one.metric) in named:
+            described = one
+            for declaration in declarations:
+                if declaration.matches(one):
+                    described = declaration.describe(described)
+            if described != one:
+                changed.append(described)
+    return changed
 
 
 def _close(declarations: dict[int, Declaration], series: Sequence[Series]) -> None:
@@ -120,26 +151,27 @@ def ingest_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
 
 def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
     store = platform.store
+    rejected = [declare_types(store, batch.metric_types)]
     store.series.register(batch.series)
-    rejected = [] if batch.rejected is None else [batch.rejected.select(*REJECTED)]
-    inserted = duplicates = 0
-    if batch.samples is not None and not batch.samples.is_empty():
-        known = _known_series(store, batch)
-        checked = validate_samples(batch.samples, known, platform.clock.now(), batch.origins)
-        written = store.samples.write(checked.accepted)
-        inserted, duplicates = written.inserted, written.duplicates
-        reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
-        conflicts = written.conflicts.with_columns(reason=reason)
-        rejected += [checked.rejected, rejected_rows(conflicts, known, batch.origins)]
-    refused = pl.concat(rejected) if rejected else pl.DataFrame(schema=REJECTED)
+    if batch.rejected is not None:
+        rejected.append(batch.rejected.select(*REJECTED))
+    known, now = _known_series(store, batch), platform.clock.now()
+    checked = validate_samples(_frame(batch.samples), known, now, batch.origins)
+    counted = _rated(store, validate_samples(_frame(batch.counts), known, now, batch.origins), known, batch)
+    written = store.samples.write(pl.concat([checked.accepted, counted.rates]))
+    reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
+    conflicts = written.conflicts.with_columns(reason=reason)
+    rejected += [checked.rejected, counted.rejected]
+    rejected.append(rejected_rows(conflicts, known, _origins_of(conflicts, batch.origins)))
+    refused = pl.concat(rejected)
     store.dead_letters.add(name, refused)
     events = store.events.add(batch.events)
     incidents = store.incidents.add(batch.incidents)
     if batch.cursor is not None:
         store.cursors.set(name, batch.cursor)
     return IngestReport(
-        inserted=inserted,
-        duplicates=duplicates,
+        inserted=written.inserted,
+        duplicates=counted.duplicates + written.duplicates,
         rejected=refused.height,
         series=len(batch.series),
         events=events,
@@ -150,20 +182,76 @@ def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
     )
 
 
-def _first_rejected(rejected: pl.DataFrame) -> str:
+def _first_rejected(rejected: pl.DataFrame) -> str | None:
     if rejected.is_empty():
-        return ""
+        return None
     row = json.loads(rejected["row"][0])
     file = row.get("file") if isinstance(row, dict) else None
     return f"{file}, {rejected['reason'][0]}" if file else str(rejected["reason"][0])
 
 
+def _frame(samples: pl.DataFrame | None) -> pl.DataFrame:
+    return pl.DataFrame(schema=SAMPLES) if samples is None else samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rated:
+    """What became of the counts of a batch.
+
+    Attributes:
+        rates: `SAMPLES`, finite.
+        duplicates: how many counts were stored already.
+        rejected: dead letters.
+    """
+
+    rates: pl.DataFrame
+    duplicates: int
+    rejected: pl.DataFrame
+
+
+def _rated(store: Store, counts: Validated, known: Mapping[int, Series], batch: Batch) -> _Rated:
+    """Rates from counts and the counts that are stored; the newest counts are stored for the next batch."""
+    if counts.accepted.is_empty():
+        return _Rated(rates=counts.accepted, duplicates=0, rejected=counts.rejected)
+    ids = counts.accepted["series_id"].unique().to_list()
+    counted = rates_of(store.counters.recent(ids), counts.accepted)
+    store.counters.save(counted.recent)
+    # A file that is read again has counts whose rates are stored.
+    stored = store.samples.stored_at(counted.late.select("series_id", "ts"))
+    late = counted.late.join(stored, on=["series_id", "ts"], how="anti", maintain_order="left")
+    is_finite = pl.col("value").is_finite()
+    infinite = counted.rates.filter(~is_finite).with_columns(
+        reason=pl.lit("the rate is infinite, because the count grew by too much")
+    )
+    return _Rated(
+        rates=counted.rates.filter(is_finite),
+        duplicates=counted.duplicates + stored.height,
+        rejected=pl.concat(
+            [
+                counts.rejected,
+                rejected_rows(counted.contradicting, known, batch.origins),
+                rejected_rows(late, known, batch.origins),
+                rejected_rows(infinite, known, _origins_of(infinite, batch.origins)),
+            ]
+        ),
+    )
+
+
+def _origins_of(rows: pl.DataFrame, origins: pl.DataFrame | None) -> pl.DataFrame | None:
+    """File and line of samples, which may be rates. The origin of a rate is that of the count at its time."""
+    if origins is None or rows.is_empty():
+        return origins
+    counts = origins.select("series_id", "ts", "file", "line")
+    counts = counts.unique(["series_id", "ts"], keep="first", maintain_order=True)
+    of_rates = rows.select(*SAMPLES).join(counts, on=["series_id", "ts"], maintain_order="left")
+    return pl.concat([of_rates, origins.select(of_rates.columns)])
+
+
 def _known_series(store: Store, batch: Batch) -> dict[int, Series]:
     """The series of the batch, and the stored series of samples that came without their series."""
     known = {series.series_id: series for series in batch.series}
-    if batch.samples is not None:
-        others = set(batch.samples["series_id"].drop_nulls().unique()) - set(known)
-        known.update(
-            {series_id: store.series.get(series_id) for series_id in store.series.known(list(others))}
-        )
+    for frame in (batch.samples, batch.counts):
+        if frame is not None:
+            others = set(frame["series_id"].drop_nulls().unique()) - set(known)
+            known.update({one: store.series.get(one) for one in store.series.known(list(others))})
     return known

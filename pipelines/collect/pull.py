@@ -14,7 +14,12 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
     Raises:
         UnavailableError: a source does not answer; what was ingested before stays.
     """
-    sources = configured_sources(platform.settings, platform.tenant, platform.clock)
+    sources = configured_sources(
+        platform.settings,
+        platform.tenant,
+        platform.clock,
+        known_types=platform.store.metric_types.declared,
+    )
     if not sources:
         return None
     return sum((ingest(platform, source, progress=progress) for source in sources), IngestReport())

@@ -9,6 +9,7 @@ import polars as pl
 
 from core.domain import Series, SeriesKind
 from core.frames import SAMPLES, require_frame
+from pipelines.stores.dead_letters import REJECTED
 
 #: Clocks of machines differ. A larger difference is an error.
 FUTURE_TOLERANCE_S = 600
@@ -45,7 +46,7 @@ def validate_samples(
     checked = frame.with_columns(reason=reason)
     bad = checked.filter(pl.col("reason").is_not_null())
     if bad.is_empty():
-        return Validated(frame, pl.DataFrame(schema={"row": pl.String, "reason": pl.String}))
+        return Validated(frame, pl.DataFrame(schema=REJECTED))
     accepted = checked.filter(pl.col("reason").is_null()).select(*SAMPLES)
     return Validated(accepted, rejected_rows(bad, series, origins))
 
@@ -54,6 +55,8 @@ def rejected_rows(
     bad: pl.DataFrame, series: Mapping[int, Series], origins: pl.DataFrame | None = None
 ) -> pl.DataFrame:
     """Samples with a `reason` as dead letters: name of the series, time in ISO 8601, value, and file and line."""
+    if bad.is_empty():
+        return pl.DataFrame(schema=REJECTED)
     if origins is None:
         placed = bad.with_columns(file=pl.lit(None, pl.String), line=pl.lit(None, pl.Int64))
     else:
@@ -73,7 +76,7 @@ def rejected_rows(
     ]
     where = pl.when(pl.col("line").is_not_null()).then(pl.format("line {}: ", "line")).otherwise(pl.lit(""))
     reasons = placed.select(reason=pl.concat_str(where, "reason"))["reason"]
-    return pl.DataFrame({"row": rows, "reason": reasons}, schema={"row": pl.String, "reason": pl.String})
+    return pl.DataFrame({"row": rows, "reason": reasons}, schema=REJECTED)
 
 
 def _reason(series: Mapping[int, Series], now: datetime) -> pl.Expr:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from core.errors import ConfigurationError
+from pipelines.common.end_with_parent import end_with
 
 Item = TypeVar("Item")
 Chunk = TypeVar("Chunk")
@@ -84,7 +85,11 @@ def _submitting(
 ) -> Iterator[Callable[[Chunk], _Pending[Result]]]:
     """Start the workers, yield the function that submits a chunk, and stop the workers at the end."""
     if compute == "processes":
-        with _environment(ONE_THREAD), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        # A worker waits for work for ever, also when this process was killed; so it asks to be killed as well.
+        executor = ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)
+        )
+        with _environment(ONE_THREAD), executor as pool:
             yield lambda chunk: pool.submit(function, chunk)
         return
     runner = _runner(compute, workers)

@@ -8,9 +8,6 @@ from models.lifecycle.event_matching import EventScore, match_events
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 
-#: Beyond so many signals in the window the oldest are not counted.
-MAX_SIGNALS = 100_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationReport:
@@ -35,7 +32,7 @@ def evaluate(
     start = end - window
     progress("evaluation", 0, 1)
     incidents = platform.store.incidents.between(start, end)
-    found = platform.store.signals.find(since=start, suppressed=False, limit=MAX_SIGNALS)
+    found = platform.store.signals.find(since=start, suppressed=False)
     signals = [signal for signal in found if signal.started_at < end]
     kinds = sorted({signal.kind for signal in signals})
     report = EvaluationReport(

@@ -17,8 +17,6 @@ BEFORE_INCIDENT = timedelta(hours=12)
 AFTER_INCIDENT = timedelta(hours=1)
 #: A confirmed anomaly ends at its last measured value; the next value, one usual step later, may be abnormal too.
 AFTER_CONFIRMED = timedelta(minutes=5)
-#: Beyond so many anomalies in the window the oldest are not read, and models learn from them even if confirmed.
-_MAX_SIGNALS = 100_000
 #: A model must know the holidays of its whole time in use, at most so long.
 CALENDAR_AHEAD = timedelta(days=400)
 
@@ -102,5 +100,5 @@ def _confirmed(platform: Platform, start: datetime, known_at: datetime) -> list[
     }
     if not any(is_true.values()):
         return []
-    found = platform.store.signals.find(kind=SignalKind.ANOMALY, since=start, limit=_MAX_SIGNALS)
+    found = platform.store.signals.find(kind=SignalKind.ANOMALY, since=start)
     return [signal for signal in found if is_true.get(signal.signal_id, False)]

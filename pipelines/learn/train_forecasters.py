@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from core.domain import EventKind, Role, Series
+from core.domain import Role, Series
 from core.durations import HOUR_S
 from core.errors import InsufficientDataError
 from core.training import Training
@@ -24,9 +24,9 @@ from models.forecast.catalog import (
     find_forecaster,
     select_forecasters,
 )
-from models.forecast.choice.common_trees import CommonTrees, learn_fleet, learned_from
+from models.forecast.choice.candidates import Candidate, with_candidates
+from models.forecast.choice.fleet_model import FleetModel, learn_fleet_model, series_to_learn_from
 from models.forecast.choice.selection import Choice, Plan, select
-from models.forecast.choice.shares import Candidate, with_candidates
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts, head_files
 from models.forecast.fleet.global_trees import GlobalTrees
@@ -34,7 +34,6 @@ from models.forecast.history import histories
 from models.forecast.intervals.conformal import LEVELS
 from models.forecast.protocols import History, StoredForecaster
 from models.forecast.states import Arrays
-from models.series.clock import holidays as calendar_days
 from models.series.thresholds import with_known_limit
 from pipelines.common.current_time import current_time
 from pipelines.common.parallel import chunked, map_chunks
@@ -42,18 +41,18 @@ from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.bundle_on_disk import BundleOnDisk
-from pipelines.learn.learning_window import holidays_to_come, read_exclusions
 from pipelines.learn.past_breaches import FleetBreaches
 from pipelines.learn.report import TrainReport
+from pipelines.learn.service_calendar import read_calendar
 
 #: Six weeks show a weekly season often enough, and an old pattern is forgotten after them.
 WINDOW_DAYS = 42
-#: Samples are read, put on the grid and forgotten in parts of so many series, so that memory does not grow with
-#: the samples of the fleet; a worker takes the smaller part.
+#: Number of series whose samples are read and averaged at once, so that memory does not grow with the samples of the
+#: fleet; and number of series in the chunk of a worker.
 READ, CHUNK = 100, 25
-#: A spawned process needs seconds for its imports: below this many series it does not pay.
+#: Least number of series for which processes are started, because each needs seconds for its imports.
 WORTH_PROCESSES = 500
-#: A nightly run looks back to so many past moments; a bench affords more.
+#: Training has time for fewer origins than a benchmark.
 PLAN = Plan(origins=12)
 
 _FORECAST_ROLES = (Role.CAPACITY, Role.TRAFFIC, Role.ERRORS)
@@ -65,8 +64,11 @@ class FitJob:
 
     Attributes:
         plan: how the members are backtested.
-        choice: what was chosen before the candidates were tried; null: not yet.
+        choice: the members as they were chosen before the candidates are tried; null: not chosen yet.
         states: the states of members that were fitted then.
+        candidates: forecasters to try.
+        past: past breaches, before which predictions are repeated; null: none.
+        seed: of the simulated paths.
     """
 
     series_id: int
@@ -82,21 +84,29 @@ class FitJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitResult:
+    """What a worker returns for one series.
+
+    Attributes:
+        entry: null if the series cannot be forecast.
+        reason: why it has no entry.
+        past_forecasts: the repeated predictions.
+    """
+
     series_id: int
     entry: Entry | None
     reason: str = ""
-    looks: tuple[PastForecast, ...] = ()
+    past_forecasts: tuple[PastForecast, ...] = ()
 
 
 def wanted(series: Series) -> bool:
-    """Capacity, traffic and errors, and whatever has a threshold that could be crossed."""
+    """Whether a series is forecast: capacity, traffic, errors, and every series with a threshold."""
     return series.role in _FORECAST_ROLES or series.threshold is not None
 
 
 def train_forecasters(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> TrainReport:
-    """Fit, weigh and register the forecasters of all series worth forecasting.
+    """Fit, weigh and register the forecasters of all series that `wanted` accepts.
 
     Args:
         at: the present; nothing at or after it is read.
@@ -110,13 +120,13 @@ def train_forecasters(
     series = {one.series_id: one for one in platform.store.series.find() if wanted(one)}
     ids = sorted(series)
     past = FleetBreaches()
-    night = FleetTraining(ChunkPool(platform, len(ids)), platform.settings.seed, progress, ids)
+    run = FleetTraining(ChunkPool(platform, len(ids)), platform.settings.seed, progress, ids)
     with TemporaryDirectory(prefix="forewarn-") as scratch:
         chosen, entries = BundleOnDisk(Path(scratch, "chosen")), BundleOnDisk(Path(scratch, "entries"))
-        night.fit(_jobs(platform, series, start, now, past, plan), chosen, "forecasters", len(ids))
-        trees = _with_candidates(night, chosen, entries, selected)
+        run.fit(_jobs(platform, series, start, now, past, plan), chosen, "forecasters", len(ids))
+        trees = _with_candidates(run, chosen, entries, selected)
         metrics = summary(entry.choice for entry in entries.entries())
-        foreseen = {look.episode for look in night.looks if look.breach_in_s is not None}
+        backtested = {one.episode for one in run.past_forecasts if one.breach_in_s is not None}
         common = ForecastParts(
             entries={},
             seed=platform.settings.seed,
@@ -130,13 +140,13 @@ def train_forecasters(
             peaks=past.peaks,
         )
         entries.keep(
-            head_files(common, entries.parts) | breach_files(learn_correction(night.looks), cascades)
+            head_files(common, entries.parts) | breach_files(learn_correction(run.past_forecasts), cascades)
         )
         training = Training(
             window_start=start,
             window_end=now,
             seed=platform.settings.seed,
-            metrics=metrics | {"breaches_looked_back_on": float(len(foreseen))},
+            metrics=metrics | {"breaches_backtested": float(len(backtested))},
             params={
                 "step_s": HOUR_S,
                 "forecasters": ",".join(platform.settings.forecasters or DEFAULT_FORECASTERS),
@@ -146,51 +156,52 @@ def train_forecasters(
     return TrainReport(
         model=model,
         trained=entries.count,
-        skipped={series[series_id].name: reason for series_id, reason in night.skipped.items()},
+        skipped={series[series_id].name: reason for series_id, reason in run.skipped.items()},
         metrics=training.metrics,
     )
 
 
 class FleetTraining:
-    """One run over the fleet; entries go to the disk as they come.
+    """One training run over the fleet; entries are written to disk as workers finish them.
 
     Attributes:
-        skipped: series_id -> why there is no entry of it.
-        looks: what was said before the breaches of the past.
+        skipped: series_id -> why it has no entry.
+        past_forecasts: the repeated predictions before past breaches.
     """
 
-    def __init__(self, spread: "ChunkPool", seed: int, progress: Progress, ids: Iterable[int]) -> None:
+    def __init__(self, pool: "ChunkPool", seed: int, progress: Progress, ids: Iterable[int]) -> None:
         self.seed = seed
         self.skipped = dict.fromkeys(ids, "no samples in the window")
-        self.looks: list[PastForecast] = []
-        self._spread = spread
+        self.past_forecasts: list[PastForecast] = []
+        self._pool = pool
         self._progress = progress
 
     def fit(self, chunks: Iterable[Sequence[FitJob]], into: BundleOnDisk, step: str, total: int) -> None:
-        """Work on all jobs and keep the entries in their order.
+        """Work on all jobs and write the entries in their order.
 
         Args:
-            step, total: what is told of the progress.
+            step: name of this step, for the progress.
+            total: number of jobs, for the progress.
         """
-        met = 0
-        for done in self._spread.map(fit_chunk, chunks):
+        count = 0
+        for done in self._pool.map(fit_chunk, chunks):
             for one in done:
-                self.looks += one.looks
+                self.past_forecasts += one.past_forecasts
                 if one.entry is None:
                     self.skipped[one.series_id] = one.reason
                 else:
                     self.skipped.pop(one.series_id, None)
             into.add(one.entry for one in done if one.entry is not None)
-            met += len(done)
-            self._progress(step, met, total)
+            count += len(done)
+            self._progress(step, count, total)
         into.close()
 
 
 class ChunkPool:
-    """Where the chunks of one run are worked on."""
+    """Runs the chunks of one training on workers: in this process, in other processes, or on a cluster."""
 
     def __init__(self, platform: Platform, series: int) -> None:
-        # Who asks for a cluster by name gets one, however small the fleet.
+        # A cluster that the settings name is used for a fleet of any size.
         worth = platform.settings.compute != "processes" or series >= WORTH_PROCESSES
         self.workers = platform.settings.workers if worth else 1
         self.compute = platform.settings.compute
@@ -198,6 +209,7 @@ class ChunkPool:
     def map(
         self, function: Callable[[Sequence[FitJob]], list[FitResult]], chunks: Iterable[Sequence[FitJob]]
     ) -> Iterator[list[FitResult]]:
+        """Apply a function to each chunk; the results are in the order of the chunks."""
         return map_chunks(function, chunks, workers=self.workers, compute=self.compute)
 
 
@@ -209,8 +221,8 @@ def _jobs(
     past: FleetBreaches,
     plan: Plan,
 ) -> Iterator[Sequence[FitJob]]:
-    """Chunks of series with their histories, read when a worker has room for them; `past` learns their breaches."""
-    exclusions, deploys, holidays = _calendar(platform, start, end)
+    """Yield chunks of series with their histories, each read when a worker is free; `past` collects their breaches."""
+    calendar = read_calendar(platform, start, end)
     for part in chunked(sorted(series), READ):
         samples = platform.store.samples.read(start, end, part)
         found = histories(
@@ -219,9 +231,7 @@ def _jobs(
             step_s=HOUR_S,
             end=end,
             steps=WINDOW_DAYS * 24,
-            exclusions=exclusions,
-            deploys=deploys,
-            holidays=holidays,
+            calendar=calendar,
         )
         jobs: list[FitJob] = []
         for series_id, history in sorted(found.items()):
@@ -240,7 +250,7 @@ def _jobs(
 
 
 def fit_chunk(jobs: Sequence[FitJob]) -> list[FitResult]:
-    """What a worker process does: choose for each series; a series that cannot be fitted says why."""
+    """Choose and fit the members of each series: the work of a worker process."""
     return [_fit(job) for job in jobs]
 
 
@@ -252,8 +262,10 @@ def _fit(job: FitJob) -> FitResult:
     except InsufficientDataError as error:
         return FitResult(series_id=job.series_id, entry=None, reason=str(error))
     entry = Entry(series=job.series, history=job.history, choice=choice, states=states)
-    looks = backtest_breaches(job.series, job.history, choice, job.past, seed=job.seed) if job.past else ()
-    return FitResult(series_id=job.series_id, entry=entry, looks=tuple(looks))
+    past_forecasts = (
+        backtest_breaches(job.series, job.history, choice, job.past, seed=job.seed) if job.past else ()
+    )
+    return FitResult(series_id=job.series_id, entry=entry, past_forecasts=tuple(past_forecasts))
 
 
 def _fitted_states(choice: Choice, history: History, known: Mapping[str, Arrays]) -> dict[str, Arrays]:
@@ -267,12 +279,12 @@ def _fitted_states(choice: Choice, history: History, known: Mapping[str, Arrays]
 
 
 def _with_candidates(
-    night: FleetTraining, chosen: BundleOnDisk, into: BundleOnDisk, selected: SelectedForecasters
+    run: FleetTraining, chosen: BundleOnDisk, into: BundleOnDisk, selected: SelectedForecasters
 ) -> GlobalTrees | None:
-    """Try the fleet model on every series, and each expensive forecaster where the members leave most error.
+    """Try the fleet model on every series, and each expensive forecaster on the series with most error left.
 
     Returns:
-        the trees; null where the fleet gains nothing by them.
+        The fleet model; null if it does not reduce the error of the fleet, or was not selected.
     """
     left = {
         entry.series.series_id: min(entry.choice.mae.values()) / size
@@ -281,7 +293,7 @@ def _with_candidates(
     }
     worst = sorted(left, key=lambda key: (-left[key], key))
     plan = replace(PLAN, members=selected.members)
-    fleet = _learn_fleet(chosen, sorted(left), plan, night.seed) if selected.fleet_model else None
+    fleet = _learn_fleet(chosen, sorted(left), plan, run.seed) if selected.fleet_model else None
     common = () if fleet is None else (fleet.candidate,)
     tried = {name: set(worst[: round(TRIED_ON.get(name, 1.0) * len(worst))]) for name in selected.candidates}
 
@@ -305,25 +317,26 @@ def _with_candidates(
                 ),
             )
 
-    night.fit(chunked(jobs(), CHUNK), into, "models that must earn their cost", chosen.count)
+    run.fit(chunked(jobs(), CHUNK), into, "models that must earn their cost", chosen.count)
     return None if fleet is None else fleet.trees
 
 
-def _learn_fleet(chosen: BundleOnDisk, ids: Sequence[int], plan: Plan, seed: int) -> CommonTrees | None:
-    """The common trees, of some of the series that could be tried."""
-    wanted = {ids[row] for row in learned_from(len(ids))}
+def _learn_fleet(chosen: BundleOnDisk, ids: Sequence[int], plan: Plan, seed: int) -> FleetModel | None:
+    """Learn the fleet model from the series that had a backtest, or from some of them."""
+    wanted = {ids[row] for row in series_to_learn_from(len(ids))}
     entries = [entry for entry in chosen.entries() if entry.series.series_id in wanted]
-    return learn_fleet(
+    return learn_fleet_model(
         [entry.history for entry in entries], [entry.choice for entry in entries], plan, seed=seed
     )
 
 
 def summary(choices: Iterable[Choice]) -> dict[str, float]:
-    """What was measured over the fleet, in the backtests, and who forecasts.
+    """Summarise the backtests and the weights of a fleet.
 
     Returns:
-        `relative_error`: mean absolute error of the combination by that of seasonal naive, median over the
-        series; `coverage_80` and `coverage_95`: shares inside the intervals, mean over the series.
+        `series`: number of series. `relative_error`: mean absolute error of the combined forecast divided by that of
+        the seasonal naive one, median over the series; only if `seasonal_naive` is a member. `coverage_80` and
+        `coverage_95`: shares of values inside the intervals, mean over the series. `share_<member>`: mean weight.
     """
     count = 0
     errors: list[float] = []
@@ -342,26 +355,6 @@ def summary(choices: Iterable[Choice]) -> dict[str, float]:
     if errors:
         found["relative_error"] = float(np.median(errors))
     found |= {
-        f"coverage_{round(100 * level)}": float(np.mean(told)) for level, told in inside.items() if told
+        f"coverage_{round(100 * level)}": float(np.mean(shares)) for level, shares in inside.items() if shares
     }
     return found | {f"share_{name}": total / count for name, total in weight.items()}
-
-
-def _calendar(
-    platform: Platform, start: datetime, end: datetime
-) -> tuple[dict[str, list[tuple[datetime, datetime]]], dict[str, list[datetime]], dict[str, list[date]]]:
-    """Spans that nothing is learned from, deploys, and holidays, those to come too; all by service."""
-    exclusions: dict[str, list[tuple[datetime, datetime]]] = {}
-    for service, begin, stop in read_exclusions(platform, start, end).iter_rows():
-        exclusions.setdefault(service, []).append((begin, stop))
-    deploys: dict[str, list[datetime]] = {}
-    events = platform.store.events.between(start, end)
-    for event in events:
-        if event.kind is EventKind.DEPLOY:
-            deploys.setdefault(event.service, []).append(event.at)
-    days = calendar_days([*events, *holidays_to_come(platform, end)])
-    epoch = date(1970, 1, 1)
-    dates = {
-        service: [epoch + timedelta(days=day) for day in sorted(found)] for service, found in days.items()
-    }
-    return exclusions, deploys, dates

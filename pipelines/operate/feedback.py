@@ -7,9 +7,6 @@ from core.domain import Signal
 from core.errors import NotFoundError
 from pipelines.common.tenant_platform import Platform
 
-#: Diagnoses that are searched for an id, the newest first.
-_AT_MOST = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -52,7 +49,7 @@ def hypothesis_feedback(
         NotFoundError: no hypothesis or diagnosis has this id, or several begin with it.
     """
     found: dict[str, str] = {}
-    for record in platform.store.diagnoses.list(limit=_AT_MOST):
+    for record in platform.store.diagnoses.list():
         top = record.diagnosis.top
         found[record.diagnosis_id] = top.hypothesis.statement if top else "no hypothesis"
         for scored in record.diagnosis.ranked:

@@ -8,9 +8,9 @@ from core.locks import delivery_lock
 from core.outbox import DeliveryLane, LaneCount
 from models.causes.incidents import correlate
 from pipelines.common.service_graph import service_graph
+from pipelines.common.strays import find_strays
 from pipelines.common.tenant_platform import Platform
 from pipelines.operate.status_part import StatusPart
-from pipelines.operate.strays import find_strays
 
 #: A delivery that runs longer hangs.
 LOCK_OLD_AFTER = timedelta(minutes=30)

@@ -14,6 +14,7 @@ import numpy as np
 
 from core.arrays import FloatArray
 from core.domain import Series, TimeRange
+from core.durations import DAY_S
 from core.errors import ConfigurationError
 from core.formatting import format_value, format_when
 from models.breach.capacity import Capacity
@@ -80,7 +81,7 @@ class _Scale:
 
 def _days(moments: Sequence[datetime]) -> FloatArray:
     """Times in the unit of Matplotlib, days since 1970."""
-    return np.array([moment.timestamp() / 86_400 for moment in moments])
+    return np.array([moment.timestamp() / DAY_S for moment in moments])
 
 
 def plot_breach(
@@ -94,7 +95,7 @@ def plot_breach(
     """
     figure = figure_of()
     axes = figure.add_subplot()
-    shown = min(len(history), SHOWN_DAYS * 86_400 // history.step_s)
+    shown = min(len(history), SHOWN_DAYS * DAY_S // history.step_s)
     past = _days([history.end - timedelta(seconds=history.step_s * back) for back in range(shown, 0, -1)])
     ahead = _days(prediction.times())
     measured = history.in_unit(history.values[-shown:])

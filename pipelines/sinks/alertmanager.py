@@ -28,7 +28,6 @@ _ALERT_NAMES = {
     SignalKind.BREACH: "ForewarnBreach",
     SignalKind.FAILURE_RISK: "ForewarnFailureRisk",
 }
-_SEVERITIES = list(Severity)
 
 
 class AlertmanagerSink:
@@ -37,7 +36,7 @@ class AlertmanagerSink:
     name = "alertmanager"
 
     def __init__(self, url: str, links: Links, clock: Clock) -> None:
-        self._receiver = Receiver(self.name, url.rstrip("/") + "/api/v2/alerts")
+        self._receiver = Receiver(self.name, url.rstrip("/") + "/api/v2/alerts", clock)
         self._links = links
         self._clock = clock
 
@@ -59,7 +58,7 @@ class AlertmanagerSink:
         self.send(signals)
 
     def _alerts(self, signal: Signal, now: datetime) -> list[dict[str, object]]:
-        lower = _SEVERITIES[: _SEVERITIES.index(signal.severity)]
+        lower = [severity for severity in Severity if severity.rank < signal.severity.rank]
         # the end is the start, which is in the past even if Alertmanager's clock differs
         ended = [self._alert(signal, severity, signal.started_at, now) for severity in lower]
         return [self._alert(signal, signal.severity, signal.ended_at or now + HOLD, now), *ended]

@@ -18,7 +18,7 @@ from pipelines.sinks.alerts import Links, SinkSetup
 from pipelines.sinks.posting import Receiver
 
 EVENTS_URL = "https://events.pagerduty.com/v2/enqueue"
-_SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
+_SEVERITY_NAMES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
 #: PagerDuty cuts longer summaries.
 _MAX_SUMMARY = 1_024
 
@@ -29,7 +29,7 @@ class PagerDutySink:
     name = "pagerduty"
 
     def __init__(self, routing_key: SecretStr, links: Links, clock: Clock, url: str = EVENTS_URL) -> None:
-        self._receiver = Receiver(self.name, url)
+        self._receiver = Receiver(self.name, url, clock, (routing_key.get_secret_value(),))
         self._routing_key = routing_key
         self._links = links
         self._clock = clock
@@ -64,7 +64,7 @@ class PagerDutySink:
             "payload": {
                 "summary": describe(signal, now)[:_MAX_SUMMARY],
                 "source": signal.service,
-                "severity": _SEVERITIES[signal.severity],
+                "severity": _SEVERITY_NAMES[signal.severity],
                 "timestamp": signal.started_at.isoformat(),
                 "component": signal.metric or signal.service,
                 "group": signal.tenant,

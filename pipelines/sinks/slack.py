@@ -30,7 +30,7 @@ class SlackSink:
     name = "slack"
 
     def __init__(self, url: SecretStr, links: Links, clock: Clock) -> None:
-        self._receiver = Receiver(self.name, url.get_secret_value())
+        self._receiver = Receiver(self.name, url.get_secret_value(), clock)
         self._links = links
         self._clock = clock
 

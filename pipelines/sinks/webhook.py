@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from pydantic import SecretStr, TypeAdapter
 
+from core.clock import Clock
 from core.domain import Severity, Signal
 from pipelines.common.deprecated import SentSignal
 from pipelines.sinks.alerts import SinkSetup
@@ -31,15 +32,16 @@ class WebhookSink:
 
     name = "webhook"
 
-    def __init__(self, url: str, secret: SecretStr | None = None) -> None:
-        self._receiver = Receiver(self.name, url)
+    def __init__(self, url: str, secret: SecretStr | None = None, clock: Clock | None = None) -> None:
+        secrets = () if secret is None else (secret.get_secret_value(),)
+        self._receiver = Receiver(self.name, url, clock, secrets)
         self._secret = secret
 
     @classmethod
     def configured(cls, setup: SinkSetup) -> "WebhookSink | None":
         """The sink of `FOREWARN_WEBHOOK_URL`; null where it is not set."""
         url = setup.settings.webhook_url
-        return cls(url, setup.settings.webhook_secret) if url else None
+        return cls(url, setup.settings.webhook_secret, setup.clock) if url else None
 
     def send(self, signals: Sequence[Signal]) -> None:
         if not signals:

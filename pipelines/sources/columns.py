@@ -9,7 +9,7 @@ import polars as pl
 from core.errors import InputError
 from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.sources.quantities import is_number
-from pipelines.sources.times import parse_times
+from pipelines.sources.times import as_text, parse_times
 
 TIME_NAMES = (
     "timestamp",
@@ -196,7 +196,7 @@ def _dimensions(
 
 def _is_flag(column: pl.Series) -> bool:
     """Whether a column has only 0 and 1, such as the labels of a data set for anomaly detection."""
-    return column.dtype == pl.Boolean or set(column.cast(pl.String).drop_nulls().unique()) <= {
+    return column.dtype == pl.Boolean or set(as_text(column).drop_nulls().unique()) <= {
         "0",
         "1",
         "0.0",
@@ -206,7 +206,7 @@ def _is_flag(column: pl.Series) -> bool:
 
 def _is_integer(column: pl.Series) -> bool:
     """Whether a column of numbers has only whole ones, as ids have."""
-    return bool(column.cast(pl.String).drop_nulls().str.contains(r"^\s*\d*\s*$").all())
+    return bool(as_text(column).drop_nulls().str.contains(r"^\s*\d*\s*$").all())
 
 
 def _only_time(head: pl.DataFrame) -> str | None:
@@ -223,7 +223,7 @@ def _has_times(column: pl.Series) -> bool:
     cells = column.str.strip_chars().drop_nulls()
     cells = cells.filter(cells != "")
     # A number can be an epoch, but then only the name of the column tells.
-    is_date = cells.str.contains(r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b")
+    is_date = cells.str.contains(r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(\D|$)")
     return len(cells) > 0 and bool(is_date.all()) and parse_times(cells).is_not_null().any()
 
 
@@ -244,12 +244,12 @@ def _has_numbers(column: pl.Series) -> bool:
         return True
     if column.dtype.is_temporal():
         return False
-    numbers = is_number(column.cast(pl.String)).drop_nulls()
+    numbers = is_number(as_text(column)).drop_nulls()
     return len(numbers) == 0 or bool(numbers.any())
 
 
 def _unless_empty(column: pl.Series, reason: str) -> list[str]:
-    text = column.cast(pl.String).drop_nulls()
+    text = as_text(column).drop_nulls()
     return [reason] if (text.str.strip_chars() != "").any() else []
 
 

@@ -1,15 +1,16 @@
 """The sources that the settings can name; `pipelines.collect.pull` pulls from each of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from core.clock import Clock
 from core.ports import MetricSource
 from core.settings import Settings
 from pipelines.sources.prometheus import PrometheusSource
 from pipelines.sources.sidecars import DescribedSource, read_sidecars
+from pipelines.sources.source_setup import SourceSetup
 
-#: Builds the source of a tenant from the settings; null where the settings do not name it.
-SourceBuilder = Callable[[Settings, str, Clock], MetricSource | None]
+#: Builds the source of a tenant; null where the settings do not name it.
+SourceBuilder = Callable[[SourceSetup], MetricSource | None]
 
 #: Name -> builder. To add a source, write its file and add one line here.
 SOURCES: dict[str, SourceBuilder] = {
@@ -18,16 +19,23 @@ SOURCES: dict[str, SourceBuilder] = {
 
 
 def configured_sources(
-    settings: Settings, tenant: str, clock: Clock, *, names: Iterable[str] | None = None
+    settings: Settings,
+    tenant: str,
+    clock: Clock,
+    *,
+    names: Iterable[str] | None = None,
+    known_types: Callable[[], Mapping[str, str]] = dict,
 ) -> list[MetricSource]:
     """The sources that the settings name, with what the sidecar files add to them.
 
     Args:
         names: keys of `SOURCES` to choose from; null: all.
+        known_types: reads metric -> the type that sources declared earlier.
     Raises:
         InputError: a source is named but the folder of sidecar files does not exist, or its `series.csv` is invalid.
     """
-    built = [SOURCES[name](settings, tenant, clock) for name in (SOURCES if names is None else names)]
+    setup = SourceSetup(settings=settings, tenant=tenant, clock=clock, known_types=known_types)
+    built = [SOURCES[name](setup) for name in (SOURCES if names is None else names)]
     sources = [source for source in built if source is not None]
     if not sources or settings.sidecars_dir is None:
         return sources

@@ -58,8 +58,8 @@ class CsvFormat:
                     _require_encoding(lines[:1000], first, file.encoding)
                 chunk, used = layout.chunk(lines, first, is_finished=block.is_last and file.is_finished)
                 first, lines, rows = first + used, lines[used:], rows + len(chunk.lines)
-                if used:
-                    yield chunk
+                if used or not rows:
+                    yield chunk  # without rows, too: its header is checked
             note = _note(
                 lines, first, is_cut=bool(file.cut_line), is_empty=rows == 0, has_header=layout is not None
             )
@@ -198,12 +198,12 @@ def _find_layout(
         start = next((n for n, line in enumerate(lines) if n > start and line.strip()), len(lines))
     if start == len(lines):
         return None, 0
-    if damage := _damage(lines[start], encoding):
-        raise InputError(f"line {start + 1}: {damage}")
     delimiter = declared[1] if declared else _delimiter(lines[start : start + _SAMPLE_LINES])
     end = start + 1
     while end < len(lines) and end - start < _MAX_RECORD_LINES and "".join(lines[start:end]).count('"') % 2:
         end += 1
+    if damage := _damage("".join(lines[start:end]), encoding):
+        raise InputError(f"line {start + 1}: {damage}")
     cells = [" ".join(name.split()) for name in _fields("".join(lines[start:end]), delimiter)]
     header = tuple(name or name_of_unnamed(n) for n, name in enumerate(cells, start=1))
     twice = sorted({name for name in header if header.count(name) > 1})
@@ -243,8 +243,8 @@ def _damage(line: str, encoding: str) -> str | None:
         return None
     shown = line.strip().encode("utf-8", "backslashreplace").decode().replace("\\udc", "\\x")
     return (
-        f"the line is not encoded in {encoding.upper()}: {shown}. If the whole file has another encoding, give it with"
-        " --encoding, such as --encoding cp1252"
+        f"the line is not encoded in {encoding.upper()}: '{shown}'."
+        " If the whole file has another encoding, give it with --encoding, such as --encoding cp1252"
     )
 
 

@@ -14,15 +14,17 @@ from typing import Protocol
 
 import polars as pl
 
+from core.batch import Batch
 from core.domain import Series, stable_id
 from core.errors import InputError
 from core.frames import SAMPLES
-from core.ports import Batch
+from core.storable import NAME_BYTES
 from pipelines.sources.columns import find_columns
 from pipelines.sources.dialect import FileChunk, FileOptions, find_notation
 from pipelines.sources.file_names import service_and_metric
 from pipelines.sources.sidecars import SIDECARS, Sidecars, read_sidecars
 from pipelines.sources.tables import READ, ParsedTable, TableNames, TableReader
+from pipelines.sources.text_files import is_text
 from pipelines.stores.dead_letters import REJECTED
 
 #: Small files share a batch of up to this size, because a transaction costs as much as thousands of rows.
@@ -31,8 +33,6 @@ BATCH_ROWS = 250_000
 MAX_NAMED_FILES = 10
 #: By its first bytes a file is recognised after it has grown.
 _HEAD_BYTES = 4096
-#: A source's name is part of an index, which holds at most 2,700 bytes.
-_MAX_NAME_BYTES = 1000
 
 
 class FileFormat(Protocol):
@@ -63,7 +63,7 @@ class _Progress:
     Attributes:
         size, mtime_ns: of the file when it was read to its end; 0: it was not.
         options: with which it was read.
-        samples: how many were found.
+        samples: how many samples and counts were found.
         head: hash of its first bytes.
     """
 
@@ -77,7 +77,12 @@ class _Progress:
 
 @dataclass(slots=True)
 class _Part:
-    """What one chunk of a file gave. `end` is the number of its last line, `is_whole` false when reading failed."""
+    """What one chunk of a file gave.
+
+    Attributes:
+        end: the number of its last line.
+        is_whole: false when reading failed.
+    """
 
     table: ParsedTable
     end: int
@@ -91,6 +96,7 @@ class _Pending:
 
     series: dict[int, Series] = field(default_factory=dict)
     samples: list[pl.DataFrame] = field(default_factory=list)
+    counts: list[pl.DataFrame] = field(default_factory=list)
     rejected: list[pl.DataFrame] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     already_read: int = 0
@@ -99,16 +105,19 @@ class _Pending:
     def add(self, part: ParsedTable, file: str) -> None:
         self.series.update({series.series_id: series for series in part.series})
         self.samples.append(part.samples.with_columns(file=pl.lit(file)))
+        self.counts.append(part.counts.with_columns(file=pl.lit(file)))
         self.rejected.append(part.rejected)
-        self.rows += part.samples.height + part.rejected.height
+        self.rows += part.found + part.rejected.height
 
     def batch(self, sidecars: Sidecars, cursor: str) -> Batch:
         rejected = [*self.rejected, sidecars.rejected]
-        origins = pl.concat([pl.DataFrame(schema={**READ, "file": pl.String}), *self.samples])
+        none = pl.DataFrame(schema={**READ, "file": pl.String})
+        samples, counts = pl.concat([none, *self.samples]), pl.concat([none, *self.counts])
         return Batch(
             series=tuple(self.series.values()),
-            samples=origins.select(*SAMPLES),
-            origins=origins,
+            samples=samples.select(*SAMPLES),
+            counts=counts.select(*SAMPLES),
+            origins=pl.concat([samples, counts]),
             rejected=pl.concat(rejected),
             events=sidecars.events,
             incidents=sidecars.incidents,
@@ -132,9 +141,9 @@ class FileSource:
     def name(self) -> str:
         name = f"{self._format.name}:{self._path}"
         encoded = name.encode("utf-8", "backslashreplace")
-        if len(encoded) <= _MAX_NAME_BYTES:
+        if len(encoded) <= NAME_BYTES:
             return encoded.decode()
-        return f"{encoded[: _MAX_NAME_BYTES - 40].decode(errors='ignore')}...{stable_id(encoded.decode())}"
+        return f"{encoded[: NAME_BYTES - 40].decode(errors='ignore')}...{stable_id(encoded.decode())}"
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
         """Everything new since `cursor`, ordered by the names of the files.
@@ -159,7 +168,7 @@ class FileSource:
                 continue
             known = done.get(name, _Progress())
             now = replace(known, size=stat.st_size, mtime_ns=stat.st_mtime_ns, options=self._options.key)
-            if known.size and replace(now, head=known.head) == known:
+            if known.size and known.samples and replace(now, head=known.head) == known:
                 pending.already_read += known.samples
                 continue
             # A file with other first bytes is another file of the same name.
@@ -172,7 +181,7 @@ class FileSource:
             for part in self._parts(path, name, at.lines, sidecars):
                 pending.add(part.table, name)
                 pending.notes += [f"{name}: {note}" for note in part.notes]
-                at = replace(at, lines=part.end, samples=at.samples + part.table.samples.height)
+                at = replace(at, lines=part.end, samples=at.samples + part.table.found)
                 is_whole &= part.is_whole
                 if pending.rows >= BATCH_ROWS:
                     # size 0: the file was not read to its end, so the next pull continues with it
@@ -185,8 +194,8 @@ class FileSource:
             done[name] = at
         if pending.rows or pending.notes or pending.already_read or first:
             yield pending.batch(sidecars if first else sidecars.descriptions_only, _cursor(done))
-        elif done != _read_cursor(cursor):
-            yield Batch(cursor=_cursor(done))
+        elif (now_at := _cursor(done)) != cursor:
+            yield Batch(cursor=now_at)
 
     @property
     def _root(self) -> Path:
@@ -225,7 +234,7 @@ class FileSource:
         return notes
 
     def _parts(self, path: Path, name: str, start: int, sidecars: Sidecars) -> Iterator[_Part]:
-        """What comes after line `start`. The lines before are read too, because steps and rates depend on them."""
+        """What comes after line `start`. The lines before are read too, because steps and units depend on them."""
         reader: TableReader | None = None
         end = start
         try:
@@ -254,13 +263,16 @@ class FileSource:
         columns = find_columns(first.table)
         notation = find_notation(columns, first, self._options, lambda: self._format.chunks(path))
         service, metric = service_and_metric(path)
+        if not is_text(service + metric):
+            raise InputError("the name of the file is not encoded in UTF-8; rename the file")
         names = TableNames(tenant=self._tenant, file=name, service=service, metric=metric)
         reader = TableReader(columns, names, notation=notation, describe=sidecars.describe)
         return reader, columns.left_out
 
 
 def _read_cursor(cursor: str | None) -> dict[str, _Progress]:
-    return {name: _Progress(*values) for name, values in json.loads(cursor or "{}").items()}
+    # A cursor of an earlier version also has counters, under an empty name.
+    return {name: _Progress(*progress) for name, progress in json.loads(cursor or "{}").items() if name}
 
 
 def _cursor(done: dict[str, _Progress]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from core.errors import InputError
 from pipelines.sources.dialect import NO_OPTIONS, FileChunk, FileOptions
@@ -45,7 +45,7 @@ class ParquetFormat:
                     if name not in table.columns
                 )
                 yield FileChunk(table, lines, problems, start + table.height)
-        except (PolarsError, OSError) as error:
+        except (PolarsError, PanicException, OSError) as error:  # Polars panics about some damaged pages
             raise InputError(f"is not a readable Parquet file, or not whole: {error}") from error
 
 

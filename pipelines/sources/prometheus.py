@@ -8,41 +8,80 @@ References:
     https://prometheus.io/docs/prometheus/latest/querying/api/
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from core.batch import Batch
 from core.clock import Clock
 from core.domain import DEFAULT_STEP_S, Series, SeriesKind
+from core.durations import DAY_S
 from core.errors import InputError
-from core.frames import SAMPLES, TIME
+from core.frames import SAMPLES
 from core.metric_names import guess_metric
-from core.ports import Batch, MetricSource
+from core.metric_types import declaring_names, is_bucket, is_counter
+from core.ports import MetricSource
 from core.service_names import SERVICE_LABELS, ServiceRule
-from core.settings import Settings
-from pipelines.sources.prometheus_api import PrometheusApi, TooManySamplesError
+from pipelines.sources.prometheus_api import PrometheusApi
+from pipelines.sources.prometheus_queries import Query, Span
+from pipelines.sources.source_setup import SourceSetup
 
 #: Prometheus refuses a range query of more than 11,000 points in a series. One query asks for at most a day.
 MAX_POINTS = 10_000
-MAX_CHUNK_S = 86_400
+MAX_CHUNK_S = DAY_S
 #: The newest scrapes may not be stored yet.
 LAG_S = 30
 #: A rate needs two scrapes in its window. With four, one may fail or be late.
 SCRAPES_IN_RATE = 4
 ASSUMED_SCRAPE_S = 15.0
 BATCH_ROWS = 250_000
+#: The times from 1900 to 2100 are inside the calendar of every part of the stack.
+MAX_TIME_S = 4.1e9
 
 DEFAULT_MATCH = ('{__name__!=""}',)
 
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
-@dataclass(frozen=True, slots=True)
-class _Metric:
-    name: str
-    counter: bool
+
+@dataclass
+class _Pending:
+    """What has been read and not been handed over yet."""
+
+    metric_types: Mapping[str, str]
+    series: dict[int, Series] = field(default_factory=dict)
+    ids: list[Ints] = field(default_factory=list)
+    times: list[Ints] = field(default_factory=list)
+    values: list[Floats] = field(default_factory=list)
+    rows: int = 0
+
+    def add(self, series: Series, times: Ints, values: Floats) -> None:
+        if len(times):
+            series_id = series.series_id
+            self.series[series_id] = series
+            self.ids.append(np.full(len(times), series_id))
+            self.times.append(times)
+            self.values.append(values)
+            self.rows += len(times)
+
+    def batch(self, rejected: pl.DataFrame, cursor: str | None = None) -> Batch:
+        none: Ints = np.empty(0, dtype=np.int64)
+        samples = {
+            "series_id": pl.Series(np.concatenate([none, *self.ids])),
+            "ts": pl.Series(np.concatenate([none, *self.times])).cast(SAMPLES["ts"]),
+            "value": pl.Series(np.concatenate([np.empty(0), *self.values])),
+        }
+        return Batch(
+            series=tuple(self.series.values()),
+            samples=pl.DataFrame(samples),
+            metric_types=self.metric_types,
+            rejected=rejected,
+            cursor=cursor,
+        )
 
 
 class PrometheusSource:
@@ -53,6 +92,7 @@ class PrometheusSource:
         since: how far back the first pull goes.
         step_s: seconds between values.
         services: derives the service from the labels; null: the usual labels.
+        known_types: metric -> type, as declared earlier; they hold where the server declares none.
     """
 
     def __init__(
@@ -65,6 +105,7 @@ class PrometheusSource:
         since: timedelta = timedelta(days=1),
         step_s: int = DEFAULT_STEP_S,
         services: ServiceRule | None = None,
+        known_types: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         if step_s <= 0:
             raise InputError(f"step_s must be positive, got {step_s}")
@@ -75,10 +116,12 @@ class PrometheusSource:
         self._since = since
         self._step_s = step_s
         self._services = services or ServiceRule()
+        self._known_types = known_types
 
     @classmethod
-    def configured(cls, settings: Settings, tenant: str, clock: Clock) -> MetricSource | None:
+    def configured(cls, setup: SourceSetup) -> MetricSource | None:
         """The Prometheus that the settings name; null where they name none."""
+        settings = setup.settings
         if settings.prometheus_url is None:
             return None
         api = PrometheusApi(
@@ -89,12 +132,13 @@ class PrometheusSource:
         )
         return cls(
             api,
-            tenant=tenant,
-            clock=clock,
+            tenant=setup.tenant,
+            clock=setup.clock,
             match=settings.prometheus_match or DEFAULT_MATCH,
             since=timedelta(hours=settings.prometheus_since_h),
             step_s=settings.prometheus_step_s,
             services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
+            known_types=setup.known_types,
         )
 
     @property
@@ -126,56 +170,34 @@ class PrometheusSource:
 
     def _span(self, start: int, end: int, window_s: int) -> Iterator[Batch]:
         """The values of one chunk of time. Only the last batch has a cursor, because only it completes the chunk."""
-        series: list[Series] = []
-        frames = [pl.DataFrame(schema=SAMPLES)]
-        rows = 0
-        for metric in self._metrics(start, end):
+        span = Span(self._api, start=start, end=end, step_s=self._step_s)
+        declared = self._api.types()
+        types = {**self._known_types(), **declared}
+        names = [name for name in span.names(self._match) if not is_bucket(name, types)]
+        relevant = declaring_names(names)
+        pending = _Pending({name: kind for name, kind in declared.items() if name in relevant})
+        for name in names:
+            counter = is_counter(name, types)
             for selector in self._match:
-                query = _select(metric.name, selector)
-                if metric.counter:
-                    query = f"rate({query}[{window_s}s])"
-                for labels, times, values in self._range(query, start, end):
-                    found = self._series(metric, labels)
-                    frame = _frame(found.series_id, times, values)
-                    if not frame.is_empty():
-                        series.append(found)
-                        frames.append(frame)
-                        rows += frame.height
-            if rows >= BATCH_ROWS:
-                yield Batch(series=series, samples=pl.concat(frames))
-                series, frames, rows = [], [pl.DataFrame(schema=SAMPLES)], 0
-        yield Batch(series=series, samples=pl.concat(frames), cursor=str(end))
+                query = Query.of_metric(name, selector, window_s if counter else None)
+                for labels, times, values in span.read(query):
+                    try:
+                        series = self._series(name, labels, counter)
+                        pending.add(series, *_measured(times, values))
+                    except (InputError, ValueError) as error:
+                        span.reject({"query": query.text, "labels": dict(labels)}, str(error))
+            if pending.rows >= BATCH_ROWS:
+                yield pending.batch(span.take_rejected())
+                pending = _Pending({})
+        span.require_some()
+        yield pending.batch(span.take_rejected(), cursor=str(end))
 
-    def _metrics(self, start: int, end: int) -> list[_Metric]:
-        types = self._api.types()
-        names = self._api.names(self._match, start, end)
-        found = [_Metric(name, is_counter(name, types)) for name in sorted(names)]
-        return [metric for metric in found if not _is_bucket(metric.name, types)]
-
-    def _range(
-        self, query: str, start: int, end: int
-    ) -> Iterator[tuple[Mapping[str, str], list[float], list[str]]]:
-        """A range query. It is halved in time as long as Prometheus refuses it as too large."""
-        try:
-            matrix = self._api.query_range(query, start, end, self._step_s)
-        except TooManySamplesError as error:
-            points = (end - start) // self._step_s + 1
-            if points < 2:
-                raise InputError(f"{query} is too large for Prometheus even at a single time") from error
-            middle = start + (points // 2) * self._step_s
-            yield from self._range(query, start, middle - self._step_s)
-            yield from self._range(query, middle, end)
-            return
-        for item in matrix:
-            times, values = zip(*item["values"], strict=True)
-            yield item["metric"], list(times), list(values)
-
-    def _series(self, metric: _Metric, labels: Mapping[str, str]) -> Series:
+    def _series(self, metric: str, labels: Mapping[str, str], counter: bool) -> Series:
         return series_of_labels(
             self._tenant,
-            metric.name,
+            metric,
             labels,
-            counter=metric.counter,
+            counter=counter,
             step_s=self._step_s,
             services=self._services,
         )
@@ -204,7 +226,7 @@ def series_of_labels(
     rate_unit = f"{guess.unit}/s" if guess.unit else "1/s"
     return Series(
         tenant=tenant,
-        service=services.service_of(labels) or "unknown",
+        service="unknown" if named is None else labels[named].strip(),
         metric=metric,
         labels={key: value for key, value in labels.items() if key not in {"__name__", named}},
         unit=rate_unit if counter else guess.unit,
@@ -218,52 +240,14 @@ def series_of_labels(
     )
 
 
-def _select(name: str, selector: str) -> str:
-    """The selector for the series of one metric that another selector matches.
+def _measured(times: Sequence[float], values: Sequence[str]) -> tuple[Ints, Floats]:
+    """Times in microseconds and values, without NaN. Prometheus sends values as text and times in seconds.
 
-    Examples:
-        >>> _select("up", '{job="node"}')
-        '{__name__="up",job="node"}'
-        >>> _select("up", 'up{job="node"}')
-        '{__name__="up",__name__="up",job="node"}'
+    Raises:
+        ValueError: a value is not a number, or a time is outside the calendar.
     """
-    metric, brace, rest = selector.strip().partition("{")
-    matchers = rest.removesuffix("}").strip().removesuffix(",") if brace else ""
-    parts = [f"__name__={json.dumps(name)}"]
-    if metric.strip():
-        parts.append(f"__name__={json.dumps(metric.strip())}")
-    return "{" + ",".join([*parts, *([matchers] if matchers else [])]) + "}"
-
-
-def _base(name: str) -> str:
-    return name.removesuffix("_sum").removesuffix("_count").removesuffix("_bucket")
-
-
-def is_counter(name: str, types: Mapping[str, str]) -> bool:
-    """Whether Prometheus's metadata or the name declare a counter, or a sum or count of a histogram or summary."""
-    declared = types.get(name, "unknown")
-    if declared in {"histogram", "summary"}:
-        return False
-    if declared != "unknown":
-        return declared == "counter"
-    if name.endswith(("_sum", "_count", "_bucket")) and types.get(_base(name)) in {"histogram", "summary"}:
-        return True
-    # metadata name a counter with its suffix; since OpenMetrics, without it
-    return name.endswith("_total") or types.get(name.removesuffix("_total")) == "counter"
-
-
-def _is_bucket(name: str, types: Mapping[str, str]) -> bool:
-    return name.endswith("_bucket") and types.get(_base(name), "histogram") == "histogram"
-
-
-def _frame(series_id: int, times: Sequence[float], values: Sequence[str]) -> pl.DataFrame:
-    """`SAMPLES` of one series, without NaN. Prometheus sends values as text and times in seconds."""
-    micros = np.round(np.asarray(times, dtype=np.float64) * 1e6).astype(np.int64)
-    frame = pl.DataFrame(
-        {
-            "series_id": pl.Series(np.full(len(micros), series_id), dtype=pl.Int64),
-            "ts": pl.Series(micros).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(TIME),
-            "value": pl.Series([float(value) for value in values], dtype=pl.Float64),
-        }
-    )
-    return frame.filter(~pl.col("value").is_nan())
+    seconds, numbers = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if not np.all(np.abs(seconds) <= MAX_TIME_S):
+        raise ValueError("a time is outside the calendar")
+    measured = ~np.isnan(numbers)
+    return np.round(seconds[measured] * 1e6).astype(np.int64), numbers[measured]

@@ -2,142 +2,313 @@
 
 References:
     https://prometheus.io/docs/specs/prw/remote_write_spec/
-    https://protobuf.dev/programming-guides/encoding/
 """
 
+import json
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from threading import Lock
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from core.domain import DEFAULT_STEP_S, Series, SeriesKind
+from core.batch import Batch
+from core.domain import DEFAULT_STEP_S, Series, require_name
 from core.errors import InputError
 from core.frames import SAMPLES
-from core.ports import Batch
+from core.metric_types import is_counter
 from core.service_names import ServiceRule
-from pipelines.sources.counters import CounterRates
-from pipelines.sources.prometheus import is_counter, series_of_labels
+from pipelines.sources.prometheus import series_of_labels
+from pipelines.sources.protobuf import (
+    Value,
+    as_bytes,
+    as_integer,
+    as_signed,
+    read_few,
+    read_fields,
+    read_varint,
+)
+from pipelines.stores.dead_letters import REJECTED
 
 #: Prometheus sends at most some thousand samples at once. A larger request is an error or an attack.
 MAX_BYTES = 32_000_000
+#: The years 1 to 9999: times that a calendar can show.
+OLDEST_MS, NEWEST_MS = -62_135_596_800_000, 253_402_300_799_000
 
-Value = memoryview | int
-
+#: Series, labels and samples in one request. A usual request has some ten thousand.
+MAX_PARTS = 300_000
+#: So many series are remembered, and of those only the ones with labels of a usual size. With more series, all are
+#: forgotten and read again.
+MAX_KNOWN = 20_000
+MAX_KNOWN_BYTES = 2_000
+_TIMESERIES, _METADATA = 1, 3
+#: The first bytes of the two fields of a Sample: their numbers and wire types.
+_VALUE, _TIME = 1 << 3 | 1, 2 << 3
 _NOTHING = memoryview(b"")
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 
 
-class RemoteWriteReceiver:
-    """Turns the requests of one tenant's Prometheus into batches.
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """A decoded request.
 
-    It remembers the last count of each counter, because one request is not enough for a rate. One receiver must
-    therefore get all requests of a series, and the first count after its start gives no rate. It is thread-safe.
+    Attributes:
+        written: labels, times and values of each series.
+        metric_types: metric -> type, from the metadata of the request.
+        rejected: columns `row` and `reason`, of series and samples that cannot be read.
+    """
+
+    written: Sequence["_Written"]
+    metric_types: Mapping[str, str]
+    rejected: pl.DataFrame
+
+    @property
+    def metrics(self) -> set[str]:
+        return {one.labels["__name__"] for one in self.written}
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Some samples of one series.
+
+    Attributes:
+        key: its labels as they were sent.
+    """
+
+    key: bytes
+    labels: Mapping[str, str]
+    times_ms: Sequence[int]
+    values: Sequence[float]
+
+
+class RemoteWriteReceiver:
+    """Turns the requests of one tenant's Prometheus into batches. It is thread-safe.
+
+    Types of metrics and the last counts are in the store, so that a restart changes no rate. The receiver remembers
+    only which series some labels give, because most requests have the labels of the one before.
     """
 
     def __init__(self, tenant: str, services: ServiceRule | None = None) -> None:
         self._tenant = tenant
         self._services = services or ServiceRule()
-        self._types: dict[str, str] = {}
-        self._known: dict[bytes, Series] = {}
-        self._newest_us: dict[int, int] = {}
-        self._counters = CounterRates()
-        self._lock = Lock()
+        self._known: dict[tuple[bytes, bool], tuple[int, Series]] = {}
 
     @property
     def name(self) -> str:
         """The name of the source in dead letters."""
         return "remote_write"
 
-    def batch(self, body: bytes) -> Batch:
-        """The series and samples of one request; counters as rates, without stale markers and NaN.
+    def decode(self, body: bytes) -> WriteRequest:
+        """The series, samples and metadata of one request, without stale markers and NaN.
 
         Raises:
             InputError: the body is not a snappy-compressed WriteRequest.
         """
-        with self._lock:
-            return self._batch(body)
-
-    def _batch(self, body: bytes) -> Batch:
+        written: list[_Written] = []
+        types: dict[str, str] = {}
+        rejected: list[tuple[str, str]] = []
+        parts = _Parts()
         try:
-            parts = list(_fields(memoryview(_decompress(body))))
-            self._learn_types(dict(_metadata(_bytes(value)) for field, value in parts if field == 3))
-            found = [self._series(_bytes(value)) for field, value in parts if field == 1]
-        except (IndexError, struct.error, UnicodeDecodeError, TypeError) as error:
+            messages = [
+                (field, as_bytes(value))
+                for field, value in parts.counted(read_fields(memoryview(_decompress(body))))
+            ]
+        except (IndexError, TypeError) as error:
             raise InputError("the body is not a remote_write request of version 1") from error
-        samples = pl.concat([pl.DataFrame(schema=SAMPLES), *(frame for _, frame in found)])
-        counting = [series.series_id for series, _ in found if series.kind is SeriesKind.COUNTER]
-        counted = pl.col("series_id").is_in(counting)
-        samples = pl.concat([samples.filter(~counted), self._counters.rates(samples.filter(counted))])
-        return Batch(series=tuple({one.series_id: one for one, _ in found}.values()), samples=samples)
+        for field, message in messages:
+            if field == _TIMESERIES:
+                one = _written(message, parts, rejected)
+                written += [one] if one is not None else []
+            elif field == _METADATA:
+                types |= _metadata(message, rejected)
+        return WriteRequest(written, types, pl.DataFrame(rejected, schema=REJECTED, orient="row"))
 
-    def _learn_types(self, types: Mapping[str, str]) -> None:
-        """Metadata come in separate requests. New types are applied to all series that are already known."""
-        if any(self._types.get(name) != kind for name, kind in types.items()):
-            self._types.update(types)
-            self._known.clear()
+    def batch(self, request: WriteRequest, types: Mapping[str, str]) -> Batch:
+        """The batch of a request.
 
-    def _series(self, message: memoryview) -> tuple[Series, pl.DataFrame]:
-        """One TimeSeries: its series, with the step that its samples have, and its samples without NaN."""
-        labels: list[bytes] = []
-        values: list[float] = []
-        times_ms: list[int] = []
-        for field, value in _fields(message):
+        Args:
+            types: metric -> type, of all that is known of the metrics of the request.
+        """
+        series: dict[int, Series] = {}
+        rejected: list[tuple[str, str]] = []
+        columns: dict[bool, tuple[list[int], list[int], list[float]]] = {
+            False: ([], [], []),
+            True: ([], [], []),
+        }
+        for one in request.written:
+            metric = one.labels["__name__"]
+            counter = is_counter(metric, types)
+            try:
+                series_id, found = self._series(one, metric, counter)
+            except InputError as error:
+                rejected.append((json.dumps({"labels": dict(one.labels)}), str(error)))
+                continue
+            series[series_id] = found
+            ids, times, values = columns[counter]
+            ids.extend([series_id] * len(one.values))
+            times.extend(one.times_ms)
+            values.extend(one.values)
+        more = pl.DataFrame(rejected, schema=REJECTED, orient="row")
+        return Batch(
+            series=tuple(series.values()),
+            samples=_frame(*columns[False]),
+            counts=_frame(*columns[True]),
+            metric_types=request.metric_types,
+            rejected=pl.concat([request.rejected, more]),
+        )
+
+    def _series(self, written: _Written, metric: str, counter: bool) -> tuple[int, Series]:
+        """The series of these labels and its id."""
+        known = self._known.get((written.key, counter))
+        if known is None:
+            series = series_of_labels(
+                self._tenant,
+                metric,
+                written.labels,
+                counter=counter,
+                step_s=DEFAULT_STEP_S,
+                services=self._services,
+            )
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            known = (series.series_id, series)
+            if len(written.key) <= MAX_KNOWN_BYTES:
+                self._known[written.key, counter] = known
+        return known
+
+
+def _frame(ids: list[int], times_ms: list[int], values: list[float]) -> pl.DataFrame:
+    """`SAMPLES` without NaN, which means "not measured" and marks stale series."""
+    times_us = np.asarray(times_ms, dtype=np.int64) * 1000
+    frame = pl.DataFrame(
+        {
+            "series_id": pl.Series(ids, dtype=pl.Int64),
+            "ts": pl.Series(times_us).cast(SAMPLES["ts"]),
+            "value": pl.Series(values, dtype=pl.Float64),
+        }
+    )
+    return frame.filter(~pl.col("value").is_nan())
+
+
+class _TooManyPartsError(InputError):
+    """A request has so many parts that reading them would hold up all others."""
+
+
+class _Parts:
+    """Counts the parts of a request."""
+
+    def __init__(self) -> None:
+        self._left = MAX_PARTS
+
+    def counted(self, fields: Iterator[tuple[int, Value]]) -> Iterator[tuple[int, Value]]:
+        """The same fields.
+
+        Raises:
+            InputError: there are more than `MAX_PARTS` in all.
+        """
+        for field in fields:
+            self._left -= 1
+            if self._left < 0:
+                raise _TooManyPartsError(
+                    f"the request has more than {MAX_PARTS} series, labels and samples;"
+                    " lower max_samples_per_send of the sender"
+                )
+            yield field
+
+
+def _written(message: memoryview, parts: _Parts, rejected: list[tuple[str, str]]) -> _Written | None:
+    """One TimeSeries; what of it cannot be stored is added to `rejected`."""
+    raw: list[memoryview] = []
+    samples: list[memoryview] = []
+    histograms = 0
+    try:
+        for field, value in parts.counted(read_fields(message)):
             if field == 1:
-                labels.append(bytes(_bytes(value)))
+                raw.append(as_bytes(value))
             elif field == 2:
-                sample = dict(_fields(_bytes(value)))
-                values.append(struct.unpack("<d", _bytes(sample.get(1, memoryview(bytes(8)))))[0])
-                times_ms.append(_signed(_integer(sample.get(2, 0))))
-        key = b"\0".join(labels)
-        if key not in self._known:
-            self._known[key] = self._new_series(dict(_label(label) for label in labels))
-        series = self._known[key]
-        times_us = np.asarray(times_ms, dtype=np.int64) * 1000
-        stepped = self._stepped(series, times_us)
-        self._known[key] = stepped
-        frame = pl.DataFrame(
-            {
-                "series_id": pl.Series(np.full(len(times_us), series.series_id), dtype=pl.Int64),
-                "ts": pl.Series(times_us).cast(SAMPLES["ts"]),
-                "value": pl.Series(values, dtype=pl.Float64),
-            }
+                samples.append(as_bytes(value))
+            elif field == 4:
+                histograms += 1
+        key = b"".join(struct.pack("<I", len(label)) + label for label in raw)
+        labels = _known_labels(key) if len(key) <= MAX_KNOWN_BYTES else _labels(key)
+    except _TooManyPartsError:
+        raise
+    except (IndexError, TypeError, InputError) as error:
+        row = json.dumps({"labels": [bytes(label).decode(errors="backslashreplace") for label in raw]})
+        rejected.append((row, f"the series cannot be read: {error}"))
+        return None
+    if histograms:
+        rejected.append(
+            (
+                json.dumps({"labels": labels}),
+                "native histograms are not supported; send classic buckets as well",
+            )
         )
-        return stepped, frame.filter(~pl.col("value").is_nan())
+    times_ms: list[int] = []
+    values: list[float] = []
+    for sample in samples:
+        try:
+            time_ms, number = _sample(sample)
+        except (IndexError, TypeError, struct.error, InputError) as error:
+            rejected.append((json.dumps({"labels": labels}), f"a sample cannot be read: {error}"))
+        else:
+            times_ms.append(time_ms)
+            values.append(number)
+    return _Written(key, labels, times_ms, values) if values else None
 
-    def _new_series(self, labels: Mapping[str, str]) -> Series:
-        metric = labels.get("__name__", "")
-        if not metric:
-            raise InputError("a series in the request has no name")
-        counter = is_counter(metric, self._types)
-        return series_of_labels(
-            self._tenant,
-            metric,
-            labels,
-            counter=counter,
-            step_s=DEFAULT_STEP_S,
-            services=self._services,
-        )
 
-    def _stepped(self, series: Series, times_us: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Series:
-        """The series with its step, which the first gap between two samples gives."""
-        newest = self._newest_us.get(series.series_id)
-        known = times_us if newest is None else np.concatenate([[newest], times_us])
-        if len(known):
-            self._newest_us[series.series_id] = int(known.max())
-        gaps = np.diff(known)
-        if series.step_s != DEFAULT_STEP_S or not (gaps > 0).any():
-            return series
-        return replace(series, step_s=max(1, round(float(np.median(gaps[gaps > 0])) / 1e6)))
+def _sample(message: memoryview) -> tuple[int, float]:
+    """Time in ms and value of a Sample."""
+    if len(message) > 10 and message[0] == _VALUE and message[9] == _TIME:  # as all senders write it
+        raw_time, end = read_varint(message, 10)
+    else:
+        raw_time, end = 0, 0
+    value = message[1:9]
+    if end != len(message):
+        fields = read_few(message)
+        raw_time, value = as_integer(fields.get(2, 0)), as_bytes(fields.get(1, memoryview(bytes(8))))
+    time_ms = as_signed(raw_time)
+    if not OLDEST_MS <= time_ms <= NEWEST_MS:
+        raise InputError(f"the time {time_ms} ms is outside the calendar: is its unit milliseconds?")
+    return time_ms, struct.unpack("<d", value)[0]
+
+
+def _labels(key: bytes) -> Mapping[str, str]:
+    """The labels of a series. A label without a value is the same as no label.
+
+    Args:
+        key: Label messages, each after its length in four bytes.
+    Raises:
+        IndexError, TypeError: a message is not a Label.
+        InputError: a label is not UTF-8 or comes twice, or the series has no name.
+    """
+    labels: dict[str, str] = {}
+    at = 0
+    while at < len(key):
+        start = at + 4
+        at = start + struct.unpack_from("<I", key, at)[0]
+        raw_name, raw_value = _label(memoryview(key)[start:at])
+        try:
+            name, value = raw_name.decode(), raw_value.decode()
+        except UnicodeDecodeError as error:
+            raise InputError("a label is not UTF-8") from error
+        if name in labels:
+            raise InputError(f"label {name!r} comes twice")
+        if value:
+            labels[name] = value
+    if not labels.get("__name__"):
+        raise InputError("it has no name")
+    return labels
+
+
+_known_labels = lru_cache(maxsize=MAX_KNOWN)(_labels)
 
 
 def _decompress(body: bytes) -> bytes:
     """Decompress a block of snappy; it starts with the length of its content."""
-    length, _ = _varint(memoryview(body), 0)
+    length, _ = read_varint(memoryview(body), 0)
     if length > MAX_BYTES:
         raise InputError(f"the request has {length} bytes uncompressed; at most {MAX_BYTES} are accepted")
     try:
@@ -146,72 +317,23 @@ def _decompress(body: bytes) -> bytes:
         raise InputError("the body is not compressed with snappy") from error
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Number and value of each field: an integer for a varint, else its bytes.
-
-    Raises:
-        IndexError: the message ends in the middle of a field.
-    """
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        field, wire = tag >> 3, tag & 7
-        if wire == _VARINT:
-            value, at = _varint(message, at)
-            yield field, value
-            continue
-        if wire == _LENGTH:
-            size, at = _varint(message, at)
-        elif wire in {_FIXED64, _FIXED32}:
-            size = 8 if wire == _FIXED64 else 4
-        else:
-            raise IndexError(f"version 1 has no wire type {wire}")
-        if at + size > len(message):
-            raise IndexError("the message ends too early")
-        yield field, message[at : at + size]
-        at += size
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number at a position (seven bits in each byte), and the position after it."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise IndexError("a number has more than 64 bits")
-
-
-def _bytes(value: Value) -> memoryview:
-    if isinstance(value, int):
-        raise TypeError("the field is a number, but bytes were expected")
-    return value
-
-
-def _integer(value: Value) -> int:
-    if not isinstance(value, int):
-        raise TypeError("the field has bytes, but a number was expected")
-    return value
-
-
-def _signed(value: int) -> int:
-    """The signed number of a 64-bit two's complement."""
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _label(message: bytes) -> tuple[str, str]:
-    fields = dict(_fields(memoryview(message)))
-    name, value = (bytes(_bytes(fields.get(field, _NOTHING))).decode() for field in (1, 2))
+def _label(message: memoryview) -> tuple[bytes, bytes]:
+    fields = read_few(message)
+    name, value = (bytes(as_bytes(fields.get(field, _NOTHING))) for field in (1, 2))
     return name, value
 
 
-def _metadata(message: memoryview) -> tuple[str, str]:
+def _metadata(message: memoryview, rejected: list[tuple[str, str]]) -> dict[str, str]:
     """Name and type of a MetricMetadata."""
-    fields = dict(_fields(message))
-    kind = _integer(fields.get(1, 0))
-    name = bytes(_bytes(fields.get(2, _NOTHING))).decode()
-    return name, _TYPES[kind] if kind < len(_TYPES) else "unknown"
+    try:
+        fields = read_few(message)
+        kind = as_integer(fields.get(1, 0))
+        name = bytes(as_bytes(fields.get(2, _NOTHING))).decode()
+        if name:
+            require_name(name, "the name of a metric")
+    except (IndexError, TypeError, UnicodeDecodeError, InputError) as error:
+        rejected.append(
+            (json.dumps({"metadata": bytes(message).hex()}), f"the metadata cannot be read: {error}")
+        )
+        return {}
+    return {name: _TYPES[kind] if kind < len(_TYPES) else "unknown"} if name else {}

@@ -8,6 +8,7 @@ incidents.csv  service, type, severity (info, warning, critical), start, end
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,13 +18,15 @@ from typing import TypeVar
 import polars as pl
 
 from core.batch import Batch, Declaration
-from core.domain import Event, EventKind, Incident, Role, Series, SeriesKind, Severity
+from core.domain import Event, EventKind, Incident, Series, Severity
 from core.errors import InputError
 from core.ports import MetricSource
 from pipelines.sources.csv_format import CsvFormat
 from pipelines.sources.dialect import FileOptions
 from pipelines.sources.times import parse_times
 from pipelines.stores.dead_letters import REJECTED
+
+_logger = logging.getLogger("forewarn.sidecars")
 
 SIDECARS = ("series.csv", "events.csv", "incidents.csv")
 
@@ -49,7 +52,7 @@ class Sidecars:
         """The series with the values that `series.csv` declares; later rows have priority."""
         for declaration in self.declarations:
             if declaration.matches(series):
-                series = _described(series, declaration)
+                series = declaration.describe(series)
         return series
 
     def added_to(self, batch: Batch) -> Batch:
@@ -88,6 +91,48 @@ class DescribedSource:
         for batch in self._source.batches(cursor):
             yield sidecars.added_to(batch)
             sidecars = self._sidecars.descriptions_only
+
+
+class CurrentSidecars:
+    """The sidecar files of a folder as they are now, for a process that runs for a long time.
+
+    They are read again when one of them has changed. A change that cannot be read is logged, and the content before it
+    stays: what Prometheus pushes must not be refused because of it.
+
+    Args:
+        folder: null: there are no sidecar files.
+    Raises:
+        InputError: see `read_sidecars`.
+    """
+
+    def __init__(self, folder: Path | None, tenant: str) -> None:
+        self._folder = folder
+        self._tenant = tenant
+        self._state = self._files()
+        self._content = Sidecars() if folder is None else read_sidecars(folder, tenant)
+
+    def get(self) -> Sidecars:
+        """The content; a look at the folder costs some microseconds."""
+        if self._folder is not None and (state := self._files()) != self._state:
+            self._state = state
+            try:
+                self._content = read_sidecars(self._folder, self._tenant)
+            except (InputError, OSError) as error:
+                _logger.warning("the changed sidecar files of %s are not used: %s", self._folder, error)
+        return self._content
+
+    def _files(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, size and time of change of each file."""
+        if self._folder is None:
+            return ()
+        found = []
+        for name in SIDECARS:
+            try:
+                stat = (self._folder / name).stat()
+            except OSError:
+                continue
+            found.append((name, stat.st_size, stat.st_mtime_ns))
+        return tuple(found)
 
 
 def read_sidecars(folder: Path, tenant: str) -> Sidecars:
@@ -130,7 +175,7 @@ def _declarations(path: Path, tenant: str) -> tuple[Declaration, ...]:
             },
             facts={name: row[name] for name in _FACTS if row.get(name)},
         )
-        _described(Series(tenant=tenant, service="-", metric="-"), declaration)
+        declaration.describe(Series(tenant=tenant, service="-", metric="-"))
         found.append(declaration)
     return tuple(found)
 
@@ -209,20 +254,3 @@ def _time(text: str, name: str) -> datetime:
     if parsed is None:
         raise InputError(f"{name} '{text}' is not a time")
     return parsed.astimezone(UTC)
-
-
-def _described(series: Series, declaration: Declaration) -> Series:
-    facts = declaration.facts
-    try:
-        return replace(
-            series,
-            unit=facts.get("unit") or series.unit,
-            kind=SeriesKind(facts["kind"].lower()) if "kind" in facts else series.kind,
-            role=Role(facts["role"].lower()) if "role" in facts else series.role,
-            limit=float(facts["limit"]) if "limit" in facts else series.limit,
-            slo_threshold=float(facts["slo_threshold"]) if "slo_threshold" in facts else series.slo_threshold,
-            step_s=int(facts["step_s"]) if "step_s" in facts else series.step_s,
-        )
-    except ValueError as error:
-        name = f"{declaration.service or '*'}/{declaration.metric or '*'}"
-        raise InputError(f"series.csv, line {declaration.line}, {name}: {error}") from error

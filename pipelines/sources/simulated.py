@@ -11,10 +11,11 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from core.batch import Batch
 from core.domain import DEFAULT_STEP_S, Event, EventKind, Incident, Series, require_utc
+from core.durations import DAY_S
 from core.errors import InputError
 from core.frames import SAMPLES, TIME
-from core.ports import Batch
 from pipelines.sources.simulation.plan import SEVERITY, Plan, PlannedEvent, draw_plan
 from pipelines.sources.simulation.profiles import Profile, draw_profiles
 from pipelines.sources.simulation.render import Grid, ServiceHistory, render
@@ -158,8 +159,8 @@ class SimulatedFleet:
         offset_s = np.arange(self.steps, dtype=np.int64) * self.step_s
         seconds = int(self.start.timestamp()) + offset_s
         grid = Grid(
-            hour=seconds % 86400 / 3600,
-            weekday=(seconds // 86400 + 3) % 7,  # 1970-01-01 was a Thursday
+            hour=seconds % DAY_S / 3600,
+            weekday=(seconds // DAY_S + 3) % 7,  # 1970-01-01 was a Thursday
             per_hour=self.per_hour,
         )
         columns: dict[str, np.ndarray] = {}

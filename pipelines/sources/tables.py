@@ -13,15 +13,14 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from core.domain import DEFAULT_STEP_S, Series, SeriesKind
+from core.domain import DEFAULT_STEP_S, MAX_STEP_S, Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_names import guess_metric
 from pipelines.sources.columns import TableColumns
-from pipelines.sources.counters import CounterRates
 from pipelines.sources.dialect import FileChunk, Notation
 from pipelines.sources.quantities import MISSING, read_quantities
-from pipelines.sources.times import parse_times
+from pipelines.sources.times import as_text, parse_times
 from pipelines.stores.dead_letters import REJECTED
 
 #: Adds to a series what is declared elsewhere (`series.csv`).
@@ -31,8 +30,6 @@ Key = tuple[str, ...]
 
 #: Samples, and the line of each in its file.
 READ = {**SAMPLES, "line": pl.Int64}
-#: Float64 has 53 bits: larger whole numbers are not exact.
-_EXACT_BELOW = 2.0**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +37,19 @@ class ParsedTable:
     """The content of one chunk.
 
     Attributes:
-        samples: `READ`.
+        samples: `READ`; those of counters are in `counts`.
         rejected: columns `row` (the input as JSON text) and `reason`.
     """
 
     series: Sequence[Series] = ()
     samples: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=READ))
+    counts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=READ))
     rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED))
+
+    @property
+    def found(self) -> int:
+        """How many samples and counts there are."""
+        return self.samples.height + self.counts.height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,6 @@ class TableReader:
         self._invalid: dict[Key, str] = {}
         self._units: dict[Key, str] = {}
         self._stepped: set[Key] = set()
-        self._counters = CounterRates()
 
     def read(self, chunk: FileChunk) -> ParsedTable:
         """The content of one chunk."""
@@ -112,12 +114,14 @@ class TableReader:
         good = good.filter(pl.col("_reason").is_null()).with_columns(ts="_ts", value="_value")
         self._learn_steps(found, good)
         series = [self._known[key] for key in self._found(found) if key in self._known]
-        samples, second_counts = self._rates(series, good)
-        rejected.append(second_counts)
+        is_count = pl.col("series_id").is_in(
+            [one.series_id for one in series if one.kind is SeriesKind.COUNTER]
+        )
         frames = [_rejected(frame, self._names.file) for frame in rejected if not frame.is_empty()]
         return ParsedTable(
             series=series,
-            samples=samples,
+            samples=good.filter(~is_count).select(*READ),
+            counts=good.filter(is_count).select(*READ),
             rejected=pl.concat(frames) if frames else pl.DataFrame(schema=REJECTED),
         )
 
@@ -214,26 +218,6 @@ class TableReader:
                 self._stepped.add(key)
                 self._known[key] = replace(series, step_s=step_s)
 
-    def _rates(self, series: Sequence[Series], good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The samples, counters as rates; and the rows with a second count for one time."""
-        counters = [item.series_id for item in series if item.kind is SeriesKind.COUNTER]
-        if not counters:
-            return good.select(*READ), good.clear()
-        counted = pl.col("series_id").is_in(counters)
-        counts = good.filter(counted)
-        if (counts["value"].abs() >= _EXACT_BELOW).any():
-            exact = pl.col("_text").cast(pl.Int128, strict=False)
-            counts = counts.with_columns(
-                rest=(exact - pl.col("value").cast(pl.Int128)).cast(pl.Float64).fill_null(0.0)
-            )
-        converted = self._counters.convert(counts)
-        return (
-            pl.concat([good.filter(~counted).select(*READ), converted.rates.select(*READ)]),
-            converted.contradicting.with_columns(
-                _reason=pl.format("count {} contradicts {}, the first count for that time", "_text", "stored")
-            ),
-        )
-
 
 def median_steps(samples: pl.DataFrame) -> pl.DataFrame:
     """series_id and step_s (the median spacing in whole seconds) of each series with at least two samples."""
@@ -244,13 +228,13 @@ def median_steps(samples: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("gap") > 0)
         .group_by("series_id")
         .agg(step_s=pl.col("gap").median().round().cast(pl.Int64))
-        .with_columns(step_s=pl.max_horizontal("step_s", 1))
+        .with_columns(pl.col("step_s").clip(1, MAX_STEP_S))
     )
 
 
 def _text(column: pl.Series) -> pl.Series:
     """The cells as stripped text."""
-    return column.cast(pl.String).str.strip_chars()
+    return as_text(column).str.strip_chars()
 
 
 def _names(table: pl.DataFrame, column: str | None, otherwise: str) -> pl.Series:
@@ -261,7 +245,7 @@ def _names(table: pl.DataFrame, column: str | None, otherwise: str) -> pl.Series
 
 def _labels(table: pl.DataFrame, column: str) -> pl.Series:
     """Labels stay as they are, with their blanks."""
-    return table[column].cast(pl.String)
+    return as_text(table[column])
 
 
 def _with_values(

@@ -215,7 +215,7 @@ def _encoding_of(head: bytes) -> str:
         if head.startswith(mark):
             return name
     # A header is written in ASCII: in UTF-16 without a mark, every second byte of it is 0.
-    start = head[:200]
+    start = head[:16]
     even, odd = start[0::2], start[1::2]
     if len(start) >= 4 and odd and not any(odd) and all(even):
         return "utf-16-le"

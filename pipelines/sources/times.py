@@ -92,6 +92,16 @@ def parse_times(column: pl.Series, order: DateOrder | None = None) -> pl.Series:
     return times
 
 
+def as_text(column: pl.Series) -> pl.Series:
+    """The cells of a flat column as text; times that Python does not have, and durations, as their number."""
+    if isinstance(column.dtype, pl.Duration):
+        return column.to_physical().cast(pl.String)
+    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        text = _typed(column).dt.to_string("iso")
+        return text.zip_with(text.is_not_null(), column.to_physical().cast(pl.String))
+    return column.cast(pl.String)
+
+
 @dataclass(slots=True)
 class DateEvidence:
     """What cells tell about the order of dates: the first line that proves each order, and an unclear one."""

@@ -44,7 +44,7 @@ class DiagnosisStore:
         return new
 
     def list(
-        self, *, incident_id: str | None = None, since: datetime | None = None, limit: int = 1000
+        self, *, incident_id: str | None = None, since: datetime | None = None, limit: int | None = None
     ) -> list[DiagnosisRecord]:
         """Diagnoses, newest first: all, those of one incident, or those made since a time."""
         rows = self._session.rows(

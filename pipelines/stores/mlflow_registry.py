@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.domain import ModelRef
-from core.errors import ModelUnavailableError, UnavailableError
+from core.errors import InputError, ModelUnavailableError, UnavailableError
 from core.settings import Settings
 from core.training import Attempt, Training
 from pipelines.stores.code_version import code_version
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KIND_FILE = "kind.json"
+_KIND = re.compile(r"[a-z][a-z0-9_]*")
 _DIGEST_TAG = "forewarn.digest"
 _BUNDLE_FOLDER = "bundle"
 #: The packages that MLflow needs to serve a version. Declared here, because inferring them takes seconds.
@@ -116,9 +118,13 @@ class MlflowRegistry:
             return ref, {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != KIND_FILE}
 
     def metrics(self, ref: ModelRef) -> Mapping[str, float]:
-        """The metrics of that version from its training."""
+        """The metrics of that version from its training.
+
+        Raises:
+            ModelUnavailableError: the version belongs to another tenant, or does not exist.
+        """
         with _translated_errors():
-            return dict(self._client.get_run(ref.run_id).data.metrics)
+            return dict(self._client.get_run(self._own_run_id(ref)).data.metrics)
 
     def promote(self, ref: ModelRef, alias: str = "champion") -> None:
         """Point an alias at a version of this tenant.
@@ -126,13 +132,38 @@ class MlflowRegistry:
         Raises:
             ModelUnavailableError: the version belongs to another tenant, or does not exist.
         """
-        if not ref.name.startswith(f"{self._tenant}."):
-            raise ModelUnavailableError(f"{ref.name!r} is not a model of tenant {self._tenant!r}")
         with _translated_errors():
+            self._own_run_id(ref)
             self._client.set_registered_model_alias(ref.name, alias, str(ref.version))
 
     def _name(self, kind: str) -> str:
+        """The name of this tenant's model in MLflow.
+
+        Raises:
+            InputError: the kind contains a dot. The model `b.detector` of tenant `a` would be that of tenant `a.b`.
+        """
+        if not _KIND.fullmatch(kind):
+            raise InputError(f"a model kind has lower case letters, digits and underscores, got {kind!r}")
         return f"{self._tenant}.{kind}"
+
+    def _own_run_id(self, ref: ModelRef) -> str:
+        """The run of a version of this tenant. All methods that take a `ModelRef` call this first.
+
+        Raises:
+            ModelUnavailableError: the version belongs to another tenant, or does not exist.
+        """
+        from mlflow.exceptions import MlflowException
+
+        # The run comes from the registry: a reference may combine the name of one tenant with the run of another.
+        if ref.name.rpartition(".")[0] == self._tenant:
+            try:
+                return str(self._client.get_model_version(ref.name, str(ref.version)).run_id or "")
+            except MlflowException as error:
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
+        raise ModelUnavailableError(
+            f"tenant {self._tenant!r} has no model {ref.name!r} version {ref.version}"
+        )
 
     @cached_property
     def _client(self) -> "MlflowClient":

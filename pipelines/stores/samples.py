@@ -19,6 +19,7 @@ from pipelines.stores.binary import (
     sample_rows,
 )
 from pipelines.stores.session import Connection, Session, utc
+from pipelines.stores.timescale import timescale_in_use
 
 #: Rows in one COPY message: so many that the call costs little, so few that they fit the processor's cache.
 COPY_CHUNK_ROWS = 16_384
@@ -94,6 +95,38 @@ class SampleStore:
         )
         first, last = rows[0]["first"], rows[0]["last"]
         return None if first is None else (utc(first), utc(last))
+
+    def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
+        """Series id -> the time of its newest sample, of those that have one."""
+        rows = self._session.rows(
+            "SELECT s.series_id, l.ts FROM series s CROSS JOIN LATERAL ("
+            " SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts DESC LIMIT 1) l"
+            " WHERE s.tenant = %(tenant)s AND s.series_id = ANY(%(ids)s::bigint[])",
+            {"ids": list(series_ids)},
+        )
+        return {row["series_id"]: utc(row["ts"]) for row in rows}
+
+    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
+        """Those rows of `times` (series_id, ts) that have a sample."""
+        if times.is_empty():
+            return times
+        rows = self._session.rows(
+            "SELECT w.id AS series_id, w.ts FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) AS w (id, ts)"
+            " JOIN series s ON s.series_id = w.id AND s.tenant = %(tenant)s"
+            " WHERE EXISTS (SELECT FROM samples WHERE series_id = w.id AND ts = w.ts)",
+            {"ids": times["series_id"].to_list(), "times": times["ts"].to_list()},
+        )
+        return pl.DataFrame(rows, schema=times.schema)
+
+    def remove(self, series_id: int) -> int:
+        """Remove all samples and rollups of a series, which were read wrongly; returns how many samples."""
+        ours = " WHERE series_id = (SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = %(id)s)"
+        with self._session.connection() as connection:
+            tables = ["samples"] if timescale_in_use(connection) else ["rollups_5m", "rollups_1h", "samples"]
+        # TimescaleDB computes its rollups again from the samples
+        return [self._session.execute(f"DELETE FROM {table}{ours}", {"id": series_id}) for table in tables][
+            -1
+        ]
 
     def _insert(self, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
         """Store what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""

@@ -9,6 +9,19 @@ from core.domain import Role, Series, SeriesKind
 from core.errors import InputError, UnknownSeriesError
 from pipelines.stores.session import Session
 
+_PARAMETERS = (
+    "series_id",
+    "tenants",
+    "service",
+    "metric",
+    "labels",
+    "unit",
+    "kind",
+    "role",
+    "limit",
+    "slo",
+    "step_s",
+)
 _COLUMNS = "tenant, service, metric, labels, unit, kind, role, limit_value, slo_threshold, step_s"
 
 
@@ -30,18 +43,23 @@ class SeriesStore:
                 raise InputError(f"series {item.name} belongs to another tenant")
         if not rows:
             return
-        with self._session.connection() as connection, connection.cursor() as cursor:
-            cursor.executemany(
-                f"INSERT INTO series (series_id, {_COLUMNS})"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-                " ON CONFLICT (series_id) DO UPDATE SET"
-                " (unit, kind, role, limit_value, slo_threshold, step_s) = (excluded.unit, excluded.kind,"
-                " excluded.role, coalesce(excluded.limit_value, series.limit_value),"
-                " coalesce(excluded.slo_threshold, series.slo_threshold), excluded.step_s)"
-                " WHERE series.tenant = excluded.tenant",
-                # sorted, so that two writers lock the rows in the same order
-                [_to_row(series_id, item) for series_id, item in sorted(rows.items())],
-            )
+        columns = zip(*(_to_row(*pair) for pair in sorted(rows.items())), strict=True)
+        # sorted, so that two writers lock the rows in the same order; what is stored already is not written again
+        self._session.execute(
+            f"INSERT INTO series AS s (series_id, {_COLUMNS})"
+            " SELECT * FROM unnest(%(series_id)s::bigint[], %(tenants)s::text[], %(service)s::text[],"
+            " %(metric)s::text[], %(labels)s::jsonb[], %(unit)s::text[], %(kind)s::text[], %(role)s::text[],"
+            " %(limit)s::float8[], %(slo)s::float8[], %(step_s)s::int[])"
+            " ON CONFLICT (series_id) DO UPDATE SET"
+            " (unit, kind, role, limit_value, slo_threshold, step_s) = (excluded.unit, excluded.kind,"
+            " excluded.role, coalesce(excluded.limit_value, s.limit_value),"
+            " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s)"
+            " WHERE s.tenant = excluded.tenant AND (s.unit, s.kind, s.role, s.limit_value, s.slo_threshold,"
+            " s.step_s) IS DISTINCT FROM (excluded.unit, excluded.kind, excluded.role,"
+            " coalesce(excluded.limit_value, s.limit_value),"
+            " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s)",
+            {name: list(column) for name, column in zip(_PARAMETERS, columns, strict=True)},
+        )
 
     def find(
         self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
@@ -78,6 +96,24 @@ class SeriesStore:
             {"ids": list(series_ids)},
         )
         return {row["series_id"] for row in rows}
+
+    def of_metrics(self, metrics: Sequence[str]) -> list[Series]:
+        """The series of these metrics."""
+        rows = self._session.rows(
+            f"SELECT {_COLUMNS} FROM series WHERE tenant = %(tenant)s AND metric = ANY(%(metrics)s::text[])"
+            " ORDER BY series_id",
+            {"metrics": list(metrics)},
+        )
+        return [_from_row(row) for row in rows]
+
+    def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
+        """Series id -> its stored step in seconds, of those that are stored."""
+        rows = self._session.rows(
+            "SELECT series_id, step_s FROM series"
+            " WHERE tenant = %(tenant)s AND series_id = ANY(%(ids)s::bigint[])",
+            {"ids": list(series_ids)},
+        )
+        return {row["series_id"]: row["step_s"] for row in rows}
 
 
 def _to_row(series_id: int, item: Series) -> tuple[object, ...]:

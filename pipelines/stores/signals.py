@@ -62,12 +62,13 @@ class SignalStore:
         service: str | None = None,
         since: datetime | None = None,
         suppressed: bool | None = None,
-        limit: int = 100,
+        limit: int | None = None,
         after: tuple[datetime, str] | None = None,
     ) -> list[Signal]:
         """Signals, newest first.
 
         Args:
+            limit: at most so many; null: all.
             after: start and id of the last signal of the page before. New signals do not shift the pages.
             since: only those that started, or still lasted, at or after that time.
             suppressed: true: only those that a filter suppressed; false: only those that passed; null: all.

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 
 from pipelines.stores.baselines import BaselineStore
+from pipelines.stores.counters import CounterStore, MetricTypeStore
 from pipelines.stores.cursors import CursorStore
 from pipelines.stores.dead_letters import DeadLetterStore
 from pipelines.stores.deliveries import DeliveryStore
@@ -37,6 +38,8 @@ class Store:
         self.series = SeriesStore(session)
         self.samples = SampleStore(session)
         self.rollups = RollupStore(session)
+        self.counters = CounterStore(session)
+        self.metric_types = MetricTypeStore(session)
         self.events = EventStore(session)
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)

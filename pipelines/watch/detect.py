@@ -24,8 +24,6 @@ SAME_WITHIN = timedelta(minutes=30)
 FIRST_WINDOW = timedelta(hours=24)
 #: A signal lists the events of its service from so long before its start.
 NEARBY = timedelta(hours=2)
-#: Beyond so many known signals the oldest are not read, and an anomaly that continues one of them gets a new signal.
-_MAX_SIGNALS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +76,7 @@ def detect(
     progress("detect anomalies", 1, 2)
     anomalies = anomaly_signals(bundle, scored, ref, since=start, events=events)
     missing = missing_signals(bundle, samples, ref, start=start, end=end)
-    known = platform.store.signals.find(since=start - 2 * CONTEXT, limit=_MAX_SIGNALS)
+    known = platform.store.signals.find(since=start - 2 * CONTEXT)
     signals = [
         replace(
             one,

@@ -28,8 +28,6 @@ LOOKBACK = timedelta(days=30)
 PRECEDENT_LOOKBACK = timedelta(days=3 * 365)
 #: The actor of the transitions that no person makes.
 SCORER = "scorer"
-#: Beyond so many signals or diagnoses the oldest are not read: an incident of theirs then gets a new id.
-_MAX_ROWS = 10_000
 _PROGRESS_STEP = "diagnose incidents"
 #: An incident in one of these states is closed. A later signal opens a new incident.
 _CLOSED = {IncidentState.RESOLVED, IncidentState.INCONCLUSIVE, IncidentState.LEARNED}
@@ -112,7 +110,7 @@ class _Snapshot:
         # The newest come first, so the first record of an incident is its last diagnosis.
         self._records = [
             record
-            for record in store.diagnoses.list(since=since - PRECEDENT_LOOKBACK, limit=_MAX_ROWS)
+            for record in store.diagnoses.list(since=since - PRECEDENT_LOOKBACK)
             if record.made_at <= at
         ]
         self._states = {transition.incident_id: transition.after for transition in store.transitions.list()}
@@ -120,7 +118,7 @@ class _Snapshot:
         newest_feedback = {one.subject_id: one for one in feedback}
         signals = [
             signal
-            for signal in store.signals.find(since=since, suppressed=False, limit=_MAX_ROWS)
+            for signal in store.signals.find(since=since, suppressed=False)
             if since <= signal.started_at <= at and not _is_rejected(newest_feedback, signal.signal_id)
         ]
         graph = service_graph(platform.settings.service_graph, series) if edges is None else edges

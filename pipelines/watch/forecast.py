@@ -19,8 +19,6 @@ from pipelines.common.tenant_platform import Platform
 
 #: Series whose samples are read and forecast at once.
 CHUNK = 200
-#: Beyond so many breach signals the oldest are not read: Forewarn neither updates nor withdraws them.
-_MAX_SIGNALS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +56,7 @@ def forecast(
     now = current_time(platform, at)
     open_signals = {
         signal.series_id: signal
-        for signal in platform.store.signals.find(kind=SignalKind.BREACH, limit=_MAX_SIGNALS)
+        for signal in platform.store.signals.find(kind=SignalKind.BREACH, since=now)
         if signal.ended_at is None and signal.series_id is not None
     }
     frames: list[pl.DataFrame] = []

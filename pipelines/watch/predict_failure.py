@@ -17,8 +17,6 @@ from pipelines.learn.train_failure import KIND
 
 #: A signal lists the deploys and config changes of its service from so long before its start.
 NEARBY = timedelta(hours=6)
-#: Beyond so many failure signals the oldest are not read: Forewarn neither updates nor withdraws them.
-_MAX_SIGNALS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +59,7 @@ def predict_failure(
     risks = dict(zip(services, bundle.predict(features), strict=True))
     open_now = {
         signal.service: signal
-        for signal in reversed(platform.store.signals.find(kind=SignalKind.FAILURE_RISK, limit=_MAX_SIGNALS))
+        for signal in reversed(platform.store.signals.find(kind=SignalKind.FAILURE_RISK, since=now))
         if signal.ended_at is None and signal.started_at <= now
     }
     events = platform.store.events.between(now - NEARBY, now + timedelta(seconds=1))

@@ -29,7 +29,6 @@ _HISTORY_AFTER = timedelta(days=1)
 _PAGE = 10_000
 #: A receiver that rejects so many messages, and accepts none between them, has a fault of its own: the rest waits.
 _MAX_REJECTED_IN_A_ROW = 20
-_SEVERITIES = list(Severity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +81,7 @@ class _AlertHistory:
         A signal may have become critical since its alert. That counts only if people received it as critical.
         """
         known = [signal for signal in incident.signals if signal.signal_id in self.alert_ids]
-        critical = _SEVERITIES.index(Severity.CRITICAL)
+        critical = Severity.CRITICAL.rank
         if not known:
             return None
         if any(signal.signal_id in self.critical for signal in known):
@@ -302,4 +301,4 @@ class SinkDelivery:
 
 
 def _worst_severity(signals: Sequence[Signal]) -> int:
-    return max(_SEVERITIES.index(signal.severity) for signal in signals)
+    return max(signal.severity.rank for signal in signals)

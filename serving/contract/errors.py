@@ -1,7 +1,9 @@
 """Each error as an HTTP status and one sentence: `{"error": "..."}`."""
 
 import json
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from pydantic import ValidationError
@@ -9,11 +11,13 @@ from starlette.responses import Response
 
 from core.errors import (
     AuthenticationError,
+    BusyError,
     ForewarnError,
     InputError,
     InsufficientDataError,
     ModelUnavailableError,
     NotFoundError,
+    RetryLaterError,
     UnavailableError,
     UnknownSeriesError,
 )
@@ -27,9 +31,12 @@ _STATUS: tuple[tuple[type[ForewarnError], HTTPStatus], ...] = (
     # The request is valid, but the tenant has no data or no model for it yet.
     (InsufficientDataError, HTTPStatus.CONFLICT),
     (ModelUnavailableError, HTTPStatus.CONFLICT),
+    (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
+#: A database that was restarted responds again after about this time.
+RETRY_AFTER_S = 5
 #: Text of the caller is cut after so many characters, so that an error stays one readable sentence.
 _QUOTED_CHARS = 120
 
@@ -54,8 +61,15 @@ def response_to(error: ForewarnError) -> Response:
         )
     headers = {HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"}}.get(status, {})
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers = {"Retry-After": "5"}
+        headers = {"Retry-After": str(_wait_s(error))}
     return error_response(status, str(error), headers)
+
+
+def _wait_s(error: ForewarnError) -> int:
+    """Seconds until a new attempt: what the server asks for that does not respond, else a few seconds."""
+    if not isinstance(error, RetryLaterError):
+        return RETRY_AFTER_S
+    return max(1, math.ceil((error.retry_at - datetime.now(UTC)).total_seconds()))
 
 
 def error_response(status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None) -> Response:

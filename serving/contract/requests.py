@@ -5,7 +5,8 @@ types cannot know: that a series exists, that a time does not lie in the future.
 """
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -22,7 +23,7 @@ from pydantic import (
 
 from core.diagnosis import CauseKind, EvidenceKind, FeedbackValue
 from core.domain import EventKind
-from core.storable import Labels, Name, Text
+from core.storable import Labels, Name, Text, storable_time
 
 #: Limits of one request; above them, several requests are faster than one.
 MAX_OBSERVATIONS = 1_000
@@ -31,9 +32,8 @@ MAX_POINTS = 50_000
 MAX_HYPOTHESES = 100
 MAX_EVIDENCE = 100
 MAX_ENTRIES = 5_000
-#: Infrastructure metrics are younger, and a datetime can hold these times in any zone.
-_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+#: How many values the JSON of a request holds at most, by its type; it is checked before the JSON is parsed.
+MOST_VALUES = 20_000
 #: What feedback on a signal can be.
 _SIGNAL_VALUES = (FeedbackValue.TRUE_POSITIVE, FeedbackValue.FALSE_POSITIVE)
 _DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
@@ -46,14 +46,10 @@ def _require_iso(value: Any) -> Any:
     raise ValueError("should be an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z")
 
 
-def _to_utc(moment: datetime) -> datetime:
-    if not _EARLIEST <= moment <= _LATEST:
-        raise ValueError("should lie between the years 2000 and 2200")
-    return moment.astimezone(UTC)
-
-
 #: An ISO 8601 time with a zone, converted to UTC.
-Moment = Annotated[AwareDatetime, BeforeValidator(_require_iso), AfterValidator(_to_utc), Field(strict=False)]
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_require_iso), AfterValidator(storable_time), Field(strict=False)
+]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -394,3 +390,12 @@ class FeedbackRequest(Request):
         if self.real is None:
             return None
         return "The fields real and who are deprecated; use value (true_positive or false_positive) and by."
+
+
+#: Requests that may hold more than `MOST_VALUES`.
+MAX_VALUES: Mapping[type[BaseModel], int] = {
+    DetectBatchRequest: 4 * MAX_POINTS,
+    ScoreHypothesesRequest: 10 * MAX_HYPOTHESES * MAX_EVIDENCE,
+    DeploysWebhook: 20 * MAX_ENTRIES,
+    AlertsWebhook: 40 * MAX_ENTRIES,
+}

@@ -5,6 +5,7 @@ from serving.contract.requests import FeedbackRequest
 from serving.contract.responses import FeedbackResponse
 from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 
 def store_feedback(context: TenantContext, request: FeedbackRequest) -> FeedbackResponse:
@@ -33,4 +34,5 @@ ROUTE = Route(
     handler=for_tenant(store_feedback),
     request=FeedbackRequest,
     response=FeedbackResponse,
+    lane=Lane.WRITES,
 )

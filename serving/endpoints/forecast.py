@@ -8,6 +8,7 @@ from serving.contract.requests import ForecastRequest
 from serving.contract.responses import ForecastPoint, ForecastResponse
 from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 #: A response stays small and fast; the stored forecasts of the nightly run reach further.
 MAX_STEPS = 10_000
@@ -71,5 +72,5 @@ ROUTE = Route(
     handler=for_tenant(forecast),
     request=ForecastRequest,
     response=ForecastResponse,
-    by_bento=True,
+    lane=Lane.MODELS,
 )

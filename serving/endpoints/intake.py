@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from core.batch import Batch
 from core.domain import Event
-from core.ports import Batch
-from pipelines.collect.ingest import ingest, ingest_batch
+from core.errors import InputError
+from pipelines.collect.ingest import ingest
+from pipelines.collect.push import store_remote_write
 from pipelines.sources.webhook_formats.registered import parse_webhook
 from pipelines.sources.webhook_formats.webhook_format import Webhook
 from serving.contract.requests import (
@@ -17,6 +19,7 @@ from serving.contract.requests import (
 from serving.contract.responses import EventsResponse, WebhookResponse
 from serving.endpoints.route import PROTOBUF, Route, for_tenant
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 
 def take_events(context: TenantContext, request: EventsRequest) -> EventsResponse:
@@ -80,16 +83,21 @@ def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
     """Store what Prometheus pushed. Prometheus drops a request after an InputError and repeats it after other errors.
 
     Raises:
-        InputError: the body is not a WriteRequest compressed with snappy.
+        InputError: the body is not a WriteRequest compressed with snappy; or a part of it was rejected, after the
+            rest was stored, as the protocol demands.
         UnavailableError: the database does not respond; nothing of the request is kept.
     """
-    receiver = context.remote_write
-    batch = context.sidecars.added_to(receiver.batch(request.root))
-    ingest_batch(context.platform, receiver.name, batch)
+    describe = context.stored_sidecars().added_to
+    report = store_remote_write(context.platform, context.remote_write, request.root, describe)
+    if report.rejected:
+        raise InputError(
+            f"{report.rejected} parts rejected, the others stored; the first: {report.first_rejected}"
+        )
 
 
 EVENTS_ROUTE = Route(
     method="POST",
+    lane=Lane.WRITES,
     path="/events",
     summary="Store deploys, config changes and maintenance windows.",
     handler=for_tenant(take_events),
@@ -98,6 +106,7 @@ EVENTS_ROUTE = Route(
 )
 DEPLOYS_ROUTE = Route(
     method="POST",
+    lane=Lane.WRITES,
     path="/webhooks/deploys",
     summary="Store the deploys of a webhook, in GitHub's format or in the plain format.",
     handler=for_tenant(take_deploys),
@@ -106,6 +115,7 @@ DEPLOYS_ROUTE = Route(
 )
 ALERTS_ROUTE = Route(
     method="POST",
+    lane=Lane.WRITES,
     path="/webhooks/alerts",
     summary="Store the alerts of Alertmanager's webhook as incidents to learn from.",
     handler=for_tenant(take_alerts),
@@ -114,6 +124,7 @@ ALERTS_ROUTE = Route(
 )
 REMOTE_WRITE_ROUTE = Route(
     method="POST",
+    lane=Lane.WRITES,
     path="/api/v1/write",
     summary="Store the samples that Prometheus pushes by remote_write, version 1; status 204.",
     handler=for_tenant(take_remote_write),

@@ -4,6 +4,7 @@ from serving.contract.requests import PredictFailureRequest
 from serving.contract.responses import PredictFailureResponse, ServiceRisk
 from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 _NO_FEATURES = (
     "the feature store has no features of this service; "
@@ -44,5 +45,5 @@ ROUTE = Route(
     handler=for_tenant(predict_failure),
     request=PredictFailureRequest,
     response=PredictFailureResponse,
-    by_bento=True,
+    lane=Lane.MODELS,
 )

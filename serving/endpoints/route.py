@@ -3,7 +3,7 @@
 `serving/http/routes.py` lists the routes, one line each.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -17,6 +17,7 @@ from serving.contract.errors import response_to
 from serving.contract.responses import respond
 from serving.state.runtime import Runtime
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -56,6 +57,22 @@ class Call:
 
 
 Handler = Callable[[Runtime, Call], Response]
+Probe = Callable[[Runtime], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """How the calls of a route that arrive together are handled together.
+
+    Attributes:
+        run: the responses to several calls, in order.
+        weigh: the size of a call.
+        most: the size of a batch.
+    """
+
+    run: Callable[[Runtime, Sequence[Call]], Sequence[Response]]
+    weigh: Callable[[Call], int]
+    most: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,25 +81,28 @@ class Route:
 
     Attributes:
         summary: what the endpoint does; the API docs show it.
-        handler: null where BentoML has an endpoint of its own.
+        handler: makes the response, in a thread of the pool `lane`.
         request: the type of the JSON body of a POST, or of the query string of a GET; null when there is none.
         media_type: of the body: JSON, or protobuf, which Prometheus compresses with snappy.
         response: the dataclass of the JSON response; null when the response is not JSON.
         public: needs no key; its response must contain no data of a tenant.
         optional_key: a public route that shows a tenant's data to the tenant's own key.
-        by_bento: BentoML calls the handler, see `serving/service.py`; otherwise `serving/http/web.py` does.
+        batching: handles the calls that have arrived together, instead of `handler`.
+        probe: makes the response at once, on the event loop, instead of `handler`.
     """
 
     method: str
     path: str
     summary: str
-    handler: Handler | None
+    handler: Handler | None = None
     request: type[BaseModel] | None = None
     media_type: str = JSON
     response: type | None = None
     public: bool = False
     optional_key: bool = False
-    by_bento: bool = False
+    lane: Lane = Lane.READS
+    batching: Batching | None = None
+    probe: Probe | None = None
 
     @property
     def has_body(self) -> bool:
@@ -91,7 +111,7 @@ class Route:
     def run(self, runtime: Runtime, call: Call) -> Response:
         """The response to a call; an expected error becomes an error response."""
         if self.handler is None:
-            raise RuntimeError(f"BentoML handles {self.path} itself")
+            raise RuntimeError(f"{self.path} has no handler")
         try:
             return self.handler(runtime, call)
         except ForewarnError as error:

@@ -8,6 +8,7 @@ from serving.contract.requests import HypothesisIn, ScoreHypothesesRequest
 from serving.contract.responses import RankedHypothesis, ScoreHypothesesResponse
 from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
+from serving.state.work import Lane
 
 
 def score_hypotheses(context: TenantContext, request: ScoreHypothesesRequest) -> ScoreHypothesesResponse:
@@ -51,5 +52,5 @@ ROUTE = Route(
     handler=for_tenant(score_hypotheses),
     request=ScoreHypothesesRequest,
     response=ScoreHypothesesResponse,
-    by_bento=True,
+    lane=Lane.MODELS,
 )

@@ -2,14 +2,17 @@
 
 The checks, in order: the path exists, the key is valid, the tenant keeps its rate, the body has the right type and is
 not too large, and it fits the schema of the route. A request that fails gets an error of one sentence from here. So
-endpoints never get bad input, and BentoML's own parsing, which converts types and logs bodies, is never used.
+endpoints never get bad input. A response that takes too long, or an unexpected failure, gets an error from here too.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers, QueryParams
@@ -17,6 +20,7 @@ from starlette.responses import Response
 
 from core.errors import AuthenticationError, ForewarnError, InputError
 from serving.contract.errors import RefusedError, error_response, readable, response_to, sentence_of
+from serving.contract.requests import MAX_VALUES, MOST_VALUES
 from serving.endpoints.route import JSON, PROTOBUF, Call, Route
 from serving.http.routes import ROUTES, RouteTable
 from serving.state.api_keys import key_from
@@ -30,17 +34,29 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _logger = logging.getLogger("forewarn.serving")
 _access = logging.getLogger("forewarn.access")
 
-#: Where admission leaves the call, in the ASGI scope.
+#: Where admission leaves the route and the call, in the ASGI scope.
+ROUTE = "forewarn.route"
 CALL = "forewarn.call"
+#: A request that takes longer gets a 503. The timeout of BentoML is longer, so its own error never reaches a client.
+REQUEST_TIMEOUT_S = 30.0
+#: Larger bodies are parsed in a thread; the event loop parses this much in about a millisecond.
+PARSE_AT_ONCE_BYTES = 16_384
 
 
 class Admission:
     """ASGI middleware around the whole service."""
 
-    def __init__(self, app: App, runtime: Runtime, routes: Sequence[Route] = ROUTES) -> None:
+    def __init__(
+        self,
+        app: App,
+        runtime: Runtime,
+        routes: Sequence[Route] = ROUTES,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
         self._app = app
         self._runtime = runtime
         self._routes = RouteTable(routes)
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,15 +80,23 @@ class Admission:
 
         try:
             route = self._routes.find(scope["method"], scope["path"])
-            call = await self._admit(route, scope, receive)
-            tenant = call.tenant
-            scope[CALL] = call
-            with self._runtime.metrics.in_progress.track_inprogress():
-                await self._app(
-                    scope, _without_body(receive) if route.method == "POST" else receive, counting_send
-                )
+            async with asyncio.timeout(self._timeout_s):
+                call = await self._admit(route, scope, receive)
+                tenant = call.tenant
+                scope.update({ROUTE: route, CALL: call})
+                with self._runtime.metrics.in_progress.track_inprogress():
+                    await self._respond(route, scope, receive, counting_send)
         except ForewarnError as error:
             await response_to(error)(scope, receive, counting_send)
+        except asyncio.CancelledError:
+            # The service stops, and the time that running requests have to finish is over.
+            if not headers_sent:
+                await _stopping()(scope, receive, counting_send)
+            raise
+        except TimeoutError:
+            if headers_sent:
+                raise
+            await _too_slow(self._timeout_s)(scope, receive, counting_send)
         except Exception:
             # An exception that gets here is a bug of ours, whatever the client sent. Log its traceback.
             _logger.exception("unexpected failure of %s", route.path if route else "an unknown path")
@@ -94,6 +118,13 @@ class Admission:
                     tenant or "-",
                 )
 
+    async def _respond(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        if route.probe is not None:
+            response = await route.probe(self._runtime)
+            await response(scope, receive, send)
+            return
+        await self._app(scope, _without_body(receive) if route.method == "POST" else receive, send)
+
     async def _admit(self, route: Route, scope: Scope, receive: Receive) -> Call:
         headers = Headers(raw=scope["headers"])
         tenant = await self._tenant(route, headers)
@@ -102,13 +133,16 @@ class Admission:
         if route.request is None:
             return Call(tenant, None)
         if not route.has_body:
+            _require_utf8(scope["query_string"])
             return Call(tenant, parsed_query(route.request, QueryParams(scope["query_string"])))
         _require_type(headers, route.media_type)
         limit = self._runtime.settings.max_body_bytes
         body = await read_body(receive, headers.get("content-length"), limit)
-        if route.media_type == JSON:
+        if route.media_type != JSON:
+            return Call(tenant, route.request.model_validate(body))
+        if len(body) <= PARSE_AT_ONCE_BYTES:
             return Call(tenant, parsed(route.request, body))
-        return Call(tenant, route.request.model_validate(body))
+        return Call(tenant, await self._runtime.parsing.run(partial(parsed, route.request, body)))
 
     async def _tenant(self, route: Route, headers: Headers) -> str | None:
         try:
@@ -127,7 +161,9 @@ def parsed(kind: type[BaseModel], body: bytes) -> BaseModel:
 
     Raises:
         InputError: the body is not JSON, or does not fit the schema; the text names the first problem.
+        RefusedError: 413, because the body holds too many values.
     """
+    _require_few_values(body, MAX_VALUES.get(kind, MOST_VALUES))
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
@@ -149,6 +185,23 @@ def parsed_query(kind: type[BaseModel], params: QueryParams) -> BaseModel:
         return kind.model_validate(dict(pairs))
     except ValidationError as error:
         raise InputError(sentence_of(error)) from None
+
+
+def _require_few_values(body: bytes, most: int) -> None:
+    """Refuse a body that would take long to check, before it is parsed. Each value but the first follows a comma."""
+    values = body.count(b",") + 1
+    if values > most:
+        raise RefusedError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body holds about {values} values, and at most {most} are accepted; send it in parts",
+        )
+
+
+def _require_utf8(query: bytes) -> None:
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        raise InputError("the query string should be UTF-8, with percent-encoding") from None
 
 
 def _require_type(headers: Headers, wanted: str) -> None:
@@ -182,6 +235,20 @@ def _without_body(receive: Receive) -> Receive:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     return rest
+
+
+def _too_slow(timeout_s: float) -> Response:
+    return error_response(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        f"the request took longer than {timeout_s:g} s; send less at once, or try again in 5 s",
+        {"Retry-After": "5"},
+    )
+
+
+def _stopping() -> Response:
+    return error_response(
+        HTTPStatus.SERVICE_UNAVAILABLE, "the service is stopping; try again in 5 s", {"Retry-After": "5"}
+    )
 
 
 def _internal_error() -> Response:

@@ -74,12 +74,14 @@ def _version() -> str:
 
 def _operation(route: Route, schemas: Schemas, components: Mapping[str, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "The response."}
+    if not _has_content(route):
+        success["description"] = "The body was stored; the response is empty."
     if route.response is not None:
         success["content"] = {JSON: {"schema": schemas[route.response]}}
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": f"{route.method.lower()}{route.path.replace('/', '_').replace('.', '_')}",
-        "responses": {"200": success},
+        "responses": {"200" if _has_content(route) else "204": success},
     }
     if not route.public:
         error = {JSON: {"schema": schemas[ErrorResponse]}}
@@ -94,6 +96,11 @@ def _operation(route: Route, schemas: Schemas, components: Mapping[str, Any]) ->
         else:
             operation["parameters"] = _parameters(schema, components)
     return operation
+
+
+def _has_content(route: Route) -> bool:
+    """Whether the response has a body: JSON of a declared type, or a page or text of a GET."""
+    return route.response is not None or route.method == "GET"
 
 
 def _parameters(schema: Mapping[str, Any], components: Mapping[str, Any]) -> list[dict[str, Any]]:

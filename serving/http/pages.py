@@ -9,6 +9,7 @@ from starlette.responses import FileResponse, Response
 
 from serving.endpoints.route import Call, Route
 from serving.state.runtime import Runtime
+from serving.state.work import Lane
 
 #: The pages load nothing from other hosts and cannot be framed.
 _PAGE_HEADERS: Mapping[str, str] = {
@@ -43,6 +44,7 @@ CONSOLE_ROUTE = Route(
     path="/",
     summary="Show the console.",
     handler=partial(_console_file, "console.html"),
+    lane=Lane.PAGES,
     public=True,
 )
 DOCS_ROUTE = Route(
@@ -50,11 +52,12 @@ DOCS_ROUTE = Route(
     path="/docs",
     summary="Show this API, with forms to try it.",
     handler=partial(_console_file, "docs.html"),
+    lane=Lane.PAGES,
     public=True,
 )
 #: The files that the pages load; they are not part of the API.
 FILE_ROUTES = tuple(
-    Route(method="GET", path=path, summary="A file of a page.", handler=handler, public=True)
+    Route(method="GET", path=path, summary="A file of a page.", handler=handler, lane=Lane.PAGES, public=True)
     for path, handler in {
         "/console.js": partial(_console_file, "console.js"),
         "/docs/start.js": partial(_console_file, "docs.js"),

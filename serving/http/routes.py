@@ -13,6 +13,7 @@ from serving.endpoints import (
     intake,
     models,
     predict_failure,
+    probes,
     score_hypotheses,
     scrape,
     signals,
@@ -21,6 +22,7 @@ from serving.endpoints.route import Call, Route
 from serving.http import pages
 from serving.http.openapi import openapi
 from serving.state.runtime import Runtime
+from serving.state.work import Lane
 
 
 def _openapi(runtime: Runtime, call: Call) -> Response:
@@ -42,22 +44,14 @@ ROUTES: tuple[Route, ...] = (
     intake.REMOTE_WRITE_ROUTE,
     feedback.ROUTE,
     scrape.ROUTE,
-    # BentoML handles the probes itself.
-    Route(
-        method="GET", path="/livez", summary="Status 200 while the process runs.", handler=None, public=True
-    ),
-    Route(
-        method="GET",
-        path="/readyz",
-        summary="Status 200 while the database responds.",
-        handler=None,
-        public=True,
-    ),
+    probes.LIVE_ROUTE,
+    probes.READY_ROUTE,
     Route(
         method="GET",
         path="/docs.json",
         summary="Show this API as OpenAPI 3.1.",
         handler=_openapi,
+        lane=Lane.PAGES,
         public=True,
     ),
     pages.DOCS_ROUTE,

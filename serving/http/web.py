@@ -1,33 +1,39 @@
-"""The endpoints that BentoML does not call, as a Starlette application."""
+"""The application that BentoML mounts: it runs the handler of each admitted request in the pool of its route."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
-from starlette import routing
-from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.endpoints.route import Call, Route
-from serving.http.admission import CALL
-from serving.http.pages import FILE_ROUTES
+from serving.http.admission import CALL, ROUTE, App, Scope, Send
 from serving.http.routes import ROUTES
+from serving.state.limits import Receive
 from serving.state.runtime import Runtime
+from serving.state.work import Batcher
 
 
-def web_app(runtime: Runtime, routes: Sequence[Route] = ROUTES) -> Starlette:
-    """A Starlette application for BentoML to mount."""
-    return Starlette(
-        routes=[
-            routing.Route(route.path, _endpoint(runtime, route), methods=[route.method])
-            for route in (*routes, *FILE_ROUTES)
-            if route.handler is not None and not route.by_bento
-        ]
-    )
+def web_app(runtime: Runtime, routes: Sequence[Route] = ROUTES) -> App:
+    """The ASGI application behind admission, which leaves the route and the call in the scope."""
+    batchers = {
+        route.path: Batcher[Call, Response](
+            runtime.pools[route.lane],
+            partial(route.batching.run, runtime),
+            route.batching.weigh,
+            most=route.batching.most,
+        )
+        for route in routes
+        if route.batching is not None
+    }
 
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        route: Route = scope[ROUTE]
+        call: Call = scope[CALL]
+        batcher = batchers.get(route.path)
+        if batcher is not None:
+            response = await batcher.submit(call)
+        else:
+            response = await runtime.pools[route.lane].run(partial(route.run, runtime, call))
+        await response(scope, receive, send)
 
-def _endpoint(runtime: Runtime, route: Route) -> Callable[[Request], Response]:
-    def endpoint(request: Request) -> Response:
-        call: Call = request.scope[CALL]
-        return route.run(runtime, call)
-
-    return endpoint
+    return app

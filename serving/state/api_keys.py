@@ -1,18 +1,20 @@
 """API keys: each is bound to one tenant, and a request has access to the data of that tenant only."""
 
-import asyncio
 import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from core.errors import AuthenticationError
+from serving.state.work import WorkPool
 
 #: A revoked key works for at most so many seconds. A key that was used before it existed is refused for as long.
 KEY_TTL_S = 10.0
-#: Look-ups that may wait for the database at once, so that clients that guess keys cannot use up its connections.
+#: Look-ups that ask the database at once, so that clients that guess keys cannot use up its connections.
 _LOOKUPS = 2
+_MOST_WAITING = 256
 
 
 class KeyRing(Protocol):
@@ -42,7 +44,7 @@ class KeyCache:
         # Two caches, so that a client that guesses keys cannot displace valid keys.
         self._valid: OrderedDict[bytes, tuple[str | None, float]] = OrderedDict()
         self._invalid: OrderedDict[bytes, tuple[str | None, float]] = OrderedDict()
-        self._lookups = asyncio.Semaphore(_LOOKUPS)
+        self._lookups = WorkPool("the look-up of keys", threads=_LOOKUPS, waiting=_MOST_WAITING)
 
     async def tenant_of(self, key: str) -> str:
         """The tenant that the key is bound to.
@@ -61,8 +63,7 @@ class KeyCache:
         return tenant
 
     async def _look_up(self, digest: bytes, key: str) -> tuple[str | None, float]:
-        async with self._lookups:
-            tenant = await asyncio.to_thread(self._ring.resolve, key)
+        tenant = await self._lookups.run(partial(self._ring.resolve, key))
         entry = (tenant, self._clock() + self._ttl_s)
         for cache in (self._valid, self._invalid):
             cache.pop(digest, None)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from core.errors import ForewarnError
 from core.settings import Settings
+from serving.contract.errors import RefusedError
 from serving.state.api_keys import KeyCache
 from serving.state.limits import RateLimiter
 from serving.state.loaded_models import LoadedModels
 from serving.state.metrics import Metrics
 from serving.state.tenants import TenantContext, Tenants
+from serving.state.work import Lane, WorkPool
 
 if TYPE_CHECKING:
     from pipelines.wiring import Tenancy
@@ -37,6 +39,15 @@ class Runtime:
 
     def __init__(self) -> None:
         self.metrics = Metrics()
+        # In all fewer threads than the pool of the database has connections.
+        self.pools = {
+            Lane.READS: WorkPool("reads", threads=2, waiting=64),
+            Lane.WRITES: WorkPool("writes", threads=2, waiting=64),
+            Lane.MODELS: WorkPool("models", threads=2, waiting=64),
+            Lane.PAGES: WorkPool("pages", threads=1, waiting=64),
+        }
+        self.parsing = WorkPool("large bodies", threads=1, waiting=32)
+        self._probing = WorkPool("probes", threads=1, waiting=8)
         self._stack = ExitStack()
         self._tenancy: Tenancy | None = None
         self._stopping = threading.Event()
@@ -70,6 +81,8 @@ class Runtime:
     def close(self) -> None:
         """Stop the thread that loads new models, and disconnect."""
         self._tenancy = None
+        for pool in (*self.pools.values(), self.parsing, self._probing):
+            pool.close()
         self._stack.close()
 
     def context(self, tenant: str) -> TenantContext:
@@ -91,8 +104,8 @@ class Runtime:
         """`ready`, without blocking other requests and within `READY_TIMEOUT_S`."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                return await asyncio.to_thread(self.ready)
-        except TimeoutError:
+                return await self._probing.run(self.ready)
+        except (TimeoutError, RefusedError):
             return False
 
     def _open_context(self, tenant: str) -> TenantContext:

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
 
+from core.batch import Batch
 from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
 from core.service_names import SERVICE_LABELS, ServiceRule
+from pipelines.collect.ingest import ingest_batch
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.remote_write import RemoteWriteReceiver
-from pipelines.sources.sidecars import Sidecars, read_sidecars
+from pipelines.sources.sidecars import CurrentSidecars, Sidecars
 from serving.contract.requests import Point, SeriesRef
 from serving.state.loaded_models import LoadedModels
 
@@ -33,9 +35,8 @@ class TenantContext:
     """Everything that the endpoints may use for one tenant.
 
     Attributes:
-        remote_write: reads the requests of the tenant's Prometheus; it keeps the last counter values to compute rates.
+        remote_write: reads the requests of the tenant's Prometheus.
         services: derives the service of what clients send.
-        sidecars: the operator's descriptions of series; they exist for the default tenant only.
     """
 
     def __init__(self, platform: Platform, models: LoadedModels) -> None:
@@ -45,9 +46,20 @@ class TenantContext:
         self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
         described = settings.sidecars_dir if platform.tenant == settings.tenant else None
-        self.sidecars = Sidecars() if described is None else read_sidecars(described, platform.tenant)
+        self._sidecars = CurrentSidecars(described, platform.tenant)
+        # Without a folder there is nothing to store.
+        self._stored: Sidecars | None = self._sidecars.get() if described is None else None
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()
         self._cached: dict[str, tuple[bytes, float]] = {}
+
+    def stored_sidecars(self) -> Sidecars:
+        """What the sidecar files declare of series now. Their events and incidents, and their bad rows as dead letters,
+        are stored when the files are new or have changed."""
+        current = self._sidecars.get()
+        if current is not self._stored:
+            ingest_batch(self.platform, "sidecars", current.added_to(Batch()))
+            self._stored = current
+        return current.descriptions_only
 
     def series(self, ref: SeriesRef) -> Series:
         """The series that a request names.

@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from models.forecast.choice.common_trees import TRIED_AT, CommonTrees
+from models.forecast.choice.candidates import TRIED_WEIGHTS, Candidate, with_candidates
+from models.forecast.choice.fleet_model import ORIGINS_TRIED, FleetModel
 from models.forecast.choice.members import member_forecasts
 from models.forecast.choice.selection import Choice, Plan, select
-from models.forecast.choice.shares import SHARES, Candidate, with_candidates
 from models.forecast.combination import combine
 from models.forecast.fleet.global_trees import GlobalTrees, examples, learn
 from models.forecast.intervals.conformal import LEVELS
@@ -56,7 +56,7 @@ def forecast_known(history: History, choice: Choice, trees: GlobalTrees | None =
         choice.errors.interval(yhat, level, Bounds())
 
 
-def forecast_afresh(history: History, common: CommonTrees | None = None) -> None:
+def forecast_afresh(history: History, common: FleetModel | None = None) -> None:
     """The same with selection done anew."""
     choice = select(history, PLAN)
     if common is None:
@@ -92,8 +92,8 @@ def main() -> list[dict[str, float | str]]:
     fleet = histories()
     choices = [select(history, PLAN) for history in fleet]
     trees = learn([examples(history, HORIZON) for history in fleet], seed=1)
-    usual = dict.fromkeys(SHARES, 1.0) | {SHARES[2]: 0.9}
-    common = CommonTrees(trees, Candidate(forecaster=trees, origins=TRIED_AT, usual=usual))
+    fleet_errors = dict.fromkeys(TRIED_WEIGHTS, 1.0) | {TRIED_WEIGHTS[2]: 0.9}
+    common = FleetModel(trees, Candidate(forecaster=trees, origins=ORIGINS_TRIED, fleet_errors=fleet_errors))
     sums = dict.fromkeys(NAMES, 0.0)
     for history, choice in zip(fleet[:SERIES], choices, strict=False):
         shared = with_candidates(choice, history, PLAN, [common.candidate])

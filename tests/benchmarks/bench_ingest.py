@@ -20,10 +20,10 @@ import polars as pl  # noqa: E402
 from fakes.platform import platform_of  # noqa: E402
 from servers.postgres import embedded_server  # noqa: E402
 
+from core.batch import Batch  # noqa: E402
 from core.clock import FixedClock  # noqa: E402
 from core.domain import Series  # noqa: E402
 from core.frames import SAMPLES  # noqa: E402
-from core.ports import Batch  # noqa: E402
 from pipelines.collect.ingest import ingest  # noqa: E402
 from pipelines.stores.binary import COPY_HEADER, COPY_TRAILER, sample_rows  # noqa: E402
 from pipelines.stores.migrate import migrate  # noqa: E402

@@ -19,7 +19,7 @@ import polars as pl
 from core.arrays import FloatArray
 from models.forecast.history import on_grid
 from pipelines.bench.forecast import bench_forecast
-from pipelines.bench.forecast_run import DEFAULT
+from pipelines.bench.forecast_run import DEFAULT, ForecastSetup
 from pipelines.bench.forecast_sets import read_set
 from pipelines.sources.simulated import SimulatedFleet
 
@@ -133,7 +133,9 @@ def main(names: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             write(one.read(), one.step_s, Path(folder) / "series.csv")
             report = bench_forecast(
-                Path(folder), "csv", horizon=one.horizon, season=one.season, origins=one.origins
+                Path(folder),
+                "csv",
+                ForecastSetup(horizon=one.horizon, season=one.season, origins=one.origins),
             )
         ours = report.models[DEFAULT]
         print(

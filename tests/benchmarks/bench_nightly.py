@@ -60,6 +60,15 @@ class MadeSamples(SampleRepository):
     def latest(self) -> pl.DataFrame:
         unsupported(self, "latest")
 
+    def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
+        unsupported(self, "newest_times")
+
+    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
+        unsupported(self, "stored_at")
+
+    def remove(self, series_id: int) -> int:
+        unsupported(self, "remove")
+
     def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
         times = pl.datetime_range(start, end, "1h", closed="left", eager=True, time_zone="UTC")
         return pl.concat(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from models.forecast.catalog import PEERS
 from pipelines.bench.forecast import ForecastBenchReport, bench_forecast
-from pipelines.bench.forecast_run import DEFAULT
+from pipelines.bench.forecast_run import DEFAULT, ForecastSetup
 
 DATASETS = Path(os.environ.get("FOREWARN_DATASETS", Path(__file__).parents[3] / "shared" / "datasets"))
 
@@ -58,14 +58,8 @@ def measure(one: Set, *, origins: int, peers: Sequence[str]) -> ForecastBenchRep
             (Path(folder) / file.relative_to(DATASETS / one.folder).as_posix().replace("/", "_")).symlink_to(
                 file
             )
-        return bench_forecast(
-            Path(folder),
-            one.data_format,
-            horizon=one.horizon,
-            season=one.season,
-            origins=origins,
-            peers=peers,
-        )
+        setup = ForecastSetup(horizon=one.horizon, season=one.season, origins=origins, peers=tuple(peers))
+        return bench_forecast(Path(folder), one.data_format, setup)
 
 
 def main(names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What was said of breaches and what came, and the figures that follow."""
+"""Counts breach alerts and breaches, and computes the figures of the benchmark."""
 
 import math
 import statistics
@@ -12,26 +12,26 @@ SOON_H = SOON_S // 3_600
 
 @dataclass
 class Tally:
-    """What was said and what came."""
+    """Counts of alerts and breaches."""
 
-    said: int = 0
-    said_and_came: int = 0
-    came: int = 0
-    came_and_said: int = 0
-    #: Breaches in planned maintenance, which are not among those above.
+    alerts: int = 0
+    alerts_followed: int = 0
+    breaches: int = 0
+    breaches_alerted: int = 0
+    #: Breaches in planned maintenance; they are not counted above.
     planned: int = 0
-    planned_and_said: int = 0
-    #: Of those that came, while something was going wrong slowly, here or in a service that is called.
-    announced: int = 0
-    announced_and_said: int = 0
-    crept: int = 0
-    crept_and_said: int = 0
+    planned_alerted: int = 0
+    #: Breaches after a slow precursor, at the service or at one that it calls.
+    preceded: int = 0
+    preceded_alerted: int = 0
+    gradual: int = 0
+    gradual_alerted: int = 0
     ranges: int = 0
     in_range: int = 0
     breaches_in_range: dict[str, list[bool]] = field(default_factory=dict)
-    #: Hours before each breach since which an alert told of it, and since which it was said to be within `SOON_H`.
+    #: Hours from the first alert, and from the first critical alert, to each breach.
     leads_h: list[float] = field(default_factory=list)
-    said_leads_h: list[float] = field(default_factory=list)
+    critical_leads_h: list[float] = field(default_factory=list)
 
     def __add__(self, other: "Tally") -> "Tally":
         both = {one.name: (getattr(self, one.name), getattr(other, one.name)) for one in fields(Tally)}
@@ -39,43 +39,64 @@ class Tally:
 
 
 def rows_of(group: str, tally: Tally) -> list[dict[str, float | str]]:
-    """The figures of one group; intervals count breaches, for looks before the same breach are alike."""
-    said, came = tally.said_and_came / max(tally.said, 1), tally.came_and_said / max(tally.came, 1)
-    every = tally.came + tally.planned
-    of_every = (tally.came_and_said + tally.planned_and_said) / max(every, 1)
-    announced = tally.announced_and_said / max(tally.announced, 1)
-    crept = tally.crept_and_said / max(tally.crept, 1)
-    breaches = len(tally.breaches_in_range)
+    """The figures of one group. Intervals count breaches, because predictions of the same breach are alike."""
+    alerts, breaches = (
+        tally.alerts_followed / max(tally.alerts, 1),
+        tally.breaches_alerted / max(tally.breaches, 1),
+    )
+    every = tally.breaches + tally.planned
+    of_every = (tally.breaches_alerted + tally.planned_alerted) / max(every, 1)
+    preceded = tally.preceded_alerted / max(tally.preceded, 1)
+    gradual = tally.gradual_alerted / max(tally.gradual, 1)
+    in_range = len(tally.breaches_in_range)
     holds = tally.in_range / max(tally.ranges, 1)
     by_breach = statistics.fmean(statistics.fmean(one) for one in tally.breaches_in_range.values() or [[0]])
     measured: list[tuple[str, int, float, str, float | str]] = [
-        (f"said within {SOON_H} h, and it comes", tally.said, said, wilson(said, tally.said), 0.8),
-        ("comes, and was said", tally.came, came, wilson(came, tally.came), 0.8),
         (
-            "the same, with those in planned maintenance",
+            f"critical alerts that a breach within {SOON_H} h followed",
+            tally.alerts,
+            alerts,
+            wilson(alerts, tally.alerts),
+            0.8,
+        ),
+        (
+            "breaches that had a critical alert",
+            tally.breaches,
+            breaches,
+            wilson(breaches, tally.breaches),
+            0.8,
+        ),
+        (
+            "the same, breaches in planned maintenance included",
             every,
             of_every,
             wilson(of_every, every),
             "",
         ),
         (
-            "comes after a precursor, and was said",
-            tally.announced,
-            announced,
-            wilson(announced, tally.announced),
+            "breaches after a precursor that had a critical alert",
+            tally.preceded,
+            preceded,
+            wilson(preceded, tally.preceded),
             "",
         ),
-        ("comes by its own growth, and was said", tally.crept, crept, wilson(crept, tally.crept), 0.8),
         (
-            f"median lead of what was said within {SOON_H} h, h",
-            tally.said_and_came,
-            _median(tally.said_leads_h),
+            "breaches by own growth that had a critical alert",
+            tally.gradual,
+            gradual,
+            wilson(gradual, tally.gradual),
+            0.8,
+        ),
+        (
+            "median lead of critical alerts, h",
+            tally.alerts_followed,
+            _median(tally.critical_leads_h),
             "",
             "",
         ),
-        ("median lead of the alert, h", len(tally.leads_h), _median(tally.leads_h), "", 3.0),
-        ("P10 to P90 holds the time, of looks", tally.ranges, holds, wilson(holds, breaches), 0.8),
-        ("the same, mean over breaches", breaches, by_breach, wilson(by_breach, breaches), 0.8),
+        ("median lead of all alerts, h", len(tally.leads_h), _median(tally.leads_h), "", 3.0),
+        ("predictions whose P10 to P90 contains the time", tally.ranges, holds, wilson(holds, in_range), 0.8),
+        ("the same, mean over breaches", in_range, by_breach, wilson(by_breach, in_range), 0.8),
     ]
     return [
         {"group": group, "what": what, "n": n, "measured": round(value, 2), "95 %": interval, "must": must}

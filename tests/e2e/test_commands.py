@@ -178,7 +178,11 @@ def test_without_a_prefect_server_deploy_starts_one_and_stops_it_at_the_end(
 
         def planned() -> bool:
             asked = {"flows": {"name": {"any_": ["watch"]}}}
-            runs = httpx.post(f"{address()}/api/flow_runs/filter", json=asked).json()
+            password = (tmp_path / "data" / "prefect" / "password").read_text()
+            with httpx.Client(base_url=f"{address()}/api", auth=("forewarn", password)) as client:
+                token = client.get("/csrf-token", params={"client": "test"}).json()["token"]
+                headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
+                runs = client.post("/flow_runs/filter", json=asked, headers=headers).json()
             return any(run["auto_scheduled"] for run in runs)
 
         wait_until(lambda: address() is not None, 200)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 
 import httpx
 from e2e.fleet import STEP, Fleet
@@ -11,6 +12,7 @@ from servers.service import environment_of
 
 from core.settings import Settings
 from flows.processes import free_port, start_service
+from pipelines.stores.embedded import EmbeddedPostgres
 
 
 def start_that_fails(settings: Settings) -> str:
@@ -58,3 +60,53 @@ def test_a_request_under_way_is_answered_before_the_service_ends(fleet: Fleet) -
         asking.join()
         assert not service.running
     assert answers == [200]
+
+
+def test_an_outage_of_the_database_under_load_gives_errors_of_ours_only(fleet: Fleet) -> None:
+    database = EmbeddedPostgres(fleet.settings.data_dir)
+    answers: list[httpx.Response] = []
+    requests = [
+        ("GET", "/signals", None),
+        ("GET", "/readyz", None),
+        ("POST", "/feedback", {"signal_id": "a", "value": "true_positive", "by": "ada"}),
+        ("POST", "/webhooks/deploys", {"service": "checkout", "at": fleet.now.isoformat()}),
+        ("POST", "/detect", {"observations": [observation(fleet)]}),
+    ]
+    up = threading.Event()
+
+    def ask(number: int) -> None:
+        with fleet.client() as client:
+            while not up.is_set():
+                for method, path, body in requests[number % 5 :] + requests[: number % 5]:
+                    answers.append(client.request(method, path, json=body))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    database.stop()
+    time.sleep(3)
+    assert httpx.get(f"{fleet.url}/livez", trust_env=False).status_code == 200
+    database.start()
+    wait_until_ready(fleet)
+    up.set()
+    for thread in threads:
+        thread.join()
+    failed = [answer for answer in answers if answer.status_code >= 500]
+    assert {answer.status_code for answer in failed} == {503}
+    for answer in failed:
+        assert list(answer.json()) == ["error"]
+        assert int(answer.headers["Retry-After"]) > 0
+    with fleet.client() as client:
+        assert client.get("/signals").status_code == 200
+
+
+def observation(fleet: Fleet) -> dict[str, object]:
+    return {"series_id": fleet.series["acme"][0].series_id, "ts": fleet.now.isoformat(), "value": 0.2}
+
+
+def wait_until_ready(fleet: Fleet) -> None:
+    for _ in range(600):
+        if httpx.get(f"{fleet.url}/readyz", trust_env=False).status_code == 200:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the service is not ready again a minute after its database")

@@ -1,6 +1,6 @@
 """A store in memory, with the repositories that ingesting uses."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
@@ -13,10 +13,12 @@ from core.domain import Event, Incident, Role, Series
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES
 from core.ports import (
+    CounterRepository,
     CursorRepository,
     DeadLetterRepository,
     EventRepository,
     IncidentRepository,
+    MetricTypeRepository,
     SampleRepository,
     SeriesRepository,
     Store,
@@ -51,6 +53,12 @@ class MemorySeries(SeriesRepository):
     def known(self, series_ids: Sequence[int]) -> set[int]:
         return set(series_ids) & set(self.by_id)
 
+    def of_metrics(self, metrics: Sequence[str]) -> list[Series]:
+        return [one for one in self.by_id.values() if one.metric in metrics]
+
+    def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
+        return {one: self.by_id[one].step_s for one in self.known(series_ids)}
+
 
 class MemorySamples(SampleRepository):
     """Keeps the first value of each series and time; it does not report conflicts."""
@@ -78,6 +86,46 @@ class MemorySamples(SampleRepository):
     def span(self) -> tuple[datetime, datetime] | None:
         times = self.frame["ts"].to_list()
         return (min(times), max(times)) if times else None
+
+    def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
+        return {key: ts for key, ts, _ in self.latest().iter_rows() if key in set(series_ids)}
+
+    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
+        return times.join(self.frame, on=["series_id", "ts"], how="semi")
+
+    def remove(self, series_id: int) -> int:
+        before = self.frame.height
+        self.frame = self.frame.filter(pl.col("series_id") != series_id)
+        return before - self.frame.height
+
+
+class MemoryCounters(CounterRepository):
+    def __init__(self) -> None:
+        self.frame = pl.DataFrame(schema=SAMPLES)
+
+    def recent(self, series_ids: Sequence[int]) -> pl.DataFrame:
+        return self.frame.filter(pl.col("series_id").is_in(list(series_ids)))
+
+    def save(self, counts: pl.DataFrame) -> None:
+        self.forget(counts["series_id"].unique().to_list())
+        self.frame = pl.concat([self.frame, counts.select(*SAMPLES)])
+
+    def forget(self, series_ids: Sequence[int]) -> None:
+        self.frame = self.frame.filter(~pl.col("series_id").is_in(list(series_ids)))
+
+
+class MemoryMetricTypes(MetricTypeRepository):
+    def __init__(self) -> None:
+        self.types: dict[str, str] = {}
+
+    def hold(self, *, change: bool = False) -> None:
+        """Nobody else uses this store."""
+
+    def declared(self, metrics: Sequence[str] | None = None) -> dict[str, str]:
+        return {name: kind for name, kind in self.types.items() if metrics is None or name in metrics}
+
+    def declare(self, types: Mapping[str, str]) -> None:
+        self.types.update(types)
 
 
 class MemoryEvents(EventRepository):
@@ -143,6 +191,8 @@ class MemoryStore:
         self.tenant = tenant
         self.series = MemorySeries()
         self.samples = MemorySamples()
+        self.counters = MemoryCounters()
+        self.metric_types = MemoryMetricTypes()
         self.events = MemoryEvents()
         self.incidents = MemoryIncidents()
         self.dead_letters = MemoryDeadLetters()

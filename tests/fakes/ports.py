@@ -12,6 +12,7 @@ from core.locks import LockRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
+    CounterRepository,
     CursorRepository,
     DeadLetterRepository,
     DiagnosisRepository,
@@ -21,6 +22,7 @@ from core.ports import (
     FeedbackRepository,
     ForecastRepository,
     IncidentRepository,
+    MetricTypeRepository,
     ModelRegistry,
     RetentionPolicy,
     SampleRepository,
@@ -109,6 +111,14 @@ class FakeStore(Store):
     @property
     def samples(self) -> SampleRepository:
         return self._given(self._samples, "samples")
+
+    @property
+    def counters(self) -> CounterRepository:
+        unsupported(self, "counters")
+
+    @property
+    def metric_types(self) -> MetricTypeRepository:
+        unsupported(self, "metric_types")
 
     @property
     def events(self) -> EventRepository:

@@ -1,7 +1,9 @@
-"""A small HTTP receiver that goes down and comes back on the same port."""
+"""A small HTTP receiver that goes down and comes back on the same port, and answers in every unfriendly way."""
 
 import json
 import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -18,14 +20,37 @@ class Request:
         return json.loads(self.body)
 
 
+@dataclass(frozen=True)
+class Reply:
+    """How to answer a request.
+
+    Attributes:
+        hang_s: wait so long, and then close the connection without an answer.
+        drip: send a byte of the answer now and then, without end.
+        drop: close the connection at once, without an answer.
+        keep: whether the receiver keeps what it was sent; null: when the status is below 300.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    hang_s: float = 0.0
+    drip: bool = False
+    drop: bool = False
+    keep: bool | None = None
+
+
 @dataclass
 class Receiver:
-    """Keeps what it was sent; `answers` are the next statuses, then 200."""
+    """Keeps what it was sent; `answers` are the next statuses, then what `reply_to` decides, else 200."""
 
     requests: list[Request] = field(default_factory=list)
+    attempts: list[Request] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    reply_to: Callable[[Request], Reply] = lambda request: Reply()
     _server: ThreadingHTTPServer | None = None
     _port: int = 0
+    _closing: threading.Event = field(default_factory=threading.Event)
 
     @property
     def url(self) -> str:
@@ -33,25 +58,50 @@ class Receiver:
 
     def up(self) -> None:
         receiver = self
+        self._closing.clear()
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = receiver.answers.pop(0) if receiver.answers else 200
-                if status < 300:
-                    receiver.requests.append(Request(self.path, dict(self.headers.items()), body))
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                request = Request(self.path, dict(self.headers.items()), body)
+                reply = Reply(receiver.answers.pop(0)) if receiver.answers else receiver.reply_to(request)
+                receiver.attempts.append(request)
+                if reply.keep or (reply.keep is None and reply.status < 300):
+                    receiver.requests.append(request)
+                if reply.hang_s:
+                    receiver._closing.wait(reply.hang_s)
+                if reply.hang_s or reply.drop:
+                    self.close_connection = True
+                elif reply.drip:
+                    self._drip()
+                else:
+                    self.send_response_only(reply.status)
+                    for name, value in reply.headers.items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(reply.body)))
+                    self.end_headers()
+                    with suppress(OSError):  # the client has read enough
+                        self.wfile.write(reply.body)
+
+            def _drip(self) -> None:
+                self.close_connection = True
+                try:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    while not receiver._closing.wait(0.05):
+                        self.wfile.write(b"z")
+                except OSError:
+                    pass  # the client gave up
 
             def log_message(self, *_: object) -> None:
                 """Tests print nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        self._server.daemon_threads = True
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def down(self) -> None:
+        self._closing.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()

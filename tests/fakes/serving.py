@@ -49,16 +49,18 @@ class FakeRegistry(NoRegistry):
 
 @dataclass
 class FakeDetector(FleetDetector):
-    """Scores each value as itself, and records its calls."""
+    """Scores each value as itself, and records its calls and the SLO thresholds that it gets."""
 
     learned: Mapping[int, Any]
     calls: list[tuple[int, list[datetime], list[float | None], Any]] = field(default_factory=list)
+    limits: list[float | None] = field(default_factory=list)
 
     @property
     def models(self) -> Mapping[int, Any]:
         return self.learned
 
     def with_limits(self, stored: Iterable[Series]) -> "FakeDetector":
+        self.limits += [one.slo_threshold for one in stored]
         return self
 
     def score_points(
@@ -88,6 +90,12 @@ class FakeSeriesStore(SeriesRepository):
     def known(self, series_ids: Sequence[int]) -> set[int]:
         unsupported(self, "known")
 
+    def of_metrics(self, metrics: Sequence[str]) -> list[Series]:
+        unsupported(self, "of_metrics")
+
+    def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
+        unsupported(self, "steps")
+
     def find(
         self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
     ) -> list[Series]:
@@ -113,6 +121,15 @@ class FakeSamples(SampleRepository):
 
     def span(self) -> tuple[datetime, datetime] | None:
         unsupported(self, "span")
+
+    def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
+        unsupported(self, "newest_times")
+
+    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
+        unsupported(self, "stored_at")
+
+    def remove(self, series_id: int) -> int:
+        unsupported(self, "remove")
 
     def latest(self) -> pl.DataFrame:
         return self._frame.sort("ts").group_by("series_id", maintain_order=True).last()

@@ -1,5 +1,6 @@
 """Train, forecast, warn and take back, on a real database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -117,6 +118,30 @@ def test_a_filling_disk_raises_a_signal_that_is_withdrawn_once_it_is_emptied(
 
     # And it does not come back by itself.
     assert forecast(after).withdrawn == ()
+
+
+def test_a_resized_disk_and_a_new_slo_count_in_the_next_cycle_without_training(
+    platform: Platform, store: Store
+) -> None:
+    write(store, NOW, filling_gib_an_hour=5.0, hours=DAYS * 24)
+    train_forecasters(platform)
+    disk = series_of(platform.tenant)[0]
+    [warning] = forecast(platform).signals
+    assert capacity(platform)[0].runs_out is not None
+
+    store.series.register([replace(disk, limit=1_000 * 2.0**30)])
+    resized = forecast(platform)
+    assert resized.signals == ()
+    assert [signal.signal_id for signal in resized.withdrawn] == [warning.signal_id]
+    [planned] = capacity(platform)
+    assert planned.breach.threshold == pytest.approx(980 * 2.0**30)
+    assert planned.runs_out is None
+    assert planned.used == pytest.approx(0.08, abs=0.01)
+
+    store.series.register([replace(disk, slo_threshold=90 * 2.0**30)])
+    [again] = forecast(platform).signals
+    assert again.breach is not None
+    assert again.breach.threshold == 90 * 2.0**30
 
 
 def test_without_a_model_the_error_says_so(platform: Platform, store: Store) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from fakes.platform import platform_of
 from servers.postgres import fresh_database
 
+from core.batch import Batch
 from core.domain import Role
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.sources.csv_files import CsvFiles
@@ -69,6 +71,24 @@ def test_the_same_folder_again_changes_nothing(store: Store, tmp_path: Path) -> 
     replayed = ingest(platform_of(store), source)
     assert (replayed.inserted, replayed.duplicates, replayed.rejected, replayed.events) == (0, 3002, 4, 0)
     assert store.dead_letters.count() == 4
+
+
+def test_a_changed_limit_is_stored_also_without_new_samples(store: Store, tmp_path: Path) -> None:
+    folder = fleet(tmp_path)
+    sidecar = folder / "series.csv"
+    sidecar.write_text("service,metric,limit\n,error_ratio,0.9\nweb,error_ratio,0.5\n")
+    source = CsvFiles(folder, tenant=store.tenant)
+    ingest(platform_of(store), source)
+
+    def limit() -> float | None:
+        [web] = store.series.find(service="web")
+        return web.limit
+
+    assert limit() == 0.5
+    sidecar.write_text("service,metric,limit\n,error_ratio,0.9\nweb,error_ratio,0.8\n")
+    again = ingest(platform_of(store), source)
+    assert again == IngestReport(already_read=3005)
+    assert limit() == 0.8
 
 
 def test_a_batch_that_fails_leaves_nothing_of_itself(store: Store, tmp_path: Path) -> None:
@@ -168,3 +188,30 @@ def test_killed_again_and_again_it_ends_in_the_same_state(server_dsn: str, tmp_p
         assert kills >= 2
         assert state(disturbed) == state(undisturbed)
         assert len(state(undisturbed)["samples"]) == 3001
+
+
+class Nothing:
+    """A source that answers and has no series, as a Prometheus of which `--match` selects none."""
+
+    name = "nothing {job='x'}"
+
+    def batches(self, cursor: str | None) -> Iterator[Batch]:
+        if cursor is None:
+            yield Batch(cursor="done")
+
+
+def test_a_source_without_series_is_reported(store: Store) -> None:
+    report = ingest(platform_of(store), Nothing())
+    assert report.notes == ("nothing {job='x'}: no series was found; check the place and the selectors",)
+    assert report.took_nothing
+    assert not ingest(platform_of(store), Nothing()).took_nothing
+
+
+def test_declarations_that_match_no_series_are_reported(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "web__cpu.csv").write_text("timestamp,value\n2026-01-05,1\n")
+    (tmp_path / "series.csv").write_text("service,metric,limt\nweb,cpu,1\nweb,disk,\n*,cpu,\n")
+    report = ingest(platform_of(store), CsvFiles(tmp_path, tenant=store.tenant))
+    assert report.notes == (
+        "series.csv, line 2: no series matches web/cpu; 'limt' is no field, and no series has such a label",
+        "series.csv, line 3: no series matches web/disk",
+    )

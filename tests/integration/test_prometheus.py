@@ -17,10 +17,10 @@ from servers.prometheus import (
     prometheus,
 )
 
+from core.batch import Batch
 from core.clock import FixedClock, SystemClock
 from core.domain import Role, Series, SeriesKind
 from core.errors import InputError, UnavailableError
-from core.ports import Batch
 from core.settings import Settings
 from flows.processes import free_port
 from pipelines.collect.ingest import ingest

@@ -45,6 +45,8 @@ class Filled:
         store.rollups.refresh(T0, END)
         self.event = Event(tenant=tenant, service="checkout", kind=EventKind.DEPLOY, at=T0, title=tenant)
         store.events.add([self.event])
+        store.counters.save(pl.DataFrame([(ids[0], T0, value)], schema=SAMPLES, orient="row"))
+        store.metric_types.declare({"latency": tenant})
         self.incident = Incident(
             tenant=tenant, service="checkout", type="x", severity=Severity.INFO, start=T0, end=T0 + STEP
         )
@@ -163,6 +165,11 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "deliveries.sink_states": store.deliveries.sink_states,
         "locks.owners": lambda: store.locks.owners(["job"]),
         "feedback.list": store.feedback.list,
+        "series.of_metrics": lambda: store.series.of_metrics(["latency"]),
+        "series.steps": lambda: store.series.steps([filled.series.series_id]),
+        "samples.newest_times": lambda: store.samples.newest_times([filled.series.series_id]),
+        "counters.recent": lambda: store.counters.recent([filled.series.series_id]).rows(),
+        "metric_types.declared": store.metric_types.declared,
         "diagnoses.list": store.diagnoses.list,
         "transitions.list": store.transitions.list,
     }
@@ -184,6 +191,7 @@ WRITES = {
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.sink_failed", "deliveries.sink_recovered",
+    "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
 
@@ -226,6 +234,12 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["feedback.list"] == [mine.feedback]
         assert seen["diagnoses.list"] == [mine.record]
         assert seen["transitions.list"] == [mine.transition]
+        assert seen["series.of_metrics"] == [mine.series]
+        assert [row[2] for row in seen["counters.recent"]] == [mine.value]
+        assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
+        assert mine.store.series.steps([other.series.series_id]) == {}
+        assert mine.store.samples.newest_times([other.series.series_id]) == {}
+        assert mine.store.counters.recent([other.series.series_id]).is_empty()
         ids = [other.series.series_id]
         assert mine.store.samples.read(T0, END, ids).is_empty()
         assert mine.store.rollups.read("1h", T0, END, ids).is_empty()
@@ -272,6 +286,14 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     store.deliveries.sink_recovered("slack")
     with store.locks.hold("job"), other.store.locks.hold("job"):
         assert len(store.locks.owners(["job"])) == 1
+    assert store.samples.remove(ids[0]) == 0
+    store.counters.save(pl.DataFrame([(ids[0], END, 9.0)], schema=SAMPLES, orient="row"))
+    store.counters.forget(ids)
+    store.metric_types.declare({"latency": "counter"})
+    with mine.store.atomically():
+        store.metric_types.hold(change=True)
+        with other.store.atomically():
+            other.store.metric_types.hold(change=True)
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before

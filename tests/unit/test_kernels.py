@@ -186,7 +186,7 @@ def _(draw: st.DrawFn) -> Arguments:
     return flat, scale, draw(st.floats(0.0, 1.0)), draw(st.floats(-LIMIT, LIMIT)), (0.01, 0.1), 3.0, settling
 
 
-@arguments_of("models.baseline.baselines._robust_slope")
+@arguments_of("models.baseline.trend._robust_slope")
 def _(draw: st.DrawFn) -> Arguments:
     values = course(draw, most=80, gaps=False)
     return np.cumsum(np.full(values.size, draw(st.sampled_from((1 / 24, 1.0, 7.0))))), values

@@ -1,1 +1,1 @@
-"""Which models forecast a series, and with which weights."""
+"""The choice of the forecasters of a series and of their weights."""

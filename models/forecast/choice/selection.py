@@ -1,4 +1,4 @@
-"""Which models forecast a series, and why: decided by rolling-origin backtests on its own past."""
+"""Selects the forecasters of a series and their weights by rolling-origin backtests on its own past."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from models.forecast.choice.members import backtest_members
 from models.forecast.combination import left_out, mean_errors, weigh
 from models.forecast.history import resolution
 from models.forecast.intervals.conformal import LEVELS, ErrorModel, fit_errors, wide_errors
-from models.forecast.intervals.widths import PastErrors, unrest
+from models.forecast.intervals.widths import PastErrors, variability
 from models.forecast.pool.pool import POOL
 from models.forecast.protocols import Bounds, History
 
 _FREE = Bounds()
-#: The newest days, by season, that candidates are tried on.
+#: Candidates are tried on the newest values: so many seasons, or steps if there is no season.
 KEPT_BACK_SEASONS, NO_SEASON_STEPS = 6, 24
 #: The members that forecast a series that is too short for a backtest, if they were selected.
 WITHOUT_BACKTEST = ("level", "seasonal_naive")
@@ -26,16 +26,17 @@ WITHOUT_BACKTEST = ("level", "seasonal_naive")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What forecasts one series.
+    """The members that forecast one series.
 
     Attributes:
-        weights: model -> share; they add up to 1.
-        errors: how wrong the combination was.
-        before: what the weights were `kept_back` steps ago: whoever is compared with the pool on the days since must
-            not meet weights that were found on the same days. Empty once it is decided.
-        mae: model -> mean absolute error in the backtest; empty where the history was too short for one.
-        combined_mae: that of the combination at the same origins, each weighted by the others; null as above.
-        coverage: level -> share of the newer origins inside intervals learned from the older ones; may be empty.
+        weights: member -> weight; they add up to 1.
+        errors: the distribution of the errors of the combined forecast.
+        before: the weights as of `kept_back` steps ago. A candidate is compared with the members on the days since
+            then, so the weights must not have been learned from these days. Empty after the candidates were tried.
+        mae: member -> mean absolute error in the backtest; empty if the history was too short for a backtest.
+        combined_mae: of the combined forecast at the same origins, each weighted by the others; null as above.
+        coverage: level -> share of the values at the newer origins inside intervals learned from the older ones; may
+            be empty.
         width: level -> mean width of the interval, in units of the values.
         reason: one sentence for the record.
     """
@@ -52,10 +53,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How selection spends its time.
+    """How the backtests of a selection are made.
 
-    Args:
-        horizon_steps: how far the backtests look.
+    Attributes:
+        horizon_steps: length of each forecast.
         origins: past moments at which the members are tried.
         weigh_by: how many of the newest of them decide the weights, because old patterns matter little.
         members: names of the forecasters that are weighed.
@@ -80,12 +81,12 @@ def select(history: History, plan: Plan) -> Choice:
     mae = mean_errors(test, slice(-plan.weigh_by, None))
     if not mae:
         return _too_short(history, plan)
-    told = left_out(test, plan.weigh_by)
-    past = _past_errors(history, test, told)
+    yhat = left_out(test, plan.weigh_by)
+    past = _past_errors(history, test, yhat)
     floor = resolution(history.values)
     season = history.seasons[0] if history.seasons else 1
     model = fit_errors(past, floor=floor, season=season)
-    edges = {level: model.interval(told[-1], level, _FREE) for level in LEVELS}
+    edges = {level: model.interval(yhat[-1], level, _FREE) for level in LEVELS}
     return Choice(
         weights=weigh(mae),
         errors=model,
@@ -98,28 +99,28 @@ def select(history: History, plan: Plan) -> Choice:
     )
 
 
-def _past_errors(history: History, test: Backtest, told: FloatArray) -> PastErrors:
+def _past_errors(history: History, test: Backtest, yhat: FloatArray) -> PastErrors:
     season = history.seasons[0] if history.seasons else 1
     known = history.values[np.isfinite(history.values)]
     return PastErrors(
-        errors=test.actual - told,
-        told=told,
+        errors=test.actual - yhat,
+        yhat=yhat,
         origins=test.origins,
         known=len(history),
         size=float(np.mean(known)) if float(known.min()) >= 0 else float("nan"),
-        unrest=np.array([unrest(history.values[:at], season) for at in test.origins]),
-        now=unrest(history.values, season),
+        variability=np.array([variability(history.values[:at], season) for at in test.origins]),
+        now=variability(history.values, season),
     )
 
 
 def kept_back(history: History, plan: Plan) -> int:
-    """The newest steps, on which candidates are tried: some seasons, and at least two horizons."""
+    """Number of the newest steps, on which candidates are tried: some seasons, and at least two horizons."""
     season = history.seasons[0] if history.seasons else NO_SEASON_STEPS
     return max(KEPT_BACK_SEASONS * season, 2 * plan.horizon_steps)
 
 
 def _weights_before(test: Backtest, history: History, plan: Plan) -> dict[str, float]:
-    """The weights by what was known before the newest days; empty where nothing had been tried by then."""
+    """The weights that were known before the newest days; empty if no origin lies before them."""
     until = len(history) - kept_back(history, plan) - plan.horizon_steps
     known = [row for row, at in enumerate(test.origins) if at <= until][-plan.weigh_by :]
     mae = mean_errors(test, np.array(known)) if known else {}
@@ -132,7 +133,7 @@ def _too_short(history: History, plan: Plan) -> Choice:
     return Choice(
         weights={name: 1.0 / len(names) for name in names},
         errors=wide_errors(known, plan.horizon_steps, resolution(history.values)),
-        reason=f"{len(known)} values are too few for a backtest; the last ones go on, with wide intervals",
+        reason=f"{len(known)} values are too few for a backtest; the forecast is simple and its intervals are wide",
     )
 
 
@@ -157,12 +158,12 @@ def _fitting(history: History, members: Sequence[str]) -> list[str]:
 
 def _reason(mae: Mapping[str, float], origins: int) -> str:
     shares = sorted(weigh(mae).items(), key=lambda item: (-item[1], item[0]))[:3]
-    told = ", ".join(f"{name} {share:.0%}" for name, share in shares)
-    return f"weighted median of {len(mae)} models by {origins} origins; most weight: {told}"
+    largest = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+    return f"weighted median of {len(mae)} models by {origins} origins; most weight: {largest}"
 
 
 def _coverage(past: PastErrors, floor: float, season: int) -> dict[float, float]:
-    """Share inside for the newer half of the origins, with intervals learned from the older half."""
+    """Share of values inside the intervals at the newer half of the origins, learned from the older half."""
     half = len(past.origins) // 2
     if half < 2 or not np.isfinite(past.errors[half:]).any():
         return {}
@@ -170,10 +171,10 @@ def _coverage(past: PastErrors, floor: float, season: int) -> dict[float, float]
     model = fit_errors(older, floor=floor, season=season)
     inside: dict[float, list[FloatArray]] = {level: [] for level in LEVELS}
     for row in range(half, len(past.origins)):
-        then = model.at(float(past.unrest[row]), past.origins[row] - older.known)
-        actual = past.told[row] + past.errors[row]
+        then = model.at(float(past.variability[row]), past.origins[row] - older.known)
+        actual = past.yhat[row] + past.errors[row]
         known = np.isfinite(actual)
         for level, held in inside.items():
-            low, high = then.interval(past.told[row], level, _FREE)
+            low, high = then.interval(past.yhat[row], level, _FREE)
             held.append(((actual >= low) & (actual <= high))[known].astype(np.float64))
     return {level: float(np.concatenate(held).mean()) for level, held in inside.items()}

@@ -1,1 +1,1 @@
-"""The model that learns from all series of a fleet together."""
+"""The fleet model, which learns from all series together."""

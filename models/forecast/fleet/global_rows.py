@@ -1,7 +1,7 @@
-"""What the common trees see of one step ahead of one series: numbers without a unit, so that all series are alike.
+"""The features of the fleet model for one step ahead of one series: numbers without a unit, comparable over series.
 
-Beside lags, calendar and what kind of series it is, they see what each model of the pool says. Trees that see only
-lags find again what the pool knows already; these learn when which model is to be believed.
+They are lags, the calendar, the kind of series, and the forecasts of the pool. Trees that have only lags learn again
+what the pool predicts already; with the forecasts they learn which member is right in which situation.
 
 References:
     Wolpert, D. H. (1992). Stacked generalization. Neural Networks 5(2).
@@ -19,24 +19,24 @@ from core.errors import InsufficientDataError
 from models.forecast.pool.pool import POOL
 from models.forecast.prepared import Prepared
 
-#: Seasons ago of which the same phase is looked at.
+#: The same phase so many seasons ago is a feature.
 SEASONS_AGO = (1, 2, 3, 4, 7, 8, 14)
-#: Hours ago, as coarse steps, of which the level is looked at.
+#: The level so many coarse steps (hours) ago is a feature.
 STEPS_AGO = (1, 2, 3, 4, 6, 12, 24)
-#: Ranks from either end of the pool between which most of it agrees.
-OUTSIDE = 3
-HABIT = 7
+#: Number of members on either side of the range in which most of the pool agrees.
+RANKS_OUTSIDE = 3
+RECENT_SEASONS = 7
 WEEK_DAYS, EPOCH_WEEKDAY = 7, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One series at one moment, on the coarse grid of the pool.
+    """The features of one series at one moment, on the coarse grid of the pool.
 
     Attributes:
-        table: float32 (steps, features); NaN = not known.
-        middle: the median of the pool, (steps,): from here the trees tell how far the truth lies.
-        unit: what one unit of that distance is worth; positive.
+        table: float32 (steps, features); NaN = unknown.
+        middle: the median of the pool, (steps,); the trees predict the distance of the true value from it.
+        unit: the unit of that distance, in units of the values; positive.
     """
 
     table: np.ndarray
@@ -44,42 +44,47 @@ class Rows:
     unit: float
 
 
-def rows_of(ready: Prepared, told: Mapping[str, FloatArray], first_s: float, step_s: int) -> Rows:
-    """What is known of each step ahead.
+def rows_of(ready: Prepared, pool_forecasts: Mapping[str, FloatArray], first_s: float, step_s: int) -> Rows:
+    """Compute the features of each step ahead.
 
     Args:
-        told: what each model of the pool says, on the series' own grid, all of one length.
-        first_s: when the first step ahead is, seconds since 1970. step_s: of the series' own grid.
+        pool_forecasts: member of the pool -> its forecast on the grid of the series, all of one length.
+        first_s: epoch seconds of the first step ahead.
+        step_s: of the grid of the series.
     Raises:
-        InsufficientDataError: fewer than two seasons are known.
+        InsufficientDataError: the history is shorter than two seasons.
     """
     require_two_seasons(ready)
     past = ready.coarse
     season = ready.seasons[0] if ready.seasons else 1
-    paths = np.stack([by_coarse(told[name], ready.factor) for name in POOL])
+    paths = np.stack([by_coarse(pool_forecasts[name], ready.factor) for name in POOL])
     steps = paths.shape[1]
     middle = np.median(paths, axis=0)
     unit = _unit(past, season)
     ranked = np.sort(paths, axis=0) - middle
     ahead = np.arange(steps)
     seconds = first_s + ahead * step_s * ready.factor
-    columns = [*(paths - middle), ranked[OUTSIDE], ranked[-1 - OUTSIDE], paths.std(axis=0)]
+    columns = [*(paths - middle), ranked[RANKS_OUTSIDE], ranked[-1 - RANKS_OUTSIDE], paths.std(axis=0)]
     columns += [_ago(past, season, count, steps) - middle for count in SEASONS_AGO]
-    alike = [(ahead + 1) / season, seconds % DAY_S / 3_600, (seconds // DAY_S + EPOCH_WEEKDAY) % WEEK_DAYS]
-    table = [column / unit for column in columns] + alike
-    table += [np.full(steps, value / unit) for value in _of_series(ready, season, middle)]
+    calendar = [(ahead + 1) / season, seconds % DAY_S / 3_600, (seconds // DAY_S + EPOCH_WEEKDAY) % WEEK_DAYS]
+    table = [column / unit for column in columns] + calendar
+    table += [np.full(steps, value / unit) for value in _series_features(ready, season, middle)]
     return Rows(table=np.column_stack(table).astype(np.float32), middle=middle, unit=unit)
 
 
 def require_two_seasons(ready: Prepared) -> None:
-    """Raises: InsufficientDataError: the past is too short to be compared with itself."""
+    """Check that a history is long enough for the features.
+
+    Raises:
+        InsufficientDataError: it is shorter than two seasons and a day.
+    """
     season = ready.seasons[0] if ready.seasons else 1
     if len(ready.coarse) < 2 * season + max(STEPS_AGO):
-        raise InsufficientDataError("the common trees need two seasons and a day of values")
+        raise InsufficientDataError("the fleet model needs two seasons and a day of values")
 
 
 def by_coarse(path: FloatArray, factor: int) -> FloatArray:
-    """Means over coarse steps; the last one over what there is of it, NaN where nothing is known."""
+    """Means over coarse steps, the last one over the steps that exist; NaN where no value is known."""
     if factor == 1:
         return path
     steps = -(-len(path) // factor)
@@ -93,23 +98,23 @@ def by_coarse(path: FloatArray, factor: int) -> FloatArray:
 
 
 def _unit(past: FloatArray, season: int) -> float:
-    """The usual change from one season to the next, which is what MASE counts in."""
+    """The mean change from one season to the next, which is also the unit of MASE; positive."""
     change = float(np.mean(np.abs(past[season:] - past[:-season])))
     return change or float(np.std(past)) or max(abs(float(past[-1])), 1.0)
 
 
 def _ago(past: FloatArray, season: int, count: int, steps: int) -> FloatArray:
-    """The same phase `count` seasons ago, (steps,); NaN where that is not known."""
+    """The values at the same phase `count` seasons ago, (steps,); NaN if they are unknown."""
     if len(past) < count * season:
         return np.full(steps, np.nan)
     first = len(past) - count * season
     return np.resize(past[first : first + season], steps)
 
 
-def _of_series(ready: Prepared, season: int, middle: FloatArray) -> list[float]:
-    """Where the series stands and what kind of series it is, in units of its values."""
+def _series_features(ready: Prepared, season: int, middle: FloatArray) -> list[float]:
+    """The present level of the series and its kind, in the unit of its values."""
     past = ready.coarse
-    day, before, usual = past[-season:], past[-2 * season : -season], past[-HABIT * season :]
+    day, before, usual = past[-season:], past[-2 * season : -season], past[-RECENT_SEASONS * season :]
     mean = float(day.mean())
     long = ready.seasons[-1] if ready.seasons else 1
     weekly = (

@@ -1,8 +1,8 @@
-"""One model for all series: gradient-boosted trees that learn, over a whole fleet, where the pool is wrong.
+"""The fleet model: gradient-boosted trees that learn from all series of a fleet how to correct the pool.
 
-The light-weight answer to DeepAR. Each row is one step ahead of one origin of one series, without a unit, so that
-bytes and ratios teach each other (`global_rows`). What is learned is how far the truth lies from the median of the
-pool, which is the right answer where nothing was learned.
+It is a light-weight alternative to DeepAR. Each row is one step ahead of one origin of one series, in numbers without a
+unit, so that series in bytes and series of ratios can be learned together (`global_rows`). The trees predict the
+distance of the true value from the median of the pool; without evidence the distance is 0.
 
 References:
     Makridakis, S., Spiliotis, E. and Assimakopoulos, V. (2022). M5 accuracy competition. IJF 38(4).
@@ -24,12 +24,12 @@ from models.forecast.pool.pool_forecaster import paths
 from models.forecast.prepared import Prepared, make_ready
 from models.forecast.protocols import History
 
-#: Origins a series; more teach little, for neighbouring ones hold the same values.
+#: Origins of each series. More teach little, because neighbouring origins share their values.
 ORIGINS = 24
-#: Rows that are learned from at most, spread over all series: more cost minutes and teach little.
-MOST_ROWS = 300_000
-#: Few and large leaves: neighbouring steps of one origin are nearly one example. Measured on six sets of hourly
-#: series; slower learning takes a little more off the error, and all values near these are within half a percent.
+#: Largest number of rows to learn from, spread over all series. More cost minutes and teach little.
+MAX_ROWS = 300_000
+#: Few and large leaves, because neighbouring steps of one origin are nearly one example. Measured on six sets of hourly
+#: series: slower learning reduces the error a little more, and all values near these are within half a percent.
 PARAMS: Mapping[str, Any] = {
     "objective": "reg:absoluteerror",
     "tree_method": "hist",
@@ -42,13 +42,13 @@ PARAMS: Mapping[str, Any] = {
     "verbosity": 0,
 }
 ROUNDS = 150
-#: How many units a single miss may teach.
-REACH = 10.0
+#: A distance of more units counts as this many, so that single outliers teach little.
+MAX_UNITS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class FittedGlobalTrees:
-    """The common trees and one history."""
+    """The fleet model with the history of one series."""
 
     booster: Any
     history: History
@@ -57,23 +57,23 @@ class FittedGlobalTrees:
     def predict(self, horizon_steps: int) -> FloatArray:
         return self.path(paths(self.ready, horizon_steps))
 
-    def path(self, told: Mapping[str, FloatArray]) -> FloatArray:
-        """The same where the forecasts of the whole pool are known already.
+    def path(self, pool_forecasts: Mapping[str, FloatArray]) -> FloatArray:
+        """The forecast, if the forecasts of the whole pool are known already.
 
         Args:
-            told: model of the pool -> its forecast on the history's own grid.
+            pool_forecasts: member of the pool -> its forecast on the grid of the history.
         """
         import xgboost
 
         ready = self.ready
-        middle = np.median(np.stack(list(told.values())), axis=0)
+        middle = np.median(np.stack(list(pool_forecasts.values())), axis=0)
         if float(np.ptp(ready.coarse)) == 0.0:
-            # What never moved has no unit to count in, and the pool is right.
+            # A constant has no unit, and the pool is right.
             return ready.bounds.clip(middle)
-        rows = rows_of(ready, told, self.history.end.timestamp(), self.history.step_s)
+        rows = rows_of(ready, pool_forecasts, self.history.end.timestamp(), self.history.step_s)
         moved = rows.unit * self.booster.predict(xgboost.DMatrix(rows.table, nthread=1)).astype(np.float64)
         if ready.bounds.lower == 0:
-            # Nothing is halved to less than nothing or more than doubled; where the pool says none, it stays none.
+            # The forecast of the pool is at most doubled and never becomes negative; a forecast of 0 stays 0.
             moved = np.clip(moved, -rows.middle, rows.middle)
         centres = np.arange(len(moved)) * ready.factor + (ready.factor - 1) / 2.0
         return ready.bounds.clip(middle + np.interp(np.arange(len(middle)), centres, moved))
@@ -81,7 +81,7 @@ class FittedGlobalTrees:
 
 @dataclass(frozen=True, slots=True)
 class GlobalTrees:
-    """A forecaster once `learn` has seen the fleet."""
+    """The fleet model as a forecaster; `learn` makes it."""
 
     booster: Any
     name: str = "global_trees"
@@ -106,11 +106,12 @@ class GlobalTrees:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """One series at its past moments.
+    """The examples of one series, one for each of its past moments.
 
     Attributes:
-        tables: float32 (steps, features) each. targets: how far the truth lay from the middle of the pool, in units.
-        ends: after how many values all of an example's truth was known.
+        tables: float32 (steps, features) each.
+        targets: distance of the true values from the median of the pool, in units.
+        ends: number of values after which the targets of an example were known.
     """
 
     tables: tuple[np.ndarray, ...]
@@ -118,7 +119,7 @@ class Examples:
     ends: tuple[int, ...]
 
     def until(self, steps: int) -> "Examples":
-        """Those of which all was known after `steps` values."""
+        """The examples whose targets were known after `steps` values."""
         kept = [row for row, end in enumerate(self.ends) if end <= steps]
         return Examples(
             tuple(self.tables[row] for row in kept),
@@ -128,7 +129,7 @@ class Examples:
 
 
 def examples(history: History, horizon_steps: int) -> Examples:
-    """What the past of one series teaches; nothing where it is too short."""
+    """Make the examples of one series; none for moments that are too early."""
     tables, targets, ends = [], [], []
     for at in choose_origins(history, horizon_steps, ORIGINS):
         then = history.until(at)
@@ -137,8 +138,8 @@ def examples(history: History, horizon_steps: int) -> Examples:
             rows = rows_of(ready, paths(ready, horizon_steps), then.end.timestamp(), then.step_s)
         except InsufficientDataError:
             continue
-        came = by_coarse(history.values[at : at + horizon_steps], ready.factor)
-        target = np.clip((came - rows.middle) / rows.unit, -REACH, REACH)
+        actual = by_coarse(history.values[at : at + horizon_steps], ready.factor)
+        target = np.clip((actual - rows.middle) / rows.unit, -MAX_UNITS, MAX_UNITS)
         known = np.isfinite(target)
         tables.append(rows.table[known])
         targets.append(target[known])
@@ -147,10 +148,12 @@ def examples(history: History, horizon_steps: int) -> Examples:
 
 
 def learn(found: Sequence[Examples], *, seed: int) -> GlobalTrees:
-    """Fit the common trees on the past moments of all series.
+    """Fit the trees on the examples of all series.
 
+    Args:
+        seed: of the sampling of rows and features.
     Raises:
-        InsufficientDataError: there is none.
+        InsufficientDataError: there is no example.
     """
     import xgboost
 
@@ -158,10 +161,10 @@ def learn(found: Sequence[Examples], *, seed: int) -> GlobalTrees:
     targets = [target for one in found for target in one.targets]
     count = sum(len(target) for target in targets)
     if not count:
-        raise InsufficientDataError("no series is long enough for the common trees")
-    # Thinned before they are put together, so that memory holds the rows once.
+        raise InsufficientDataError("no series is long enough for the fleet model")
+    # Rows are sampled before they are joined, so that memory holds them once.
     rng = np.random.default_rng(seed)
-    kept = [rng.random(len(target)) < MOST_ROWS / count for target in targets]
+    kept = [rng.random(len(target)) < MAX_ROWS / count for target in targets]
     data = xgboost.DMatrix(
         np.concatenate([table[rows] for table, rows in zip(tables, kept, strict=True)]),
         label=np.concatenate([target[rows] for target, rows in zip(targets, kept, strict=True)]),

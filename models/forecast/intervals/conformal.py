@@ -1,13 +1,13 @@
-"""Intervals from the errors that were really made, and paths with the same dependence.
+"""Intervals from the errors of past forecasts, and simulated paths with the same dependence between steps.
 
-Errors are divided by their width (`widths`) and pooled, so that a few past moments already give smooth intervals.
-Their quantiles are then moved as far as it takes to be right: windows are left out in turn, and intervals learned
-from those that do not overlap with them must hold what came in them as often as they claim (cross-conformal). What is
-left of the doubt, for the width itself is only known from so many independent errors, is Student's.
+Errors are divided by their width (`widths`) and pooled, so that a few past moments give smooth intervals. Then the
+quantiles are adjusted: each window is left out in turn, and intervals learned from the windows that do not overlap
+with it must cover its values as often as promised (cross-conformal). Student's t accounts for the uncertainty of the
+width, which is known from a limited number of independent errors.
 
-All of that is done twice, with all past moments and with the newer half of them, and the quantiles are averaged: the
-long memory knows more, the short one knows how the series is now. On series that grow or die out the long one alone
-holds .75 where .80 was promised.
+This is done twice, with all past moments and with the newer half of them, and the quantiles are averaged: the long
+memory has more data, the short one has the present behaviour of the series. On series that grow or fade, the long
+memory alone covers 75 % where 80 % was promised.
 
 References:
     Vovk, V. (2015). Cross-conformal predictors. Annals of Mathematics and AI 74.
@@ -26,26 +26,32 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
 from core.arrays import FloatArray
-from models.forecast.intervals.widths import PastErrors, Widths, independent, learn_widths, neighbours
+from models.forecast.intervals.widths import (
+    PastErrors,
+    Widths,
+    effective_count,
+    learn_widths,
+    step_correlation,
+)
 from models.forecast.protocols import Bounds
 
-#: Probabilities at which the error distribution is kept.
+#: Probabilities at which the quantiles of errors are stored.
 PROBABILITIES: FloatArray = np.array(
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 0.995]
 )
 LEVELS = (0.8, 0.95)
-#: A window is tried where so many others do not overlap with it, and believed where so many were tried.
+#: A window is tested if so many others do not overlap with it; the result is used if so many windows were tested.
 LEAST_OTHERS, LEAST_TRIED = 1, 2
-#: The short memory needs so many moments, and so many horizons between the first and the last, for windows that
-#: overlap say the same again.
+#: The short memory needs so many moments, and so many horizons between the first and the last, because windows that
+#: overlap repeat the same information.
 LEAST_NEWEST, LEAST_SPAN = 6, 2.5
-#: How far what the windows say of one another may move the quantiles: a few windows cannot know more.
+#: Largest factor by which the test of windows may stretch the quantiles, because it has few windows.
 STRETCH_REACH = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What some past errors say of the next one.
+    """The distribution of some past errors.
 
     Attributes:
         widths: of the errors.
@@ -58,10 +64,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorModel:
-    """How wrong a forecast is.
+    """The distribution of the errors of a forecast.
 
     Attributes:
-        memories: a long one and, where enough was tried, a short one; their quantiles are averaged.
+        memories: a long one and, if there are enough past moments, a short one; their quantiles are averaged.
         rho: correlation of the errors of two neighbouring steps, 0 to 1.
     """
 
@@ -69,19 +75,19 @@ class ErrorModel:
     rho: float
 
     def at(self, now: float, steps: int = 0) -> "ErrorModel":
-        """The same some steps later, when the unrest is `now` (NaN = unknown): intervals adapt without a backtest."""
+        """The model some steps later, at the variability `now` (NaN = unknown): intervals adapt without a backtest."""
         moved = tuple(replace(one, widths=one.widths.at(now, steps)) for one in self.memories)
         return replace(self, memories=moved)
 
     def scaled(self, factor: float) -> "ErrorModel":
-        """The same for errors that are `factor` times as large."""
+        """The model for errors that are `factor` times as large."""
         moved = tuple(
             replace(one, widths=replace(one.widths, scale=one.widths.scale * factor)) for one in self.memories
         )
         return replace(self, memories=moved)
 
     def interval(self, yhat: FloatArray, level: float, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
-        """Lower and upper edge that hold the truth with probability `level`."""
+        """Lower and upper bound of the interval that contains the true value with probability `level`."""
         low, high = np.zeros_like(yhat), np.zeros_like(yhat)
         for one in self.memories:
             width = one.widths.around(yhat) / len(self.memories)
@@ -90,7 +96,7 @@ class ErrorModel:
         return bounds.clip(yhat + low), bounds.clip(yhat + high)
 
     def paths(self, yhat: FloatArray, count: int, bounds: Bounds, rng: np.random.Generator) -> FloatArray:
-        """Courses, (count, h): each step has the interval's distribution, neighbours move together."""
+        """Simulated paths, (count, h): each step has the distribution of the intervals, neighbours are correlated."""
         steps = len(yhat)
         noise = rng.standard_normal((count, steps))
         normal = np.empty_like(noise)
@@ -106,10 +112,10 @@ class ErrorModel:
 
 
 def fit_errors(past: PastErrors, *, floor: float, season: int = 1) -> ErrorModel:
-    """The error model of a backtest.
+    """Learn the error model from the errors of a backtest.
 
     Args:
-        floor: the least width that makes sense, such as the resolution of the values.
+        floor: the least width, such as the resolution of the values.
         season: the shortest one, in steps.
     """
     if not np.isfinite(past.errors).any():
@@ -121,13 +127,13 @@ def fit_errors(past: PastErrors, *, floor: float, season: int = 1) -> ErrorModel
     enough = len(newest.origins) >= LEAST_NEWEST and np.isfinite(newest.errors).any()
     if enough and newest.origins[-1] - newest.origins[0] >= LEAST_SPAN * newest.errors.shape[1]:
         memories = (long, _remember(newest, floor, season)[0])
-    return ErrorModel(memories=memories, rho=neighbours(scaled))
+    return ErrorModel(memories=memories, rho=step_correlation(scaled))
 
 
 def _remember(past: PastErrors, floor: float, season: int) -> tuple[Memory, FloatArray]:
-    """What these errors say, and the errors divided by their widths."""
+    """Learn the distribution of errors; return it with the errors divided by their widths."""
     widths, scaled = learn_widths(past, floor=floor, season=season)
-    doubtful = _student(PROBABILITIES, independent(scaled, past.origins))
+    doubtful = _student(PROBABILITIES, effective_count(scaled, past.origins))
     quantiles = np.quantile(scaled[np.isfinite(scaled)], doubtful)
     stretch = np.interp(
         np.abs(2 * PROBABILITIES - 1), (0.0, *LEVELS), (1.0, *_stretches(scaled, past.origins, doubtful))
@@ -136,13 +142,13 @@ def _remember(past: PastErrors, floor: float, season: int) -> tuple[Memory, Floa
 
 
 def wide_errors(known: FloatArray, horizon_steps: int, floor: float) -> ErrorModel:
-    """What to assume of a series that is too short for a backtest: a random walk, and wide.
+    """The error model of a series that is too short for a backtest: a random walk with wide intervals.
 
     Args:
-        known: the few values there are, without NaN.
+        known: the values, without NaN.
     """
     step = float(np.mean(np.abs(np.diff(known)))) if len(known) > 1 else 0.0
-    # A tenth of the level, for a handful of equal values says little about the next one.
+    # At least a tenth of the level, because a few equal values do not prove that the next one is equal.
     width = max(step, floor, 0.1 * float(np.max(np.abs(known), initial=0.0)))
     growth = np.sqrt(np.arange(1, horizon_steps + 1))
     alone = Memory(widths=Widths(scale=width * growth), quantiles=_normal_quantiles())
@@ -150,12 +156,12 @@ def wide_errors(known: FloatArray, horizon_steps: int, floor: float) -> ErrorMod
 
 
 def _student(probabilities: FloatArray, worth: float) -> FloatArray:
-    """Where to read quantiles whose width is known from `worth` errors: further out, as Student's t does it."""
+    """Probabilities further out, as in Student's t with `worth` degrees of freedom."""
     return np.asarray(ndtr(stdtrit(worth, probabilities)), dtype=np.float64)
 
 
 def _in_order(quantiles: FloatArray) -> FloatArray:
-    """Quantiles that spread from the middle outwards: an outer one is never inside an inner one."""
+    """Make the quantiles monotonic from the middle outwards."""
     middle = len(quantiles) // 2
     above = np.maximum.accumulate(quantiles[middle:])
     below = np.minimum.accumulate(quantiles[middle::-1])[::-1]
@@ -163,11 +169,11 @@ def _in_order(quantiles: FloatArray) -> FloatArray:
 
 
 def _stretches(scaled: FloatArray, origins: tuple[int, ...], doubtful: FloatArray) -> tuple[float, ...]:
-    """By how much the quantiles of each of `LEVELS` must be multiplied to hold windows that they did not see.
+    """For each of `LEVELS`, the factor by which quantiles must be stretched to cover windows that were left out.
 
     Args:
-        scaled: (k, horizon); NaN = unknown.
-        doubtful: for `PROBABILITIES`, where the quantiles are read.
+        scaled: errors divided by their widths, (k, horizon); NaN = unknown.
+        doubtful: from `_student`, for `PROBABILITIES`.
     """
     at = np.array(origins)
     inner = np.interp([(1 - level) / 2 for level in LEVELS], PROBABILITIES, doubtful)

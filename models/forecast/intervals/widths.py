@@ -1,9 +1,9 @@
-"""How wide errors are: by the step ahead, the hour of the day, the size of the forecast and the unrest of the series.
+"""The width of errors: by step ahead, hour of the day, size of the forecast and variability of the series.
 
-An error at night is not one at noon, one at a thousand requests not one at ten, one in a restless week not one in
-a calm one. Errors divided by their width are alike, so that all of them can be pooled, and intervals are narrow where
-errors are small instead of as wide everywhere as they must be somewhere. How far the width follows size and unrest is
-learned for each series from its own errors.
+Errors are larger at noon than at night, larger at a thousand requests than at ten, and larger in a week of large
+changes. Errors divided by their width are comparable, so that all of them can be pooled. Intervals are then narrow
+where errors are small. How strongly the width follows size and variability is learned for each series from its own
+errors.
 
 References:
     Lei, J. et al. (2018). Distribution-free predictive inference for regression. JASA 113, section 5.2 (locally
@@ -22,61 +22,62 @@ from core.arrays import FloatArray
 
 #: Powers that are tried: 0 = the width does not follow, 1 = it follows in proportion.
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
-#: What is assumed of a power before any error is seen, and its spread: between not at all and the root of it.
+#: Prior mean and standard deviation of a power: between 0 and the square root.
 POWER_EXPECTED, POWER_SPREAD = 0.25, 0.35
-#: Below this share of the usual size a forecast is as good as zero, and its errors do not shrink with it.
+#: Below this share of the usual size a forecast counts as zero, and its errors do not shrink further.
 LEAST_SIZE = 0.1
-#: The width of a phase is drawn towards that of all phases as if so many of its errors had been like those of all.
+#: The width of a phase is shrunk towards that of all phases as if it had so many more errors of usual size.
 PHASE_DOUBT = 10.0
-#: Phases of a season that are told apart: the hours of a day.
+#: Phases of a season with a width of their own: the hours of a day.
 PHASES = 24
-#: Seasons over which unrest is measured, and how far one stretch may differ from all of them.
-UNREST_OVER = 7
-UNREST_REACH = 5.0
+#: Number of the newest seasons that variability is measured on, and the largest ratio to its usual value.
+VARIABILITY_SEASONS = 7
+MAX_VARIABILITY_RATIO = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastErrors:
-    """How wrong past forecasts were, and what is needed to compare them.
+    """The errors of past forecasts, and what is needed to compare them.
 
     Attributes:
         errors: actual - yhat, (k, horizon); NaN = unknown.
-        told: yhat, of the same shape.
-        origins: how many values were known each time, ascending, length k.
-        known: how many are known now.
-        size: usual size of the values; NaN where they go below zero, and so have no size to grow with.
-        unrest: of the series at each origin, length k. now: the same now. NaN = unknown.
+        yhat: the forecasts, of the same shape.
+        origins: number of known values at each origin, ascending, length k.
+        known: number of values known now.
+        size: usual size of the values; NaN if some are below zero, because errors do not grow with such values.
+        variability: of the series at each origin, length k; NaN = unknown.
+        now: the variability now; NaN = unknown.
     """
 
     errors: FloatArray
-    told: FloatArray
+    yhat: FloatArray
     origins: tuple[int, ...]
     known: int
     size: float = float("nan")
-    unrest: FloatArray = field(default_factory=lambda: np.zeros(0))
+    variability: FloatArray = field(default_factory=lambda: np.zeros(0))
     now: float = float("nan")
 
     def before(self, row: int) -> "PastErrors":
-        """What was known when origin `row` was."""
+        """The errors that were known at origin `row`."""
         return replace(
             self,
             errors=self.errors[:row],
-            told=self.told[:row],
+            yhat=self.yhat[:row],
             origins=self.origins[:row],
             known=self.origins[row],
-            unrest=self.unrest[:row],
-            now=float(self.unrest[row]) if len(self.unrest) else float("nan"),
+            variability=self.variability[:row],
+            now=float(self.variability[row]) if len(self.variability) else float("nan"),
         )
 
     def newest(self, count: int) -> "PastErrors":
-        """Only the newest `count` origins."""
+        """The errors of the newest `count` origins."""
         first = len(self.origins) - count
         return replace(
             self,
             errors=self.errors[first:],
-            told=self.told[first:],
+            yhat=self.yhat[first:],
             origins=self.origins[first:],
-            unrest=self.unrest[first:],
+            variability=self.variability[first:],
         )
 
 
@@ -86,9 +87,11 @@ class Widths:
 
     Attributes:
         scale: by step ahead, length h, not falling.
-        profile: by step of the season, as a factor; first = the next value.
-        grows: power by which it follows the size of the forecast, 0 to 1. size: the usual size.
-        follows: power by which it follows the unrest of the series, 0 to 1. calm: `unrest` when this was learned.
+        profile: factor by step of the season; the first is for the next value.
+        grows: power by which the width follows the size of the forecast, 0 to 1.
+        size: the usual size.
+        follows: power by which the width follows the variability of the series, 0 to 1.
+        calm: the variability when this was learned.
     """
 
     scale: FloatArray
@@ -99,17 +102,17 @@ class Widths:
     calm: float = float("nan")
 
     def at(self, now: float, steps: int = 0) -> "Widths":
-        """The same for another time.
+        """The widths at another time.
 
         Args:
-            now: its `unrest`; NaN = unknown, and nothing follows.
-            steps: how many steps later it is; negative = earlier.
+            now: the variability then; NaN = unknown, and the width does not change.
+            steps: how many steps later; negative = earlier.
         """
-        factor = float(follow(now, np.array([self.calm]))[0]) ** self.follows
+        factor = float(relative_variability(now, np.array([self.calm]))[0]) ** self.follows
         return replace(self, scale=self.scale * factor, profile=np.roll(self.profile, -steps))
 
     def around(self, yhat: FloatArray) -> FloatArray:
-        """The width at each step of a forecast; beyond the steps it was learned for it grows like a random walk's."""
+        """The width at each step of a forecast; beyond the learned steps it grows like that of a random walk."""
         known, steps = len(self.scale), len(yhat)
         scale = self.scale[:steps]
         if steps > known:
@@ -119,48 +122,54 @@ class Widths:
 
 
 def relative_size(yhat: FloatArray, size: float) -> FloatArray:
-    """The size of a forecast by the usual one, at least `LEAST_SIZE`; 1 where there is no usual one."""
+    """The size of a forecast divided by the usual size, at least `LEAST_SIZE`; 1 if there is no usual size."""
     if not size > 0:
         return np.ones_like(yhat)
     return np.maximum(np.abs(yhat) / size, LEAST_SIZE)
 
 
-def unrest(values: FloatArray, season: int) -> float:
-    """Mean change from one season to the next over the last ones; NaN where it is unknown.
+def variability(values: FloatArray, season: int) -> float:
+    """Mean absolute change from one season to the next over the newest seasons; NaN = unknown.
 
     Args:
-        values: up to the moment that is meant; NaN = missing.
+        values: up to the moment of interest; NaN = missing.
     """
-    recent = values[-UNREST_OVER * season :]
+    recent = values[-VARIABILITY_SEASONS * season :]
     changes = np.abs(recent[season:] - recent[:-season])
     known = np.isfinite(changes)
     return float(changes[known].mean()) if known.any() else float("nan")
 
 
-def follow(now: float, then: FloatArray) -> FloatArray:
-    """How restless it is now by how restless it was; 1 where one of them is unknown.
+def relative_variability(now: float, then: FloatArray) -> FloatArray:
+    """The variability now divided by that at earlier moments; 1 where one of them is unknown.
 
     Args:
-        now, then: `unrest`.
+        now, then: from `variability`.
     """
     known = then[np.isfinite(then)]
     usual = float(np.mean(known)) if len(known) else 0.0
     if not np.isfinite(now) or usual <= 0:
         return np.ones(len(then))
-    low, high = usual / UNREST_REACH, usual * UNREST_REACH
+    low, high = usual / MAX_VARIABILITY_RATIO, usual * MAX_VARIABILITY_RATIO
     filled = np.clip(np.where(np.isfinite(then), then, usual), low, high)
     return np.asarray(np.clip(now, low, high) / filled, dtype=np.float64)
 
 
 def learn_widths(past: PastErrors, *, floor: float, season: int) -> tuple[Widths, FloatArray]:
-    """The widths of past errors, and the errors divided by them.
+    """Learn the widths of past errors.
 
     Args:
-        floor: the least width that makes sense, such as the resolution of the values.
+        floor: the least width, such as the resolution of the values.
         season: the shortest one, in steps.
+    Returns:
+        The widths, and the errors divided by them.
     """
-    bigger = relative_size(past.told, past.size)
-    worse = follow(past.now, past.unrest) if len(past.unrest) else np.ones(len(past.errors))
+    bigger = relative_size(past.yhat, past.size)
+    worse = (
+        relative_variability(past.now, past.variability)
+        if len(past.variability)
+        else np.ones(len(past.errors))
+    )
     follows, grows = _powers(past, bigger, worse)
     errors = past.errors * (worse**follows)[:, None] / bigger**grows
     scale = _by_step(errors, floor)
@@ -180,9 +189,9 @@ def learn_widths(past: PastErrors, *, floor: float, season: int) -> tuple[Widths
 
 
 def _powers(past: PastErrors, bigger: FloatArray, worse: FloatArray) -> tuple[float, float]:
-    """The powers under which the errors are likeliest, as if they were Laplace's, given what is expected of powers."""
+    """The powers `follows` and `grows` with the largest posterior, for Laplace errors and a normal prior."""
     known = np.isfinite(past.errors)
-    worth = independent(past.errors, past.origins)
+    worth = effective_count(past.errors, past.origins)
     best, chosen = -np.inf, (0.0, 0.0)
     for follows, grows in product(
         POWERS if (worse != 1).any() else (0.0,), POWERS if (bigger != 1).any() else (0.0,)
@@ -197,20 +206,20 @@ def _powers(past: PastErrors, bigger: FloatArray, worse: FloatArray) -> tuple[fl
     return chosen
 
 
-def independent(errors: FloatArray, origins: tuple[int, ...]) -> float:
-    """How many independent errors these are worth, for neighbours resemble one another and windows overlap.
+def effective_count(errors: FloatArray, origins: tuple[int, ...]) -> float:
+    """The number of independent errors with the same information: neighbours are correlated and windows overlap.
 
     References:
         Bayley, G. V. and Hammersley, J. M. (1946). The effective number of independent observations in an
         autocorrelated time series. Supplement to the JRSS 8(2).
     """
-    alike = neighbours(errors)
+    alike = step_correlation(errors)
     span = origins[-1] - origins[0] + errors.shape[1]
     return float(max(2.0, span * (1 - alike) / (1 + alike)))
 
 
-def neighbours(errors: FloatArray) -> float:
-    """Correlation of the errors of two neighbouring steps, 0 to 1; high where it is unknown."""
+def step_correlation(errors: FloatArray) -> float:
+    """Correlation of the errors of two neighbouring steps, 0 to 1; 0.9 if it is unknown."""
     first, second = errors[:, :-1].ravel(), errors[:, 1:].ravel()
     both = np.isfinite(first) & np.isfinite(second)
     if int(both.sum()) < 3:
@@ -224,7 +233,7 @@ def neighbours(errors: FloatArray) -> float:
 
 
 def _by_phase(sizes: FloatArray, phases: np.ndarray, season: int) -> FloatArray:
-    """How much larger errors are at each step of the season than over all of it, smooth and shrunk; length `season`."""
+    """Size of errors by step of the season, relative to all steps, smoothed and shrunk towards 1; length `season`."""
     known = np.isfinite(sizes)
     usual = float(sizes[known].mean())
     parts = min(PHASES, season)
@@ -232,7 +241,7 @@ def _by_phase(sizes: FloatArray, phases: np.ndarray, season: int) -> FloatArray:
         return np.ones(season)
     part = np.arange(season) * parts // season
     place = part[phases[known]]
-    # Steps inside one hour are alike, so they count as one.
+    # Steps inside one hour have similar errors, so they count as one.
     alike = season // parts
     total = np.bincount(place, sizes[known], parts) / alike
     count = np.bincount(place, minlength=parts) / alike
@@ -246,7 +255,7 @@ def _around_the_clock(by_part: FloatArray) -> FloatArray:
 
 
 def _by_step(errors: FloatArray, floor: float) -> FloatArray:
-    """Mean size by step ahead, not falling with it."""
+    """Mean absolute error by step ahead, not falling."""
     known = np.isfinite(errors)
     size = np.where(known, np.abs(errors), 0.0).sum(axis=0)
     count = known.sum(axis=0)
@@ -255,11 +264,11 @@ def _by_step(errors: FloatArray, floor: float) -> FloatArray:
 
 
 def _not_falling(by_step: FloatArray) -> FloatArray:
-    """The best non-falling fit; what is unknown is bridged."""
+    """Isotonic regression; unknown steps are interpolated."""
     steps = np.arange(len(by_step))
     known = np.isfinite(by_step)
     filled = np.interp(steps, steps[known], by_step[known])
-    # Pool adjacent violators, written out because scikit-learn's takes longer to import than to run.
+    # Pool adjacent violators. It is written out because scikit-learn takes longer to import than this to run.
     level: list[float] = []
     weight: list[int] = []
     for value in filled:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from core.arrays import FloatArray
+from core.errors import InsufficientDataError
 from models.forecast.history import prepare
 from models.forecast.protocols import Bounds, History
 from models.forecast.states import Arrays, state_tree, tree_state
@@ -75,7 +76,13 @@ class NixtlaForecaster:
         with warnings.catch_warnings():
             # Optimisers warn about steps that they undo themselves.
             warnings.simplefilter("ignore")
-            model = self.build(_library(), seasons).fit(values)
+            try:
+                model = self.build(_library(), seasons).fit(values)
+            except NotImplementedError as error:
+                # How ETS, and what is built on it, refuse a history of a few values.
+                raise InsufficientDataError(
+                    f"{self.name} needs more than {len(values)} values: {error}"
+                ) from error
         return FittedNixtla(model, seasons, level, history.bounds)
 
     def from_arrays(self, arrays: Arrays) -> FittedNixtla:

@@ -1,4 +1,4 @@
-"""Models that are a plain function of the values, behind the contract."""
+"""A plain function of the values as a forecaster."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,8 @@ from models.forecast.protocols import Course, History
 
 @dataclass(frozen=True, slots=True)
 class FittedDirect:
+    """A course with the prepared values of one history."""
+
     ready: Prepared
     course: Course
 
@@ -18,7 +20,7 @@ class FittedDirect:
 
 @dataclass(frozen=True, slots=True)
 class DirectForecaster:
-    """A course that is cheap enough to be computed anew each time."""
+    """A course that is cheap enough to be computed for each forecast."""
 
     name: str
     course: Course

@@ -1,4 +1,4 @@
-"""The default forecaster: the weighted median of the pool."""
+"""The pool as one forecaster: the weighted median of its members."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +11,14 @@ from models.forecast.protocols import History
 
 
 def paths(ready: Prepared, horizon_steps: int, names: Sequence[str] = tuple(POOL)) -> dict[str, FloatArray]:
-    """The forecast of each model of the pool, on the history's own grid."""
+    """Member of the pool -> its forecast on the grid of the history."""
     return {name: ready.path(POOL[name], horizon_steps) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
 class FittedPool:
+    """The pool with the prepared values of one history."""
+
     ready: Prepared
     weights: Mapping[str, float]
 
@@ -26,8 +28,10 @@ class FittedPool:
 
 @dataclass(frozen=True, slots=True)
 class PoolForecaster:
-    """Args:
-    weights: model -> share, as selection found it; all alike when it was not asked.
+    """A weighted median of members of the pool.
+
+    Attributes:
+        weights: member -> weight; equal by default.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(POOL, 1.0 / len(POOL)))

@@ -1,7 +1,7 @@
-"""Ridge regression straight to every step ahead, on the last lags: the best linear forecast, in a millisecond.
+"""Ridge regression from the last lags to every step ahead, in a millisecond.
 
-Neighbouring windows share all but one of their values, so the products of all lags follow from one another
-and no matrix of windows is ever built.
+Neighbouring windows share all but one of their values, so the products of lags follow from one another, and no matrix
+of windows is built.
 
 References:
     Hoerl, A. E. and Kennard, R. W. (1970). Ridge regression. Technometrics 12(1).
@@ -18,29 +18,29 @@ from core.arrays import FloatArray
 
 #: Weight of the ridge, as a share of the mean square of a lag.
 PENALTY = 0.3
-#: A week and a day of hours: the longest habit that lags alone can show.
+#: Number of seasons that the lags cover: a week and a day for the values, two days for what a course leaves.
 LONG_LAGS, SHORT_LAGS = 8, 2
 
 
 def lags_of_last(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """Each step ahead from the lags of a week and a day, all relative to the last value."""
+    """A ridge on the lags of a week and a day, all relative to the last value."""
     season = seasons[0] if seasons else 1
     lags = min(max(LONG_LAGS * season, 8), len(values) // 3)
     return _ridge(values, lags, horizon_steps, relative=True)
 
 
 def lags_of_rest(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """The mean course by season, and a ridge on what it leaves."""
+    """The mean course by season, and a ridge on the remainder."""
     return _on_rest(values, mean_course(values, seasons), seasons, horizon_steps)
 
 
 def lags_of_robust_rest(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """The median course by season, and a ridge on what it leaves."""
+    """The median course by season, and a ridge on the remainder."""
     return _on_rest(values, median_course(values, seasons), seasons, horizon_steps)
 
 
 def mean_course(values: FloatArray, seasons: tuple[int, ...]) -> FloatArray:
-    """The mean by phase of the short season, plus that of the long one, shrunk; first phase = next value."""
+    """The mean by phase of the short season, plus that of the long one, shrunk; the first phase is the next value."""
     n = len(values)
     short = seasons[0] if seasons else 1
     phase = (np.arange(n) - n) % short
@@ -50,14 +50,14 @@ def mean_course(values: FloatArray, seasons: tuple[int, ...]) -> FloatArray:
     long = seasons[-1]
     place = (np.arange(n) - n) % long
     rest = np.bincount(place, values - course[phase], long)
-    # Two weeks of doubt: a week seen three times is not yet a habit.
+    # Shrunk as if two more weeks had shown no pattern: three weeks alone are weak evidence of one.
     return np.asarray(
         np.resize(course, long) + rest / (np.bincount(place, minlength=long) + 2.0), dtype=np.float64
     )
 
 
 def median_course(values: FloatArray, seasons: tuple[int, ...]) -> FloatArray:
-    """The same with medians, over at most two weeks of days."""
+    """Like `mean_course` with medians, over at most two weeks of days."""
     n = len(values)
     short = seasons[0] if seasons else 1
     count = min(n // short, 14)
@@ -86,7 +86,7 @@ def _ridge(values: FloatArray, lags: int, horizon_steps: int, *, relative: bool)
     windows = n - lags - horizon_steps + 1
     if lags < 1 or windows < 2 or float(np.ptp(values)) == 0.0:
         return np.full(horizon_steps, values[-1] if relative else float(np.mean(values)))
-    # Centred first: products of large levels would drown what differs.
+    # Centred first, because in products of large levels the differences would be lost to rounding.
     middle = float(np.mean(values)) if relative else 0.0
     products = _products(values - middle, lags + horizon_steps, windows)
     past, ahead = products[:lags, :lags], products[:lags, lags:]

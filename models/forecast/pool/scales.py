@@ -1,4 +1,4 @@
-"""Courses on another scale: load multiplies where it grows, so its logarithm adds up.
+"""Courses on another scale: load grows by factors, so its logarithm grows by sums.
 
 References:
     Box, G. E. P. and Cox, D. R. (1964). An analysis of transformations. JRSS B 26(2).
@@ -9,14 +9,14 @@ import numpy as np
 from core.arrays import FloatArray
 from models.forecast.protocols import Course
 
-#: Share of the middle that is added before the logarithm, so that a zero is low and not infinitely low.
+#: Share of the median that is added before the logarithm, so that zeros have a finite logarithm.
 OFFSET_SHARE = 0.1
-#: How far above and below the past a forecast may lie, in units of the logarithm's own range.
+#: How far a forecast may lie outside the range of past logarithms, as a share of that range.
 REACH = 0.5
 
 
 def on_log(course: Course) -> Course:
-    """The course of the logarithms; the values themselves where some are negative or none is positive."""
+    """Apply a course to logarithms; to the values themselves if one is negative or none is positive."""
 
     def logged(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
         offset = OFFSET_SHARE * (float(np.median(values)) or float(np.mean(values)))
@@ -32,7 +32,7 @@ def on_log(course: Course) -> Course:
 
 
 def on_root(course: Course) -> Course:
-    """The course of the square roots, between plain values and logarithms."""
+    """Apply a course to square roots, a scale between values and logarithms."""
 
     def rooted(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
         if float(values.min()) < 0:

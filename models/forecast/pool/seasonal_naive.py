@@ -1,15 +1,15 @@
-"""What was one season ago, and simple things made from it."""
+"""The values of one season ago, and simple forecasts made from them."""
 
 import numpy as np
 
 from core.arrays import FloatArray
 
-#: How many seasons the median looks back on: a week of days.
+#: Number of seasons in the median: a week of days.
 MEDIAN_OVER = 7
 
 
 def seasonal_naive(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """The last shortest season again; without a season the last value. The reference for every other model.
+    """Repeat the last shortest season; without a season the last value. It is the reference for every other model.
 
     References:
         Hyndman, R. J. and Athanasopoulos, G. (2021). Forecasting: principles and practice, 5.2.
@@ -18,12 +18,12 @@ def seasonal_naive(values: FloatArray, seasons: tuple[int, ...], horizon_steps: 
 
 
 def longest_naive(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """The last longest season again, such as the last week."""
+    """Repeat the last longest season, such as the last week."""
     return np.resize(values[-(seasons[-1] if seasons else 1) :], horizon_steps)
 
 
 def longest_moved(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """The last longest season, moved by how much the last short one differs from the one a long season before."""
+    """Repeat the last longest season, moved by the change of the short season since one long season ago."""
     if len(seasons) < 2 or len(values) < seasons[-1] + seasons[0]:
         return seasonal_naive(values, seasons, horizon_steps)
     short, long = seasons[0], seasons[-1]
@@ -37,7 +37,7 @@ def recent_median(values: FloatArray, seasons: tuple[int, ...], horizon_steps: i
 
 
 def seasonal_median(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """The median by phase over the last seasons: an incident in one of them does not show."""
+    """The median by phase over the last seasons; an incident in one of them has no effect."""
     season = seasons[0] if seasons else 1
     count = min(MEDIAN_OVER, len(values) // season)
     return np.resize(np.median(values[-count * season :].reshape(count, season), axis=0), horizon_steps)

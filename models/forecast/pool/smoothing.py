@@ -1,7 +1,7 @@
 """Exponential smoothing: of a level alone, of a level under a season, and with two seasons at once.
 
-The parameters are searched on a grid by the errors one step ahead, in compiled loops: a whole search takes
-a millisecond, where a general optimiser takes hundreds.
+The parameters with the smallest errors one step ahead are searched on a grid, in compiled loops. A search takes a
+millisecond; a general optimiser takes hundreds.
 
 References:
     Taylor, J. W. (2003). Short-term electricity demand forecasting using double seasonal exponential
@@ -17,22 +17,22 @@ import numpy as np
 
 from core.arrays import FloatArray
 
-#: Level, short season, long season, and how far an error carries over to the next step.
+#: Smoothing of level, short season and long season, and the share of an error that carries over to the next step.
 _GRID: FloatArray = np.array(
     list(product((0.003, 0.03, 0.15), (0.03, 0.1, 0.3), (0.03, 0.1, 0.3), (0.0, 0.5, 0.8, 0.95)))
 )
-#: Days whose median course is still today's.
+#: Number of days in the median course of a day.
 WEEK = 7
 _ALPHAS: FloatArray = np.array([0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0])
 
 
 def level(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """A smoothed level that goes on, with no season at all."""
+    """A smoothed level that stays constant, without a season."""
     return np.full(horizon_steps, float(_smooth_level(values, _ALPHAS)))
 
 
 def level_under_season(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """The median course of the longest season that is seen three times, on a smoothed level."""
+    """The median course of the longest season that the history contains three times, on a smoothed level."""
     season = next((one for one in reversed(seasons) if len(values) >= 3 * one), seasons[0] if seasons else 1)
     shape, under = _split(values, season, len(values) // season)
     return _smooth_level(under, _ALPHAS) + np.resize(shape, horizon_steps)
@@ -45,13 +45,13 @@ def level_under_day(values: FloatArray, seasons: tuple[int, ...], horizon_steps:
 
 
 def last_under_day(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """The same course from the last value itself: what is so now stays so, for some hours."""
+    """Like `level_under_day`, from the last value instead of the smoothed level."""
     shape, under = _split(values, seasons[0] if seasons else 1, WEEK)
     return np.asarray(under[-1] + np.resize(shape, horizon_steps), dtype=np.float64)
 
 
 def drift_under_day(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """The same, going on as it grew in the median from one season to the next."""
+    """Like `level_under_day`, growing by the median change from one season to the next."""
     season = seasons[0] if seasons else 1
     recent = values[-min(len(values), (WEEK + 1) * season) :]
     if len(recent) <= season:
@@ -62,7 +62,7 @@ def drift_under_day(values: FloatArray, seasons: tuple[int, ...], horizon_steps:
 
 
 def _split(values: FloatArray, season: int, over: int) -> tuple[FloatArray, FloatArray]:
-    """The median shape of the last seasons (first = next value), and what is left without it."""
+    """The median shape of the last seasons (the first is for the next value), and the values without it."""
     n = len(values)
     count = min(n // season, over)
     rows = values[n - count * season :].reshape(count, season)
@@ -71,7 +71,7 @@ def _split(values: FloatArray, season: int, over: int) -> tuple[FloatArray, Floa
 
 
 def double_seasonal(values: FloatArray, seasons: tuple[int, ...], horizon_steps: int) -> FloatArray:
-    """Level, a season inside a longer one, and an error that carries over."""
+    """Level, a short and a long season, and an error that carries over to the next steps."""
     short = seasons[0] if seasons else 1
     long = seasons[-1] if seasons else 1
     n = len(values)
@@ -98,8 +98,8 @@ def _by_phase(values: FloatArray, season: int) -> FloatArray:
 
 @numba.njit(cache=True)
 def _smooth_level(values: FloatArray, alphas: FloatArray) -> float:
-    """The last level of the smoothing whose errors one step ahead are smallest in the mean."""
-    best, answer = np.inf, values[-1]
+    """The last level of the smoothing with the smallest mean error one step ahead."""
+    best, last = np.inf, values[-1]
     for alpha in alphas:
         state, total = values[0], 0.0
         for value in values:
@@ -107,8 +107,8 @@ def _smooth_level(values: FloatArray, alphas: FloatArray) -> float:
             total += abs(error)
             state += alpha * error
         if total < best:
-            best, answer = total, state
-    return float(answer)
+            best, last = total, state
+    return float(last)
 
 
 @numba.njit(cache=True)

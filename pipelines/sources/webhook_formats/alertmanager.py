@@ -6,15 +6,15 @@ References:
 
 from pydantic import BaseModel, Field
 
+from core.batch import Batch
 from core.domain import Incident, Severity
 from core.errors import InputError
-from core.ports import Batch
 from core.service_names import ServiceRule
 from core.storable import name_problem
 from pipelines.sources.webhook_formats.entries import OptionalTime, Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
-_SEVERITIES = {
+_SEVERITY_OF = {
     **dict.fromkeys(("critical", "page", "error", "high", "emergency"), Severity.CRITICAL),
     **dict.fromkeys(("info", "none", "low", "debug"), Severity.INFO),
 }
@@ -59,7 +59,7 @@ def _incident(entry: object, tenant: str, services: ServiceRule) -> Incident | N
         tenant=tenant,
         service=service,
         type=name or "alert",
-        severity=_SEVERITIES.get(alert.labels.get("severity", "").lower(), Severity.WARNING),
+        severity=_SEVERITY_OF.get(alert.labels.get("severity", "").lower(), Severity.WARNING),
         start=alert.starts_at,
         end=alert.ends_at if alert.status == "resolved" else None,
     )

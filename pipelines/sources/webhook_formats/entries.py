@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 import polars as pl
@@ -10,20 +9,10 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ValidationE
 
 from core.domain import Event, Incident
 from core.errors import InputError
+from core.storable import storable_time
 from pipelines.stores.dead_letters import REJECTED
 
 Item = TypeVar("Item", Event, Incident)
-
-
-#: Events and incidents are younger than that, and a datetime can hold these times in any zone.
-_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-
-
-def _to_utc(moment: datetime) -> datetime:
-    if not _EARLIEST <= moment <= _LATEST:
-        raise ValueError("should lie between the years 2000 and 2200")
-    return moment.astimezone(UTC)
 
 
 def _null_if_unset(value: object) -> object:
@@ -31,7 +20,7 @@ def _null_if_unset(value: object) -> object:
 
 
 #: A time with a zone, as UTC.
-Time = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+Time = Annotated[AwareDatetime, AfterValidator(storable_time)]
 #: The same; null where a program written in Go has not set it.
 OptionalTime = Annotated[Time | None, BeforeValidator(_null_if_unset)]
 

@@ -8,9 +8,9 @@ References:
 
 from pydantic import BaseModel, JsonValue
 
+from core.batch import Batch
 from core.domain import Event, EventKind
 from core.errors import InputError
-from core.ports import Batch
 from core.service_names import ServiceRule
 from core.storable import Name, Text, name_problem
 from pipelines.sources.webhook_formats.entries import Time, parse_entries

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from pydantic import AliasChoices, BaseModel, Field
 
+from core.batch import Batch
 from core.domain import Event, EventKind
 from core.errors import InputError
-from core.ports import Batch
 from core.service_names import ServiceRule
 from core.storable import Name, Text
 from pipelines.sources.webhook_formats.entries import Time, parse_entries

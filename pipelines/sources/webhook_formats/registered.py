@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from core.batch import Batch
 from core.errors import InputError
-from core.ports import Batch
 from core.service_names import ServiceRule
 from pipelines.sources.webhook_formats.alertmanager import ALERTMANAGER
 from pipelines.sources.webhook_formats.github import GITHUB

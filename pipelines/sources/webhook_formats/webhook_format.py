@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from core.ports import Batch
+from core.batch import Batch
 from core.service_names import ServiceRule
 
 

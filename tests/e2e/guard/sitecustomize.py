@@ -1,4 +1,4 @@
-"""LoadedModel by every Python process of a test that asks for it: tells of each connection that leaves the machine."""
+"""Loaded by every Python process of a test that asks for it: tells of each connection that leaves the machine."""
 
 import ipaddress
 import os

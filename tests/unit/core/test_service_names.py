@@ -25,7 +25,8 @@ def services_by_source(labels: dict[str, str], rule: ServiceRule) -> dict[str, s
     """The service that each source derives; null where it refuses the input because no label names a service."""
     pulled = series_of_labels("t", "up", labels, counter=False, step_s=60, services=rule)
     receiver = RemoteWriteReceiver("t", rule)
-    written = receiver.batch(compressed(time_series({"__name__": "up", **labels}, [(0, 1.0)]))).series[0]
+    request = receiver.decode(compressed(time_series({"__name__": "up", **labels}, [(0, 1.0)])))
+    written = receiver.batch(request, {}).series[0]
     alert = parse_webhook(
         Webhook.ALERTS, {"alerts": [{"status": "firing", "labels": labels, "startsAt": AT}]}, "t", rule
     )

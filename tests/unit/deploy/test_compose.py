@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from core.settings import Settings
+from pipelines.common.prefect_app import protection
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -83,6 +84,22 @@ def test_passwords_are_generated_and_reach_only_the_containers_that_need_them(
     database = composed["services"]["timescaledb"]["environment"]["POSTGRES_PASSWORD"]
     assert re.fullmatch(r"[0-9a-f]{32}", database)
     assert database in composed["services"]["service"]["environment"]["FOREWARN_DATABASE_URL"]
+    login = composed["services"]["prefect"]["environment"]["PREFECT_SERVER_API_AUTH_STRING"]
+    assert re.fullmatch(r"forewarn:[0-9a-f]{32}", login)
+    assert composed["services"]["flows"]["environment"]["PREFECT_API_AUTH_STRING"] == login
+    holders = {name for name, service in composed["services"].items() if login in json.dumps(service)}
+    assert holders == {"prefect", "flows"}
+
+
+def test_the_consoles_refuse_web_pages_of_other_origins_and_hosts() -> None:
+    prefect, mlflow = SERVICES["prefect"], SERVICES["mlflow"]
+    assert prefect["entrypoint"] == ["python", "-m", "pipelines.common.prefect_app"]
+    settings = prefect["environment"]
+    assert settings["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] == "true"
+    assert settings["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200,http://localhost:4200"
+    assert set(protection("", [])) <= set(settings)
+    assert "--allowed-hosts mlflow:5000,localhost:5000,127.0.0.1:5000" in mlflow["command"]
+    assert "--cors-allowed-origins http://127.0.0.1:5000,http://localhost:5000" in mlflow["command"]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +120,7 @@ def test_passwords_are_added_to_what_a_person_wrote(tmp_path: Path, present: str
         subprocess.run([sys.executable, tmp_path / "deploy/environment.py"], check=True)
     lines = file.read_text().splitlines()
     assert lines[0] == present.strip()
-    assert [bool(re.fullmatch(r"[A-Z_]+=[0-9a-f]{32}", line)) for line in lines[1:]] == [True] * 3
+    assert [bool(re.fullmatch(r"[A-Z_]+=[0-9a-f]{32}", line)) for line in lines[1:]] == [True] * 4
 
 
 def test_the_service_has_a_public_address_also_where_nobody_set_one() -> None:

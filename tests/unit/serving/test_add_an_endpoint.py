@@ -103,13 +103,3 @@ def test_it_is_in_the_api_docs() -> None:
     assert operation["summary"] == "Count the series of a service."
     assert operation["security"]
     assert {"CountSeriesRequest", "CountSeriesResponse"} <= set(document["components"]["schemas"])
-
-
-# BentoML uses deprecated names of pathspec and Pydantic.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_bento_calls_exactly_the_routes_that_are_marked_for_it() -> None:
-    from serving.service import Forewarn
-
-    service: Any = Forewarn
-    declared = {method.route for method in service.apis.values()}
-    assert declared == {route.path for route in ROUTES if route.by_bento}

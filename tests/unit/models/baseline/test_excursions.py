@@ -1,4 +1,4 @@
-"""DetectedIncident that is not over at the end of a history is told from its habits."""
+"""An excursion that is not over at the end of a history is left out, unless such excursions are usual."""
 
 import numpy as np
 import pytest

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 import numpy as np
+import pytest
+from fakes.mirror import mirrored_series
 
 from core.arrays import FloatArray
 from core.domain import Role, Series
@@ -22,6 +24,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DISK = Series(
     tenant="t", service="db", metric="disk_used_bytes", unit="bytes", role=Role.CAPACITY, limit=100 / 0.98
 )
+FREE = mirrored_series(DISK, 0.0)
 FAILS = 24 * 18
 
 
@@ -59,20 +62,21 @@ def test_a_jump_could_not_be_predicted() -> None:
     assert gradual_breaches(np.empty(0), seconds, values, 9.0, usual=1.0).tolist() == []
 
 
-def test_a_backtest_knows_nothing_that_came_later() -> None:
-    values = filling()
+@pytest.mark.parametrize(("series", "sign"), [(DISK, 1.0), (FREE, -1.0)], ids=["high is bad", "low is bad"])
+def test_a_backtest_knows_nothing_that_came_later(series: Series, sign: float) -> None:
+    values = sign * filling()
     history = History(values=values, start=NOW, step_s=3_600, seasons=(24, 168))
     choice = select(history.until(24 * 17), Plan(origins=4))
     seconds = NOW.timestamp() + 3_600.0 * np.arange(1, len(values) + 1, dtype=np.float64) - 1
-    rises = find_rises(values, 100.0, upward=True, season=24)
+    rises = find_rises(values, sign * 100.0, upward=sign > 0, season=24)
 
     def found(later: float) -> list[PastForecast]:
-        changed = filling(later)
+        changed = sign * filling(later)
         past = PastBreaches(
             at_s=(seconds[FAILS],), rises=tuple(rises), unfiltered=changed, seconds=seconds, values=changed
         )
         then = History(values=changed, start=NOW, step_s=3_600, seasons=(24, 168))
-        return backtest_breaches(DISK, then, choice, past, seed=1)
+        return backtest_breaches(series, then, choice, past, seed=1)
 
     first = found(40.0)
     assert first
@@ -80,7 +84,7 @@ def test_a_backtest_knows_nothing_that_came_later() -> None:
     for one in first:
         assert one.breach_in_s is not None
         assert 0 < one.breach_in_s <= 24 * 3_600
-        assert one.pattern is not BreachPattern.FILL or one.group == "fill/stock/disk_used_bytes"
+        assert one.pattern is not BreachPattern.FILL or one.group == f"fill/stock/{series.metric}"
         assert tuple(one.probability_by_horizon_s) == BREACH_HORIZONS_S
     assert first == found(1e6)
 

@@ -1,9 +1,11 @@
-"""The 90-day view tells growth from noise, and sorts by urgency."""
+"""The 90-day view tells growth from noise, and sorts by urgency; also of what runs out downwards."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from fakes.mirror import mirrored_capacity, mirrored_history, mirrored_present, mirrored_series
 
 from core.arrays import FloatArray
 from core.domain import Role, Series
@@ -21,21 +23,29 @@ def disk(service: str, limit: float = 1000.0) -> Series:
     )
 
 
+#: Whether the examples run as their mirror images about `ABOUT`.
+MIRRORED, ABOUT = False, 4_000.0
+
+
+@pytest.fixture(params=[False, True], ids=["high is bad", "low is bad"], autouse=True)
+def side(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "MIRRORED", request.param)
+
+
 def plan(series: Series, values: FloatArray) -> Capacity:
     """The capacity of a series with these hourly values, whose forecaster predicts no change."""
     start = NOW - timedelta(hours=len(values))
     history = History(values=values, start=start, step_s=3_600, seasons=(24, 168))
     rng = np.random.default_rng(2)
-    outlook = predict_breach(
-        series,
-        history,
-        values[-1] + rng.normal(0, 3, (400, 24)),
-        Present(at=history.end, level=float(values[-1]), level_an_hour_ago=float(values[-2])),
-        rng=rng,
-    )
+    usual = values[-1] + rng.normal(0, 3, (400, 24))
+    present = Present(at=history.end, level=float(values[-1]), level_an_hour_ago=float(values[-2]))
+    if MIRRORED:
+        series, history = mirrored_series(series, ABOUT), mirrored_history(history, ABOUT)
+        usual, present = ABOUT - usual, mirrored_present(present, ABOUT)
+    outlook = predict_breach(series, history, usual, present, rng=rng)
     found = plan_capacity(series, history, at=NOW, seed=1, outlook=outlook)
     assert found is not None
-    return found
+    return mirrored_capacity(found, ABOUT) if MIRRORED else found
 
 
 def growing(per_day: float, level: float = 500.0, seed: int = 1) -> FloatArray:

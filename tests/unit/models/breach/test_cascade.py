@@ -1,16 +1,22 @@
-"""Cascades are learned by counting, and predicted as likely and as late as they were in the past."""
+"""Cascades are learned by counting, and predicted as likely and as late as they were in the past.
+
+Each example also runs with a cause that is bad when it is low.
+"""
 
 import json
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from fakes.mirror import mirrored_series
 
 from core.arrays import FloatArray
 from core.domain import Breach, Role, Series, TimeRange
 from models.breach.cascade import Cascade, CascadeCause, CascadeModel
 from models.breach.learn_cascades import BreachTimes, learn_cascades
+from models.series.thresholds import is_upward
 from models.words.breach import earlier_cases, expected_cascade
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -31,6 +37,17 @@ STRANGER = series("mail", "error_ratio", Role.ERRORS)
 ALL = (DISK, ERRORS, CALLER, STRANGER)
 EDGES = (("shop", "db"),)
 TIMES = DAY_S * np.arange(1, 21, dtype=np.float64)
+
+
+@pytest.fixture(params=[False, True], ids=["high is bad", "low is bad"], autouse=True)
+def side(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param:
+        free = mirrored_series(DISK, 100.0)
+        here = sys.modules[__name__]
+        monkeypatch.setattr(here, "DISK", free)
+        monkeypatch.setattr(here, "ALL", (free, *ALL[1:]))
+
+
 #: As a cause that is there already.
 OVER = Breach(
     threshold=98.0,
@@ -68,11 +85,9 @@ def predicted(probability: float = 0.9, *, in_h: float = 4.0) -> Breach:
     )
 
 
-def expect(
-    known: CascadeModel, breach: Breach, effects: tuple[Series, ...] = ALL, *, since_s: float | None = None
-) -> dict[int, Breach]:
+def expect(known: CascadeModel, breach: Breach, *, since_s: float | None = None) -> dict[int, Breach]:
     cause = CascadeCause(series=DISK, breach=breach, since_s=since_s)
-    found = known.expect({DISK.series_id: cause}, effects, EDGES, NOW)
+    found = known.expect({DISK.series_id: cause}, ALL, EDGES, NOW)
     return {key: one.breach for key, one in found.items()}
 
 
@@ -168,7 +183,8 @@ def test_a_cause_counts_from_its_impact_level() -> None:
     }
     known = learn_cascades(breaches, ALL, EDGES, span_s=SPAN_S)
     assert known.impact_fractions == {DISK.metric: 0.5}
-    assert known.impact_level(DISK) == pytest.approx(99.0)
+    # An SLO threshold has no end beyond it.
+    assert known.impact_level(DISK) == pytest.approx(99.0 if is_upward(DISK) else 2.0)
     assert known.impact_level(ERRORS) == 0.01
     assert set(known.by_pair[DISK.series_id, ERRORS.series_id].lag_quantiles_s) == {300.0}
     assert CascadeModel.from_json(json.loads(json.dumps(known.to_json()))) == known
@@ -176,7 +192,7 @@ def test_a_cause_counts_from_its_impact_level() -> None:
 
 def test_the_impact_level_is_the_threshold_if_all_levels_fit_equally() -> None:
     assert learn(20).impact_fractions == {}
-    assert learn(20).impact_level(DISK) == pytest.approx(98.0)
+    assert learn(20).impact_level(DISK) == pytest.approx(98.0 if is_upward(DISK) else 2.0)
 
 
 def test_a_cause_that_is_surely_soon_is_followed_within_the_horizon() -> None:
@@ -226,9 +242,10 @@ def text_of(effect: Series, found: Cascade) -> str:
 def test_the_text_names_the_cause_and_the_evidence() -> None:
     causes = {DISK.series_id: CascadeCause(series=DISK, breach=predicted(0.9))}
     found = learn(19).expect(causes, (ERRORS,), EDGES, NOW)
+    cause = "disk of db is full" if is_upward(DISK) else "disk free of db falls below 2 B"
     assert text_of(ERRORS, found[ERRORS.series_id]) == (
-        "error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min. Likely cause: disk of db is "
-        "full. This followed in 19 of 20 earlier cases."
+        f"error of db passes 1 % in 4 h 20 min, between 3 h 20 min and 6 h 20 min. Likely cause: {cause}. "
+        "This followed in 19 of 20 earlier cases."
     )
 
 

@@ -1,10 +1,15 @@
-"""Named examples: which series breach, and which only look as if they would."""
+"""Named examples: which series breach, and which only look as if they would.
 
+Each example also runs mirrored: as a series that is bad when it is low.
+"""
+
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from fakes.mirror import mirrored_history, mirrored_outlook, mirrored_present, mirrored_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +42,15 @@ def reason_of(growth: Growth) -> str:
     return growth_reason(growth.per_hour, growth.span_s, growth.usual_per_hour, "bytes")
 
 
+#: Whether the examples run as their mirror images about `ABOUT`.
+MIRRORED, ABOUT = False, 250.0
+
+
+@pytest.fixture(params=[False, True], ids=["high is bad", "low is bad"], autouse=True)
+def side(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "MIRRORED", request.param)
+
+
 def outlook(
     values: FloatArray,
     series: Series = DISK,
@@ -56,22 +70,27 @@ def outlook(
     forecasts = np.stack([seasonal_naive(values[:at], (24,), 24) for at in origins])
     rows = np.stack([values[at : at + 24] for at in origins]) - forecasts
     errors = fit_errors(
-        PastErrors(errors=rows, told=forecasts, origins=origins, known=len(values)), floor=0.01
+        PastErrors(errors=rows, yhat=forecasts, origins=origins, known=len(values)), floor=0.01
     )
     rng = np.random.default_rng(1)
     usual = errors.paths(seasonal_naive(values, (24,), 24), 400, Bounds(lower=0.0), rng)
-    found = predict_breach(
-        series,
-        history,
-        usual,
-        Present(
-            at=history.end,
-            level=float(values[-1]),
-            level_an_hour_ago=float(values[-2]) if an_hour_ago is None else an_hour_ago,
-        ),
-        rng=rng,
-        impact_level=impact_level,
+    present = Present(
+        at=history.end,
+        level=float(values[-1]),
+        level_an_hour_ago=float(values[-2]) if an_hour_ago is None else an_hour_ago,
     )
+    if MIRRORED and is_upward(series):
+        found = predict_breach(
+            mirrored_series(series, ABOUT),
+            mirrored_history(history, ABOUT),
+            ABOUT - usual,
+            mirrored_present(present, ABOUT),
+            rng=rng,
+            impact_level=None if impact_level is None else ABOUT - impact_level,
+        )
+        assert found is not None
+        return mirrored_outlook(found, ABOUT)
+    found = predict_breach(series, history, usual, present, rng=rng, impact_level=impact_level)
     assert found is not None
     return found
 
@@ -128,7 +147,7 @@ def test_a_jump_of_a_latency_is_no_growth_yet() -> None:
 def test_an_impact_level_beyond_the_threshold_is_reached_later() -> None:
     values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)]) + noise(487)
     found = outlook(values, impact_level=LIMIT * 1.01)
-    assert found.impact.threshold == LIMIT * 1.01
+    assert found.impact.threshold == pytest.approx(LIMIT * 1.01)
     assert found.impact.probability <= found.breach.probability
     assert found.impact.when is not None
     assert found.breach.when is not None

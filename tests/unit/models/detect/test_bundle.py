@@ -13,7 +13,8 @@ from core.frames import EXCLUSIONS
 from models.detect.budget import OTHERS
 from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.detect.catalog import DEFAULT_DETECTORS
-from models.detect.series_model import scored_schema
+from models.detect.filters import SLO_IMPACT
+from models.detect.series_model import PointScore, scored_schema
 from models.signals.anomaly import anomaly_signals
 from models.signals.missing import ended_silences, missing_signals
 
@@ -179,6 +180,20 @@ def test_one_value_at_a_time_sees_what_the_batch_sees(
     assert point[1].score is None
     batch = bundle.score(frame).filter((pl.col("series_id") == key) & (pl.col("ts") == first))
     assert batch["deviation_sigma"][0] == pytest.approx(point[0].deviation_sigma)
+
+
+def test_an_slo_that_is_changed_in_the_store_counts_at_once(bundle: DetectorBundle) -> None:
+    times = [START + timedelta(days=DAYS) + i * STEP for i in range(8)]
+
+    def last(used: DetectorBundle) -> PointScore:
+        return used.score_points(SERIES[0].series_id, times, [200.0] * 8)[-1]
+
+    assert [one.passed for one in last(bundle).filters if one.name == SLO_IMPACT] == [True]
+    stored = [replace(SERIES[0], slo_threshold=1e5), replace(SERIES[0], service="unknown")]
+    changed = bundle.with_limits(stored)
+    assert [one.passed for one in last(changed).filters if one.name == SLO_IMPACT] == [False]
+    assert list(changed.models) == list(bundle.models)
+    assert bundle.with_limits(SERIES) is bundle
 
 
 def test_an_unknown_series_is_named(bundle: DetectorBundle) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.failure.binned import Binned
-from models.failure.learning import CLASSIFIER, Member, fit_horizons, margin, time_folds
+from models.failure.learning import CLASSIFIER, Member, Training, fit_horizons, margin, time_folds
 
 ROWS = 600
 BINS = 64
@@ -67,9 +67,9 @@ def test_horizons_learned_together_are_those_learned_one_by_one(x: np.ndarray) -
         [Member(outcome(x, 0)), Member(late, seen)],
         [Member(late, seen), Member(outcome(x, 0), seen)],
     ]
-    together = fit_horizons(x, horizons, folds, seed=4, workers=2)
+    together = fit_horizons(x, horizons, Training(folds=folds, seed=4, workers=2))
     for members, fitted in zip(horizons, together, strict=True):
-        [alone] = fit_horizons(x, [members], folds, seed=4, workers=1)
+        [alone] = fit_horizons(x, [members], Training(folds=folds, seed=4, workers=1))
         assert len(fitted.boosters) == 2
         assert np.array_equal(fitted.held_out, alone.held_out, equal_nan=True)
         assert np.array_equal(margin(fitted.boosters, x), margin(alone.boosters, x))

@@ -262,13 +262,21 @@ def test_late_predictions_cost_more_than_early_ones() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("memory_slope_6h", 0.021, "memory grows 2.1 % of its limit an hour over 6 h"),
-        ("disk_hours_to_limit_3h", 4.25, "disk at its limit in 4.2 h at the pace of the last 3 h"),
-        ("disk_hours_to_limit_3h", 48.0, "disk does not approach its limit at the pace of the last 3 h"),
+        ("memory_slope_6h", 0.021, "memory grows 2.1 % of its limit per hour over the last 6 h"),
+        (
+            "disk_hours_to_limit_3h",
+            4.25,
+            "disk reaches its limit in 4 h 20 min if it continues as in the last 3 h",
+        ),
+        (
+            "disk_hours_to_limit_3h",
+            48.0,
+            "disk does not reach its limit soon if it continues as in the last 3 h",
+        ),
         (
             "queue_deviation",
             -3.0,
-            "queue 3.0 times the usual variation below its usual value at this time of day",
+            "queue is 3.0 times the usual variation below its usual value at this time of day",
         ),
         ("hours_since_deploy", 1.5, "last deploy 1.5 h ago"),
         ("hours_since_deploy", 336.0, "no deploy known"),

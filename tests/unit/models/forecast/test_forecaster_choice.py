@@ -1,5 +1,6 @@
 """Any forecaster of the catalog can forecast a fleet; the state of each is stored in the same way."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +21,8 @@ from models.forecast.catalog import (
     select_forecasters,
 )
 from models.forecast.checks import example
+from models.forecast.choice.candidates import Candidate, with_candidates
 from models.forecast.choice.selection import Plan, select
-from models.forecast.choice.shares import Candidate, with_candidates
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.libraries.nixtla import AUTO_ARIMA, NixtlaForecaster
@@ -105,6 +106,25 @@ def test_a_season_too_long_for_arima_is_stored_with_it() -> None:
     history = replace(example(8), seasons=(48,))
     fitted = AUTO_ARIMA.fit(history)
     assert np.array_equal(AUTO_ARIMA.from_arrays(fitted.to_arrays()).predict(60), fitted.predict(60))
+
+
+@pytest.mark.parametrize("forecaster", EXPENSIVE, ids=lambda one: one.name)
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_a_few_values_are_forecast_or_refused(forecaster: Forecaster, count: int) -> None:
+    history = replace(example(1), values=np.linspace(10, 12, count))
+    refused = (
+        pytest.raises(InsufficientDataError, match="needs")
+        if may_refuse(forecaster, history)
+        else nullcontext()
+    )
+    with refused:
+        assert np.isfinite(forecaster.fit(history).predict(STEPS)).all()
+
+
+def may_refuse(forecaster: Forecaster, history: History) -> bool:
+    """ETS, Theta and MSTL refuse three values, Prophet fewer than ten; ARIMA and MFLES none."""
+    least = {"prophet": 10, "auto_ets": 4, "theta": 4, "mstl": 4}
+    return len(history) < least.get(forecaster.name, 0)
 
 
 class Pair(NamedTuple):

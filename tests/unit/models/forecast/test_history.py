@@ -11,6 +11,7 @@ from core.domain import Role, Series, SeriesKind
 from core.errors import InputError, InsufficientDataError
 from core.frames import SAMPLES
 from models.forecast.history import (
+    ServiceCalendar,
     bounds_of,
     fill_gaps,
     histories,
@@ -119,7 +120,9 @@ def test_histories_begin_with_the_first_value_and_leave_out_exclusions() -> None
         step_s=3_600,
         end=end,
         steps=100,
-        exclusions={"s": [(START + timedelta(hours=4), START + timedelta(hours=6))]},
+        calendar=ServiceCalendar(
+            exclusions={"s": [(START + timedelta(hours=4), START + timedelta(hours=6))]}
+        ),
     )
     history = found[series.series_id]
     assert history.start == START

@@ -1,5 +1,9 @@
-"""Breach signals: what maintenance disturbs wakes nobody, and what it fills does; who may be a cause of others."""
+"""Breach signals: what maintenance disturbs wakes nobody, and what it fills does; who may be a cause of others.
 
+Each example also runs with series that are bad when they are low.
+"""
+
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +13,7 @@ from core.domain import Band, Breach, Event, EventKind, ModelRef, Role, Series, 
 from models.breach.cascade import MAX_LAG_S, CascadeModel, CascadeRate
 from models.breach.growth import Growth
 from models.breach.outlook import BreachPattern
+from models.series.thresholds import is_upward
 from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, likely_cascades
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -25,7 +30,20 @@ ERRORS = Series(
 RATE = CascadeRate(
     cause_breaches=9, followed=9, own=True, share=0.95, lag_quantiles_s=(0.0, 60.0, 600.0, 1_200.0, 1_800.0)
 )
-KNOWN = CascadeModel(by_kind={(metric, ERRORS.metric, False): RATE for metric in (DISK.metric, SLOW.metric)})
+#: The same series, bad when they are low.
+LOW = {
+    "DISK": replace(DISK, metric="disk_free_bytes", limit=0.0),
+    "SLOW": replace(SLOW, metric="apdex", unit=""),
+    "QUEUE": replace(QUEUE, metric="queue_slots_free"),
+}
+CAUSES = (DISK, SLOW, LOW["DISK"], LOW["SLOW"])
+KNOWN = CascadeModel(by_kind={(one.metric, ERRORS.metric, False): RATE for one in CAUSES})
+
+
+@pytest.fixture(params=[False, True], ids=["high is bad", "low is bad"], autouse=True)
+def side(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, series in LOW.items() if request.param else ():
+        monkeypatch.setattr(sys.modules[__name__], name, series)
 
 
 def breach(probability: float, within_3h: float | None = None) -> Breach:
@@ -35,6 +53,11 @@ def breach(probability: float, within_3h: float | None = None) -> Breach:
     return Breach(
         threshold=1.0, probability=probability, horizon_s=86_400, when=when, probability_by_horizon_s=told
     )
+
+
+def level_of(series: Series, level: float) -> float:
+    """A level below or above the threshold of 1.0, as one on the same side, good or bad."""
+    return level if is_upward(series) else 2.0 - level
 
 
 def seen(
@@ -50,8 +73,10 @@ def seen(
         breach=breach(probability),
         impact=breach(probability),
         impact_since=impact_since,
-        growth=Growth(per_hour=1.0, span_s=3_600, usual_per_hour=0.0, weight=1.0),
-        level=0.5,
+        growth=Growth(
+            per_hour=1.0 if is_upward(series) else -1.0, span_s=3_600, usual_per_hour=0.0, weight=1.0
+        ),
+        level=level_of(series, 0.5),
         band=Band(expected=0.5, lower=0.4, upper=0.6),
     )
 
@@ -68,10 +93,10 @@ def signal_of(one: SeriesOutlook, *events: Event, known: Signal | None = None) -
     return signal
 
 
-@pytest.mark.parametrize("series", [SLOW, QUEUE])
+@pytest.mark.parametrize("name", ["SLOW", "QUEUE"])
 @pytest.mark.parametrize("pattern", [BreachPattern.OVER, BreachPattern.FILL])
-def test_what_maintenance_disturbs_is_kept_and_wakes_nobody(pattern: BreachPattern, series: Series) -> None:
-    one = seen(series, 1.0, pattern=pattern, impact_since=NOW - 0.2 * HOUR)
+def test_what_maintenance_disturbs_is_kept_and_wakes_nobody(pattern: BreachPattern, name: str) -> None:
+    one = seen(globals()[name], 1.0, pattern=pattern, impact_since=NOW - 0.2 * HOUR)
     assert signal_of(one, window(-1, 1)).suppressed_by == "unplanned"
     assert signal_of(one, window(-5, -2)).suppressed_by is None
     assert signal_of(one, window(-1, 1, service="other")).suppressed_by is None
@@ -86,7 +111,9 @@ def test_what_people_know_of_does_not_vanish_in_maintenance() -> None:
 def soon(
     probability: float, within_3h: float, *, pattern: BreachPattern = BreachPattern.FILL, level: float = 0.5
 ) -> SeriesOutlook:
-    return replace(seen(SLOW, 0.0, pattern=pattern), breach=breach(probability, within_3h), level=level)
+    return replace(
+        seen(SLOW, 0.0, pattern=pattern), breach=breach(probability, within_3h), level=level_of(SLOW, level)
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,9 +176,9 @@ def test_a_reason_says_whether_it_is_the_series_own_or_of_others_alike() -> None
         return signal.factors[0].text
 
     alike = replace(RATE, own=False)
-    assert reason(KNOWN) == "follows db/disk_used_bytes. This followed in 9 of 9 earlier cases"
+    assert reason(KNOWN) == f"follows db/{DISK.metric}. This followed in 9 of 9 earlier cases"
     assert reason(CascadeModel(by_kind={(DISK.metric, ERRORS.metric, False): alike})) == (
-        "follows disk_used_bytes. This followed in 9 of 9 earlier cases of similar series"
+        f"follows {DISK.metric}. This followed in 9 of 9 earlier cases of similar series"
     )
 
 
@@ -166,10 +193,12 @@ def test_a_cause_is_one_from_when_it_is_felt_until_all_that_follows_has_come() -
 
 def test_growth_away_from_the_threshold_is_not_given_as_a_reason() -> None:
     growing = seen(DISK, 0.9)
-    falling = replace(growing, growth=Growth(per_hour=-5.0, span_s=3_600, usual_per_hour=0.0, weight=1.0))
-    assert "grew" in signal_of(growing).summary
+    away = -5.0 * growing.growth.per_hour
+    falling = replace(growing, growth=Growth(per_hour=away, span_s=3_600, usual_per_hour=0.0, weight=1.0))
+    towards, back = ("grew", "fell") if is_upward(DISK) else ("fell", "grew")
+    assert towards in signal_of(growing).summary
     assert signal_of(growing).factors
-    assert "fell" not in signal_of(falling).summary
+    assert back not in signal_of(falling).summary
     assert not signal_of(falling).factors
 
 
@@ -177,8 +206,9 @@ def test_a_series_over_its_threshold_shows_since_when() -> None:
     crossed = NOW - 3 * HOUR
     over = replace(seen(QUEUE, 1.0, pattern=BreachPattern.OVER), level=130.0, over_since=crossed)
     signal = signal_of(over)
+    side_of = "over" if is_upward(QUEUE) else "below"
     assert signal.summary == (
-        f"db/queue_depth is over its threshold of 100 since {crossed:%Y-%m-%d %H:%M} UTC; the value is 130"
+        f"db/{QUEUE.metric} is {side_of} its threshold of 100 since {crossed:%Y-%m-%d %H:%M} UTC; the value is 130"
     )
     assert signal.breach is not None
     assert signal.breach.when == TimeRange(p10=crossed, p50=crossed, p90=crossed)

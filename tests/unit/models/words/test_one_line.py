@@ -43,6 +43,22 @@ def breach(threshold: float = 1.0, when: TimeRange | None = WHEN) -> Breach:
             f"checkout: p99_latency is over its threshold of 500 ms since {WHEN.p50:%Y-%m-%d %H:%M} UTC",
         ),
         (
+            signal(SignalKind.BREACH, metric="disk_free_bytes", breach=breach(0.0)),
+            "checkout: disk full in 4 h 10 min, between 3 h and 6 h",
+        ),
+        (
+            signal(SignalKind.BREACH, metric="availability", unit="ratio", breach=breach(0.5)),
+            "checkout: availability falls to 50 % in 4 h 10 min, between 3 h and 6 h",
+        ),
+        (
+            signal(SignalKind.BREACH, metric="availability", unit="ratio", value=0.4, breach=breach(0.5)),
+            f"checkout: availability is below its threshold of 50 % since {WHEN.p50:%Y-%m-%d %H:%M} UTC",
+        ),
+        (
+            signal(SignalKind.BREACH, metric="cert_days_left", breach=breach(14.0, when=None)),
+            "checkout: cert_days_left falls to 14 within 1 d (probability 83%)",
+        ),
+        (
             signal(SignalKind.BREACH, metric="memory_used_bytes", breach=breach(when=None)),
             "checkout: memory used up within 1 d (probability 83%)",
         ),

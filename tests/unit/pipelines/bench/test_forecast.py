@@ -9,10 +9,10 @@ import pytest
 from data_sets import DATASETS
 
 from core.errors import InputError, InsufficientDataError
-from models.forecast.choice.common_trees import LEARN_FROM_LEAST
+from models.forecast.choice.fleet_model import MIN_SERIES
 from pipelines.bench.forecast import bench_forecast
 from pipelines.bench.forecast_metrics import coverage, mase, msis, naive2, owa, scale_of, smape
-from pipelines.bench.forecast_run import with_week
+from pipelines.bench.forecast_run import ForecastSetup, with_week
 from pipelines.bench.forecast_sets import read_set
 
 
@@ -39,14 +39,18 @@ def write_m4(folder: Path, *, with_test: bool, lengths: tuple[int, ...] = (400, 
 def test_a_series_too_short_to_forecast_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     folder = write_m4(tmp_path / "m4", with_test=False, lengths=(400, 1))
     with pytest.raises(InsufficientDataError, match="leave out the series with fewer: H2"):
-        bench_forecast(folder, "m4", horizon=24, season=(24,), out=tmp_path / "out")
+        bench_forecast(folder, "m4", ForecastSetup(horizon=24, season=(24,)), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_m4_with_a_test_file_is_scored_and_written(tmp_path: Path) -> None:
     folder = write_m4(tmp_path / "m4", with_test=True)
     report = bench_forecast(
-        folder, "m4", horizon=24, season=(24, 168), out=tmp_path / "out", json_file=tmp_path / "figures.json"
+        folder,
+        "m4",
+        ForecastSetup(horizon=24, season=(24, 168)),
+        out=tmp_path / "out",
+        json_file=tmp_path / "figures.json",
     )
     ours = report.models["forewarn"]
     assert report.series == 2
@@ -67,7 +71,7 @@ def test_the_train_file_alone_finds_its_test_file(tmp_path: Path) -> None:
 
 def test_without_a_test_file_it_forecasts_beyond_the_end(tmp_path: Path) -> None:
     folder = write_m4(tmp_path / "m4", with_test=False)
-    report = bench_forecast(folder, "m4", horizon=12, out=tmp_path / "out")
+    report = bench_forecast(folder, "m4", ForecastSetup(horizon=12), out=tmp_path / "out")
     assert np.isnan(report.models["forewarn"].mase)
     assert pl.read_parquet(tmp_path / "out" / "forecasts.parquet").height == 24
 
@@ -75,9 +79,11 @@ def test_without_a_test_file_it_forecasts_beyond_the_end(tmp_path: Path) -> None
 def test_without_anything_to_compare_with_the_error_names_the_two_remedies(tmp_path: Path) -> None:
     folder = write_m4(tmp_path / "m4", with_test=False)
     with pytest.raises(InputError, match=r"no test file.* --origins N .* or --out FOLDER"):
-        bench_forecast(folder, "m4", horizon=12, json_file=tmp_path / "figures.json")
+        bench_forecast(folder, "m4", ForecastSetup(horizon=12), json_file=tmp_path / "figures.json")
     assert not (tmp_path / "figures.json").exists()
-    bench_forecast(folder, "m4", horizon=12, out=tmp_path / "out", json_file=tmp_path / "figures.json")
+    bench_forecast(
+        folder, "m4", ForecastSetup(horizon=12), out=tmp_path / "out", json_file=tmp_path / "figures.json"
+    )
     figures = json.loads((tmp_path / "figures.json").read_text(), parse_constant=pytest.fail)
     assert figures["models"]["forewarn"]["mase"] is None
 
@@ -85,7 +91,7 @@ def test_without_anything_to_compare_with_the_error_names_the_two_remedies(tmp_p
 def test_a_series_too_short_for_one_origin_is_named_and_not_dropped(tmp_path: Path) -> None:
     folder = write_m4(tmp_path / "m4", with_test=False, lengths=(400, 30))
     with pytest.raises(InsufficientDataError, match=r"24 steps need 32 values; .* fewer: H2"):
-        bench_forecast(folder, "m4", horizon=24, origins=2)
+        bench_forecast(folder, "m4", ForecastSetup(horizon=24, origins=2))
 
 
 def test_rolling_origins_do_not_see_what_comes_after_them(tmp_path: Path) -> None:
@@ -97,7 +103,7 @@ def test_rolling_origins_do_not_see_what_comes_after_them(tmp_path: Path) -> Non
     lines[1] = ",".join(cells[:-24] + ["99999"] * 24)
     file.write_text("\n".join(lines))
     for folder_, out in ((folder, "x"), (other, "y")):
-        bench_forecast(folder_, "m4", horizon=24, origins=2, out=tmp_path / out)
+        bench_forecast(folder_, "m4", ForecastSetup(horizon=24, origins=2), out=tmp_path / out)
     first, second = (pl.read_parquet(tmp_path / out / "forecasts.parquet") for out in "xy")
     assert first.equals(second)
 
@@ -105,14 +111,16 @@ def test_rolling_origins_do_not_see_what_comes_after_them(tmp_path: Path) -> Non
 def test_what_is_learned_across_many_series_does_not_see_what_comes_after_the_origin(tmp_path: Path) -> None:
     t = np.arange(400)
     dips = 40.0 * np.isin(t // 12 % 9, (4, 5))
-    rows = [course(400, seed) - dips for seed in range(LEARN_FROM_LEAST)]
+    rows = [course(400, seed) - dips for seed in range(MIN_SERIES)]
     wild = [np.r_[row[:-12], np.full(12, 99_999.0)] for row in rows]
     for name, found in (("a", rows), ("b", wild)):
         (tmp_path / name).mkdir()
         lines = [f"H{number}," + ",".join(map(str, row)) for number, row in enumerate(found)]
         (tmp_path / name / "Hourly-train.csv").write_text("\n".join(["V1,V2", *lines]))
     reports = [
-        bench_forecast(tmp_path / name, "m4", horizon=12, season=(24,), origins=1, out=tmp_path / out)
+        bench_forecast(
+            tmp_path / name, "m4", ForecastSetup(horizon=12, season=(24,), origins=1), out=tmp_path / out
+        )
         for name, out in ("ax", "by")
     ]
     assert reports[0].winners.get("global_trees", 0) > 0
@@ -127,7 +135,9 @@ def test_a_week_is_looked_at_where_only_the_day_was_named(tmp_path: Path) -> Non
     cells = [f"{value:.3f}" for value in values]
     (tmp_path / "Hourly-train.csv").write_text("V1,V2\nH1," + ",".join(cells[:-48]))
     (tmp_path / "Hourly-test.csv").write_text("V1,V2\nH1," + ",".join(cells[-48:]))
-    day, week = (bench_forecast(tmp_path, "m4", horizon=48, season=one) for one in ((24,), (24, 168)))
+    day, week = (
+        bench_forecast(tmp_path, "m4", ForecastSetup(horizon=48, season=one)) for one in ((24,), (24, 168))
+    )
     assert day.models["forewarn"].smape == pytest.approx(week.models["forewarn"].smape)
     assert day.models["forewarn"].smape < 5
     assert with_week((24,), 3_600, 400) == (24,)
@@ -146,7 +156,7 @@ def test_odd_series_of_the_competition_are_forecast_all_the_same(tmp_path: Path)
     }
     lines = ["V1,V2"] + [f'"{key}",' + ",".join(map(str, row)) + ",," for key, row in rows.items()]
     (tmp_path / "Hourly-train.csv").write_text("\n".join(lines))
-    bench_forecast(tmp_path, "m4", horizon=48, season=(24,), out=tmp_path / "out")
+    bench_forecast(tmp_path, "m4", ForecastSetup(horizon=48, season=(24,)), out=tmp_path / "out")
     frame = pl.read_parquet(tmp_path / "out" / "forecasts.parquet")
     assert frame.height == 48 * len(rows)
     told = frame.select(pl.col(pl.Float64))
@@ -192,7 +202,7 @@ def test_unknown_formats_and_missing_paths_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not DATASETS.exists(), reason=f"no data sets at {DATASETS}")
 def test_worldcup98_is_forecast_better_than_by_the_seasonal_naive() -> None:
-    report = bench_forecast(DATASETS / "worldcup98", "worldcup98", horizon=24, origins=4)
+    report = bench_forecast(DATASETS / "worldcup98", "worldcup98", ForecastSetup(horizon=24, origins=4))
     assert report.models["forewarn"].mase < 0.9
 
 

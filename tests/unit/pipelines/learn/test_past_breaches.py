@@ -1,5 +1,6 @@
 """Breaches of a training window: gradual ones are found at each impact level, and jumps are left out as causes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -57,6 +58,17 @@ def test_a_filling_disk_crosses_its_threshold_and_then_each_level_up_to_its_limi
     # The last 2 % take four steps; three quarters of them are over one step before the end.
     assert at(FULL_AT - 5) <= times[0] < times[-1] <= at(FULL_AT + 1)
     assert fleet.peaks == {}
+
+
+def test_free_space_crosses_its_threshold_when_used_space_does() -> None:
+    values = 40 + np.random.default_rng(1).normal(0, 0.01, COUNT)
+    climb = np.arange(COUNT) - FULL_AT
+    values += np.where((climb > -120) & (climb <= 24), np.clip(60 + climb * 0.5, 0, 60), 0)
+    free = replace(DISK, metric="disk_free_bytes", limit=None, slo_threshold=2.0)
+    used = learned(DISK, values).breaches[DISK.series_id]
+    found = learned(free, 100.0 - values).breaches[free.series_id]
+    assert found.as_effect_s.tolist() == used.as_effect_s.tolist()
+    assert found.as_cause_s[0].tolist() == used.as_cause_s[0].tolist()
 
 
 @pytest.mark.parametrize(("crept", "count"), [(True, 1), (False, 0)])

@@ -12,7 +12,7 @@ from core.settings import Settings
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.catalog import select_forecasters
 from models.forecast.checks import example
-from models.forecast.choice.common_trees import LEARN_FROM_LEAST
+from models.forecast.choice.fleet_model import MIN_SERIES
 from models.forecast.files import ForecastParts, head_files
 from pipelines.common.progress import silent
 from pipelines.learn.bundle_on_disk import BundleOnDisk
@@ -34,7 +34,7 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
     t = np.arange(24 * 28)
     dips = 40.0 * np.isin(t // 12 % 9, (4, 5))
     jobs = []
-    for number in range(LEARN_FROM_LEAST):
+    for number in range(MIN_SERIES):
         noise = np.random.default_rng(number).normal(0, 3, len(t))
         values = 100 + 20 * np.sin(2 * np.pi * t / 24) - dips + noise
         series = Series(tenant="t", service=f"shop-{number}", metric="requests_per_second", role=Role.TRAFFIC)
@@ -50,10 +50,10 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
     )
     trees = _with_candidates(night, chosen, entries, select_forecasters(()))
     assert trees is not None
-    assert told == [LEARN_FROM_LEAST]
+    assert told == [MIN_SERIES]
     found = {one.series.series_id: one for one in entries.entries()}
     assert list(found) == [job.series_id for job in jobs]
-    assert sum("global_trees" in one.choice.weights for one in found.values()) > LEARN_FROM_LEAST / 2
+    assert sum("global_trees" in one.choice.weights for one in found.values()) > MIN_SERIES / 2
     parts = ForecastParts(entries=found, trees=trees)
     bundle = ForecasterBundle(parts)
     entries.keep(head_files(parts, entries.parts))

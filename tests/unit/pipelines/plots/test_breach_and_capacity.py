@@ -1,4 +1,4 @@
-"""A breach and a plan are drawn without a window and end as files."""
+"""A breach and a plan are drawn without a window and end as files, whichever side is bad."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ from models.forecast.files import ForecastParts
 from models.forecast.intervals.conformal import ErrorModel
 from models.forecast.protocols import History
 from models.series.magnitude import exponents_of, to_ordinary
+from models.series.thresholds import threshold_of
 from pipelines.plots.breach_and_capacity import plot_breach, plot_capacity, save
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -27,20 +28,33 @@ DISK = Series(
 )
 
 
+FREE = replace(DISK, metric="disk_free_bytes", limit=0.0)
+
+
+@pytest.fixture(params=[DISK, FREE], ids=["high is bad", "low is bad"])
+def series(request: pytest.FixtureRequest) -> Series:
+    chosen: Series = request.param
+    return chosen
+
+
 @pytest.fixture
-def history() -> History:
+def history(series: Series) -> History:
     values = np.concatenate([np.full(480, 40.0), 40 + 6.0 * np.arange(1, 8)])
     values = values + np.random.default_rng(1).normal(0, 0.3, len(values))
+    if series is FREE:
+        values = 100.0 - values
     start = NOW - timedelta(hours=len(values))
     return History(values=values, start=start, step_s=3_600, seasons=(24, 168))
 
 
-def test_a_breach_is_drawn_with_its_limit_and_its_range(history: History, tmp_path: Path) -> None:
-    entry = Entry(series=DISK, history=history, choice=select(history, Plan()))
-    bundle = ForecasterBundle(ForecastParts(entries={DISK.series_id: entry}))
-    prediction = bundle.forecast(DISK.series_id)
+def test_a_breach_is_drawn_with_its_limit_and_its_range(
+    series: Series, history: History, tmp_path: Path
+) -> None:
+    entry = Entry(series=series, history=history, choice=select(history, Plan()))
+    bundle = ForecasterBundle(ForecastParts(entries={series.series_id: entry}))
+    prediction = bundle.forecast(series.series_id)
     outlook = predict_breach(
-        DISK,
+        series,
         history,
         bundle.paths(prediction),
         Present(
@@ -51,14 +65,18 @@ def test_a_breach_is_drawn_with_its_limit_and_its_range(history: History, tmp_pa
         rng=np.random.default_rng(1),
     )
     assert outlook is not None
-    figure = plot_breach(DISK, history, prediction, outlook, outlook.breach.when)
-    assert figure.axes[0].get_title(loc="left").startswith("disk of db is full in ")
+    figure = plot_breach(series, history, prediction, outlook, outlook.breach.when)
+    title = "disk of db is full in " if series is DISK else "disk free of db runs out in "
+    assert figure.axes[0].get_title(loc="left").startswith(title)
+    low, high = figure.axes[0].get_ylim()
+    assert low <= (threshold_of(series) or 0.0) <= high
     assert save(figure, tmp_path / "breach.png").stat().st_size > 5_000
 
 
-def test_a_plan_is_drawn(history: History, tmp_path: Path) -> None:
-    found = plan_capacity(DISK, history, at=NOW, seed=1)
+def test_a_plan_is_drawn(series: Series, history: History, tmp_path: Path) -> None:
+    found = plan_capacity(series, history, at=NOW, seed=1)
     assert found is not None
+    assert (np.diff(found.fan, axis=1) >= 0).all()
     figure = plot_capacity(found, at=NOW)
     assert save(figure, tmp_path / "plots" / "plan.svg").exists()
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]

@@ -7,14 +7,15 @@ import polars as pl
 import pytest
 from fakes.memory_store import MemoryStore, memory_platform
 
+from core.batch import Batch
 from core.clock import Clock, FixedClock
 from core.domain import Series
 from core.frames import SAMPLES
-from core.ports import Batch, MetricSource
-from core.settings import Settings
+from core.ports import MetricSource
 from pipelines.collect.ingest import IngestReport
 from pipelines.collect.pull import pull
 from pipelines.sources.configured import SOURCES
+from pipelines.sources.source_setup import SourceSetup
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -29,8 +30,8 @@ class Thermometer(MetricSource):
         self._clock = clock
 
     @classmethod
-    def configured(cls, settings: Settings, tenant: str, clock: Clock) -> MetricSource | None:
-        return cls(tenant, clock)
+    def configured(cls, setup: SourceSetup) -> MetricSource | None:
+        return cls(setup.tenant, setup.clock)
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
         now = self._clock.now()

@@ -8,10 +8,10 @@ import pytest
 from fakes.memory_store import MemoryStore, memory_platform
 from pydantic import BaseModel
 
+from core.batch import Batch
 from core.clock import FixedClock
 from core.domain import Event, EventKind
 from core.errors import InputError
-from core.ports import Batch
 from core.service_names import ServiceRule
 from core.storable import Name
 from pipelines.common.tenant_platform import Platform

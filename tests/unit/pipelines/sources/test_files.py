@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from core.batch import Batch
 from core.domain import EventKind, Role, SeriesKind, Severity
 from core.errors import InputError
-from core.ports import Batch
 from pipelines.sources import files, text_files
 from pipelines.sources.csv_files import CsvFiles
 from pipelines.sources.parquet_files import ParquetFiles
@@ -132,7 +132,7 @@ def test_each_bad_row_is_refused_with_its_line_and_its_reason(tmp_path: Path) ->
     ]
 
 
-def test_a_counter_is_stored_as_its_rate(tmp_path: Path) -> None:
+def test_the_counts_of_a_counter_are_handed_over(tmp_path: Path) -> None:
     path = write(
         tmp_path / "shop__http_requests_total.csv",
         "timestamp,value",
@@ -143,7 +143,9 @@ def test_a_counter_is_stored_as_its_rate(tmp_path: Path) -> None:
     batch = read(path)
     (series,) = batch.series
     assert (series.kind, series.unit, series.step_s) == (SeriesKind.COUNTER, "requests/s", 60)
-    assert values(batch) == [1.0, 1.0]
+    assert batch.counts is not None
+    assert batch.counts["value"].to_list() == [600.0, 660.0, 60.0]
+    assert values(batch) == []
 
 
 def test_side_files_describe_series_and_bring_events_and_incidents(tmp_path: Path) -> None:
@@ -250,6 +252,7 @@ def _content(batches: Sequence[Batch]) -> list[object]:
         (
             batch.series,
             None if batch.samples is None else batch.samples.rows(),
+            None if batch.counts is None else batch.counts.rows(),
             None if batch.rejected is None else batch.rejected.rows(),
         )
         for batch in batches

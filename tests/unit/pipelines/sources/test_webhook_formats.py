@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
+from core.batch import Batch
 from core.domain import Event, EventKind, Incident, Severity
 from core.errors import InputError
-from core.ports import Batch
 from pipelines.sources.webhook_formats.registered import parse_webhook
 from pipelines.sources.webhook_formats.webhook_format import Webhook
 

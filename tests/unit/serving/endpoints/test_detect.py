@@ -55,6 +55,12 @@ def test_results_come_in_the_order_of_the_observations_and_the_detector_sees_tim
     assert detector.calls[0][2] == [1.0, 2.0, None]
 
 
+def test_the_slo_of_the_store_counts_and_not_that_of_the_training() -> None:
+    context, detector, _ = fake_context([replace(LATENCY, slo_threshold=0.5)], learned=[LATENCY])
+    detect_each(context, [request(observation(LATENCY, -5, 2.0))])
+    assert detector.limits == [0.5]
+
+
 def test_the_model_is_named() -> None:
     context, _, _ = fake_context([LATENCY])
     model = response(detect_each(context, [request(observation(LATENCY, -5, 2.0))])[0]).model

@@ -48,7 +48,7 @@ class FakeSignals(SignalRepository):
         service: str | None = None,
         since: datetime | None = None,
         suppressed: bool | None = None,
-        limit: int = 100,
+        limit: int | None = 100,
         after: tuple[datetime, str] | None = None,
     ) -> list[Signal]:
         if any(one is not None for one in (kind, service, since)):

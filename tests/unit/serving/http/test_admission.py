@@ -121,9 +121,17 @@ def test_an_unknown_path_or_method_is_an_error_of_one_sentence(method: str, path
     assert list(answer.json()) == ["error"]
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/"])
-def test_probes_and_docs_need_no_key(path: str) -> None:
+@pytest.mark.parametrize("path", ["/metrics", "/docs.json", "/docs", "/"])
+def test_docs_need_no_key(path: str) -> None:
     assert asking(lambda client: client.get(path)).json()["tenant"] is None
+
+
+def test_probes_need_no_key_and_no_handler() -> None:
+    assert asking(lambda client: client.get("/livez")).status_code == 200
+    not_ready = asking(lambda client: client.get("/readyz"))
+    assert not_ready.status_code == 503
+    assert not_ready.headers["Retry-After"]
+    assert "database" in not_ready.json()["error"]
 
 
 def test_metrics_with_a_key_are_that_tenants() -> None:
@@ -242,3 +250,47 @@ def test_unknown_paths_do_not_become_metrics() -> None:
     text = runtime.metrics.text().decode()
     assert "made-up" not in text.lower().replace("_", "-")
     assert 'route="unknown"} 50.0' in text
+
+
+def post_large(path: str, body: Any) -> httpx.Response:
+    """Post a body of up to a megabyte."""
+    runtime = runtime_with(Ring())
+    runtime.settings = Settings(max_body_bytes=1_000_000)
+    answer: httpx.Response = asking(lambda client: client.post(path, headers=ACME, json=body), runtime)
+    return answer
+
+
+def test_a_body_of_too_many_values_is_refused_before_it_is_parsed() -> None:
+    for path in ("/predict_failure", "/detect", "/webhooks/alerts", "/webhooks/deploys"):
+        answer = post_large(path, [0] * 300_000)
+        assert answer.status_code == 413
+        assert "at most" in answer.json()["error"]
+
+
+def test_a_webhook_of_too_many_entries_is_refused_with_the_limit() -> None:
+    for body in ({"alerts": [0] * 40_000}, [0] * 40_000, {"events": [0] * 40_000}):
+        answer = post_large("/webhooks/deploys", body)
+        assert answer.status_code == 400
+        assert "at most 5000 entries, not 40000" in answer.json()["error"]
+
+
+def test_a_request_that_takes_too_long_gets_our_error() -> None:
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def run() -> httpx.Response:
+        app: Any = Admission(slow, runtime_with(Ring()), timeout_s=0.01)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+            return await client.get("/models", headers=ACME)
+
+    answer = asyncio.run(run())
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert "longer than 0.01 s" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("query", ["service=%ff", "service=%C3%28", "%ed%a0%80=1"])
+def test_a_query_that_is_no_utf_8_is_refused_and_no_character_is_replaced(query: str) -> None:
+    answer = asking(lambda client: client.get(f"/signals?{query}", headers=ACME))
+    assert answer.status_code == 400
+    assert "UTF-8" in answer.json()["error"]

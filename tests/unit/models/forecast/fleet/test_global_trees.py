@@ -8,9 +8,9 @@ import pytest
 
 from core.errors import InsufficientDataError
 from models.forecast.checks import CHECKS, example
-from models.forecast.choice.common_trees import LEARN_FROM_LEAST, CommonTrees, learn_fleet
+from models.forecast.choice.candidates import with_candidates
+from models.forecast.choice.fleet_model import MIN_SERIES, FleetModel, learn_fleet_model
 from models.forecast.choice.selection import Plan, select
-from models.forecast.choice.shares import with_candidates
 from models.forecast.fleet.global_rows import by_coarse
 from models.forecast.fleet.global_trees import GlobalTrees, examples, learn
 from models.forecast.pool.pool_forecaster import paths
@@ -96,7 +96,7 @@ def test_a_fine_grid_is_learned_on_the_grid_of_the_pool(trees: GlobalTrees) -> N
 def fleet() -> list[History]:
     """Load that comes back after a dip to exactly where it was, which no model of the pool believes at once."""
     found = []
-    for seed in range(LEARN_FROM_LEAST):
+    for seed in range(MIN_SERIES):
         rng = np.random.default_rng(seed)
         t = np.arange(24 * 28)
         dip = 40.0 * np.isin(t // 12 % 9, (4, 5))
@@ -106,14 +106,14 @@ def fleet() -> list[History]:
 
 
 @pytest.fixture(scope="module")
-def common() -> CommonTrees | None:
+def common() -> FleetModel | None:
     histories = fleet()
-    return learn_fleet(histories, [select(one, PLAN) for one in histories], PLAN, seed=1)
+    return learn_fleet_model(histories, [select(one, PLAN) for one in histories], PLAN, seed=1)
 
 
-def test_a_habit_that_all_series_share_earns_the_common_trees_a_say(common: CommonTrees | None) -> None:
+def test_a_habit_that_all_series_share_earns_the_common_trees_a_say(common: FleetModel | None) -> None:
     assert common is not None
-    assert min(common.candidate.usual.values()) < 0.95
+    assert min(common.candidate.fleet_errors.values()) < 0.95
     history = fleet()[0]
     choice = with_candidates(select(history, PLAN), history, PLAN, [common.candidate])
     assert choice.weights["global_trees"] >= 0.2
@@ -121,7 +121,7 @@ def test_a_habit_that_all_series_share_earns_the_common_trees_a_say(common: Comm
 
 
 def test_the_trees_that_are_tried_have_not_seen_the_days_they_are_tried_on(
-    common: CommonTrees | None,
+    common: FleetModel | None,
 ) -> None:
     assert common is not None
     tried = common.candidate.tried_as
@@ -130,7 +130,7 @@ def test_the_trees_that_are_tried_have_not_seen_the_days_they_are_tried_on(
     histories = fleet()
     choices = [select(one, PLAN) for one in histories]
     wild = [replace(one, values=np.r_[one.values[:-144], 9 * one.values[-144:]]) for one in histories]
-    other = learn_fleet(wild, choices, PLAN, seed=1)
+    other = learn_fleet_model(wild, choices, PLAN, seed=1)
     if other is not None:
         assert isinstance(other.candidate.tried_as, GlobalTrees)
         assert other.candidate.tried_as.to_bytes() == tried.to_bytes()
@@ -138,7 +138,7 @@ def test_the_trees_that_are_tried_have_not_seen_the_days_they_are_tried_on(
 
 
 def test_where_nothing_is_left_to_gain_there_are_no_trees_and_few_series_are_not_asked() -> None:
-    constant = [replace(example(), values=np.full(24 * 21, 7.0 + level)) for level in range(LEARN_FROM_LEAST)]
-    assert learn_fleet(constant, [select(one, PLAN) for one in constant], PLAN, seed=1) is None
-    few = fleet()[: LEARN_FROM_LEAST - 1]
-    assert learn_fleet(few, [select(one, PLAN) for one in few], PLAN, seed=1) is None
+    constant = [replace(example(), values=np.full(24 * 21, 7.0 + level)) for level in range(MIN_SERIES)]
+    assert learn_fleet_model(constant, [select(one, PLAN) for one in constant], PLAN, seed=1) is None
+    few = fleet()[: MIN_SERIES - 1]
+    assert learn_fleet_model(few, [select(one, PLAN) for one in few], PLAN, seed=1) is None

@@ -32,7 +32,7 @@ def fitted(made: FloatArray) -> ErrorModel:
     """Learned from windows that do not overlap."""
     origins = tuple(made.shape[1] * (1 + np.arange(len(made))))
     known = origins[-1] + made.shape[1]
-    past = PastErrors(errors=made, told=np.zeros_like(made), origins=origins, known=known)
+    past = PastErrors(errors=made, yhat=np.zeros_like(made), origins=origins, known=known)
     return fit_errors(past, floor=1e-9)
 
 
@@ -103,7 +103,7 @@ def test_windows_that_overlap_do_not_vouch_for_one_another() -> None:
     once = errors(6)
     again = np.repeat(once, 4, axis=0)
     origins = tuple(24 * (1 + np.arange(24) // 4) + np.arange(24) % 4)
-    past = PastErrors(errors=again, told=np.zeros_like(again), origins=origins, known=24 * 8)
+    past = PastErrors(errors=again, yhat=np.zeros_like(again), origins=origins, known=24 * 8)
     low, high = fit_errors(past, floor=1e-9).interval(np.zeros(24), 0.95, FREE)
     alone_low, alone_high = fitted(once).interval(np.zeros(24), 0.95, FREE)
     assert np.mean(high - low) == pytest.approx(np.mean(alone_high - alone_low), rel=0.1)

@@ -1,4 +1,4 @@
-"""The width of an error follows the hour, the size of the forecast and the unrest, as far as past errors show it."""
+"""The width of an error follows the hour, the size of the forecast and the variability, as learned from past errors."""
 
 from dataclasses import replace
 
@@ -9,11 +9,11 @@ from core.arrays import FloatArray
 from models.forecast.intervals.widths import (
     PastErrors,
     Widths,
-    follow,
-    independent,
+    effective_count,
     learn_widths,
-    neighbours,
-    unrest,
+    relative_variability,
+    step_correlation,
+    variability,
 )
 
 ORIGINS = tuple(range(240, 240 + 24 * 13, 13))
@@ -21,7 +21,7 @@ ORIGINS = tuple(range(240, 240 + 24 * 13, 13))
 
 def past_of(errors: FloatArray, told: FloatArray | None = None, size: float = float("nan")) -> PastErrors:
     there = np.zeros_like(errors) if told is None else told
-    return PastErrors(errors=errors, told=there, origins=ORIGINS, known=ORIGINS[-1] + 24, size=size)
+    return PastErrors(errors=errors, yhat=there, origins=ORIGINS, known=ORIGINS[-1] + 24, size=size)
 
 
 def white(seed: int = 0) -> FloatArray:
@@ -71,20 +71,20 @@ def test_a_restless_series_gets_wider_intervals() -> None:
 def test_how_far_the_width_follows_the_unrest_is_learned() -> None:
     restless = np.geomspace(0.3, 3.0, 24)
     past = past_of(white() * restless[:, None])
-    follows, _ = learn_widths(replace(past, unrest=restless, now=3.0), floor=1e-9, season=1)
-    ignores, _ = learn_widths(replace(past_of(white()), unrest=restless, now=3.0), floor=1e-9, season=1)
+    follows, _ = learn_widths(replace(past, variability=restless, now=3.0), floor=1e-9, season=1)
+    ignores, _ = learn_widths(replace(past_of(white()), variability=restless, now=3.0), floor=1e-9, season=1)
     assert follows.follows >= 0.75
     assert ignores.follows <= 0.25
 
 
 def test_unrest_is_the_change_from_season_to_season() -> None:
-    assert unrest(np.tile([1.0, 2.0, 3.0], 5) + np.repeat(np.arange(5.0), 3), 3) == pytest.approx(1.0)
-    assert np.isnan(unrest(np.array([1.0]), 3))
+    assert variability(np.tile([1.0, 2.0, 3.0], 5) + np.repeat(np.arange(5.0), 3), 3) == pytest.approx(1.0)
+    assert np.isnan(variability(np.array([1.0]), 3))
 
 
 def test_unrest_that_is_not_known_changes_nothing() -> None:
-    assert follow(4.0, np.array([1.0, 4.0, np.nan])) == pytest.approx([4.0, 1.0, 1.6])
-    assert follow(float("nan"), np.array([1.0, 4.0])) == pytest.approx([1.0, 1.0])
+    assert relative_variability(4.0, np.array([1.0, 4.0, np.nan])) == pytest.approx([4.0, 1.0, 1.6])
+    assert relative_variability(float("nan"), np.array([1.0, 4.0])) == pytest.approx([1.0, 1.0])
 
 
 def test_widths_do_not_fall_with_the_step_and_go_on_like_a_random_walk() -> None:
@@ -96,12 +96,12 @@ def test_widths_do_not_fall_with_the_step_and_go_on_like_a_random_walk() -> None
 
 def test_errors_that_last_are_worth_fewer_independent_ones() -> None:
     lasting = np.cumsum(white(), axis=1)
-    assert neighbours(lasting) > 0.8
-    assert independent(white(), ORIGINS) > 5 * independent(lasting, ORIGINS)
+    assert step_correlation(lasting) > 0.8
+    assert effective_count(white(), ORIGINS) > 5 * effective_count(lasting, ORIGINS)
 
 
 def test_what_was_known_at_an_origin_is_what_came_before_it() -> None:
-    past = replace(past_of(white()), unrest=np.arange(24, dtype=np.float64), now=30.0)
+    past = replace(past_of(white()), variability=np.arange(24, dtype=np.float64), now=30.0)
     then = past.before(10)
     assert then.errors.shape == (10, 24)
     assert then.known == ORIGINS[10]

@@ -8,8 +8,13 @@ import pytest
 from core.arrays import FloatArray
 from core.errors import InsufficientDataError
 from models.forecast.checks import example
+from models.forecast.choice.candidates import (
+    MAX_CANDIDATE_WEIGHT,
+    Candidate,
+    errors_by_weight,
+    with_candidates,
+)
 from models.forecast.choice.selection import Plan, kept_back, select
-from models.forecast.choice.shares import MOST_SAY, Candidate, errors_by_share, with_candidates
 from models.forecast.libraries.prophet import ProphetForecaster
 from models.forecast.protocols import Bounds, FittedForecaster, History
 
@@ -47,7 +52,7 @@ def test_a_candidate_that_helps_gets_a_say_and_the_record_says_how_much() -> Non
     )
     assert choice.weights["oracle"] == pytest.approx(0.2)
     assert sum(choice.weights.values()) == pytest.approx(1.0)
-    assert "oracle has 20% of the say" in choice.reason
+    assert "oracle has a weight of 20%" in choice.reason
 
 
 def test_a_candidate_that_does_not_help_has_none() -> None:
@@ -58,26 +63,29 @@ def test_a_candidate_that_does_not_help_has_none() -> None:
 
 
 def test_several_together_never_outvote_the_pool_by_more_than_one_could() -> None:
-    usual = {0.0: 1.0, 0.2: 0.9, 0.4: 0.8, 0.6: 0.7}
+    fleet_errors = {0.0: 1.0, 0.2: 0.9, 0.4: 0.8, 0.6: 0.7}
     candidates = [
-        Candidate(forecaster=Oracle(good=True, name=name), usual=usual) for name in ("first", "second")
+        Candidate(forecaster=Oracle(good=True, name=name), fleet_errors=fleet_errors)
+        for name in ("first", "second")
     ]
     choice = with_candidates(select(example(), PLAN), example(), PLAN, candidates)
-    assert choice.weights["first"] == choice.weights["second"] == pytest.approx(MOST_SAY / 2)
+    assert choice.weights["first"] == choice.weights["second"] == pytest.approx(MAX_CANDIDATE_WEIGHT / 2)
     assert sum(choice.weights.values()) == pytest.approx(1.0)
 
 
 def test_what_the_fleet_says_moves_the_share_of_one_series() -> None:
     fleet = {0.0: 1.0, 0.2: 1.5, 0.4: 2.0, 0.6: 3.0}
-    candidate = Candidate(forecaster=Oracle(good=True), usual=fleet)
+    candidate = Candidate(forecaster=Oracle(good=True), fleet_errors=fleet)
     choice = with_candidates(select(example(), PLAN), example(), PLAN, [candidate])
     assert "oracle" not in choice.weights
 
 
 def test_intervals_are_narrower_by_what_the_error_is_expected_to_fall() -> None:
-    usual = {0.0: 1.0, 0.2: 0.9, 0.4: 0.8, 0.6: 0.7}
+    fleet_errors = {0.0: 1.0, 0.2: 0.9, 0.4: 0.8, 0.6: 0.7}
     before = select(example(), PLAN)
-    after = with_candidates(before, example(), PLAN, [Candidate(forecaster=Oracle(good=True), usual=usual)])
+    after = with_candidates(
+        before, example(), PLAN, [Candidate(forecaster=Oracle(good=True), fleet_errors=fleet_errors)]
+    )
     yhat, free = np.full(24, 100.0), Bounds()
     (low, high), (lower, higher) = (one.errors.interval(yhat, 0.8, free) for one in (after, before))
     assert 0.5 < float(np.mean(high - low) / np.mean(higher - lower)) < 0.8
@@ -95,8 +103,8 @@ def test_only_the_newest_days_are_tried_and_each_from_its_own_past() -> None:
     first = len(history) - kept_back(history, PLAN)
     early = Candidate(forecaster=Oracle(good=True, least=first))
     late = Candidate(forecaster=Oracle(good=True, least=len(history) + 1))
-    assert errors_by_share(weights, history, PLAN, early)[0.6] < 1
-    assert errors_by_share(weights, history, PLAN, late) == {}
+    assert errors_by_weight(weights, history, PLAN, early)[0.6] < 1
+    assert errors_by_weight(weights, history, PLAN, late) == {}
 
 
 def test_a_constant_leaves_nothing_to_gain() -> None:

@@ -34,6 +34,15 @@ def process_mark(pid: int) -> str:
     return "" if started is None else f"{pid}:{started}"
 
 
+def mark(name: str, data_dir: Path) -> dict[str, str]:
+    """The variables of a server that this process starts."""
+    return {
+        STARTED_BY: process_mark(os.getpid()),
+        SERVER_NAME: name,
+        SERVER_DATA: str(data_dir.resolve()),
+    }
+
+
 def find_strays(data_dir: Path) -> Iterator[Stray]:
     """The strays of the installation with this data folder, by process number."""
     data = str(data_dir.resolve())

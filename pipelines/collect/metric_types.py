@@ -1,0 +1,94 @@
+"""Store the types that sources declare, and read stored series again whose metrics turn out to be counters.
+
+A sender may send samples before it declares their type. Until then, a metric whose name does not tell a counter is read
+as a gauge. When its type is declared, the stored counts become rates, so that the series has one meaning throughout.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import polars as pl
+
+from core.domain import Series, SeriesKind
+from core.frames import SAMPLES
+from core.metric_names import guess_metric
+from core.metric_types import declared_names, declaring_names, is_counter
+from core.ports import Store
+from pipelines.collect.counter_rates import rates_of
+from pipelines.collect.validation import rejected_rows
+from pipelines.stores.dead_letters import REJECTED
+
+
+def declare_types(store: Store, types: Mapping[str, str]) -> pl.DataFrame:
+    """Hold the types of the tenant until the end of the transaction, and store new ones.
+
+    Call it before samples are read with the types.
+
+    Returns:
+        Rejected rows: counts that are below 0, and rates that were removed because the metric is a gauge.
+    """
+    known = {name: kind for name, kind in types.items() if kind != "unknown"}
+    changed = _changed(store, known)
+    store.metric_types.hold(change=bool(changed))
+    if not changed:
+        return pl.DataFrame(schema=REJECTED)
+    changed = _changed(store, known)  # another transaction may have stored them before this one got the lock
+    concerned = declared_names(changed)
+    before = store.metric_types.declared(sorted(declaring_names(concerned)))
+    store.metric_types.declare(changed)
+    after = {**before, **changed}
+    rejected = [pl.DataFrame(schema=REJECTED)]
+    for series in store.series.of_metrics(sorted(concerned)):
+        counter = is_counter(series.metric, after)
+        if counter and series.kind is not SeriesKind.COUNTER and not is_counter(series.metric, before):
+            rejected.append(_to_counter(store, series))
+        elif not counter and series.kind is SeriesKind.COUNTER and is_counter(series.metric, before):
+            rejected.append(_to_gauge(store, series))
+    return pl.concat(rejected)
+
+
+def _changed(store: Store, types: Mapping[str, str]) -> dict[str, str]:
+    if not types:
+        return {}
+    stored = store.metric_types.declared(sorted(types))
+    return {name: kind for name, kind in types.items() if stored.get(name) != kind}
+
+
+def _to_counter(store: Store, series: Series) -> pl.DataFrame:
+    """Replace the stored counts of a series by rates."""
+    counts = _samples(store, series)
+    negative = counts.filter(pl.col("value") < 0).with_columns(
+        reason=pl.format("value {} is below 0, and the metric is a counter", "value")
+    )
+    counted = rates_of(counts.clear(), counts.filter(pl.col("value") >= 0))
+    unit = guess_metric(series.metric).unit
+    store.series.register([replace(series, kind=SeriesKind.COUNTER, unit=f"{unit}/s" if unit else "1/s")])
+    store.samples.remove(series.series_id)
+    store.samples.write(counted.rates.filter(pl.col("value").is_finite()))
+    store.counters.save(counted.recent)
+    return rejected_rows(negative, {series.series_id: series})
+
+
+def _to_gauge(store: Store, series: Series) -> pl.DataFrame:
+    """Replace the rates of a series by the values that are still known; the others cannot be computed from rates."""
+    values = store.counters.recent([series.series_id])
+    guess = guess_metric(series.metric)
+    store.series.register([replace(series, kind=guess.kind, unit=guess.unit)])
+    removed = store.samples.remove(series.series_id)
+    store.samples.write(values)
+    store.counters.forget([series.series_id])
+    lost = removed - max(0, values.height - 1)
+    if lost <= 0:
+        return pl.DataFrame(schema=REJECTED)
+    row = {"series": series.name, "rates": lost}
+    reason = "these rates were removed: the metric is declared a gauge now, and its name tells a counter"
+    return pl.DataFrame({"row": [json.dumps(row)], "reason": [reason]}, schema=REJECTED)
+
+
+def _samples(store: Store, series: Series) -> pl.DataFrame:
+    span = store.samples.span()
+    if span is None:
+        return pl.DataFrame(schema=SAMPLES)
+    return store.samples.read(span[0], span[1] + timedelta(seconds=1), [series.series_id])

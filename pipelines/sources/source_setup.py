@@ -1,0 +1,21 @@
+"""What a source is built from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from core.clock import Clock
+from core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSetup:
+    """What a source is built from.
+
+    Attributes:
+        known_types: reads metric -> the type that sources declared earlier.
+    """
+
+    settings: Settings
+    tenant: str
+    clock: Clock
+    known_types: Callable[[], Mapping[str, str]] = dict

@@ -1,0 +1,99 @@
+"""The first and newest counts of each counter, to compute rates from, and the types that sources declare."""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from core.frames import SAMPLES, require_frame
+from pipelines.stores.binary import frame_of_arrays, read_arrays
+from pipelines.stores.session import Session
+
+#: First half of the key of the advisory lock on the types of a tenant; the second half is the tenant.
+_LOCK = 0x74797065
+
+
+class CounterStore:
+    """Some counts of each counter of one tenant (`core.ports.CounterRepository`)."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def recent(self, series_ids: Sequence[int]) -> pl.DataFrame:
+        """The stored counts of these counters, `SAMPLES`; locked until the end of the transaction."""
+        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+            read_arrays(cursor)
+            # in order, so that two writers lock the rows in the same order
+            rows = cursor.execute(
+                "SELECT series_id, times, counts FROM counters WHERE tenant = %s AND series_id = ANY(%s::bigint[])"
+                " ORDER BY series_id FOR UPDATE",
+                [self._session.tenant, list(series_ids)],
+            ).fetchall()
+        return frame_of_arrays(rows, SAMPLES)
+
+    def save(self, counts: pl.DataFrame) -> None:
+        """Replace the stored counts of the series in `counts`.
+
+        Args:
+            counts: `SAMPLES`, at least one row for each series.
+        Raises:
+            InvalidFrameError: the frame is not `SAMPLES`.
+        """
+        frame = require_frame(counts, SAMPLES, "counts")
+        if frame.is_empty():
+            return
+        # arrays in arrays must have one length, so times and counts travel as flat columns
+        self._session.execute(
+            "INSERT INTO counters (series_id, tenant, times, counts)"
+            " SELECT c.id, %(tenant)s, array_agg(c.ts ORDER BY c.ts), array_agg(c.count ORDER BY c.ts)"
+            " FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(counts)s::float8[]) AS c (id, ts, count)"
+            " GROUP BY c.id ORDER BY c.id"
+            " ON CONFLICT (tenant, series_id) DO UPDATE SET times = excluded.times, counts = excluded.counts"
+            " WHERE (counters.times, counters.counts) IS DISTINCT FROM (excluded.times, excluded.counts)",
+            {
+                "ids": frame["series_id"].to_list(),
+                "times": frame["ts"].to_list(),
+                "counts": frame["value"].to_list(),
+            },
+        )
+
+    def forget(self, series_ids: Sequence[int]) -> None:
+        """Remove the counts of series that are no counters."""
+        self._session.execute(
+            "DELETE FROM counters WHERE tenant = %(tenant)s AND series_id = ANY(%(ids)s::bigint[])",
+            {"ids": list(series_ids)},
+        )
+
+
+class MetricTypeStore:
+    """Metric name -> declared type, of one tenant (`core.ports.MetricTypeRepository`)."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def hold(self, *, change: bool = False) -> None:
+        """Keep the types as they are until the end of the transaction; `change`: for this transaction alone.
+
+        Samples that are read with one type and stored after it has changed would be counts among rates.
+        """
+        lock = "pg_advisory_xact_lock" if change else "pg_advisory_xact_lock_shared"
+        self._session.rows(f"SELECT {lock}(%(key)s, hashtext(%(tenant)s))", {"key": _LOCK})
+
+    def declared(self, metrics: Sequence[str] | None = None) -> dict[str, str]:
+        """The declared types of these metrics; null: of all."""
+        rows = self._session.rows(
+            "SELECT metric, type FROM metric_types WHERE tenant = %(tenant)s"
+            " AND (%(metrics)s::text[] IS NULL OR metric = ANY(%(metrics)s::text[]))",
+            {"metrics": None if metrics is None else list(metrics)},
+        )
+        return {row["metric"]: row["type"] for row in rows}
+
+    def declare(self, types: Mapping[str, str]) -> None:
+        """Store types; a later declaration replaces an earlier one."""
+        metrics = sorted(types)
+        self._session.execute(
+            "INSERT INTO metric_types AS t (tenant, metric, type) SELECT %(tenant)s, d.metric, d.type"
+            " FROM unnest(%(metrics)s::text[], %(types)s::text[]) AS d (metric, type)"
+            " ON CONFLICT (tenant, metric) DO UPDATE SET type = excluded.type, changed_at = now()"
+            " WHERE t.type <> excluded.type",
+            {"metrics": metrics, "types": [types[metric] for metric in metrics]},
+        )

@@ -1,0 +1,58 @@
+"""Sidecar files that change while a process runs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from core.domain import Series
+from core.errors import InputError
+from pipelines.sources.sidecars import CurrentSidecars
+
+DISK = Series(tenant="t", service="db", metric="disk_used_bytes")
+
+
+def write(folder: Path, limit: str, second: int) -> None:
+    path = folder / "series.csv"
+    path.write_text(f"service,metric,limit\ndb,disk_used_bytes,{limit}\n")
+    # File systems have coarse times of change; two writes in one test may share one.
+    os.utime(path, (second, second))
+
+
+def limit_of(sidecars: CurrentSidecars) -> float | None:
+    return sidecars.get().describe(DISK).limit
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    sidecars = CurrentSidecars(tmp_path, "t")
+    assert limit_of(sidecars) is None
+    write(tmp_path, "100", 1)
+    assert limit_of(sidecars) == 100.0
+    write(tmp_path, "200", 2)
+    assert limit_of(sidecars) == 200.0
+    assert sidecars.get() is sidecars.get()
+    (tmp_path / "series.csv").unlink()
+    assert limit_of(sidecars) is None
+
+
+def test_a_change_that_cannot_be_read_is_logged_and_the_content_before_it_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "100", 1)
+    sidecars = CurrentSidecars(tmp_path, "t")
+    write(tmp_path, "much", 2)
+    assert limit_of(sidecars) == 100.0
+    assert limit_of(sidecars) == 100.0
+    assert len(caplog.records) == 1
+    assert "series.csv, line 2" in caplog.text
+    write(tmp_path, "300", 3)
+    assert limit_of(sidecars) == 300.0
+
+
+def test_a_folder_that_does_not_exist_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no folder"):
+        CurrentSidecars(tmp_path / "none", "t")
+
+
+def test_without_a_folder_nothing_is_declared() -> None:
+    assert CurrentSidecars(None, "t").get().declarations == ()
