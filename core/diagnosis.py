@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from core.domain import require_unit_interval, require_utc, stable_id
+from core.checks import require_unit_interval, require_utc
+from core.domain import stable_id
 from core.errors import InputError
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
+from core.checks import require_unit_interval
 from core.diagnosis import (
     Diagnosis,
     Evidence,
@@ -21,7 +22,6 @@ from core.diagnosis import (
     PolicyDecision,
     ScoredHypothesis,
 )
-from core.domain import require_unit_interval
 from core.errors import InputError
 from core.formatting import format_deviation, format_duration
 

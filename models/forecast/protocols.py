@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from core.arrays import FloatArray
-from core.domain import require_utc
+from core.checks import require_utc
 from core.errors import InputError
 from models.forecast.states import Arrays
 from models.series.magnitude import from_ordinary, scaled_number

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from core.domain import require_name
+from core.checks import require_name
 from core.errors import InputError
 from pipelines.sources.prometheus_api import PrometheusApi, QueryTooLargeError, RefusedQueryError
 from pipelines.stores.dead_letters import REJECTED

@@ -15,7 +15,8 @@ import polars as pl
 import pyarrow as pa
 
 from core.batch import Batch
-from core.domain import DEFAULT_STEP_S, Series, require_name
+from core.checks import require_name
+from core.domain import DEFAULT_STEP_S, Series
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_types import is_counter

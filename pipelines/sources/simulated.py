@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from core.batch import Batch
-from core.domain import DEFAULT_STEP_S, Event, EventKind, Incident, Series, require_utc
+from core.checks import require_utc
+from core.domain import DEFAULT_STEP_S, Event, EventKind, Incident, Series
 from core.durations import DAY_S
 from core.errors import InputError
 from core.frames import SAMPLES, TIME

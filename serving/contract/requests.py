@@ -5,7 +5,6 @@ types cannot know: that a series exists, that a time does not lie in the future.
 """
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -16,8 +15,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
-    RootModel,
     model_validator,
 )
 
@@ -31,9 +28,6 @@ MAX_SERIES = 2_000
 MAX_POINTS = 50_000
 MAX_HYPOTHESES = 100
 MAX_EVIDENCE = 100
-MAX_ENTRIES = 5_000
-#: How many values the JSON of a request holds at most, by its type; it is checked before the JSON is parsed.
-MOST_VALUES = 20_000
 #: What feedback on a signal can be.
 _SIGNAL_VALUES = (FeedbackValue.TRUE_POSITIVE, FeedbackValue.FALSE_POSITIVE)
 _DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
@@ -275,58 +269,6 @@ class EventsRequest(Request):
     events: list[EventIn] = Field(fail_fast=True, min_length=1, max_length=1_000)
 
 
-def _require_few_entries(body: JsonValue) -> JsonValue:
-    """Each entry costs a query, so a body holds at most `MAX_ENTRIES`."""
-    parts = {"the body": body, **(body if isinstance(body, dict) else {})}
-    for name, part in parts.items():
-        if isinstance(part, list) and len(part) > MAX_ENTRIES:
-            raise ValueError(f"{name} should hold at most {MAX_ENTRIES} entries, not {len(part)}")
-    return body
-
-
-WebhookBody = Annotated[JsonValue, AfterValidator(_require_few_entries)]
-
-
-class DeploysWebhook(RootModel[WebhookBody]):
-    """The webhook of a deploy tool: GitHub's `deployment_status`, or one or several events in the plain format."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"service": "checkout", "at": "2026-01-31T12:01:00Z", "version": "2.3.1", "kind": "deploy"}
-            ]
-        }
-    )
-
-
-class RemoteWrite(RootModel[bytes]):
-    """A WriteRequest of Prometheus: protobuf, compressed with snappy."""
-
-
-class AlertsWebhook(RootModel[WebhookBody]):
-    """The webhook of Alertmanager. Alerts that Forewarn did not send itself are stored as incidents."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "alerts": [
-                        {
-                            "status": "firing",
-                            "labels": {
-                                "alertname": "HighErrorRate",
-                                "service": "checkout",
-                                "severity": "critical",
-                            },
-                            "startsAt": "2026-01-31T12:05:00Z",
-                        }
-                    ]
-                }
-            ]
-        }
-    )
-
-
 class FeedbackRequest(Request):
     """What a person says about a signal, a hypothesis or a diagnosis; the newest feedback counts.
 
@@ -390,12 +332,3 @@ class FeedbackRequest(Request):
         if self.real is None:
             return None
         return "The fields real and who are deprecated; use value (true_positive or false_positive) and by."
-
-
-#: Requests that may hold more than `MOST_VALUES`.
-MAX_VALUES: Mapping[type[BaseModel], int] = {
-    DetectBatchRequest: 4 * MAX_POINTS,
-    ScoreHypothesesRequest: 10 * MAX_HYPOTHESES * MAX_EVIDENCE,
-    DeploysWebhook: 20 * MAX_ENTRIES,
-    AlertsWebhook: 40 * MAX_ENTRIES,
-}

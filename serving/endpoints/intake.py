@@ -10,12 +10,8 @@ from pipelines.collect.ingest import ingest
 from pipelines.collect.push import store_remote_write
 from pipelines.sources.webhook_formats.registered import parse_webhook
 from pipelines.sources.webhook_formats.webhook_format import Webhook
-from serving.contract.requests import (
-    AlertsWebhook,
-    DeploysWebhook,
-    EventsRequest,
-    RemoteWrite,
-)
+from serving.contract.pushes import AlertsWebhook, DeploysWebhook, RemoteWrite
+from serving.contract.requests import EventsRequest
 from serving.contract.responses import EventsResponse, WebhookResponse
 from serving.endpoints.route import PROTOBUF, Route, for_tenant
 from serving.state.tenants import TenantContext

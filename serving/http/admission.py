@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from core.errors import AuthenticationError, ForewarnError, InputError
 from serving.contract.errors import RefusedError, error_response, readable, response_to, sentence_of
-from serving.contract.requests import MAX_VALUES, MOST_VALUES
+from serving.contract.limits import MAX_VALUES, MOST_VALUES
 from serving.endpoints.route import JSON, PROTOBUF, Call, Route
 from serving.http.routes import ROUTES, RouteTable
 from serving.state.api_keys import key_from

@@ -8,17 +8,16 @@ from typing import Any, cast
 import polars as pl
 
 from core.clock import Clock
+from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, DeadLetterCount
 from core.domain import Event, Incident, Role, Series
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES
 from core.ports import (
-    CounterRepository,
     CursorRepository,
     DeadLetterRepository,
     EventRepository,
     IncidentRepository,
-    MetricTypeRepository,
     SampleRepository,
     SeriesRepository,
     Store,

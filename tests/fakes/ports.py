@@ -7,12 +7,12 @@ from typing import NoReturn, TypeVar
 
 import polars as pl
 
+from core.counters import CounterRepository, MetricTypeRepository
 from core.domain import ModelRef
 from core.locks import LockRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
-    CounterRepository,
     CursorRepository,
     DeadLetterRepository,
     DiagnosisRepository,
@@ -22,7 +22,6 @@ from core.ports import (
     FeedbackRepository,
     ForecastRepository,
     IncidentRepository,
-    MetricTypeRepository,
     ModelRegistry,
     RetentionPolicy,
     SampleRepository,

@@ -18,7 +18,7 @@ from pipelines.common.tenant_platform import Platform
 from pipelines.sources.webhook_formats import registered
 from pipelines.sources.webhook_formats.entries import Time, parse_entries
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
-from serving.contract.requests import AlertsWebhook, DeploysWebhook
+from serving.contract.pushes import AlertsWebhook, DeploysWebhook
 from serving.contract.responses import WebhookResponse
 from serving.endpoints.intake import take_alerts, take_deploys
 from serving.state.tenants import TenantContext
