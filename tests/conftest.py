@@ -13,6 +13,7 @@ one_thread_in_a_process()
 SERVER_TESTS = ("e2e", "integration")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run the tests that start servers, one after the other. Unit tests run in the other processes."""
     for item in items:
