@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from servers.commands import Forewarn, forewarn_in
 from servers.postgres import scratch_folder
+from servers.prefect_server import wait_until
 
 from core.errors import UnavailableError
 from pipelines.stores.embedded import EmbeddedPostgres
@@ -55,6 +56,19 @@ def postmaster(server: EmbeddedPostgres) -> int:
     return pid
 
 
+def kill(server: EmbeddedPostgres) -> None:
+    """Kill the server, and wait until its backends have noticed: until then, one more query may be answered."""
+    pid = postmaster(server)
+    backends = children_of(pid)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(Path(f"/proc/{one}").exists() for one in backends), 10)
+
+
+def children_of(pid: int) -> list[str]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [child for task in tasks for child in task.read_text().split()]
+
+
 def test_a_port_that_accepts_and_never_answers_is_noticed_soon() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -67,7 +81,7 @@ def test_a_port_that_accepts_and_never_answers_is_noticed_soon() -> None:
 def test_a_killed_server_is_noticed_soon_and_used_again_soon(server: EmbeddedPostgres, pool: Pool) -> None:
     store = Store(pool, "acme")
     assert store.dead_letters.count() == 0
-    os.kill(postmaster(server), signal.SIGKILL)
+    kill(server)
     assert unavailable_after(store.dead_letters.count) < SOON_S
     assert unavailable_after(store.dead_letters.count) < SOON_S
     time.sleep(4)
@@ -87,8 +101,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_transaction_is_one_error(
     def transaction() -> None:
         with store.atomically():
             store.cursors.set("a", "1")
-            os.kill(postmaster(server), signal.SIGKILL)
-            time.sleep(0.2)
+            kill(server)
             store.cursors.set("b", "1")
 
     assert unavailable_after(transaction) < SOON_S
@@ -194,10 +207,9 @@ def _kill_when_used(command: Forewarn) -> bool:
 def _clients(postmaster_pid: int) -> int:
     """The connections of clients; PostgreSQL shows them in the titles of its processes."""
     count = 0
-    for task in Path(f"/proc/{postmaster_pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            try:
-                count += b"forewarn forewarn 127.0.0.1" in Path(f"/proc/{child}/cmdline").read_bytes()
-            except OSError:
-                continue
+    for child in children_of(postmaster_pid):
+        try:
+            count += b"forewarn forewarn 127.0.0.1" in Path(f"/proc/{child}/cmdline").read_bytes()
+        except OSError:
+            continue
     return count
