@@ -373,8 +373,8 @@ def _role(name: str) -> Role:
     rows = _rows(name)
     if any(row.resource is not None for row in rows):
         rows = tuple(row for row in rows if not row.is_percentile)
-    told = {row.role for row in rows}
-    role = next((role for role in _ROLE_ORDER if role in told), Role.SATURATION)
+    roles = {row.role for row in rows}
+    role = next((role for role in _ROLE_ORDER if role in roles), Role.SATURATION)
     # Bytes that pass through a disk do not fill it.
     return Role.SATURATION if role is Role.CAPACITY and _is_flow(name) else role
 

@@ -188,11 +188,11 @@ def checked_values(frame: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES) ->
     Raises:
         InvalidFrameError: a feature has a value outside its range; names the first one.
     """
-    told = frame.select(names)
-    values = told.to_numpy(order="fortran")
+    wanted = frame.select(names)
+    values = wanted.to_numpy(order="fortran")
     low, high = np.array([(BY_NAME[name].low - 1e-9, BY_NAME[name].high + 1e-9) for name in names]).T
     # Missing values are null here and become NaN. A column with only nulls has no minimum and no maximum.
-    nan = np.isnan(values).sum(axis=0) != told.null_count().row(0)
+    nan = np.isnan(values).sum(axis=0) != wanted.null_count().row(0)
     broken = nan | (np.fmin.reduce(values, axis=0) < low) | (np.fmax.reduce(values, axis=0) > high)
     if broken.any():
         name = names[int(np.argmax(broken))]

@@ -86,7 +86,7 @@ class Baselines:
         scale: (n, 24), spread of the residuals by hour of the day, > 0.
         quantiles: (n, 17), of the residuals in units of `scale`, at `QUANTILES`.
         holiday_width: (n), how many times as large deviations are on a holiday, >= 1.
-        nothing: (n), a difference up to this is no deviation; 0, except for series that are usually constant.
+        dead_band: (n), a difference up to this is no deviation; 0, except for series that are usually constant.
         exponent: int64 (n), the numbers of this object are in units of 2**exponent; 0 for series of ordinary size.
         clock: local time and holidays, which the slots follow.
     """
@@ -107,7 +107,7 @@ class Baselines:
     scale: FloatArray
     quantiles: FloatArray
     holiday_width: FloatArray
-    nothing: FloatArray
+    dead_band: FloatArray
     exponent: IntArray
     clock: LocalClock
 
@@ -160,9 +160,9 @@ class Baselines:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Baselines":
         """The inverse of `to_arrays`."""
-        # The release before stored neither `nothing` nor `exponent`.
+        # The release before stored neither `dead_band` nor `exponent`.
         series = np.zeros(len(arrays["series_ids"]))
-        added = {"nothing": series, "exponent": series.astype(np.int64)}
+        added = {"dead_band": series, "exponent": series.astype(np.int64)}
         values: dict[str, Any] = {name: arrays[name] for name in _stored() if name in arrays}
         values = added | values
         clock = LocalClock(str(arrays["time_zone"]), tuple(arrays["holidays"].tolist()))
@@ -270,8 +270,8 @@ def _fit_chunk(
     ]
     level, slope = level_and_slope(hourly, hour0_s, hour_s, shifts, end_s)
     shifts = [tuple(_by_utc(one, clock) for one in row) for row in shifts]
-    nothing = nothing_of(grid.values, percentiles)
-    scale, quantiles = _residuals(flat.reshape(blocks.shape), columns_s, days, percentiles, nothing)
+    dead_band = dead_band_of(grid.values, percentiles)
+    scale, quantiles = _residuals(flat.reshape(blocks.shape), columns_s, days, percentiles, dead_band)
     fitted = Baselines(
         series_ids=grid.series_ids,
         slot_s=slot_s,
@@ -289,7 +289,7 @@ def _fit_chunk(
         scale=scale,
         quantiles=quantiles,
         holiday_width=np.full(len(grid.series_ids), UNSEEN_HOLIDAY),
-        nothing=nothing,
+        dead_band=dead_band,
         exponent=np.zeros(len(grid.series_ids), dtype=np.int64),
         clock=clock,
     )
@@ -335,21 +335,21 @@ def _holiday_width(
     return np.where(counts >= half_a_day, width, fitted.holiday_width)
 
 
-def nothing_of(values: FloatArray, percentiles: FloatArray) -> FloatArray:
-    """A smaller difference of values is none, (n,): 0, but for series that usually stand still.
+def dead_band_of(values: FloatArray, percentiles: FloatArray) -> FloatArray:
+    """The largest difference of values that is no deviation, (n,): 0, except for series that are usually constant.
 
     Args:
         values: (n, steps); percentiles: (n, 7), of the same values, see `PERCENTILES`.
     """
     stands = percentiles[:, -1] - percentiles[:, 0] <= rounding_of(values)
-    nothing = np.zeros(len(values))
+    dead_band = np.zeros(len(values))
     if stands.any():
-        nothing[stands] = still_spread(values[stands])
-    return nothing
+        dead_band[stands] = still_spread(values[stands])
+    return dead_band
 
 
 def _residuals(
-    flat: FloatArray, columns_s: IntArray, days: FloatArray, percentiles: FloatArray, nothing: FloatArray
+    flat: FloatArray, columns_s: IntArray, days: FloatArray, percentiles: FloatArray, dead_band: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Spread by hour of the day and quantiles in its units, of the values minus the level of the day before."""
     n = flat.shape[0]
@@ -361,7 +361,7 @@ def _residuals(
     wide = (percentiles[:, -1] - percentiles[:, 0]) / 4.65
     rounding = ROUNDING * np.nan_to_num(np.abs(percentiles[:, 3]))
     overall = np.where(overall > rounding, overall, wide)
-    overall = np.where(overall > rounding, overall, nothing)
+    overall = np.where(overall > rounding, overall, dead_band)
     overall = np.where(np.isfinite(overall) & (overall > 0), overall, 1.0)
     hours = slot_of(columns_s, HOUR_S, DAY_S)
     scale = np.repeat(overall[:, None], 24, axis=1)

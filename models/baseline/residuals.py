@@ -30,7 +30,7 @@ class Residuals:
 
     Attributes:
         deviation: (value - expected) in units of the baseline's spread, signed; NaN where the value is missing. It is 0
-            where the value differs by no more than `Baselines.nothing`.
+            where the value differs by no more than `Baselines.dead_band`.
         expected: in units of 2**exponent of the baseline, like everything that `Baselines` holds.
     """
 
@@ -42,7 +42,7 @@ class Residuals:
 def _follow(
     flat: FloatArray,
     scale: FloatArray,
-    nothing: float,
+    dead_band: float,
     start: float,
     rates: tuple[float, float],
     clip: float,
@@ -51,7 +51,7 @@ def _follow(
     """The deviation of each value from the level, in spreads, and the level before it.
 
     Args:
-        nothing: a smaller distance is none.
+        dead_band: a distance up to this is no deviation.
         rates: how fast the level follows usually, and while `settling`.
     """
     out, levels = np.empty(flat.size), np.empty(flat.size)
@@ -59,7 +59,7 @@ def _follow(
     level = start
     for i in range(flat.size):
         distance = flat[i] - level
-        gap = (max(distance - nothing, 0.0) + min(distance + nothing, 0.0)) / scale[i]
+        gap = (max(distance - dead_band, 0.0) + min(distance + dead_band, 0.0)) / scale[i]
         if np.isnan(distance):
             gap = np.nan
         gap = min(max(gap, -FAR), FAR) if gap == gap else gap
@@ -103,6 +103,6 @@ def residuals(
     for deploy in deploys_s:
         settling |= (times_s >= deploy + SETTLE_AFTER_S) & (times_s < deploy + SETTLE_UNTIL_S)
     quick = 1.0 - 0.5 ** (step_s / SETTLE_HALF_LIFE_S)
-    nothing = float(baselines.nothing[row])
-    deviation, level = _follow(flat, scale, nothing, start, (weight, quick), CLIP, settling)
+    dead_band = float(baselines.dead_band[row])
+    deviation, level = _follow(flat, scale, dead_band, start, (weight, quick), CLIP, settling)
     return Residuals(deviation=deviation, expected=level + season)

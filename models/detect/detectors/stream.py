@@ -115,9 +115,9 @@ def count(counts: FloatArray, row: int, number: float, most: float) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _beyond(distance: float, nothing: float) -> float:
-    """A signed distance without the part of it that means nothing."""
-    return max(distance - nothing, 0.0) + min(distance + nothing, 0.0)
+def _beyond(distance: float, dead_band: float) -> float:
+    """A signed distance, shortened by the dead band; 0 inside it."""
+    return max(distance - dead_band, 0.0) + min(distance + dead_band, 0.0)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -155,27 +155,27 @@ def _run(
         low, high = state[_LOW], state[_HIGH]
         size = max(abs(low), abs(high))
         # A change of a series that stands still must be larger than this to be one.
-        nothing = 0.0
+        dead_band = 0.0
         if seen >= _WARM and state[_MOVES] < _STILL_MOVES:
             at_zero = low <= 0.0 <= high and size <= ZERO_SPREAD
-            nothing = ZERO_SPREAD if at_zero else STILL_SHARE * abs(state[_LAST])
-        spread = max(state[_SCALE], 1e-9 * (high - low), ROUNDING * size, nothing, 1e-150)
+            dead_band = ZERO_SPREAD if at_zero else STILL_SHARE * abs(state[_LAST])
+        spread = max(state[_SCALE], 1e-9 * (high - low), ROUNDING * size, dead_band, 1e-150)
         if hourly[1, hour] > 3600.0 / step_s:
             spread = max(0.5 * spread + 0.5 * hourly[0, hour], 0.2 * spread)
-        z = _beyond(error, nothing) / spread
+        z = _beyond(error, dead_band) / spread
         clipped = min(max(z, -_CLIP), _CLIP)
         state[_AVG] += 0.5 * (clipped - state[_AVG])
         state[_AVG + 1] += 0.2 * (clipped - state[_AVG + 1])
         state[_AVG + 2] += 0.06 * (clipped - state[_AVG + 2])
         state[_AVG + 3] += 0.02 * (clipped - state[_AVG + 3])
         state[_VAR] += 0.06 * (abs(clipped) - state[_VAR])
-        seasonal = _beyond(x - season, nothing) / spread
+        seasonal = _beyond(x - season, dead_band) / spread
         state[_SEASONAL] += 0.3 * (min(max(seasonal, -20.0), 20.0) - state[_SEASONAL])
-        range_so_far = max(high - low, ROUNDING * size, nothing, 1e-150)
-        beyond = max(0.0, x - high - nothing, low - x - nothing) / range_so_far
+        range_so_far = max(high - low, ROUNDING * size, dead_band, 1e-150)
+        beyond = max(0.0, x - high - dead_band, low - x - dead_band) / range_so_far
         views = (
             abs(z), abs(state[_AVG + 1]), abs(state[_AVG + 2]), abs(state[_AVG + 3]), abs(seasonal),
-            abs(state[_SEASONAL]), state[_VAR], abs(_beyond(x - state[_LAST], nothing)) / spread,
+            abs(state[_SEASONAL]), state[_VAR], abs(_beyond(x - state[_LAST], dead_band)) / spread,
         )  # fmt: skip
         mean_evidence = 0.0
         for k in range(VIEWS):
