@@ -43,7 +43,7 @@ demo: install  ## Simulate a fleet, run the main job, start the service. ARGS=--
 	$(BIN)/forewarn demo $(ARGS)
 
 test: install-dev  ## Run all tests except the slow ones. ARGS goes to pytest.
-	$(BIN)/python -m pytest -m "not slow and not soak" -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not soak" -n 2 $(ARGS)
 
 test-slow: install-dev  ## Run the slow tests, which train on Dask and Ray. ARGS goes to pytest.
 	$(BIN)/python -m pytest -m slow $(ARGS)

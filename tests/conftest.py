@@ -1,8 +1,9 @@
 """What every test shares: numerical libraries are imported as the commands import them."""
 
-from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from flows.environment import one_thread_in_a_process
 
@@ -10,12 +11,15 @@ from flows.environment import one_thread_in_a_process
 one_thread_in_a_process()
 
 #: Tests below these folders start servers and commands, which use several cores by themselves.
-SERVER_TESTS = ("e2e", "integration")
+SERVER_TESTS = ("tests/e2e/", "tests/integration/")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run the tests that start servers, one after the other. Unit tests run in the other processes."""
-    for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in SERVER_TESTS:
-            item.add_marker(pytest.mark.xdist_group("servers"))
+class ServersTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """One process runs all tests that start servers, one after the other; the others run unit tests, by module."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "servers" if nodeid.startswith(SERVER_TESTS) else nodeid.split("::", maxsplit=1)[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ServersTogether:
+    return ServersTogether(config, log)
