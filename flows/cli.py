@@ -8,7 +8,7 @@ from typing import Never
 import typer
 from rich.text import Text
 
-from core.errors import ForewarnError, InputError
+from core.errors import BusyError, ForewarnError, InputError
 from flows.commands import (
     bench,
     capacity,
@@ -30,6 +30,8 @@ from flows.environment import one_thread_in_a_process
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
+#: Another process does the same job now.
+EXIT_BUSY = 3
 #: A shell adds the number of the signal that ended a process.
 EXIT_SIGNALLED = 128
 
@@ -81,7 +83,13 @@ def main() -> None:
         app()
     except ForewarnError as error:
         err.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
-        sys.exit(EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAILED)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: ForewarnError) -> int:
+    if isinstance(error, BusyError):
+        return EXIT_BUSY
+    return EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAILED
 
 
 def _leave(signal_number: int, _frame: FrameType | None) -> Never:

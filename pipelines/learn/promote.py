@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from core.domain import ModelRef
 from core.errors import NotFoundError
 from models.lifecycle.promotion import Criterion, PromotionDecision, decide
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 
@@ -37,6 +38,7 @@ class PromotionReport:
     by_kind: Mapping[str, KindPromotion]
 
 
+@one_at_a_time("promote")
 def promote(
     platform: Platform,
     *,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from core.errors import InputError
@@ -68,12 +69,23 @@ def _lagging(platform: Platform, newest: datetime) -> StatusPart:
     )
 
 
+def source_names(platform: Platform) -> list[str]:
+    """The sources that have been read, and those that the settings name if they can be read."""
+    names = {one.source for one in platform.store.cursors.list() if one.source != SCORED_UNTIL}
+    with suppress(InputError):
+        names |= _pulled_sources(platform)
+    return sorted(names)
+
+
+def _pulled_sources(platform: Platform) -> set[str]:
+    configured = configured_sources(platform.settings, platform.tenant, platform.clock)
+    return {source.name for source in configured}
+
+
 def sources(platform: Platform) -> Iterator[StatusPart]:
     """Each source that has been read, and each that the settings name."""
     try:
-        pulled = {
-            source.name for source in configured_sources(platform.settings, platform.tenant, platform.clock)
-        }
+        pulled = _pulled_sources(platform)
     except InputError as error:
         yield StatusPart(
             name="sources", state="not readable", problem=f"The sources cannot be read: {error}."

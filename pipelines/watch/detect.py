@@ -10,6 +10,7 @@ from core.domain import ModelRef, Signal, SignalKind
 from models.detect.bundle import DetectorBundle
 from models.signals.anomaly import anomaly_signals
 from models.signals.missing import ended_silences, missing_signals
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.tenant_platform import Platform
@@ -50,6 +51,7 @@ class DetectReport:
     model: ModelRef
 
 
+@one_at_a_time("detect")
 def detect(
     platform: Platform,
     *,

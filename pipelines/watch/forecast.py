@@ -12,6 +12,7 @@ from core.errors import InsufficientDataError
 from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, urgency
 from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.parallel import chunked
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
@@ -42,6 +43,7 @@ class ForecastReport:
     skipped: Mapping[str, str]
 
 
+@one_at_a_time("forecast")
 def forecast(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> ForecastReport:
