@@ -10,6 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from pipelines.stores.binary import write_arrays
+
 Connection = psycopg.Connection[TupleRow]
 
 #: Within this time a database is found to be dead: refused, unreachable, or silent.
@@ -47,6 +49,7 @@ class Pool(ConnectionPool[Connection]):
             max_size=max_size,
             open=False,
             check=check_answers,
+            configure=_configure,
             timeout=DETECT_S,
             # After an outage, a new request tries to connect again at once; no long pause of the pool delays it.
             reconnect_timeout=DETECT_S,
@@ -79,6 +82,10 @@ class Pool(ConnectionPool[Connection]):
         with self._counting:
             self._lent -= 1
         super().putconn(conn)
+
+
+def _configure(connection: Connection) -> None:
+    write_arrays(connection.adapters)
 
 
 def check_answers(connection: Connection) -> None:
