@@ -20,8 +20,7 @@ HIGH_IS_BAD, LOW_IS_BAD = "disk_used_bytes", "disk_free_bytes"
 class SameId(Series):
     """A series with the id of the used space, so that both get the same random numbers."""
 
-    @property
-    def series_id(self) -> int:
+    def _id(self) -> int:
         return Series(
             tenant=self.tenant, service=self.service, metric=HIGH_IS_BAD, labels=self.labels
         ).series_id
