@@ -10,7 +10,7 @@ from pipelines.common.privacy import silence_telemetry
 from pipelines.common.storage_errors import storage_errors
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.configured import configured_sinks
-from pipelines.stores.connecting import check_answers
+from pipelines.stores.connecting import JOB_LIMITS, TimeLimits, check_answers
 from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.keys import KeyRing
 from pipelines.stores.mlflow_registry import MlflowRegistry
@@ -57,10 +57,12 @@ class Tenancy:
 
 @contextmanager
 def open_tenancy(
-    settings: Settings, *, clock: Clock | None = None, connections: int = 8
+    settings: Settings, *, clock: Clock | None = None, limits: TimeLimits = JOB_LIMITS
 ) -> Iterator[Tenancy]:
     """Open the platforms of all tenants, until the `with` block ends.
 
+    Args:
+        limits: how long one statement may take.
     Raises:
         ConfigurationError: a setting is missing or contradicts another.
         StorageError: a disk is full, or a folder cannot be written.
@@ -71,7 +73,7 @@ def open_tenancy(
     with storage_errors(settings), ExitStack() as opened:
         with database_errors():
             dsn = ready_dsn(settings)
-        pool = opened.enter_context(open_pool(dsn, max_size=connections))
+        pool = opened.enter_context(open_pool(dsn, limits=limits))
         opened.enter_context(database_errors())
         yield Tenancy(settings=settings, clock=clock or SystemClock(), dsn=dsn, pool=pool)
 
