@@ -2,13 +2,16 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Never
 
 import typer
 from rich.text import Text
 
-from core.errors import BusyError, ForewarnError, InputError
+from core.errors import BusyError, ForewarnError, InputError, StorageError
+from core.settings import read_settings
 from flows.commands import (
     bench,
     capacity,
@@ -27,6 +30,8 @@ from flows.commands import (
 from flows.commands.console import err
 from flows.commands.deprecated import add_deprecated_command
 from flows.environment import one_thread_in_a_process
+from pipelines.common.storage_errors import storage_sentence
+from pipelines.common.temporary_files import own_temporary_folder
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -80,10 +85,24 @@ def main() -> None:
     one_thread_in_a_process()
     signal.signal(signal.SIGTERM, _leave)
     try:
-        app()
+        with _file_errors():
+            own_temporary_folder()
+            app()
     except ForewarnError as error:
         err.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
         sys.exit(_exit_code(error))
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    """A disk that is full or cannot be written ends a command with one sentence, also outside the platform."""
+    try:
+        yield
+    except OSError as error:
+        sentence = storage_sentence(error, read_settings())
+        if sentence is None:
+            raise
+        raise StorageError(sentence) from error
 
 
 def _exit_code(error: ForewarnError) -> int:

@@ -6,6 +6,7 @@ A run belongs to a process of one machine, which its tag names. So a training ne
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,23 @@ PROCESS_TAG = "forewarn.process"
 #: On another machine it cannot be seen whether a process lives. No training lasts so long.
 _ABANDONED_AFTER = timedelta(days=1)
 _FINISHED = "FINISHED"
+#: The runs that this process is writing now.
+_writing: set[str] = set()
 
 
 def this_process() -> str:
     """Host and process, as the tag of a run names them."""
     return f"{socket.gethostname()} {process_mark(os.getpid())}"
+
+
+@contextmanager
+def writing(run_id: str) -> Iterator[None]:
+    """During this block the run is no leftover."""
+    _writing.add(run_id)
+    try:
+        yield
+    finally:
+        _writing.discard(run_id)
 
 
 def remove_leftovers(client: "MlflowClient", experiment_id: str, model: str) -> None:
@@ -51,6 +64,9 @@ def _unfinished(client: "MlflowClient", experiment_id: str) -> Iterator["Run"]:
 
 
 def _is_gone(process: str, run: "Run") -> bool:
+    if process == this_process():
+        # On a full disk, not even the state of the run could be stored.
+        return run.info.run_id not in _writing
     host, _, mark = process.partition(" ")
     if host == socket.gethostname() and mark:
         return process_mark(int(mark.partition(":")[0])) != mark

@@ -14,7 +14,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +26,14 @@ from core.settings import Settings
 from core.training import Attempt, Training
 from pipelines.stores.code_version import code_version
 from pipelines.stores.mlflow_folder import tracking_uri
-from pipelines.stores.mlflow_leftovers import PROCESS_TAG, TENANT_TAG, finish, remove_leftovers, this_process
+from pipelines.stores.mlflow_leftovers import (
+    PROCESS_TAG,
+    TENANT_TAG,
+    finish,
+    remove_leftovers,
+    this_process,
+    writing,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,6 +61,9 @@ class MlflowRegistry:
         Raises:
             UnavailableError: the tracking server does not answer; nothing is registered.
         """
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
         name = self._name(kind)
         digest = _digest(files, training)
         with _translated_errors():
@@ -62,7 +72,13 @@ class MlflowRegistry:
             if known is not None:
                 finish(self._client, known.run_id)
             remove_leftovers(self._client, experiment_id, name)
-            ref = known or self._log_version(kind, files, training, digest)
+            try:
+                ref = known or self._log_version(kind, files, training, digest)
+            except (OSError, MlflowException, SQLAlchemyError):
+                # At once, because others may need the space. If it fails too, the next training does it.
+                with suppress(OSError, MlflowException, SQLAlchemyError):
+                    remove_leftovers(self._client, experiment_id, name)
+                raise
             challenger = self.resolve(kind, "challenger")
             # A training that was killed after it had created the version has no challenger yet.
             if challenger is None or challenger.version < ref.version:
@@ -78,7 +94,10 @@ class MlflowRegistry:
         name, experiment_id = self._name(kind), self._experiment_id(kind)
         self._client.set_experiment_tag(experiment_id, "forewarn.kind", kind)
         tags = {TENANT_TAG: self._tenant, PROCESS_TAG: this_process()}
-        with mlflow.start_run(experiment_id=experiment_id, run_name=kind, tags=tags) as run:
+        with (
+            mlflow.start_run(experiment_id=experiment_id, run_name=kind, tags=tags) as run,
+            writing(run.info.run_id),
+        ):
             mlflow.log_params(
                 {
                     **training.params,
@@ -184,9 +203,10 @@ class MlflowRegistry:
     def _client(self) -> "MlflowClient":
         import mlflow
 
-        # MLflow logs migrations, versions and missing signatures; our reports have what matters
+        # MLflow logs migrations, versions, missing signatures, and errors with tracebacks. Our reports have what
+        # matters, and our errors are one sentence.
         for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.ERROR)
+            logging.getLogger(noisy).setLevel(logging.CRITICAL)
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         uri = self._settings.mlflow_tracking_uri
         target = uri.get_secret_value() if uri else tracking_uri(self._settings.mlruns_dir.resolve())
@@ -273,11 +293,12 @@ def _digest(files: Mapping[str, bytes], training: Training) -> str:
 def _translated_errors() -> Iterator[None]:
     """Translate the many errors of a tracking server that is down into UnavailableError."""
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
     try:
         yield
     except SQLAlchemyError as error:
-        raise UnavailableError(f"the MLflow database does not answer: {type(error).__name__}") from error
+        reason = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
+        raise UnavailableError(f"the MLflow database does not answer: {reason}") from error
     except MlflowException as error:
         raise UnavailableError(f"MLflow refused: {error.message.splitlines()[0]}") from error

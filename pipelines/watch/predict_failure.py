@@ -59,11 +59,14 @@ def predict_failure(
     features = _online(platform, services, now, progress)
     progress("risks", 0, len(services))
     risks = dict(zip(services, bundle.predict(features), strict=True))
-    open_now = {
-        signal.service: signal
+    unfinished = [
+        signal
         for signal in reversed(platform.store.signals.find(kind=SignalKind.FAILURE_RISK, since=now))
-        if signal.ended_at is None and signal.started_at <= now
-    }
+        if signal.ended_at is None
+    ]
+    open_now = {signal.service: signal for signal in unfinished if signal.started_at <= now}
+    # An open signal that began later, before the clock went back, stays as it is.
+    later = {signal.service for signal in unfinished} - set(open_now)
     events = platform.store.events.between(now - NEARBY, now + timedelta(seconds=1))
     alerts = RiskAlerts(
         tenant=platform.tenant,
@@ -73,7 +76,7 @@ def predict_failure(
         threshold=bundle.parts.alert_threshold,
         events=events,
     )
-    changed = alerts.signals(risks, open_now)
+    changed = alerts.signals({name: risk for name, risk in risks.items() if name not in later}, open_now)
     new, updated = platform.store.signals.upsert(changed)
     progress("risks", len(services), len(services))
     return PredictReport(
