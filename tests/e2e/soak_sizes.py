@@ -7,7 +7,9 @@ LOAD_S = float(os.environ.get("LOAD_S", "60"))
 SOAK_LOAD_S = float(os.environ.get("SOAK_LOAD_S", "600"))
 #: Samples a minute that the sender offers.
 LOAD_PER_MINUTE = 1_000_000.0
-#: Requests of all kinds.
+#: Requests of all kinds: until the service is warm, then in CI, then in `make soak`.
+WARM_REQUESTS = int(os.environ.get("WARM_REQUESTS", "2000"))
+REQUESTS = 2_000
 SOAK_REQUESTS = int(os.environ.get("SOAK_REQUESTS", "100000"))
 #: Resident memory after the requests, relative to that of the warm service before.
 MEMORY_GROWTH = 0.05
