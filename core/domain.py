@@ -7,7 +7,7 @@ seconds, which their names show (`step_s`).
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 
@@ -90,8 +90,15 @@ class Shape(StrEnum):
     MISSING = "missing"
 
 
+class _Identified:
+    """Holds what is computed from the fields of a series when it is built, because it is needed very often."""
+
+    __slots__ = ("series_id",)
+    series_id: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class Series(_Identified):
     """One metric of one service of one tenant.
 
     Attributes:
@@ -99,6 +106,7 @@ class Series:
         limit: the physical end (bytes of a disk, connections of a pool), in the unit of the values.
         slo_threshold: the value at which users notice, in the unit of the values.
         step_s: expected seconds between samples.
+        series_id: a stable 63-bit id of tenant, service, metric and labels: the same on every machine and run.
     """
 
     tenant: str
@@ -124,10 +132,15 @@ class Series:
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise InputError(f"{name} must be finite, got {value}")
+        object.__setattr__(self, "series_id", self._id())
 
-    @property
-    def series_id(self) -> int:
-        """A stable 63-bit id of tenant, service, metric and labels: the same on every machine and run."""
+    def __setstate__(self, state: Sequence[object]) -> None:
+        """Set the fields, as dataclasses do it, and what follows from them."""
+        for one, value in zip(fields(self), state, strict=True):
+            object.__setattr__(self, one.name, value)
+        object.__setattr__(self, "series_id", self._id())
+
+    def _id(self) -> int:
         parts = [self.tenant, self.service, self.metric]
         parts += [f"{key}={value}" for key, value in sorted(self.labels.items())]
         digest = hashlib.blake2b(SEPARATOR.join(parts).encode(), digest_size=8).digest()

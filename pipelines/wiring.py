@@ -56,10 +56,13 @@ class Tenancy:
 
 @contextmanager
 def open_tenancy(
-    settings: Settings, *, clock: Clock | None = None, connections: int = 8
+    settings: Settings, *, clock: Clock | None = None, connections: int = 8, always_open: int = 1
 ) -> Iterator[Tenancy]:
     """Open the platforms of all tenants, until the `with` block ends.
 
+    Args:
+        connections: to the database, at most.
+        always_open: how many of them stay open when they are not in use.
     Raises:
         ConfigurationError: a setting is missing or contradicts another.
         UnavailableError: the database does not answer.
@@ -68,7 +71,7 @@ def open_tenancy(
     with database_errors():
         dsn = ready_dsn(settings)
     # Whatever reaches the database in this block, libraries included, fails with one sentence.
-    with open_pool(dsn, max_size=connections) as pool, database_errors():
+    with open_pool(dsn, max_size=connections, min_size=always_open) as pool, database_errors():
         yield Tenancy(settings=settings, clock=clock or SystemClock(), dsn=dsn, pool=pool)
 
 

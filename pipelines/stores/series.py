@@ -7,6 +7,7 @@ from psycopg.types.json import Jsonb
 
 from core.domain import Role, Series, SeriesKind
 from core.errors import InputError, UnknownSeriesError
+from pipelines.stores.binary import Int8Array
 from pipelines.stores.session import Session
 
 _PARAMETERS = (
@@ -22,6 +23,7 @@ _PARAMETERS = (
     "slo",
     "step_s",
 )
+_FACTS = "unit, kind, role, step_s, limit_value, slo_threshold"
 _COLUMNS = "tenant, service, metric, labels, unit, kind, role, limit_value, slo_threshold, step_s"
 
 
@@ -43,8 +45,12 @@ class SeriesStore:
                 raise InputError(f"series {item.name} belongs to another tenant")
         if not rows:
             return
-        columns = zip(*(_to_row(*pair) for pair in sorted(rows.items())), strict=True)
-        # sorted, so that two writers lock the rows in the same order; what is stored already is not written again
+        stored = self._locked(list(rows))
+        new = {key: item for key, item in rows.items() if _is_news(item, stored.get(key))}
+        if not new:
+            return
+        # sorted, so that two writers lock the rows in the same order
+        columns = zip(*(_to_row(*pair) for pair in sorted(new.items())), strict=True)
         self._session.execute(
             f"INSERT INTO series AS s (series_id, {_COLUMNS})"
             " SELECT * FROM unnest(%(series_id)s::bigint[], %(tenants)s::text[], %(service)s::text[],"
@@ -59,6 +65,24 @@ class SeriesStore:
             " coalesce(excluded.limit_value, s.limit_value),"
             " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s)",
             {name: list(column) for name, column in zip(_PARAMETERS, columns, strict=True)},
+        )
+
+    def _locked(self, series_ids: Sequence[int]) -> dict[int, tuple[object, ...]]:
+        """Series id -> what can change of a stored series; locked until the end of the transaction.
+
+        So two transactions that register the same series run one after the other, also where nothing changes.
+        """
+        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+            row = cursor.execute(
+                f"WITH held AS MATERIALIZED (SELECT series_id, {_FACTS} FROM series"
+                " WHERE tenant = %s AND series_id = ANY(%s::bigint[]) ORDER BY series_id FOR NO KEY UPDATE)"
+                f" SELECT {', '.join(f'array_agg({one})' for one in ('series_id', *_FACTS.split(', ')))} FROM held",
+                [self._session.tenant, Int8Array(series_ids)],
+            ).fetchone()
+        return (
+            {}
+            if row is None or row[0] is None
+            else dict(zip(row[0], zip(*row[1:], strict=True), strict=True))
         )
 
     def find(
@@ -93,7 +117,7 @@ class SeriesStore:
         """Those of the ids that are series of this tenant."""
         rows = self._session.rows(
             "SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = ANY(%(ids)s::bigint[])",
-            {"ids": list(series_ids)},
+            {"ids": Int8Array(series_ids)},
         )
         return {row["series_id"] for row in rows}
 
@@ -108,12 +132,23 @@ class SeriesStore:
 
     def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
         """Series id -> its stored step in seconds, of those that are stored."""
-        rows = self._session.rows(
-            "SELECT series_id, step_s FROM series"
-            " WHERE tenant = %(tenant)s AND series_id = ANY(%(ids)s::bigint[])",
-            {"ids": list(series_ids)},
-        )
-        return {row["series_id"]: row["step_s"] for row in rows}
+        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+            row = cursor.execute(
+                "SELECT array_agg(series_id), array_agg(step_s) FROM series"
+                " WHERE tenant = %s AND series_id = ANY(%s::bigint[])",
+                [self._session.tenant, Int8Array(series_ids)],
+            ).fetchone()
+        return {} if row is None or row[0] is None else dict(zip(*row, strict=True))
+
+
+def _is_news(item: Series, stored: tuple[object, ...] | None) -> bool:
+    """Whether the stored facts (`_FACTS`) have to change. A missing limit is no reason."""
+    return (
+        stored is None
+        or (item.unit, item.kind, item.role, item.step_s) != stored[:4]
+        or item.limit not in {None, stored[4]}
+        or item.slo_threshold not in {None, stored[5]}
+    )
 
 
 def _to_row(series_id: int, item: Series) -> tuple[object, ...]:
