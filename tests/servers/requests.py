@@ -83,7 +83,10 @@ def every_kind(known: Known) -> list[Callable[[int], Request]]:
             labels = label("__name__", "pushed") + label("n", str(n))
             sample = b"\x09" + struct.pack("<d", value(number + n)) + b"\x10"
             parts.append(
-                message(1, labels + message(2, sample + varint(round(known.now.timestamp() + number % 500) * 1_000)))
+                message(
+                    1,
+                    labels + message(2, sample + varint(round(known.now.timestamp() + number % 500) * 1_000)),
+                )
             )
         return compressed(*parts)
 
