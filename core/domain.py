@@ -50,6 +50,14 @@ class Role(StrEnum):
     CAPACITY = "capacity"
 
 
+class Direction(StrEnum):
+    """Which side of what is usual is bad."""
+
+    UP_IS_BAD = "up_is_bad"
+    DOWN_IS_BAD = "down_is_bad"
+    BOTH = "both"
+
+
 class EventKind(StrEnum):
     """Planned things that change what is normal."""
 
@@ -106,6 +114,7 @@ class Series(_Identified):
         limit: the physical end (bytes of a disk, connections of a pool), in the unit of the values.
         slo_threshold: the value at which users notice, in the unit of the values.
         step_s: expected seconds between samples.
+        direction: which side is bad; null: nobody declared it, so the name of the metric tells.
         series_id: a stable 63-bit id of tenant, service, metric and labels: the same on every machine and run.
     """
 
@@ -119,6 +128,7 @@ class Series(_Identified):
     limit: float | None = None
     slo_threshold: float | None = None
     step_s: int = DEFAULT_STEP_S
+    direction: Direction | None = None
 
     def __post_init__(self) -> None:
         for name in ("tenant", "service", "metric"):
@@ -258,6 +268,7 @@ class Breach:
     Attributes:
         probability: within `horizon_s`.
         when: expected time of the crossing; of a series that has crossed its threshold, the time of the crossing.
+        upward: whether the bad side is above the threshold; null in signals of older versions.
         probability_by_horizon_s: the same within shorter times; never falls with the horizon.
     """
 
@@ -266,6 +277,7 @@ class Breach:
     horizon_s: int
     when: TimeRange | None
     probability_by_horizon_s: Mapping[int, float] = field(default_factory=dict)
+    upward: bool | None = None
 
     def __post_init__(self) -> None:
         require_unit_interval(self.probability, "probability")

@@ -1,6 +1,7 @@
 """Sidecar files, which lie in a folder beside the metrics: `series.csv`, `events.csv` and `incidents.csv`.
 
-series.csv     service, metric, unit, kind, role, limit, slo_threshold, step_s, and any label as a column;
+series.csv     service, metric, unit, kind, role, limit, slo_threshold, step_s, direction (up_is_bad, down_is_bad,
+               both), and any label as a column;
                an empty field keeps the guessed value, and a row without a service (or with "*") is for all services
 events.csv     service, kind (deploy, config_change, maintenance, holiday), at, until, title, version; of a holiday
                at is its date, until the first date after it
@@ -18,7 +19,7 @@ from typing import TypeVar
 import polars as pl
 
 from core.batch import Batch, Declaration
-from core.domain import Event, EventKind, Incident, Series, Severity
+from core.domain import Direction, Event, EventKind, Incident, Series, Severity
 from core.errors import InputError
 from core.ports import MetricSource
 from pipelines.sources.csv_format import CsvFormat
@@ -30,7 +31,7 @@ _logger = logging.getLogger("forewarn.sidecars")
 
 SIDECARS = ("series.csv", "events.csv", "incidents.csv")
 
-_FACTS = ("unit", "kind", "role", "limit", "slo_threshold", "step_s")
+_FACTS = ("unit", "kind", "role", "limit", "slo_threshold", "step_s", "direction")
 _EVENT_FIELDS = ("service", "kind", "at", "until", "title", "version")
 _INCIDENT_FIELDS = ("service", "type", "severity", "start", "end")
 
@@ -171,13 +172,18 @@ def _declarations(path: Path, tenant: str) -> tuple[Declaration, ...]:
             labels={
                 name: cell
                 for name, cell in row.items()
-                if cell and name not in {"service", "metric", *_FACTS}
+                if cell and name not in {"service", "metric"} and not _is_fact(name, cell)
             },
-            facts={name: row[name] for name in _FACTS if row.get(name)},
+            facts={name: row[name] for name in _FACTS if row.get(name) and _is_fact(name, row[name])},
         )
         declaration.describe(Series(tenant=tenant, service="-", metric="-"))
         found.append(declaration)
     return tuple(found)
+
+
+def _is_fact(name: str, cell: str) -> bool:
+    """Whether a cell declares a fact. `direction` is also a usual label, with values such as `receive`."""
+    return name in _FACTS and (name != "direction" or cell.lower() in set(Direction))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Row, str | None]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from core.domain import Role, Series, SeriesKind
+from core.domain import Direction, Role, Series, SeriesKind
 from core.errors import InputError, UnknownSeriesError
 from pipelines.stores.binary import Int8Array
 from pipelines.stores.session import Session
@@ -22,9 +22,10 @@ _PARAMETERS = (
     "limit",
     "slo",
     "step_s",
+    "direction",
 )
-_FACTS = "unit, kind, role, step_s, limit_value, slo_threshold"
-_COLUMNS = "tenant, service, metric, labels, unit, kind, role, limit_value, slo_threshold, step_s"
+_FACTS = "unit, kind, role, step_s, limit_value, slo_threshold, direction"
+_COLUMNS = "tenant, service, metric, labels, unit, kind, role, limit_value, slo_threshold, step_s, direction"
 
 
 class SeriesStore:
@@ -34,7 +35,7 @@ class SeriesStore:
         self._session = session
 
     def register(self, series: Iterable[Series]) -> None:
-        """Store series, or update their metadata. A series without a limit keeps the limit that is stored.
+        """Store series, or update their metadata. A series without a limit or a direction keeps the one that is stored.
 
         Raises:
             InputError: a series belongs to another tenant.
@@ -55,15 +56,17 @@ class SeriesStore:
             f"INSERT INTO series AS s (series_id, {_COLUMNS})"
             " SELECT * FROM unnest(%(series_id)s::bigint[], %(tenants)s::text[], %(service)s::text[],"
             " %(metric)s::text[], %(labels)s::jsonb[], %(unit)s::text[], %(kind)s::text[], %(role)s::text[],"
-            " %(limit)s::float8[], %(slo)s::float8[], %(step_s)s::int[])"
+            " %(limit)s::float8[], %(slo)s::float8[], %(step_s)s::int[], %(direction)s::text[])"
             " ON CONFLICT (series_id) DO UPDATE SET"
-            " (unit, kind, role, limit_value, slo_threshold, step_s) = (excluded.unit, excluded.kind,"
+            " (unit, kind, role, limit_value, slo_threshold, step_s, direction) = (excluded.unit, excluded.kind,"
             " excluded.role, coalesce(excluded.limit_value, s.limit_value),"
-            " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s)"
+            " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s,"
+            " coalesce(excluded.direction, s.direction))"
             " WHERE s.tenant = excluded.tenant AND (s.unit, s.kind, s.role, s.limit_value, s.slo_threshold,"
-            " s.step_s) IS DISTINCT FROM (excluded.unit, excluded.kind, excluded.role,"
+            " s.step_s, s.direction) IS DISTINCT FROM (excluded.unit, excluded.kind, excluded.role,"
             " coalesce(excluded.limit_value, s.limit_value),"
-            " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s)",
+            " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s,"
+            " coalesce(excluded.direction, s.direction))",
             {name: list(column) for name, column in zip(_PARAMETERS, columns, strict=True)},
         )
 
@@ -142,12 +145,13 @@ class SeriesStore:
 
 
 def _is_news(item: Series, stored: tuple[object, ...] | None) -> bool:
-    """Whether the stored facts (`_FACTS`) have to change. A missing limit is no reason."""
+    """Whether the stored facts (`_FACTS`) have to change. A missing limit or direction is no reason."""
     return (
         stored is None
         or (item.unit, item.kind, item.role, item.step_s) != stored[:4]
         or item.limit not in {None, stored[4]}
         or item.slo_threshold not in {None, stored[5]}
+        or item.direction not in {None, stored[6]}
     )
 
 
@@ -164,6 +168,7 @@ def _to_row(series_id: int, item: Series) -> tuple[object, ...]:
         item.limit,
         item.slo_threshold,
         item.step_s,
+        item.direction,
     )
 
 
@@ -172,4 +177,5 @@ def _from_row(row: DictRow) -> Series:
     fields["kind"] = SeriesKind(fields["kind"])
     fields["role"] = Role(fields["role"])
     fields["limit"] = fields.pop("limit_value")
+    fields["direction"] = None if fields["direction"] is None else Direction(fields["direction"])
     return Series(**fields)

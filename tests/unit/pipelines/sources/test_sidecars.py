@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.domain import Series
+from core.domain import Direction, Series
 from core.errors import InputError
 from pipelines.sources.sidecars import CurrentSidecars
 
@@ -56,3 +56,22 @@ def test_a_folder_that_does_not_exist_is_refused_at_the_start(tmp_path: Path) ->
 
 def test_without_a_folder_nothing_is_declared() -> None:
     assert CurrentSidecars(None, "t").get().declarations == ()
+
+
+def test_a_direction_is_declared_and_another_text_in_its_column_is_a_label(tmp_path: Path) -> None:
+    (tmp_path / "series.csv").write_text(
+        "service,metric,direction,limit\n,coolant,Down_is_bad,\n,network_bytes,receive,10\n"
+    )
+    sidecars = CurrentSidecars(tmp_path, "t").get()
+    coolant = Series(tenant="t", service="db", metric="coolant")
+    assert sidecars.describe(coolant).direction is Direction.DOWN_IS_BAD
+    network = Series(tenant="t", service="db", metric="network_bytes", labels={"direction": "receive"})
+    assert (sidecars.describe(network).limit, sidecars.describe(network).direction) == (10.0, None)
+
+
+def test_later_rows_have_priority_and_a_wildcard_row_fills_what_they_leave_open(tmp_path: Path) -> None:
+    (tmp_path / "series.csv").write_text(
+        "service,metric,direction,limit,unit\n*,*,both,1,\n,disk_used_bytes,,2,bytes\ndb,,up_is_bad,,\n"
+    )
+    found = CurrentSidecars(tmp_path, "t").get().describe(DISK)
+    assert (found.direction, found.limit, found.unit) == (Direction.UP_IS_BAD, 2.0, "bytes")
