@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from core.diagnosis import CauseKind
-from core.domain import Direction, Role, Series, SeriesKind
+from core.domain import Role, SeriesKind
 
 
 class Resource(StrEnum):
@@ -281,31 +281,6 @@ def lower_is_worse(name: str) -> bool:
     if _GONE & set(words_of(name)) or not any(row.lower_is_worse for row in _rows(name)):
         return False
     return _role(name) not in (Role.LATENCY, Role.ERRORS)
-
-
-def low_is_bad(series: Series) -> bool | None:
-    """Whether too little of a series is bad: as declared, else by its name; null: both sides, or nobody knows.
-
-    A limit of 0 tells it too: what has such an end runs out. It does not where the name tells errors or a latency.
-
-    Examples:
-        >>> low_is_bad(Series(tenant="t", service="db", metric="disk_free_bytes"))
-        True
-        >>> low_is_bad(Series(tenant="t", service="db", metric="coolant", limit=0.0))
-        True
-    """
-    match series.direction:
-        case Direction.UP_IS_BAD:
-            return False
-        case Direction.DOWN_IS_BAD:
-            return True
-        case Direction.BOTH:
-            return None
-    if lower_is_worse(series.metric):
-        return True
-    if series.role in (Role.LATENCY, Role.ERRORS):
-        return False
-    return True if series.limit == 0 and series.slo_threshold is None else None
 
 
 def feature_slot(name: str, role: Role) -> str | None:
