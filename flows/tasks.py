@@ -50,8 +50,8 @@ def step(function: Callable[..., R], *, optional: bool = False) -> Task[..., R |
     all other arguments to the function.
 
     Args:
-        optional: with too little data, or without a model, the task returns `Skipped` instead of failing the flow. A
-            young installation without incidents has no failure model, and all other steps work.
+        optional: with too little data, or without a model, the task returns `Skipped` instead of failing the flow. In
+            the first hours there is too little history for any model, and all other steps work.
     """
 
     @task(
@@ -79,12 +79,12 @@ pull_metrics = step(pull)
 build_features = step(features.build_features)
 materialize_features = step(features.materialize)
 build_baselines = step(baseline.build_baselines)
-fit_detectors = step(train_detectors.train_detectors)
+fit_detectors = step(train_detectors.train_detectors, optional=True)
 fit_forecasters = step(train_forecasters.train_forecasters, optional=True)
 fit_failure_model = step(train_failure.train_failure, optional=True)
 evaluate_models = step(evaluate.evaluate)
 promote_models = step(promote.promote)
-detect_anomalies = step(detect.detect)
+detect_anomalies = step(detect.detect, optional=True)
 forecast_series = step(forecast.forecast, optional=True)
 predict_failures = step(predict_failure.predict_failure, optional=True)
 diagnose_incidents = step(diagnose.diagnose)

@@ -6,6 +6,7 @@ no deviation, but a fast one is.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -38,24 +39,26 @@ class Residuals:
     expected: FloatArray
 
 
+class Pace(NamedTuple):
+    """How the level follows the values.
+
+    Attributes:
+        weight, quick: the share of a value in the level, usually and while a deploy settles, range (0, 1].
+        dead_band: a distance up to this is no deviation.
+    """
+
+    weight: float
+    quick: float
+    dead_band: float
+
+
 @numba.njit(cache=True, nogil=True)
 def _follow(
-    flat: FloatArray,
-    scale: FloatArray,
-    dead_band: float,
-    start: float,
-    rates: tuple[float, float],
-    clip: float,
-    settling: BoolArray,
+    flat: FloatArray, scale: FloatArray, settling: BoolArray, start: float, pace: Pace
 ) -> tuple[FloatArray, FloatArray]:
-    """The deviation of each value from the level, in spreads, and the level before it.
-
-    Args:
-        dead_band: a distance up to this is no deviation.
-        rates: how fast the level follows usually, and while `settling`.
-    """
+    """The deviation of each value from the level, in spreads, and the level before it."""
     out, levels = np.empty(flat.size), np.empty(flat.size)
-    weight, quick = rates
+    weight, quick, dead_band = pace
     level = start
     for i in range(flat.size):
         distance = flat[i] - level
@@ -69,7 +72,7 @@ def _follow(
         if settling[i]:
             level += quick * scale[i] * gap
         else:
-            level += weight * scale[i] * min(max(gap, -clip), clip)
+            level += weight * scale[i] * min(max(gap, -CLIP), CLIP)
     return out, levels
 
 
@@ -103,6 +106,6 @@ def residuals(
     for deploy in deploys_s:
         settling |= (times_s >= deploy + SETTLE_AFTER_S) & (times_s < deploy + SETTLE_UNTIL_S)
     quick = 1.0 - 0.5 ** (step_s / SETTLE_HALF_LIFE_S)
-    dead_band = float(baselines.dead_band[row])
-    deviation, level = _follow(flat, scale, dead_band, start, (weight, quick), CLIP, settling)
+    pace = Pace(weight, quick, dead_band=float(baselines.dead_band[row]))
+    deviation, level = _follow(flat, scale, settling, start, pace)
     return Residuals(deviation=deviation, expected=level + season)

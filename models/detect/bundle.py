@@ -1,8 +1,9 @@
 """The detectors of a fleet in one bundle: baselines, detectors, calibrations and alert budgets of many series.
 
-Detectors of residuals compare each value with its baseline; detectors of values rate each movement by how rare it was
-before. Each score becomes a p-value. The mean surprise (-log10 p) of the two ways, calibrated again, is the result. The
-fitted state lies in plain arrays, so that a bundle is two files and loads at once.
+There are two kinds of detectors. Detectors of residuals compare each value with its baseline. Detectors of values
+measure how rare such a movement was in the past. Each score becomes a p-value. The result is the mean surprise (-log10
+p) of the two kinds, calibrated again. The fitted state consists of plain arrays, so a bundle is two files and loads
+quickly.
 """
 
 from collections import Counter
@@ -36,8 +37,8 @@ class DetectorOptions:
 
     Attributes:
         detectors: names in `models.detect.catalog`; empty = the default set.
-        alarms_per_week: bearable false alarms over all series together, > 0, except those of `alarms_by_service`.
-        alarms_by_service: services with an alert budget of their own, each > 0.
+        alarms_per_week: accepted false alarms of all series together, > 0, without the services in `alarms_by_service`.
+        alarms_by_service: service -> accepted false alarms a week, > 0, of services with their own alert budget.
         seed: of the detectors that draw random numbers.
         time_zone: IANA name; seasons follow it, or the label `time_zone` of a series.
     """
@@ -55,7 +56,7 @@ class DetectorBundle:
 
     Attributes:
         models: series id -> its model; skipped: series id -> why it has none.
-        budgets: alert budget by service; that of `OTHERS` is for all services without their own.
+        budgets: service -> alert budget; `OTHERS` is the budget that all other services share.
         names: of the detectors, in the order of their columns.
     """
 
@@ -77,7 +78,7 @@ class DetectorBundle:
 
         Args:
             samples: `core.frames.SAMPLES`, usually 30 days; exclusions: `core.frames.EXCLUSIONS`.
-            events: deploys among them explain shifts of level; holidays, past and to come, are days of their own.
+            events: a deploy explains a shift of the level. Past and future holidays get their own daily pattern.
         Raises:
             ConfigurationError: `options` names a detector that is not in the catalog.
             InvalidFrameError: a column is missing or has a wrong dtype.
@@ -113,11 +114,11 @@ class DetectorBundle:
         return cls(models, skipped, budgets, names)
 
     def score(self, samples: pl.DataFrame, events: Sequence[Event] = ()) -> pl.DataFrame:
-        """Score samples that come after what was learned; each is scored before it moves the level.
+        """Score samples that come after the learned history. Each value is scored before it changes the level.
 
         Args:
             samples: `core.frames.SAMPLES`.
-            events: deploys among them let the level of their service settle again within hours.
+            events: after a deploy, the levels of its service follow the values quickly for some hours.
         Returns:
             One row for each sample: the columns of `scored_schema(self.names)`; null where not scorable.
         """
@@ -136,7 +137,7 @@ class DetectorBundle:
         return pl.concat(_decided(self.budgets[key], pl.concat(group)) for key, group in sharing.items())
 
     def _score_grid(self, grid: Grid, deploys_s: Mapping[int, Sequence[int]]) -> Iterator[pl.DataFrame]:
-        """The scored samples of each series of a grid that has any."""
+        """The scored samples of each series of a grid that has samples."""
         times_s = grid.times_s
         rows = {int(key): row for row, key in enumerate(grid.series_ids)}
         found: dict[int, Residuals] = {}
@@ -157,7 +158,7 @@ class DetectorBundle:
     def _score_tables(
         self, rows: Mapping[int, int], residual: FloatArray
     ) -> dict[int, Mapping[str, FloatArray]]:
-        """Scores by detector of each service's table, by the id of the table.
+        """Score the table of each service. Returns id of the table -> detector -> scores.
 
         Args:
             rows: series id -> row in `residual`, which has the shape (series, n).
@@ -187,9 +188,9 @@ class DetectorBundle:
 
         Args:
             ts, values: in the order of time; null = missing.
-            context: epoch seconds and values (NaN = missing) just before them, in the order of time, from which levels
-                and averages continue; without it they continue from the end of the history that was learned from.
-            deploys_s: epoch seconds of recent deploys of its service, after which the level settles again.
+            context: epoch seconds and values (NaN = missing) just before them, in the order of time. Levels and
+                averages continue from there; without a context they continue from the end of the learned history.
+            deploys_s: epoch seconds of recent deploys of the service; the level follows quickly after each.
         Raises:
             UnknownSeriesError: the bundle holds no model of that series.
         """
@@ -218,12 +219,12 @@ class DetectorBundle:
     def _model(self, series_id: int) -> SeriesModel:
         model = self.models.get(series_id)
         if model is None:
-            why = self.skipped.get(series_id, "it was not there when the model was trained")
+            why = self.skipped.get(series_id, "it did not exist when the model was trained")
             raise UnknownSeriesError(f"series {series_id} has no model: {why}")
         return model
 
     def with_limits(self, stored: Iterable[Series]) -> "DetectorBundle":
-        """The bundle with the limits and SLO thresholds that are stored now: they are no part of what was learned.
+        """The bundle with the limits and SLO thresholds that are stored now. Training does not learn them.
 
         Args:
             stored: series of the tenant; those without a model are ignored.
@@ -274,12 +275,12 @@ class DetectorBundle:
 
 
 def _budget_of(model: SeriesModel, by_service: Mapping[str, object]) -> str:
-    """The key of the alert budget that a series spends from."""
+    """The key of the alert budget that holds for a series."""
     return model.series.service if model.series.service in by_service else OTHERS
 
 
 def _decided(budget: AlertBudget, scored: pl.DataFrame) -> pl.DataFrame:
-    """The same rows, with `is_anomaly` decided by one budget, in the order of time over all its series."""
+    """The same rows with `is_anomaly`. One budget decides over all its series together, in the order of time."""
     ordered = scored.with_row_index("row").sort("ts", "series_id")
     weighted = (ordered["p_value"] / ordered["weight"]).to_numpy()
     found, _ = budget.decide(weighted, ordered["ts"].dt.epoch("s").to_numpy())

@@ -1,7 +1,7 @@
-"""A detector bundle as named files: JSON for what has names, one npz of plain arrays for the rest.
+"""A detector bundle as two files: metadata as JSON, and plain arrays as npz.
 
-The state of every detector is stored in the same way: the arrays of `to_arrays`. Where those of one detector have the
-same layout (names, types and shapes) for many series, they are stacked, so that the archive has few files.
+The state of every detector is stored in the same way, as the arrays of `to_arrays`. If the arrays of one detector have
+the same layout (names, types and shapes) for many series, they are stacked. So the archive has few members.
 """
 
 import io
@@ -36,7 +36,7 @@ def to_files(
     budgets: Mapping[str, AlertBudget],
     names: Sequence[str],
 ) -> dict[str, bytes]:
-    """`bundle.json` and `arrays.npz`; the same bundle gives the same bytes."""
+    """Write `bundle.json` and `arrays.npz`. The same bundle gives the same bytes."""
     rows = list(models.values())
     baselines = list({id(one.baselines): one.baselines for one in rows}.values())
     tables = list({id(one.table): one.table for one in rows}.values())
@@ -135,7 +135,7 @@ def _require_known(names: Iterable[str]) -> None:
 
 
 def _grouped(arrays: Arrays, kind: str) -> dict[str, dict[str, NDArray[Any]]]:
-    """The arrays `kind/index/name` by index and name."""
+    """The arrays with the path `kind/index/name`, by index and name."""
     found: dict[str, dict[str, NDArray[Any]]] = {}
     for path, array in arrays.items():
         first, _, rest = path.partition("/")
@@ -155,7 +155,7 @@ def _detectors(arrays: Arrays, names: Sequence[str]) -> dict[str, FittedDetector
 
 
 def _stacked(detector: str, fitted: Mapping[int, FittedDetector]) -> dict[str, NDArray[Any]]:
-    """The states of one detector, by the row of the series: one stack for each layout, and the rows that it holds."""
+    """Stack the states of one detector: one stack for each layout, and the rows of the series that it holds."""
     layouts: dict[tuple[Any, ...], dict[int, Arrays]] = {}
     for row, one in fitted.items():
         arrays = {name: np.asarray(array) for name, array in one.to_arrays().items()}
@@ -170,7 +170,7 @@ def _stacked(detector: str, fitted: Mapping[int, FittedDetector]) -> dict[str, N
 
 
 def _unstacked(arrays: Arrays, names: Sequence[str], count: int) -> list[dict[str, FittedDetector]]:
-    """The detectors of each series by name: the inverse of `_stacked` for all detectors and `count` series."""
+    """The detectors of each of `count` series by name: the inverse of `_stacked` for all detectors."""
     found: list[dict[str, FittedDetector]] = [{} for _ in range(count)]
     stacks, rows = _grouped(arrays, "detector"), _grouped(arrays, "rows")
     for detector in names:
@@ -188,7 +188,7 @@ def _unstacked(arrays: Arrays, names: Sequence[str], count: int) -> list[dict[st
 
 
 def _packed(calibration: Calibration | None) -> NDArray[np.float64]:
-    """Knots, their surprise and the slope in one row; the last knot is repeated, which changes nothing."""
+    """Knots, their surprise and the slope in one row. The last knot is repeated to fill the row."""
     size = LEVELS.size
     row = np.full(2 * size + 1, np.nan)
     if calibration is not None:

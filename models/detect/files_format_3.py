@@ -56,7 +56,7 @@ def upgrade(
 
 def _stream(packed: NDArray[np.float64], step_s: int) -> FittedStream:
     """The state of a stream from one row: its arrays one after the other, then the next second and the step."""
-    empty = Stream(step_s=step_s).fresh()
+    empty = Stream(step_s=step_s).fresh().memory
     parts, at = [], 0
     for like in (empty.state[:SCALARS], empty.daily, empty.weekly, empty.hourly, empty.counts):
         parts.append(packed[at : at + like.size].reshape(like.shape))

@@ -20,18 +20,18 @@ from models.detect.series_model import SeriesModel, ServiceTable, combined_surpr
 from models.series.grid import Grid
 from models.series.magnitude import rows_to_ordinary
 
-#: With fewer values there is nothing to compare a new one with.
+#: Fewer values are not enough to compare a new value with.
 MIN_VALUES = 24
-#: Share of the history in which a detector that scores before it learns settles: at first everything is new to it, so
-#: those scores are no measure of what is normal.
+#: A detector that learns while it scores needs this share of the history to settle. At first everything is new to it,
+#: so its scores do not show yet how normal values score.
 SETTLING = 0.25
-#: Share of the history that a detector which memorises is fitted on to be calibrated on the rest.
+#: A detector that memorises is fitted on this share of the history and calibrated on the rest.
 LEARN_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class GridHistory:
-    """What the models of one grid are fitted on.
+    """The history that the models of one grid are fitted on.
 
     Attributes:
         values: of the grid, shape (series, n); NaN where nothing may be learned.
@@ -57,10 +57,10 @@ class GridHistory:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class SeriesHistory:
-    """What the detectors of one series are fitted on.
+    """The history that the detectors of one series are fitted on.
 
     Attributes:
-        local_s: epoch seconds on the clock of the people who use the service, shape (n,).
+        local_s: epoch seconds in the local time of the series, shape (n,).
         values: in units of 2**exponent of the series, shape (n,); NaN where nothing may be learned.
         residual: shape (n,); NaN where nothing may be learned.
         table_scores: detector -> scores of the service's table at these times, shape (n,).
@@ -140,7 +140,7 @@ def fit_grid(
 def _fit_table(
     table: FloatArray, names: Sequence[str], seed: int
 ) -> tuple[ServiceTable, dict[str, FloatArray]]:
-    """The detectors of tables of one service, and their scores of what they learned from."""
+    """Fit the detectors that read the table of one service. Also returns their scores of the history."""
     detectors: dict[str, FittedDetector] = {}
     for name in names:
         if reads_of(name) is Reads.TABLE:
@@ -155,10 +155,12 @@ def _fit_table(
 def _fit_detectors(
     history: SeriesHistory, names: Sequence[str], seed: int
 ) -> tuple[dict[str, FittedDetector], dict[str, Calibration], Calibration]:
-    """The detectors of one series alone, the calibration of each that scores it, and that of all together.
+    """Fit the detectors of one series.
 
+    Returns:
+        Its own detectors by name; the calibration of each detector that scores it; the calibration of all together.
     Raises:
-        InsufficientDataError: no detector can be fitted on so short a history.
+        InsufficientDataError: the history is too short for every detector.
     """
     detectors: dict[str, FittedDetector] = {}
     calibrations: dict[str, Calibration] = {}
@@ -188,10 +190,10 @@ def _fit_detector(
     """Fit one detector and score the history.
 
     Returns:
-        The fitted detector (null: it is in the service's table), its scores of the history, and where they show how it
-        scores normal values; both of shape (n,).
+        The fitted detector (null: the service's table has it), its scores of the history, and a mask of the scores to
+        calibrate with; both of shape (n,).
     Raises:
-        InsufficientDataError: it cannot be fitted on so short a history.
+        InsufficientDataError: the history is too short.
     """
     reads, everywhere = reads_of(name), history.after(0.0)
     if reads is Reads.TABLE:
@@ -213,6 +215,6 @@ def _fit_detector(
 
 
 def _counted(scores: FloatArray, counts: BoolArray) -> FloatArray:
-    """The scores that count, NaN elsewhere; all where too few count."""
+    """The scores to calibrate with, NaN elsewhere; all scores if too few are marked."""
     kept = np.where(counts, scores, np.nan)
     return kept if np.isfinite(kept).sum() >= MIN_SCORES else scores

@@ -1,4 +1,4 @@
-"""What was learned of one series, and how it scores values."""
+"""The model of one series: its fitted detectors and calibrations, and how they score values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,12 +35,12 @@ SCORED: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class PointScore:
-    """The score of one value; null where it cannot be scored.
+    """The score of one value. Fields are null if the value cannot be scored.
 
     Attributes:
-        score: 0 to 1, a half at p = 0.0001. p_value: 0 to 1. deviation_sigma: signed, value minus expectation.
-        filters: all three, only where the value is an anomaly.
-        detectors: each detector alone, then all together.
+        score: 0 to 1; 0.5 at p = 0.0001. p_value: 0 to 1. deviation_sigma: (value - expected) / sigma, signed.
+        filters: the results of all three filters if the value is an anomaly, else empty.
+        detectors: the result of each detector, then of all together.
     """
 
     ts: datetime
@@ -59,8 +59,8 @@ class ServiceTable:
     """The series of one service with the same step, and the detectors that score all of them together.
 
     Attributes:
-        columns: how many series; each has a column.
-        detectors: name -> fitted detector; empty where none could be fitted.
+        columns: number of series; each has a column.
+        detectors: name -> fitted detector; empty if none could be fitted.
     """
 
     columns: int
@@ -96,7 +96,7 @@ class SeriesScores:
     surprise: FloatArray
 
     def where(self, rows: NDArray[np.bool_] | slice) -> "SeriesScores":
-        """Only some of the values."""
+        """The scores of some of the values."""
         kept = {name: getattr(self, name)[rows] for name in self.__slots__ if name != "surprises"}
         return replace(self, **kept, surprises={name: one[rows] for name, one in self.surprises.items()})
 
@@ -122,15 +122,15 @@ class SeriesScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesModel:
-    """All that is needed to score one series.
+    """Everything that is needed to score one series.
 
-    Detectors of residuals compare a value with the baseline: they know what is normal and do not get used to a drift.
-    Detectors of values know how rare each movement is, and get used to it. Each of the two ways is half of the result.
+    Detectors of residuals compare a value with the baseline. A slow drift stays visible to them. Detectors of values
+    measure how rare each movement is, and adapt to it. Each of the two kinds has half of the weight.
 
     Attributes:
-        row: of the series in `baselines`.
+        row: the row of the series in `baselines`.
         detectors: name -> fitted detector of this series alone.
-        table: detectors of all series of the service together; column: of this series in it.
+        table: detectors of all series of the service together; column: the column of this series in it.
         calibrations: name -> calibration of each detector that scores this series, in the order of the bundle.
         combined: calibration of all detectors together.
         randomness_z: see `models.detect.filters.variance_ratio_z`.
@@ -169,7 +169,7 @@ class SeriesModel:
             times_s: epoch seconds, shape (n,), rising.
             values: shape (n,), in the unit of the series; NaN = missing.
             residuals: of the values.
-            table_scores: scores of `table` at these times.
+            table_scores: detector -> scores of `table` at these times.
         """
         residual = residuals.deviation
         raw = self._raw_scores(times_s, values, residual, table_scores)
@@ -241,26 +241,26 @@ class SeriesModel:
 
 
 def scored_schema(names: Sequence[str]) -> dict[str, Any]:
-    """The columns of samples that these detectors scored, with their types."""
+    """The columns of scored samples and their types, for these detectors."""
     return {**SCORED, **dict.fromkeys(names, pl.Float64)}
 
 
 def combined_surprise(residual: FloatArray, surprises: Mapping[str, FloatArray]) -> FloatArray:
-    """Mean -log10 p of the two ways to detect, each the mean over its detectors; not calibrated yet.
+    """The mean of the two kinds of detectors, where each kind is the mean -log10 p of its detectors; not calibrated.
 
     Args:
         residual: float64, shape (n,); NaN = missing. surprises: detector -> -log10 p, shape (n,), at least one.
     Returns:
-        float64, shape (n,); NaN where the residual, or every detector, is NaN.
+        float64, shape (n,); NaN where the residual is NaN, and where all detectors are.
     """
     of_values = [one for name, one in surprises.items() if reads_of(name) is Reads.VALUES]
     of_residuals = [one for name, one in surprises.items() if reads_of(name) is not Reads.VALUES]
-    ways = [_mean_of_known(group) for group in (of_residuals, of_values) if group]
-    return np.where(np.isnan(residual), np.nan, _mean_of_known(ways))
+    kinds = [_mean_of_known(group) for group in (of_residuals, of_values) if group]
+    return np.where(np.isnan(residual), np.nan, _mean_of_known(kinds))
 
 
 def _mean_of_known(parts: Sequence[FloatArray]) -> FloatArray:
-    """The mean at each place over the parts that are not NaN there."""
+    """The mean over the parts at each place, without parts that are NaN there."""
     stacked = np.array(parts)
     known = ~np.isnan(stacked)
     counts = known.sum(axis=0)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -27,17 +27,27 @@ from core.arrays import BoolArray, Float32Array, FloatArray, IntArray
 BLOCK = 32
 
 
+class Leaves(NamedTuple):
+    """The conditions that lead to each leaf of some trees.
+
+    Paths are padded to the length of the longest with features that always point to the leaf.
+
+    Attributes:
+        feature: (leaves, depth), column of each feature on the path.
+        low, high: (leaves, depth), the feature points to the leaf if low <= x < high.
+        missing: (leaves, depth), whether it points to the leaf if x is missing.
+    """
+
+    feature: IntArray
+    low: Float32Array
+    high: Float32Array
+    missing: BoolArray
+
+
 @numba.njit(cache=True, nogil=True)
-def _add_leaves(
-    x: Float32Array,
-    feature: IntArray,
-    low: Float32Array,
-    high: Float32Array,
-    missing: BoolArray,
-    value: FloatArray,
-    margins: FloatArray,
-) -> None:
+def _add_leaves(x: Float32Array, all_leaves: Leaves, value: FloatArray, margins: FloatArray) -> None:
     """Add the value of each leaf that a row reaches to the margin of the row."""
+    feature, low, high, missing = all_leaves
     leaves, depth = feature.shape
     for row in range(len(x)):
         for leaf in range(leaves):
@@ -50,16 +60,9 @@ def _add_leaves(
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_shares(
-    x: Float32Array,
-    feature: IntArray,
-    low: Float32Array,
-    high: Float32Array,
-    missing: BoolArray,
-    shares: FloatArray,
-    contributions: FloatArray,
-) -> None:
+def _add_shares(x: Float32Array, all_leaves: Leaves, shares: FloatArray, contributions: FloatArray) -> None:
     """Add the SHAP values of every leaf to the contributions of each row."""
+    feature, low, high, missing = all_leaves
     leaves, depth = feature.shape
     patterns = 1 << depth
     size = max(1, min(BLOCK, len(x)))
@@ -90,13 +93,9 @@ def _add_shares(
 class FlatTrees:
     """All leaves of some boosters; their values add up to the mean margin of the boosters.
 
-    Paths are padded to the length of the longest with features that always point to the leaf.
-
     Attributes:
         columns: number of features of a row.
-        feature: (leaves, depth), column of each feature on the path.
-        low, high: (leaves, depth), the feature points to the leaf if low <= x < high.
-        missing: (leaves, depth), whether it points to the leaf if x is missing.
+        leaves: the conditions of each leaf.
         value: (leaves,), what the leaf adds to the margin.
         shares: (leaves * patterns, depth), SHAP values by leaf and pattern.
         base: margin without trees.
@@ -104,10 +103,7 @@ class FlatTrees:
     """
 
     columns: int
-    feature: IntArray
-    low: Float32Array
-    high: Float32Array
-    missing: BoolArray
+    leaves: Leaves
     value: FloatArray
     shares: FloatArray
     base: float
@@ -116,14 +112,14 @@ class FlatTrees:
     def margins(self, x: Float32Array) -> FloatArray:
         """The margin of each row as the boosters compute it, summed in double precision; `x` is (rows, features)."""
         margins = np.full(len(x), self.base)
-        _add_leaves(_rows(x), self.feature, self.low, self.high, self.missing, self.value, margins)
+        _add_leaves(_rows(x), self.leaves, self.value, margins)
         return margins
 
     def contributions(self, x: Float32Array) -> FloatArray:
         """SHAP values, (rows, columns + 1), the bias last; each row adds up to its margin."""
         out = np.zeros((len(x), self.columns + 1))
         out[:, -1] = self.bias
-        _add_shares(_rows(x), self.feature, self.low, self.high, self.missing, self.shares, out)
+        _add_shares(_rows(x), self.leaves, self.shares, out)
         return out
 
 
@@ -155,13 +151,14 @@ def flatten(boosters: Sequence[xgb.Booster], columns: int) -> FlatTrees:
             low[row, place], high[row, place] = condition.low, condition.high
             missing[row, place], cover[row, place] = condition.missing, condition.cover
     value = np.array([value for _, value in leaves])
-    draft = FlatTrees(columns, feature, low, high, missing, value, np.empty((0, depth)), 0.0, 0.0)
+    conditions = Leaves(feature, low, high, missing)
+    draft = FlatTrees(columns, conditions, value, np.empty((0, depth)), 0.0, 0.0)
     probe = np.zeros((1, columns), dtype=np.float32)
     margins = [float(booster.inplace_predict(probe, predict_type="margin")[0]) for booster in boosters]
     base = float(np.mean(margins)) - float(draft.margins(probe)[0])
     bias = base + float(np.sum(value * cover.prod(axis=1)))
     shares = _shares(cover, value).reshape(-1, depth)
-    return FlatTrees(columns, feature, low, high, missing, value, shares, base, bias)
+    return FlatTrees(columns, conditions, value, shares, base, bias)
 
 
 @dataclass(slots=True)

@@ -8,14 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from importlib import import_module
 from inspect import signature
 from itertools import chain, islice
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from core.errors import ConfigurationError
+from pipelines.common.cluster import shared_runner
 from pipelines.common.end_with_parent import end_with
 
 Item = TypeVar("Item")
@@ -23,8 +21,6 @@ Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 Compute = Literal["processes", "dask", "ray"]
-#: The folder that holds this project's packages.
-ROOT = Path(__file__).resolve().parents[2]
 #: Submitted chunks per worker. Two keep every worker busy and few chunks in memory.
 AHEAD = 2
 #: The variables by which numerical libraries read their number of threads.
@@ -92,38 +88,13 @@ def _submitting(
         with _environment(ONE_THREAD), executor as pool:
             yield lambda chunk: pool.submit(function, chunk)
         return
-    runner = _runner(compute, workers)
-    from prefect import task
-    from prefect.cache_policies import NO_CACHE
+    with shared_runner(compute, workers) as runner:
+        from prefect import task
+        from prefect.cache_policies import NO_CACHE
 
-    work: Any = task(name=getattr(function, "__name__", "chunk"), cache_policy=NO_CACHE)(function)
-    parameter = next(iter(signature(function).parameters))
-    with _one_prefect_server(), runner:
+        work: Any = task(name=getattr(function, "__name__", "chunk"), cache_policy=NO_CACHE)(function)
+        parameter = next(iter(signature(function).parameters))
         yield lambda chunk: runner.submit(work, parameters={parameter: chunk})
-
-
-@contextmanager
-def _one_prefect_server() -> Iterator[None]:
-    """Let all workers use one Prefect server. Without PREFECT_API_URL, each worker would start its own.
-
-    Each such server needs 200 MB and many seconds to start; on a busy machine some never became ready.
-    """
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    if PREFECT_API_URL.value():
-        yield
-        return
-    from prefect.server.api.server import SubprocessASGIServer
-
-    server = SubprocessASGIServer()
-    ours = not server.running  # inside a flow, the flow has started it and still needs it
-    server.start()
-    try:
-        with temporary_settings({PREFECT_API_URL: server.api_url}):
-            yield
-    finally:
-        if ours:
-            server.stop()
 
 
 @contextmanager
@@ -136,28 +107,3 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
-
-
-def _runner(compute: Compute, workers: int) -> Any:
-    """Prefect's task runner on a local cluster. No dashboard is started, because it would open a port."""
-    try:
-        module: Any = import_module(f"prefect_{compute}")
-    except ImportError as error:
-        raise ConfigurationError(f"compute={compute} needs prefect-{compute}: {error}") from None
-    # Workers must find this project's packages, whatever folder they start in.
-    path = os.pathsep.join(dict.fromkeys([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))
-    path = path.rstrip(os.pathsep)
-    if compute == "dask":
-        os.environ["PYTHONPATH"] = path
-        return module.DaskTaskRunner(
-            cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
-        )
-    return module.RayTaskRunner(
-        init_kwargs={
-            "num_cpus": workers,
-            "_node_ip_address": "127.0.0.1",
-            "include_dashboard": False,
-            "log_to_driver": False,
-            "runtime_env": {"env_vars": {"PYTHONPATH": path}},
-        }
-    )

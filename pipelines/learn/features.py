@@ -94,12 +94,27 @@ def materialize(platform: Platform, *, at: datetime | None = None, progress: Pro
 
     Returns:
         how many services have online features.
+    Raises:
+        InsufficientDataError: there are no features yet.
     """
     progress("online features", 0, 1)
     now = newest_moment(platform, at)
+    require_features(platform)
     services = platform.features.materialize(now - FRESH, now)
     progress("online features", 1, 1)
     return services
+
+
+def require_features(platform: Platform) -> None:
+    """Refuse to read features that were never built: the table has no columns for them yet.
+
+    Raises:
+        InsufficientDataError: there are no features yet.
+    """
+    if platform.store.features.newest() is None:
+        raise InsufficientDataError(
+            "there are no features yet; they need some hours of samples, and `forewarn features build` computes them"
+        )
 
 
 def newest_moment(platform: Platform, at: datetime | None = None) -> datetime:

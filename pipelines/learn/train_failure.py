@@ -15,7 +15,7 @@ from models.failure.balance import Trial
 from models.failure.evaluation import evaluate_forward
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
-from pipelines.learn.features import EVERY_S, HISTORY, newest_moment
+from pipelines.learn.features import EVERY_S, HISTORY, newest_moment, require_features
 from pipelines.learn.report import TrainReport
 from pipelines.plots.failure import failure_plots
 
@@ -91,6 +91,7 @@ def training_set(platform: Platform, now: datetime) -> pl.DataFrame:
     span = platform.store.samples.span()
     if span is None:
         raise InsufficientDataError("there are no samples yet; run `forewarn ingest` first")
+    require_features(platform)
     start = newest_moment(platform, max(now - HISTORY, span[0]))
     services = sorted({one.service for one in platform.store.series.find()})
     times = pl.datetime_range(start, now, timedelta(seconds=DEFAULT_STEP_S), time_unit="us", eager=True)
@@ -99,6 +100,8 @@ def training_set(platform: Platform, now: datetime) -> pl.DataFrame:
     known = platform.features.training_frame(ids.join(moments, how="cross"), FEATURE_NAMES)
     known = known.filter(pl.any_horizontal(pl.col(FEATURE_NAMES).is_not_null()))
     if known.is_empty():
-        raise InsufficientDataError("there are no features yet; run `forewarn features build` first")
+        raise InsufficientDataError(
+            "the samples cover less than an hour, which is too short to learn failures from"
+        )
     incidents = platform.store.incidents.between(start, now + timedelta(seconds=1))
     return label(known, incident_frame(incidents), known_until=now)

@@ -26,7 +26,7 @@ from core.metric_names import guess_metric
 from core.metric_types import declaring_names, is_bucket, is_counter
 from core.ports import MetricSource
 from core.service_names import SERVICE_LABELS, ServiceRule
-from pipelines.sources.prometheus_api import PrometheusApi
+from pipelines.sources.prometheus_api import Login, PrometheusApi
 from pipelines.sources.prometheus_queries import Query, Span
 from pipelines.sources.source_setup import SourceSetup
 
@@ -46,6 +46,25 @@ DEFAULT_MATCH = ('{__name__!=""}',)
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which values of a Prometheus are pulled.
+
+    Attributes:
+        match: series selectors, such as `{job="node"}`.
+        since: how far back the first pull goes.
+        step_s: seconds between values, > 0.
+    """
+
+    match: tuple[str, ...] = DEFAULT_MATCH
+    since: timedelta = timedelta(days=1)
+    step_s: int = DEFAULT_STEP_S
+
+    def __post_init__(self) -> None:
+        if self.step_s <= 0:
+            raise InputError(f"step_s must be positive, got {self.step_s}")
 
 
 @dataclass
@@ -88,9 +107,7 @@ class PrometheusSource:
     """All series that the selectors match (`core.ports.MetricSource`).
 
     Args:
-        match: series selectors, such as `{job="node"}`.
-        since: how far back the first pull goes.
-        step_s: seconds between values.
+        selection: which series, and which times of them.
         services: derives the service from the labels; null: the usual labels.
         known_types: metric -> type, as declared earlier; they hold where the server declares none.
     """
@@ -101,20 +118,14 @@ class PrometheusSource:
         *,
         tenant: str,
         clock: Clock,
-        match: Sequence[str] = DEFAULT_MATCH,
-        since: timedelta = timedelta(days=1),
-        step_s: int = DEFAULT_STEP_S,
+        selection: Selection = Selection(),
         services: ServiceRule | None = None,
         known_types: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        if step_s <= 0:
-            raise InputError(f"step_s must be positive, got {step_s}")
         self._api = api
         self._tenant = tenant
         self._clock = clock
-        self._match = tuple(match)
-        self._since = since
-        self._step_s = step_s
+        self._match, self._since, self._step_s = selection.match, selection.since, selection.step_s
         self._services = services or ServiceRule()
         self._known_types = known_types
 
@@ -126,17 +137,21 @@ class PrometheusSource:
             return None
         api = PrometheusApi(
             settings.prometheus_url,
-            bearer_token=settings.prometheus_bearer_token,
-            username=settings.prometheus_username,
-            password=settings.prometheus_password,
+            login=Login(
+                username=settings.prometheus_username,
+                password=settings.prometheus_password,
+                bearer_token=settings.prometheus_bearer_token,
+            ),
         )
         return cls(
             api,
             tenant=setup.tenant,
             clock=setup.clock,
-            match=settings.prometheus_match or DEFAULT_MATCH,
-            since=timedelta(hours=settings.prometheus_since_h),
-            step_s=settings.prometheus_step_s,
+            selection=Selection(
+                match=tuple(settings.prometheus_match or DEFAULT_MATCH),
+                since=timedelta(hours=settings.prometheus_since_h),
+                step_s=settings.prometheus_step_s,
+            ),
             services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
             known_types=setup.known_types,
         )

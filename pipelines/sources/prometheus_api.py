@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx
@@ -59,11 +60,20 @@ class QueryTooLargeError(RefusedQueryError):
         self.too_many_series = too_many_series
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to log in: with a bearer token, or with a user name and a password. Nothing: without a login."""
+
+    username: str | None = None
+    password: SecretStr | None = None
+    bearer_token: SecretStr | None = None
+
+
 class PrometheusApi:
     """One Prometheus, or a server with the same API (Thanos, Mimir, VictoriaMetrics).
 
     Args:
-        url: base address; it may contain a user and a password, which are never shown.
+        url: base address; it may contain a user and a password, which are never shown. `login` takes precedence.
         transport: for tests; null: the network.
         sleep: waits between attempts.
     """
@@ -72,9 +82,7 @@ class PrometheusApi:
         self,
         url: str,
         *,
-        bearer_token: SecretStr | None = None,
-        username: str | None = None,
-        password: SecretStr | None = None,
+        login: Login = Login(),
         timeout_s: float = TIMEOUT_S,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -86,13 +94,11 @@ class PrometheusApi:
         if parsed.scheme not in {"http", "https"} or not parsed.host:
             raise InputError("the address of a Prometheus starts with http:// or https:// and a host")
         self.place = str(parsed.copy_with(username=None, password=None))
-        user, secret = (
-            username or parsed.username,
-            password.get_secret_value() if password else parsed.password,
-        )
-        headers = {"Authorization": f"Bearer {bearer_token.get_secret_value()}"} if bearer_token else {}
-        self._auth = (user, secret) if user and not bearer_token else None
-        self._headers = headers
+        token = login.bearer_token
+        user = login.username or parsed.username
+        secret = login.password.get_secret_value() if login.password else parsed.password
+        self._headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        self._auth = (user, secret) if user and not token else None
         self._timeout_s = timeout_s
         self._transport = transport
         policy = RetryPolicy(

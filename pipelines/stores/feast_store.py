@@ -60,9 +60,11 @@ class FeastFeatureStore:
     def training_frame(self, entities: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
         self._require_own(entities.get_column("service_id").to_list())
         _require_known(features)
+        if entities.is_empty():  # Feast finds no type for a column without values
+            return entities.with_columns(pl.lit(None, pl.Float64).alias(name) for name in features)
         chunks = [
             self._historical(entities.slice(offset, CHUNK_ROWS), features)
-            for offset in range(0, max(entities.height, 1), CHUNK_ROWS)
+            for offset in range(0, entities.height, CHUNK_ROWS)
         ]
         # Feast returns all rows in another order; the join restores the caller's order
         found = pl.concat(chunks).unique(["service_id", "ts"], keep="last")

@@ -10,8 +10,9 @@ from fakes.platform import platform_of
 from fakes.ports import NoRegistry
 
 from core.clock import FixedClock
-from core.domain import ModelRef, SignalKind
-from core.errors import InputError, LeakageError, ModelUnavailableError
+from core.domain import ModelRef, Series, SignalKind
+from core.errors import InputError, InsufficientDataError, LeakageError, ModelUnavailableError
+from core.frames import SAMPLES
 from core.settings import Settings
 from core.training import Training
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
@@ -184,3 +185,33 @@ def test_a_signal_says_what_when_and_how_sure(platform: Platform) -> None:
 
 def test_the_definitions_lie_in_the_data_folder(platform: Platform) -> None:
     assert Path(platform.settings.data_dir / "feast" / "registry.db").is_file()
+
+
+@pytest.mark.parametrize("minutes", [0, 5])
+def test_a_history_that_is_too_short_for_a_step_is_named(
+    dsn: str, pool: Pool, tmp_path: Path, minutes: int
+) -> None:
+    tenant = f"young_{minutes}"
+    settings = Settings(_env_file=None, data_dir=tmp_path)
+    young = Series(tenant=tenant, service="web", metric="cpu_utilization")
+    store = Store(pool, tenant)
+    store.series.register([young])
+    now = END + timedelta(minutes=10)
+    times = pl.datetime_range(now - timedelta(minutes=minutes), now, "5m", time_unit="us", eager=True)
+    store.samples.write(
+        pl.DataFrame({"series_id": young.series_id, "ts": times, "value": 0.5}, schema_overrides=SAMPLES)
+    )
+    platform = platform_of(
+        store,
+        FixedClock(now),
+        settings=settings,
+        registry=OneModel(),
+        features=FeastFeatureStore(settings, dsn, tenant),
+    )
+    for step in (materialize, train_failure.train_failure):
+        with pytest.raises(InsufficientDataError, match="there are no features yet"):
+            step(platform)
+    build_features(platform)
+    assert materialize(platform) == 1
+    with pytest.raises(InsufficientDataError, match="too short to learn failures from"):
+        train_failure.train_failure(platform)

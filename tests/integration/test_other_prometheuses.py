@@ -17,7 +17,7 @@ from core.domain import SeriesKind
 from core.errors import InputError, UnavailableError
 from flows.processes import free_port
 from pipelines.collect.ingest import IngestReport, ingest
-from pipelines.sources.prometheus import PrometheusSource
+from pipelines.sources.prometheus import PrometheusSource, Selection
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.stores.store import Store
 
@@ -52,8 +52,7 @@ def pull(url: str, store: Store, **api: Any) -> IngestReport:
         PrometheusApi(url, **api),
         tenant=store.tenant,
         clock=FixedClock(NOW),
-        since=timedelta(hours=HOURS, seconds=30),
-        step_s=STEP_S,
+        selection=Selection(since=timedelta(hours=HOURS, seconds=30), step_s=STEP_S),
         known_types=store.metric_types.declared,
     )
     return ingest(platform_of(store, FixedClock(NOW)), source)

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -18,15 +18,15 @@ from servers.prometheus import (
 )
 
 from core.batch import Batch
-from core.clock import FixedClock, SystemClock
+from core.clock import Clock, FixedClock, SystemClock
 from core.domain import Role, Series, SeriesKind
 from core.errors import InputError, UnavailableError
 from core.settings import Settings
 from flows.processes import free_port
 from pipelines.collect.ingest import ingest
 from pipelines.sources.configured import configured_sources
-from pipelines.sources.prometheus import PrometheusSource
-from pipelines.sources.prometheus_api import PrometheusApi
+from pipelines.sources.prometheus import PrometheusSource, Selection
+from pipelines.sources.prometheus_api import Login, PrometheusApi
 from pipelines.stores.store import Store
 
 pytestmark = pytest.mark.skipif(
@@ -61,14 +61,16 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def source_of(url: str, **rest: Any) -> PrometheusSource:
-    arguments: dict[str, Any] = {
-        "tenant": "acme",
-        "clock": FixedClock(T0 + timedelta(hours=HOURS)),
-        "since": timedelta(hours=HOURS),
-        "step_s": STEP_S,
-    }
-    return PrometheusSource(PrometheusApi(url, timeout_s=20), **arguments | rest)
+SELECTION = Selection(since=timedelta(hours=HOURS), step_s=STEP_S)
+
+
+def source_of(url: str, selection: Selection = SELECTION, clock: Clock | None = None) -> PrometheusSource:
+    return PrometheusSource(
+        PrometheusApi(url, timeout_s=20),
+        tenant="acme",
+        clock=clock or FixedClock(T0 + timedelta(hours=HOURS)),
+        selection=selection,
+    )
 
 
 def samples_of(batches: list[Batch], series: Series) -> pl.DataFrame:
@@ -107,7 +109,7 @@ def test_a_long_history_comes_in_chunks_with_rates_that_know_of_the_reset(past: 
 def test_a_pull_goes_on_where_the_last_one_ended(past: str) -> None:
     whole = list(source_of(past).batches(None))
     early = FixedClock(T0 + timedelta(hours=HOURS / 2))
-    first = list(source_of(past, clock=early, since=timedelta(hours=HOURS / 2)).batches(None))
+    first = list(source_of(past, replace(SELECTION, since=timedelta(hours=HOURS / 2)), early).batches(None))
     rest = list(source_of(past).batches(first[-1].cursor))
     depth = series_of(whole)["queue_depth"]
     assert samples_of([*first, *rest], depth).equals(samples_of(whole, depth))
@@ -115,9 +117,9 @@ def test_a_pull_goes_on_where_the_last_one_ended(past: str) -> None:
 
 
 def test_a_selector_takes_only_what_it_matches(past: str) -> None:
-    batches = list(source_of(past, match=['{job="worker"}']).batches(None))
+    batches = list(source_of(past, replace(SELECTION, match=('{job="worker"}',))).batches(None))
     assert set(series_of(batches)) == {"queue_depth"}
-    batches = list(source_of(past, match=["jobs_total"]).batches(None))
+    batches = list(source_of(past, replace(SELECTION, match=("jobs_total",))).batches(None))
     assert set(series_of(batches)) == {"jobs_total"}
 
 
@@ -138,7 +140,7 @@ def test_sidecar_files_add_what_prometheus_does_not_know(past: str, store: Store
 
 def test_a_selector_that_makes_no_sense_is_an_input_error(past: str) -> None:
     with pytest.raises(InputError, match="parse error"):
-        list(source_of(past, match=["{job="]).batches(None))
+        list(source_of(past, replace(SELECTION, match=("{job=",))).batches(None))
 
 
 def test_a_query_that_is_too_much_is_halved(past: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +153,7 @@ def test_a_query_that_is_too_much_is_halved(past: str, monkeypatch: pytest.Monke
 
 def test_a_prometheus_that_is_down_is_unavailable_and_no_secret_is_told() -> None:
     url = f"http://ann:hunter2@127.0.0.1:{free_port()}"
-    api = PrometheusApi(url, bearer_token=SecretStr("tok3n"), sleep=lambda seconds: None)
+    api = PrometheusApi(url, login=Login(bearer_token=SecretStr("tok3n")), sleep=lambda seconds: None)
     source = PrometheusSource(api, tenant="acme", clock=SystemClock())
     with pytest.raises(UnavailableError, match="does not answer") as error:
         list(source.batches(None))

@@ -4,9 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Forewarn:
-    """The command with its own data, models and Prefect; `outward` lists connections that left the machine."""
+    """The command with its own data, models and Prefect; `outward` lists connections that left the machine.
+
+    Attributes:
+        home: the folder of its state.
+        settings: further variables of its environment.
+    """
 
     home: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -30,6 +36,7 @@ class Forewarn:
             "FOREWARN_TEST_CONNECTIONS": str(self.home / "connections"),
             "PYTHONPATH": f"{ROOT / 'tests' / 'e2e' / 'guard'}{os.pathsep}{ROOT}",
             "PYTHONWARNINGS": "ignore",
+            **self.settings,
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from kernels import find_kernels, with_bounds_checks
 
 from features.grid import LARGEST_SHARE
+from models.baseline.residuals import Pace
 from models.detect.detectors import holt_winters, random_cut_forest, stream
 from models.detect.detectors.isolation_forest import FittedIsolationForest, IsolationForest
+from models.failure.trees import Leaves
 from models.series.magnitude import LIMIT, bounded
 
 pytestmark = pytest.mark.many_examples
@@ -80,7 +82,58 @@ def _(draw: st.DrawFn) -> Arguments:
     values = course(draw, most=80)
     start = draw(st.sampled_from((0, -1, -(10**12), 1_800_000_000, 2**62)))
     times_s = start + step_s * np.arange(values.size, dtype=np.int64)
-    return fresh.state, fresh.daily, fresh.weekly, fresh.hourly, fresh.counts, times_s, values, float(step_s)
+    return fresh.memory, times_s, values, float(step_s)
+
+
+@arguments_of("models.detect.detectors.stream._dead_band")
+def _(draw: st.DrawFn) -> Arguments:
+    return (_memory(draw).state,)
+
+
+@arguments_of("models.detect.detectors.stream._least_range")
+def _(draw: st.DrawFn) -> Arguments:
+    return _memory(draw).state, size(draw)
+
+
+@arguments_of("models.detect.detectors.stream._predict")
+def _(draw: st.DrawFn) -> Arguments:
+    return _memory(draw), *_slots(draw), 300.0
+
+
+@arguments_of("models.detect.detectors.stream._views")
+def _(draw: st.DrawFn) -> Arguments:
+    memory = _memory(draw)
+    predicted = stream._predict(memory, *_slots(draw), 300.0)
+    return memory.state, draw(st.floats(-LIMIT, LIMIT)), predicted, np.empty(stream.VIEWS + 1)
+
+
+@arguments_of("models.detect.detectors.stream._evidence")
+def _(draw: st.DrawFn) -> Arguments:
+    return _counts(draw), np.resize(np.abs(course(draw, 1)), stream.VIEWS + 1)
+
+
+@arguments_of("models.detect.detectors.stream._learn_spread")
+def _(draw: st.DrawFn) -> Arguments:
+    memory, (slot, week_slot, hour) = _memory(draw), _slots(draw)
+    predicted = stream._predict(memory, slot, week_slot, hour, 300.0)
+    return memory, draw(st.floats(-LIMIT, LIMIT)), predicted, hour
+
+
+@arguments_of("models.detect.detectors.stream._learn_level")
+def _(draw: st.DrawFn) -> Arguments:
+    slot, week_slot, _ = _slots(draw)
+    return _memory(draw), draw(st.floats(-LIMIT, LIMIT)), slot, week_slot, 300.0
+
+
+def _memory(draw: st.DrawFn) -> stream.Memory:
+    """What a metric of five-minute steps has learned from at least one value."""
+    return stream.Stream().fresh().update(course(draw, 1, 60, gaps=False)).memory
+
+
+def _slots(draw: st.DrawFn) -> tuple[int, int, int]:
+    """A slot of the day, an hour of the week and the hour of the day."""
+    hour_of_week = draw(st.integers(0, stream.HOURS_A_WEEK - 1))
+    return draw(st.integers(0, 287)), hour_of_week, hour_of_week % 24
 
 
 @arguments_of("models.detect.detectors.stream.once")
@@ -97,7 +150,7 @@ def _(draw: st.DrawFn) -> Arguments:
 def _(draw: st.DrawFn) -> Arguments:
     period = draw(st.integers(1, 12))
     fitted = holt_winters.HoltWinters(period=period).fit(course(draw, 24, 60, gaps=False))
-    return fitted.state.copy(), fitted.season.copy(), course(draw), *fitted.rates
+    return fitted.state.copy(), fitted.season.copy(), course(draw), fitted.rates
 
 
 @arguments_of("models.detect.detectors.pca.average_columns")
@@ -112,7 +165,7 @@ def _(draw: st.DrawFn) -> Arguments:
     forest = _forest()
     with np.errstate(over="ignore"):
         rows = np.resize(course(draw, 1), (20, 2)).astype(np.float32)
-    return rows, forest.feature, forest.threshold, forest.child, forest.depth, forest.roots, forest.levels
+    return rows, forest.trees, forest.levels
 
 
 @cache
@@ -129,15 +182,23 @@ def _(draw: st.DrawFn) -> Arguments:
 
 @arguments_of("models.detect.detectors.random_cut_forest._run")
 def _(draw: st.DrawFn) -> Arguments:
-    return (*_trees(), np.array([draw(st.integers(0, 2**32))], dtype=np.uint64), _rows(draw))
+    seed = np.array([draw(st.integers(0, 2**32))], dtype=np.uint64)
+    return _trees(), np.zeros(1, dtype=np.int64), seed, _rows(draw)
 
 
-def _trees(trees: int = 2, leaves: int = 8, columns: int = 2) -> Arguments:
-    return (
-        np.full((trees, 2 * leaves, 5), -1, dtype=np.int32), np.zeros((trees, 2 * leaves)),
-        np.zeros((trees, 2 * leaves, columns)), np.zeros((trees, 2 * leaves, columns)),
-        np.full(trees, -1, dtype=np.int32), np.zeros(1, dtype=np.int64),
-    )  # fmt: skip
+@arguments_of("models.detect.detectors.random_cut_forest._tree")
+def _(draw: st.DrawFn) -> Arguments:
+    return _trees(), draw(st.integers(0, 1))
+
+
+def _trees(trees: int = 2, leaves: int = 8, columns: int = 2) -> random_cut_forest.Trees:
+    return random_cut_forest.Trees(
+        nodes=np.full((trees, 2 * leaves, 5), -1, dtype=np.int32),
+        cuts=np.zeros((trees, 2 * leaves)),
+        low=np.zeros((trees, 2 * leaves, columns)),
+        high=np.zeros((trees, 2 * leaves, columns)),
+        roots=np.full(trees, -1, dtype=np.int32),
+    )
 
 
 def _rows(draw: st.DrawFn) -> Any:
@@ -147,28 +208,28 @@ def _rows(draw: st.DrawFn) -> Any:
 @arguments_of(
     "models.detect.detectors.random_cut_forest._shrink",
     "models.detect.detectors.random_cut_forest._remove",
+    "models.detect.detectors.random_cut_forest._cut",
     "models.detect.detectors.random_cut_forest._insert",
     "models.detect.detectors.random_cut_forest._displacement",
 )
 def _grown(draw: st.DrawFn) -> Arguments:
     """One tree that holds some rows; the arguments of each kernel are picked from it."""
-    nodes, cuts, low, high, roots, state = _trees(trees=1)
+    trees, state = _trees(trees=1), np.zeros(1, dtype=np.int64)
     seed = np.array([draw(st.integers(0, 2**32))], dtype=np.uint64)
     rows = _rows(draw)[:7]  # one of eight places is left
-    random_cut_forest._run(nodes, cuts, low, high, roots, state, seed, rows)
+    random_cut_forest._run(trees, state, seed, rows)
     known = int(state[0])
     leaf = draw(st.integers(0, max(known - 1, 0)))
-    return nodes[0], cuts[0], low[0], high[0], roots, leaf, known, seed, rows[-1]
+    return random_cut_forest._tree(trees, 0), leaf, known, seed, rows[-1]
 
 
 PICKED: dict[str, Callable[..., Arguments]] = {
-    "_shrink": lambda nodes, cuts, low, high, roots, leaf, known, seed, row: (nodes, low, high, nodes[leaf, 0]),
-    "_remove": lambda nodes, cuts, low, high, roots, leaf, known, seed, row: (nodes, low, high, roots, leaf),
-    "_insert": lambda nodes, cuts, low, high, roots, leaf, known, seed, row: (
-        nodes, cuts, low, high, roots, known, 8 + known, row, seed,
-    ),
-    "_displacement": lambda nodes, cuts, low, high, roots, leaf, known, seed, row: (nodes, leaf),
-}  # fmt: skip
+    "_shrink": lambda tree, leaf, known, seed, row: (tree, tree.nodes[leaf, 0]),
+    "_remove": lambda tree, leaf, known, seed, row: (tree, leaf),
+    "_cut": lambda tree, leaf, known, seed, row: (tree, row, seed),
+    "_insert": lambda tree, leaf, known, seed, row: (tree, known, 8 + known, row, seed),
+    "_displacement": lambda tree, leaf, known, seed, row: (tree.nodes, leaf),
+}
 
 
 @arguments_of("models.detect.budget._decide")
@@ -183,7 +244,8 @@ def _(draw: st.DrawFn) -> Arguments:
     flat = course(draw)
     scale = np.resize(np.abs(course(draw, 1, gaps=False)), flat.size) + 2.0**-300
     settling = np.arange(flat.size) % 7 == 0
-    return flat, scale, draw(st.floats(0.0, 1.0)), draw(st.floats(-LIMIT, LIMIT)), (0.01, 0.1), 3.0, settling
+    pace = Pace(0.01, 0.1, dead_band=draw(st.floats(0.0, 1.0)))
+    return flat, scale, settling, draw(st.floats(-LIMIT, LIMIT)), pace
 
 
 @arguments_of("models.baseline.trend._robust_slope")
@@ -283,7 +345,7 @@ def _flat_trees(draw: st.DrawFn) -> Arguments:
         x = np.resize(course(draw, 1), (20, 2)).astype(np.float32)
         low = bounded(np.resize(course(draw, 1, gaps=False), (3, 2)), 3e38).astype(np.float32)
     high = np.maximum(low, np.float32(0.0))
-    return x, np.array([[0, 1], [1, 0], [0, 0]]), low, high, np.array([[True, False]] * 3)
+    return x, Leaves(np.array([[0, 1], [1, 0], [0, 0]]), low, high, missing=np.array([[True, False]] * 3))
 
 
 #: Features read shares, which are bounded more tightly than values.
@@ -304,17 +366,19 @@ def test_a_kernel_stays_within_its_arrays_for_every_float(name: str, data: st.Da
     given_ = data.draw(arguments)
     if "random_cut_forest" in name and short in PICKED:
         given_ = PICKED[short](*given_)
-    within = tuple(
-        bounded(one, TIGHTER.get(short, LIMIT)).copy()
-        if isinstance(one, np.ndarray) and one.dtype == np.float64
-        else one.copy()
-        if isinstance(one, np.ndarray)
-        else one
-        for one in given_
-    )
+    within = tuple(_bounded_copy(one, TIGHTER.get(short, LIMIT)) for one in given_)
     kernel(*given_)
     for result in _arrays(kernel(*within)):
         assert not np.isinf(result).any()
+
+
+def _bounded_copy(argument: Any, most: float) -> Any:
+    """An argument that the test may change, with numbers of a size that callers pass."""
+    if isinstance(argument, tuple) and hasattr(argument, "_fields"):
+        return type(argument)(*(_bounded_copy(one, most) for one in argument))
+    if not isinstance(argument, np.ndarray):
+        return argument
+    return bounded(argument, most).copy() if argument.dtype == np.float64 else argument.copy()
 
 
 def _arrays(result: Any) -> list[Any]:

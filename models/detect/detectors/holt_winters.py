@@ -25,16 +25,9 @@ _MEMORY = 0.01
 
 
 @numba.njit(cache=True, nogil=True)
-def _run(
-    state: FloatArray,
-    season: FloatArray,
-    values: FloatArray,
-    alpha: float,
-    beta: float,
-    gamma: float,
-    least: float,
-) -> FloatArray:
-    """Score each value and then learn it; changes `state` and `season`. The error's spread is at least `least`."""
+def _run(state: FloatArray, season: FloatArray, values: FloatArray, rates: FloatArray) -> FloatArray:
+    """Score each value and then learn it; changes `state` and `season`."""
+    alpha, beta, gamma, least = rates
     out = np.full(values.size, np.nan)
     for i in range(values.size):
         slot = int(state[AT])
@@ -70,11 +63,11 @@ class FittedHoltWinters:
 
     def score(self, values: FloatArray) -> FloatArray:
         """|value - forecast of it| in the usual error, range [0, inf)."""
-        return np.asarray(_run(self.state.copy(), self.season.copy(), bounded(values), *self.rates))
+        return np.asarray(_run(self.state.copy(), self.season.copy(), bounded(values), self.rates))
 
     def update(self, values: FloatArray) -> "FittedHoltWinters":
         state, season = self.state.copy(), self.season.copy()
-        _run(state, season, bounded(values), *self.rates)
+        _run(state, season, bounded(values), self.rates)
         return FittedHoltWinters(state, season, self.rates)
 
     def to_arrays(self) -> Arrays:

@@ -7,8 +7,8 @@ References:
     Liu, Ting and Zhou (2008), Isolation Forest, ICDM.
 """
 
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numba
 import numpy as np
@@ -32,16 +32,26 @@ def average_path_length(n: NDArray[np.int64]) -> FloatArray:
     return result
 
 
+class Trees(NamedTuple):
+    """All trees in one set of arrays, one entry a node.
+
+    Attributes:
+        feature, threshold: of the cut; a row with `value <= threshold` goes left. The threshold of a leaf is infinite.
+        child: the left child; the right child is the next node. A leaf is its own child.
+        depth: of a leaf: its depth plus the mean depth of the tree that was not grown below it.
+        roots: the first node of each tree.
+    """
+
+    feature: NDArray[np.int32]
+    threshold: NDArray[np.float32]
+    child: NDArray[np.int32]
+    depth: FloatArray
+    roots: NDArray[np.int32]
+
+
 @numba.njit(cache=True, nogil=True)
-def _depths(
-    rows: NDArray[np.float32],
-    feature: NDArray[np.int32],
-    threshold: NDArray[np.float32],
-    child: NDArray[np.int32],
-    depth: FloatArray,
-    roots: NDArray[np.int32],
-    levels: int,
-) -> FloatArray:
+def _depths(rows: NDArray[np.float32], trees: Trees, levels: int) -> FloatArray:
+    feature, threshold, child, depth, roots = trees
     total = np.zeros(rows.shape[0])
     block = 512  # so many rows stay in the cache while all trees read them
     node = np.empty(block, dtype=np.int32)
@@ -62,23 +72,16 @@ def _depths(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedIsolationForest:
-    """All trees in one set of arrays, one entry a node.
+    """The grown trees.
 
     Attributes:
-        feature, threshold: of the cut; a row with `value <= threshold` goes left. The threshold of a leaf is infinite.
-        child: the left child; the right child is the next node. A leaf is its own child.
-        depth: of a leaf: its depth plus the mean depth of the tree that was not grown below it.
-        roots: the first node of each tree.
+        trees: all of them.
         levels: depth of the deepest leaf.
         norm: number of trees times the mean depth in a sample.
         center: median of each metric in the history; it replaces a missing value.
     """
 
-    feature: NDArray[np.int32]
-    threshold: NDArray[np.float32]
-    child: NDArray[np.int32]
-    depth: FloatArray
-    roots: NDArray[np.int32]
+    trees: Trees
     levels: int
     norm: float
     center: FloatArray
@@ -91,7 +94,7 @@ class FittedIsolationForest:
         rows = values[:, None] if values.ndim == 1 else values
         missing = np.isnan(rows)
         filled = bounded(np.where(missing, self.center, rows), LARGEST).astype(np.float32)
-        total = _depths(filled, self.feature, self.threshold, self.child, self.depth, self.roots, self.levels)
+        total = _depths(filled, self.trees, self.levels)
         scores: FloatArray = np.where(missing.all(axis=1), np.nan, 2.0 ** (-total / self.norm))
         return scores
 
@@ -99,7 +102,8 @@ class FittedIsolationForest:
         return self
 
     def to_arrays(self) -> Arrays:
-        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        scalars = {"levels": np.asarray(self.levels), "norm": np.asarray(self.norm)}
+        return {**self.trees._asdict(), **scalars, "center": self.center}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +133,8 @@ class IsolationForest:
         return from_sklearn(forest, np.asarray(center, dtype=np.float64))
 
     def from_arrays(self, arrays: Arrays) -> FittedIsolationForest:
-        values = {field.name: arrays[field.name] for field in fields(FittedIsolationForest)}
-        values |= {"norm": float(values["norm"]), "levels": int(values["levels"])}  # type: ignore[dict-item]
-        return FittedIsolationForest(**values)  # type: ignore[arg-type]
+        trees = Trees(**{name: arrays[name] for name in Trees._fields})
+        return FittedIsolationForest(trees, int(arrays["levels"]), float(arrays["norm"]), arrays["center"])
 
 
 def from_sklearn(forest: object, center: FloatArray) -> FittedIsolationForest:
@@ -154,10 +157,14 @@ def from_sklearn(forest: object, center: FloatArray) -> FittedIsolationForest:
         deepest = max(deepest, int(level.max()))
     sample = int(forest.max_samples_)  # type: ignore[attr-defined]
     norm = len(roots) * float(average_path_length(np.array([sample]))[0])
-    return FittedIsolationForest(
-        np.concatenate(feature), np.concatenate(threshold), np.concatenate(child), np.concatenate(depth),
-        np.array(roots, dtype=np.int32), deepest, norm, center,
-    )  # fmt: skip
+    trees = Trees(
+        feature=np.concatenate(feature),
+        threshold=np.concatenate(threshold),
+        child=np.concatenate(child),
+        depth=np.concatenate(depth),
+        roots=np.array(roots, dtype=np.int32),
+    )
+    return FittedIsolationForest(trees, levels=deepest, norm=norm, center=center)
 
 
 def _by_level(

@@ -9,7 +9,7 @@ References:
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numba
 import numpy as np
@@ -26,6 +26,31 @@ NONE = -1
 _PARENT, _LEFT, _RIGHT, _CUT, _COUNT = 0, 1, 2, 3, 4
 
 
+class Trees(NamedTuple):
+    """Trees as arrays; the first axis of each is the tree. One tree is the same without that axis, but for its root.
+
+    Attributes:
+        nodes: links and count of each node, (trees, nodes, 5).
+        cuts: where a node cuts, (trees, nodes).
+        low, high: the box of the rows below a node, (trees, nodes, dimensions).
+        roots: the node without a parent, (trees,).
+    """
+
+    nodes: NDArray[np.int32]
+    cuts: FloatArray
+    low: FloatArray
+    high: FloatArray
+    roots: NDArray[np.int32]
+
+    def copy(self) -> "Trees":
+        return Trees(**{name: array.copy() for name, array in self._asdict().items()})
+
+
+@numba.njit(cache=True, nogil=True)
+def _tree(trees: Trees, at: int) -> Trees:
+    return Trees(trees.nodes[at], trees.cuts[at], trees.low[at], trees.high[at], trees.roots[at : at + 1])
+
+
 @numba.njit(cache=True, nogil=True)
 def _random(seed: NDArray[np.uint64]) -> float:
     """The next random number in [0, 1), by splitmix64: the same history gives the same trees."""
@@ -37,8 +62,9 @@ def _random(seed: NDArray[np.uint64]) -> float:
 
 
 @numba.njit(cache=True, nogil=True)
-def _shrink(nodes: NDArray[np.int32], low: FloatArray, high: FloatArray, node: int) -> None:
+def _shrink(tree: Trees, node: int) -> None:
     """Compute bounding boxes and counts anew from `node` up to the root."""
+    nodes, _, low, high, _ = tree
     while node != NONE:
         left, right = nodes[node, _LEFT], nodes[node, _RIGHT]
         nodes[node, _COUNT] = nodes[left, _COUNT] + nodes[right, _COUNT]
@@ -49,10 +75,9 @@ def _shrink(nodes: NDArray[np.int32], low: FloatArray, high: FloatArray, node: i
 
 
 @numba.njit(cache=True, nogil=True)
-def _remove(
-    nodes: NDArray[np.int32], low: FloatArray, high: FloatArray, root: NDArray[np.int32], leaf: int
-) -> int:
+def _remove(tree: Trees, leaf: int) -> int:
     """Remove a leaf. Its sibling replaces their parent, which is returned: it is free again."""
+    nodes, root = tree.nodes, tree.roots
     parent = nodes[leaf, _PARENT]
     if parent == NONE:
         root[0] = NONE
@@ -66,26 +91,20 @@ def _remove(
         nodes[above, _LEFT] = sibling
     else:
         nodes[above, _RIGHT] = sibling
-    _shrink(nodes, low, high, above)
+    _shrink(tree, above)
     return int(parent)
 
 
 @numba.njit(cache=True, nogil=True)
-def _insert(
-    nodes: NDArray[np.int32], cuts: FloatArray, low: FloatArray, high: FloatArray, root: NDArray[np.int32],
-    leaf: int, free: int, row: FloatArray, seed: NDArray[np.uint64],
-) -> None:  # fmt: skip
-    """Insert a row by a random cut through the box of a node and the row together (Guha, algorithm 2)."""
-    dims = row.size
-    for k in range(dims):
-        low[leaf, k] = high[leaf, k] = row[k]
-    nodes[leaf, _LEFT] = nodes[leaf, _RIGHT] = nodes[leaf, _CUT] = NONE
-    nodes[leaf, _COUNT] = 1
-    if root[0] == NONE:
-        nodes[leaf, _PARENT] = NONE
-        root[0] = leaf
-        return
-    node = root[0]
+def _cut(tree: Trees, row: FloatArray, seed: NDArray[np.uint64]) -> tuple[int, int, float, bool]:
+    """Draw the random cut that separates a row from the rows of the tree (Guha, algorithm 2).
+
+    Returns:
+        The node to cut above, the dimension and the place of the cut, and whether the cut lies between the row and the
+        box of the node. It does not if the row equals the leaf that was reached.
+    """
+    nodes, cuts, low, high, root = tree
+    dims, node = row.size, root[0]
     while True:
         span = 0.0
         for k in range(dims):
@@ -100,8 +119,23 @@ def _insert(
             drawn -= width
         outside = row[cut] <= at < low[node, cut] or high[node, cut] <= at < row[cut]
         if outside or nodes[node, _CUT] == NONE:
-            break
+            return node, cut, at, outside
         node = nodes[node, _LEFT] if row[nodes[node, _CUT]] <= cuts[node] else nodes[node, _RIGHT]
+
+
+@numba.njit(cache=True, nogil=True)
+def _insert(tree: Trees, leaf: int, free: int, row: FloatArray, seed: NDArray[np.uint64]) -> None:
+    """Insert a row as `leaf`; `free` becomes the node of the cut above it."""
+    nodes, cuts, low, high, root = tree
+    for k in range(row.size):
+        low[leaf, k] = high[leaf, k] = row[k]
+    nodes[leaf, _LEFT] = nodes[leaf, _RIGHT] = nodes[leaf, _CUT] = NONE
+    nodes[leaf, _COUNT] = 1
+    if root[0] == NONE:
+        nodes[leaf, _PARENT] = NONE
+        root[0] = leaf
+        return
+    node, cut, at, outside = _cut(tree, row, seed)
     above = nodes[node, _PARENT]
     left_first = row[cut] <= at
     if not outside:  # the leaf equals the row, so that no cut lies between them
@@ -116,7 +150,7 @@ def _insert(
     else:
         nodes[above, _RIGHT] = free
     nodes[node, _PARENT] = nodes[leaf, _PARENT] = free
-    _shrink(nodes, low, high, free)
+    _shrink(tree, free)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -132,44 +166,38 @@ def _displacement(nodes: NDArray[np.int32], leaf: int) -> float:
 
 
 @numba.njit(cache=True, nogil=True)
-def _run(
-    nodes: NDArray[np.int32], cuts: FloatArray, low: FloatArray, high: FloatArray, roots: NDArray[np.int32],
-    state: NDArray[np.int64], seed: NDArray[np.uint64], rows: FloatArray,
-) -> FloatArray:  # fmt: skip
+def _run(trees: Trees, state: NDArray[np.int64], seed: NDArray[np.uint64], rows: FloatArray) -> FloatArray:
     """Insert and score each row in its order; changes everything but the rows."""
     out = np.full(rows.shape[0], np.nan)
-    trees, size = nodes.shape[0], nodes.shape[1] // 2
+    number, size = trees.nodes.shape[0], trees.nodes.shape[1] // 2
     for i in range(rows.shape[0]):
         if np.isnan(rows[i, 0]):
             continue
         total = 0.0
         leaf = state[0] % size  # the new row gets the leaf of the oldest row
-        for t in range(trees):
+        for t in range(number):
+            tree = _tree(trees, t)
             freed = size + leaf
             if state[0] >= size:
-                freed = _remove(nodes[t], low[t], high[t], roots[t : t + 1], leaf)
-            _insert(nodes[t], cuts[t], low[t], high[t], roots[t : t + 1], leaf, freed, rows[i], seed)
-            total += _displacement(nodes[t], leaf)
+                freed = _remove(tree, leaf)
+            _insert(tree, leaf, freed, rows[i], seed)
+            total += _displacement(tree.nodes, leaf)
         state[0] += 1
-        out[i] = total / trees
+        out[i] = total / number
     return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedRandomCutForest:
-    """The trees as arrays, one entry per node.
+    """The trees so far.
 
     Attributes:
-        nodes, cuts, low, high: links, cut and box of each node of each tree; roots: root of each tree.
+        trees: over the last rows.
         state: number of rows so far. seed: state of the random numbers.
         center, spread: of each column. recent: the last values, for the next windows.
     """
 
-    nodes: NDArray[np.int32]
-    cuts: FloatArray
-    low: FloatArray
-    high: FloatArray
-    roots: NDArray[np.int32]
+    trees: Trees
     state: NDArray[np.int64]
     seed: NDArray[np.uint64]
     center: FloatArray
@@ -182,13 +210,14 @@ class FittedRandomCutForest:
             empty = np.asarray(np.isnan(rows).all(axis=1))
             rows = np.where(empty[:, None], np.nan, np.nan_to_num(rows))
         after = FittedRandomCutForest(
-            self.nodes.copy(), self.cuts.copy(), self.low.copy(), self.high.copy(), self.roots.copy(),
-            self.state.copy(), self.seed.copy(), self.center, self.spread, self._recent_with(values),
-        )  # fmt: skip
-        scores = _run(
-            after.nodes, after.cuts, after.low, after.high, after.roots, after.state, after.seed,
-            np.ascontiguousarray(rows),
-        )  # fmt: skip
+            trees=self.trees.copy(),
+            state=self.state.copy(),
+            seed=self.seed.copy(),
+            center=self.center,
+            spread=self.spread,
+            recent=self._recent_with(values),
+        )
+        scores = _run(after.trees, after.state, after.seed, np.ascontiguousarray(rows))
         return scores, after
 
     def _recent_with(self, values: FloatArray) -> FloatArray:
@@ -204,7 +233,8 @@ class FittedRandomCutForest:
         return self._go_on(values)[1]
 
     def to_arrays(self) -> Arrays:
-        return {name: getattr(self, name) for name in self.__slots__}
+        learned = {name: getattr(self, name) for name in self.__slots__ if name != "trees"}
+        return {**self.trees._asdict(), **learned}
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +256,20 @@ class RandomCutForest:
         rows = rows_of(values, WINDOW)
         center, spread = scaling(require_points(rows, self.min_points, self.name), self.least_spread)
         dims, capacity = rows.shape[1], 2 * SIZE
+        trees = Trees(
+            nodes=np.full((TREES, capacity, 5), NONE, dtype=np.int32),
+            cuts=np.zeros((TREES, capacity)),
+            low=np.zeros((TREES, capacity, dims)),
+            high=np.zeros((TREES, capacity, dims)),
+            roots=np.full(TREES, NONE, dtype=np.int32),
+        )
+        seed = np.array([self.seed], dtype=np.uint64)
         empty = FittedRandomCutForest(
-            np.full((TREES, capacity, 5), NONE, dtype=np.int32), np.zeros((TREES, capacity)),
-            np.zeros((TREES, capacity, dims)), np.zeros((TREES, capacity, dims)),
-            np.full(TREES, NONE, dtype=np.int32), np.zeros(1, dtype=np.int64),
-            np.array([self.seed], dtype=np.uint64), center, spread, np.empty(0),
-        )  # fmt: skip
+            trees, np.zeros(1, dtype=np.int64), seed, center, spread, recent=np.empty(0)
+        )
         return empty.update(values[-20 * SIZE :])
 
     def from_arrays(self, arrays: Arrays) -> FittedRandomCutForest:
-        return FittedRandomCutForest(**{name: arrays[name] for name in FittedRandomCutForest.__slots__})
+        trees = Trees(**{name: arrays[name] for name in Trees._fields})
+        learned = {name: arrays[name] for name in FittedRandomCutForest.__slots__ if name != "trees"}
+        return FittedRandomCutForest(trees, **learned)

@@ -17,7 +17,7 @@ References:
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numba
 import numpy as np
@@ -55,10 +55,9 @@ _SCALARS = 19
 #: A series stands still if so few of its values differ from the one before by more than rounding.
 _STILL_MOVES = 0.05
 
-
 # How rare a number is among all numbers before it: counts in logarithmic bins, ten per octave from 2**-12 to 2**20, so
-# that a rank is known to within 7 % of the size of a number. These functions are in this file because Numba caches a
-# compiled function until its own file changes; it does not notice a changed function in another file.
+# that a rank is known to within 7 % of the size of a number. All kernels are in this file, because Numba caches a
+# compiled function until its own file changes.
 BINS = 320
 BLOCK = 16
 _BINS_PER_OCTAVE = 10.0
@@ -120,17 +119,152 @@ def _beyond(distance: float, dead_band: float) -> float:
     return max(distance - dead_band, 0.0) + min(distance + dead_band, 0.0)
 
 
+class Memory(NamedTuple):
+    """What was learned of one metric; a run changes these arrays.
+
+    Attributes:
+        state: scalars, shape (19,).
+        daily: value and count by slot of the day, shape (2, slots).
+        weekly: difference from `daily` and count by hour of the week, shape (2, 168).
+        hourly: spread and count by hour of the day, shape (2, 24).
+        counts: how often each view was how large, see `empty_counts`.
+    """
+
+    state: FloatArray
+    daily: FloatArray
+    weekly: FloatArray
+    hourly: FloatArray
+    counts: FloatArray
+
+    def copy(self) -> "Memory":
+        return Memory(*(array.copy() for array in self))
+
+
+class _Prediction(NamedTuple):
+    """What the experts predict for one value, and how far values usually are from it."""
+
+    last: float
+    day: float
+    week: float
+    expected: float
+    season: float
+    spread: float
+    dead_band: float
+
+
 @numba.njit(cache=True, nogil=True)
-def _run(
-    state: FloatArray, daily: FloatArray, weekly: FloatArray, hourly: FloatArray, counts: FloatArray,
-    times_s: IntArray, values: FloatArray, step_s: float,
-) -> FloatArray:  # fmt: skip
-    """Score and learn values in their order; changes the state. Columns: evidence, surprise, expected, spread."""
-    n = values.size
-    out = np.full((n, 4), np.nan)
-    slots = daily.shape[1]
-    per_day = max(86_400.0 / step_s, 1.0)
-    for i in range(n):
+def _dead_band(state: FloatArray) -> float:
+    """A change of a series that stands still must be larger than this to be one; 0 for a series that moves."""
+    if state[_SEEN] < _WARM or state[_MOVES] >= _STILL_MOVES:
+        return 0.0
+    low, high = state[_LOW], state[_HIGH]
+    at_zero = low <= 0.0 <= high and max(abs(low), abs(high)) <= ZERO_SPREAD
+    return float(ZERO_SPREAD if at_zero else STILL_SHARE * abs(state[_LAST]))
+
+
+@numba.njit(cache=True, nogil=True)
+def _least_range(state: FloatArray, dead_band: float) -> float:
+    """Differences below this are rounding, or too small for a series that stands still."""
+    size = max(abs(state[_LOW]), abs(state[_HIGH]))
+    return float(max(ROUNDING * size, dead_band, 1e-150))
+
+
+@numba.njit(cache=True, nogil=True)
+def _predict(memory: Memory, slot: int, week_slot: int, hour: int, step_s: float) -> _Prediction:
+    """Combine the three experts, weighted by the inverse square of their mean absolute errors."""
+    state, daily, weekly, hourly, _ = memory
+    last = state[_FAST]
+    day = daily[0, slot] + state[_LEVEL] if daily[1, slot] > 0 else last
+    week = day + weekly[0, week_slot] if weekly[1, week_slot] > 0 else day
+    least = max(min(state[_LOSS], state[_LOSS + 1], state[_LOSS + 2]), 1e-150)
+    w0 = (least / max(state[_LOSS], least)) ** 2
+    w1 = (least / max(state[_LOSS + 1], least)) ** 2
+    w2 = (least / max(state[_LOSS + 2], least)) ** 2
+    expected = (w0 * last + w1 * day + w2 * week) / (w0 + w1 + w2)
+    season = (w1 * day + w2 * week) / (w1 + w2)
+    dead_band = _dead_band(state)
+    spread = max(state[_SCALE], 1e-9 * (state[_HIGH] - state[_LOW]), _least_range(state, dead_band))
+    if hourly[1, hour] > 3600.0 / step_s:
+        spread = max(0.5 * spread + 0.5 * hourly[0, hour], 0.2 * spread)
+    return _Prediction(last, day, week, expected, season, spread, dead_band)
+
+
+@numba.njit(cache=True, nogil=True)
+def _views(state: FloatArray, x: float, predicted: _Prediction, views: FloatArray) -> None:
+    """Write the views of one value, shape (9,), the range last; moves the averages of the residual."""
+    spread, dead_band = predicted.spread, predicted.dead_band
+    z = _beyond(x - predicted.expected, dead_band) / spread
+    clipped = min(max(z, -_CLIP), _CLIP)
+    for k, weight in enumerate(AVERAGES):
+        state[_AVG + k] += weight * (clipped - state[_AVG + k])
+    state[_VAR] += 0.06 * (abs(clipped) - state[_VAR])
+    seasonal = _beyond(x - predicted.season, dead_band) / spread
+    state[_SEASONAL] += 0.3 * (min(max(seasonal, -20.0), 20.0) - state[_SEASONAL])
+    views[0] = abs(z)
+    for k in range(1, 4):
+        views[k] = abs(state[_AVG + k])
+    views[4], views[5], views[6] = abs(seasonal), abs(state[_SEASONAL]), state[_VAR]
+    views[7] = abs(_beyond(x - state[_LAST], dead_band)) / spread
+    low, high = state[_LOW], state[_HIGH]
+    range_so_far = max(high - low, _least_range(state, dead_band))
+    views[RANGE] = max(0.0, x - high - dead_band, low - x - dead_band) / range_so_far
+
+
+@numba.njit(cache=True, nogil=True)
+def _evidence(counts: FloatArray, views: FloatArray) -> float:
+    """Evidence of all views, log10: the mean of those of the residual times that of the range."""
+    mean = 0.0
+    for k in range(VIEWS):
+        mean += 10.0 ** min(surprise(counts, k, views[k]), 30.0) / VIEWS
+    return float(np.log10(mean) + surprise(counts, RANGE, views[RANGE]))
+
+
+@numba.njit(cache=True, nogil=True)
+def _learn_spread(memory: Memory, x: float, predicted: _Prediction, hour: int) -> None:
+    """Learn how far values are from what each expert predicts."""
+    state, _, _, hourly, _ = memory
+    error = x - predicted.expected
+    seen = state[_SEEN]
+    slowly = max(1.0 / seen, 1.0 / _MEMORY)
+    state[_RAW] += slowly * (abs(error) - state[_RAW])
+    # A tenth of the unclipped error lets a spread grow that was zero.
+    limit = 6.0 * state[_SCALE] + 0.1 * state[_RAW] if seen > _WARM else np.inf
+    state[_SCALE] += slowly * (min(abs(error), limit) - state[_SCALE])
+    hourly[1, hour] += 1.0
+    hourly[0, hour] += max(1.0 / hourly[1, hour], 4.0 / _MEMORY) * (min(abs(error), limit) - hourly[0, hour])
+    for k, guess in enumerate((predicted.last, predicted.day, predicted.week)):
+        loss = state[_LOSS + k] + slowly * (min(abs(x - guess), limit) - state[_LOSS + k])
+        state[_LOSS + k] = max(loss, 1e-150)
+
+
+@numba.njit(cache=True, nogil=True)
+def _learn_level(memory: Memory, x: float, slot: int, week_slot: int, step_s: float) -> None:
+    """Learn the level, the season of the day and of the week, and the range."""
+    state, daily, weekly, _, _ = memory
+    seen, per_day = state[_SEEN], max(86_400.0 / step_s, 1.0)
+    state[_FAST] += 0.5 * (x - state[_FAST])
+    own = daily[0, slot] if daily[1, slot] > 0 else 0.0
+    state[_LEVEL] += max(1.0 / seen, 1.0 / per_day) * (x - own - state[_LEVEL])
+    state[_SLOW] += max(1.0 / seen, 0.3 / per_day) * (x - state[_SLOW])
+    gap = x - state[_SLOW]
+    daily[1, slot] += 1.0
+    daily[0, slot] += max(1.0 / daily[1, slot], 0.15) * (gap - daily[0, slot])
+    weekly[1, week_slot] += 1.0
+    faster = max(1.0 / weekly[1, week_slot], 0.3 * step_s / 3600.0)
+    weekly[0, week_slot] += faster * (gap - daily[0, slot] - weekly[0, week_slot])
+    moved = 1.0 if abs(x - state[_LAST]) > ROUNDING * max(abs(x), abs(state[_LAST])) else 0.0
+    state[_MOVES] += max(1.0 / seen, 1.0 / _MEMORY) * (moved - state[_MOVES])
+    state[_LOW], state[_HIGH], state[_LAST] = min(state[_LOW], x), max(state[_HIGH], x), x
+
+
+@numba.njit(cache=True, nogil=True)
+def _run(memory: Memory, times_s: IntArray, values: FloatArray, step_s: float) -> FloatArray:
+    """Score and learn values in their order; changes the memory. Columns: evidence, surprise, expected, spread."""
+    state, counts = memory.state, memory.counts
+    slots = memory.daily.shape[1]
+    out = np.full((values.size, 4), np.nan)
+    views = np.empty(VIEWS + 1)
+    for i in range(values.size):
         if np.isnan(values[i]):
             continue
         x = min(max(values[i], -LIMIT), LIMIT)
@@ -138,88 +272,23 @@ def _run(
         hour = int(t % DAY_S // 3600)
         slot = int(t % DAY_S * slots // DAY_S)
         week_slot = int(t % WEEK_S // 3600)
-        seen = state[_SEEN]
-        if seen == 0:
+        if state[_SEEN] == 0:
             state[_FAST] = state[_LEVEL] = state[_SLOW] = state[_LOW] = state[_HIGH] = state[_LAST] = x
-        # Three experts, weighted by the inverse square of their mean absolute errors.
-        last = state[_FAST]
-        day = daily[0, slot] + state[_LEVEL] if daily[1, slot] > 0 else last
-        week = day + weekly[0, week_slot] if weekly[1, week_slot] > 0 else day
-        least = max(min(state[_LOSS], state[_LOSS + 1], state[_LOSS + 2]), 1e-150)
-        w0 = (least / max(state[_LOSS], least)) ** 2
-        w1 = (least / max(state[_LOSS + 1], least)) ** 2
-        w2 = (least / max(state[_LOSS + 2], least)) ** 2
-        expected = (w0 * last + w1 * day + w2 * week) / (w0 + w1 + w2)
-        season = (w1 * day + w2 * week) / (w1 + w2)
-        error = x - expected
-        low, high = state[_LOW], state[_HIGH]
-        size = max(abs(low), abs(high))
-        # A change of a series that stands still must be larger than this to be one.
-        dead_band = 0.0
-        if seen >= _WARM and state[_MOVES] < _STILL_MOVES:
-            at_zero = low <= 0.0 <= high and size <= ZERO_SPREAD
-            dead_band = ZERO_SPREAD if at_zero else STILL_SHARE * abs(state[_LAST])
-        spread = max(state[_SCALE], 1e-9 * (high - low), ROUNDING * size, dead_band, 1e-150)
-        if hourly[1, hour] > 3600.0 / step_s:
-            spread = max(0.5 * spread + 0.5 * hourly[0, hour], 0.2 * spread)
-        z = _beyond(error, dead_band) / spread
-        clipped = min(max(z, -_CLIP), _CLIP)
-        state[_AVG] += 0.5 * (clipped - state[_AVG])
-        state[_AVG + 1] += 0.2 * (clipped - state[_AVG + 1])
-        state[_AVG + 2] += 0.06 * (clipped - state[_AVG + 2])
-        state[_AVG + 3] += 0.02 * (clipped - state[_AVG + 3])
-        state[_VAR] += 0.06 * (abs(clipped) - state[_VAR])
-        seasonal = _beyond(x - season, dead_band) / spread
-        state[_SEASONAL] += 0.3 * (min(max(seasonal, -20.0), 20.0) - state[_SEASONAL])
-        range_so_far = max(high - low, ROUNDING * size, dead_band, 1e-150)
-        beyond = max(0.0, x - high - dead_band, low - x - dead_band) / range_so_far
-        views = (
-            abs(z), abs(state[_AVG + 1]), abs(state[_AVG + 2]), abs(state[_AVG + 3]), abs(seasonal),
-            abs(state[_SEASONAL]), state[_VAR], abs(_beyond(x - state[_LAST], dead_band)) / spread,
-        )  # fmt: skip
-        mean_evidence = 0.0
-        for k in range(VIEWS):
-            mean_evidence += 10.0 ** min(surprise(counts, k, views[k]), 30.0) / VIEWS
-        evidence = np.log10(mean_evidence) + surprise(counts, RANGE, beyond)
-        out[i, 0] = evidence
-        out[i, 1] = surprise(counts, TOGETHER, max(evidence, 0.0))
-        out[i, 2] = expected
-        out[i, 3] = spread
-        # From here on the value is learned.
-        if (
-            seen >= _WARM
-        ):  # the first residuals have no spread to compare with, and would be the largest for ever
-            for k in range(VIEWS):
+        predicted = _predict(memory, slot, week_slot, hour, step_s)
+        _views(state, x, predicted, views)
+        evidence = _evidence(counts, views)
+        out[i, EVIDENCE] = evidence
+        out[i, SURPRISE] = surprise(counts, TOGETHER, max(evidence, 0.0))
+        out[i, EXPECTED], out[i, SPREAD] = predicted.expected, predicted.spread
+        # From here on the value is learned. The first residuals are not counted: they have no spread to compare with,
+        # and would be the largest for ever.
+        if state[_SEEN] >= _WARM:
+            for k in range(VIEWS + 1):
                 count(counts, k, views[k], _VIEWS_COUNTED)
-            count(counts, RANGE, beyond, _VIEWS_COUNTED)
             count(counts, TOGETHER, max(evidence, 0.0), _TOGETHER_COUNTED)
-        seen += 1.0
-        state[_SEEN] = seen
-        slowly = max(1.0 / seen, 1.0 / _MEMORY)
-        state[_RAW] += slowly * (abs(error) - state[_RAW])
-        # A tenth of the unclipped error lets a spread grow that was zero.
-        limit = 6.0 * state[_SCALE] + 0.1 * state[_RAW] if seen > _WARM else np.inf
-        state[_SCALE] += slowly * (min(abs(error), limit) - state[_SCALE])
-        hourly[1, hour] += 1.0
-        hourly[0, hour] += max(1.0 / hourly[1, hour], 4.0 / _MEMORY) * (
-            min(abs(error), limit) - hourly[0, hour]
-        )
-        for k, guess in enumerate((last, day, week)):
-            loss = state[_LOSS + k] + slowly * (min(abs(x - guess), limit) - state[_LOSS + k])
-            state[_LOSS + k] = max(loss, 1e-150)
-        state[_FAST] += 0.5 * (x - state[_FAST])
-        own = daily[0, slot] if daily[1, slot] > 0 else 0.0
-        state[_LEVEL] += max(1.0 / seen, 1.0 / per_day) * (x - own - state[_LEVEL])
-        state[_SLOW] += max(1.0 / seen, 0.3 / per_day) * (x - state[_SLOW])
-        gap = x - state[_SLOW]
-        daily[1, slot] += 1.0
-        daily[0, slot] += max(1.0 / daily[1, slot], 0.15) * (gap - daily[0, slot])
-        weekly[1, week_slot] += 1.0
-        faster = max(1.0 / weekly[1, week_slot], 0.3 * step_s / 3600.0)
-        weekly[0, week_slot] += faster * (gap - daily[0, slot] - weekly[0, week_slot])
-        moved = 1.0 if abs(x - state[_LAST]) > ROUNDING * max(abs(x), abs(state[_LAST])) else 0.0
-        state[_MOVES] += slowly * (moved - state[_MOVES])
-        state[_LOW], state[_HIGH], state[_LAST] = min(low, x), max(high, x), x
+        state[_SEEN] += 1.0
+        _learn_spread(memory, x, predicted, hour)
+        _learn_level(memory, x, slot, week_slot, step_s)
     return out
 
 
@@ -244,22 +313,14 @@ def once(evidence: FloatArray, heard: float, floor: float, forget: float) -> tup
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedStream:
-    """The learned state of one metric.
+    """A metric so far.
 
     Attributes:
-        state: scalars, shape (19,).
-        daily: value and count by slot of the day, shape (2, slots).
-        weekly: difference from `daily` and count by hour of the week, shape (2, 168).
-        hourly: spread and count by hour of the day, shape (2, 24).
-        counts: how often each view was how large, see `empty_counts`.
+        memory: what was learned of it.
         next_s: epoch second of the next value; step_s: seconds between values.
     """
 
-    state: FloatArray
-    daily: FloatArray
-    weekly: FloatArray
-    hourly: FloatArray
-    counts: FloatArray
+    memory: Memory
     next_s: int
     step_s: int
 
@@ -270,44 +331,28 @@ class FittedStream:
             Float64, shape (n, 4): evidence (log10), surprise (-log10 of its p-value), the expected value, and the usual
             distance from it. The detector after these values.
         """
-        after = FittedStream(
-            self.state.copy(), self.daily.copy(), self.weekly.copy(), self.hourly.copy(), self.counts.copy(),
-            int(times_s[-1]) + self.step_s if times_s.size else self.next_s, self.step_s,
-        )  # fmt: skip
-        out = _run(
-            after.state,
-            after.daily,
-            after.weekly,
-            after.hourly,
-            after.counts,
-            times_s,
-            values,
-            float(self.step_s),
-        )
-        return out, after
+        memory = self.memory.copy()
+        out = _run(memory, times_s, values, float(self.step_s))
+        next_s = int(times_s[-1]) + self.step_s if times_s.size else self.next_s
+        return out, FittedStream(memory, next_s, self.step_s)
 
     def score_at(self, times_s: IntArray, values: FloatArray) -> FloatArray:
         """See `models.detect.protocols.FittedTimedDetector.score_at`."""
-        result: FloatArray = self.run(times_s, values)[0][:, EVIDENCE]
-        return result
+        return np.asarray(self.run(times_s, values)[0][:, EVIDENCE])
 
     def _times_s(self, n: int) -> IntArray:
         return self.next_s + self.step_s * np.arange(n, dtype=np.int64)
 
     def score(self, values: FloatArray) -> FloatArray:
         """Evidence that each value is unusual, log10, at least about -1; each is scored before it is learned."""
-        result: FloatArray = self.run(self._times_s(values.size), values)[0][:, EVIDENCE]
-        return result
+        return self.score_at(self._times_s(values.size), values)
 
     def update(self, values: FloatArray) -> "FittedStream":
         return self.run(self._times_s(values.size), values)[1]
 
     def to_arrays(self) -> Arrays:
         clock: NDArray[np.int64] = np.array([self.next_s, self.step_s])
-        return {
-            "state": self.state, "daily": self.daily, "weekly": self.weekly, "hourly": self.hourly,
-            "counts": self.counts, "clock": clock,
-        }  # fmt: skip
+        return {**self.memory._asdict(), "clock": clock}
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,10 +372,14 @@ class Stream:
     def fresh(self) -> FittedStream:
         """A detector without history: the first values get low scores and change its state most."""
         slots = max(1, min(288, DAY_S // self.step_s))
-        return FittedStream(
-            np.zeros(_SCALARS), np.zeros((2, slots)), np.zeros((2, HOURS_A_WEEK)), np.zeros((2, 24)),
-            empty_counts(TOGETHER + 1), self.start_s, self.step_s,
-        )  # fmt: skip
+        memory = Memory(
+            state=np.zeros(_SCALARS),
+            daily=np.zeros((2, slots)),
+            weekly=np.zeros((2, HOURS_A_WEEK)),
+            hourly=np.zeros((2, 24)),
+            counts=empty_counts(TOGETHER + 1),
+        )
+        return FittedStream(memory, self.start_s, self.step_s)
 
     def fit(self, values: FloatArray) -> FittedStream:
         """See `models.detect.protocols.Detector.fit`."""
@@ -346,12 +395,5 @@ class Stream:
         next_s, step_s = (int(value) for value in arrays["clock"])
         # Before `_MOVES` was kept, every series counted as one that moves.
         state = np.pad(arrays["state"], (0, _SCALARS - arrays["state"].size), constant_values=1.0)
-        return FittedStream(
-            state,
-            arrays["daily"],
-            arrays["weekly"],
-            arrays["hourly"],
-            arrays["counts"],
-            next_s,
-            step_s,
-        )
+        learned = {name: arrays[name] for name in Memory._fields}
+        return FittedStream(Memory(**learned | {"state": state}), next_s, step_s)

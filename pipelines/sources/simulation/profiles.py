@@ -1,6 +1,7 @@
 """The services of the fleet: sizes, limits, normal behaviour and dependencies."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -59,38 +60,35 @@ class Profile:
         """The eight metrics, with their limits and SLOs. A label of the traffic lists `depends_on`."""
         dependencies = {"depends_on": ",".join(self.depends_on)} if self.depends_on else {}
 
-        def one(
-            metric: str,
-            unit: str,
-            role: Role,
-            *,
-            kind: SeriesKind = SeriesKind.GAUGE,
-            limit: float | None = None,
-            slo: float | None = None,
-            labels: dict[str, str] | None = None,
-        ) -> Series:
-            return Series(
-                tenant=tenant,
-                service=self.name,
-                metric=metric,
-                labels=labels or {},
-                unit=unit,
-                kind=kind,
-                role=role,
-                limit=limit,
-                slo_threshold=slo,
-                step_s=step_s,
-            )
-
+        one = partial(Series, tenant=tenant, service=self.name, step_s=step_s)
         return [
-            one("cpu_utilization", "ratio", Role.SATURATION, kind=SeriesKind.RATIO, limit=1.0),
-            one("memory_used_bytes", "bytes", Role.CAPACITY, limit=self.memory_limit),
-            one("disk_used_bytes", "bytes", Role.CAPACITY, limit=self.disk_limit),
-            one("latency_p99_seconds", "seconds", Role.LATENCY, slo=self.latency_slo_s),
-            one("error_ratio", "ratio", Role.ERRORS, kind=SeriesKind.RATIO, slo=self.error_slo),
-            one("requests_per_second", "requests/s", Role.TRAFFIC, labels=dependencies),
-            one("db_connections", "connections", Role.CAPACITY, limit=self.connection_limit),
-            one("queue_depth", "messages", Role.SATURATION, limit=2 * self.queue_slo, slo=self.queue_slo),
+            one(
+                metric="cpu_utilization", unit="ratio", role=Role.SATURATION, kind=SeriesKind.RATIO, limit=1.0
+            ),
+            one(metric="memory_used_bytes", unit="bytes", role=Role.CAPACITY, limit=self.memory_limit),
+            one(metric="disk_used_bytes", unit="bytes", role=Role.CAPACITY, limit=self.disk_limit),
+            one(
+                metric="latency_p99_seconds",
+                unit="seconds",
+                role=Role.LATENCY,
+                slo_threshold=self.latency_slo_s,
+            ),
+            one(
+                metric="error_ratio",
+                unit="ratio",
+                role=Role.ERRORS,
+                kind=SeriesKind.RATIO,
+                slo_threshold=self.error_slo,
+            ),
+            one(metric="requests_per_second", unit="requests/s", role=Role.TRAFFIC, labels=dependencies),
+            one(metric="db_connections", unit="connections", role=Role.CAPACITY, limit=self.connection_limit),
+            one(
+                metric="queue_depth",
+                unit="messages",
+                role=Role.SATURATION,
+                limit=2 * self.queue_slo,
+                slo_threshold=self.queue_slo,
+            ),
         ]
 
 

@@ -39,9 +39,9 @@ def test_contributions_add_up_to_the_margin(fitted: tuple[xgb.Booster, np.ndarra
 def test_a_row_on_a_split_goes_where_the_booster_sends_it(fitted: tuple[xgb.Booster, np.ndarray]) -> None:
     booster, x = fitted
     trees = flatten([booster], 9)
-    edges = trees.low[np.isfinite(trees.low)]
+    edges = trees.leaves.low[np.isfinite(trees.leaves.low)]
     rows = np.tile(x[:1], (len(edges), 1))
-    rows[np.arange(len(edges)), trees.feature[np.isfinite(trees.low)]] = edges
+    rows[np.arange(len(edges)), trees.leaves.feature[np.isfinite(trees.leaves.low)]] = edges
     assert trees.margins(rows) == pytest.approx(
         booster.inplace_predict(rows, predict_type="margin"), abs=1e-5
     )

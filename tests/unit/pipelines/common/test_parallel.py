@@ -64,7 +64,7 @@ def test_clusters_give_what_processes_give(compute: Compute, tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout.splitlines()[-1])
-    assert report["values"] == [1, 2, 6, 24]
+    assert report["values"] == [[1, 2, 6, 24], [1, 2, 6, 24]], "two threads share the cluster"
     assert report["elsewhere"], "all chunks ran in the process that submitted them"
 
 
@@ -75,12 +75,16 @@ from core.settings import Settings
 from flows.environment import prepare_prefect
 prepare_prefect(Settings(data_dir="{folder}"))
 from pipelines.common.parallel import map_chunks
+from concurrent.futures import ThreadPoolExecutor
 from fakes.chunks import factorial_and_process
+def spread(chunks):
+    return list(map_chunks(factorial_and_process, chunks, workers=2, compute="{compute}"))
 if __name__ == "__main__":
-    results = list(map_chunks(factorial_and_process, [1, 2, 3, 4], workers=2, compute="{compute}"))
+    with ThreadPoolExecutor(2) as threads:
+        results = list(threads.map(spread, [[1, 2, 3, 4]] * 2))
     print(json.dumps({{
-        "values": [value for value, _ in results],
-        "elsewhere": os.getpid() not in {{process for _, process in results}},
+        "values": [[value for value, _ in of_thread] for of_thread in results],
+        "elsewhere": os.getpid() not in {{process for of_thread in results for _, process in of_thread}},
     }}))
 """
 

@@ -16,7 +16,7 @@ import pytest
 from core.batch import Batch
 from core.clock import FixedClock
 from core.errors import InputError, UnavailableError
-from pipelines.sources.prometheus import PrometheusSource
+from pipelines.sources.prometheus import PrometheusSource, Selection
 from pipelines.sources.prometheus_api import PrometheusApi, is_too_large
 
 NOW = datetime(2026, 3, 2, 12, 0, 30, tzinfo=UTC)
@@ -174,8 +174,7 @@ def serve() -> Iterator[Callable[[LimitedServer], PrometheusSource]]:
             PrometheusApi(url, sleep=lambda seconds: None),
             tenant="t",
             clock=FixedClock(NOW),
-            since=timedelta(minutes=POINTS - 1, seconds=30),
-            step_s=60,
+            selection=Selection(since=timedelta(minutes=POINTS - 1, seconds=30), step_s=60),
         )
 
     yield start

@@ -8,7 +8,8 @@ from models.detect.detectors.random_cut_forest import SIZE, FittedRandomCutFores
 
 def check_tree(forest: FittedRandomCutForest, tree: int) -> int:
     """Walk a tree, hold every promise of its nodes, and return how many rows it has."""
-    nodes, low, high = forest.nodes[tree], forest.low[tree], forest.high[tree]
+    trees = forest.trees
+    nodes, low, high = trees.nodes[tree], trees.low[tree], trees.high[tree]
 
     def walk(node: int, parent: int) -> int:
         above, left, right, cut, count = nodes[node]
@@ -18,13 +19,11 @@ def check_tree(forest: FittedRandomCutForest, tree: int) -> int:
             return 1
         assert (low[node] == np.minimum(low[left], low[right])).all()
         assert (high[node] == np.maximum(high[left], high[right])).all()
-        assert (
-            high[left][cut] <= forest.cuts[tree][node] <= low[right][cut] or (low[node] == high[node]).any()
-        )
+        assert high[left][cut] <= trees.cuts[tree][node] <= low[right][cut] or (low[node] == high[node]).any()
         assert walk(left, node) + walk(right, node) == count
         return int(count)
 
-    return walk(int(forest.roots[tree]), -1)
+    return walk(int(trees.roots[tree]), -1)
 
 
 @pytest.mark.parametrize("digits", [0, 8])
