@@ -53,13 +53,18 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         if self._head_timer is None:
-            self._head_bytes = 0
             self._head_timer = self.loop.call_later(self.head_timeout_s, self._too_slow)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        # What comes next belongs to the next head.
+        self._in_head = True
+        self._head_bytes = 0
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1")
