@@ -19,7 +19,7 @@ from typing import TypeVar
 import polars as pl
 
 from core.batch import Batch, Declaration
-from core.domain import Direction, Event, EventKind, Incident, Series, Severity
+from core.domain import Direction, Event, EventKind, Incident, Series, SeriesKind, Severity
 from core.errors import InputError
 from core.ports import MetricSource
 from pipelines.sources.csv_format import CsvFormat
@@ -57,22 +57,38 @@ class Sidecars:
         return series
 
     def added_to(self, batch: Batch) -> Batch:
-        """The batch with the content of the sidecar files."""
+        """The batch with the content of the sidecar files.
+
+        Its source has read each series as a counter or not, so that a declared kind cannot change that any more.
+        """
         rejected = self.rejected if batch.rejected is None else pl.concat([batch.rejected, self.rejected])
+        described = [with_kind_as_read(series, self.describe(series)) for series in batch.series]
+        kinds = dict.fromkeys(note for _, note in described if note)
         return replace(
             batch,
-            series=tuple(self.describe(series) for series in batch.series),
+            series=tuple(series for series, _ in described),
             events=(*batch.events, *self.events),
             incidents=(*batch.incidents, *self.incidents),
             rejected=rejected,
             declarations=self.declarations,
-            notes=(*batch.notes, *self.notes),
+            notes=(*batch.notes, *self.notes, *kinds),
         )
 
     @property
     def descriptions_only(self) -> "Sidecars":
         """For all batches but the first, because events, incidents and rejected rows go with the first one."""
         return Sidecars(declarations=self.declarations)
+
+
+def with_kind_as_read(series: Series, described: Series) -> tuple[Series, str]:
+    """The described series as counter or no counter as it was read, and a note if it is declared otherwise, else ""."""
+    if (series.kind is SeriesKind.COUNTER) is (described.kind is SeriesKind.COUNTER):
+        return described, ""
+    note = (
+        f"series.csv: the kind '{described.kind}' of {series.metric} is not used, because its source reads it as a"
+        f" {series.kind}; correct the type at the source"
+    )
+    return replace(described, kind=series.kind, unit=series.unit), note
 
 
 class DescribedSource:

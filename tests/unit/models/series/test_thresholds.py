@@ -48,6 +48,7 @@ def test_a_limit_counts_a_little_before_its_end_and_an_slo_at_once() -> None:
         # a resource ends at 0, whatever its name; errors do not
         (series("coolant", Role.SATURATION, limit=0.0), None, False),
         (series("request_errors", Role.ERRORS, limit=0.0), None, True),
+        (series("coolant_used", Role.CAPACITY, limit=0.0), None, True),
         # what people declare comes before all of this
         (series("coolant", Role.SATURATION, slo_threshold=10.0, direction=DOWN), None, False),
         (series("disk_free_bytes", Role.CAPACITY, limit=10.0, direction=UP), None, True),
