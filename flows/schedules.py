@@ -1,5 +1,6 @@
 """The schedule of each flow, and its registration with a Prefect server."""
 
+import warnings
 from dataclasses import dataclass
 from typing import cast
 
@@ -49,4 +50,6 @@ def deployments(tenant: str) -> list[RunnerDeployment]:
 
 def serve_schedules(tenant: str) -> None:
     """Register the deployments and run each flow on its schedule, until interrupted."""
+    # On SIGTERM Prefect calls a coroutine without awaiting it, and then exits; Python would print a warning.
+    warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
     serve(*deployments(tenant), pause_on_shutdown=False)
