@@ -12,6 +12,7 @@ ForewarnError
 ├── LeakageError                a training set holds something from its own future
 ├── ModelUnavailableError       nothing that this release can read is registered under that alias yet
 ├── BusyError                   another process does the same job now
+├── StorageError                a disk is full, or a folder cannot be written
 └── UnavailableError            a server that we depend on does not answer
     └── RetryLaterError         it asks for no further request before a time
 """
@@ -65,6 +66,10 @@ class ModelUnavailableError(ForewarnError):
 
 class BusyError(ForewarnError):
     """Another process does the same job now; the text names it and since when."""
+
+
+class StorageError(ForewarnError):
+    """A disk is full, or a folder cannot be written; the text names it and the remedy."""
 
 
 class UnavailableError(ForewarnError):

@@ -55,3 +55,23 @@ class LockRepository(Protocol):
 def delivery_lock(sink: str) -> str:
     """The name of the lock of the deliveries to a sink."""
     return f"deliver/{sink}"
+
+
+#: Jobs that one process at a time does for a tenant, besides ingests and deliveries.
+JOB_LOCKS = (
+    "features",
+    "baselines",
+    "train/detector",
+    "train/forecaster",
+    "train/failure",
+    "promote",
+    "detect",
+    "forecast",
+    "predict",
+    "diagnose",
+)
+
+
+def ingest_lock(source: str) -> str:
+    """The name of the lock of the ingests from a source."""
+    return f"ingest/{source}"

@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from core.diagnosis import CauseKind
-from core.domain import Direction, Role, Series, SeriesKind
+from core.domain import Role, SeriesKind
 
 
 class Resource(StrEnum):
@@ -278,34 +278,19 @@ def lower_is_worse(name: str) -> bool:
         >>> lower_is_worse("error_budget"), lower_is_worse("error_budget_burn_rate")
         (True, False)
     """
-    if _GONE & set(words_of(name)) or not any(row.lower_is_worse for row in _rows(name)):
+    if is_used(name) or not any(row.lower_is_worse for row in _rows(name)):
         return False
     return _role(name) not in (Role.LATENCY, Role.ERRORS)
 
 
-def low_is_bad(series: Series) -> bool | None:
-    """Whether too little of a series is bad: as declared, else by its name; null: both sides, or nobody knows.
-
-    A limit of 0 tells it too: what has such an end runs out, unless it is an error, a latency or what is used.
+def is_used(name: str) -> bool:
+    """Whether a metric tells what is used, of whatever is there.
 
     Examples:
-        >>> low_is_bad(Series(tenant="t", service="db", metric="disk_free_bytes"))
-        True
-        >>> low_is_bad(Series(tenant="t", service="db", metric="coolant", limit=0.0))
-        True
+        >>> is_used("error_budget_consumed"), is_used("error_budget")
+        (True, False)
     """
-    match series.direction:
-        case Direction.UP_IS_BAD:
-            return False
-        case Direction.DOWN_IS_BAD:
-            return True
-        case Direction.BOTH:
-            return None
-    if lower_is_worse(series.metric):
-        return True
-    if series.role in (Role.LATENCY, Role.ERRORS) or _GONE & set(words_of(series.metric)):
-        return False
-    return True if series.limit == 0 and series.slo_threshold is None else None
+    return bool(_GONE & set(words_of(name)))
 
 
 def feature_slot(name: str, role: Role) -> str | None:

@@ -8,6 +8,9 @@ from typing import Protocol
 
 from core.domain import Signal
 
+#: No attempt is postponed by more seconds than this, unless a receiver asks for it.
+LONGEST_RETRY_S = 3_600
+
 
 class DeliveryLane(StrEnum):
     """Why a signal is delivered to a sink: it is new, it became critical since, or it ended."""

@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray, IntArray
+from core.directions import low_is_bad
 from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, SeriesKind, service_id
 from core.durations import DAY_S, HOUR_S
 from core.frames import SAMPLES, TIME, require_frame
-from core.metric_names import feature_slot, low_is_bad
+from core.metric_names import feature_slot
 from features.missing import column_of
 from features.slots import SLOTS, dependencies, scale_of
 

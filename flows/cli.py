@@ -2,13 +2,16 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Never
 
 import typer
 from rich.text import Text
 
-from core.errors import ForewarnError, InputError
+from core.errors import BusyError, ForewarnError, InputError, StorageError
+from core.settings import read_settings
 from flows.commands import (
     bench,
     capacity,
@@ -27,9 +30,13 @@ from flows.commands import (
 from flows.commands.console import err
 from flows.commands.deprecated import add_deprecated_command
 from flows.environment import one_thread_in_a_process
+from pipelines.common.storage_errors import storage_sentence
+from pipelines.common.temporary_files import own_temporary_folder
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
+#: Another process does the same job now.
+EXIT_BUSY = 3
 #: A shell adds the number of the signal that ended a process.
 EXIT_SIGNALLED = 128
 
@@ -78,10 +85,30 @@ def main() -> None:
     one_thread_in_a_process()
     signal.signal(signal.SIGTERM, _leave)
     try:
-        app()
+        with _file_errors():
+            own_temporary_folder()
+            app()
     except ForewarnError as error:
         err.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
-        sys.exit(EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAILED)
+        sys.exit(_exit_code(error))
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    """A disk that is full or cannot be written ends a command with one sentence, also outside the platform."""
+    try:
+        yield
+    except OSError as error:
+        sentence = storage_sentence(error, read_settings())
+        if sentence is None:
+            raise
+        raise StorageError(sentence) from error
+
+
+def _exit_code(error: ForewarnError) -> int:
+    if isinstance(error, BusyError):
+        return EXIT_BUSY
+    return EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAILED
 
 
 def _leave(signal_number: int, _frame: FrameType | None) -> Never:

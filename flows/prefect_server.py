@@ -4,7 +4,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.settings import Settings
@@ -90,9 +90,15 @@ def _password(settings: Settings) -> str:
     """The stored password; a new one at the first start."""
     path = password_file(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - by handle
-            file.write(secrets.token_urlsafe(18))
-    except FileExistsError:
-        pass
+    if not path.exists():
+        # It appears complete or not at all. Of two first starts at once, one wins.
+        scratch = path.with_name(f"password.{os.getpid()}")
+        scratch.unlink(missing_ok=True)
+        try:
+            with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - by handle
+                file.write(secrets.token_urlsafe(18))
+            with suppress(FileExistsError):
+                path.hardlink_to(scratch)
+        finally:
+            scratch.unlink(missing_ok=True)
     return path.read_text().strip()

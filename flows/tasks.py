@@ -12,6 +12,7 @@ from core.clock import FixedClock
 from core.errors import InsufficientDataError, ModelUnavailableError, UnavailableError
 from flows.progress_listener import current_listener
 from pipelines.collect.pull import pull
+from pipelines.common.temporary_files import own_temporary_folder
 from pipelines.learn import (
     baseline,
     evaluate,
@@ -63,6 +64,7 @@ def step(function: Callable[..., R], *, optional: bool = False) -> Task[..., R |
         cache_policy=NO_CACHE,
     )
     def run(tenant: str, at: datetime, **arguments: Any) -> R | Skipped:
+        own_temporary_folder()  # here, because a Prefect worker runs a flow without any command of ours
         with open_platform(tenant=tenant, clock=FixedClock(at)) as platform:
             try:
                 return function(platform, progress=current_listener(), **arguments)

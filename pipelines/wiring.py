@@ -1,15 +1,16 @@
 """Build the adapters from the settings. No other module builds them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from core.clock import Clock, SystemClock
 from core.settings import Settings, read_settings
 from pipelines.common.privacy import silence_telemetry
+from pipelines.common.storage_errors import storage_errors
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.configured import configured_sinks
-from pipelines.stores.connecting import check_answers
+from pipelines.stores.connecting import JOB_LIMITS, TimeLimits, check_answers
 from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.keys import KeyRing
 from pipelines.stores.mlflow_registry import MlflowRegistry
@@ -56,22 +57,31 @@ class Tenancy:
 
 @contextmanager
 def open_tenancy(
-    settings: Settings, *, clock: Clock | None = None, connections: int = 8, always_open: int = 1
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    connections: int = 8,
+    always_open: int = 1,
+    limits: TimeLimits = JOB_LIMITS,
 ) -> Iterator[Tenancy]:
     """Open the platforms of all tenants, until the `with` block ends.
 
     Args:
         connections: to the database, at most.
         always_open: how many of them stay open when they are not in use.
+        limits: how long one statement may take.
     Raises:
         ConfigurationError: a setting is missing or contradicts another.
+        StorageError: a disk is full, or a folder cannot be written.
         UnavailableError: the database does not answer.
     """
     silence_telemetry()
-    with database_errors():
-        dsn = ready_dsn(settings)
-    # Whatever reaches the database in this block, libraries included, fails with one sentence.
-    with open_pool(dsn, max_size=connections, min_size=always_open) as pool, database_errors():
+    # Whatever reaches the disks or the database in this block, libraries included, fails with one sentence.
+    with storage_errors(settings), ExitStack() as opened:
+        with database_errors():
+            dsn = ready_dsn(settings)
+        pool = opened.enter_context(open_pool(dsn, max_size=connections, min_size=always_open, limits=limits))
+        opened.enter_context(database_errors())
         yield Tenancy(settings=settings, clock=clock or SystemClock(), dsn=dsn, pool=pool)
 
 

@@ -25,9 +25,10 @@ from enum import StrEnum
 import numpy as np
 import polars as pl
 
+from core.directions import low_is_bad
 from core.domain import Role, Series, ServiceEdges
 from core.formatting import format_deviation
-from core.metric_names import MeasuredAt, Resource, low_is_bad, measured_at, resource_of
+from core.metric_names import MeasuredAt, Resource, measured_at, resource_of
 
 #: Each series is compared with its own values during this time before the onset.
 BEFORE = timedelta(minutes=30)

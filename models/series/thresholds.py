@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from core.arrays import BoolArray, FloatArray
+from core.directions import low_is_bad
 from core.domain import Role, Series
-from core.metric_names import low_is_bad
 
 #: A disk or a pool fails a little below its limit, because some blocks or connections are reserved.
 FULL_AT = 0.98

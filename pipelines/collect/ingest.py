@@ -9,10 +9,12 @@ import polars as pl
 from core.batch import Batch, Declaration
 from core.domain import Series
 from core.frames import SAMPLES
+from core.locks import ingest_lock
 from core.ports import MetricSource, Store
 from pipelines.collect.counter_rates import rates_of
 from pipelines.collect.metric_types import declare_types, retype
 from pipelines.collect.validation import Validated, rejected_rows, validate_samples
+from pipelines.common.one_at_a_time import alone
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.sidecars import with_kind_as_read
@@ -75,9 +77,15 @@ def ingest(platform: Platform, source: MetricSource, progress: Progress = silent
     Args:
         progress: called with the number of rows done; the total is 0, because a source does not know it beforehand.
     Raises:
+        BusyError: another process reads this source now.
         InputError: the place does not exist or is not of this kind.
         UnavailableError: the source or the database does not answer; the batches that were stored stay.
     """
+    with alone(platform, ingest_lock(source.name), progress):
+        return _ingest(platform, source, progress)
+
+
+def _ingest(platform: Platform, source: MetricSource, progress: Progress) -> IngestReport:
     store = platform.store
     seen: set[int] = set()
     declarations: Sequence[Declaration] | None = None

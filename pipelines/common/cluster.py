@@ -6,7 +6,7 @@ starts it, and the last one stops it.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,17 +15,25 @@ from threading import Lock
 from typing import Any, Literal
 
 from core.errors import ConfigurationError
+from pipelines.common.private_prefect import private_server
 
 #: The folder that holds this project's packages.
 ROOT = Path(__file__).resolve().parents[2]
+#: Ray gives a node 30 s to start, which a machine that trains other models meanwhile may exceed. So it is tried again.
+STARTS = 3
+_RAY_IS_SLOW = "timed out during startup"
 
 
 @dataclass
 class _Cluster:
-    """A started cluster, and how many threads use it now."""
+    """A started cluster, and how many threads use it now.
+
+    Attributes:
+        settings: of Prefect: its server, and the login.
+    """
 
     runner: Any
-    api_url: str
+    settings: Mapping[Any, str]
     stop: ExitStack
     users: int = 0
 
@@ -41,7 +49,7 @@ def shared_runner(compute: Literal["dask", "ray"], workers: int) -> Iterator[Any
     Raises:
         ConfigurationError: Dask or Ray is not installed.
     """
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import temporary_settings
 
     with _lock:
         cluster = _started.get((compute, workers)) or _start(compute, workers)
@@ -49,7 +57,7 @@ def shared_runner(compute: Literal["dask", "ray"], workers: int) -> Iterator[Any
         cluster.users += 1
     try:
         # Each thread has its own settings of Prefect.
-        with temporary_settings({PREFECT_API_URL: cluster.api_url}):
+        with temporary_settings(cluster.settings):
             yield cluster.runner
     finally:
         with _lock:
@@ -60,37 +68,39 @@ def shared_runner(compute: Literal["dask", "ray"], workers: int) -> Iterator[Any
 
 
 def _start(compute: Literal["dask", "ray"], workers: int) -> _Cluster:
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import temporary_settings
 
     runner = _runner(compute, workers)
     with ExitStack() as parts:
-        api_url = parts.enter_context(_one_prefect_server())
-        with temporary_settings({PREFECT_API_URL: api_url}):
-            parts.enter_context(runner)
-        return _Cluster(runner, api_url, stop=parts.pop_all())
+        settings = parts.enter_context(_one_prefect_server())
+        with temporary_settings(settings):
+            for attempt in range(1, STARTS + 1):
+                try:
+                    parts.enter_context(runner)
+                    break
+                except Exception as error:  # Ray has no class for this error
+                    if _RAY_IS_SLOW not in str(error) or attempt == STARTS:
+                        raise
+                    runner = _runner(compute, workers)
+        return _Cluster(runner, settings, stop=parts.pop_all())
 
 
 @contextmanager
-def _one_prefect_server() -> Iterator[str]:
-    """The address of a Prefect server for all workers. Without PREFECT_API_URL, each worker would start its own.
+def _one_prefect_server() -> Iterator[Mapping[Any, str]]:
+    """The settings of a Prefect server for all workers. Without PREFECT_API_URL, each worker would start its own.
 
     Each such server needs 200 MB and many seconds to start; on a busy machine some never became ready.
     """
-    from prefect.settings import PREFECT_API_URL
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
     if given := PREFECT_API_URL.value():
-        yield given
-        return
-    from prefect.server.api.server import SubprocessASGIServer
-
-    server = SubprocessASGIServer()
-    ours = not server.running  # inside a flow, the flow has started it and still needs it
-    server.start()
-    try:
-        yield server.api_url
-    finally:
-        if ours:
-            server.stop()
+        yield {PREFECT_API_URL: given}
+    elif (of_flow := SubprocessASGIServer()).running:
+        yield {PREFECT_API_URL: of_flow.api_url}
+    else:
+        with private_server() as (url, login):
+            yield {PREFECT_API_URL: f"{url}/api", PREFECT_API_AUTH_STRING: login}
 
 
 def _runner(compute: Literal["dask", "ray"], workers: int) -> Any:

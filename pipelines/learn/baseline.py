@@ -13,6 +13,7 @@ from models.baseline.baselines import Fitted, fit_baselines
 from models.baseline.seasons import NONE, SEASONALITY, WEEKLY
 from models.series.clock import clocks
 from models.series.grid import MONDAY_OFFSET_S, as_utc, exclusion_mask, grids
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.learning_window import read_window
@@ -44,6 +45,7 @@ class BaselineReport:
     explained: int
 
 
+@one_at_a_time("baselines")
 def build_baselines(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> BaselineReport:

@@ -16,6 +16,7 @@ from features.catalog import FEATURE_NAMES, checked_values, features_of_services
 from features.feature import LOOKBACK_H, RASTER, RASTER_S
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.missing import column_of
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
@@ -53,6 +54,7 @@ class FeatureReport:
     rows: int
 
 
+@one_at_a_time("features")
 def build_features(
     platform: Platform,
     *,
@@ -70,7 +72,14 @@ def build_features(
     Raises:
         InsufficientDataError: there are no samples.
     """
-    span = _span(platform, start, end or at)
+    return build_missing_features(platform, start=start, end=end or at, progress=progress)
+
+
+def build_missing_features(
+    platform: Platform, *, start: datetime | None, end: datetime | None, progress: Progress = silent
+) -> FeatureReport:
+    """As `build_features`, also while another process builds features: rows of both are the same."""
+    span = _span(platform, start, end)
     series = [one for one in platform.store.series.find() if feature_slot(one.metric, one.role) is not None]
     services = sorted({one.service for one in series})
     settings = platform.settings

@@ -10,6 +10,7 @@ from core.training import Training
 from models.detect.budget import OTHERS
 from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.detect.catalog import select_detectors
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.learning_window import LearningWindow, read_window
@@ -21,6 +22,7 @@ HELD_OUT = timedelta(days=3)
 CHECKED_P = 0.01
 
 
+@one_at_a_time("train/detector")
 def train_detectors(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> TrainReport:

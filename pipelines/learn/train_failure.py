@@ -13,6 +13,7 @@ from features.leakage import check_training_set
 from models.failure import FitPlan, fit_failure, incident_frame, label
 from models.failure.balance import Trial
 from models.failure.evaluation import evaluate_forward
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.features import EVERY_S, HISTORY, newest_moment, require_features
@@ -24,6 +25,7 @@ KIND = "failure"
 CADENCE_S = 2 * EVERY_S
 
 
+@one_at_a_time("train/failure")
 def train_failure(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> TrainReport:

@@ -36,6 +36,7 @@ from models.forecast.protocols import History, StoredForecaster
 from models.forecast.states import Arrays
 from models.series.thresholds import with_known_limit
 from pipelines.common.current_time import current_time
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
@@ -103,6 +104,7 @@ def wanted(series: Series) -> bool:
     return series.role in _FORECAST_ROLES or series.threshold is not None
 
 
+@one_at_a_time("train/forecaster")
 def train_forecasters(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> TrainReport:

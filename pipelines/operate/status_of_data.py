@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from core.errors import InputError
 from core.formatting import format_duration
+from core.ports import ModelRegistry
 from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.tenant_platform import Platform
-from pipelines.learn.promote import CRITERIA
+from pipelines.learn.promote import CRITERIA, compare
 from pipelines.operate.status_part import STALE_AFTER, StatusPart
 from pipelines.sources.configured import configured_sources
 
@@ -68,12 +70,23 @@ def _lagging(platform: Platform, newest: datetime) -> StatusPart:
     )
 
 
+def source_names(platform: Platform) -> list[str]:
+    """The sources that have been read, and those that the settings name if they can be read."""
+    names = {one.source for one in platform.store.cursors.list() if one.source != SCORED_UNTIL}
+    with suppress(InputError):
+        names |= _pulled_sources(platform)
+    return sorted(names)
+
+
+def _pulled_sources(platform: Platform) -> set[str]:
+    configured = configured_sources(platform.settings, platform.tenant, platform.clock)
+    return {source.name for source in configured}
+
+
 def sources(platform: Platform) -> Iterator[StatusPart]:
     """Each source that has been read, and each that the settings name."""
     try:
-        pulled = {
-            source.name for source in configured_sources(platform.settings, platform.tenant, platform.clock)
-        }
+        pulled = _pulled_sources(platform)
     except InputError as error:
         yield StatusPart(
             name="sources", state="not readable", problem=f"The sources cannot be read: {error}."
@@ -154,8 +167,21 @@ def models(platform: Platform) -> Iterator[StatusPart]:
         yield StatusPart(
             name=f"{kind} champion",
             state="none" if champion is None else f"version {champion.version}",
-            problem=_NO_CHAMPION[kind] if champion is None else None,
+            problem=_why_no_champion(platform.registry, kind) if champion is None else None,
         )
+
+
+def _why_no_champion(registry: ModelRegistry, kind: str) -> str:
+    challenger = registry.resolve(kind, "challenger")
+    if challenger is None:
+        return _NO_CHAMPION[kind]
+    decision = compare(registry, kind, challenger, None)
+    if decision.promote:
+        return f"No {kind} model is active. Version {challenger.version} is ready: run `forewarn promote {kind}`."
+    return (
+        f"No {kind} model is active. Version {challenger.version} is not promoted: {decision.reason}. The weekly flow"
+        f" trains a new one; `forewarn promote {kind} --force` uses this one now."
+    )
 
 
 def scoring(platform: Platform) -> Iterator[StatusPart]:

@@ -4,16 +4,19 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from core.formatting import format_duration
-from core.locks import delivery_lock
+from core.locks import JOB_LOCKS, delivery_lock, ingest_lock
 from core.outbox import DeliveryLane, LaneCount
 from models.causes.incidents import correlate
 from pipelines.common.service_graph import service_graph
 from pipelines.common.strays import find_strays
 from pipelines.common.tenant_platform import Platform
+from pipelines.operate.status_of_data import source_names
 from pipelines.operate.status_part import StatusPart
 
 #: A delivery that runs longer hangs.
-LOCK_OLD_AFTER = timedelta(minutes=30)
+DELIVERY_HANGS_AFTER = timedelta(minutes=30)
+#: Trainings and first ingests of a large fleet take hours.
+JOB_HANGS_AFTER = timedelta(hours=12)
 
 
 def signals(platform: Platform) -> Iterator[StatusPart]:
@@ -95,17 +98,19 @@ def _lane(count: LaneCount) -> str:
 
 
 def locks(platform: Platform) -> Iterator[StatusPart]:
-    """Which deliveries run now, in which process and since when."""
-    names = [delivery_lock(sink.name) for sink in platform.sinks]
-    for one in platform.store.locks.owners(names):
+    """Which jobs run now, in which process and since when."""
+    sinks = [delivery_lock(sink.name) for sink in platform.sinks]
+    ingests = [ingest_lock(name) for name in source_names(platform)]
+    for one in platform.store.locks.owners([*sinks, *JOB_LOCKS, *ingests]):
         age = platform.clock.now() - one.since
+        hangs = age > (DELIVERY_HANGS_AFTER if one.name in sinks else JOB_HANGS_AFTER)
         yield StatusPart(
             name=f"running {one.name}",
             state=one.owner,
             as_of=one.since,
             problem=f"{one.owner} has held the lock {one.name} for {format_duration(age.total_seconds())};"
-            " other deliveries wait for it. End that process if it hangs."
-            if age > LOCK_OLD_AFTER
+            " other runs of this job wait for it. End that process if it hangs."
+            if hangs
             else None,
         )
 

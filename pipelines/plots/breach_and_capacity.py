@@ -4,6 +4,7 @@ Matplotlib is imported only when a plot is drawn, because serving and the flows 
 """
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -163,7 +164,12 @@ def _label(axes: "Axes", series: Series, scale: _Scale) -> None:
 
 
 def save(figure: "Figure", path: Path) -> Path:
-    """Write a plot; the suffix of the file sets the format."""
+    """Write a plot, whole or not at all; the suffix of the file sets the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    try:
+        figure.savefig(unfinished, dpi=110)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return path

@@ -34,6 +34,8 @@ from pipelines.stores.dead_letters import REJECTED
 
 #: Prometheus sends at most some thousand samples at once. A larger request is an error or an attack.
 MAX_BYTES = 32_000_000
+#: Three bytes of snappy are at most 64 bytes uncompressed.
+MAX_RATIO = 22
 #: So many series are remembered, with so many bytes of labels in all. With more, all are forgotten and read again.
 MAX_KNOWN = 20_000
 MAX_KNOWN_BYTES = 8_000_000
@@ -279,6 +281,8 @@ def _decompress(body: bytes) -> bytes:
     length, _ = read_varint(memoryview(body), 0)
     if length > MAX_BYTES:
         raise InputError(f"the request has {length} bytes uncompressed; at most {MAX_BYTES} are accepted")
+    if length > MAX_RATIO * len(body):
+        raise InputError("the body is not compressed with snappy: it declares more bytes than it can hold")
     try:
         return bytes(pa.Codec("snappy").decompress(body, length))
     except (OSError, ValueError) as error:

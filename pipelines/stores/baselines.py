@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from core.domain import ModelRef
 from core.frames import TIME, Schema, require_frame
 from pipelines.stores.binary import Float8Array, Float8ArrayDumper, read_arrays
-from pipelines.stores.session import Session, utc
+from pipelines.stores.session import Connection, Session, utc
 
 BASELINE_ROWS: Schema = {
     "series_id": pl.Int64,
@@ -50,7 +50,7 @@ class BaselineStore:
         Args:
             rows: `BASELINE_ROWS`; missing numbers inside the lists may be null.
         Returns:
-            The version. The last 14 are kept.
+            The version. The last 14 are kept. The same rows for the same window again are the same version.
         Raises:
             InvalidFrameError: a column is missing or has another dtype.
         """
@@ -81,10 +81,30 @@ class BaselineStore:
                     copy.set_types(_TYPES)
                     for values in _python_rows(frame):
                         copy.write_row((tenant, version, *values))
+            if self._repeats_previous(connection, version):
+                # A run that was killed after it had published, and was started again, publishes nothing new.
+                connection.execute(
+                    "DELETE FROM baselines WHERE tenant = %s AND version = %s", [tenant, version]
+                )
+                return version - 1
             connection.execute(
                 "DELETE FROM baselines WHERE tenant = %s AND version <= %s", [tenant, version - KEPT_VERSIONS]
             )
         return version
+
+    def _repeats_previous(self, connection: Connection, version: int) -> bool:
+        """Whether a version has the same window, model and rows as the one before it."""
+        columns = ", ".join(BASELINE_ROWS)
+        rows_of = f"SELECT {columns} FROM baseline_rows WHERE tenant = %(tenant)s AND version = "
+        new, old = f"{rows_of} %(version)s", f"{rows_of} %(version)s - 1"
+        row = connection.execute(
+            "SELECT 1 FROM baselines n JOIN baselines o ON (o.tenant, o.version) = (n.tenant, n.version - 1)"
+            " AND (o.window_start, o.window_end) = (n.window_start, n.window_end)"
+            " AND o.model IS NOT DISTINCT FROM n.model WHERE n.tenant = %(tenant)s AND n.version = %(version)s"
+            f" AND NOT EXISTS ({new} EXCEPT {old}) AND NOT EXISTS ({old} EXCEPT {new})",
+            {"tenant": self._session.tenant, "version": version},
+        ).fetchone()
+        return row is not None
 
     def extent(self) -> tuple[int, datetime, int] | None:
         """The newest version, the end of its training window, and how many series it has."""

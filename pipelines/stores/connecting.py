@@ -3,6 +3,7 @@
 import selectors
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -32,10 +33,41 @@ _PARAMETERS: dict[str, Any] = {
 _OPTIONS = "-c timezone=UTC -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4"
 
 
-def connection_parameters(dsn: str) -> dict[str, Any]:
-    """The parameters of a connection; what the DSN sets itself takes precedence."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimits:
+    """How long the server lets a connection work or wait, so that nothing hangs for ever.
+
+    Attributes:
+        statement_s: for one statement.
+        lock_s: waiting for a lock of another transaction.
+        idle_s: between two statements of a transaction, for a client that hangs while it holds locks.
+    """
+
+    statement_s: int
+    lock_s: int
+    idle_s: int
+
+    def options(self) -> str:
+        return (
+            f"-c statement_timeout={self.statement_s}s -c lock_timeout={self.lock_s}s"
+            f" -c idle_in_transaction_session_timeout={self.idle_s}s"
+        )
+
+
+#: Jobs read and delete for whole fleets. The service gives up on a request after 30 s.
+JOB_LIMITS = TimeLimits(statement_s=3_600, lock_s=300, idle_s=600)
+SERVICE_LIMITS = TimeLimits(statement_s=60, lock_s=20, idle_s=60)
+
+
+def connection_parameters(dsn: str, limits: TimeLimits | None = None) -> dict[str, Any]:
+    """The parameters of a connection; what the DSN sets itself takes precedence.
+
+    Args:
+        limits: null for migrations, which may rewrite large tables.
+    """
     given = conninfo_to_dict(dsn)
-    options = " ".join(filter(None, [_OPTIONS, str(given.get("options") or "")]))
+    limited = "" if limits is None else limits.options()
+    options = " ".join(filter(None, [_OPTIONS, limited, str(given.get("options") or "")]))
     return {**_PARAMETERS, **given, "options": options}
 
 
@@ -49,9 +81,12 @@ class Pool(ConnectionPool[Connection]):
     Args:
         min_size: so many connections are always open. With `max_size` of them, no request waits for a new connection,
             which a busy machine takes long to open.
+        limits: how long one statement may take.
     """
 
-    def __init__(self, dsn: str, *, max_size: int, min_size: int = 1) -> None:
+    def __init__(
+        self, dsn: str, *, max_size: int, min_size: int = 1, limits: TimeLimits = JOB_LIMITS
+    ) -> None:
         super().__init__(
             "",
             min_size=min_size,
@@ -62,7 +97,7 @@ class Pool(ConnectionPool[Connection]):
             timeout=DETECT_S,
             # After an outage, a new request tries to connect again at once; no long pause of the pool delays it.
             reconnect_timeout=DETECT_S,
-            kwargs=connection_parameters(dsn),
+            kwargs=connection_parameters(dsn, limits),
         )
         self._lent = 0
         self._answered_at = 0.0

@@ -1,11 +1,11 @@
 """The outbox: which signals still have to be sent to which sink, in which lane."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from core.domain import Severity, Signal
 from core.errors import NotFoundError
-from core.outbox import DeliveryLane, LaneCount, SinkState
+from core.outbox import LONGEST_RETRY_S, DeliveryLane, LaneCount, SinkState
 from pipelines.stores.session import Session, utc, utc_or_none
 from pipelines.stores.signals import signal_from_body
 
@@ -57,11 +57,16 @@ class DeliveryStore:
         )
 
     def due(self, sink: str, lane: DeliveryLane, now: datetime) -> list[Signal]:
-        """The signals to deliver now, oldest first. Failed ones wait for their next attempt."""
+        """The signals to deliver now, oldest first. Failed ones wait for their next attempt.
+
+        No attempt is postponed by more than `LONGEST_RETRY_S`. One that is further away was planned before the clock
+        went back, and is due.
+        """
         rows = self._session.rows(
             f"SELECT s.body FROM deliveries d JOIN signals s USING (tenant, signal_id) WHERE {_OF_LANE} AND {_OPEN}"
-            " AND (d.retry_at IS NULL OR d.retry_at <= %(now)s) ORDER BY d.rejections, s.started_at, s.signal_id",
-            {"sink": sink, "lane": lane, "now": now},
+            " AND (d.retry_at IS NULL OR d.retry_at NOT BETWEEN %(now)s + interval '1 microsecond' AND %(longest)s)"
+            " ORDER BY d.rejections, s.started_at, s.signal_id",
+            {"sink": sink, "lane": lane, "now": now, "longest": now + timedelta(seconds=LONGEST_RETRY_S)},
         )
         return [signal_from_body(row["body"]) for row in rows]
 

@@ -221,6 +221,7 @@ class EmbeddedPostgres:
         finally:
             secret.unlink()
         if result.returncode != 0:
+            shutil.rmtree(fresh, ignore_errors=True)
             raise UnavailableError(f"PostgreSQL's initdb failed: {_server_error(result.stderr)}")
         if home == self._home:
             fresh.rename(self._link)

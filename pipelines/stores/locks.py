@@ -85,7 +85,7 @@ class LockStore:
         """Open a transaction and take the lock in it; false when another process holds it for longer than `wait_s`."""
         connection.execute(
             "SELECT set_config('application_name', %s, true), set_config('lock_timeout', %s, true),"
-            " set_config('idle_in_transaction_session_timeout', '0', true)",
+            " set_config('idle_in_transaction_session_timeout', '0', true), set_config('statement_timeout', '0', true)",
             [_process_name(), f"{max(1, int(wait_s * 1000))}ms"],
         )
         if wait_s <= 0:

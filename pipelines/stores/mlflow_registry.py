@@ -14,7 +14,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,15 @@ from core.errors import InputError, ModelUnavailableError, UnavailableError
 from core.settings import Settings
 from core.training import Attempt, Training
 from pipelines.stores.code_version import code_version
+from pipelines.stores.mlflow_folder import tracking_uri
+from pipelines.stores.mlflow_leftovers import (
+    PROCESS_TAG,
+    TENANT_TAG,
+    finish,
+    remove_leftovers,
+    this_process,
+    writing,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,39 +56,64 @@ class MlflowRegistry:
     def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
         """Log a bundle as the next version of the tenant's `kind`, alias `challenger`.
 
+        Runs of trainings that were killed or failed are removed with their files.
+
         Raises:
             UnavailableError: the tracking server does not answer; nothing is registered.
         """
-        import mlflow
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         name = self._name(kind)
         digest = _digest(files, training)
         with _translated_errors():
+            experiment_id = self._experiment_id(kind)
             known = self._with_digest(name, digest)
             if known is not None:
-                return known
-            self._client.set_experiment_tag(self._experiment_id(kind), "forewarn.kind", kind)
-            with mlflow.start_run(experiment_id=self._experiment_id(kind), run_name=kind) as run:
-                mlflow.log_params(
-                    {
-                        **training.params,
-                        "seed": training.seed,
-                        "window_start": training.window_start.isoformat(),
-                        "window_end": training.window_end.isoformat(),
-                    }
-                )
-                mlflow.log_metrics(dict(training.metrics))
-                mlflow.set_tags(
-                    {**training.tags, "forewarn.tenant": self._tenant, "forewarn.code": code_version()}
-                )
-                for attempt in training.attempts:
-                    self._log_attempt(attempt, run.info.experiment_id)
-                _log_documents(training.documents)
-                logged = self._log_bundle(kind, files)
-                number = self._create_version(name, logged.model_uri, run.info.run_id, digest)
-            ref = ModelRef(name=name, version=number, run_id=run.info.run_id)
-            self.promote(ref, "challenger")
+                finish(self._client, known.run_id)
+            remove_leftovers(self._client, experiment_id, name)
+            try:
+                ref = known or self._log_version(kind, files, training, digest)
+            except (OSError, MlflowException, SQLAlchemyError):
+                # At once, because others may need the space. If it fails too, the next training does it.
+                with suppress(OSError, MlflowException, SQLAlchemyError):
+                    remove_leftovers(self._client, experiment_id, name)
+                raise
+            challenger = self.resolve(kind, "challenger")
+            # A training that was killed after it had created the version has no challenger yet.
+            if challenger is None or challenger.version < ref.version:
+                self.promote(ref, "challenger")
             return ref
+
+    def _log_version(
+        self, kind: str, files: Mapping[str, bytes], training: Training, digest: str
+    ) -> ModelRef:
+        """Log a run with the bundle, and create the version last: a version that exists is complete."""
+        import mlflow
+
+        name, experiment_id = self._name(kind), self._experiment_id(kind)
+        self._client.set_experiment_tag(experiment_id, "forewarn.kind", kind)
+        tags = {TENANT_TAG: self._tenant, PROCESS_TAG: this_process()}
+        with (
+            mlflow.start_run(experiment_id=experiment_id, run_name=kind, tags=tags) as run,
+            writing(run.info.run_id),
+        ):
+            mlflow.log_params(
+                {
+                    **training.params,
+                    "seed": training.seed,
+                    "window_start": training.window_start.isoformat(),
+                    "window_end": training.window_end.isoformat(),
+                }
+            )
+            mlflow.log_metrics(dict(training.metrics))
+            mlflow.set_tags({**training.tags, "forewarn.code": code_version()})
+            for attempt in training.attempts:
+                self._log_attempt(attempt, run.info.experiment_id)
+            _log_documents(training.documents)
+            logged = self._log_bundle(kind, files)
+            number = self._create_version(name, logged.model_uri, run.info.run_id, digest)
+        return ModelRef(name=name, version=number, run_id=run.info.run_id)
 
     def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
         """The version behind an alias, or null; cheap enough to call every second."""
@@ -169,17 +203,13 @@ class MlflowRegistry:
     def _client(self) -> "MlflowClient":
         import mlflow
 
-        uri = self._settings.mlflow_tracking_uri
-        if uri is None:
-            folder = self._settings.mlruns_dir.resolve()
-            folder.mkdir(parents=True, exist_ok=True)
-            target = f"sqlite:///{folder / 'mlflow.db'}"
-        else:
-            target = uri.get_secret_value()
-        # MLflow logs migrations, versions and missing signatures; our reports have what matters
+        # MLflow logs migrations, versions, missing signatures, and errors with tracebacks. Our reports have what
+        # matters, and our errors are one sentence.
         for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.ERROR)
+            logging.getLogger(noisy).setLevel(logging.CRITICAL)
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        uri = self._settings.mlflow_tracking_uri
+        target = uri.get_secret_value() if uri else tracking_uri(self._settings.mlruns_dir.resolve())
         mlflow.set_tracking_uri(target)
         mlflow.set_registry_uri(target)
         return mlflow.MlflowClient(tracking_uri=target, registry_uri=target)
@@ -263,11 +293,12 @@ def _digest(files: Mapping[str, bytes], training: Training) -> str:
 def _translated_errors() -> Iterator[None]:
     """Translate the many errors of a tracking server that is down into UnavailableError."""
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
     try:
         yield
     except SQLAlchemyError as error:
-        raise UnavailableError(f"the MLflow database does not answer: {type(error).__name__}") from error
+        reason = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
+        raise UnavailableError(f"the MLflow database does not answer: {reason}") from error
     except MlflowException as error:
         raise UnavailableError(f"MLflow refused: {error.message.splitlines()[0]}") from error

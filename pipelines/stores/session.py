@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import PoolTimeout
 
 from core.errors import InputError, UnavailableError
-from pipelines.stores.connecting import DETECT_S, PoolBusyError
+from pipelines.stores.connecting import DETECT_S, JOB_LIMITS, PoolBusyError, TimeLimits
 from pipelines.stores.connecting import Connection as Connection
 from pipelines.stores.connecting import Pool as Pool
 
@@ -22,13 +22,22 @@ Result = TypeVar("Result")
 
 NO_ANSWER = "the database does not answer"
 BUSY = "all connections to the database are in use; try again soon"
+#: The errors with which the server enforces the `TimeLimits`.
+_TOO_SLOW = {
+    error.sqlstate
+    for error in (
+        psycopg.errors.QueryCanceled,
+        psycopg.errors.LockNotAvailable,
+        psycopg.errors.IdleInTransactionSessionTimeout,
+    )
+}
 #: How often a transaction is tried when the server aborts it to end a deadlock.
 _DEADLOCK_TRIES = 4
 
 _TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
-def open_pool(dsn: str, *, max_size: int = 8, min_size: int = 1) -> Pool:
+def open_pool(dsn: str, *, max_size: int = 8, min_size: int = 1, limits: TimeLimits = JOB_LIMITS) -> Pool:
     """A pool whose connections use UTC; close it, or use it as a context manager.
 
     Args:
@@ -36,7 +45,7 @@ def open_pool(dsn: str, *, max_size: int = 8, min_size: int = 1) -> Pool:
     Raises:
         UnavailableError: the database does not answer within two seconds.
     """
-    pool = Pool(dsn, max_size=max_size, min_size=min_size)
+    pool = Pool(dsn, max_size=max_size, min_size=min_size, limits=limits)
     try:
         pool.open(wait=True, timeout=DETECT_S)
     except PoolTimeout as error:
@@ -47,13 +56,18 @@ def open_pool(dsn: str, *, max_size: int = 8, min_size: int = 1) -> Pool:
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Within this block, the errors of a database that is down, full or out of connections are `UnavailableError`.
+    """Within this block, a database that is down, full, too slow or out of connections is an `UnavailableError`.
 
     All other errors of the database are faults of the program and stay as they are.
     """
     try:
         yield
-    except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except (
+        PoolTimeout,
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        psycopg.errors.IdleInTransactionSessionTimeout,
+    ) as error:
         sentence = _outage(error)
         if sentence is None:
             raise
@@ -73,6 +87,8 @@ def _outage(error: psycopg.Error) -> str | None:
         return NO_ANSWER if "closed" in str(error) else None
     if state is None or state[:2] == "08" or state[:3] == "57P":
         return NO_ANSWER
+    if state in _TOO_SLOW:
+        return f"the database took too long: {error.diag.message_primary}"
     if state[:2] == "53" or state == psycopg.errors.ReadOnlySqlTransaction.sqlstate:
         return f"the database cannot store or serve anything now: {error.diag.message_primary}"
     return None

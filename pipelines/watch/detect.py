@@ -10,6 +10,7 @@ from core.domain import ModelRef, Signal, SignalKind
 from models.detect.bundle import DetectorBundle
 from models.signals.anomaly import anomaly_signals
 from models.signals.missing import ended_silences, missing_signals
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.tenant_platform import Platform
@@ -50,6 +51,7 @@ class DetectReport:
     model: ModelRef
 
 
+@one_at_a_time("detect")
 def detect(
     platform: Platform,
     *,
@@ -66,7 +68,8 @@ def detect(
         ModelUnavailableError: no detector model is active.
     """
     end = end or platform.clock.now()
-    start = start or _last_end(platform) or end - FIRST_WINDOW
+    # After the clock went back, the last run ended later than this one. What came since then is scored again.
+    start = start or min(_last_end(platform) or end - FIRST_WINDOW, end)
     ref, files = platform.registry.load(KIND)
     bundle = DetectorBundle.from_files(files).with_limits(platform.store.series.find())
     progress("detect anomalies", 0, 2)
@@ -88,7 +91,9 @@ def detect(
         )
         for one in continue_known([*anomalies, *missing], known)
     ]  # fmt: skip
-    signals += ended_silences(known, signals, bundle, samples)
+    # The samples before `end` cannot show whether a silence that began later is over.
+    begun = [one for one in known if one.started_at <= end]
+    signals += ended_silences(begun, signals, bundle, samples)
     with platform.store.atomically():
         new, _ = platform.store.signals.upsert(signals)
         platform.store.cursors.set(SCORED_UNTIL, end.isoformat())

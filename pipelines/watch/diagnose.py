@@ -18,6 +18,7 @@ from core.errors import NotFoundError
 from models.causes.incidents import DetectedIncident, correlate
 from models.causes.propose import SUSPECT_WINDOW, IncidentContext, propose_hypotheses
 from models.causes.score import require_transition, score_hypotheses
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
@@ -50,6 +51,7 @@ class DiagnosisReport:
         return tuple(record.diagnosis for record in self.records)
 
 
+@one_at_a_time("diagnose")
 def diagnose(
     platform: Platform,
     *,

@@ -12,6 +12,7 @@ from core.errors import InsufficientDataError
 from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, urgency
 from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.parallel import chunked
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
@@ -42,6 +43,7 @@ class ForecastReport:
     skipped: Mapping[str, str]
 
 
+@one_at_a_time("forecast")
 def forecast(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> ForecastReport:
@@ -75,7 +77,9 @@ def forecast(
                 skipped[series.name] = str(error)
                 continue
             frames.append(prediction.frame())
-            if outlook is not None:
+            # An open signal that began later, before the clock went back, stays as it is.
+            known = open_signals.get(series_id)
+            if outlook is not None and (known is None or known.started_at <= now):
                 outlooks[series_id] = SeriesOutlook.of(series, outlook, prediction)
         progress("forecasts", len(frames), len(ids))
     if frames:
@@ -83,7 +87,8 @@ def forecast(
     edges = service_graph(platform.settings.service_graph, platform.store.series.find())
     events = platform.store.events.between(now - DAY, now + DAY)
     context = BreachContext(now=now, cascades=bundle.cascades, edges=edges, events=events)
-    signals = breach_signals(outlooks, open_signals, model, context)
+    begun = {key: one for key, one in open_signals.items() if one.started_at <= now}
+    signals = breach_signals(outlooks, begun, model, context)
     platform.store.signals.upsert(signals)
     still_open = [one for one in signals if one.ended_at is None]
     passed = sorted((one for one in still_open if one.suppressed_by is None), key=urgency)

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 
 from core.domain import Severity, Signal
 from core.errors import RetryLaterError, UnavailableError
-from core.outbox import DeliveryLane, DeliveryRepository
+from core.outbox import LONGEST_RETRY_S, DeliveryLane, DeliveryRepository
 
-#: The wait doubles with each failure, from the first value to the longest one.
+#: The wait doubles with each failure, from this value to the longest one.
 FIRST_RETRY_S = 30
-LONGEST_RETRY_S = 3_600
 #: A message that a receiver rejected so often, over about an hour, is given up. Sending it again cannot help.
 MAX_REJECTIONS = 8
 
@@ -131,6 +130,8 @@ class Outbox:
         state = self._deliveries.sink_states().get(self._sink)
         if state is None or state.retry_at is None or state.retry_at <= self._now:
             return None
+        if state.failing_since > self._now:
+            return None  # the clock went back, so the time that the receiver named has another meaning by now
         self.error = state.error
         return state.retry_at
 

@@ -10,9 +10,10 @@ from core.domain import FailureRisk, ModelRef, Signal, SignalKind, service_id
 from features.catalog import FEATURE_NAMES
 from models.failure import FailureBundle
 from models.signals.failure_risk import RiskAlerts
+from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
-from pipelines.learn.features import build_features, materialize, newest_moment
+from pipelines.learn.features import build_missing_features, materialize, newest_moment
 from pipelines.learn.train_failure import KIND
 
 #: A signal lists the deploys and config changes of its service from so long before its start.
@@ -39,6 +40,7 @@ class PredictReport:
     withdrawn: int
 
 
+@one_at_a_time("predict")
 def predict_failure(
     platform: Platform, *, at: datetime | None = None, progress: Progress = silent
 ) -> PredictReport:
@@ -57,11 +59,14 @@ def predict_failure(
     features = _online(platform, services, now, progress)
     progress("risks", 0, len(services))
     risks = dict(zip(services, bundle.predict(features), strict=True))
-    open_now = {
-        signal.service: signal
+    unfinished = [
+        signal
         for signal in reversed(platform.store.signals.find(kind=SignalKind.FAILURE_RISK, since=now))
-        if signal.ended_at is None and signal.started_at <= now
-    }
+        if signal.ended_at is None
+    ]
+    open_now = {signal.service: signal for signal in unfinished if signal.started_at <= now}
+    # An open signal that began later, before the clock went back, stays as it is.
+    later = {signal.service for signal in unfinished} - set(open_now)
     events = platform.store.events.between(now - NEARBY, now + timedelta(seconds=1))
     alerts = RiskAlerts(
         tenant=platform.tenant,
@@ -71,7 +76,7 @@ def predict_failure(
         threshold=bundle.parts.alert_threshold,
         events=events,
     )
-    changed = alerts.signals(risks, open_now)
+    changed = alerts.signals({name: risk for name, risk in risks.items() if name not in later}, open_now)
     new, updated = platform.store.signals.upsert(changed)
     progress("risks", len(services), len(services))
     return PredictReport(
@@ -91,7 +96,7 @@ def _online(platform: Platform, services: Sequence[str], now: datetime, progress
     ids = [service_id(platform.tenant, service) for service in services]
     features = platform.features.online(ids, FEATURE_NAMES)
     if (features.get_column("ts") != now).fill_null(value=True).any():
-        build_features(platform, start=now, end=now, progress=progress)
+        build_missing_features(platform, start=now, end=now, progress=progress)
         materialize(platform, at=now, progress=progress)
         features = platform.features.online(ids, FEATURE_NAMES)
     return features.with_columns(pl.col("ts").fill_null(now))

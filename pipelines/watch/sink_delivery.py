@@ -93,6 +93,7 @@ class SinkDelivery:
     """One run of deliveries to one sink, by the process that holds the lock of the sink."""
 
     def __init__(self, platform: Platform, sink: SignalSink, graph: ServiceEdges, lock: HeldLock) -> None:
+        self._atomically = platform.store.atomically
         self._signals = platform.store.signals
         self._sink = sink
         self._graph = graph
@@ -186,8 +187,7 @@ class SinkDelivery:
         sent_alerts = history.alerts_of(incident)
         alert_ids = sent_alerts or [incident.first.signal_id]
         if lane is DeliveryLane.NEW and not sent_alerts and self._is_history(incident, lane):
-            self._outbox.mark_delivered(lane, news)
-            self._outbox.skip_ends(news)
+            self._mark(lane, news, None, ended=True)
             return
         if lane is DeliveryLane.ENDED:
             # Every alert on the incident ends, but not before all of its signals have.
@@ -197,7 +197,7 @@ class SinkDelivery:
             needs_alert = severity is None or severity < _worst_severity(news)
             alert_ids = alert_ids[:1]
         if not needs_alert:
-            self._outbox.mark_delivered(lane, news, alert_ids[0])
+            self._mark(lane, news, alert_ids[0], ended=False)
             return
         try:
             self._send(lane, news, [self._alert(incident, alert_id) for alert_id in alert_ids], alert_ids[0])
@@ -274,9 +274,15 @@ class SinkDelivery:
         self._post(lambda: self._sink.send(messages))
         self._sent += len(messages)
         self._sent_ids.update(message.signal_id for message in messages)
-        self._outbox.mark_delivered(lane, news, alert_id)
-        if lane is DeliveryLane.NEW and (alert_id is None or messages[0].ended_at is not None):
-            self._outbox.skip_ends(news)
+        ended = lane is DeliveryLane.NEW and (alert_id is None or messages[0].ended_at is not None)
+        self._mark(lane, news, alert_id, ended=ended)
+
+    def _mark(self, lane: DeliveryLane, news: Sequence[Signal], alert_id: str | None, *, ended: bool) -> None:
+        """Mark signals as delivered, and with `ended` their ends too. A kill must not come between the two."""
+        with self._atomically():
+            self._outbox.mark_delivered(lane, news, alert_id)
+            if ended:
+                self._outbox.skip_ends(news)
 
     def _post(self, post: Callable[[], None]) -> None:
         """Post one message, if the lock is still ours.

@@ -66,11 +66,12 @@ class Runtime:
             ConfigurationError: a setting is missing or contradicts another.
             UnavailableError: the database does not respond.
         """
+        from pipelines.stores.connecting import SERVICE_LIMITS
         from pipelines.wiring import open_tenancy
 
         self.settings = settings
         tenancy = self._stack.enter_context(
-            open_tenancy(settings, connections=CONNECTIONS, always_open=CONNECTIONS)
+            open_tenancy(settings, connections=CONNECTIONS, always_open=CONNECTIONS, limits=SERVICE_LIMITS)
         )
         self.keys = KeyCache(tenancy.keys)
         self.limiter = RateLimiter(settings.rate_limit_per_s, monotonic)

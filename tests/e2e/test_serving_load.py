@@ -3,6 +3,7 @@
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,10 @@ def load(fleet: Fleet, seconds: float) -> Tally:
     times = [(fleet.now - timedelta(seconds=37 * number)).isoformat() for number in range(500)]
     bodies = detect_bodies([one.series_id for one in fleet.series["acme"]], times)
     with ExitStack() as stack:
-        run = lambda *call: stack.enter_context(running(*call))  # noqa: E731
+
+        def run(*call: Any) -> Any:
+            return stack.enter_context(running(*call))
+
         asking = [run(ask_detect, asker, bodies, DETECT_CLIENTS // 2, seconds) for _ in range(2)]
         start_ms = round(start.timestamp() * 1_000)
         pushing = [run(push, writer, shard, start_ms, seconds, LOAD_PER_MINUTE) for shard in range(SHARDS)]

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 
 import polars as pl
+from fakes.ports import FreeLocks
 
 from core.clock import Clock
 from core.counters import CounterRepository, MetricTypeRepository
@@ -196,6 +197,7 @@ class MemoryStore:
         self.incidents = MemoryIncidents()
         self.dead_letters = MemoryDeadLetters()
         self.cursors = MemoryCursors()
+        self.locks = FreeLocks()
 
     @contextmanager
     def atomically(self) -> Iterator[None]:

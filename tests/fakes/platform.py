@@ -8,7 +8,7 @@ from fakes.ports import NoFeatures, NoRegistry
 
 from core.clock import Clock, FixedClock
 from core.domain import Signal
-from core.errors import UnavailableError
+from core.errors import RetryLaterError, UnavailableError
 from core.ports import FeatureStore, ModelRegistry, SignalSink, Store
 from core.settings import Settings
 from pipelines.common.tenant_platform import Platform
@@ -25,6 +25,7 @@ class FakeSink(SignalSink):
         self._name = name
         self.got: list[Signal] = []
         self.is_down = False
+        self.busy_until: datetime | None = None
         self.refuses: set[str] = set()
 
     @property
@@ -32,6 +33,8 @@ class FakeSink(SignalSink):
         return self._name
 
     def send(self, signals: Sequence[Signal]) -> None:
+        if self.is_down and self.busy_until is not None:
+            raise RetryLaterError(f"{self.name} is busy", self.busy_until)
         if self.is_down:
             raise UnavailableError(f"{self.name} does not answer")
         if self.refuses & {signal.signal_id for signal in signals}:

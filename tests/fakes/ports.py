@@ -1,7 +1,7 @@
 """Ports that refuse every call. A fake inherits one of them and overrides what its test needs."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import NoReturn, TypeVar
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from core.counters import CounterRepository, MetricTypeRepository
 from core.domain import ModelRef
-from core.locks import LockRepository
+from core.locks import HeldLock, LockOwner, LockRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
@@ -70,6 +70,21 @@ class NoFeatures(FeatureStore):
 
     def online(self, service_ids: Sequence[str], features: Sequence[str]) -> pl.DataFrame:
         unsupported(self, "online")
+
+
+class _Held(HeldLock):
+    def check(self) -> None:
+        """Nobody takes it away."""
+
+
+class FreeLocks(LockRepository):
+    """Locks that nobody else holds."""
+
+    def hold(self, name: str, *, wait_s: float = 0.0) -> AbstractContextManager[HeldLock]:
+        return nullcontext(_Held())
+
+    def owners(self, names: Sequence[str]) -> list[LockOwner]:
+        return []
 
 
 class FakeStore(Store):
@@ -173,7 +188,7 @@ class FakeStore(Store):
 
     @property
     def locks(self) -> LockRepository:
-        unsupported(self, "locks")
+        return FreeLocks()
 
     def atomically(self) -> AbstractContextManager[None]:
         unsupported(self, "atomically")

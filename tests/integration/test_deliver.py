@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from fakes.platform import FakePager, FakeSink, advanced, platform_of
@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from core.clock import FixedClock
 from core.domain import FilterResult, Severity, Signal
+from core.outbox import LONGEST_RETRY_S
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alerts import Links
 from pipelines.sinks.pagerduty import PagerDutySink
@@ -17,7 +18,7 @@ from pipelines.sinks.webhook import WebhookSink
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
 from pipelines.watch.deliver import deliver
-from pipelines.watch.outbox import LONGEST_RETRY_S, retry_after
+from pipelines.watch.outbox import retry_after
 from pipelines.watch.sink_delivery import SinkReport
 
 START = NOON + timedelta(hours=1)
@@ -318,3 +319,21 @@ def test_real_receivers_that_go_down_and_come_back_get_everything(store: Store) 
         deliver(advanced(platform, seconds=90))
         paths = sorted(request.path for request in receiver.requests)
         assert paths == ["/hook", "/pager", "/pager", "/slack", "/slack"]
+
+
+@pytest.mark.parametrize("retry_at", [None, NOON + timedelta(hours=1, minutes=2)])
+def test_a_clock_that_goes_back_delays_no_delivery(
+    platform: Platform, machine: FakeSink, retry_at: datetime | None
+) -> None:
+    machine.is_down = True
+    machine.busy_until = retry_at
+    keep(platform, make_signal())
+    deliver(platform)
+    machine.is_down = False
+    deliver(platform)
+    assert machine.ids == [], "the next attempt is not due yet"
+    back = advanced(platform, hours=-1)
+    deliver(back)
+    deliver(back)
+    deliver(platform)
+    assert machine.ids == ["s1"]

@@ -1,25 +1,18 @@
-"""A source into the store: each value once, refused rows kept, and a kill in the middle harmless."""
+"""A source into the store: each value once, and refused rows kept."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from fakes.platform import platform_of
-from servers.postgres import fresh_database
 
 from core.batch import Batch
 from core.domain import Role, SeriesKind
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.sources.csv_files import CsvFiles
-from pipelines.stores.migrate import migrate
 from pipelines.stores.store import Store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -139,74 +132,6 @@ def test_the_cloudwatch_series_of_nab_are_named_by_their_files(store: Store) -> 
     assert ingest(platform_of(store), CsvFiles(folder, tenant=store.tenant)) == IngestReport(
         already_read=67740
     )
-
-
-#: Small pieces and batches, so that a kill falls between or inside many transactions.
-WORKER = """
-import sys
-from pathlib import Path
-sys.path[:0] = [{repository!r}, {repository!r} + "/tests"]
-from pipelines.sources import files, text_files
-from pipelines.sources.csv_files import CsvFiles
-from core.domain import Role
-from pipelines.collect.ingest import ingest
-from pipelines.stores.session import open_pool
-from pipelines.stores.store import Store
-from fakes.platform import platform_of
-text_files.CHUNK_BYTES, files.BATCH_ROWS = 4_000, 300
-with open_pool({dsn!r}) as pool:
-    store = Store(pool, "acme")
-    print("ready", flush=True)
-    ingest(platform_of(store), CsvFiles(Path({folder!r}), tenant="acme"), lambda *told: print(told, flush=True))
-"""
-
-
-def run_worker(dsn: str, folder: Path, *, kill_after_lines: int | None) -> bool:
-    """Ingest in a process of its own; true when it was killed before its end."""
-    script = WORKER.format(repository=str(REPOSITORY), dsn=dsn, folder=str(folder))
-    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/tests"}
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment
-    ) as worker:
-        assert worker.stdout is not None
-        for lines, _ in enumerate(worker.stdout):
-            if kill_after_lines is not None and lines >= kill_after_lines:
-                time.sleep(0.003 * (lines % 5))
-                worker.send_signal(signal.SIGKILL)
-                break
-        worker.wait()
-    assert worker.returncode in {0, -signal.SIGKILL}
-    return worker.returncode != 0
-
-
-def state(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
-    """All that an ingest writes, without the times at which it wrote."""
-    queries = {
-        "series": "SELECT series_id, tenant, service, metric, labels, unit, kind, role, step_s FROM series",
-        "samples": "SELECT series_id, ts, value FROM samples",
-        "dead_letters": "SELECT tenant, source, row, reason, digest FROM dead_letters",
-        "events": "SELECT * FROM events",
-        "cursors": "SELECT tenant, source, cursor FROM cursors",
-    }
-    with psycopg.connect(dsn) as connection:
-        return {
-            name: sorted(connection.execute(query).fetchall(), key=repr) for name, query in queries.items()
-        }
-
-
-def test_killed_again_and_again_it_ends_in_the_same_state(server_dsn: str, tmp_path: Path) -> None:
-    folder = fleet(tmp_path)
-    with fresh_database(server_dsn) as undisturbed, fresh_database(server_dsn) as disturbed:
-        migrate(undisturbed)
-        migrate(disturbed)
-        assert not run_worker(undisturbed, folder, kill_after_lines=None)
-        kills = 0
-        for lines in (1, 2, 3, 3):
-            kills += run_worker(disturbed, folder, kill_after_lines=lines)
-        run_worker(disturbed, folder, kill_after_lines=None)
-        assert kills >= 2
-        assert state(disturbed) == state(undisturbed)
-        assert len(state(undisturbed)["samples"]) == 3001
 
 
 class Nothing:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,8 +15,14 @@ from servers.commands import ROOT
 
 from core.clock import FixedClock
 from core.domain import Signal
-from core.errors import BusyError, UnavailableError
+from core.errors import BusyError, InsufficientDataError, NotFoundError, UnavailableError
 from core.locks import delivery_lock
+from flows.cli import _exit_code
+from pipelines.common import one_at_a_time
+from pipelines.common.tenant_platform import Platform
+from pipelines.learn.baseline import build_baselines
+from pipelines.learn.promote import promote
+from pipelines.operate.status_of_work import locks as running_jobs
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
 from pipelines.watch.deliver import deliver
@@ -95,6 +101,36 @@ def test_a_run_that_does_not_want_to_wait_names_the_owner_and_sends_nothing(stor
             pass
     assert store.locks.owners([delivery_lock("slack")]) == []
     assert deliver(platform, lock_wait_s=0).delivered == {"slack": 1}
+
+
+@pytest.mark.parametrize("job", [promote, build_baselines])
+def test_a_job_that_another_process_does_is_refused_with_one_sentence_and_shown(
+    store: Store, dsn: str, pool: Pool, monkeypatch: pytest.MonkeyPatch, job: Callable[[Platform], object]
+) -> None:
+    monkeypatch.setattr(one_at_a_time, "WAIT_S", 0.2)
+    lock = {"promote": "promote", "build_baselines": "baselines"}[job.__name__]
+    with owner_process(dsn, store.tenant, lock) as process:
+        with pytest.raises(
+            BusyError, match=rf"process {process.pid} holds the lock {lock} since .*run this again"
+        ):
+            job(platform_of(store))
+        (shown,) = [part for part in running_jobs(platform_of(store)) if part.problem is None]
+        assert (shown.name, shown.as_of is not None) == (f"running {lock}", True)
+        assert f"process {process.pid}" in shown.state
+        with pytest.raises(AssertionError, match=r"does not support resolve|there are no samples"):
+            run_for_another_tenant(pool, job)
+
+
+def run_for_another_tenant(pool: Pool, job: Callable[[Platform], object]) -> None:
+    """The job begins; the platform has no models, and its store no samples."""
+    try:
+        job(platform_of(Store(pool, "another")))
+    except InsufficientDataError as error:
+        raise AssertionError(error) from error
+
+
+def test_the_command_ends_with_its_own_exit_code() -> None:
+    assert [_exit_code(error("x")) for error in (BusyError, NotFoundError, UnavailableError)] == [3, 2, 1]
 
 
 def test_an_owner_that_lost_its_connection_sends_no_more(store: Store, pool: Pool) -> None:

@@ -16,10 +16,10 @@ from servers.postgres import scratch_folder
 from servers.prefect_server import wait_until
 
 from core.errors import UnavailableError
-from pipelines.stores.connecting import PoolBusyError
+from pipelines.stores.connecting import PoolBusyError, TimeLimits
 from pipelines.stores.embedded import EmbeddedPostgres
 from pipelines.stores.migrate import migrate
-from pipelines.stores.session import Pool, database_errors, open_pool
+from pipelines.stores.session import Pool, Session, database_errors, open_pool
 from pipelines.stores.store import Store
 
 #: Two seconds, and a margin for a busy machine.
@@ -159,6 +159,36 @@ def test_a_server_that_answers_others_is_busy_and_not_down(server: EmbeddedPostg
 
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(work, range(4)))
+
+
+def pausing(session: Session) -> None:
+    with session.atomically():
+        time.sleep(1.5)
+        session.execute("SELECT 1", {})
+
+
+def test_a_statement_a_lock_and_a_pause_that_take_too_long_are_one_sentence(server: EmbeddedPostgres) -> None:
+    limits = TimeLimits(statement_s=2, lock_s=1, idle_s=1)
+    with open_pool(server.start(), limits=limits) as pool:
+        session, other = Session(pool, "acme"), Session(pool, "acme")
+        with pytest.raises(
+            UnavailableError, match="took too long: canceling statement due to statement timeout"
+        ):
+            session.rows("SELECT pg_sleep(60)", {})
+        with ThreadPoolExecutor(1) as thread, session.atomically():
+            session.execute("LOCK TABLE cursors", {})
+            waiting = thread.submit(other.execute, "LOCK TABLE cursors", {})
+            time.sleep(0.5)
+            session.execute("SELECT 1", {})
+            with pytest.raises(
+                UnavailableError, match="took too long: canceling statement due to lock timeout"
+            ):
+                waiting.result()
+        with pytest.raises(UnavailableError, match="the database"):
+            pausing(session)
+        with Store(pool, "acme").locks.hold("a job that computes for long") as lock:
+            time.sleep(1.5)
+            lock.check()
 
 
 @pytest.mark.parametrize(

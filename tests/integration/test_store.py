@@ -213,6 +213,16 @@ def test_the_newest_baselines_answer_and_fourteen_versions_are_kept(store: Store
         assert connection.execute(query, [store.tenant]).fetchone() == (14,)
 
 
+def test_the_same_baselines_published_again_are_the_same_version(store: Store) -> None:
+    span = {"window_start": T0 - timedelta(days=30), "window_end": T0}
+    rows = baseline_rows(7)
+    assert [store.baselines.publish(rows, model=None, **span) for _ in range(3)] == [1, 1, 1]
+    changed = rows.with_columns(mean=pl.col("mean") + 1)
+    assert store.baselines.publish(changed, model=None, **span) == 2
+    assert store.baselines.publish(changed.head(1), model=None, **span) == 3
+    assert store.baselines.publish(changed, model=None, **span) == 4
+
+
 def test_baselines_without_a_row_are_a_version_too(store: Store) -> None:
     rows = pl.DataFrame(schema=BASELINE_ROWS)
     assert store.baselines.publish(rows, window_start=T0, window_end=T0, model=None) == 1

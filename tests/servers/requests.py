@@ -60,7 +60,7 @@ def every_kind(known: Known) -> list[Callable[[int], Request]]:
     """A maker of requests for each kind; they get a number that varies what can vary."""
 
     def at(number: int, step_s: int = 60) -> str:
-        return (known.now - timedelta(seconds=step_s * (number % 1_000))).isoformat()
+        return (known.now - timedelta(seconds=step_s * number)).isoformat()
 
     def value(number: int) -> float:
         return float(AWKWARD[number % len(AWKWARD)])
@@ -92,7 +92,7 @@ def every_kind(known: Known) -> list[Callable[[int], Request]]:
 
     return [
         lambda n: Request("detect", "POST", "/detect", dump({"observations": [
-            {"series_id": series(n), "ts": at(n), "value": value(n)}]}), statuses=ok),
+            {"series_id": series(n), "ts": at(n % 1_000), "value": value(n)}]}), statuses=ok),
         lambda n: Request("detect many", "POST", "/detect", dump({"observations": [
             {"series_id": series(n)} | one for one in points(n, 100)]}), statuses=ok),
         lambda n: Request("detect batch", "POST", "/detect_batch", dump({"series": [

@@ -1,0 +1,48 @@
+"""Temporary files end with their process, however it dies."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[4]
+CHILD = """
+import os, signal, sys, tempfile
+from pipelines.common.temporary_files import own_temporary_folder
+folder = own_temporary_folder()
+open(f"{tempfile.mkdtemp()}/large", "w").write("x")
+print(folder, flush=True)
+sys.stdin.readline()
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def child(folder: Path, end: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", CHILD, end]
+    return subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def started(folder: Path, end: str) -> tuple[subprocess.Popen[str], Path]:
+    process = child(folder, end)
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+@pytest.mark.parametrize("end", ["usual", "killed"])
+def test_the_next_process_removes_what_a_killed_one_left(tmp_path: Path, end: str) -> None:
+    running, of_running = started(tmp_path, "usual")
+    process, of_ended = started(tmp_path, end)
+    assert len(list(of_ended.rglob("large"))) == 1
+    process.communicate("\n")
+    assert of_ended.exists() == (end == "killed")
+    following, of_following = started(tmp_path, "usual")
+    assert set(tmp_path.iterdir()) == {of_running, of_following}
+    for one in (running, following):
+        one.communicate("\n")
+    assert list(tmp_path.iterdir()) == []
