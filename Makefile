@@ -48,7 +48,7 @@ test: install-dev  ## Run all tests except the slow ones. ARGS goes to pytest.
 test-slow: install-dev  ## Run the slow tests, which train on Dask and Ray. ARGS goes to pytest.
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-soak: install-dev  ## Run for hours: tests marked soak, and property tests with 10,000 examples. ARGS goes to pytest.
+soak: install-dev  ## Run for hours: tests marked soak, property tests with 10,000 examples, 100 kills. ARGS goes to pytest.
 	$(BIN)/python -m pytest -m "soak or many_examples" --hypothesis-profile=soak --timeout=7200 $(ARGS)
 
 lint: install-dev  ## Check style, types and the layers of packages.

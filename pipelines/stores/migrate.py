@@ -21,6 +21,8 @@ from pipelines.stores.timescale import set_retention_policies, timescale_in_use,
 
 #: Held while migrating. Any number works, as long as no other program uses it on this database.
 ADVISORY_LOCK = 0x666F7265
+#: How often a migration that lost a deadlock is tried again.
+DEADLOCKS = 5
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -65,12 +67,8 @@ def migrate(dsn: str, settings: Settings | None = None) -> list[str]:
                         f"migration {migration.name} was changed after it was applied; add a new one instead"
                     )
                 continue
-            with connection.transaction():
-                _run(connection, migration.up)
-                connection.execute(
-                    "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)",
-                    [migration.name, migration.checksum],
-                )
+            record = "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)"
+            _change(connection, migration.up, record, [migration.name, migration.checksum])
             done.append(migration.name)
         if settings is not None and timescale_in_use(connection):
             set_retention_policies(connection, settings)
@@ -90,9 +88,8 @@ def down(dsn: str, steps: int = 1) -> list[str]:
     with _locked(dsn) as connection:
         applied = _applied(connection)
         for migration in [m for m in reversed(_wanted(connection)) if m.name in applied][:steps]:
-            with connection.transaction():
-                _run(connection, migration.down)
-                connection.execute("DELETE FROM schema_migrations WHERE name = %s", [migration.name])
+            record = "DELETE FROM schema_migrations WHERE name = %s"
+            _change(connection, migration.down, record, [migration.name])
             undone.append(migration.name)
     return undone
 
@@ -135,6 +132,22 @@ def _read(folder: str) -> list[_Migration]:
         )
         for name in names
     ]
+
+
+def _change(connection: Connection, script: str, record: str, parameters: list[str]) -> None:
+    """Run a script, and record that it ran, in one transaction.
+
+    A deadlock with a background job of TimescaleDB is tried again.
+    """
+    for attempt in range(DEADLOCKS + 1):
+        try:
+            with connection.transaction():
+                _run(connection, script)
+                connection.execute(sql.SQL(record), parameters)
+            return
+        except psycopg.errors.DeadlockDetected:
+            if attempt == DEADLOCKS:
+                raise
 
 
 def _run(connection: Connection, script: str) -> None:

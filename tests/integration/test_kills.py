@@ -41,7 +41,7 @@ KILLS = int(os.environ.get("FOREWARN_KILLS", "12" if soaking() else "1"))
 SEED = int(os.environ.get("FOREWARN_KILL_SEED", "17"))
 CASES = Path(__file__).parents[1] / "cases" / "servers"
 
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.many_examples]
 
 
 @pytest.fixture(scope="module")

@@ -258,7 +258,7 @@ def test_rollups_survive_the_migration_that_replaces_their_views(empty: str) -> 
     with psycopg.connect(empty) as connection:
         if not timescale_usable(connection):
             pytest.skip("this server has no TimescaleDB")
-    migrate(empty, Settings(_env_file=None, retention_rollup_days=400))
+    migrate(empty, Settings(_env_file=None, retention_raw_days=4000, retention_rollup_days=400))
     assert down(empty) == ["timescale/0003_rollups_of_any_value"]
     with open_pool(empty) as pool:
         store = Store(pool, "acme")

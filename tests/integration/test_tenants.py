@@ -193,7 +193,8 @@ WRITES = {
     "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "dead_letters.add",
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
-    "deliveries.rejected", "deliveries.retry_given_up", "deliveries.sink_failed", "deliveries.sink_recovered",
+    "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
+    "deliveries.sink_recovered",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
@@ -285,6 +286,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         store.deliveries.failed("slack", lane, ["s1"], "down", END)
         store.deliveries.rejected("slack", lane, ["s1"], "bad", None)
         store.deliveries.retry_given_up()
+        store.deliveries.release("slack")
         store.deliveries.delivered("slack", lane, ["s1"], alert_id="s1")
         store.deliveries.skip("slack", lane, ["s1"])
     store.deliveries.sink_failed("slack", END, "down", END)

@@ -1,3 +1,13 @@
+-- First end the jobs of the old views: a job that runs waits for tables that this transaction locks, and the other way
+-- round.
+CREATE TEMPORARY TABLE rollup_retention ON COMMIT DROP AS
+    SELECT c.view_name::text AS name, (j.config->>'drop_after')::interval AS keep
+    FROM timescaledb_information.jobs j JOIN timescaledb_information.continuous_aggregates c
+    ON j.hypertable_name IN (c.materialization_hypertable_name, c.view_name::text)
+    WHERE j.proc_name = 'policy_retention' AND c.view_name IN ('rollups_5m', 'rollups_1h');
+SELECT remove_retention_policy(name::regclass) FROM rollup_retention;
+SELECT remove_continuous_aggregate_policy('rollups_5m', if_exists => true);
+SELECT remove_continuous_aggregate_policy('rollups_1h', if_exists => true);
 CREATE MATERIALIZED VIEW rollups_5m_new WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
     SELECT series_id, time_bucket('5 minutes', samples.ts) AS ts, count(*) AS n,
            avg(value) AS mean,
@@ -13,26 +23,23 @@ CREATE MATERIALIZED VIEW rollups_1h_new WITH (timescaledb.continuous, timescaled
 -- The rollups outlive the samples, so their rows are copied; the retention policies move along.
 DO $$
 DECLARE
-    name text;
+    old_name text;
     source regclass;
     target regclass;
     keep interval;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['rollups_5m', 'rollups_1h'] LOOP
+    FOREACH old_name IN ARRAY ARRAY['rollups_5m', 'rollups_1h'] LOOP
         SELECT format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)::regclass
-            INTO source FROM timescaledb_information.continuous_aggregates c WHERE c.view_name = name;
+            INTO source FROM timescaledb_information.continuous_aggregates c WHERE c.view_name = old_name;
         SELECT format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)::regclass
-            INTO target FROM timescaledb_information.continuous_aggregates c WHERE c.view_name = name || '_new';
+            INTO target FROM timescaledb_information.continuous_aggregates c WHERE c.view_name = old_name || '_new';
         EXECUTE format('INSERT INTO %s (series_id, ts, n, mean, min, max)'
             ' SELECT series_id, ts, n, mean, min, max FROM %s', target, source);
-        SELECT (j.config->>'drop_after')::interval INTO keep
-            FROM timescaledb_information.jobs j JOIN timescaledb_information.continuous_aggregates c
-            ON j.hypertable_name IN (c.materialization_hypertable_name, c.view_name::text)
-            WHERE j.proc_name = 'policy_retention' AND c.view_name = name;
-        EXECUTE format('DROP MATERIALIZED VIEW %I', name);
-        EXECUTE format('ALTER MATERIALIZED VIEW %I RENAME TO %I', name || '_new', name);
+        SELECT r.keep INTO keep FROM rollup_retention r WHERE r.name = old_name;
+        EXECUTE format('DROP MATERIALIZED VIEW %I', old_name);
+        EXECUTE format('ALTER MATERIALIZED VIEW %I RENAME TO %I', old_name || '_new', old_name);
         IF keep IS NOT NULL THEN
-            PERFORM add_retention_policy(name::regclass, keep);
+            PERFORM add_retention_policy(old_name::regclass, keep);
         END IF;
     END LOOP;
 END $$;
