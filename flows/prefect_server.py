@@ -9,11 +9,9 @@ from pathlib import Path
 
 from core.settings import Settings
 from flows.environment import prepare_prefect
-from flows.processes import ServerProcess, free_port, start_server
-from pipelines.common.prefect_app import protection
+from pipelines.common.prefect_app import READY, protection
+from pipelines.common.server_process import ServerProcess, free_port, start_server
 
-#: Path that answers 200 once the server is ready.
-READY = "/api/health"
 USER = "forewarn"
 
 

@@ -30,7 +30,8 @@ def run(
 ) -> None:
     """Run a flow now."""
     settings = settings_for(tenant)
-    from flows.prefect_server import READY, temporary_prefect_server
+    from flows.prefect_server import temporary_prefect_server
+    from pipelines.common.prefect_app import READY
 
     with temporary_prefect_server(settings) as server:
         # Imported while the server starts.

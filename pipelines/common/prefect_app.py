@@ -16,6 +16,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+#: Path that answers 200 once the server is ready.
+READY = "/api/health"
 #: Requests in progress may finish for this long.
 STOP_GRACE_S = 5
 

@@ -5,22 +5,16 @@ Prefect's own temporary server would answer every web page, and would stay when 
 
 import os
 import secrets
-import socket
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
+from tempfile import TemporaryDirectory
 from threading import Thread
 
-import httpx
-
-from core.errors import UnavailableError
-from pipelines.common.end_with_parent import guarded
-from pipelines.common.prefect_app import STOP_GRACE_S, protection
+from pipelines.common.prefect_app import READY, protection
+from pipelines.common.server_process import ServerProcess, free_port, start_server
 
 #: On its first start Prefect creates its tables. On a busy machine this takes minutes.
 READY_TIMEOUT_S = 180.0
@@ -36,49 +30,28 @@ def private_server() -> Iterator[tuple[str, str]]:
     Raises:
         UnavailableError: it did not become ready.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    url, login = f"http://127.0.0.1:{port}", f"forewarn:{secrets.token_urlsafe(18)}"
-    command = [sys.executable, "-m", "pipelines.common.prefect_app", "--port", str(port), "--temporary"]
-    with tempfile.TemporaryFile() as log:
-        started: Queue[subprocess.Popen[bytes]] = Queue()
-
-        def serve() -> None:
-            process = subprocess.Popen(  # noqa: S603 - the command comes from this project
-                guarded(command, os.getpid()),
-                cwd=_ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **protection(login, [url])},
-            )
-            started.put(process)
-            process.wait()
-
-        # The kernel ends the server together with the thread that started it; so this thread waits for the server.
-        Thread(target=serve, daemon=True).start()
-        process = started.get()
-        try:
-            _wait_until_ready(process, url)
-            yield url, login
-        finally:
-            process.terminate()
-            try:
-                process.wait(2 * STOP_GRACE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    port, login = free_port(), f"forewarn:{secrets.token_urlsafe(18)}"
+    with TemporaryDirectory(prefix="forewarn-") as folder, _kept(port, login, Path(folder)) as server:
+        server.wait_until_ready(READY, READY_TIMEOUT_S)
+        yield server.url, login
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    with httpx.Client(timeout=5, trust_env=False) as client:
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                if client.get(f"{url}/api/health").status_code == httpx.codes.OK:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-    raise UnavailableError("the Prefect server for the workers of the cluster did not become ready")
+def _kept(port: int, login: str, folder: Path) -> ServerProcess:
+    """A started server. The kernel ends it together with the thread that started it, so a thread waits for it."""
+    url = f"http://127.0.0.1:{port}"
+    path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    started: Queue[ServerProcess] = Queue()
+
+    def serve() -> None:
+        server = start_server(
+            "the Prefect server for the workers of the cluster",
+            [sys.executable, "-m", "pipelines.common.prefect_app", "--port", str(port), "--temporary"],
+            url=url,
+            log=folder / "log",
+            env={**os.environ, **protection(login, [url]), "PYTHONPATH": path},
+        )
+        started.put(server)
+        server.process.wait()
+
+    Thread(target=serve, daemon=True).start()
+    return started.get()

@@ -19,7 +19,7 @@ from core.frames import SAMPLES
 from core.settings import Settings
 from core.training import Training
 from features.catalog import FEATURE_NAMES
-from flows.processes import ServerProcess, free_port, start_service
+from flows.service_process import start_service
 from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.failure.bundle import FailureBundle
 from models.failure.parts import FailureParts
@@ -28,6 +28,7 @@ from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.history import histories
+from pipelines.common.server_process import ServerProcess, free_port
 from pipelines.common.tenant_platform import Platform
 from pipelines.stores.embedded import EmbeddedPostgres
 from pipelines.stores.store import Store

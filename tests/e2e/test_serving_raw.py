@@ -16,7 +16,8 @@ from servers.requests import snappy_bomb
 from servers.service import environment_of
 
 from core.settings import Settings
-from flows.processes import ServerProcess, free_port, start_service
+from flows.service_process import start_service
+from pipelines.common.server_process import ServerProcess, free_port
 from serving.http.protocol import HEAD_TIMEOUT_S
 from serving.state.limits import BODY_TIMEOUT_S
 

@@ -15,7 +15,8 @@ from servers.prefect_server import wait_until
 from servers.service import environment_of
 
 from core.settings import Settings
-from flows.processes import free_port, start_service
+from flows.service_process import start_service
+from pipelines.common.server_process import free_port
 from pipelines.stores.embedded import EmbeddedPostgres
 
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from flows.prefect_server import READY
-from flows.processes import ServerProcess, free_port, start_server
-from pipelines.common.prefect_app import protection
+from pipelines.common.prefect_app import READY, protection
+from pipelines.common.server_process import ServerProcess, free_port, start_server
 
 FOREIGN = "http://evil.example"
 LOGIN = ("forewarn", "secret")

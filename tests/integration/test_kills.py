@@ -31,7 +31,7 @@ from servers.small_disk import small_disk
 
 from core.domain import Severity
 from core.settings import Settings
-from flows.processes import free_port
+from pipelines.common.server_process import free_port
 from pipelines.plots.breach_and_capacity import save
 from pipelines.stores.embedded import EmbeddedPostgres
 from pipelines.wiring import open_platform

@@ -19,7 +19,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /
 PARENT = """
 import sys, time
 from pathlib import Path
-from flows.processes import start_server
+from pipelines.common.server_process import start_server
 server = start_server(
     "sleeper", [sys.executable, "-c", "import time; time.sleep(60)"], url="", log=Path(sys.argv[1]) / "logs/log",
     data_dir=Path(sys.argv[1]),

@@ -15,8 +15,8 @@ from fakes.platform import platform_of
 from core.clock import FixedClock
 from core.domain import SeriesKind
 from core.errors import InputError, UnavailableError
-from flows.processes import free_port
 from pipelines.collect.ingest import IngestReport, ingest
+from pipelines.common.server_process import free_port
 from pipelines.sources.prometheus import PrometheusSource, Selection
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.stores.store import Store

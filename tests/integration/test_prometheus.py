@@ -22,8 +22,8 @@ from core.clock import Clock, FixedClock, SystemClock
 from core.domain import Role, Series, SeriesKind
 from core.errors import InputError, UnavailableError
 from core.settings import Settings
-from flows.processes import free_port
 from pipelines.collect.ingest import ingest
+from pipelines.common.server_process import free_port
 from pipelines.sources.configured import configured_sources
 from pipelines.sources.prometheus import PrometheusSource, Selection
 from pipelines.sources.prometheus_api import Login, PrometheusApi

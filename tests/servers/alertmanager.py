@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from core.errors import UnavailableError
-from flows.processes import free_port, start_server
+from pipelines.common.server_process import free_port, start_server
 
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 

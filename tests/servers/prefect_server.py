@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from flows.processes import ServerProcess, free_port, start_server
+from pipelines.common.server_process import ServerProcess, free_port, start_server
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from flows.processes import free_port, start_server
+from pipelines.common.server_process import free_port, start_server
 
 
 def missing_programs() -> list[str]:

@@ -21,10 +21,10 @@ USES_OF_THE_ENVIRONMENT = {
     "flows/demo.py": "passes the demo's settings to the flows and the service",
     "flows/environment.py": "sets variables that NumPy and Prefect read when they are imported",
     "flows/prefect_server.py": "PREFECT_API_URL and PREFECT_API_AUTH_STRING belong to Prefect",
-    "flows/processes.py": "passes the environment to servers, with the mark of the process that started them",
     "pipelines/common/cluster.py": "passes PYTHONPATH to the workers of a cluster",
     "pipelines/common/parallel.py": "passes the number of threads to worker processes",
     "pipelines/common/private_prefect.py": "passes the environment to a Prefect server",
+    "pipelines/common/server_process.py": "passes the environment to servers, with the mark of their parent",
     "pipelines/common/privacy.py": "turns off the telemetry of libraries",
     "pipelines/stores/mlflow_registry.py": "turns off the progress bars of MLflow",
 }

@@ -4,10 +4,8 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,7 +13,6 @@ from typing import Self
 import httpx
 
 from core.errors import UnavailableError
-from core.settings import Settings, is_every_address
 from pipelines.common.end_with_parent import guarded
 from pipelines.common.strays import mark
 
@@ -23,8 +20,6 @@ from pipelines.common.strays import mark
 STOP_GRACE_S = 20.0
 #: Imports take seconds, on a busy machine several times that; on its first start Prefect also creates its tables.
 READY_TIMEOUT_S = 120.0
-#: Path that the HTTP service answers with 200 once it is ready.
-SERVICE_READY = "/readyz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,36 +113,6 @@ def start_server(
             start_new_session=True,
         )
     return ServerProcess(name, url, log, process)
-
-
-def launch_service(settings: Settings, *, env: Mapping[str, str] | None = None) -> ServerProcess:
-    """Start the HTTP service without waiting. It answers `SERVICE_READY` once it is ready, after some seconds.
-
-    Args:
-        env: the environment of the service; null: that of this process. `read_settings()` in it must equal `settings`.
-    """
-    host = "127.0.0.1" if is_every_address(settings.serve_host) else settings.serve_host
-    return start_server(
-        "the HTTP service",
-        [sys.executable, "-m", "serving.run"],
-        url=f"http://{host}:{settings.serve_port}",
-        log=settings.data_dir / "logs" / "service.log",
-        env=env,
-        data_dir=settings.data_dir,
-    )
-
-
-def start_service(settings: Settings, *, env: Mapping[str, str] | None = None) -> ServerProcess:
-    """Start the HTTP service and wait until it is ready; arguments as of `launch_service`.
-
-    Raises:
-        UnavailableError: the service did not become ready; the message names its log file.
-    """
-    with ExitStack() as unless_ready:
-        service = unless_ready.enter_context(launch_service(settings, env=env))
-        service.wait_until_ready(SERVICE_READY)
-        unless_ready.pop_all()
-    return service
 
 
 def free_port(preferred: int = 0) -> int:
