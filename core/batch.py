@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from core.domain import Event, Incident, Role, Series, SeriesKind
+from core.domain import Direction, Event, Incident, Role, Series, SeriesKind
 from core.errors import InputError
 
 
@@ -52,6 +52,7 @@ class Declaration:
                 if "slo_threshold" in facts
                 else series.slo_threshold,
                 step_s=int(facts["step_s"]) if "step_s" in facts else series.step_s,
+                direction=Direction(facts["direction"].lower()) if "direction" in facts else series.direction,
             )
         except ValueError as error:
             name = f"{self.service or '*'}/{self.metric or '*'}"

@@ -7,7 +7,7 @@ seconds, which their names show (`step_s`).
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 
@@ -50,6 +50,14 @@ class Role(StrEnum):
     CAPACITY = "capacity"
 
 
+class Direction(StrEnum):
+    """Which side of what is usual is bad."""
+
+    UP_IS_BAD = "up_is_bad"
+    DOWN_IS_BAD = "down_is_bad"
+    BOTH = "both"
+
+
 class EventKind(StrEnum):
     """Planned things that change what is normal."""
 
@@ -90,8 +98,15 @@ class Shape(StrEnum):
     MISSING = "missing"
 
 
+class _Identified:
+    """Holds what is computed from the fields of a series when it is built, because it is needed very often."""
+
+    __slots__ = ("series_id",)
+    series_id: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class Series(_Identified):
     """One metric of one service of one tenant.
 
     Attributes:
@@ -99,6 +114,8 @@ class Series:
         limit: the physical end (bytes of a disk, connections of a pool), in the unit of the values.
         slo_threshold: the value at which users notice, in the unit of the values.
         step_s: expected seconds between samples.
+        direction: which side is bad; null: nobody declared it, so the name of the metric tells.
+        series_id: a stable 63-bit id of tenant, service, metric and labels: the same on every machine and run.
     """
 
     tenant: str
@@ -111,6 +128,7 @@ class Series:
     limit: float | None = None
     slo_threshold: float | None = None
     step_s: int = DEFAULT_STEP_S
+    direction: Direction | None = None
 
     def __post_init__(self) -> None:
         for name in ("tenant", "service", "metric"):
@@ -124,10 +142,15 @@ class Series:
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise InputError(f"{name} must be finite, got {value}")
+        object.__setattr__(self, "series_id", self._id())
 
-    @property
-    def series_id(self) -> int:
-        """A stable 63-bit id of tenant, service, metric and labels: the same on every machine and run."""
+    def __setstate__(self, state: Sequence[object]) -> None:
+        """Set the fields, as dataclasses do it, and what follows from them."""
+        for one, value in zip(fields(self), state, strict=True):
+            object.__setattr__(self, one.name, value)
+        object.__setattr__(self, "series_id", self._id())
+
+    def _id(self) -> int:
         parts = [self.tenant, self.service, self.metric]
         parts += [f"{key}={value}" for key, value in sorted(self.labels.items())]
         digest = hashlib.blake2b(SEPARATOR.join(parts).encode(), digest_size=8).digest()
@@ -245,6 +268,7 @@ class Breach:
     Attributes:
         probability: within `horizon_s`.
         when: expected time of the crossing; of a series that has crossed its threshold, the time of the crossing.
+        upward: whether the bad side is above the threshold; null in signals of older versions.
         probability_by_horizon_s: the same within shorter times; never falls with the horizon.
     """
 
@@ -253,6 +277,7 @@ class Breach:
     horizon_s: int
     when: TimeRange | None
     probability_by_horizon_s: Mapping[int, float] = field(default_factory=dict)
+    upward: bool | None = None
 
     def __post_init__(self) -> None:
         require_unit_interval(self.probability, "probability")

@@ -132,15 +132,15 @@ def format_deviation(sigma: float) -> str:
         ('4.2 times the usual variation', 'more than 100 times the usual variation')
     """
     size = abs(sigma)
-    times = "more than 100" if size > MOST_SIGMAS else f"{size:.1f}"
+    times = "more than 100" if size > MOST_SIGMAS else f"{size:z.1f}"
     return f"{times} times the usual variation"
 
 
 def _digits(value: float) -> str:
     """Three significant digits, without exponents below a million, and never fewer digits than the integer part."""
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.3g}"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{float(f'{value:.3g}'):g}"
+        return f"{value:z.3g}"
+    return f"{value:z.0f}" if abs(value) >= 100 else f"{float(f'{value:z.3g}'):zg}"
 
 
 def _two(big: int, big_unit: str, small: int, small_unit: str) -> str:

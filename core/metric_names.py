@@ -278,9 +278,19 @@ def lower_is_worse(name: str) -> bool:
         >>> lower_is_worse("error_budget"), lower_is_worse("error_budget_burn_rate")
         (True, False)
     """
-    if _GONE & set(words_of(name)) or not any(row.lower_is_worse for row in _rows(name)):
+    if is_used(name) or not any(row.lower_is_worse for row in _rows(name)):
         return False
     return _role(name) not in (Role.LATENCY, Role.ERRORS)
+
+
+def is_used(name: str) -> bool:
+    """Whether a metric tells what is used, of whatever is there.
+
+    Examples:
+        >>> is_used("error_budget_consumed"), is_used("error_budget")
+        (True, False)
+    """
+    return bool(_GONE & set(words_of(name)))
 
 
 def feature_slot(name: str, role: Role) -> str | None:

@@ -92,6 +92,16 @@ class DeliveryRepository(Protocol):
         """Postpone signals that the receiver rejected; `retry_at` null: give them up."""
         ...
 
+    def release(self, sink: str, *, if_due_at: datetime | None = None) -> int:
+        """Make due, in all lanes, what waits because the receiver failed; returns how many deliveries that were.
+
+        What the receiver rejected keeps its time.
+
+        Args:
+            if_due_at: only if another delivery to the sink is due at this time; null: always.
+        """
+        ...
+
     def attempts(self, sink: str, lane: DeliveryLane) -> dict[str, int]:
         """Signal id -> number of failed attempts, of all signals that are still to be delivered."""
         ...

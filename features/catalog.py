@@ -39,7 +39,7 @@ def _of_all() -> Iterable[Feature]:
         name = f"soonest_limit_since_{part}"
         yield Feature(name, soonest, "saturation", "hours_to_limit_since", RISE_H, 0.0, windows.HOURS_CAP, 3)
     fullest = pl.max_horizontal([f"{slot}_level_15m" for slot in FILLING])
-    yield Feature("highest_saturation", fullest, "saturation", "level", 0.25, 0.0, stage=1)
+    yield Feature("highest_saturation", fullest, "saturation", "level", 0.25, stage=1)
     furthest = pl.max_horizontal([f"{slot}_way_15m" for slot in FILLING])
     yield Feature("furthest_way", furthest, "saturation", "way", 0.25, -5.0, 5.0, 2)
     for name in UPSTREAM:

@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray, IntArray
+from core.directions import low_is_bad
 from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, SeriesKind, service_id
 from core.durations import DAY_S, HOUR_S
 from core.frames import SAMPLES, TIME, require_frame
-from core.metric_names import feature_slot, lower_is_worse
+from core.metric_names import feature_slot
 from features.missing import column_of
 from features.slots import SLOTS, dependencies, scale_of
 
@@ -142,7 +143,7 @@ def _share(series: Series, slot: str, values: FloatArray, steps: int) -> FloatAr
         steps: over which the values show what is usual.
     """
     scale = scale_of(series) if slot != "traffic" else None
-    if slot == "traffic" or not lower_is_worse(series.metric):
+    if slot == "traffic" or not low_is_bad(series):
         return values / scale if scale is not None else _relative(values, steps)
     lowest = series.threshold
     if lowest is None:

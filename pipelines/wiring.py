@@ -57,11 +57,18 @@ class Tenancy:
 
 @contextmanager
 def open_tenancy(
-    settings: Settings, *, clock: Clock | None = None, limits: TimeLimits = JOB_LIMITS
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    connections: int = 8,
+    always_open: int = 1,
+    limits: TimeLimits = JOB_LIMITS,
 ) -> Iterator[Tenancy]:
     """Open the platforms of all tenants, until the `with` block ends.
 
     Args:
+        connections: to the database, at most.
+        always_open: how many of them stay open when they are not in use.
         limits: how long one statement may take.
     Raises:
         ConfigurationError: a setting is missing or contradicts another.
@@ -73,7 +80,7 @@ def open_tenancy(
     with storage_errors(settings), ExitStack() as opened:
         with database_errors():
             dsn = ready_dsn(settings)
-        pool = opened.enter_context(open_pool(dsn, limits=limits))
+        pool = opened.enter_context(open_pool(dsn, max_size=connections, min_size=always_open, limits=limits))
         opened.enter_context(database_errors())
         yield Tenancy(settings=settings, clock=clock or SystemClock(), dsn=dsn, pool=pool)
 

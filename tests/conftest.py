@@ -14,12 +14,13 @@ one_thread_in_a_process()
 SERVER_TESTS = ("tests/e2e/", "tests/integration/")
 
 
-class ServersTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
-    """One process runs all tests that start servers, one after the other; the others run unit tests, by module."""
+class OneFolderAfterTheOther(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """A process runs all tests of a folder with servers, one after the other. Unit tests go wherever time is left."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "servers" if nodeid.startswith(SERVER_TESTS) else nodeid.split("::", maxsplit=1)[0]
+        folder = next((one for one in SERVER_TESTS if nodeid.startswith(one)), None)
+        return folder or nodeid.split("::", maxsplit=1)[0]
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ServersTogether:
-    return ServersTogether(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneFolderAfterTheOther:
+    return OneFolderAfterTheOther(config, log)

@@ -1,6 +1,5 @@
 """Output of the commands: results on standard output, progress and errors on standard error."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from core.json_text import json_text
 from core.settings import Settings, read_settings
 from pipelines.common.progress import Progress as Listener
 
@@ -49,9 +48,7 @@ def settings_for(tenant: str | None) -> Settings:
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(
-        json.dumps(to_jsonable_python(value, by_alias=True, inf_nan_mode="null"), indent=2) + "\n"
-    )
+    sys.stdout.write(json_text(value) + "\n")
 
 
 def show(report: Any, *, as_json: bool) -> None:

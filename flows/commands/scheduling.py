@@ -1,6 +1,7 @@
 """`forewarn flows`: run flows now, or on a schedule with Prefect."""
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -50,6 +51,22 @@ def run(
         print_json(reports)
     else:
         out.print(f"{name}: done, {len(reports)} steps")
+        for line in _not_done(reports):
+            out.print(f"  {line}", soft_wrap=True)
+
+
+def _not_done(reports: Mapping[str, Any]) -> Iterator[str]:
+    """The steps that were skipped and the models that were not promoted, with the reasons."""
+    from flows.tasks import Skipped
+    from pipelines.learn.promote import PromotionReport
+
+    for step, report in reports.items():
+        if isinstance(report, Skipped):
+            yield f"{step}: skipped: {report.reason}"
+        elif isinstance(report, PromotionReport):
+            for kind, result in report.by_kind.items():
+                if result.challenger is not None and not result.promoted:
+                    yield f"{kind} version {result.challenger.version}: not promoted: {result.reason}"
 
 
 @app.command()

@@ -25,9 +25,10 @@ from enum import StrEnum
 import numpy as np
 import polars as pl
 
+from core.directions import low_is_bad
 from core.domain import Role, Series, ServiceEdges
 from core.formatting import format_deviation
-from core.metric_names import MeasuredAt, Resource, lower_is_worse, measured_at, resource_of
+from core.metric_names import MeasuredAt, Resource, measured_at, resource_of
 
 #: Each series is compared with its own values during this time before the onset.
 BEFORE = timedelta(minutes=30)
@@ -94,7 +95,7 @@ class Deviation:
     @property
     def worsening(self) -> float:
         """The strength if the series moved to its bad side, else 0."""
-        return self.fall if lower_is_worse(self.series.metric) else self.rise
+        return self.fall if low_is_bad(self.series) else self.rise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +219,7 @@ class _Ranking:
             case Role.TRAFFIC:
                 return 0.0
             case _:
-                strength = one.fall if lower_is_worse(series.metric) else 0.0
+                strength = one.fall if low_is_bad(series) else 0.0
         explained = 0.0
         for callee in self._callees[service]:
             for other in self._like_it(service, callee, series):
@@ -276,7 +277,7 @@ def origin_of(series: Series) -> Origin | None:
 def _same_kind(one: Series, other: Series) -> bool:
     if Role.LATENCY in (one.role, other.role) or Role.ERRORS in (one.role, other.role):
         return one.role is other.role and one.unit == other.unit
-    both_fall = lower_is_worse(one.metric) and lower_is_worse(other.metric)
+    both_fall = bool(low_is_bad(one) and low_is_bad(other))
     return both_fall and resource_of(one.metric) is resource_of(other.metric) and one.unit == other.unit
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.bundles import require_format
-from core.domain import Role, Series, SeriesKind
 from core.errors import ModelUnavailableError
 from models.baseline.baselines import Baselines
 from models.detect.budget import AlertBudget
@@ -23,6 +22,7 @@ from models.detect.catalog import detector_classes, make_detector
 from models.detect.files_format_3 import upgrade
 from models.detect.protocols import Arrays, FittedDetector
 from models.detect.series_model import SeriesModel, ServiceTable
+from models.series.record import series_of
 
 #: 4 stores every detector in the same way; 3 is still read.
 FORMAT = 4
@@ -106,7 +106,7 @@ def from_files(files: Mapping[str, bytes]) -> Parts:
     models: dict[int, SeriesModel] = {}
     for at, entry in enumerate(meta["series"]):
         group, row, table, column = (entry.pop(name) for name in ("baselines", "row", "table", "column"))
-        series = Series(**{**entry, "kind": SeriesKind(entry["kind"]), "role": Role(entry["role"])})
+        series = series_of(entry)
         calibrations = {name: _unpacked(arrays[f"calibration/{name}"][at]) for name in names}
         combined = _unpacked(arrays["combined"][at])
         assert combined is not None  # noqa: S101 - every series that has a model has it

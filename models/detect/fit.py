@@ -10,7 +10,7 @@ from core.domain import Series
 from core.errors import InsufficientDataError
 from models.baseline.baselines import Baselines
 from models.baseline.changepoints import hourly_medians
-from models.baseline.excursions import unfinished_excursion
+from models.baseline.excursions import lone_excursion, unfinished_excursion
 from models.baseline.residuals import residuals
 from models.detect.calibration import MIN_SCORES, STEEPEST, Calibration, calibrate
 from models.detect.catalog import make_detector, max_tail_slope, memorises, reads_of
@@ -89,7 +89,9 @@ def fit_grid(
     """
     grid, baselines = history.grid, history.baselines
     residual = history.residuals()
-    excursion = np.stack([unfinished_excursion(row, grid.times_s) for row in residual])
+    excursion = np.stack(
+        [unfinished_excursion(row, grid.times_s) | lone_excursion(row, grid.times_s) for row in residual]
+    )
     residual = np.where(excursion, np.nan, residual)
     values = rows_to_ordinary(np.where(excursion, np.nan, history.values), baselines.exponent)
     hourly, _ = hourly_medians(

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.bundles import require_format
-from core.domain import Role, Series, SeriesKind
 from core.errors import ModelUnavailableError
 from models.forecast.catalog import is_known
 from models.forecast.choice.selection import Choice
@@ -27,6 +26,7 @@ from models.forecast.history import bounds_of
 from models.forecast.intervals.conformal import ErrorModel, Memory
 from models.forecast.intervals.widths import Widths
 from models.forecast.protocols import History
+from models.series.record import series_of
 
 #: 6 stores the state of every member in the same way; 5 is still read.
 FORMAT = 6
@@ -185,6 +185,7 @@ def _record(entry: Entry, arrays: Mapping[str, AnyArray]) -> dict[str, Any]:
             "limit": series.limit,
             "slo_threshold": series.slo_threshold,
             "step_s": series.step_s,
+            "direction": series.direction,
         },
         "start": history.start.isoformat(),
         "exponent": history.exponent,
@@ -214,8 +215,7 @@ def _record(entry: Entry, arrays: Mapping[str, AnyArray]) -> dict[str, Any]:
 
 
 def _entry(record: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Entry:
-    fields = dict(record["series"])
-    series = Series(**{**fields, "kind": SeriesKind(fields["kind"]), "role": Role(fields["role"])})
+    series = series_of(record["series"])
     # The release before stored no exponent.
     exponent = record.get("exponent", 0)
     return Entry(

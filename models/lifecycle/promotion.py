@@ -38,7 +38,9 @@ def decide(
     name = criterion.metric
     new = challenger.get(name)
     if new is None:
-        return PromotionDecision(False, f"the challenger has no {name}: it was not evaluated")
+        return PromotionDecision(
+            False, f"its {name} is not known, because there was too little data to evaluate it"
+        )
     if champion is None:
         return PromotionDecision(True, f"there is no champion yet; {name} is {new:.4g}")
     old = champion.get(name)

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from core.arrays import BoolArray, FloatArray
+from core.directions import low_is_bad
 from core.domain import Role, Series
-from core.metric_names import lower_is_worse
 
 #: A disk or a pool fails a little below its limit, because some blocks or connections are reserved.
 FULL_AT = 0.98
@@ -52,10 +52,11 @@ def with_known_limit(series: Series, values: FloatArray) -> Series:
 
 
 def with_limits(series: Series, stored: Series) -> Series:
-    """The series with the limit and the SLO threshold that are stored now; the same object if nothing changed."""
-    if (series.limit, series.slo_threshold) == (stored.limit, stored.slo_threshold):
+    """The series with limit, SLO threshold and direction as stored now; the same object if nothing changed."""
+    now = (stored.limit, stored.slo_threshold, stored.direction)
+    if (series.limit, series.slo_threshold, series.direction) == now:
         return series
-    return replace(series, limit=stored.limit, slo_threshold=stored.slo_threshold)
+    return replace(series, limit=stored.limit, slo_threshold=stored.slo_threshold, direction=stored.direction)
 
 
 def used_share(series: Series, value: float) -> float | None:
@@ -74,11 +75,12 @@ def is_upward(series: Series, usual: float | None = None) -> bool:
     """True if high values are bad; false if low values are, as of free space or a success rate.
 
     Args:
-        usual: a usual value. If neither name nor role decides, its side of the threshold does.
+        usual: a usual value. If neither a declared direction nor name nor role decides, its side of the threshold does.
     """
-    if lower_is_worse(series.metric):
-        return False
-    if series.role in _MORE_IS_WORSE or usual is None:
+    low = low_is_bad(series)
+    if low is not None:
+        return not low
+    if usual is None or (series.direction is None and series.role in _MORE_IS_WORSE):
         return True
     threshold = threshold_of(series)
     return threshold is None or threshold >= usual

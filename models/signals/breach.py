@@ -252,7 +252,7 @@ class _Finding:
             band=self.outlook.band,
             score=breach.probability,
             filters=self._filters(),
-            breach=breach,
+            breach=replace(breach, upward=is_upward(series)),
             factors=self._factors(),
             model=model,
         )

@@ -78,9 +78,16 @@ def is_over_threshold(signal: Signal) -> bool:
     """Whether the series of a breach signal had crossed its threshold when the signal was made."""
     if signal.breach is None or signal.value is None:
         return False
-    if lower_is_worse(signal.metric or ""):
+    if is_downward(signal):
         return signal.value <= signal.breach.threshold
     return signal.value >= signal.breach.threshold
+
+
+def is_downward(signal: Signal) -> bool:
+    """Whether the bad side of a breach signal is below its threshold."""
+    if signal.breach is None or signal.breach.upward is None:
+        return lower_is_worse(signal.metric or "")
+    return not signal.breach.upward
 
 
 def withdrawn_breach(series: Series, horizon_s: int) -> str:

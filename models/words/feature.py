@@ -10,12 +10,15 @@ from models.words.feature_names import NOUNS, FeatureName, parse_feature_name
 #: From these values on, a feature means "does not approach the limit" and "never". They equal those of
 #: `features.windows` and `features.grid`.
 HOURS_CAP, AGE_CAP_H = 48.0, 336.0
+#: From this share on, a number of times is easier to read.
+MOST_PERCENT = 1_000
 #: What 100 % means for a slot; the limit of the resource for the others.
 WHOLE: Mapping[str, str] = {
     "latency": "its SLO",
     "errors": "its SLO",
     "queue": "its SLO",
     "traffic": "its mean",
+    "upstream": "what is allowed",
 }
 
 
@@ -34,7 +37,7 @@ def describe_feature(name: str, value: float) -> str:
     """
     feature = parse_feature_name(name)
     if feature is None:
-        return f"{name} is {value:.3g}"
+        return f"{name} is {value:z.3g}"
     if math.isnan(value):
         return f"{name} is not known"
     return _CLAUSES[feature.family](feature, value)
@@ -50,8 +53,22 @@ def _whole(feature: FeatureName) -> str:
 
 def _span(hours: float) -> str:
     if hours < 1:
-        return f"{hours * 60:.0f} min"
-    return f"{hours:g} h" if hours < 48 else f"{hours / 24:g} days"
+        return f"{hours * 60:z.0f} min"
+    return f"{hours:zg} h" if hours < 48 else f"{hours / 24:zg} days"
+
+
+def _of_whole(feature: FeatureName, value: float, decimals: int = 0) -> str:
+    """A share, such as "93 % of its limit"; a large one as "12 times its SLO"."""
+    if abs(value) >= MOST_PERCENT / 100:
+        return f"{value:z.3g} times {_whole(feature)}"
+    return f"{100 * value:z.{decimals}f} % of {_whole(feature)}"
+
+
+def _of_way(value: float, decimals: int = 0) -> str:
+    """A share of the way to the limit; a large one as "12 times the way"."""
+    if abs(value) >= MOST_PERCENT / 100:
+        return f"{value:z.3g} times the way"
+    return f"{100 * value:z.{decimals}f} % of the way"
 
 
 def _side(value: float) -> str:
@@ -60,13 +77,13 @@ def _side(value: float) -> str:
 
 def _level(feature: FeatureName, value: float) -> str:
     if feature.slot == "upstream":
-        return f"{feature.name.removesuffix('_15m').replace('_', ' ')} at {100 * value:.0f} %"
-    return f"{_noun(feature)} is at {100 * value:.0f} % of {_whole(feature)}"
+        return f"{feature.name.removesuffix('_15m').replace('_', ' ')} at {_of_whole(feature, value)}"
+    return f"{_noun(feature)} is at {_of_whole(feature, value)}"
 
 
 def _slope(feature: FeatureName, value: float) -> str:
     verb = "grows" if value >= 0 else "falls"
-    pace = f"{100 * abs(value):.1f} % of {_whole(feature)} per hour"
+    pace = f"{_of_whole(feature, abs(value), 1)} per hour"
     return f"{_noun(feature)} {verb} {pace} over the last {_span(feature.window_h)}"
 
 
@@ -84,7 +101,7 @@ def _hours_to_limit(feature: FeatureName, value: float) -> str:
 
 def _acceleration(feature: FeatureName, value: float) -> str:
     how = "speeds up" if value >= 0 else "slows down"
-    return f"growth of {_noun(feature)} {how} by {100 * abs(value):.2f} % of {_whole(feature)} per hour, each hour"
+    return f"growth of {_noun(feature)} {how} by {_of_whole(feature, abs(value), 2)} per hour, each hour"
 
 
 def _deviation(feature: FeatureName, value: float) -> str:
@@ -93,7 +110,7 @@ def _deviation(feature: FeatureName, value: float) -> str:
 
 def _rise(feature: FeatureName, value: float) -> str:
     lowest = f"its lowest value in {_span(feature.window_h)}"
-    return f"{_noun(feature)} {100 * value:.0f} % of {_whole(feature)} above {lowest}"
+    return f"{_noun(feature)} {_of_whole(feature, value)} above {lowest}"
 
 
 def _hours_to_limit_since(feature: FeatureName, value: float) -> str:
@@ -108,27 +125,27 @@ def _hours_to_limit_since(feature: FeatureName, value: float) -> str:
 
 def _hours_since(feature: FeatureName, value: float) -> str:
     part = {"tenth": "nine tenths", "half": "half", "most": "a quarter"}[feature.name.rsplit("_", 1)[1]]
-    return f"{part} of the rise of {_noun(feature)} happened in the last {value:.1f} h"
+    return f"{part} of the rise of {_noun(feature)} happened in the last {value:z.1f} h"
 
 
 def _ahead(feature: FeatureName, value: float) -> str:
     pace = f"at its pace of the last {_span(feature.window_h)}"
-    return f"{_noun(feature)} at {100 * value:.0f} % of {_whole(feature)} in 3 h {pace}"
+    return f"{_noun(feature)} at {_of_whole(feature, value)} in 3 h {pace}"
 
 
 def _beyond_usual(feature: FeatureName, value: float) -> str:
     how = "faster" if value >= 0 else "slower"
-    pace = f"{100 * abs(value):.1f} % of {_whole(feature)} an hour"
+    pace = f"{_of_whole(feature, abs(value), 1)} an hour"
     return f"{_noun(feature)} grows {pace} {how} than usual over {_span(feature.window_h)}"
 
 
 def _usual_change(feature: FeatureName, value: float) -> str:
     verb = "grows" if value >= 0 else "falls"
-    return f"{_noun(feature)} usually {verb} by {100 * abs(value):.1f} % of {_whole(feature)} in the next 3 h"
+    return f"{_noun(feature)} usually {verb} by {_of_whole(feature, abs(value), 1)} in the next 3 h"
 
 
 def _above_ceiling(feature: FeatureName, value: float) -> str:
-    distance = f"{100 * abs(value):.0f} % of {_whole(feature)}"
+    distance = _of_whole(feature, abs(value))
     return f"{_noun(feature)} {distance} {_side(value)} its highest value of the week"
 
 
@@ -138,7 +155,7 @@ def _age(feature: FeatureName, value: float) -> str:
         "config": "last config change",
         "maintenance": "last maintenance",
     }[feature.name.removeprefix("hours_since_")]
-    return f"no {what.removeprefix('last ')} known" if value >= AGE_CAP_H else f"{what} {value:.1f} h ago"
+    return f"no {what.removeprefix('last ')} known" if value >= AGE_CAP_H else f"{what} {value:z.1f} h ago"
 
 
 _CLAUSES: Mapping[str, Callable[[FeatureName, float], str]] = {
@@ -146,10 +163,10 @@ _CLAUSES: Mapping[str, Callable[[FeatureName, float], str]] = {
     "slope": _slope,
     "hours_to_limit": _hours_to_limit,
     "acceleration": _acceleration,
-    "spread": lambda f, v: f"{_noun(f)} varies by {100 * v:.1f} % of {_whole(f)} within {_span(f.window_h)}",
+    "spread": lambda f, v: f"{_noun(f)} varies by {_of_whole(f, v, 1)} within {_span(f.window_h)}",
     "deviation": _deviation,
     "times_usual": lambda f, v: (
-        f"{_noun(f)} changes {abs(v):.1f} times as fast as usual" + (" (falling)" if v < 0 else "")
+        f"{_noun(f)} changes {abs(v):z.1f} times as fast as usual" + (" (falling)" if v < 0 else "")
     ),
     "above_ceiling": _above_ceiling,
     "rise": _rise,
@@ -159,32 +176,32 @@ _CLAUSES: Mapping[str, Callable[[FeatureName, float], str]] = {
     "beyond_usual": _beyond_usual,
     "usual_change": _usual_change,
     "pace_change": lambda f, v: (
-        f"{_noun(f)} grows {abs(v):.1f} times as fast as over {_span(f.window_h)}"
+        f"{_noun(f)} grows {abs(v):z.1f} times as fast as over {_span(f.window_h)}"
         + (" (in the opposite direction)" if v < 0 else "")
     ),
     "below_high": lambda f, v: (
-        f"{_noun(f)} {100 * abs(v):.0f} % of {_whole(f)} below its highest value in {_span(f.window_h)}"
+        f"{_noun(f)} {_of_whole(f, abs(v))} below its highest value in {_span(f.window_h)}"
     ),
-    "rising_share": lambda f, v: f"{_noun(f)} rose in {100 * v:.0f} % of the last {_span(f.window_h)}",
-    "way": lambda f, v: f"{_noun(f)} {100 * v:.0f} % of the way from its usual level to {_whole(f)}",
+    "rising_share": lambda f, v: f"{_noun(f)} rose in {100 * v:z.0f} % of the last {_span(f.window_h)}",
+    "way": lambda f, v: f"{_noun(f)} {_of_way(v)} from its usual level to {_whole(f)}",
     "line_way": lambda f, v: (
-        f"{_noun(f)} {100 * v:.0f} % of the way from its usual level to {_whole(f)},"
+        f"{_noun(f)} {_of_way(v)} from its usual level to {_whole(f)},"
         f" on the trend line of {_span(f.window_h)}"
     ),
     "line_pace": lambda f, v: (
-        f"{_noun(f)} moves {100 * abs(v):.0f} % of the way {'towards' if v >= 0 else 'away from'} {_whole(f)} an hour,"
+        f"{_noun(f)} moves {_of_way(abs(v))} {'towards' if v >= 0 else 'away from'} {_whole(f)} an hour,"
         f" on the trend line of {_span(f.window_h)}"
     ),
     "line_hours_to_limit": lambda f, v: _projected(f, v, f"trend of the last {_span(f.window_h)}"),
     "line_strays": lambda f, v: (
-        f"{_noun(f)} varies around its trend line of {_span(f.window_h)} by {100 * v:.1f} % of the way to {_whole(f)}"
+        f"{_noun(f)} varies around its trend line of {_span(f.window_h)} by {_of_way(v, 1)} to {_whole(f)}"
     ),
     "off_line": lambda f, v: (
         f"{_noun(f)} {'above' if v >= 0 else 'below'} its trend line of {_span(f.window_h)}"
-        f" by {100 * abs(v):.1f} % of the way to {_whole(f)}"
+        f" by {_of_way(abs(v), 1)} to {_whole(f)}"
     ),
     "limit_in_strays": lambda f, v: (
-        f"{_noun(f)} {'before' if v >= 0 else 'past'} {_whole(f)} by {abs(v):.0f} times its usual variation"
+        f"{_noun(f)} {'before' if v >= 0 else 'past'} {_whole(f)} by {abs(v):z.0f} times its usual variation"
         f" around the trend line of {_span(f.window_h)}"
     ),
     "pace_in_strays": lambda f, v: (
@@ -192,31 +209,31 @@ _CLAUSES: Mapping[str, Callable[[FeatureName, float], str]] = {
         f" an hour, on the trend line of {_span(f.window_h)}"
     ),
     "cpu_of_way": lambda f, v: (
-        f"CPU that traffic does not explain {'rose' if v >= 0 else 'fell'} by {100 * abs(v):.1f} %"
+        f"CPU that traffic does not explain {'rose' if v >= 0 else 'fell'} by {_of_whole(f, abs(v), 1)}"
         f" per full way of {_noun(f)} to {_whole(f)}"
     ),
     "hours_to_limit_middle": lambda f, v: _projected(f, v, "last hours"),
     "unexplained": lambda f, v: (
-        f"{_noun(f)} {100 * abs(v):.1f} % of {_whole(f)} {_side(v)} the value that traffic explains,"
+        f"{_noun(f)} {_of_whole(f, abs(v), 1)} {_side(v)} the value that traffic explains,"
         f" over {_span(f.window_h)}"
     ),
     "unexplained_deviation": lambda f, v: (
         f"{_noun(f)} {format_deviation(v)} {_side(v)} the value that traffic explains, over {_span(f.window_h)}"
     ),
     "unexplained_rise": lambda f, v: (
-        f"{_noun(f)} {100 * abs(v):.1f} % of {_whole(f)} {_side(v)} the hours before, after correction for traffic"
+        f"{_noun(f)} {_of_whole(f, abs(v), 1)} {_side(v)} the hours before, after correction for traffic"
     ),
     "unexplained_rise_deviation": lambda f, v: (
         f"{_noun(f)} {format_deviation(v)} {_side(v)} the hours before, after correction for traffic"
     ),
-    "hours_on_way": lambda f, v: f"{_noun(f)} above its usual level for {v:.1f} h",
+    "hours_on_way": lambda f, v: f"{_noun(f)} above its usual level for {v:z.1f} h",
     "age": _age,
     "count": lambda f, v: (
-        f"{v:.0f} {'deploys' if f.name.startswith('deploy') else 'config changes'} in the last 24 h"
+        f"{v:z.0f} {'deploys' if f.name.startswith('deploy') else 'config changes'} in the last 24 h"
     ),
     "flag": lambda f, v: "in maintenance" if v > 0 else "not in maintenance",
-    "missing": lambda f, v: f"{100 * v:.0f} % of the samples of the last hour missing",
-    "hour": lambda f, v: f"time of day {int(v):02d}:{round(v % 1 * 60):02d} UTC",
+    "missing": lambda f, v: f"{100 * v:z.0f} % of the samples of the last hour missing",
+    "hour": lambda f, v: f"time of day {round(v * 60) // 60 % 24:02d}:{round(v * 60) % 60:02d} UTC",
     "weekday": lambda f, v: (
         "day of week "
         + ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")[int(v) - 1]

@@ -16,7 +16,7 @@ def maintenance_reason(*, planned: bool) -> str:
 
 def history_reason(days: float, needed: float) -> str:
     """How much history the baseline is learned from."""
-    return f"{days:.1f} days of clean history; more than {needed:.0f} are needed"
+    return f"{days:z.1f} days of clean history; more than {needed:z.0f} are needed"
 
 
 def predictable_reason(z: float, *, passed: bool) -> str:
@@ -24,7 +24,7 @@ def predictable_reason(z: float, *, passed: bool) -> str:
     if math.isnan(z):
         return "too little history to know whether the values return to a usual level"
     text = "the values return to a usual level" if passed else "the values have no usual level (random walk)"
-    return f"{text}; variance ratio z = {z:.1f}"
+    return f"{text}; variance ratio z = {z:z.1f}"
 
 
 def threshold_reason(series: Series, threshold: float, share: float, excuse: str, *, crossed: bool) -> str:

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from core.domain import Signal, SignalKind
 from core.formatting import format_deviation, format_duration, format_moment, format_value, format_when
-from core.metric_names import exhaustion_of, lower_is_worse
-from models.words.breach import is_over_threshold
+from core.metric_names import exhaustion_of
+from models.words.breach import is_downward, is_over_threshold
 
 
 def describe(signal: Signal, now: datetime) -> str:
@@ -31,13 +31,13 @@ def _breach(signal: Signal, now: datetime) -> str:
         return ""
     threshold = format_value(breach.threshold, signal.unit)
     if signal.ended_at is None and is_over_threshold(signal):
-        side = "below" if lower_is_worse(metric) else "over"
+        side = "below" if is_downward(signal) else "over"
         since = f" since {format_moment(breach.when.p50)}" if breach.when is not None else ""
         return f"{metric} is {side} its threshold of {threshold}{since}"
     resource = exhaustion_of(metric)
     what = resource.exhausted if resource is not None else ""
     if not what:
-        what = f"{metric} {'falls to' if lower_is_worse(metric) else 'reaches'} {threshold}"
+        what = f"{metric} {'falls to' if is_downward(signal) else 'reaches'} {threshold}"
     if signal.ended_at is not None:
         return f"{what} no longer expected"
     if breach.when is not None:

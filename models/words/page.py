@@ -105,4 +105,4 @@ def _view(view: DetectorResult) -> str:
 
 
 def _score(score: float, p_value: float | None) -> str:
-    return f"{score:.2f}" if p_value is None else f"{score:.2f}, p = {p_value:.2g}"
+    return f"{score:z.2f}" if p_value is None else f"{score:z.2f}, p = {p_value:z.2g}"

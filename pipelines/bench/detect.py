@@ -5,10 +5,9 @@ comes with them. On a single metric it learns online: it scores each value befor
 history, the bundle that scores a fleet is measured too (docs/decisions/two-ways-to-detect.md explains the difference).
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from core.arrays import FloatArray, IntArray
 from core.domain import Series
 from core.errors import InputError
 from core.frames import EXCLUSIONS
+from core.json_text import json_text
 from models.detect.bundle import DetectorBundle
 from models.detect.calibration import calibrate, score_of
 from models.detect.detectors.pca import Pca
@@ -119,7 +119,7 @@ def bench_detect(
     )
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(asdict(report), indent=2) + "\n")
+        json_file.write_text(json_text(report) + "\n")
     return report
 
 

@@ -1,9 +1,8 @@
 """Measures failure prediction on machines that ran to failure (C-MAPSS), on units that were not learned from."""
 
 import gzip
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.metrics import average_precision_score
 
 from core.arrays import Float32Array, FloatArray, IntArray
 from core.errors import InputError
+from core.json_text import json_text
 from features.runs import fit_conditions, run_features
 from models.failure.calibration import calibration_error
 from models.failure.fit import NEARBY
@@ -192,7 +192,7 @@ def bench_failure(
         _predictions(data.test, quantiles, soon).write_parquet(out / f"{subset}.parquet")
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(asdict(report), indent=2) + "\n")
+        json_file.write_text(json_text(report) + "\n")
     progress("fails within 30", 3, 3)
     return report
 

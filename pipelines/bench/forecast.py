@@ -4,16 +4,15 @@ At each origin the models know only the values before it. Without a test file an
 forecast beyond their end; then the forecasts are written and no figures are measured.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pydantic_core import to_jsonable_python
 
 from core.errors import InputError, InsufficientDataError
+from core.json_text import json_text
 from models.forecast.intervals.conformal import LEVELS
 from pipelines.bench.forecast_metrics import owa
 from pipelines.bench.forecast_run import (
@@ -108,9 +107,7 @@ def bench_forecast(
         _write(results, out)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        # JSON has no NaN: a figure that could not be measured is null.
-        plain = to_jsonable_python(report, inf_nan_mode="null")
-        json_file.write_text(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
+        json_file.write_text(json_text(report, sort_keys=True))
     return report
 
 

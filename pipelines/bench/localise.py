@@ -4,16 +4,16 @@ The shipped detectors learn from the time before the fault. Some minutes after t
 simple rankings are measured beside it: by the largest deviation of a metric, and by the number of metrics that deviate.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 
 from core.frames import EXCLUSIONS
+from core.json_text import json_text
 from models.causes.localise import Deviation, Origin, deviations, origin_of, rank_suspects
 from models.detect.bundle import DetectorBundle
 from pipelines.bench.labelled_faults import Fault, read_faults
@@ -87,7 +87,7 @@ def bench_localise(
     )
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(asdict(report), indent=2) + "\n")
+        json_file.write_text(json_text(report) + "\n")
     return report
 
 

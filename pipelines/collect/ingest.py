@@ -12,11 +12,12 @@ from core.frames import SAMPLES
 from core.locks import ingest_lock
 from core.ports import MetricSource, Store
 from pipelines.collect.counter_rates import rates_of
-from pipelines.collect.metric_types import declare_types
+from pipelines.collect.metric_types import declare_types, retype
 from pipelines.collect.validation import Validated, rejected_rows, validate_samples
 from pipelines.common.one_at_a_time import alone
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
+from pipelines.sources.sidecars import with_kind_as_read
 from pipelines.stores.dead_letters import REJECTED
 
 
@@ -105,7 +106,9 @@ def _ingest(platform: Platform, source: MetricSource, progress: Progress) -> Ing
     if declarations:
         every = store.series.find()
         # A changed limit takes effect at once, also if the series has no new samples.
-        store.series.register(_declared_anew(declarations, every, seen))
+        changed, kept = _declared_anew(declarations, every, seen)
+        store.series.register(changed)
+        report += IngestReport(notes=tuple(dict.fromkeys(kept)))
         _close(open_declarations, every)
         report += IngestReport(notes=tuple(_unmatched(one, every) for one in open_declarations.values()))
     return report
@@ -113,22 +116,24 @@ def _ingest(platform: Platform, source: MetricSource, progress: Progress) -> Ing
 
 def _declared_anew(
     declarations: Sequence[Declaration], every: Sequence[Series], seen: set[int]
-) -> list[Series]:
-    """Series without new samples whose declared facts have changed.
+) -> tuple[list[Series], list[str]]:
+    """Series without new samples whose declared facts have changed, and notes on kinds that cannot change.
 
     Only a declaration that names service and metric counts: others may be about series of another source.
     """
     named = {(one.service, one.metric) for one in declarations}
-    changed = []
+    changed, notes = [], []
     for one in every:
         if one.series_id not in seen and (one.service, one.metric) in named:
             described = one
             for declaration in declarations:
                 if declaration.matches(one):
                     described = declaration.describe(described)
+            described, note = with_kind_as_read(one, described)
+            notes += [note] if note else []
             if described != one:
                 changed.append(described)
-    return changed
+    return changed, notes
 
 
 def _close(declarations: dict[int, Declaration], series: Sequence[Series]) -> None:
@@ -159,7 +164,10 @@ def ingest_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
 
 def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
     store = platform.store
-    rejected = [declare_types(store, batch.metric_types)]
+    rejected = [
+        declare_types(store, batch.metric_types),
+        retype(store, batch.declarations, batch.series),
+    ]
     store.series.register(batch.series)
     if batch.rejected is not None:
         rejected.append(batch.rejected.select(*REJECTED))

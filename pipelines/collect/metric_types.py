@@ -5,12 +5,13 @@ as a gauge. When its type is declared, the stored counts become rates, so that t
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
 
+from core.batch import Declaration
 from core.domain import Series, SeriesKind
 from core.frames import SAMPLES
 from core.metric_names import guess_metric
@@ -46,6 +47,25 @@ def declare_types(store: Store, types: Mapping[str, str]) -> pl.DataFrame:
             rejected.append(_to_counter(store, series))
         elif not counter and series.kind is SeriesKind.COUNTER and is_counter(series.metric, before):
             rejected.append(_to_gauge(store, series))
+    return pl.concat(rejected)
+
+
+def retype(store: Store, declarations: Sequence[Declaration], described: Sequence[Series]) -> pl.DataFrame:
+    """Read stored series again whose `kind` people declare differently now; call it before they are registered.
+
+    Returns:
+        Rejected rows, as `declare_types`.
+    """
+    if not any("kind" in one.facts for one in declarations):
+        return pl.DataFrame(schema=REJECTED)
+    kinds = {one.series_id: one.kind for one in described}
+    rejected = [pl.DataFrame(schema=REJECTED)]
+    for stored in store.series.of_metrics(sorted({one.metric for one in described})):
+        kind = kinds.get(stored.series_id, stored.kind)
+        if kind is SeriesKind.COUNTER and stored.kind is not SeriesKind.COUNTER:
+            rejected.append(_to_counter(store, stored))
+        elif kind is not SeriesKind.COUNTER and stored.kind is SeriesKind.COUNTER:
+            rejected.append(_to_gauge(store, stored))
     return pl.concat(rejected)
 
 

@@ -1,16 +1,13 @@
 """Store what a Prometheus pushes by remote_write."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
-from itertools import pairwise
-from statistics import median
 
 import polars as pl
 
 from core.batch import Batch
 from core.domain import DEFAULT_STEP_S, Series
+from core.frames import SAMPLES
 from core.metric_types import declaring_names
 from core.ports import Store
 from pipelines.collect.ingest import IngestReport, ingest_batch
@@ -18,6 +15,7 @@ from pipelines.collect.metric_types import declare_types
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.remote_write import RemoteWriteReceiver
 
+_TIMES = {name: SAMPLES[name] for name in ("series_id", "ts")}
 #: Adds to a batch what is declared elsewhere (`series.csv`).
 Describe = Callable[[Batch], Batch]
 
@@ -37,7 +35,9 @@ def store_remote_write(
         retyped = declare_types(store, request.metric_types)
         types = store.metric_types.declared(sorted(declaring_names(request.metrics)))
         batch = receiver.batch(request, types)
-        batch = replace(batch, series=_with_steps(store, batch), rejected=_joined(retyped, batch.rejected))
+        batch = replace(
+            batch, series=_with_steps(store, receiver, batch), rejected=_joined(retyped, batch.rejected)
+        )
         return ingest_batch(platform, receiver.name, describe(batch))
 
 
@@ -45,30 +45,39 @@ def _joined(*frames: pl.DataFrame | None) -> pl.DataFrame:
     return pl.concat([frame for frame in frames if frame is not None])
 
 
-def _with_steps(store: Store, batch: Batch) -> list[Series]:
+def _with_steps(store: Store, receiver: RemoteWriteReceiver, batch: Batch) -> list[Series]:
     """The series with their steps: the stored one, else the usual time between two samples."""
     ids = [series.series_id for series in batch.series]
     stored = store.series.steps(ids)
     unknown = [one for one in ids if stored.get(one, DEFAULT_STEP_S) == DEFAULT_STEP_S]
-    learned = _learned_steps(store, batch, unknown) if unknown else {}
+    steps = {**stored, **(_learned_steps(store, batch, unknown) if unknown else {})}
     return [
-        replace(series, step_s=learned.get(series.series_id) or stored.get(series.series_id, DEFAULT_STEP_S))
-        for series in batch.series
+        receiver.with_step(series, steps.get(one, DEFAULT_STEP_S))
+        for one, series in zip(ids, batch.series, strict=True)
     ]
 
 
 def _learned_steps(store: Store, batch: Batch, series_ids: list[int]) -> dict[int, int]:
     """Steps of those series that have at least two samples, the stored ones included."""
-    sent = _joined(batch.samples, batch.counts).filter(pl.col("series_id").is_in(series_ids))
-    times: dict[int, set[datetime]] = defaultdict(set)
-    for series_id, ts, _ in sent.iter_rows():
-        times[series_id].add(ts)
-    for series_id, newest in store.samples.newest_times(series_ids).items():
-        times[series_id].add(newest)
-    for series_id, ts, _ in store.counters.recent(series_ids, lock=False).iter_rows():
-        times[series_id].add(ts)
-    return {
-        series_id: max(1, round(median((b - a).total_seconds() for a, b in pairwise(sorted(moments)))))
-        for series_id, moments in times.items()
-        if len(moments) > 1
-    }
+    newest = store.samples.newest_times(series_ids)
+    known = pl.DataFrame(list(newest.items()), schema=_TIMES, orient="row")
+    recent = store.counters.recent(series_ids, lock=False)
+    sent = _joined(batch.samples, batch.counts, recent).select(*_TIMES)
+    wanted = sent.filter(pl.col("series_id").is_in(series_ids))
+    return median_steps(pl.concat([wanted, known]))
+
+
+def median_steps(times: pl.DataFrame) -> dict[int, int]:
+    """Series id -> the median of the seconds between two times, at least 1; of series with two times or more.
+
+    Args:
+        times: columns series_id and ts, in any order; a time that comes twice counts once.
+    """
+    gaps = (
+        times.unique()
+        .sort("series_id", "ts")
+        .with_columns(gap=pl.col("ts").diff().over("series_id").dt.total_microseconds())
+        .drop_nulls()
+    )
+    medians = gaps.group_by("series_id").agg(pl.col("gap").median() / 1e6)
+    return {series_id: max(1, round(seconds)) for series_id, seconds in medians.iter_rows()}

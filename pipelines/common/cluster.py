@@ -19,6 +19,9 @@ from pipelines.common.private_prefect import private_server
 
 #: The folder that holds this project's packages.
 ROOT = Path(__file__).resolve().parents[2]
+#: Ray gives a node 30 s to start, which a machine that trains other models meanwhile may exceed. So it is tried again.
+STARTS = 3
+_RAY_IS_SLOW = "timed out during startup"
 
 
 @dataclass
@@ -71,7 +74,14 @@ def _start(compute: Literal["dask", "ray"], workers: int) -> _Cluster:
     with ExitStack() as parts:
         settings = parts.enter_context(_one_prefect_server())
         with temporary_settings(settings):
-            parts.enter_context(runner)
+            for attempt in range(1, STARTS + 1):
+                try:
+                    parts.enter_context(runner)
+                    break
+                except Exception as error:  # Ray has no class for this error
+                    if _RAY_IS_SLOW not in str(error) or attempt == STARTS:
+                        raise
+                    runner = _runner(compute, workers)
         return _Cluster(runner, settings, stop=parts.pop_all())
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.domain import ModelRef
 from core.errors import NotFoundError
+from core.ports import ModelRegistry
 from models.lifecycle.promotion import Criterion, PromotionDecision, decide
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
@@ -66,6 +67,14 @@ def promote(
     return PromotionReport(by_kind=made)
 
 
+def compare(
+    registry: ModelRegistry, kind: str, challenger: ModelRef, champion: ModelRef | None
+) -> PromotionDecision:
+    """Whether the challenger passes the promotion gate, and why."""
+    old = None if champion is None else registry.metrics(champion)
+    return decide(CRITERIA[kind], registry.metrics(challenger), old)
+
+
 def _promote_kind(platform: Platform, kind: str, *, force: bool) -> KindPromotion:
     registry = platform.registry
     challenger, champion = registry.resolve(kind, "challenger"), registry.resolve(kind, "champion")
@@ -73,11 +82,7 @@ def _promote_kind(platform: Platform, kind: str, *, force: bool) -> KindPromotio
         return KindPromotion(challenger=None, promoted=False, reason="no model has been trained yet")
     if challenger == champion:
         return KindPromotion(challenger=None, promoted=False, reason="the challenger is the champion already")
-    decision = decide(
-        CRITERIA[kind],
-        registry.metrics(challenger),
-        None if champion is None else registry.metrics(champion),
-    )
+    decision = compare(registry, kind, challenger, champion)
     if force and not decision.promote:
         decision = PromotionDecision(True, f"forced, although {decision.reason}")
     if decision.promote:

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from core.errors import InputError
 from core.formatting import format_duration
+from core.ports import ModelRegistry
 from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.tenant_platform import Platform
-from pipelines.learn.promote import CRITERIA
+from pipelines.learn.promote import CRITERIA, compare
 from pipelines.operate.status_part import STALE_AFTER, StatusPart
 from pipelines.sources.configured import configured_sources
 
@@ -166,8 +167,21 @@ def models(platform: Platform) -> Iterator[StatusPart]:
         yield StatusPart(
             name=f"{kind} champion",
             state="none" if champion is None else f"version {champion.version}",
-            problem=_NO_CHAMPION[kind] if champion is None else None,
+            problem=_why_no_champion(platform.registry, kind) if champion is None else None,
         )
+
+
+def _why_no_champion(registry: ModelRegistry, kind: str) -> str:
+    challenger = registry.resolve(kind, "challenger")
+    if challenger is None:
+        return _NO_CHAMPION[kind]
+    decision = compare(registry, kind, challenger, None)
+    if decision.promote:
+        return f"No {kind} model is active. Version {challenger.version} is ready: run `forewarn promote {kind}`."
+    return (
+        f"No {kind} model is active. Version {challenger.version} is not promoted: {decision.reason}. The weekly flow"
+        f" trains a new one; `forewarn promote {kind} --force` uses this one now."
+    )
 
 
 def scoring(platform: Platform) -> Iterator[StatusPart]:

@@ -61,7 +61,8 @@ def _sink(platform: Platform, name: str, lanes: list[LaneCount], *, configured: 
     texts.append(f"{delivered} delivered" if texts else f"all delivered ({delivered})")
     problems = []
     if state is not None:
-        pause = f"; it wants no request before {state.retry_at:%H:%M:%S} UTC" if state.retry_at else ""
+        paused = state.retry_at is not None and state.retry_at > platform.clock.now()
+        pause = f"; it wants no request before {state.retry_at:%H:%M:%S} UTC" if paused else ""
         problems.append(
             f"{name} has failed since {state.failing_since:%Y-%m-%d %H:%M} UTC{pause}: {state.error}."
         )

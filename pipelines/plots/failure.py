@@ -74,7 +74,8 @@ def plot_beeswarm(bundle: FailureBundle, x: np.ndarray, values: FloatArray) -> "
     rng = np.random.default_rng(0)
     for place, column in enumerate(order):
         added, value = values[:, column], x[:, column]
-        rank = np.argsort(np.argsort(np.nan_to_num(value, nan=np.nanmin(value) if len(value) else 0.0)))
+        lowest = np.fmin.reduce(value, initial=np.inf)  # a missing value counts as the lowest
+        rank = np.argsort(np.argsort(np.where(np.isnan(value), lowest, value)))
         density = np.histogram(added, 40)[0]
         width = (
             0.38
@@ -113,7 +114,9 @@ def plot_waterfall(bundle: FailureBundle, x: np.ndarray, values: FloatArray) -> 
         axes.barh(place, one.contribution, left=end - one.contribution, color=colour)
     axes.set_yticks(range(len(steps)), [one.text for one in steps], fontsize=8)
     axes.axvline(float(ends[-1]), color="grey", linewidth=0.8, linestyle=":")
-    axes.set_xlabel(f"log-odds of a failure within {bundle.parts.alert_horizon_s // 3600} h: {ends[-1]:+.2f}")
+    axes.set_xlabel(
+        f"log-odds of a failure within {bundle.parts.alert_horizon_s // 3600} h: {ends[-1]:+z.2f}"
+    )
     return figure
 
 

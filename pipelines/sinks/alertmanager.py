@@ -8,12 +8,12 @@ References:
     https://prometheus.io/docs/alerting/latest/alerts_api/
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from core.clock import Clock
 from core.domain import Severity, Signal, SignalKind
+from core.json_text import json_text
 from models.words.one_line import describe
 from models.words.page import reasons
 from pipelines.sinks.alerts import Links, SinkSetup
@@ -51,7 +51,7 @@ class AlertmanagerSink:
             return
         now = self._clock.now()
         alerts = [alert for signal in signals for alert in self._alerts(signal, now)]
-        self._receiver.post(json.dumps(alerts).encode(), {"Content-Type": "application/json"})
+        self._receiver.post(json_text(alerts, indent=None).encode(), {"Content-Type": "application/json"})
 
     def keep_alive(self, signals: Sequence[Signal]) -> None:
         """Post the alerts again; Alertmanager ends them `HOLD` after the last post."""

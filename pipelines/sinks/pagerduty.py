@@ -4,7 +4,6 @@ References:
     https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -12,6 +11,7 @@ from pydantic import SecretStr
 
 from core.clock import Clock
 from core.domain import Severity, Signal
+from core.json_text import json_text
 from models.words.one_line import describe
 from models.words.page import reasons
 from pipelines.sinks.alerts import Links, SinkSetup
@@ -43,7 +43,7 @@ class PagerDutySink:
     def send(self, signals: Sequence[Signal]) -> None:
         now = self._clock.now()
         for signal in signals:
-            body = json.dumps(self._event(signal, now)).encode()
+            body = json_text(self._event(signal, now), indent=None).encode()
             self._receiver.post(body, {"Content-Type": "application/json"})
 
     def keep_alive(self, signals: Sequence[Signal]) -> None:

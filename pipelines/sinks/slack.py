@@ -4,7 +4,6 @@ References:
     https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks/
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -12,6 +11,7 @@ from pydantic import SecretStr
 
 from core.clock import Clock
 from core.domain import Severity, Signal
+from core.json_text import json_text
 from models.words.one_line import describe
 from models.words.page import reasons
 from pipelines.sinks.alerts import Links, SinkSetup
@@ -44,7 +44,7 @@ class SlackSink:
         now = self._clock.now()
         for start in range(0, len(signals), _ALERTS_PER_MESSAGE):
             body = self._message(signals[start : start + _ALERTS_PER_MESSAGE], now)
-            self._receiver.post(json.dumps(body).encode(), {"Content-Type": "application/json"})
+            self._receiver.post(json_text(body, indent=None).encode(), {"Content-Type": "application/json"})
 
     def keep_alive(self, signals: Sequence[Signal]) -> None:
         """Does nothing: a message stays in the channel."""

@@ -12,13 +12,13 @@ References:
 
 import hashlib
 import hmac
-import json
 from collections.abc import Sequence
 
 from pydantic import SecretStr, TypeAdapter
 
 from core.clock import Clock
 from core.domain import Severity, Signal
+from core.json_text import json_text
 from pipelines.common.deprecated import SentSignal
 from pipelines.sinks.alerts import SinkSetup
 from pipelines.sinks.posting import Receiver
@@ -48,9 +48,9 @@ class WebhookSink:
             return
         events = [cloud_event(signal) for signal in signals]
         if len(events) == 1:
-            payload, media_type = json.dumps(events[0]), "application/cloudevents+json"
+            payload, media_type = json_text(events[0], indent=None), "application/cloudevents+json"
         else:
-            payload, media_type = json.dumps(events), "application/cloudevents-batch+json"
+            payload, media_type = json_text(events, indent=None), "application/cloudevents-batch+json"
         body = payload.encode()
         headers = {"Content-Type": f"{media_type}; charset=UTF-8"}
         if self._secret is not None:

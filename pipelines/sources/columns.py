@@ -129,7 +129,10 @@ def _wide(
     service: str | None,
     left_out: list[str],
 ) -> TableColumns:
-    metrics = [name for name in others if _has_numbers(head[name]) and not _is_unnamed(name)]
+    plain = _plain_numbers(head, others)
+    metrics = [
+        name for name in others if not _is_unnamed(name) and (name in plain or _has_numbers(head[name]))
+    ]
     labels, reasons = _dimensions(
         head, [name for name in others if name not in metrics], time=time, value_names=metrics
     )
@@ -246,6 +249,14 @@ def _has_numbers(column: pl.Series) -> bool:
         return False
     numbers = is_number(as_text(column)).drop_nulls()
     return len(numbers) == 0 or bool(numbers.any())
+
+
+def _plain_numbers(head: pl.DataFrame, names: Sequence[str]) -> set[str]:
+    """The text columns of which a cell is a number as programs write it; all at once, for tables of thousands."""
+    texts = [name for name, dtype in head.select(names).schema.items() if dtype == pl.String]
+    cells = pl.col(texts).str.strip_chars().cast(pl.Float64, strict=False)
+    found = head.select((cells.is_not_null() & ~cells.is_nan()).any()) if texts else pl.DataFrame()
+    return {name for name in found.columns if found[name][0]}
 
 
 def _unless_empty(column: pl.Series, reason: str) -> list[str]:

@@ -19,6 +19,7 @@ from pipelines.sources.columns import VALUE_NAMES, name_of_unnamed
 from pipelines.sources.dialect import NO_OPTIONS, FileChunk, FileOptions
 from pipelines.sources.quantities import DecimalMark
 from pipelines.sources.text_files import is_text, open_text
+from pipelines.sources.times import are_times
 
 _DELIMITERS = ",;\t|"
 #: A quote that is not closed within so many lines is taken for a stray one.
@@ -193,6 +194,12 @@ def _find_layout(
 ) -> tuple[_Layout | None, int]:
     """The layout, and how many lines come before the first row; null while there is no line with content."""
     start = next((n for n, line in enumerate(lines) if line.strip()), len(lines))
+    while (
+        start < len(lines)
+        and lines[start].startswith("#")
+        and any(line.strip() and not line.startswith("#") for line in lines[start + 1 :])
+    ):
+        start += 1  # comments, or the annotations of InfluxDB
     declared = re.fullmatch(r'"?sep=(.)"?', lines[start].strip("\r\n")) if start < len(lines) else None
     if declared:
         start = next((n for n, line in enumerate(lines) if n > start and line.strip()), len(lines))
@@ -205,6 +212,9 @@ def _find_layout(
     if damage := _damage("".join(lines[start:end]), encoding):
         raise InputError(f"line {start + 1}: {damage}")
     cells = [" ".join(name.split()) for name in _fields("".join(lines[start:end]), delimiter)]
+    is_time = are_times(pl.Series(cells, dtype=pl.String))
+    if is_time.any():
+        return _Layout(_without_header(is_time, start), delimiter, encoding, decimal), start
     header = tuple(name or name_of_unnamed(n) for n, name in enumerate(cells, start=1))
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
@@ -212,6 +222,19 @@ def _find_layout(
             f"line {start + 1}: columns must have different names, and {', '.join(twice)} occurs twice"
         )
     return _Layout(header, delimiter, encoding, decimal), end
+
+
+def _without_header(is_time: pl.Series, start: int) -> tuple[str, ...]:
+    """The names of the columns of a file whose first line has data: a time and a number need none.
+
+    Raises:
+        InputError: the line has other cells.
+    """
+    if len(is_time) == 2 and is_time.sum() == 1:
+        return tuple("timestamp" if time else "value" for time in is_time)
+    raise InputError(
+        f"line {start + 1} has values and no names of columns; add a first line with names, such as timestamp,value"
+    )
 
 
 def _delimiter(lines: Sequence[str]) -> str:

@@ -110,7 +110,8 @@ def find_notation(
 
 def _text_names(columns: TableColumns, chunk: FileChunk) -> list[str]:
     names = columns.metrics if columns.value is None else (columns.value,)
-    return [name for name in names if name in chunk.table.columns and chunk.table.schema[name] == pl.String]
+    schema = chunk.table.schema
+    return [name for name in names if schema.get(name) == pl.String]
 
 
 def _has_plain_times(columns: TableColumns, chunk: FileChunk) -> bool:
@@ -121,7 +122,8 @@ def _has_plain_times(columns: TableColumns, chunk: FileChunk) -> bool:
 
 
 def _has_plain_numbers(columns: TableColumns, chunk: FileChunk) -> bool:
-    return all(is_plain(chunk.table[name]) for name in _text_names(columns, chunk))
+    names = _text_names(columns, chunk)
+    return not names or all(chunk.table.select(is_plain(name) for name in names).row(0))
 
 
 def _add_dates(dates: DateEvidence, columns: TableColumns, chunk: FileChunk) -> None:

@@ -221,9 +221,13 @@ class FileSource:
 
     def _skipped(self, paths: list[Path]) -> list[str]:
         by_suffix: dict[str, list[str]] = defaultdict(list)
-        for path in paths:
-            by_suffix[path.suffix.lower()].append(_file_name(path, self._root))
         notes = []
+        for path in paths:
+            name = _file_name(path, self._root)
+            if path.is_file():
+                by_suffix[path.suffix.lower()].append(name)
+            else:  # reading a pipe would wait for ever
+                notes.append(f"{name}: skipped, because it is no file but a pipe, a device or a broken link")
         for suffix, names in by_suffix.items():
             if len(names) <= MAX_NAMED_FILES:
                 notes += [f"{name}: skipped, because it is no {self._format.kind}" for name in names]

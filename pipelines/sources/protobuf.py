@@ -33,24 +33,24 @@ def read_fields(message: memoryview) -> Iterator[tuple[int, Value]]:
     Raises:
         IndexError: the message ends in the middle of a field.
     """
-    at = 0
-    while at < len(message):
-        tag, at = read_varint(message, at)
+    at, end = 0, len(message)
+    while at < end:
+        tag, at = (message[at], at + 1) if message[at] < 0x80 else read_varint(message, at)
         field, wire = tag >> 3, tag & 7
         if wire == _VARINT:
             value, at = read_varint(message, at)
             yield field, value
             continue
         if wire == _LENGTH:
-            size, at = read_varint(message, at)
+            size, at = (message[at], at + 1) if message[at] < 0x80 else read_varint(message, at)
         elif wire in {_FIXED64, _FIXED32}:
             size = 8 if wire == _FIXED64 else 4
         else:
             raise IndexError(f"version 1 has no wire type {wire}")
-        if at + size > len(message):
+        start, at = at, at + size
+        if at > end:
             raise IndexError("the message ends too early")
-        yield field, message[at : at + size]
-        at += size
+        yield field, message[start:at]
 
 
 def read_varint(message: memoryview, at: int) -> tuple[int, int]:

@@ -148,14 +148,14 @@ def _first(cells: pl.DataFrame) -> tuple[int, str] | None:
     return None if cells.is_empty() else (cells["line"][0], cells["text"][0])
 
 
-def is_plain(column: pl.Series) -> bool:
-    """Whether all cells are numbers with a decimal point, and none could be one with points between thousands."""
-    text = column.str.strip_chars()
+def is_plain(name: str) -> pl.Expr:
+    """Whether all cells of a text column are numbers with a decimal point, and one of them is surely no thousand."""
+    text = pl.col(name).str.strip_chars()
     empty = text.str.to_lowercase().is_in(list(MISSING)).fill_null(True)
-    if text.cast(pl.Float64, strict=False).filter(~empty).has_nulls():
-        return False
+    is_read = text.cast(pl.Float64, strict=False).is_not_null() | empty
     dotted = text.filter(text.str.contains(".", literal=True).fill_null(False))
-    return dotted.is_empty() or not dotted.str.contains(_UNCLEAR[DecimalMark.POINT]).all()
+    is_clear = (dotted.len() == 0) | ~dotted.str.contains(_UNCLEAR[DecimalMark.POINT]).all()
+    return (is_read.all() & is_clear).alias(name)
 
 
 def is_number(column: pl.Series) -> pl.Series:
@@ -168,6 +168,12 @@ def is_number(column: pl.Series) -> pl.Series:
     known = unit.is_in([*UNITS, ""])
     found = (read | (valid & known)).fill_null(False)
     return found.zip_with(~empty, pl.Series([None], dtype=pl.Boolean).new_from_index(0, len(text)))
+
+
+def is_in_other_notation(mark: DecimalMark) -> pl.Expr:
+    """Whether the cell `_text`, which is no number with this decimal mark, is one with the other mark."""
+    other = DecimalMark.COMMA if mark is DecimalMark.POINT else DecimalMark.POINT
+    return pl.col("_text").str.contains(_VALID[other]).fill_null(False)
 
 
 def _cleaned(text: pl.Series) -> pl.Series:

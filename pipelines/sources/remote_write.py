@@ -5,15 +5,14 @@ References:
 """
 
 import json
-import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from core.arrays import FloatArray, IntArray
 from core.batch import Batch
 from core.checks import require_name
 from core.domain import DEFAULT_STEP_S, Series
@@ -22,66 +21,69 @@ from core.frames import SAMPLES
 from core.metric_types import is_counter
 from core.service_names import ServiceRule
 from pipelines.sources.prometheus import series_of_labels
-from pipelines.sources.protobuf import (
-    Value,
-    as_bytes,
-    as_integer,
-    as_signed,
-    read_few,
-    read_fields,
-    read_varint,
+from pipelines.sources.protobuf import as_bytes, as_integer, read_few, read_fields, read_varint
+from pipelines.sources.remote_write_series import (
+    TAIL_BYTES,
+    LabelledSeries,
+    Parts,
+    WrittenSeries,
+    read_series,
+    read_tails,
 )
 from pipelines.stores.dead_letters import REJECTED
 
 #: Prometheus sends at most some thousand samples at once. A larger request is an error or an attack.
 MAX_BYTES = 32_000_000
-#: The years 1 to 9999: times that a calendar can show.
-OLDEST_MS, NEWEST_MS = -62_135_596_800_000, 253_402_300_799_000
-
-#: Series, labels and samples in one request. A usual request has some ten thousand.
-MAX_PARTS = 300_000
-#: So many series are remembered, and of those only the ones with labels of a usual size. With more series, all are
-#: forgotten and read again.
+#: Three bytes of snappy are at most 64 bytes uncompressed.
+MAX_RATIO = 22
+#: So many series are remembered, with so many bytes of labels in all. With more, all are forgotten and read again.
 MAX_KNOWN = 20_000
-MAX_KNOWN_BYTES = 2_000
+MAX_KNOWN_BYTES = 8_000_000
 _TIMESERIES, _METADATA = 1, 3
-#: The first bytes of the two fields of a Sample: their numbers and wire types.
-_VALUE, _TIME = 1 << 3 | 1, 2 << 3
 _NOTHING = memoryview(b"")
 _TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 
 
 @dataclass(frozen=True, slots=True)
 class WriteRequest:
-    """A decoded request.
+    """A decoded request, as columns: many requests have thousands of series with one sample each.
 
     Attributes:
-        written: labels, times and values of each series.
+        series: in the order of the request; a series may come more than once.
+        lengths: how many samples each of them has.
+        times_ms, values: of all samples, series after series; a value may be NaN.
         metric_types: metric -> type, from the metadata of the request.
         rejected: columns `row` and `reason`, of series and samples that cannot be read.
     """
 
-    written: Sequence["_Written"]
+    series: Sequence["_Remembered"]
+    lengths: IntArray
+    times_ms: IntArray
+    values: FloatArray
     metric_types: Mapping[str, str]
     rejected: pl.DataFrame
 
     @property
     def metrics(self) -> set[str]:
-        return {one.labels["__name__"] for one in self.written}
+        return {one.metric for one in self.series}
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """Some samples of one series.
+class _Remembered:
+    """Labels as they were sent, and the series that they give.
 
     Attributes:
-        key: its labels as they were sent.
+        parts: of the request, with one sample.
+        as_counter, as_gauge: null until it was needed.
     """
 
-    key: bytes
-    labels: Mapping[str, str]
-    times_ms: Sequence[int]
-    values: Sequence[float]
+    __slots__ = ("as_counter", "as_gauge", "labels", "metric", "parts")
+
+    def __init__(self, labelled: LabelledSeries) -> None:
+        self.metric = labelled.metric
+        self.labels = labelled.labels
+        self.parts = labelled.parts + 1
+        self.as_counter: Series | None = None
+        self.as_gauge: Series | None = None
 
 
 class RemoteWriteReceiver:
@@ -94,7 +96,9 @@ class RemoteWriteReceiver:
     def __init__(self, tenant: str, services: ServiceRule | None = None) -> None:
         self._tenant = tenant
         self._services = services or ServiceRule()
-        self._known: dict[tuple[bytes, bool], tuple[int, Series]] = {}
+        self._known: dict[bytes, _Remembered] = {}
+        self._known_bytes = 0
+        self._stepped: dict[int, Series] = {}
 
     @property
     def name(self) -> str:
@@ -102,15 +106,14 @@ class RemoteWriteReceiver:
         return "remote_write"
 
     def decode(self, body: bytes) -> WriteRequest:
-        """The series, samples and metadata of one request, without stale markers and NaN.
+        """The series, samples and metadata of one request.
 
         Raises:
             InputError: the body is not a snappy-compressed WriteRequest.
         """
-        written: list[_Written] = []
         types: dict[str, str] = {}
         rejected: list[tuple[str, str]] = []
-        parts = _Parts()
+        parts = Parts()
         try:
             messages = [
                 (field, as_bytes(value))
@@ -118,193 +121,159 @@ class RemoteWriteReceiver:
             ]
         except (IndexError, TypeError) as error:
             raise InputError("the body is not a remote_write request of version 1") from error
-        for field, message in messages:
+        columns = self._usual(messages, parts)
+        for at in np.flatnonzero(~columns.read).tolist():
+            field, message = messages[at]
             if field == _TIMESERIES:
-                one = _written(message, parts, rejected)
-                written += [one] if one is not None else []
+                one = read_series(message, parts, rejected)
+                if one is not None:
+                    columns.add([at], [self._remember(one)], [len(one.values)], one.times_ms, one.values)
             elif field == _METADATA:
                 types |= _metadata(message, rejected)
-        return WriteRequest(written, types, pl.DataFrame(rejected, schema=REJECTED, orient="row"))
+        frame = pl.DataFrame(rejected, schema=REJECTED, orient="row")
+        return WriteRequest(*columns.in_order(), types, frame)
 
     def batch(self, request: WriteRequest, types: Mapping[str, str]) -> Batch:
-        """The batch of a request.
+        """The batch of a request, without stale markers and NaN.
 
         Args:
             types: metric -> type, of all that is known of the metrics of the request.
         """
         series: dict[int, Series] = {}
         rejected: list[tuple[str, str]] = []
-        columns: dict[bool, tuple[list[int], list[int], list[float]]] = {
-            False: ([], [], []),
-            True: ([], [], []),
-        }
-        for one in request.written:
-            metric = one.labels["__name__"]
-            counter = is_counter(metric, types)
-            try:
-                series_id, found = self._series(one, metric, counter)
-            except InputError as error:
-                rejected.append((json.dumps({"labels": dict(one.labels)}), str(error)))
-                continue
+        counters = {metric: is_counter(metric, types) for metric in request.metrics}
+        ids = [0] * len(request.series)
+        of_counters, good = [False] * len(ids), [True] * len(ids)
+        for position, one in enumerate(request.series):
+            counter = counters[one.metric]
+            found = one.as_counter if counter else one.as_gauge
+            if found is None:
+                try:
+                    found = self._series(one, counter)
+                except InputError as error:
+                    rejected.append((json.dumps({"labels": dict(one.labels)}), str(error)))
+                    good[position] = False
+                    continue
+            ids[position] = series_id = found.series_id
+            of_counters[position] = counter
             series[series_id] = found
-            ids, times, values = columns[counter]
-            ids.extend([series_id] * len(one.values))
-            times.extend(one.times_ms)
-            values.extend(one.values)
         more = pl.DataFrame(rejected, schema=REJECTED, orient="row")
+        measured = np.repeat(np.array(good, dtype=bool), request.lengths) & ~np.isnan(request.values)
+        counts = np.repeat(np.array(of_counters, dtype=bool), request.lengths)
+        samples = _frame(
+            np.repeat(np.array(ids, dtype=np.int64), request.lengths), request.times_ms, request.values
+        )
         return Batch(
             series=tuple(series.values()),
-            samples=_frame(*columns[False]),
-            counts=_frame(*columns[True]),
+            samples=samples.filter(pl.Series(measured & ~counts)),
+            counts=samples.filter(pl.Series(measured & counts)),
             metric_types=request.metric_types,
             rejected=pl.concat([request.rejected, more]),
         )
 
-    def _series(self, written: _Written, metric: str, counter: bool) -> tuple[int, Series]:
-        """The series of these labels and its id."""
-        known = self._known.get((written.key, counter))
+    def with_step(self, series: Series, step_s: int) -> Series:
+        """The series with this step. It is remembered, because most series have the same step in each request."""
+        if series.step_s == step_s:
+            return series
+        found = self._stepped.get(series.series_id)
+        if found is None or (found.step_s, found.kind, found.unit) != (step_s, series.kind, series.unit):
+            found = replace(series, step_s=step_s)
+            if len(self._stepped) >= MAX_KNOWN:
+                self._stepped.clear()
+            self._stepped[series.series_id] = found
+        return found
+
+    def _usual(self, messages: Sequence[tuple[int, memoryview]], parts: Parts) -> "_Columns":
+        """Read the messages that are known labels and one sample of the usual form."""
+        places: list[int] = []
+        series: list[_Remembered] = []
+        tails: list[bytes] = []
+        for at, (field, message) in enumerate(messages):
+            if field == _TIMESERIES:
+                known = self._known.get(bytes(message[:-TAIL_BYTES]))
+                if known is not None:
+                    places.append(at)
+                    series.append(known)
+                    tails.append(bytes(message[-TAIL_BYTES:]))
+        columns = _Columns(len(messages))
+        times_ms, values, usual = read_tails(tails)
+        if not usual.all():
+            places = [at for at, is_usual in zip(places, usual, strict=True) if is_usual]
+            series = [one for one, is_usual in zip(series, usual, strict=True) if is_usual]
+        parts.take(sum([one.parts for one in series]))
+        columns.add(places, series, [1] * len(series), times_ms[usual], values[usual])
+        return columns
+
+    def _remember(self, written: WrittenSeries) -> _Remembered:
+        start = written.start
+        if start is None:
+            return _Remembered(written.series)
+        known = self._known.get(start)
         if known is None:
-            series = series_of_labels(
-                self._tenant,
-                metric,
-                written.labels,
-                counter=counter,
-                step_s=DEFAULT_STEP_S,
-                services=self._services,
-            )
-            if len(self._known) >= MAX_KNOWN:
+            if len(self._known) >= MAX_KNOWN or self._known_bytes + len(start) > MAX_KNOWN_BYTES:
                 self._known.clear()
-            known = (series.series_id, series)
-            if len(written.key) <= MAX_KNOWN_BYTES:
-                self._known[written.key, counter] = known
+                self._known_bytes = 0
+            known = self._known[start] = _Remembered(written.series)
+            self._known_bytes += len(start)
         return known
 
-
-def _frame(ids: list[int], times_ms: list[int], values: list[float]) -> pl.DataFrame:
-    """`SAMPLES` without NaN, which means "not measured" and marks stale series."""
-    times_us = np.asarray(times_ms, dtype=np.int64) * 1000
-    frame = pl.DataFrame(
-        {
-            "series_id": pl.Series(ids, dtype=pl.Int64),
-            "ts": pl.Series(times_us).cast(SAMPLES["ts"]),
-            "value": pl.Series(values, dtype=pl.Float64),
-        }
-    )
-    return frame.filter(~pl.col("value").is_nan())
-
-
-class _TooManyPartsError(InputError):
-    """A request has so many parts that reading them would hold up all others."""
-
-
-class _Parts:
-    """Counts the parts of a request."""
-
-    def __init__(self) -> None:
-        self._left = MAX_PARTS
-
-    def counted(self, fields: Iterator[tuple[int, Value]]) -> Iterator[tuple[int, Value]]:
-        """The same fields.
-
-        Raises:
-            InputError: there are more than `MAX_PARTS` in all.
-        """
-        for field in fields:
-            self._left -= 1
-            if self._left < 0:
-                raise _TooManyPartsError(
-                    f"the request has more than {MAX_PARTS} series, labels and samples;"
-                    " lower max_samples_per_send of the sender"
-                )
-            yield field
-
-
-def _written(message: memoryview, parts: _Parts, rejected: list[tuple[str, str]]) -> _Written | None:
-    """One TimeSeries; what of it cannot be stored is added to `rejected`."""
-    raw: list[memoryview] = []
-    samples: list[memoryview] = []
-    histograms = 0
-    try:
-        for field, value in parts.counted(read_fields(message)):
-            if field == 1:
-                raw.append(as_bytes(value))
-            elif field == 2:
-                samples.append(as_bytes(value))
-            elif field == 4:
-                histograms += 1
-        key = b"".join(struct.pack("<I", len(label)) + label for label in raw)
-        labels = _known_labels(key) if len(key) <= MAX_KNOWN_BYTES else _labels(key)
-    except _TooManyPartsError:
-        raise
-    except (IndexError, TypeError, InputError) as error:
-        row = json.dumps({"labels": [bytes(label).decode(errors="backslashreplace") for label in raw]})
-        rejected.append((row, f"the series cannot be read: {error}"))
-        return None
-    if histograms:
-        rejected.append(
-            (
-                json.dumps({"labels": labels}),
-                "native histograms are not supported; send classic buckets as well",
-            )
+    def _series(self, one: _Remembered, counter: bool) -> Series:
+        found = series_of_labels(
+            self._tenant,
+            one.metric,
+            one.labels,
+            counter=counter,
+            step_s=DEFAULT_STEP_S,
+            services=self._services,
         )
-    times_ms: list[int] = []
-    values: list[float] = []
-    for sample in samples:
-        try:
-            time_ms, number = _sample(sample)
-        except (IndexError, TypeError, struct.error, InputError) as error:
-            rejected.append((json.dumps({"labels": labels}), f"a sample cannot be read: {error}"))
+        if counter:
+            one.as_counter = found
         else:
-            times_ms.append(time_ms)
-            values.append(number)
-    return _Written(key, labels, times_ms, values) if values else None
+            one.as_gauge = found
+        return found
 
 
-def _sample(message: memoryview) -> tuple[int, float]:
-    """Time in ms and value of a Sample."""
-    if len(message) > 10 and message[0] == _VALUE and message[9] == _TIME:  # as all senders write it
-        raw_time, end = read_varint(message, 10)
-    else:
-        raw_time, end = 0, 0
-    value = message[1:9]
-    if end != len(message):
-        fields = read_few(message)
-        raw_time, value = as_integer(fields.get(2, 0)), as_bytes(fields.get(1, memoryview(bytes(8))))
-    time_ms = as_signed(raw_time)
-    if not OLDEST_MS <= time_ms <= NEWEST_MS:
-        raise InputError(f"the time {time_ms} ms is outside the calendar: is its unit milliseconds?")
-    return time_ms, struct.unpack("<d", value)[0]
+class _Columns:
+    """Series and their samples, which may come in any order of their places in the request."""
+
+    def __init__(self, count: int) -> None:
+        #: Which messages of the request are read already.
+        self.read = np.zeros(count, dtype=bool)
+        self._places: list[int] = []
+        self._series: list[_Remembered] = []
+        self._lengths: list[int] = []
+        self._times_ms: list[IntArray] = []
+        self._values: list[FloatArray] = []
+
+    def add(
+        self,
+        places: Sequence[int],
+        series: Sequence[_Remembered],
+        lengths: Sequence[int],
+        times_ms: IntArray | Sequence[int],
+        values: FloatArray | Sequence[float],
+    ) -> None:
+        """Add series with all their samples."""
+        self.read[places] = True
+        self._places += places
+        self._series += series
+        self._lengths += lengths
+        self._times_ms.append(np.asarray(times_ms, dtype=np.int64))
+        self._values.append(np.asarray(values, dtype=np.float64))
+
+    def in_order(self) -> tuple[Sequence[_Remembered], IntArray, IntArray, FloatArray]:
+        """Series, lengths, times in ms and values, in the order of the request."""
+        places, lengths = np.array(self._places, dtype=np.int64), np.array(self._lengths, dtype=np.int64)
+        times_ms, values = np.concatenate(self._times_ms), np.concatenate(self._values)
+        if bool(np.all(places[1:] > places[:-1])):
+            return self._series, lengths, times_ms, values
+        order, samples = np.argsort(places), np.argsort(places.repeat(lengths), kind="stable")
+        return [self._series[at] for at in order.tolist()], lengths[order], times_ms[samples], values[samples]
 
 
-def _labels(key: bytes) -> Mapping[str, str]:
-    """The labels of a series. A label without a value is the same as no label.
-
-    Args:
-        key: Label messages, each after its length in four bytes.
-    Raises:
-        IndexError, TypeError: a message is not a Label.
-        InputError: a label is not UTF-8 or comes twice, or the series has no name.
-    """
-    labels: dict[str, str] = {}
-    at = 0
-    while at < len(key):
-        start = at + 4
-        at = start + struct.unpack_from("<I", key, at)[0]
-        raw_name, raw_value = _label(memoryview(key)[start:at])
-        try:
-            name, value = raw_name.decode(), raw_value.decode()
-        except UnicodeDecodeError as error:
-            raise InputError("a label is not UTF-8") from error
-        if name in labels:
-            raise InputError(f"label {name!r} comes twice")
-        if value:
-            labels[name] = value
-    if not labels.get("__name__"):
-        raise InputError("it has no name")
-    return labels
-
-
-_known_labels = lru_cache(maxsize=MAX_KNOWN)(_labels)
+def _frame(ids: IntArray, times_ms: IntArray, values: FloatArray) -> pl.DataFrame:
+    columns = {"series_id": ids, "ts": times_ms * 1000, "value": values}
+    return pl.DataFrame({name: pl.Series(column).cast(SAMPLES[name]) for name, column in columns.items()})
 
 
 def _decompress(body: bytes) -> bytes:
@@ -312,16 +281,12 @@ def _decompress(body: bytes) -> bytes:
     length, _ = read_varint(memoryview(body), 0)
     if length > MAX_BYTES:
         raise InputError(f"the request has {length} bytes uncompressed; at most {MAX_BYTES} are accepted")
+    if length > MAX_RATIO * len(body):
+        raise InputError("the body is not compressed with snappy: it declares more bytes than it can hold")
     try:
         return bytes(pa.Codec("snappy").decompress(body, length))
     except (OSError, ValueError) as error:
         raise InputError("the body is not compressed with snappy") from error
-
-
-def _label(message: memoryview) -> tuple[bytes, bytes]:
-    fields = read_few(message)
-    name, value = (bytes(as_bytes(fields.get(field, _NOTHING))) for field in (1, 2))
-    return name, value
 
 
 def _metadata(message: memoryview, rejected: list[tuple[str, str]]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Sidecar files, which lie in a folder beside the metrics: `series.csv`, `events.csv` and `incidents.csv`.
 
-series.csv     service, metric, unit, kind, role, limit, slo_threshold, step_s, and any label as a column;
+series.csv     service, metric, unit, kind, role, limit, slo_threshold, step_s, direction (up_is_bad, down_is_bad,
+               both), and any label as a column;
                an empty field keeps the guessed value, and a row without a service (or with "*") is for all services
 events.csv     service, kind (deploy, config_change, maintenance, holiday), at, until, title, version; of a holiday
                at is its date, until the first date after it
@@ -18,7 +19,7 @@ from typing import TypeVar
 import polars as pl
 
 from core.batch import Batch, Declaration
-from core.domain import Event, EventKind, Incident, Series, Severity
+from core.domain import Direction, Event, EventKind, Incident, Series, SeriesKind, Severity
 from core.errors import InputError
 from core.ports import MetricSource
 from pipelines.sources.csv_format import CsvFormat
@@ -30,7 +31,7 @@ _logger = logging.getLogger("forewarn.sidecars")
 
 SIDECARS = ("series.csv", "events.csv", "incidents.csv")
 
-_FACTS = ("unit", "kind", "role", "limit", "slo_threshold", "step_s")
+_FACTS = ("unit", "kind", "role", "limit", "slo_threshold", "step_s", "direction")
 _EVENT_FIELDS = ("service", "kind", "at", "until", "title", "version")
 _INCIDENT_FIELDS = ("service", "type", "severity", "start", "end")
 
@@ -56,22 +57,38 @@ class Sidecars:
         return series
 
     def added_to(self, batch: Batch) -> Batch:
-        """The batch with the content of the sidecar files."""
+        """The batch with the content of the sidecar files.
+
+        Its source has read each series as a counter or not, so that a declared kind cannot change that any more.
+        """
         rejected = self.rejected if batch.rejected is None else pl.concat([batch.rejected, self.rejected])
+        described = [with_kind_as_read(series, self.describe(series)) for series in batch.series]
+        kinds = dict.fromkeys(note for _, note in described if note)
         return replace(
             batch,
-            series=tuple(self.describe(series) for series in batch.series),
+            series=tuple(series for series, _ in described),
             events=(*batch.events, *self.events),
             incidents=(*batch.incidents, *self.incidents),
             rejected=rejected,
             declarations=self.declarations,
-            notes=(*batch.notes, *self.notes),
+            notes=(*batch.notes, *self.notes, *kinds),
         )
 
     @property
     def descriptions_only(self) -> "Sidecars":
         """For all batches but the first, because events, incidents and rejected rows go with the first one."""
         return Sidecars(declarations=self.declarations)
+
+
+def with_kind_as_read(series: Series, described: Series) -> tuple[Series, str]:
+    """The described series as counter or no counter as it was read, and a note if it is declared otherwise, else ""."""
+    if (series.kind is SeriesKind.COUNTER) is (described.kind is SeriesKind.COUNTER):
+        return described, ""
+    note = (
+        f"series.csv: the kind '{described.kind}' of {series.metric} is not used, because its source reads it as a"
+        f" {series.kind}; correct the type at the source"
+    )
+    return replace(described, kind=series.kind, unit=series.unit), note
 
 
 class DescribedSource:
@@ -171,13 +188,18 @@ def _declarations(path: Path, tenant: str) -> tuple[Declaration, ...]:
             labels={
                 name: cell
                 for name, cell in row.items()
-                if cell and name not in {"service", "metric", *_FACTS}
+                if cell and name not in {"service", "metric"} and not _is_fact(name, cell)
             },
-            facts={name: row[name] for name in _FACTS if row.get(name)},
+            facts={name: row[name] for name in _FACTS if row.get(name) and _is_fact(name, row[name])},
         )
         declaration.describe(Series(tenant=tenant, service="-", metric="-"))
         found.append(declaration)
     return tuple(found)
+
+
+def _is_fact(name: str, cell: str) -> bool:
+    """Whether a cell declares a fact. `direction` is also a usual label, with values such as `receive`."""
+    return name in _FACTS and (name != "direction" or cell.lower() in set(Direction))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Row, str | None]]:

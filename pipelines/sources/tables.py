@@ -10,6 +10,7 @@ The names of the columns, in any letter case, tell the shape (`pipelines.sources
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import polars as pl
 
@@ -19,7 +20,7 @@ from core.frames import SAMPLES
 from core.metric_names import guess_metric
 from pipelines.sources.columns import TableColumns
 from pipelines.sources.dialect import FileChunk, Notation
-from pipelines.sources.quantities import MISSING, read_quantities
+from pipelines.sources.quantities import MISSING, DecimalMark, is_in_other_notation, read_quantities
 from pipelines.sources.times import as_text, parse_times
 from pipelines.stores.dead_letters import REJECTED
 
@@ -91,7 +92,7 @@ class TableReader:
     def read(self, chunk: FileChunk) -> ParsedTable:
         """The content of one chunk."""
         rows = self._long(chunk)
-        checked = rows.with_columns(_reason=_reason())
+        checked = rows.with_columns(_reason=_reason(self._notation.decimal))
         bad, good = (
             checked.filter(pl.col("_reason").is_not_null()),
             checked.filter(pl.col("_reason").is_null()),
@@ -148,16 +149,29 @@ class TableReader:
         if columns.value is not None:
             metric = _names(table, columns.metric, self._names.metric)
             return _with_values(base, metric, table[columns.value], self._notation)
-        parts = []
-        for name in columns.metrics:
-            metric = pl.Series("_metric", [name.strip()]).new_from_index(0, table.height)
-            part = _with_values(base, metric, table[name], self._notation)
-            # An empty cell of a wide table means that the metric was not measured at that time.
-            missing = pl.col("_text").is_null() | pl.col("_text").str.to_lowercase().is_in(list(MISSING))
-            parts.append(part.filter(~missing | pl.col("_bad").is_not_null()))
-        # A row that cannot be read is one dead letter, not one for each metric.
-        parts[1:] = [part.filter(pl.col("_bad").is_null()) for part in parts[1:]]
+        parts = [
+            self._of_metrics(base, table.select(names), is_first=names[0] == columns.metrics[0])
+            for names in _same_type(table, columns.metrics)
+        ]
         return pl.concat(parts)
+
+    def _of_metrics(self, base: pl.DataFrame, table: pl.DataFrame, *, is_first: bool) -> pl.DataFrame:
+        """The long form of some columns of a wide table that have one type, one after the other.
+
+        Args:
+            is_first: whether the first column is the first metric of the file.
+        """
+        names = pl.DataFrame({"_metric": [name.strip() for name in table.columns]})
+        metric = names.select(pl.col("_metric").repeat_by(table.height).explode(empty_as_null=False))[
+            "_metric"
+        ]
+        values = pl.concat([column.alias("values") for column in table.iter_columns()])
+        part = _with_values(pl.concat([base] * table.width), metric, values, self._notation)
+        # An empty cell of a wide table means that the metric was not measured at that time.
+        missing = pl.col("_text").is_null() | pl.col("_text").str.to_lowercase().is_in(list(MISSING))
+        # A row that cannot be read is one dead letter, not one for each metric.
+        is_reported = pl.lit(is_first) & (pl.int_range(pl.len()) < table.height)
+        return part.filter(pl.when(pl.col("_bad").is_null()).then(~missing).otherwise(is_reported))
 
     def _learn_series(self, key: Key, unit: str | None) -> None:
         if key in self._known or key in self._invalid:
@@ -232,6 +246,12 @@ def median_steps(samples: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _same_type(table: pl.DataFrame, names: Sequence[str]) -> list[list[str]]:
+    """Neighbouring columns of one type together."""
+    schema = table.schema
+    return [list(group) for _, group in groupby(names, key=lambda name: schema[name])]
+
+
 def _text(column: pl.Series) -> pl.Series:
     """The cells as stripped text."""
     return as_text(column).str.strip_chars()
@@ -269,8 +289,12 @@ def _rejected(bad: pl.DataFrame, file: str) -> pl.DataFrame:
     return pl.DataFrame({"row": rows, "reason": bad.select(reason).to_series()}, schema=REJECTED)
 
 
-def _reason() -> pl.Expr:
+def _reason(decimal: DecimalMark) -> pl.Expr:
     """The first error in a row of the long form, with the column and the text; null when there is none."""
+    other = DecimalMark.COMMA if decimal is DecimalMark.POINT else DecimalMark.POINT
+    in_other = (
+        f"value '{{}}' is no number with the decimal mark '{decimal}'; --decimal {other} reads such numbers"
+    )
     time, text = pl.col("_time").fill_null(""), pl.col("_text").fill_null("")
     return (
         pl.when(pl.col("_bad").is_not_null())
@@ -285,6 +309,8 @@ def _reason() -> pl.Expr:
         .then(pl.format("time '{}' is not a time", time))
         .when(text == "")
         .then(pl.lit("value is missing"))
+        .when(pl.col("_value").is_null() & is_in_other_notation(decimal))
+        .then(pl.format(in_other, text))
         .when(pl.col("_value").is_null())
         .then(pl.format("value '{}' is not a number", text))
         .when(~pl.col("_value").is_finite())

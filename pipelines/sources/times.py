@@ -10,6 +10,8 @@ from core.frames import TIME
 #: Below these limits an epoch is in seconds, milliseconds or microseconds; above, in nanoseconds. 1e11 s: year 5138.
 EPOCH_LIMITS = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))
 _NANOSECONDS = 1_000
+#: A smaller number is no epoch for sure.
+_LEAST_EPOCH = 1e8
 #: Microseconds of the years 1 and 9999, between which Python has times.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
@@ -90,6 +92,13 @@ def parse_times(column: pl.Series, order: DateOrder | None = None) -> pl.Series:
             break
         times = times.scatter(missing.arg_true(), parse(text.filter(missing)))
     return times
+
+
+def are_times(cells: pl.Series) -> pl.Series:
+    """Whether each cell of text is a time for sure: a date, or an epoch since 1973. Smaller numbers can be anything."""
+    numbers = cells.cast(pl.Float64, strict=False)
+    dates = parse_times(cells, DateOrder.DMY).is_not_null() | parse_times(cells, DateOrder.MDY).is_not_null()
+    return (numbers >= _LEAST_EPOCH).fill_null(dates)
 
 
 def as_text(column: pl.Series) -> pl.Series:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import polars as pl
 import psycopg
 from psycopg import pq
-from psycopg.abc import Buffer
-from psycopg.adapt import Dumper, Loader
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import AdaptersMap, Dumper, Loader
 
 from core.arrays import FloatArray, IntArray
 from core.frames import Schema
@@ -24,7 +24,9 @@ COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
 #: Microseconds from 1970-01-01 to 2000-01-01, the epoch of PostgreSQL.
 EPOCH_US = 946_684_800_000_000
+INT8_OID = 20
 FLOAT8_OID = 701
+TIMESTAMPTZ_OID = 1184
 FLOAT8_ARRAY_OID = 1022
 INT8_ARRAY_OID = 1016
 TIMESTAMPTZ_ARRAY_OID = 1185
@@ -100,17 +102,71 @@ class Float8Array:
         self.values = values
 
 
-class Float8ArrayDumper(Dumper):
-    """Writes a `Float8Array`."""
+class Int8Array:
+    """A bigint[] to write."""
+
+    def __init__(self, values: npt.ArrayLike) -> None:
+        self.values: IntArray = np.asarray(values, dtype=np.int64)
+
+
+class TimeArray:
+    """A timestamptz[] to write, from microseconds since 1970."""
+
+    def __init__(self, values: IntArray) -> None:
+        self.values = values - EPOCH_US
+
+
+class _ArrayDumper(Dumper):
+    """Writes an array whose elements have eight bytes.
+
+    The class has no `oid`: psycopg would use it for lists as well, when the type of a column is given.
+    """
 
     format = pq.Format.BINARY
-    oid = FLOAT8_ARRAY_OID
+    array_oid: int
+    element_oid: int
+    element: np.dtype[np.void]
 
-    def dump(self, obj: Float8Array) -> bytes:
-        elements = np.empty(len(obj.values), dtype=_FLOAT_ELEMENT)
+    def __init__(self, cls: type, context: AdaptContext | None = None) -> None:
+        super().__init__(cls, context)
+        self.oid = self.array_oid
+
+    def dump(self, obj: Float8Array | Int8Array | TimeArray) -> bytes:
+        elements = np.empty(len(obj.values), dtype=self.element)
         elements["bytes"] = 8
         elements["value"] = obj.values
-        return _array_header(FLOAT8_OID, len(elements)) + elements.tobytes()
+        return _array_header(self.element_oid, len(elements)) + elements.tobytes()
+
+
+class _Float8ArrayDumper(_ArrayDumper):
+    array_oid = FLOAT8_ARRAY_OID
+    element_oid = FLOAT8_OID
+    element = _FLOAT_ELEMENT
+
+
+class Float8ArrayDumper(_Float8ArrayDumper):
+    """Writes a `Float8Array`, also to columns of a COPY whose types are given."""
+
+    oid = FLOAT8_ARRAY_OID
+
+
+class _Int8ArrayDumper(_ArrayDumper):
+    array_oid = INT8_ARRAY_OID
+    element_oid = INT8_OID
+    element = _INT_ELEMENT
+
+
+class _TimeArrayDumper(_ArrayDumper):
+    array_oid = TIMESTAMPTZ_ARRAY_OID
+    element_oid = TIMESTAMPTZ_OID
+    element = _INT_ELEMENT
+
+
+def write_arrays(adapters: AdaptersMap) -> None:
+    """Let these adapters write `Float8Array`, `Int8Array` and `TimeArray`."""
+    adapters.register_dumper(Float8Array, _Float8ArrayDumper)
+    adapters.register_dumper(Int8Array, _Int8ArrayDumper)
+    adapters.register_dumper(TimeArray, _TimeArrayDumper)
 
 
 def _array_header(oid: int, length: int) -> bytes:
@@ -176,18 +232,34 @@ def frame_of_arrays(rows: Sequence[tuple[Any, ...]], schema: Schema) -> pl.DataF
     """
     if not rows:
         return pl.DataFrame(schema=schema)
-    ordered = [_in_order_of_time(row) for row in sorted(rows, key=lambda row: int(row[0]))]
-    lengths = [len(row[1]) for row in ordered]
-    columns: list[npt.NDArray[Any]] = [np.repeat([row[0] for row in ordered], lengths)]
+    ordered = sorted(rows, key=lambda row: int(row[0]))
+    columns: list[npt.NDArray[Any]] = [
+        np.repeat([row[0] for row in ordered], [len(row[1]) for row in ordered])
+    ]
     columns += [np.concatenate([row[n] for row in ordered]) for n in range(1, len(schema))]
+    return frame_of_columns(columns, schema)
+
+
+def frame_of_columns(columns: Sequence[npt.NDArray[Any]] | None, schema: Schema) -> pl.DataFrame:
+    """A frame from one array for each column; null, or null arrays, are no rows.
+
+    Args:
+        schema: series_id, ts and the further columns. The times of a series may come in any order.
+    Returns:
+        The frame, by series_id, ts.
+    """
+    if columns is None or columns[0] is None:
+        return pl.DataFrame(schema=schema)
+    ids, times = columns[:2]
+    if not is_ordered(ids, times):
+        order = np.lexsort((times, ids))
+        columns = [column[order] for column in columns]
     # integer and time have the same bits: both count microseconds since 1970
     pairs = zip(schema.items(), columns, strict=True)
     return pl.DataFrame([pl.Series(name, column).cast(dtype) for (name, dtype), column in pairs])
 
 
-def _in_order_of_time(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    times = row[1]
-    if len(times) < 2 or bool(np.all(times[1:] > times[:-1])):
-        return row
-    order = np.argsort(times, kind="stable")
-    return (row[0], *(one[order] for one in row[1:]))
+def is_ordered(ids: IntArray, times: IntArray) -> bool:
+    """Whether rows are in the order of series and time, and no series has a time twice."""
+    same = ids[1:] == ids[:-1]
+    return bool(np.all((ids[1:] > ids[:-1]) | (same & (times[1:] > times[:-1]))))

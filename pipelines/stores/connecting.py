@@ -11,6 +11,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from pipelines.stores.binary import write_arrays
+
 Connection = psycopg.Connection[TupleRow]
 
 #: Within this time a database is found to be dead: refused, unreachable, or silent.
@@ -69,48 +71,74 @@ def connection_parameters(dsn: str, limits: TimeLimits | None = None) -> dict[st
     return {**_PARAMETERS, **given, "options": options}
 
 
-class Pool(ConnectionPool[Connection]):
-    """A connection pool that tells a dead database from a busy one."""
+class PoolBusyError(PoolTimeout):
+    """The database works, and all connections to it stayed busy."""
 
-    def __init__(self, dsn: str, *, max_size: int, limits: TimeLimits = JOB_LIMITS) -> None:
+
+class Pool(ConnectionPool[Connection]):
+    """A connection pool that tells a dead database from a busy one.
+
+    Args:
+        min_size: so many connections are always open. With `max_size` of them, no request waits for a new connection,
+            which a busy machine takes long to open.
+        limits: how long one statement may take.
+    """
+
+    def __init__(
+        self, dsn: str, *, max_size: int, min_size: int = 1, limits: TimeLimits = JOB_LIMITS
+    ) -> None:
         super().__init__(
             "",
-            min_size=1,
+            min_size=min_size,
             max_size=max_size,
             open=False,
             check=check_answers,
+            configure=_configure,
             timeout=DETECT_S,
             # After an outage, a new request tries to connect again at once; no long pause of the pool delays it.
             reconnect_timeout=DETECT_S,
             kwargs=connection_parameters(dsn, limits),
         )
         self._lent = 0
+        self._answered_at = 0.0
         self._counting = threading.Lock()
 
     def getconn(self, timeout: float | None = None) -> Connection:
         """Lend a connection.
 
         Raises:
-            PoolTimeout: the database does not answer, or all connections stayed busy for `BUSY_WAIT_S`.
+            PoolTimeout: the database does not answer.
+            PoolBusyError: all connections stayed busy for `BUSY_WAIT_S`.
         """
         deadline = time.monotonic() + BUSY_WAIT_S
         while True:
+            began = time.monotonic()
             try:
                 connection = super().getconn(timeout)
-            except PoolTimeout:
-                all_busy = self._lent >= self.max_size
-                if timeout is not None or not all_busy or time.monotonic() > deadline:
+            except PoolTimeout as error:
+                # The server works if all connections are in use, or if one gave an answer in the meantime.
+                works = self._lent >= self.max_size or self._answered_at > began
+                if timeout is not None or not works:
                     raise
+                if time.monotonic() > deadline:
+                    raise PoolBusyError("all connections are in use") from error
             else:
                 with self._counting:
                     self._lent += 1
+                    self._answered_at = time.monotonic()
                 return connection
 
     def putconn(self, conn: Connection) -> None:
         """Take a connection back."""
         with self._counting:
             self._lent -= 1
+            if not conn.closed:
+                self._answered_at = time.monotonic()
         super().putconn(conn)
+
+
+def _configure(connection: Connection) -> None:
+    write_arrays(connection.adapters)
 
 
 def check_answers(connection: Connection) -> None:

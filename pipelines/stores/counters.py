@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from core.frames import SAMPLES, require_frame
-from pipelines.stores.binary import frame_of_arrays, read_arrays
+from pipelines.stores.binary import Float8Array, Int8Array, TimeArray, frame_of_columns, read_arrays
 from pipelines.stores.session import Session
 
 #: First half of the key of the advisory lock on the types of a tenant; the second half is the tenant.
@@ -23,15 +23,20 @@ class CounterStore:
 
         Register the series before their counts are locked. With this order, two transactions never wait for each other.
         """
+        # in order, so that two writers lock the rows in the same order
+        held = (
+            "SELECT series_id, times, counts FROM counters WHERE tenant = %s AND series_id = ANY(%s::bigint[])"
+            " ORDER BY series_id" + (" FOR UPDATE" if lock else "")
+        )
         with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
             read_arrays(cursor)
-            # in order, so that two writers lock the rows in the same order
-            rows = cursor.execute(
-                "SELECT series_id, times, counts FROM counters WHERE tenant = %s AND series_id = ANY(%s::bigint[])"
-                " ORDER BY series_id" + (" FOR UPDATE" if lock else ""),
-                [self._session.tenant, list(series_ids)],
-            ).fetchall()
-        return frame_of_arrays(rows, SAMPLES)
+            row = cursor.execute(
+                f"WITH held AS MATERIALIZED ({held})"
+                " SELECT array_agg(h.series_id), array_agg(c.ts), array_agg(c.count)"
+                " FROM held h, unnest(h.times, h.counts) AS c (ts, count)",
+                [self._session.tenant, Int8Array(series_ids)],
+            ).fetchone()
+        return frame_of_columns(row, SAMPLES)
 
     def save(self, counts: pl.DataFrame) -> None:
         """Replace the stored counts of the series in `counts`.
@@ -53,9 +58,9 @@ class CounterStore:
             " ON CONFLICT (tenant, series_id) DO UPDATE SET times = excluded.times, counts = excluded.counts"
             " WHERE (counters.times, counters.counts) IS DISTINCT FROM (excluded.times, excluded.counts)",
             {
-                "ids": frame["series_id"].to_list(),
-                "times": frame["ts"].to_list(),
-                "counts": frame["value"].to_list(),
+                "ids": Int8Array(frame["series_id"].to_numpy()),
+                "times": TimeArray(frame["ts"].to_physical().to_numpy()),
+                "counts": Float8Array(frame["value"].to_numpy()),
             },
         )
 
@@ -63,7 +68,7 @@ class CounterStore:
         """Remove the counts of series that are no counters."""
         self._session.execute(
             "DELETE FROM counters WHERE tenant = %(tenant)s AND series_id = ANY(%(ids)s::bigint[])",
-            {"ids": list(series_ids)},
+            {"ids": Int8Array(series_ids)},
         )
 
 

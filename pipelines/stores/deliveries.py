@@ -124,6 +124,23 @@ class DeliveryStore:
             {"sink": sink, "lane": lane, "ids": list(signal_ids), "error": error, "retry_at": retry_at},
         )
 
+    def release(self, sink: str, *, if_due_at: datetime | None = None) -> int:
+        """Make due, in all lanes, what waits because the receiver failed; returns how many deliveries that were.
+
+        What the receiver rejected keeps its time.
+
+        Args:
+            if_due_at: only if another delivery to the sink is due at this time; null: always.
+        """
+        return self._session.execute(
+            "UPDATE deliveries SET retry_at = NULL WHERE tenant = %(tenant)s AND sink = %(sink)s"
+            f" AND {_OPEN} AND rejections = 0 AND retry_at IS NOT NULL AND (%(at)s::timestamptz IS NULL"
+            "  OR EXISTS (SELECT FROM deliveries o WHERE o.tenant = %(tenant)s AND o.sink = %(sink)s"
+            "   AND o.delivered_at IS NULL AND o.given_up_at IS NULL"
+            "   AND (o.retry_at IS NULL OR o.retry_at <= %(at)s::timestamptz)))",
+            {"sink": sink, "at": if_due_at},
+        )
+
     def attempts(self, sink: str, lane: DeliveryLane) -> dict[str, int]:
         """Signal id -> number of failed attempts, of all signals that are still to be delivered."""
         return self._open_counts("attempts", sink, lane)

@@ -22,6 +22,14 @@ ROLLUP: Schema = {
     "min": pl.Float64,
     "max": pl.Float64,
 }
+#: The mean of any values. PostgreSQL's `avg` fails with "value out of range" from about 1e154 on, so the values of a
+#: bucket with a huge one are divided by 2^600 first. The migration of TimescaleDB's rollups has the same expression.
+_MEAN = (
+    "CASE WHEN max(abs(value)) < 1e140::float8 THEN avg(value) FILTER (WHERE abs(value) < 1e140::float8)"
+    " ELSE 4.149515568880993e180::float8 * least(greatest("
+    "  avg(CASE WHEN abs(value) > 1e-100::float8 THEN value * 2.409919865102884e-181::float8 ELSE 0 END),"
+    "  -4.3322963970637727e127::float8), 4.3322963970637727e127::float8) END"
+)
 _WIDTH_S: dict[Width, int] = {"5m": 300, "1h": 3600}
 
 
@@ -64,7 +72,7 @@ class RollupStore:
         query = sql.SQL(
             "INSERT INTO {table} AS r (series_id, ts, n, mean, min, max)"
             " SELECT series_id, date_bin(make_interval(secs => %(width_s)s), ts, 'epoch') AS bucket,"
-            " count(*), avg(value), min(value), max(value) FROM samples"
+            f" count(*), {_MEAN}, min(value), max(value) FROM samples"
             " WHERE series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s)"
             " AND ts >= to_timestamp(%(first)s) AND ts < to_timestamp(%(last)s)"
             " GROUP BY series_id, bucket ORDER BY series_id, bucket"

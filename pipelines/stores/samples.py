@@ -14,7 +14,10 @@ from core.ports import WriteResult
 from pipelines.stores.binary import (
     COPY_HEADER,
     COPY_TRAILER,
+    Int8Array,
+    TimeArray,
     frame_of_arrays,
+    is_ordered,
     read_arrays,
     sample_rows,
 )
@@ -66,7 +69,7 @@ class SampleStore:
                 " AND ts >= %(start)s AND ts < %(end)s GROUP BY series_id",
                 {
                     "tenant": self._session.tenant,
-                    "ids": None if series_ids is None else list(series_ids),
+                    "ids": None if series_ids is None else Int8Array(series_ids),
                     "start": start,
                     "end": end,
                 },
@@ -102,7 +105,7 @@ class SampleStore:
             "SELECT s.series_id, l.ts FROM series s CROSS JOIN LATERAL ("
             " SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts DESC LIMIT 1) l"
             " WHERE s.tenant = %(tenant)s AND s.series_id = ANY(%(ids)s::bigint[])",
-            {"ids": list(series_ids)},
+            {"ids": Int8Array(series_ids)},
         )
         return {row["series_id"]: utc(row["ts"]) for row in rows}
 
@@ -114,7 +117,10 @@ class SampleStore:
             "SELECT w.id AS series_id, w.ts FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) AS w (id, ts)"
             " JOIN series s ON s.series_id = w.id AND s.tenant = %(tenant)s"
             " WHERE EXISTS (SELECT FROM samples WHERE series_id = w.id AND ts = w.ts)",
-            {"ids": times["series_id"].to_list(), "times": times["ts"].to_list()},
+            {
+                "ids": Int8Array(times["series_id"].to_numpy()),
+                "times": TimeArray(times["ts"].to_physical().to_numpy()),
+            },
         )
         return pl.DataFrame(rows, schema=times.schema)
 
@@ -146,20 +152,20 @@ class SampleStore:
     def _ranges(self, connection: Connection, frame: pl.DataFrame) -> pl.DataFrame:
         """First and last time of each series of the frame, after a check that all series are this tenant's."""
         ranges = frame.group_by("series_id").agg(first=pl.col("ts").min(), last=pl.col("ts").max())
-        ids = ranges["series_id"].to_list()
+        ids = Int8Array(ranges["series_id"].to_numpy())
         known = connection.execute(
             "SELECT count(*) FROM series WHERE tenant = %s AND series_id = ANY(%s::bigint[])",
             [self._session.tenant, ids],
         ).fetchone()
-        if known is None or known[0] != len(ids):
-            raise UnknownSeriesError(f"not all of the {len(ids)} series are registered for this tenant")
+        if known is None or known[0] != ranges.height:
+            raise UnknownSeriesError(f"not all of the {ranges.height} series are registered for this tenant")
         return ranges
 
 
 def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Sorted, one row for each series and time (the first given), and the rows that contradict it."""
     ids, times = frame["series_id"].to_numpy(), frame["ts"].to_physical().to_numpy()
-    if not _strictly_ordered(ids, times):
+    if not is_ordered(ids, times):
         frame = frame.sort("series_id", "ts", maintain_order=True)
         ids, times = frame["series_id"].to_numpy(), frame["ts"].to_physical().to_numpy()
     again = np.zeros(len(ids), dtype=bool)
@@ -172,17 +178,16 @@ def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return frame.filter(first), repeated.filter(pl.col("value") != pl.col("stored"))
 
 
-def _strictly_ordered(ids: IntArray, times: IntArray) -> bool:
-    same = ids[1:] == ids[:-1]
-    return bool(np.all((ids[1:] > ids[:-1]) | (same & (times[1:] > times[:-1]))))
-
-
 def _occupied(connection: Connection, ranges: pl.DataFrame) -> pl.Series:
     """Ids of the series that have a stored sample within their range: one index probe each."""
     rows = connection.execute(
         "SELECT r.id FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS r (id, first, last)"
         " WHERE EXISTS (SELECT FROM samples s WHERE s.series_id = r.id AND s.ts BETWEEN r.first AND r.last)",
-        [ranges["series_id"].to_list(), ranges["first"].to_list(), ranges["last"].to_list()],
+        [
+            Int8Array(ranges["series_id"].to_numpy()),
+            TimeArray(ranges["first"].to_physical().to_numpy()),
+            TimeArray(ranges["last"].to_physical().to_numpy()),
+        ],
     ).fetchall()
     return pl.Series("series_id", [row[0] for row in rows], dtype=pl.Int64)
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from core.domain import Role, Series, SeriesKind
+from core.domain import Direction, Role, Series, SeriesKind
 from core.errors import InputError, UnknownSeriesError
+from pipelines.stores.binary import Int8Array
 from pipelines.stores.session import Session
 
 _PARAMETERS = (
@@ -21,8 +22,10 @@ _PARAMETERS = (
     "limit",
     "slo",
     "step_s",
+    "direction",
 )
-_COLUMNS = "tenant, service, metric, labels, unit, kind, role, limit_value, slo_threshold, step_s"
+_FACTS = "unit, kind, role, step_s, limit_value, slo_threshold, direction"
+_COLUMNS = "tenant, service, metric, labels, unit, kind, role, limit_value, slo_threshold, step_s, direction"
 
 
 class SeriesStore:
@@ -32,7 +35,7 @@ class SeriesStore:
         self._session = session
 
     def register(self, series: Iterable[Series]) -> None:
-        """Store series, or update their metadata. A series without a limit keeps the limit that is stored.
+        """Store series, or update their metadata. A series without a limit or a direction keeps the one that is stored.
 
         Raises:
             InputError: a series belongs to another tenant.
@@ -43,22 +46,46 @@ class SeriesStore:
                 raise InputError(f"series {item.name} belongs to another tenant")
         if not rows:
             return
-        columns = zip(*(_to_row(*pair) for pair in sorted(rows.items())), strict=True)
-        # sorted, so that two writers lock the rows in the same order; what is stored already is not written again
+        stored = self._locked(list(rows))
+        new = {key: item for key, item in rows.items() if _is_news(item, stored.get(key))}
+        if not new:
+            return
+        # sorted, so that two writers lock the rows in the same order
+        columns = zip(*(_to_row(*pair) for pair in sorted(new.items())), strict=True)
         self._session.execute(
             f"INSERT INTO series AS s (series_id, {_COLUMNS})"
             " SELECT * FROM unnest(%(series_id)s::bigint[], %(tenants)s::text[], %(service)s::text[],"
             " %(metric)s::text[], %(labels)s::jsonb[], %(unit)s::text[], %(kind)s::text[], %(role)s::text[],"
-            " %(limit)s::float8[], %(slo)s::float8[], %(step_s)s::int[])"
+            " %(limit)s::float8[], %(slo)s::float8[], %(step_s)s::int[], %(direction)s::text[])"
             " ON CONFLICT (series_id) DO UPDATE SET"
-            " (unit, kind, role, limit_value, slo_threshold, step_s) = (excluded.unit, excluded.kind,"
+            " (unit, kind, role, limit_value, slo_threshold, step_s, direction) = (excluded.unit, excluded.kind,"
             " excluded.role, coalesce(excluded.limit_value, s.limit_value),"
-            " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s)"
+            " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s,"
+            " coalesce(excluded.direction, s.direction))"
             " WHERE s.tenant = excluded.tenant AND (s.unit, s.kind, s.role, s.limit_value, s.slo_threshold,"
-            " s.step_s) IS DISTINCT FROM (excluded.unit, excluded.kind, excluded.role,"
+            " s.step_s, s.direction) IS DISTINCT FROM (excluded.unit, excluded.kind, excluded.role,"
             " coalesce(excluded.limit_value, s.limit_value),"
-            " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s)",
+            " coalesce(excluded.slo_threshold, s.slo_threshold), excluded.step_s,"
+            " coalesce(excluded.direction, s.direction))",
             {name: list(column) for name, column in zip(_PARAMETERS, columns, strict=True)},
+        )
+
+    def _locked(self, series_ids: Sequence[int]) -> dict[int, tuple[object, ...]]:
+        """Series id -> what can change of a stored series; locked until the end of the transaction.
+
+        So two transactions that register the same series run one after the other, also where nothing changes.
+        """
+        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+            row = cursor.execute(
+                f"WITH held AS MATERIALIZED (SELECT series_id, {_FACTS} FROM series"
+                " WHERE tenant = %s AND series_id = ANY(%s::bigint[]) ORDER BY series_id FOR NO KEY UPDATE)"
+                f" SELECT {', '.join(f'array_agg({one})' for one in ('series_id', *_FACTS.split(', ')))} FROM held",
+                [self._session.tenant, Int8Array(series_ids)],
+            ).fetchone()
+        return (
+            {}
+            if row is None or row[0] is None
+            else dict(zip(row[0], zip(*row[1:], strict=True), strict=True))
         )
 
     def find(
@@ -93,7 +120,7 @@ class SeriesStore:
         """Those of the ids that are series of this tenant."""
         rows = self._session.rows(
             "SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = ANY(%(ids)s::bigint[])",
-            {"ids": list(series_ids)},
+            {"ids": Int8Array(series_ids)},
         )
         return {row["series_id"] for row in rows}
 
@@ -108,12 +135,24 @@ class SeriesStore:
 
     def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
         """Series id -> its stored step in seconds, of those that are stored."""
-        rows = self._session.rows(
-            "SELECT series_id, step_s FROM series"
-            " WHERE tenant = %(tenant)s AND series_id = ANY(%(ids)s::bigint[])",
-            {"ids": list(series_ids)},
-        )
-        return {row["series_id"]: row["step_s"] for row in rows}
+        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+            row = cursor.execute(
+                "SELECT array_agg(series_id), array_agg(step_s) FROM series"
+                " WHERE tenant = %s AND series_id = ANY(%s::bigint[])",
+                [self._session.tenant, Int8Array(series_ids)],
+            ).fetchone()
+        return {} if row is None or row[0] is None else dict(zip(*row, strict=True))
+
+
+def _is_news(item: Series, stored: tuple[object, ...] | None) -> bool:
+    """Whether the stored facts (`_FACTS`) have to change. A missing limit or direction is no reason."""
+    return (
+        stored is None
+        or (item.unit, item.kind, item.role, item.step_s) != stored[:4]
+        or item.limit not in {None, stored[4]}
+        or item.slo_threshold not in {None, stored[5]}
+        or item.direction not in {None, stored[6]}
+    )
 
 
 def _to_row(series_id: int, item: Series) -> tuple[object, ...]:
@@ -129,6 +168,7 @@ def _to_row(series_id: int, item: Series) -> tuple[object, ...]:
         item.limit,
         item.slo_threshold,
         item.step_s,
+        item.direction,
     )
 
 
@@ -137,4 +177,5 @@ def _from_row(row: DictRow) -> Series:
     fields["kind"] = SeriesKind(fields["kind"])
     fields["role"] = Role(fields["role"])
     fields["limit"] = fields.pop("limit_value")
+    fields["direction"] = None if fields["direction"] is None else Direction(fields["direction"])
     return Series(**fields)

@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import PoolTimeout
 
 from core.errors import InputError, UnavailableError
-from pipelines.stores.connecting import DETECT_S, JOB_LIMITS, TimeLimits
+from pipelines.stores.connecting import DETECT_S, JOB_LIMITS, PoolBusyError, TimeLimits
 from pipelines.stores.connecting import Connection as Connection
 from pipelines.stores.connecting import Pool as Pool
 
@@ -21,6 +21,7 @@ Statement = str | sql.SQL | sql.Composed
 Result = TypeVar("Result")
 
 NO_ANSWER = "the database does not answer"
+BUSY = "all connections to the database are in use; try again soon"
 #: The errors with which the server enforces the `TimeLimits`.
 _TOO_SLOW = {
     error.sqlstate
@@ -36,13 +37,15 @@ _DEADLOCK_TRIES = 4
 _TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
-def open_pool(dsn: str, *, max_size: int = 8, limits: TimeLimits = JOB_LIMITS) -> Pool:
+def open_pool(dsn: str, *, max_size: int = 8, min_size: int = 1, limits: TimeLimits = JOB_LIMITS) -> Pool:
     """A pool whose connections use UTC; close it, or use it as a context manager.
 
+    Args:
+        min_size: so many connections are open all the time.
     Raises:
         UnavailableError: the database does not answer within two seconds.
     """
-    pool = Pool(dsn, max_size=max_size, limits=limits)
+    pool = Pool(dsn, max_size=max_size, min_size=min_size, limits=limits)
     try:
         pool.open(wait=True, timeout=DETECT_S)
     except PoolTimeout as error:
@@ -77,6 +80,8 @@ def _outage(error: psycopg.Error) -> str | None:
     References:
         https://www.postgresql.org/docs/current/errcodes-appendix.html
     """
+    if isinstance(error, PoolBusyError):
+        return BUSY
     state = error.sqlstate
     if isinstance(error, psycopg.InterfaceError):
         return NO_ANSWER if "closed" in str(error) else None

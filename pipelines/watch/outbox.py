@@ -44,6 +44,14 @@ class Outbox:
         """What has to be delivered now, oldest first."""
         return self._deliveries.due(self._sink, lane, self._now)
 
+    def release(self) -> int:
+        """Make due what waits because the receiver failed; returns how many deliveries that were."""
+        return self._deliveries.release(self._sink)
+
+    def release_with_due(self) -> None:
+        """The same, if anything is due, so that older messages do not arrive after newer ones."""
+        self._deliveries.release(self._sink, if_due_at=self._now)
+
     def attempts(self, lane: DeliveryLane) -> Mapping[str, int]:
         """Signal id -> failed attempts, of all that is not delivered yet."""
         return self._deliveries.attempts(self._sink, lane)

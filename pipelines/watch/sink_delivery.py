@@ -107,10 +107,17 @@ class SinkDelivery:
         self._rejected_in_a_row = 0
 
     def run(self) -> SinkReport:
-        """Deliver all lanes; stop when the receiver is down or wants no request yet."""
+        """Deliver all lanes; stop when the receiver is down or wants no request yet.
+
+        As soon as the receiver works again, it gets all that it missed: nothing waits for a time of its own.
+        """
         box = self._outbox
-        if box.paused_until() is None and all(self._deliver_lane(lane) for lane in DeliveryLane):
-            self._remind()
+        if box.paused_until() is None:
+            for lane in DeliveryLane:
+                box.enqueue(lane)
+            box.release_with_due()
+            if self._deliver_lanes() and self._remind() and self._works and box.release():
+                self._deliver_lanes()
         return SinkReport(
             delivered=box.delivered,
             sent=self._sent,
@@ -118,6 +125,9 @@ class SinkDelivery:
             given_up=box.given_up,
             error=box.error,
         )
+
+    def _deliver_lanes(self) -> bool:
+        return all(self._deliver_lane(lane) for lane in DeliveryLane)
 
     def _deliver_lane(self, lane: DeliveryLane) -> bool:
         """Deliver what is due in a lane; false when the receiver is down, so that the other lanes can wait."""
@@ -194,10 +204,14 @@ class SinkDelivery:
         except RejectedError as error:
             self._reject(lane, news, error)
 
-    def _remind(self) -> None:
-        """Send open alerts again to a sink that needs reminders, except those that this run has sent."""
+    def _remind(self) -> bool:
+        """Send open alerts again to a sink that needs reminders, except those that this run has sent.
+
+        Returns:
+            False when the receiver is down.
+        """
         if not isinstance(self._sink, AlertSink):
-            return
+            return True
         alert_ids = self._outbox.alert_ids()
         alerts = {}
         for incident in correlate(self._recent_signals(()), self._graph):
@@ -212,7 +226,8 @@ class SinkDelivery:
             for start in range(0, len(open_alerts), _BATCH):
                 self._keep_alive(self._sink, open_alerts[start : start + _BATCH])
         except _ReceiverDownError:
-            pass  # the outbox has stored the error; the next run reminds again
+            return False  # the outbox has stored the error; the next run reminds again
+        return True
 
     def _keep_alive(self, sink: AlertSink, alerts: Sequence[Signal]) -> None:
         """Remind of open alerts; if the receiver rejects them together, send halves, as for new signals."""

@@ -24,7 +24,7 @@ from serving.contract.limits import MAX_VALUES, MOST_VALUES
 from serving.endpoints.route import JSON, PROTOBUF, Call, Route
 from serving.http.routes import ROUTES, RouteTable
 from serving.state.api_keys import key_from
-from serving.state.limits import Message, Receive, read_body, require_rate
+from serving.state.limits import Lease, Message, Receive, read_body, require_rate
 from serving.state.runtime import Runtime
 
 Scope = MutableMapping[str, Any]
@@ -65,6 +65,7 @@ class Admission:
                 return
             await self._app(scope, receive, send)
             return
+        memory = self._runtime.bodies.lease()
         started = time.perf_counter()
         status = HTTPStatus.INTERNAL_SERVER_ERROR.value
         headers_sent = False
@@ -81,7 +82,7 @@ class Admission:
         try:
             route = self._routes.find(scope["method"], scope["path"])
             async with asyncio.timeout(self._timeout_s):
-                call = await self._admit(route, scope, receive)
+                call = await self._admit(route, scope, receive, memory)
                 tenant = call.tenant
                 scope.update({ROUTE: route, CALL: call})
                 with self._runtime.metrics.in_progress.track_inprogress():
@@ -104,6 +105,7 @@ class Admission:
                 raise
             await _internal_error()(scope, receive, counting_send)
         finally:
+            memory.release()
             seconds = time.perf_counter() - started
             path = route.path if route else "unknown"
             self._runtime.metrics.observe(scope["method"] if route else "other", path, status, seconds)
@@ -125,7 +127,7 @@ class Admission:
             return
         await self._app(scope, _without_body(receive) if route.method == "POST" else receive, send)
 
-    async def _admit(self, route: Route, scope: Scope, receive: Receive) -> Call:
+    async def _admit(self, route: Route, scope: Scope, receive: Receive, memory: Lease) -> Call:
         headers = Headers(raw=scope["headers"])
         tenant = await self._tenant(route, headers)
         if tenant is not None:
@@ -137,7 +139,8 @@ class Admission:
             return Call(tenant, parsed_query(route.request, QueryParams(scope["query_string"])))
         _require_type(headers, route.media_type)
         limit = self._runtime.settings.max_body_bytes
-        body = await read_body(receive, headers.get("content-length"), limit)
+        memory.owner = tenant
+        body = await read_body(receive, headers.get("content-length"), limit, memory)
         if route.media_type != JSON:
             return Call(tenant, route.request.model_validate(body))
         if len(body) <= PARSE_AT_ONCE_BYTES:

@@ -36,26 +36,35 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
-            self._refuse(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"the headers have more than {self.max_head_bytes} bytes",
-            )
+        # The loop reads more at once than a head may have, so a head that is too large could arrive whole.
+        while data and not self.transport.is_closing():
+            room = self.max_head_bytes + 1 - self._head_bytes if self._in_head else len(data)
+            part, data = data[:room], data[room:]
+            if self._in_head:
+                self._head_bytes += len(part)
+            super().data_received(part)
+            if self._in_head and self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
+                self._refuse(
+                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    f"the headers have more than {self.max_head_bytes} bytes",
+                )
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
         if self._head_timer is None:
-            self._head_bytes = 0
             self._head_timer = self.loop.call_later(self.head_timeout_s, self._too_slow)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        # What comes next belongs to the next head.
+        self._in_head = True
+        self._head_bytes = 0
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1")

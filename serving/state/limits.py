@@ -14,6 +14,10 @@ Receive = Callable[[], Awaitable[Message]]
 
 #: A client that sends its body slowly holds a connection. A megabyte takes less than this on any usual network.
 BODY_TIMEOUT_S = 20.0
+#: All bodies in memory have at most so many bytes, or that of four bodies of the largest size.
+BODIES_BYTES = 16_000_000
+#: A body that found no memory may be sent again after this time.
+RETRY_AFTER_S = 2
 
 
 class RateLimiter:
@@ -57,13 +61,77 @@ def require_rate(limiter: RateLimiter, key: str) -> None:
         )
 
 
-async def read_body(receive: Receive, declared: str | None, max_bytes: int) -> bytes:
+class BodyMemory:
+    """Bounds the bytes of all bodies that are in memory at once, from their arrival to their response.
+
+    What is made from a body (values, samples) takes up to forty times its bytes, so this also bounds that. One tenant
+    gets at most half of it, so that its large bodies do not shut out the others.
+
+    Args:
+        most_bytes: of all bodies.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+        self._share = most_bytes // 2
+        self._held: dict[str | None, int] = {}
+
+    def lease(self) -> "Lease":
+        """The memory of one body, which is still empty."""
+        return Lease(self)
+
+    def take(self, owner: str | None, size: int) -> None:
+        """Take some bytes for a tenant.
+
+        Raises:
+            RefusedError: 503, with Retry-After, because the memory for bodies is in use.
+        """
+        if size > self._left or self._held.get(owner, 0) + size > self._share:
+            raise RefusedError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"the bodies of other requests use the memory for bodies; try again in {RETRY_AFTER_S} s",
+                {"Retry-After": str(RETRY_AFTER_S), "Connection": "close"},
+            )
+        self.move(owner, size)
+
+    def move(self, owner: str | None, size: int) -> None:
+        """Count bytes of a tenant as used; a negative size: as free."""
+        self._left -= size
+        held = self._held.get(owner, 0) + size
+        if held:
+            self._held[owner] = held
+        else:
+            self._held.pop(owner, None)
+
+
+class Lease:
+    """The memory that one body has taken."""
+
+    def __init__(self, memory: BodyMemory) -> None:
+        self._memory = memory
+        self.owner: str | None = None
+        self.size = 0
+
+    def take(self, size: int) -> None:
+        """Take some more; raises as `BodyMemory.take`."""
+        self._memory.take(self.owner, size)
+        self.size += size
+
+    def release(self) -> None:
+        """Give all of it back, when the response is complete."""
+        self._memory.move(self.owner, -self.size)
+        self.size = 0
+
+
+async def read_body(receive: Receive, declared: str | None, max_bytes: int, memory: Lease) -> bytes:
     """The whole body; at most `max_bytes` of it are held in memory, also when the client sends it in chunks.
 
     Args:
         declared: the Content-Length header, if there is one.
+        memory: takes what arrives.
     Raises:
-        RefusedError: 413 when it is larger, 408 when it arrives too slowly, 400 when the client disconnects.
+        RefusedError: 413 when it is larger, 408 when it arrives too slowly, 400 when the client disconnects, 503 when
+            too many other bodies are in memory.
     """
     too_large = RefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -86,6 +154,7 @@ async def read_body(receive: Receive, declared: str | None, max_bytes: int) -> b
                 size += len(part)
                 if size > max_bytes:
                     raise too_large
+                memory.take(len(part))
                 parts.append(part)
                 if not message.get("more_body", False):
                     return b"".join(parts)

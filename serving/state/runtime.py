@@ -11,7 +11,7 @@ from core.errors import ForewarnError
 from core.settings import Settings
 from serving.contract.errors import RefusedError
 from serving.state.api_keys import KeyCache
-from serving.state.limits import RateLimiter
+from serving.state.limits import BODIES_BYTES, BodyMemory, RateLimiter
 from serving.state.loaded_models import LoadedModels
 from serving.state.metrics import Metrics
 from serving.state.tenants import TenantContext, Tenants
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: A probe that waits longer than this counts as failed with every orchestrator's default.
 READY_TIMEOUT_S = 3.0
+#: To the database. All stay open, because a busy machine takes seconds to open another one.
+CONNECTIONS = 12
 
 _logger = logging.getLogger("forewarn.serving")
 
@@ -35,6 +37,7 @@ class Runtime:
     settings: Settings
     keys: KeyCache
     limiter: RateLimiter
+    bodies: BodyMemory
     tenants: Tenants
 
     def __init__(self) -> None:
@@ -67,9 +70,12 @@ class Runtime:
         from pipelines.wiring import open_tenancy
 
         self.settings = settings
-        tenancy = self._stack.enter_context(open_tenancy(settings, limits=SERVICE_LIMITS))
+        tenancy = self._stack.enter_context(
+            open_tenancy(settings, connections=CONNECTIONS, always_open=CONNECTIONS, limits=SERVICE_LIMITS)
+        )
         self.keys = KeyCache(tenancy.keys)
         self.limiter = RateLimiter(settings.rate_limit_per_s, monotonic)
+        self.bodies = BodyMemory(max(BODIES_BYTES, 4 * settings.max_body_bytes))
         self.tenants = Tenants(self._open_context)
         self._tenancy = tenancy
         self._warm(settings.tenant)

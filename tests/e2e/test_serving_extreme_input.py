@@ -10,6 +10,8 @@ import pytest
 from e2e.fleet import STEP, Fleet
 from fakes.remote_write import compressed, field, varint
 
+from serving.http.routes import ROUTES
+
 JSON_BODY = {"Content-Type": "application/json"}
 #: Names that no store can hold. JSON has the half of a surrogate pair as an escape.
 BAD_NAMES = {
@@ -170,3 +172,36 @@ def test_what_is_no_number_is_refused(client: httpx.Client, fleet: Fleet, number
     series_id = fleet.series["acme"][0].series_id
     point = f'{{"series_id": {series_id}, "ts": "{fleet.now.isoformat()}", "value": {number}}}'
     assert_refused(client.post("/detect", content=f'{{"observations": [{point}]}}', headers=JSON_BODY))
+
+
+def numbers_in(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Where an example has a number: its list or object, and the index or key there."""
+    for key in list(node) if isinstance(node, dict) else range(len(node)):
+        if isinstance(node[key], dict | list):
+            yield from numbers_in(node[key])
+        elif isinstance(node[key], int | float) and not isinstance(node[key], bool):
+            yield node, key
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/detect", "/detect_batch", "/forecast", "/predict_failure", "/score_hypotheses", "/webhooks/alerts"],
+)
+def test_any_number_in_any_place_is_taken_or_refused(client: httpx.Client, fleet: Fleet, path: str) -> None:
+    (kind,) = [route.request for route in ROUTES if route.path == path and route.request is not None]
+    series = fleet.series["acme"][1]
+    named = {"service": series.service, "metric": series.metric, "labels": dict(series.labels)}
+    for example in kind.model_json_schema()["examples"]:
+        body = json.loads(json.dumps(example))
+        for one in (body, *body.get("observations", ()), *body.get("series", ())):
+            if isinstance(one, dict) and "metric" in one:
+                one.update(named)
+        for place, key in list(numbers_in(body)):
+            kept, place[key] = place[key], "PLACE"
+            text = json.dumps(body)
+            place[key] = kept
+            for number in (*FLOATS, "NaN", "-Infinity", "1e400", "1e-400"):
+                content = text.replace('"PLACE"', number)
+                answer = client.post(path, content=content, headers=JSON_BODY)
+                assert answer.status_code < 500, (content, answer.text)
+                json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

@@ -3,12 +3,12 @@
 Each response has a status, a type and a shape that the document declares, and none is a failure of the service.
 """
 
-import os
 from typing import Any
 
 import pytest
 import schemathesis
 from e2e.fleet import Fleet
+from e2e.soak_sizes import SCHEMA_EXAMPLES, SOAK_SCHEMA_EXAMPLES
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -28,8 +28,6 @@ CHECKS = [
     response_schema_conformance,
     ignored_auth,
 ]
-#: In CI about 60 s for all routes; `make soak` sets more.
-EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "20"))
 
 
 @schemathesis.serializer("application/x-protobuf")
@@ -43,11 +41,32 @@ def api(fleet: Fleet) -> Any:
     return schemathesis.openapi.from_url(f"{fleet.url}/docs.json")
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-@pytest.mark.parametrize(("method", "path"), [(route.method, route.path) for route in ROUTES])
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+OPERATIONS = [(route.method, route.path) for route in ROUTES]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_route_keeps_what_its_document_declares(
     api: Any, fleet: Fleet, method: str, path: str, mode: GenerationMode
 ) -> None:
+    check_operation(api, fleet, (method, path), mode, SCHEMA_EXAMPLES)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_route_keeps_what_its_document_declares_in_thousands_of_requests(
+    api: Any, fleet: Fleet, method: str, path: str, mode: GenerationMode
+) -> None:
+    check_operation(api, fleet, (method, path), mode, SOAK_SCHEMA_EXAMPLES)
+
+
+def check_operation(
+    api: Any, fleet: Fleet, route: tuple[str, str], mode: GenerationMode, examples: int
+) -> None:
+    """Send generated requests to one route, and check each response against the document."""
+    method, path = route
     operation = api[path][method]
     takes_input = "requestBody" in operation.definition.raw or "parameters" in operation.definition.raw
     if mode is GenerationMode.NEGATIVE and not takes_input:
@@ -55,7 +74,7 @@ def test_every_route_keeps_what_its_document_declares(
     headers = {"Authorization": f"Bearer {fleet.keys['acme']}"}
 
     @settings(
-        max_examples=EXAMPLES if takes_input else 1,
+        max_examples=examples if takes_input else 1,
         deadline=None,
         derandomize=True,
         database=None,

@@ -1,13 +1,17 @@
 """Starting and stopping: a service that cannot start says why, one that stops finishes its answers."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 
 import httpx
-from e2e.fleet import STEP, Fleet
+from e2e.fleet import Fleet
 from pydantic import SecretStr
+from servers.prefect_server import wait_until
 from servers.service import environment_of
 
 from core.settings import Settings
@@ -41,25 +45,41 @@ def test_a_database_that_does_not_answer_ends_the_start_and_its_password_stays_s
 
 
 def test_a_request_under_way_is_answered_before_the_service_ends(fleet: Fleet) -> None:
-    settings = fleet.settings.model_copy(update={"serve_port": free_port(), "max_body_bytes": 5_000_000})
-    points = [{"ts": (fleet.now - STEP * n).isoformat(), "value": 0.2} for n in range(10_000)]
-    body = {"series": [{"series_id": fleet.series["acme"][0].series_id, "points": points}]}
+    settings = fleet.settings.model_copy(update={"serve_port": free_port()})
     answers: list[int] = []
     with start_service(settings, env=environment_of(settings)) as service:
 
         def ask() -> None:
             with fleet.client() as client:
-                answers.append(client.post(f"{service.url}/detect_batch", json=body).status_code)
+                body = {"observations": [observation(fleet)]}
+                answers.append(client.post(f"{service.url}/detect", json=body).status_code)
 
         asking = threading.Thread(target=ask)
-        asking.start()
-        # The question about the requests under way is one itself.
-        while "in_progress 2.0" not in httpx.get(f"{service.url}/metrics", trust_env=False).text:
-            assert asking.is_alive(), f"the request was over too soon to be interrupted: {answers}"
-        service.stop()
+        with fleet.tenancy.pool.connection() as connection:
+            # The request waits for this lock, so it is under way until we let it go on.
+            connection.execute("LOCK TABLE samples IN ACCESS EXCLUSIVE MODE")
+            asking.start()
+            wait_until(lambda: in_progress(service.url) == 2, 60)  # the question is a request itself
+            os.killpg(service.process.pid, signal.SIGTERM)
+            wait_until(lambda: not accepts(settings.serve_port), 60)
+            assert service.running
         asking.join()
-        assert not service.running
+        service.process.wait(30)
     assert answers == [200]
+
+
+def in_progress(url: str) -> int:
+    text = httpx.get(f"{url}/metrics", trust_env=False).text
+    (line,) = [one for one in text.splitlines() if one.startswith("forewarn_http_requests_in_progress ")]
+    return round(float(line.split()[1]))
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_an_outage_of_the_database_under_load_gives_errors_of_ours_only(fleet: Fleet) -> None:
@@ -105,8 +125,4 @@ def observation(fleet: Fleet) -> dict[str, object]:
 
 
 def wait_until_ready(fleet: Fleet) -> None:
-    for _ in range(600):
-        if httpx.get(f"{fleet.url}/readyz", trust_env=False).status_code == 200:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the service is not ready again a minute after its database")
+    wait_until(lambda: httpx.get(f"{fleet.url}/readyz", trust_env=False).status_code == 200, 60)

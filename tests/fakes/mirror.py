@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 
 from core.arrays import FloatArray
-from core.domain import Breach, Series
+from core.domain import Breach, Direction, Series
 from models.breach.capacity import Capacity
 from models.breach.growth import Present
 from models.breach.outlook import BreachOutlook
@@ -20,8 +20,7 @@ HIGH_IS_BAD, LOW_IS_BAD = "disk_used_bytes", "disk_free_bytes"
 class SameId(Series):
     """A series with the id of the used space, so that both get the same random numbers."""
 
-    @property
-    def series_id(self) -> int:
+    def _id(self) -> int:
         return Series(
             tenant=self.tenant, service=self.service, metric=HIGH_IS_BAD, labels=self.labels
         ).series_id
@@ -32,10 +31,16 @@ def with_same_id(series: Series) -> Series:
     return SameId(**{name: getattr(series, name) for name in Series.__dataclass_fields__})
 
 
-def mirrored_series(series: Series, about: float) -> Series:
-    """The series that is worse the lower it is, with the mirrored threshold as SLO threshold."""
+def mirrored_series(series: Series, about: float, *, declared: bool = False) -> Series:
+    """The series that is worse the lower it is, with the mirrored threshold as SLO threshold.
+
+    Args:
+        declared: it keeps its name, and people have declared its direction.
+    """
     threshold = threshold_of(series)
     slo = None if threshold is None else about - threshold
+    if declared:
+        return replace(series, direction=Direction.DOWN_IS_BAD, limit=None, slo_threshold=slo)
     return replace(series, metric=LOW_IS_BAD, limit=None, slo_threshold=slo)
 
 

@@ -5,9 +5,12 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from core.clock import Clock, SystemClock
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,7 @@ class Request:
     path: str
     headers: dict[str, str]
     body: bytes
+    at: datetime
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -28,6 +32,7 @@ class Reply:
         hang_s: wait so long, and then close the connection without an answer.
         drip: send a byte of the answer now and then, without end.
         drop: close the connection at once, without an answer.
+        cut: close the connection in the middle of the answer.
         keep: whether the receiver keeps what it was sent; null: when the status is below 300.
     """
 
@@ -37,17 +42,25 @@ class Reply:
     hang_s: float = 0.0
     drip: bool = False
     drop: bool = False
+    cut: bool = False
     keep: bool | None = None
 
 
 @dataclass
 class Receiver:
-    """Keeps what it was sent; `answers` are the next statuses, then what `reply_to` decides, else 200."""
+    """Keeps what it was sent; `answers` are the next statuses, then what `reply_to` decides, else 200.
+
+    Attributes:
+        attempts: all requests.
+        requests: those that it accepted, whether or not it could tell the sender so.
+        clock: for the times of the requests.
+    """
 
     requests: list[Request] = field(default_factory=list)
     attempts: list[Request] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     reply_to: Callable[[Request], Reply] = lambda request: Reply()
+    clock: Clock = field(default_factory=SystemClock)
     _server: ThreadingHTTPServer | None = None
     _port: int = 0
     _closing: threading.Event = field(default_factory=threading.Event)
@@ -56,6 +69,10 @@ class Receiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def is_up(self) -> bool:
+        return self._server is not None
+
     def up(self) -> None:
         receiver = self
         self._closing.clear()
@@ -63,7 +80,7 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                request = Request(self.path, dict(self.headers.items()), body)
+                request = Request(self.path, dict(self.headers.items()), body, receiver.clock.now())
                 reply = Reply(receiver.answers.pop(0)) if receiver.answers else receiver.reply_to(request)
                 receiver.attempts.append(request)
                 if reply.keep or (reply.keep is None and reply.status < 300):
@@ -78,7 +95,7 @@ class Receiver:
                     self.send_response_only(reply.status)
                     for name, value in reply.headers.items():
                         self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(reply.body)))
+                    self.send_header("Content-Length", str(len(reply.body) + 100 * reply.cut))
                     self.end_headers()
                     with suppress(OSError):  # the client has read enough
                         self.wfile.write(reply.body)

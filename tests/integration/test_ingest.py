@@ -10,7 +10,7 @@ import pytest
 from fakes.platform import platform_of
 
 from core.batch import Batch
-from core.domain import Role
+from core.domain import Role, SeriesKind
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.sources.csv_files import CsvFiles
 from pipelines.stores.store import Store
@@ -53,6 +53,25 @@ def test_a_folder_is_taken_over_and_every_refused_row_is_told(store: Store, tmp_
         "line 7: ts 2031-01-01T00:00:00.000000+00:00 is in the future",
     }
     assert len(store.events.between(T0, NOW)) == 1
+
+
+def test_a_kind_that_is_declared_later_holds_for_all_counts_of_a_file(store: Store, tmp_path: Path) -> None:
+    def write(rows: int) -> None:
+        lines = [f"{(T0 + timedelta(minutes=5 * row)).isoformat()},{600 * row}" for row in range(rows)]
+        (tmp_path / "web__jobs.csv").write_text("timestamp,value\n" + "\n".join(lines) + "\n")
+
+    source = CsvFiles(tmp_path, tenant=store.tenant)
+    write(10)
+    ingest(platform_of(store), source)
+    (tmp_path / "series.csv").write_text("metric,kind\njobs,counter\n")
+    ingest(platform_of(store), CsvFiles(tmp_path, tenant=store.tenant))
+    write(20)
+    report = ingest(platform_of(store), CsvFiles(tmp_path, tenant=store.tenant))
+    (series,) = store.series.find()
+    assert (series.kind, report.rejected) == (SeriesKind.COUNTER, 0)
+    values = store.samples.read(T0, NOW, [series.series_id])["value"]
+    assert values.len() >= 18
+    assert set(values) == {2.0}, "jobs per second"
 
 
 def test_the_same_folder_again_changes_nothing(store: Store, tmp_path: Path) -> None:

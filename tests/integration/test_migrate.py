@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from fakes.rows import T0, make_series, samples_of
 from psycopg.types.json import Jsonb
 from servers.postgres import down_to, fresh_database
 
@@ -251,6 +252,31 @@ def test_timescale_makes_hypertables_compression_aggregates_and_policies(empty: 
             " WHERE proc_name = 'policy_retention' AND hypertable_name = 'samples'"
         ).fetchall()
         assert ages == [("50 days",)]
+
+
+def test_rollups_survive_the_migration_that_replaces_their_views(empty: str) -> None:
+    with psycopg.connect(empty) as connection:
+        if not timescale_usable(connection):
+            pytest.skip("this server has no TimescaleDB")
+    migrate(empty, Settings(_env_file=None, retention_rollup_days=400))
+    assert down(empty) == ["timescale/0003_rollups_of_any_value"]
+    with open_pool(empty) as pool:
+        store = Store(pool, "acme")
+        series = make_series(store)
+        store.samples.write(samples_of(series, [1.0, 2.0]))
+        store.rollups.refresh(T0, T0 + timedelta(hours=1))
+        before = store.rollups.read("1h", T0, T0 + timedelta(hours=1))
+        with pool.connection() as connection:
+            connection.execute("SELECT drop_chunks('samples', newer_than => '2000-01-01'::timestamptz)")
+        assert migrate(empty) == ["timescale/0003_rollups_of_any_value"]
+        assert before["mean"].to_list() == [1.5]
+        assert store.rollups.read("1h", T0, T0 + timedelta(hours=1)).equals(before)
+        with pool.connection() as connection:
+            ages = connection.execute(
+                "SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
+                " AND config->>'drop_after' = '400 days'"
+            ).fetchone()
+            assert ages == (3,), "of both rollups and of the features"
 
 
 def test_compressed_samples_are_read_and_written_like_any_other(empty: str) -> None:

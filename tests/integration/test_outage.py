@@ -16,7 +16,7 @@ from servers.postgres import scratch_folder
 from servers.prefect_server import wait_until
 
 from core.errors import UnavailableError
-from pipelines.stores.connecting import TimeLimits
+from pipelines.stores.connecting import PoolBusyError, TimeLimits
 from pipelines.stores.embedded import EmbeddedPostgres
 from pipelines.stores.migrate import migrate
 from pipelines.stores.session import Pool, Session, database_errors, open_pool
@@ -141,6 +141,26 @@ def test_busy_connections_are_waited_for_and_are_no_outage(server: EmbeddedPostg
         giver.join()
 
 
+class SlowToGrow(Pool):
+    """A pool that may open one more connection, which takes too long, as on a busy machine."""
+
+    @property
+    def max_size(self) -> int:
+        return super().max_size + 1
+
+
+def test_a_server_that_answers_others_is_busy_and_not_down(server: EmbeddedPostgres) -> None:
+    with SlowToGrow(server.start(), max_size=1) as pool:
+        pool.open(wait=True)
+
+        def work(number: int) -> None:
+            with database_errors(), pool.connection():
+                time.sleep(0.9)
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(work, range(4)))
+
+
 def pausing(session: Session) -> None:
     with session.atomically():
         time.sleep(1.5)
@@ -174,6 +194,7 @@ def test_a_statement_a_lock_and_a_pause_that_take_too_long_are_one_sentence(serv
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
+        (PoolBusyError("all connections are in use"), "all connections to the database are in use"),
         (psycopg.OperationalError("server closed the connection unexpectedly"), "does not answer"),
         (psycopg.errors.AdminShutdown(), "does not answer"),
         (psycopg.InterfaceError("the connection is closed"), "does not answer"),

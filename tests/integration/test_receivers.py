@@ -1,8 +1,7 @@
-"""Receivers that are busy, broken, silent or picky for ten minutes of a simulated clock."""
+"""Receivers that are busy, broken, slow or picky. `test_receiver_outage.py` has those that misbehave for a while."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 from fakes.platform import platform_of
@@ -27,11 +26,6 @@ from pipelines.watch.deliver import deliver
 from pipelines.watch.sink_delivery import _MAX_REJECTED_IN_A_ROW
 
 START = NOON + timedelta(hours=1)
-FAULT = timedelta(minutes=10)
-#: A run a minute during the fault, then one after each wait of the outbox could have ended.
-RUNS = [START + timedelta(minutes=n) for n in (0, 1, 2, 4, 6, 9, 10, 14, 22)]
-PAUSE = timedelta(seconds=120)
-IDS = tuple(f"s{n}" for n in range(6))
 PATHS = ("/hook", "/api/v2/alerts", "/slack", "/pager")
 
 
@@ -63,64 +57,6 @@ def ids_of(request: Request) -> list[str]:
         return [event["id"] for event in (content if isinstance(content, list) else [content])]
     now = [alert for alert in content if alert["labels"]["severity"] == "warning"]
     return [alert["labels"]["signal_id"] for alert in now]
-
-
-def constant(reply: Reply) -> Callable[[Request], Reply]:
-    return lambda _: reply
-
-
-def http_date(now: datetime) -> str:
-    return format_datetime(now + PAUSE, usegmt=True)
-
-
-FAULTS = {
-    "429 with seconds": lambda now: Reply(429, {"Retry-After": str(PAUSE.seconds)}, b"slow down"),
-    "429 with a date": lambda now: Reply(
-        429, {"Retry-After": http_date(now), "Date": format_datetime(now, usegmt=True)}
-    ),
-    "503 with seconds": lambda now: Reply(503, {"Retry-After": str(PAUSE.seconds)}),
-    "500": lambda now: Reply(500, body=b"<html>oops</html>"),
-    "drop": lambda now: Reply(drop=True, keep=False),
-    "hang": lambda now: Reply(hang_s=30, keep=False),
-    "hang after it accepted": lambda now: Reply(hang_s=30, keep=True),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_each_message_arrives_once(
-    store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
-    if fault.startswith("hang"):
-        monkeypatch.setattr(posting, "TIMEOUT_S", 0.3)
-    store.signals.upsert([make_signal(name, service=f"svc-{name}", tenant=store.tenant) for name in IDS[:3]])
-    tried: dict[str, list[datetime]] = {path: [] for path in PATHS}
-    for now in RUNS:
-        if now == START + timedelta(minutes=2):  # signals that are found during the fault
-            store.signals.upsert(
-                [make_signal(name, service=f"svc-{name}", tenant=store.tenant) for name in IDS[3:]]
-            )
-        reply = FAULTS[fault](now) if now < START + FAULT else Reply()
-        receiver.reply_to = constant(reply)
-        before = len(receiver.attempts)
-        deliver(platform_at(store, receiver, now))
-        for path in PATHS:
-            posts = [request for request in receiver.attempts[before:] if request.path == path]
-            if now < START + FAULT:
-                assert len(posts) <= 1, "a receiver that fails gets no further post in the same run"
-                tried[path] += [now] * len(posts)
-    for path in PATHS:
-        got = [one for request in receiver.requests if request.path == path for one in ids_of(request)]
-        if fault == "hang after it accepted" or path == "/api/v2/alerts":  # Alertmanager also gets reminders
-            assert set(got) == set(IDS)
-        else:
-            assert sorted(got) == sorted(IDS), path
-        assert len(tried[path]) > 1
-        if "with" in fault:
-            pauses = [after - earlier for earlier, after in zip(tried[path], tried[path][1:], strict=False)]
-            assert min(pauses) >= PAUSE, "at most one post in each Retry-After"
-    counts = store.deliveries.counts([])
-    assert sum(one.waiting + one.failed + one.given_up for one in counts) == 0
-    assert store.deliveries.sink_states() == {}
 
 
 def test_a_pause_that_a_receiver_asks_for_is_shown_and_kept_by_other_processes(

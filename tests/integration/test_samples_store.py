@@ -1,5 +1,6 @@
 """Samples, their rollups and their retention on a real server."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from time import sleep
@@ -122,6 +123,30 @@ def test_rollups_sum_up_and_a_second_refresh_brings_them_up_to_date(store: Store
     store.rollups.refresh(T0, T0 + STEP)
     assert store.rollups.read("1h", T0, T0 + STEP)["max"].to_list() == [100.0]
     assert store.rollups.read("5m", T0, T0 + STEP)["n"].to_list() == [2]
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [
+        ([1.7e308, 1.7e308, -1.7e308], 1.7e308 / 3),
+        ([1e200, -1e200, 3.0], 1.0),
+        ([sys.float_info.max] * 7, sys.float_info.max),
+        ([5e-324, 5e-324], 5e-324),
+        ([1e300, 1e-300, 0.0, 5e-324], 1e300 / 4),
+        ([0.1, 0.2, 0.4], (0.1 + 0.2 + 0.4) / 3),
+        (list(AWKWARD[-11:]), 1e300 / 11),
+        ([1e139, 1e139], 1e139),
+    ],
+)
+def test_any_values_have_a_rollup(store: Store, values: list[float], mean: float) -> None:
+    one = make_series(store)
+    store.samples.write(samples_of(one, values))
+    store.rollups.refresh(T0, T0 + timedelta(hours=1))
+    hour = store.rollups.read("1h", T0, T0 + timedelta(hours=1), [one.series_id])
+    assert hour["n"].to_list() == [len(values)]
+    rounding = 1e-15 * max(abs(value) for value in values)
+    assert hour["mean"].to_list() == [pytest.approx(mean, rel=1e-15, abs=rounding)]
+    assert (hour["min"].item(), hour["max"].item()) == (min(values), max(values))
 
 
 def test_retention_deletes_by_age_and_leaves_rollups(store: Store) -> None:

@@ -19,6 +19,7 @@ from core.diagnosis import (
 )
 from core.domain import (
     Band,
+    Direction,
     Event,
     EventKind,
     FailureRisk,
@@ -76,6 +77,14 @@ def test_a_series_comes_back_as_it_was_and_takes_over_new_metadata(store: Store)
     assert store.series.get(disk.series_id).limit == bigger.limit == 2e12
     make_series(store, "disk_used_bytes", labels={"mount": "/data"})
     assert store.series.get(disk.series_id).limit == 2e12, "who knows no limit takes none away"
+
+
+def test_a_declared_direction_is_stored_and_stays_until_another_one_is_declared(store: Store) -> None:
+    one = make_series(store, "coolant", direction=Direction.DOWN_IS_BAD)
+    make_series(store, "coolant")
+    assert store.series.get(one.series_id).direction is Direction.DOWN_IS_BAD
+    make_series(store, "coolant", direction=Direction.BOTH)
+    assert store.series.find(metric="coolant")[0].direction is Direction.BOTH
 
 
 def test_an_unknown_series_is_named(store: Store) -> None:

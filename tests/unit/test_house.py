@@ -23,8 +23,8 @@ USES_OF_THE_ENVIRONMENT = {
     "flows/prefect_server.py": "PREFECT_API_URL and PREFECT_API_AUTH_STRING belong to Prefect",
     "flows/processes.py": "passes the environment to servers, with the mark of the process that started them",
     "pipelines/common/cluster.py": "passes PYTHONPATH to the workers of a cluster",
+    "pipelines/common/parallel.py": "passes the number of threads to worker processes",
     "pipelines/common/private_prefect.py": "passes the environment to a Prefect server",
-    "pipelines/common/parallel.py": "passes PYTHONPATH and the number of threads to worker processes",
     "pipelines/common/privacy.py": "turns off the telemetry of libraries",
     "pipelines/stores/mlflow_registry.py": "turns off the progress bars of MLflow",
 }

@@ -1,5 +1,8 @@
 """The vocabulary refuses what makes no sense, and its ids are stable."""
 
+import copy
+import pickle
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -110,3 +113,16 @@ def test_the_threshold_is_what_users_notice_first() -> None:
     assert Series(tenant="t", service="a", metric="m", limit=10, slo_threshold=8).threshold == 8
     assert Series(tenant="t", service="a", metric="m", limit=10).threshold == 10
     assert Series(tenant="t", service="a", metric="m").threshold is None
+
+
+def test_a_copied_series_has_the_id_of_its_own_fields() -> None:
+    series = Series(tenant="t", service="db", metric="m", labels={"b": "1", "a": "2"}, limit=3.0)
+    pickled = pickle.loads(pickle.dumps(series))  # noqa: S301 - our own bytes
+    for copied in (pickled, copy.copy(series), copy.deepcopy(series)):
+        assert (copied, copied.series_id) == (series, series.series_id)
+    other = replace(series, metric="n")
+    assert (
+        other.series_id == Series(tenant="t", service="db", metric="n", labels={"a": "2", "b": "1"}).series_id
+    )
+    assert other.series_id != series.series_id
+    assert "series_id" not in asdict(series)

@@ -18,7 +18,7 @@ from serving.http.openapi import openapi
 from serving.http.routes import ROUTES
 from serving.http.web import web_app
 from serving.state.api_keys import KeyCache
-from serving.state.limits import RateLimiter
+from serving.state.limits import BodyMemory, RateLimiter
 from serving.state.runtime import Runtime
 from serving.state.tenants import TenantContext, Tenants
 
@@ -67,6 +67,7 @@ def post(path: str, *, key: str | None = "key-of-acme", body: Any = None) -> htt
     runtime.settings = Settings()
     runtime.keys = KeyCache(Ring())
     runtime.limiter = RateLimiter(1_000.0, lambda: 0.0)
+    runtime.bodies = BodyMemory(100_000_000)
     runtime.tenants = Tenants(lambda tenant: context)
 
     async def ask() -> httpx.Response:

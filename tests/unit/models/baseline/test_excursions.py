@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.baseline.excursions import FAR, NEAR, unfinished_excursion
+from models.baseline.excursions import FAR, NEAR, lone_excursion, unfinished_excursion
 
 STEP_S = 300
 DAY = 288
@@ -58,3 +58,31 @@ def test_what_stays_near_is_left() -> None:
 
 def test_a_row_without_values_has_none() -> None:
     assert not unfinished_excursion(np.full(TIMES.size, np.nan), TIMES).any()
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_spike_of_the_last_day_that_has_no_equal_is_marked(sign: float) -> None:
+    residual = noise()
+    residual[-40:-20] = 50.0
+    marked = lone_excursion(sign * residual, TIMES)
+    assert np.flatnonzero(marked).tolist() == list(range(TIMES.size - 40, TIMES.size - 20))
+
+
+@pytest.mark.parametrize(
+    ("days", "others"),
+    [(13, []), (30, [5 * DAY]), (30, [28 * DAY]), (30, [29 * DAY - 20])],
+    ids=["a short history", "a spike like it weeks before", "one two days before", "one a day before"],
+)
+def test_a_spike_that_may_be_usual_is_not_marked(days: int, others: list[int]) -> None:
+    times = TIMES[: days * DAY]
+    residual = noise()[: days * DAY]
+    residual[-40:-20] = 50.0
+    residual[others] = 20.0
+    assert not lone_excursion(residual, times).any()
+
+
+def test_a_spike_of_an_earlier_day_counts_as_normal() -> None:
+    residual = noise()
+    residual[-2 * DAY : -2 * DAY + 20] = 50.0
+    assert not lone_excursion(residual, TIMES).any()
+    assert not lone_excursion(np.full(TIMES.size, np.nan), TIMES).any()

@@ -83,7 +83,8 @@ def both(seed: int) -> tuple[list[BreachOutlook], list[Capacity], list[Signal], 
     outlooks, plans, signals = [], [], []
     for mirrored in (False, True):
         if mirrored:
-            series, history = mirrored_series(series, about), mirrored_history(history, about)
+            series = mirrored_series(series, about, declared=seed % 4 == 1)
+            history = mirrored_history(history, about)
             usual, present = about - usual, mirrored_present(present, about)
             assert not is_upward(series)
         outlook = predict_breach(series, history, usual, present, rng=np.random.default_rng(seed))

@@ -125,6 +125,19 @@ def test_the_same_spike_is_found_at_every_scale_and_offset(factor: float, offset
     assert not found[:12].any()
 
 
+@pytest.mark.parametrize(("factor", "offset"), [(1, 0), (1e18, 0), (1e-12, 0), (1, 1e9), (1, -1e4), (-1, 0)])
+def test_a_spike_in_the_last_day_of_the_history_is_found_at_every_scale_and_offset(
+    factor: float, offset: float
+) -> None:
+    history = course(size=24 * 30)
+    history[-4:-2] += 120.0
+    values = offset + factor * history
+    start = START + timedelta(seconds=STEP_S * (len(values) - 24))
+    found = fitted(values).score(samples(values[-24:], start))["is_anomaly"].to_numpy()
+    assert found[-4:-2].all()
+    assert not found[:-4].any()
+
+
 @pytest.mark.parametrize(
     ("usual", "then"),
     [

@@ -2,10 +2,15 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from any_float import FLOATS, many_examples
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from core.errors import InsufficientDataError, InvalidFrameError, ModelUnavailableError
 from models.failure import FailureBundle, FitPlan, fit_failure
@@ -18,6 +23,7 @@ from models.failure.learning import margin, time_folds
 from models.failure.measures import nasa_score, precision_at_recall
 from models.words.failure import BASE_RATE, OTHER_FEATURES
 from models.words.feature import describe_feature
+from pipelines.plots.failure import failure_plots
 
 NAMES = ("memory_level_15m", "memory_slope_3h", "hour_of_day")
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -317,3 +323,23 @@ def test_few_moments_give_cautious_probabilities() -> None:
         np.array([0.0, 5.0])
     )
     assert predicted == pytest.approx([0.5 / 4, 3.5 / 4], rel=0.01)
+
+
+@given(rows=arrays(np.float64, (3, len(NAMES)), elements=FLOATS | st.sampled_from([np.nan, np.inf, -np.inf])))
+@many_examples(60)
+def test_any_float_gets_a_risk_with_reasons(bundle: FailureBundle, rows: Any) -> None:
+    frame = pl.DataFrame(rows, schema=list(NAMES), orient="row").with_columns(ts=pl.lit(START))
+    for risk in bundle.predict(frame):
+        probabilities = list(risk.probability_by_horizon_s.values())
+        assert probabilities == sorted(probabilities)
+        assert 0 <= probabilities[0] <= probabilities[-1] <= 1
+        for factor in risk.factors:
+            assert np.isfinite(factor.contribution)
+            assert factor.value is None or np.isfinite(factor.value)
+            assert "inf" not in factor.text
+
+
+@pytest.mark.parametrize(("value", "share"), [(1e300, 3), (-np.inf, 3), (5e-324, 1), (np.nan, 1)])
+def test_any_float_is_plotted(bundle: FailureBundle, unseen: pl.DataFrame, value: float, share: int) -> None:
+    some = pl.when(pl.int_range(pl.len()) % share == 0).then(value).otherwise(pl.col("memory_level_15m"))
+    assert len(failure_plots(bundle, unseen[:60].with_columns(memory_level_15m=some))) == 4

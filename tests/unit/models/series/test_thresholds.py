@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.domain import Role, Series
+from core.domain import Direction, Role, Series
 from models.series.thresholds import WEIGHTS_PAST, is_past, is_upward, threshold_of, weights
 
 
@@ -13,10 +13,20 @@ def series(
     *,
     limit: float | None = None,
     slo_threshold: float | None = None,
+    direction: Direction | None = None,
 ) -> Series:
-    return Series(tenant="t", service="s", metric=metric, role=role, limit=limit, slo_threshold=slo_threshold)
+    return Series(
+        tenant="t",
+        service="s",
+        metric=metric,
+        role=role,
+        limit=limit,
+        slo_threshold=slo_threshold,
+        direction=direction,
+    )
 
 
+UP, DOWN, BOTH = Direction.UP_IS_BAD, Direction.DOWN_IS_BAD, Direction.BOTH
 SLO = series(slo_threshold=10.0)
 EXPECTED = np.full(8, 5.0)
 
@@ -35,6 +45,16 @@ def test_a_limit_counts_a_little_before_its_end_and_an_slo_at_once() -> None:
         (series("connections", Role.CAPACITY, slo_threshold=10.0), 5.0, True),
         (series("replicas", Role.CAPACITY, slo_threshold=10.0), 50.0, False),
         (series("replicas", Role.CAPACITY, slo_threshold=10.0), None, True),
+        # a resource ends at 0, whatever its name; errors do not
+        (series("coolant", Role.SATURATION, limit=0.0), None, False),
+        (series("request_errors", Role.ERRORS, limit=0.0), None, True),
+        (series("coolant_used", Role.CAPACITY, limit=0.0), None, True),
+        # what people declare comes before all of this
+        (series("coolant", Role.SATURATION, slo_threshold=10.0, direction=DOWN), None, False),
+        (series("disk_free_bytes", Role.CAPACITY, limit=10.0, direction=UP), None, True),
+        (series("latency_seconds", Role.LATENCY, slo_threshold=1.0, direction=DOWN), 0.5, False),
+        (series("latency_seconds", Role.LATENCY, slo_threshold=1.0, direction=BOTH), 5.0, False),
+        (series("temperature", Role.SATURATION, slo_threshold=1.0, direction=BOTH), 0.5, True),
     ],
 )
 def test_the_bad_side_is_told_by_name_then_role_then_what_is_usual(

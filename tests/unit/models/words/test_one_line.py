@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,6 +54,18 @@ def breach(threshold: float = 1.0, when: TimeRange | None = WHEN) -> Breach:
         (
             signal(SignalKind.BREACH, metric="availability", unit="ratio", value=0.4, breach=breach(0.5)),
             f"checkout: availability is below its threshold of 50 % since {WHEN.p50:%Y-%m-%d %H:%M} UTC",
+        ),
+        (
+            signal(
+                SignalKind.BREACH, metric="coolant", value=9.0, breach=replace(breach(10.0), upward=False)
+            ),
+            f"checkout: coolant is below its threshold of 10 since {WHEN.p50:%Y-%m-%d %H:%M} UTC",
+        ),
+        (
+            signal(
+                SignalKind.BREACH, metric="coolant", value=11.0, breach=replace(breach(10.0), upward=False)
+            ),
+            "checkout: coolant falls to 10 in 4 h 10 min, between 3 h and 6 h",
         ),
         (
             signal(SignalKind.BREACH, metric="cert_days_left", breach=breach(14.0, when=None)),

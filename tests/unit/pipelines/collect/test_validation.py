@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.domain import Series, SeriesKind
 from core.frames import SAMPLES
-from pipelines.collect.validation import FUTURE_TOLERANCE_S, validate_samples
+from pipelines.collect.validation import FUTURE_TOLERANCE_S, OLDEST, RATIO_TOLERANCE, validate_samples
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GAUGE = Series(tenant="t", service="cart", metric="cpu")
@@ -69,3 +71,38 @@ def test_no_samples_are_no_trouble() -> None:
     checked = validate_samples(pl.DataFrame(schema=SAMPLES), {}, NOW)
     assert checked.accepted.is_empty()
     assert checked.rejected.is_empty()
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from([1, 2, 3, 9, None]),
+            st.sampled_from(
+                [
+                    OLDEST - timedelta(microseconds=1),
+                    OLDEST,
+                    NOW,
+                    NOW + timedelta(seconds=FUTURE_TOLERANCE_S),
+                    NOW + timedelta(seconds=FUTURE_TOLERANCE_S, microseconds=1),
+                    None,
+                ]
+            ),
+            st.none()
+            | st.floats()
+            | st.sampled_from([-0.0, 1 + RATIO_TOLERANCE, 1 + 2e-9, -RATIO_TOLERANCE, -2e-9]),
+        ),
+        max_size=3,
+    )
+)
+def test_a_frame_is_taken_whole_exactly_if_each_of_its_rows_is_taken(rows: list[tuple[object, ...]]) -> None:
+    """A frame without errors takes a shorter way; one row with an error beside them must not change the others."""
+    kinds = (SeriesKind.GAUGE, SeriesKind.COUNTER, SeriesKind.RATIO)
+    series = {
+        number: Series(tenant="t", service="s", metric="m", kind=kind) for number, kind in enumerate(kinds, 1)
+    }
+    bad = (9, NOW, 1.0)
+    frame = pl.DataFrame(rows, schema=SAMPLES, orient="row")
+    beside = pl.DataFrame([*rows, bad], schema=SAMPLES, orient="row")
+    found, expected = validate_samples(frame, series, NOW), validate_samples(beside, series, NOW)
+    assert found.accepted.equals(expected.accepted)
+    assert found.rejected.rows() == expected.rejected.rows()[:-1]

@@ -1,5 +1,6 @@
 """A breach and a plan are drawn without a window and end as files, whichever side is bad."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -136,3 +137,6 @@ def test_any_float_is_drawn(one: float, limit: float, unit: str) -> None:
         plot_capacity(plan, at=NOW),
     ):
         figure.savefig(BytesIO(), dpi=30)
+        axes = figure.axes[0]
+        texts = [axes.get_title(loc="left"), *(label.get_text() for label in axes.get_yticklabels())]
+        assert not re.search(r"\b(nan|inf)\b|-0(\.0*)?(?![\d.])", " ".join(texts)), texts

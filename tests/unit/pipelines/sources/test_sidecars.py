@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from core.domain import Series
+from core.batch import Batch
+from core.domain import Direction, Series, SeriesKind
 from core.errors import InputError
 from pipelines.sources.sidecars import CurrentSidecars
 
@@ -56,3 +57,41 @@ def test_a_folder_that_does_not_exist_is_refused_at_the_start(tmp_path: Path) ->
 
 def test_without_a_folder_nothing_is_declared() -> None:
     assert CurrentSidecars(None, "t").get().declarations == ()
+
+
+def test_a_direction_is_declared_and_another_text_in_its_column_is_a_label(tmp_path: Path) -> None:
+    (tmp_path / "series.csv").write_text(
+        "service,metric,direction,limit\n,coolant,Down_is_bad,\n,network_bytes,receive,10\n"
+    )
+    sidecars = CurrentSidecars(tmp_path, "t").get()
+    coolant = Series(tenant="t", service="db", metric="coolant")
+    assert sidecars.describe(coolant).direction is Direction.DOWN_IS_BAD
+    network = Series(tenant="t", service="db", metric="network_bytes", labels={"direction": "receive"})
+    assert (sidecars.describe(network).limit, sidecars.describe(network).direction) == (10.0, None)
+
+
+def test_later_rows_have_priority_and_a_wildcard_row_fills_what_they_leave_open(tmp_path: Path) -> None:
+    (tmp_path / "series.csv").write_text(
+        "service,metric,direction,limit,unit\n*,*,both,1,\n,disk_used_bytes,,2,bytes\ndb,,up_is_bad,,\n"
+    )
+    found = CurrentSidecars(tmp_path, "t").get().describe(DISK)
+    assert (found.direction, found.limit, found.unit) == (Direction.UP_IS_BAD, 2.0, "bytes")
+
+
+def test_a_kind_that_contradicts_what_the_source_has_read_is_reported_once_and_not_used(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "series.csv").write_text(
+        "metric,kind,limit\njobs,counter,5\nhit_ratio,ratio,\nok_total,counter,\n"
+    )
+    pods = [Series(tenant="t", service=f"s{n}", metric="jobs", unit="jobs") for n in range(3)]
+    ratio = Series(tenant="t", service="s", metric="hit_ratio")
+    total = Series(tenant="t", service="s", metric="ok_total", kind=SeriesKind.COUNTER, unit="1/s")
+    batch = CurrentSidecars(tmp_path, "t").get().added_to(Batch(series=(*pods, ratio, total)))
+    kinds = [one.kind for one in batch.series]
+    assert kinds == [*[SeriesKind.GAUGE] * 3, SeriesKind.RATIO, SeriesKind.COUNTER]
+    assert [one.limit for one in batch.series[:3]] == [5.0] * 3
+    (note,) = batch.notes
+    assert note.startswith(
+        "series.csv: the kind 'counter' of jobs is not used, because its source reads it as a gauge"
+    )

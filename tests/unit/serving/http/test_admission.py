@@ -12,7 +12,7 @@ from core.errors import UnavailableError
 from core.settings import Settings
 from serving.http.admission import CALL, Admission
 from serving.state.api_keys import KeyCache
-from serving.state.limits import RateLimiter
+from serving.state.limits import BodyMemory, RateLimiter
 from serving.state.runtime import Runtime
 
 KEYS = {"key-of-acme": "acme", "key-of-globex": "globex"}
@@ -47,6 +47,7 @@ def runtime_with(
     runtime.settings = Settings(max_body_bytes=2_000)
     runtime.keys = KeyCache(ring, clock=now)
     runtime.limiter = RateLimiter(rate_per_s, now)
+    runtime.bodies = BodyMemory(100_000_000)
     return runtime
 
 

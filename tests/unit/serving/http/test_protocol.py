@@ -71,6 +71,20 @@ def test_headers_that_are_too_large_are_refused(part: bytes) -> None:
     assert "2000 bytes" in error
 
 
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_headers_that_are_too_large_are_refused_also_when_they_arrive_at_once(before: bytes) -> None:
+    large = b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 1_000 + b"\r\n"
+    received = exchange([before, large] if before else [large], pause_s=0.1)
+    assert received.count(b"HTTP/1.1 204") == bool(before)
+    assert b"HTTP/1.1 431" in received
+
+
+def test_many_pipelined_requests_are_no_large_head() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert exchange([request * 500 + last]).count(b"HTTP/1.1 204") == 501
+
+
 @pytest.mark.parametrize("parts", [[], [b"GET"], [b"GET / HTTP/1.1\r\n", b"X: 1\r\n"]])
 def test_headers_that_do_not_arrive_in_time_are_refused(parts: list[bytes]) -> None:
     status, error = status_and_error(exchange(parts))

@@ -12,7 +12,7 @@ from core.settings import Settings
 from serving.http.admission import Admission
 from serving.http.web import web_app
 from serving.state.api_keys import KeyCache
-from serving.state.limits import RateLimiter
+from serving.state.limits import BodyMemory, RateLimiter
 from serving.state.runtime import Runtime
 from serving.state.tenants import Tenants
 from serving.state.work import Lane, WorkPool
@@ -32,6 +32,7 @@ def runtime_with_one_series() -> Runtime:
     runtime.settings = Settings(_env_file=None)
     runtime.keys = KeyCache(Ring())
     runtime.limiter = RateLimiter(1_000.0, lambda: 0.0)
+    runtime.bodies = BodyMemory(100_000_000)
     runtime.tenants = Tenants(lambda tenant: context)
     return runtime
 
