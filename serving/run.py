@@ -14,6 +14,7 @@ import sys
 from core.errors import ForewarnError, UnavailableError
 from core.settings import Settings, read_settings
 from pipelines.common.privacy import silence_telemetry
+from pipelines.common.temporary_files import own_temporary_folder
 
 #: At shutdown, running requests have so many seconds to finish.
 GRACE_S = 10
@@ -40,6 +41,7 @@ def run(settings: Settings) -> None:
         UnavailableError: the database does not respond, or the port is in use.
     """
     silence_telemetry()
+    own_temporary_folder()
     _use_few_heaps()
     import uvicorn
 
