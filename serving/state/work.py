@@ -87,7 +87,8 @@ class Batcher(Generic[Item, Result]):
     Args:
         run: the results of a batch, in order; it runs in the pool.
         weigh: the size of an item; a batch has at most `most` in all, or is one item.
-        parallel: how many batches may run at once.
+        parallel: how many batches may run at once. Scoring computes, so a second batch would not be done sooner; it
+            would only take time from pushed samples.
         waiting: how many items may wait.
     """
 
@@ -98,7 +99,7 @@ class Batcher(Generic[Item, Result]):
         weigh: Callable[[Item], int],
         *,
         most: int,
-        parallel: int = 2,
+        parallel: int = 1,
         waiting: int = 512,
     ) -> None:
         self._pool = pool
