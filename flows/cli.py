@@ -31,7 +31,7 @@ from flows.commands.console import err
 from flows.commands.deprecated import add_deprecated_command
 from flows.environment import one_thread_in_a_process
 from pipelines.common.storage_errors import storage_sentence
-from pipelines.common.temporary_files import own_temporary_folder
+from pipelines.processes.temporary_files import own_temporary_folder
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2

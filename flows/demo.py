@@ -22,10 +22,10 @@ from core.errors import UnavailableError
 from core.settings import Settings, read_settings
 from flows.prefect_server import USER, password_file, start_prefect
 from flows.service_process import SERVICE_READY, launch_service
-from pipelines.common.prefect_app import READY
 from pipelines.common.progress import Progress, silent
-from pipelines.common.server_process import ServerProcess, free_port, start_server
 from pipelines.operate.keys import create_key
+from pipelines.processes.prefect_app import READY
+from pipelines.processes.server_process import ServerProcess, free_port, start_server
 from pipelines.stores.ready import down
 
 TENANT = "demo"

@@ -3,8 +3,8 @@
 import os
 
 from core.settings import Settings
-from pipelines.common.parallel import THREADS
 from pipelines.common.privacy import silence_telemetry
+from pipelines.processes.parallel import THREADS
 
 
 def one_thread_in_a_process() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from core.settings import Settings
 from flows.environment import prepare_prefect
-from pipelines.common.prefect_app import READY, protection
-from pipelines.common.server_process import ServerProcess, free_port, start_server
+from pipelines.processes.prefect_app import READY, protection
+from pipelines.processes.server_process import ServerProcess, free_port, start_server
 
 USER = "forewarn"
 
@@ -38,7 +38,7 @@ def start_prefect(settings: Settings, *, temporary: bool = False) -> ServerProce
     prepare_prefect(settings, api_url=f"{url}/api")
     login = f"{USER}:{_password(settings)}"
     os.environ["PREFECT_API_AUTH_STRING"] = login
-    command = [sys.executable, "-m", "pipelines.common.prefect_app", "--port", str(port)]
+    command = [sys.executable, "-m", "pipelines.processes.prefect_app", "--port", str(port)]
     return start_server(
         "Prefect",
         command + ["--temporary"] * temporary,

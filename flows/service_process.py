@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from core.settings import Settings, is_every_address
-from pipelines.common.server_process import ServerProcess, start_server
+from pipelines.processes.server_process import ServerProcess, start_server
 
 #: Path that the HTTP service answers with 200 once it is ready.
 SERVICE_READY = "/readyz"

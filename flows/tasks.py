@@ -12,7 +12,6 @@ from core.clock import FixedClock
 from core.errors import InsufficientDataError, ModelUnavailableError, UnavailableError
 from flows.progress_listener import current_listener
 from pipelines.collect.pull import pull
-from pipelines.common.temporary_files import own_temporary_folder
 from pipelines.learn import (
     baseline,
     evaluate,
@@ -23,6 +22,7 @@ from pipelines.learn import (
     train_forecasters,
 )
 from pipelines.operate.retention import apply_retention
+from pipelines.processes.temporary_files import own_temporary_folder
 from pipelines.watch import deliver, detect, diagnose, forecast, predict_failure
 from pipelines.wiring import open_platform
 

@@ -14,7 +14,7 @@ import sys
 from core.errors import ForewarnError, UnavailableError
 from core.settings import Settings, read_settings
 from pipelines.common.privacy import silence_telemetry
-from pipelines.common.temporary_files import own_temporary_folder
+from pipelines.processes.temporary_files import own_temporary_folder
 
 #: At shutdown, running requests have so many seconds to finish.
 GRACE_S = 10

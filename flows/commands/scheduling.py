@@ -31,7 +31,7 @@ def run(
     """Run a flow now."""
     settings = settings_for(tenant)
     from flows.prefect_server import temporary_prefect_server
-    from pipelines.common.prefect_app import READY
+    from pipelines.processes.prefect_app import READY
 
     with temporary_prefect_server(settings) as server:
         # Imported while the server starts.

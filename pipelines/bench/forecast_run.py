@@ -23,8 +23,8 @@ from models.forecast.prepared import make_ready
 from models.forecast.protocols import History
 from pipelines.bench.forecast_metrics import coverage, mase, msis, naive2, scale_of, smape
 from pipelines.bench.forecast_sets import BenchSeries
-from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress
+from pipelines.processes.parallel import chunked, map_chunks
 
 DEFAULT = "forewarn"
 #: An origin needs so many values before it.

@@ -17,10 +17,10 @@ from features.feature import LOOKBACK_H, RASTER, RASTER_S
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.missing import column_of
 from pipelines.common.one_at_a_time import one_at_a_time
-from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
+from pipelines.processes.parallel import chunked, map_chunks
 
 #: Features are stored at this cadence, because neighbouring moments of a slow precursor are almost the same.
 EVERY_S = RASTER_S

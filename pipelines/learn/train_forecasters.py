@@ -37,7 +37,6 @@ from models.forecast.states import Arrays
 from models.series.thresholds import with_known_limit
 from pipelines.common.current_time import current_time
 from pipelines.common.one_at_a_time import one_at_a_time
-from pipelines.common.parallel import chunked, map_chunks
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
@@ -45,6 +44,7 @@ from pipelines.learn.bundle_on_disk import BundleOnDisk
 from pipelines.learn.past_breaches import FleetBreaches
 from pipelines.learn.report import TrainReport
 from pipelines.learn.service_calendar import read_calendar
+from pipelines.processes.parallel import chunked, map_chunks
 
 #: Six weeks show a weekly season often enough, and an old pattern is forgotten after them.
 WINDOW_DAYS = 42

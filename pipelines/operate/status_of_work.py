@@ -8,10 +8,10 @@ from core.locks import JOB_LOCKS, delivery_lock, ingest_lock
 from core.outbox import DeliveryLane, LaneCount
 from models.causes.incidents import correlate
 from pipelines.common.service_graph import service_graph
-from pipelines.common.strays import find_strays
 from pipelines.common.tenant_platform import Platform
 from pipelines.operate.status_of_data import source_names
 from pipelines.operate.status_part import StatusPart
+from pipelines.processes.strays import find_strays
 
 #: A delivery that runs longer hangs.
 DELIVERY_HANGS_AFTER = timedelta(minutes=30)

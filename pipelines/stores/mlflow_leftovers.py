@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pipelines.common.strays import process_mark
+from pipelines.processes.strays import process_mark
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,9 +7,9 @@ from core.errors import InsufficientDataError
 from models.breach.capacity import Capacity, by_urgency, plan_capacity
 from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
-from pipelines.common.parallel import chunked
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
+from pipelines.processes.parallel import chunked
 
 #: Series whose samples are read at once.
 CHUNK = 200

@@ -13,10 +13,10 @@ from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, 
 from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.one_at_a_time import one_at_a_time
-from pipelines.common.parallel import chunked
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import service_graph
 from pipelines.common.tenant_platform import Platform
+from pipelines.processes.parallel import chunked
 
 #: Series whose samples are read and forecast at once.
 CHUNK = 200

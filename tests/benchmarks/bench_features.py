@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from core.domain import service_id
 from features.catalog import FEATURE_NAMES
 from features.grid import fleet_grid
-from pipelines.common.parallel import map_chunks
 from pipelines.learn.features import (
     SERVICES_PER_READ,
     FeatureJob,
@@ -21,6 +20,7 @@ from pipelines.learn.features import (
     compute_features,
     feature_jobs,
 )
+from pipelines.processes.parallel import map_chunks
 from pipelines.sources.simulated import SimulatedFleet
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)

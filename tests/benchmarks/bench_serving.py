@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import numpy as np  # noqa: E402 - after the path
 from e2e.fleet import Fleet, served_fleet  # noqa: E402
 
-from pipelines.common.server_process import free_port, start_server  # noqa: E402
+from pipelines.processes.server_process import free_port, start_server  # noqa: E402
 
 CLIENTS = (1, 16)
 SECONDS = 8.0

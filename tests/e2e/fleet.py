@@ -28,8 +28,8 @@ from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.history import histories
-from pipelines.common.server_process import ServerProcess, free_port
 from pipelines.common.tenant_platform import Platform
+from pipelines.processes.server_process import ServerProcess, free_port
 from pipelines.stores.embedded import EmbeddedPostgres
 from pipelines.stores.store import Store
 from pipelines.wiring import Tenancy, open_tenancy

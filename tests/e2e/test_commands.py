@@ -16,7 +16,7 @@ from data_sets import DATASETS
 from servers.commands import Forewarn, forewarn_in
 from servers.prefect_server import prefect_server, running, wait_until
 
-from pipelines.common.server_process import start_server
+from pipelines.processes.server_process import start_server
 
 END = "2026-11-01T12:00:00Z"
 

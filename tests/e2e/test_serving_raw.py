@@ -17,7 +17,7 @@ from servers.service import environment_of
 
 from core.settings import Settings
 from flows.service_process import start_service
-from pipelines.common.server_process import ServerProcess, free_port
+from pipelines.processes.server_process import ServerProcess, free_port
 from serving.http.protocol import HEAD_TIMEOUT_S
 from serving.state.limits import BODY_TIMEOUT_S
 

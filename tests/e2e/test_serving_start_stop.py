@@ -16,7 +16,7 @@ from servers.service import environment_of
 
 from core.settings import Settings
 from flows.service_process import start_service
-from pipelines.common.server_process import free_port
+from pipelines.processes.server_process import free_port
 from pipelines.stores.embedded import EmbeddedPostgres
 
 

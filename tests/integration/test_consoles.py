@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from pipelines.common.prefect_app import READY, protection
-from pipelines.common.server_process import ServerProcess, free_port, start_server
+from pipelines.processes.prefect_app import READY, protection
+from pipelines.processes.server_process import ServerProcess, free_port, start_server
 
 FOREIGN = "http://evil.example"
 LOGIN = ("forewarn", "secret")
@@ -25,7 +25,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         **protection(":".join(LOGIN), [url]),
     }
-    command = [sys.executable, "-m", "pipelines.common.prefect_app", "--port", str(port), "--temporary"]
+    command = [sys.executable, "-m", "pipelines.processes.prefect_app", "--port", str(port), "--temporary"]
     with start_server("Prefect", command, url=url, log=folder / "log", env=environment) as server:
         server.wait_until_ready(READY)
         yield server

@@ -31,8 +31,8 @@ from servers.small_disk import small_disk
 
 from core.domain import Severity
 from core.settings import Settings
-from pipelines.common.server_process import free_port
 from pipelines.plots.breach_and_capacity import save
+from pipelines.processes.server_process import free_port
 from pipelines.stores.embedded import EmbeddedPostgres
 from pipelines.wiring import open_platform
 

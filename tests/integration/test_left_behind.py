@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from servers.commands import ROOT, Forewarn
 
-from pipelines.common.end_with_parent import _watched, guarded
-from pipelines.common.strays import SERVER_DATA, STARTED_BY, find_strays, mark, process_mark
+from pipelines.processes.end_with_parent import _watched, guarded
+from pipelines.processes.strays import SERVER_DATA, STARTED_BY, find_strays, mark, process_mark
 
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from pipelines.common.server_process import start_server
+from pipelines.processes.server_process import start_server
 server = start_server(
     "sleeper", [sys.executable, "-c", "import time; time.sleep(60)"], url="", log=Path(sys.argv[1]) / "logs/log",
     data_dir=Path(sys.argv[1]),
@@ -31,7 +31,7 @@ time.sleep(60)
 
 WORKERS = """
 import sys, time
-from pipelines.common.parallel import map_chunks
+from pipelines.processes.parallel import map_chunks
 def nap(_):
     import os
     open(f"{sys.argv[1]}/{os.getpid()}", "w").close()

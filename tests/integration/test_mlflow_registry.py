@@ -14,7 +14,7 @@ from core.errors import ModelUnavailableError, StorageError
 from core.settings import Settings
 from core.training import Attempt, Training
 from pipelines.common.storage_errors import storage_errors
-from pipelines.common.strays import process_mark
+from pipelines.processes.strays import process_mark
 from pipelines.stores import mlflow_leftovers
 from pipelines.stores.mlflow_registry import MlflowRegistry
 

@@ -16,7 +16,7 @@ from core.clock import FixedClock
 from core.domain import SeriesKind
 from core.errors import InputError, UnavailableError
 from pipelines.collect.ingest import IngestReport, ingest
-from pipelines.common.server_process import free_port
+from pipelines.processes.server_process import free_port
 from pipelines.sources.prometheus import PrometheusSource, Selection
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.stores.store import Store

@@ -15,7 +15,7 @@ from servers.commands import ROOT
 PARENT = """
 import time
 from threading import Thread
-from pipelines.common.private_prefect import private_server
+from pipelines.processes.private_prefect import private_server
 server = private_server()
 thread = Thread(target=lambda: print(server.__enter__()[0], flush=True))
 thread.start()

@@ -23,7 +23,7 @@ from core.domain import Role, Series, SeriesKind
 from core.errors import InputError, UnavailableError
 from core.settings import Settings
 from pipelines.collect.ingest import ingest
-from pipelines.common.server_process import free_port
+from pipelines.processes.server_process import free_port
 from pipelines.sources.configured import configured_sources
 from pipelines.sources.prometheus import PrometheusSource, Selection
 from pipelines.sources.prometheus_api import Login, PrometheusApi

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from core.errors import UnavailableError
-from pipelines.common.server_process import free_port, start_server
+from pipelines.processes.server_process import free_port, start_server
 
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 

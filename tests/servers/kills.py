@@ -24,7 +24,7 @@ from psycopg import sql
 
 from core.errors import ForewarnError
 from core.settings import Settings
-from pipelines.common.temporary_files import own_temporary_folder
+from pipelines.processes.temporary_files import own_temporary_folder
 
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload(["servers.victims", "mlflow.pyfunc", "feast"])

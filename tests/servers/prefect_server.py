@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from pipelines.common.server_process import ServerProcess, free_port, start_server
+from pipelines.processes.server_process import ServerProcess, free_port, start_server
 
 
 @contextmanager

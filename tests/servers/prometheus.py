@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from pipelines.common.server_process import free_port, start_server
+from pipelines.processes.server_process import free_port, start_server
 
 
 def missing_programs() -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from core.settings import Settings
-from pipelines.common.prefect_app import protection
+from pipelines.processes.prefect_app import protection
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -93,7 +93,7 @@ def test_passwords_are_generated_and_reach_only_the_containers_that_need_them(
 
 def test_the_consoles_refuse_web_pages_of_other_origins_and_hosts() -> None:
     prefect, mlflow = SERVICES["prefect"], SERVICES["mlflow"]
-    assert prefect["entrypoint"] == ["python", "-m", "pipelines.common.prefect_app"]
+    assert prefect["entrypoint"] == ["python", "-m", "pipelines.processes.prefect_app"]
     settings = prefect["environment"]
     assert settings["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] == "true"
     assert settings["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200,http://localhost:4200"

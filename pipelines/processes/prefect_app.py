@@ -1,4 +1,4 @@
-"""Prefect's server, reachable only for those who should: `python -m pipelines.common.prefect_app --port 4200`.
+"""Prefect's server, reachable only for those who should: `python -m pipelines.processes.prefect_app --port 4200`.
 
 A web page that is open in a browser on this machine can send requests to every local port. So the server
 

@@ -13,8 +13,8 @@ from typing import Self
 import httpx
 
 from core.errors import UnavailableError
-from pipelines.common.end_with_parent import guarded
-from pipelines.common.strays import mark
+from pipelines.processes.end_with_parent import guarded
+from pipelines.processes.strays import mark
 
 #: Requests in progress may finish for this long: 10 s in the HTTP service, and some time to close.
 STOP_GRACE_S = 20.0

@@ -12,7 +12,7 @@ from data_sets import ROOT
 from fakes.chunks import factorial, polars_threads
 
 from core.errors import ConfigurationError
-from pipelines.common.parallel import Compute, chunked, map_chunks
+from pipelines.processes.parallel import Compute, chunked, map_chunks
 
 
 def test_chunks_hold_everything_in_order() -> None:
@@ -74,7 +74,7 @@ import json, os
 from core.settings import Settings
 from flows.environment import prepare_prefect
 prepare_prefect(Settings(data_dir="{folder}"))
-from pipelines.common.parallel import map_chunks
+from pipelines.processes.parallel import map_chunks
 from concurrent.futures import ThreadPoolExecutor
 from fakes.chunks import factorial_and_process
 def spread(chunks):

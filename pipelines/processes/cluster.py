@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any, Literal
 
 from core.errors import ConfigurationError
-from pipelines.common.private_prefect import private_server
+from pipelines.processes.private_prefect import private_server
 
 #: The folder that holds this project's packages.
 ROOT = Path(__file__).resolve().parents[2]

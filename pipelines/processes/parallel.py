@@ -13,8 +13,8 @@ from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any, Literal, Protocol, TypeVar
 
-from pipelines.common.cluster import shared_runner
-from pipelines.common.end_with_parent import end_with
+from pipelines.processes.cluster import shared_runner
+from pipelines.processes.end_with_parent import end_with
 
 Item = TypeVar("Item")
 Chunk = TypeVar("Chunk")

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[4]
 CHILD = """
 import os, signal, sys, tempfile
-from pipelines.common.temporary_files import own_temporary_folder
+from pipelines.processes.temporary_files import own_temporary_folder
 folder = own_temporary_folder()
 open(f"{tempfile.mkdtemp()}/large", "w").write("x")
 print(folder, flush=True)

@@ -13,8 +13,8 @@ from queue import Queue
 from tempfile import TemporaryDirectory
 from threading import Thread
 
-from pipelines.common.prefect_app import READY, protection
-from pipelines.common.server_process import ServerProcess, free_port, start_server
+from pipelines.processes.prefect_app import READY, protection
+from pipelines.processes.server_process import ServerProcess, free_port, start_server
 
 #: On its first start Prefect creates its tables. On a busy machine this takes minutes.
 READY_TIMEOUT_S = 180.0
@@ -45,7 +45,7 @@ def _kept(port: int, login: str, folder: Path) -> ServerProcess:
     def serve() -> None:
         server = start_server(
             "the Prefect server for the workers of the cluster",
-            [sys.executable, "-m", "pipelines.common.prefect_app", "--port", str(port), "--temporary"],
+            [sys.executable, "-m", "pipelines.processes.prefect_app", "--port", str(port), "--temporary"],
             url=url,
             log=folder / "log",
             env={**os.environ, **protection(login, [url]), "PYTHONPATH": path},
