@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from core.errors import ForewarnError
@@ -96,9 +97,10 @@ def moments(rng: random.Random, usual: Run, count: int) -> Iterator[Moment]:
 
 def warm_up() -> None:
     """Start the process that is forked, so that its imports go on while something else is prepared."""
-    # It finds the tests' helpers too.
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, dict.fromkeys(sys.path)))
-    ensure_running()
+    with pytest.MonkeyPatch.context() as only_here:
+        # It finds the tests' helpers too. Other processes must not find the packages of this one.
+        only_here.setenv("PYTHONPATH", os.pathsep.join(filter(None, dict.fromkeys(sys.path))))
+        ensure_running()
 
 
 def run(job: Callable[[Place], None], place: Place, moment: Moment | None = None) -> Run:
