@@ -1,5 +1,6 @@
 """Real PostgreSQL servers for the integration tests, each of its own and stopped at the end."""
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -21,7 +22,8 @@ DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 @contextmanager
 def scratch_folder(name: str) -> Iterator[Path]:
     """A folder that the unprivileged user of a server can reach, which pytest's own are not."""
-    folder = Path(tempfile.mkdtemp(prefix=f"forewarn-{name}-"))
+    # Not in the folder for temporary files that a test may have given to this process.
+    folder = Path(tempfile.mkdtemp(prefix=f"forewarn-{name}-", dir=os.environ.get("TMPDIR", "/tmp")))  # noqa: S108
     folder.chmod(0o755)
     try:
         yield folder
