@@ -1,8 +1,8 @@
 """One cluster of Dask or Ray for all threads of this process, with one Prefect server for its workers.
 
-The weekly flow trains three kinds of models in three threads. A process can have one Ray only, and a Dask cluster for
-each thread would start three times as many workers as the machine has cores. So the first thread that needs the cluster
-starts it, and the last one stops it.
+A process can have one Ray only: with a cluster for each thread, the thread that ends first would stop the Ray of the
+others. Several Dask clusters would start more workers than the machine has cores. So the first thread that needs the
+cluster starts it, and the last one stops it.
 """
 
 import os
@@ -19,9 +19,6 @@ from pipelines.processes.private_prefect import private_server
 
 #: The folder that holds this project's packages.
 ROOT = Path(__file__).resolve().parents[2]
-#: Ray gives a node 30 s to start, which a machine that trains other models meanwhile may exceed. So it is tried again.
-STARTS = 3
-_RAY_IS_SLOW = "timed out during startup"
 
 
 @dataclass
@@ -74,14 +71,7 @@ def _start(compute: Literal["dask", "ray"], workers: int) -> _Cluster:
     with ExitStack() as parts:
         settings = parts.enter_context(_one_prefect_server())
         with temporary_settings(settings):
-            for attempt in range(1, STARTS + 1):
-                try:
-                    parts.enter_context(runner)
-                    break
-                except Exception as error:  # Ray has no class for this error
-                    if _RAY_IS_SLOW not in str(error) or attempt == STARTS:
-                        raise
-                    runner = _runner(compute, workers)
+            parts.enter_context(runner)
         return _Cluster(runner, settings, stop=parts.pop_all())
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from servers.commands import ROOT, Forewarn, forewarn_in
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 END = "2026-11-01"
 
