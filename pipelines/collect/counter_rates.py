@@ -75,9 +75,8 @@ def rates_of(recent: pl.DataFrame, counts: pl.DataFrame) -> CountedRates:
     ids, times = both["series_id"].to_numpy(), both["ts"].to_physical().to_numpy()
     values = both["value"].to_numpy()
     if not _is_ordered(ids, times):
-        order = np.lexsort(
-            (times, ids)
-        )  # stable: of two counts at one time the known one, or the first, counts
+        # Stable: of two counts at one time the known one counts, or the first.
+        order = np.lexsort((times, ids))
         ids, times, values, new = ids[order], times[order], values[order], new[order]
     again = np.zeros(len(ids), dtype=bool)
     again[1:] = (ids[1:] == ids[:-1]) & (times[1:] == times[:-1])

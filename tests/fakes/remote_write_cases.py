@@ -41,8 +41,13 @@ SHIFTS_S = (*[0.0] * 16, -60.0, -60.0, -15.0, -15.0, 0.25, 200_000.0)
 TYPES = ("jobs_done", "rpc_seconds", "hits_total", "depth")
 
 
-def requests_of(seed: int) -> list[list[bytes]]:
-    """The parts of some requests, which belong together."""
+def requests_of(seed: int, *, in_order: bool = False) -> list[list[bytes]]:
+    """The parts of some requests, which belong together.
+
+    Args:
+        in_order: no sample comes before an older one of its series, besides those that are sent again.
+    """
+    shifts_s = (0.0,) if in_order else SHIFTS_S
     rng = random.Random(seed)
     known = [_labels(rng, number) for number in range(rng.randint(2, 12))]
     counts = [float(rng.choice((0, 10, 2**32 - 100))) for _ in known]
@@ -54,7 +59,7 @@ def requests_of(seed: int) -> list[list[bytes]]:
         parts: list[bytes] = []
         for number, labels in enumerate(known):
             times = rng.choice((0, 1, 1, 1, 1, 2))
-            parts.extend(_series(rng, labels, counts, number, turn) for _ in range(times))
+            parts.extend(_series(rng, labels, counts, (number, turn), shifts_s) for _ in range(times))
         if rng.random() < 0.3:
             parts.insert(rng.randint(0, len(parts)), metadata(rng.choice(TYPES), rng.randint(0, 4)))
         if rng.random() < 0.3:
@@ -105,11 +110,17 @@ def _labels(rng: random.Random, number: int) -> list[tuple[str, str]]:
 
 
 def _series(
-    rng: random.Random, labels: Sequence[tuple[str, str]], counts: list[float], number: int, turn: int
+    rng: random.Random,
+    labels: Sequence[tuple[str, str]],
+    counts: list[float],
+    place: tuple[int, int],
+    shifts_s: Sequence[float],
 ) -> bytes:
+    """Some samples of a series; `place`: its number among the series, and the number of the request."""
+    number, turn = place
     samples = []
     for step in range(rng.choice((1, 1, 1, 2, 3))):
-        at_s = 60 * turn + 15 * step + rng.choice(SHIFTS_S)
+        at_s = 60 * turn + 15 * step + rng.choice(shifts_s)
         if labels[0][1] in {"depth", "cpu_ratio", "disk_used_bytes"}:
             value = rng.choice(VALUES) if rng.random() < 0.4 else rng.uniform(0, 1)
         else:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from fakes.batches import reasons_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,11 +48,6 @@ def found(batch: Batch) -> dict[str, list[float]]:
     return values
 
 
-def reasons(batch: Batch) -> list[str]:
-    assert batch.rejected is not None
-    return batch.rejected["reason"].to_list()
-
-
 def column(cells: Sequence[str], separator: str = ",") -> str:
     """A file of one series with these cells as values."""
     rows = (f"{moment}{separator}{cell}\n" for moment, cell in zip(ISO, cells, strict=False))
@@ -83,7 +79,7 @@ def test_numbers_are_read_where_the_column_leaves_no_doubt(
     tmp_path: Path, cells: list[str], expected: list[float]
 ) -> None:
     batch = read(written(tmp_path, column(cells, ";")))
-    assert reasons(batch) == []
+    assert reasons_of(batch) == []
     assert found(batch) == {"load": pytest.approx(expected)}
 
 
@@ -109,7 +105,7 @@ def test_a_doubt_is_refused_with_the_line_and_the_option_that_decides(tmp_path: 
     text, *parts = DOUBTS[name]
     batch = read(written(tmp_path, text))
     assert found(batch) == {}
-    (reason,) = reasons(batch)
+    (reason,) = reasons_of(batch)
     assert all(part in reason for part in parts)
     assert list(batch.notes) == [f"web__load.csv: {reason}"]
 
@@ -128,7 +124,7 @@ def test_an_option_decides(tmp_path: Path, text: str, options: FileOptions, expe
     path = written(tmp_path, text)
     refused = read(path)
     batch = read(path, options, refused.cursor)
-    assert (found(batch), reasons(batch)) == ({"load": expected}, [])
+    assert (found(batch), reasons_of(batch)) == ({"load": expected}, [])
 
 
 @pytest.mark.parametrize(
@@ -191,7 +187,7 @@ SHAPES: dict[str, tuple[str, dict[str, list[float]]]] = {
 def test_exports_are_series_by_name(tmp_path: Path, name: str) -> None:
     text, expected = SHAPES[name]
     batch = read(written(tmp_path, text))
-    assert (found(batch), reasons(batch)) == (expected, [])
+    assert (found(batch), reasons_of(batch)) == (expected, [])
 
 
 def test_a_column_that_is_neither_metric_nor_label_is_reported(tmp_path: Path) -> None:
@@ -232,7 +228,7 @@ def test_encoding_line_ends_and_compression_are_recognised_by_the_content(
     path = tmp_path / "any name.csv"
     path.write_bytes(ENCODINGS[name](HEADER + ROWS))
     batch = read(path)
-    assert (reasons(batch), list(batch.notes)) == ([], [])
+    assert (reasons_of(batch), list(batch.notes)) == ([], [])
     assert {series.name for series in batch.series} == {"café/größe_☃"}
     assert found(batch) == {"größe_☃": [0.0, 1.0, 2.0, 3.0, 4.0]}
 
@@ -302,7 +298,7 @@ def test_one_bad_line_is_a_dead_letter_and_the_others_are_read(
     path.write_bytes(HEADER.encode() + good + damaged + b"\n")
     batch = read(path)
     assert found(batch) == {"m": [float(day) for day in range(1, 29)]}
-    (found_reason,) = reasons(batch)
+    (found_reason,) = reasons_of(batch)
     assert found_reason.startswith("line 30: ")
     assert reason in found_reason
 
@@ -351,7 +347,7 @@ def test_what_sidecar_files_have_too_much_is_reported(tmp_path: Path) -> None:
     (note,) = batch.notes
     assert note.startswith("events.csv: the column 'colour' is not read; the columns are service, kind, at,")
     assert len(batch.events) == 1
-    assert "line 3: the row has 5 fields" in reasons(batch)[0]
+    assert "line 3: the row has 5 fields" in reasons_of(batch)[0]
 
 
 def test_a_header_of_several_lines_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from fakes.batches import reasons_of, values_of
 
 from core.batch import Batch
 from core.domain import EventKind, Role, SeriesKind, Severity
@@ -28,16 +29,6 @@ def read(path: Path, cursor: str | None = None) -> Batch:
     return batch
 
 
-def values(batch: Batch) -> list[float]:
-    assert batch.samples is not None
-    return batch.samples["value"].to_list()
-
-
-def reasons(batch: Batch) -> list[str]:
-    assert batch.rejected is not None
-    return batch.rejected["reason"].to_list()
-
-
 def test_a_file_of_one_series_is_named_by_the_file(tmp_path: Path) -> None:
     path = write(
         tmp_path / "shop__latency_seconds.csv",
@@ -50,10 +41,10 @@ def test_a_file_of_one_series_is_named_by_the_file(tmp_path: Path) -> None:
     (series,) = batch.series
     assert (series.service, series.metric, series.unit) == ("shop", "latency_seconds", "seconds")
     assert (series.role, series.kind, series.step_s) == (Role.LATENCY, SeriesKind.GAUGE, 60)
-    assert values(batch) == [0.1, 0.2, 0.3]
+    assert values_of(batch) == [0.1, 0.2, 0.3]
     assert batch.samples is not None
     assert batch.samples["ts"][0] == T0
-    assert reasons(batch) == []
+    assert reasons_of(batch) == []
 
 
 @pytest.mark.parametrize(
@@ -69,7 +60,7 @@ def test_a_file_of_one_series_is_named_by_the_file(tmp_path: Path) -> None:
 )
 def test_headers_delimiters_and_line_ends_may_differ(tmp_path: Path, lines: list[str]) -> None:
     batch = read(write(tmp_path / "a__b.csv", *lines))
-    assert values(batch) == [1.5]
+    assert values_of(batch) == [1.5]
     assert batch.samples is not None
     assert batch.samples["ts"].to_list() == [T0]
     assert len(batch.series) == 1
@@ -103,8 +94,8 @@ def test_a_wide_file_makes_a_series_of_each_column_and_no_sample_of_an_empty_cel
     )
     batch = read(path)
     assert sorted(series.name for series in batch.series) == ["web/cpu", "web/memory_bytes"]
-    assert sorted(values(batch)) == [1.0, 2.0, 100.0, 300.0]
-    assert reasons(batch) == ["line 4: value 'oops' is not a number"]
+    assert sorted(values_of(batch)) == [1.0, 2.0, 100.0, 300.0]
+    assert reasons_of(batch) == ["line 4: value 'oops' is not a number"]
 
 
 def test_each_bad_row_is_refused_with_its_line_and_its_reason(tmp_path: Path) -> None:
@@ -121,8 +112,8 @@ def test_each_bad_row_is_refused_with_its_line_and_its_reason(tmp_path: Path) ->
         "2026-01-05 00:25:00,2",
     )
     batch = read(path)
-    assert values(batch) == [1.0, 2.0]
-    assert reasons(batch) == [
+    assert values_of(batch) == [1.0, 2.0]
+    assert reasons_of(batch) == [
         "line 3: time 'soon' is not a time",
         "line 5: value is missing",
         "line 6: value 'NaN' is not a finite number",
@@ -145,7 +136,7 @@ def test_the_counts_of_a_counter_are_handed_over(tmp_path: Path) -> None:
     assert (series.kind, series.unit, series.step_s) == (SeriesKind.COUNTER, "requests/s", 60)
     assert batch.counts is not None
     assert batch.counts["value"].to_list() == [600.0, 660.0, 60.0]
-    assert values(batch) == []
+    assert values_of(batch) == []
 
 
 def test_side_files_describe_series_and_bring_events_and_incidents(tmp_path: Path) -> None:
@@ -174,7 +165,7 @@ def test_side_files_describe_series_and_bring_events_and_incidents(tmp_path: Pat
         ("*", EventKind.HOLIDAY),
     ]
     assert [incident.severity for incident in batch.incidents] == [Severity.CRITICAL]
-    assert reasons(batch) == [
+    assert reasons_of(batch) == [
         "line 5: 'party' is not a valid EventKind",
         "line 3: start 'soon' is not a time",
     ]
@@ -204,9 +195,9 @@ def test_a_file_that_is_none_of_this_is_reported_and_keeps_no_other_out(
     assert message in note
     write(tmp_path / "good__x.csv", "timestamp,value", "2026-01-05,5")
     batch = read(tmp_path)
-    assert values(batch) == [5.0]
+    assert values_of(batch) == [5.0]
     assert list(batch.notes) == [note]
-    assert len(reasons(batch)) == (0 if message == "the file is empty" else 1)
+    assert len(reasons_of(batch)) == (0 if message == "the file is empty" else 1)
 
 
 def test_a_place_without_files_is_an_error(tmp_path: Path) -> None:
@@ -220,11 +211,11 @@ def test_what_was_read_is_not_read_again_and_what_was_added_is(tmp_path: Path) -
     path = write(tmp_path / "a__b.csv", "timestamp,value", "2026-01-05 00:00,1", "2026-01-05 00:05,2")
     first = read(tmp_path)
     again = read(tmp_path, first.cursor)
-    assert values(again) == []
+    assert values_of(again) == []
     with path.open("a") as file:
         file.write("2026-01-05 00:10,3\n")
     write(tmp_path / "aa__b.csv", "timestamp,value", "2026-01-05 00:00,9")
-    assert sorted(values(read(tmp_path, again.cursor))) == [3.0, 9.0]
+    assert sorted(values_of(read(tmp_path, again.cursor))) == [3.0, 9.0]
 
 
 @pytest.fixture
@@ -263,8 +254,8 @@ def test_parquet_is_read_in_the_same_shapes(tmp_path: Path) -> None:
     table = pl.DataFrame({"ts": [T0, T0, None], "value": [1.0, None, 3.0], "metric": ["cpu", "cpu", "mem"]})
     table.write_parquet(tmp_path / "x.parquet")
     (batch,) = ParquetFiles(tmp_path, tenant="t").batches(None)
-    assert values(batch) == [1.0]
-    assert reasons(batch) == ["line 2: value is missing", "line 3: time is missing"]
+    assert values_of(batch) == [1.0]
+    assert reasons_of(batch) == ["line 2: value is missing", "line 3: time is missing"]
     assert batch.series[0].service == tmp_path.name
 
 
@@ -272,4 +263,4 @@ def test_a_broken_parquet_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nonsense")
     (batch,) = ParquetFiles(tmp_path / "x.parquet", tenant="t").batches(None)
     assert "not a readable Parquet file" in batch.notes[0]
-    assert "not a readable Parquet file" in reasons(batch)[0]
+    assert "not a readable Parquet file" in reasons_of(batch)[0]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from fakes.batches import reasons_of, values_of
 
 from core.batch import Batch
 from pipelines.sources.csv_files import CsvFiles
@@ -18,16 +19,6 @@ ISO = [f"2026-01-05T{hour:02}:00:00Z" for hour in range(4)]
 def read(folder: Path) -> Batch:
     (batch,) = CsvFiles(folder, tenant="t", options=WHOLE).batches(None)
     return batch
-
-
-def values(batch: Batch) -> list[float]:
-    assert batch.samples is not None
-    return batch.samples["value"].to_list()
-
-
-def reasons(batch: Batch) -> list[str]:
-    assert batch.rejected is not None
-    return batch.rejected["reason"].to_list()
 
 
 def lines(cells: Sequence[Sequence[object]], separator: str = ",") -> str:
@@ -49,14 +40,14 @@ def test_two_columns_need_no_header_and_comments_come_before_it(tmp_path: Path, 
     (tmp_path / "web__load.csv").write_text(text)
     batch = read(tmp_path)
     assert [series.name for series in batch.series] == ["web/load"]
-    assert values(batch) == [0.0, 1.0, 2.0, 3.0]
-    assert reasons(batch) == []
+    assert values_of(batch) == [0.0, 1.0, 2.0, 3.0]
+    assert reasons_of(batch) == []
 
 
 @pytest.mark.parametrize("row", [(ISO[0], 1, 2), ("web", ISO[0], 1, 2), (ISO[0], ISO[1])])
 def test_a_first_line_of_values_is_never_taken_for_names(tmp_path: Path, row: Sequence[object]) -> None:
     (tmp_path / "load.csv").write_text(lines([row, row]))
-    assert reasons(read(tmp_path)) == [
+    assert reasons_of(read(tmp_path)) == [
         "line 1 has values and no names of columns; add a first line with names, such as timestamp,value"
     ]
 
@@ -66,8 +57,8 @@ def test_numbers_of_another_notation_are_rejected_with_the_option_that_reads_the
         "time;value\n" + lines([*zip(ISO, ["1,5", "2.5", "3,5", "x"], strict=True)], ";")
     )
     batch = read(tmp_path)
-    assert values(batch) == [2.5]
-    assert [("--decimal ," in reason) for reason in reasons(batch)] == [True, True, False]
+    assert values_of(batch) == [2.5]
+    assert [("--decimal ," in reason) for reason in reasons_of(batch)] == [True, True, False]
 
 
 def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
@@ -76,7 +67,7 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere")
     (tmp_path / "again").symlink_to(tmp_path)
     batch = read(tmp_path)
-    assert len(values(batch)) == 4
+    assert len(values_of(batch)) == 4
     assert [note.split(":")[0] for note in batch.notes] == ["gone.csv", "pipe.csv"]
     assert all("no file" in note for note in batch.notes)
 
