@@ -162,7 +162,7 @@ def _used_share(series: Series, slot: str, values: FloatArray, most: FloatArray)
     whole = np.ones_like(values) if series.kind is SeriesKind.RATIO else np.where(is_size, limit, most)
     lowest = np.where(is_size, 0.0, limit) if series.slo_threshold is None else series.slo_threshold
     room = whole - lowest
-    # Without room the threshold is reached, or nothing can be told.
+    # Without room the threshold is reached, or nothing can be said.
     used = np.where(values <= lowest, 1.0, np.where(np.isfinite(values), 0.0, np.nan))
     np.divide(whole - values, room, out=used, where=room > 0)
     # A disk cannot be used up twice; errors can be ten times as many as the SLO allows.

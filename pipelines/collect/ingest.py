@@ -159,15 +159,18 @@ def ingest_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
         UnavailableError: the database does not answer; nothing of the batch is kept.
     """
     with platform.store.atomically():
-        return _store_batch(platform, name, batch)
+        retyped = declare_types(platform.store, batch.metric_types)
+        return store_batch(platform, name, batch, retyped)
 
 
-def _store_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
+def store_batch(platform: Platform, name: str, batch: Batch, retyped: pl.DataFrame) -> IngestReport:
+    """Store one batch in the transaction of the caller, which has declared the types of the batch.
+
+    Args:
+        retyped: what `declare_types` rejected.
+    """
     store = platform.store
-    rejected = [
-        declare_types(store, batch.metric_types),
-        retype(store, batch.declarations, batch.series),
-    ]
+    rejected = [retyped, retype(store, batch.declarations, batch.series)]
     store.series.register(batch.series)
     if batch.rejected is not None:
         rejected.append(batch.rejected.select(*REJECTED))
@@ -268,6 +271,7 @@ def _known_series(store: Store, batch: Batch) -> dict[int, Series]:
     known = {series.series_id: series for series in batch.series}
     for frame in (batch.samples, batch.counts):
         if frame is not None:
-            others = set(frame["series_id"].drop_nulls().unique()) - set(known)
-            known.update({one: store.series.get(one) for one in store.series.known(list(others))})
+            others = set(frame["series_id"].drop_nulls().unique().to_list()) - known.keys()
+            if others:
+                known.update({one: store.series.get(one) for one in store.series.known(list(others))})
     return known

@@ -10,7 +10,7 @@ from core.domain import DEFAULT_STEP_S, Series
 from core.frames import SAMPLES
 from core.metric_types import declaring_names
 from core.ports import Store
-from pipelines.collect.ingest import IngestReport, ingest_batch
+from pipelines.collect.ingest import IngestReport, store_batch
 from pipelines.collect.metric_types import declare_types
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.remote_write import RemoteWriteReceiver
@@ -35,14 +35,8 @@ def store_remote_write(
         retyped = declare_types(store, request.metric_types)
         types = store.metric_types.declared(sorted(declaring_names(request.metrics)))
         batch = receiver.batch(request, types)
-        batch = replace(
-            batch, series=_with_steps(store, receiver, batch), rejected=_joined(retyped, batch.rejected)
-        )
-        return ingest_batch(platform, receiver.name, describe(batch))
-
-
-def _joined(*frames: pl.DataFrame | None) -> pl.DataFrame:
-    return pl.concat([frame for frame in frames if frame is not None])
+        batch = replace(batch, series=_with_steps(store, receiver, batch))
+        return store_batch(platform, receiver.name, describe(batch), retyped)
 
 
 def _with_steps(store: Store, receiver: RemoteWriteReceiver, batch: Batch) -> list[Series]:
@@ -62,7 +56,8 @@ def _learned_steps(store: Store, batch: Batch, series_ids: list[int]) -> dict[in
     newest = store.samples.newest_times(series_ids)
     known = pl.DataFrame(list(newest.items()), schema=_TIMES, orient="row")
     recent = store.counters.recent(series_ids, lock=False)
-    sent = _joined(batch.samples, batch.counts, recent).select(*_TIMES)
+    frames = (batch.samples, batch.counts, recent)
+    sent = pl.concat([frame.select(*_TIMES) for frame in frames if frame is not None])
     wanted = sent.filter(pl.col("series_id").is_in(series_ids))
     return median_steps(pl.concat([wanted, known]))
 

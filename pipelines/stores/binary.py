@@ -208,6 +208,31 @@ def _elements(data: Buffer, dtype: np.dtype[np.void]) -> npt.NDArray[np.generic]
     return np.frombuffer(data, dtype=dtype, offset=_ARRAY_HEADER.itemsize)["value"]
 
 
+def sent_times(data: Buffer, lengths: IntArray) -> IntArray:
+    """The elements of several arrays of times that `array_send` wrote one after the other, in µs since 1970.
+
+    Args:
+        lengths: of the arrays, each at least 1.
+    """
+    return _sent(data, lengths).view(np.int64) + EPOCH_US
+
+
+def sent_floats(data: Buffer, lengths: IntArray) -> FloatArray:
+    """As `sent_times`, of arrays of double precision."""
+    return _sent(data, lengths).view(np.float64)
+
+
+def _sent(data: Buffer, lengths: IntArray) -> npt.NDArray[np.uint64]:
+    """The eight bytes of each element. Header and elements are whole words of four bytes."""
+    words = np.frombuffer(data, dtype=">u4")
+    header, element = _ARRAY_HEADER.itemsize // 4, _INT_ELEMENT.itemsize // 4
+    before = np.cumsum(lengths) - lengths
+    starts = header * np.arange(1, len(lengths) + 1) + element * before
+    at = np.repeat(starts - element * before, lengths) + element * np.arange(lengths.sum()) + 1
+    high, low = words[at].astype(np.uint64), words[at + 1].astype(np.uint64)
+    return np.asarray(high << np.uint64(32) | low, dtype=np.uint64)
+
+
 def read_arrays(cursor: psycopg.Cursor[object]) -> None:
     """Let this cursor return arrays of floats, integers and times as NumPy arrays."""
     cursor.adapters.register_loader(FLOAT8_ARRAY_OID, Float8ArrayLoader)

@@ -14,6 +14,7 @@ from core.ports import WriteResult
 from pipelines.stores.binary import (
     COPY_HEADER,
     COPY_TRAILER,
+    Float8Array,
     Int8Array,
     TimeArray,
     frame_of_arrays,
@@ -137,7 +138,11 @@ class SampleStore:
     def _insert(self, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
         """Store what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""
         with self._session.connection() as connection:
-            occupied = _occupied(connection, self._ranges(connection, frame))
+            ranges = self._ranges(connection, frame)
+            if ranges.height == frame.height:
+                # One sample a series: to look for stored ones would cost as much as to insert.
+                return _merge(connection, frame)
+            occupied = _occupied(connection, ranges)
             hit = pl.col("series_id").is_in(occupied.implode())
             fresh, other = (
                 (frame, frame.clear()) if occupied.is_empty() else (frame.filter(~hit), frame.filter(hit))
@@ -218,18 +223,20 @@ def _copy(connection: Connection, statement: str, frame: pl.DataFrame) -> None:
 
 def _merge(connection: Connection, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
     """Insert what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""
-    connection.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS incoming_samples"
-        " (series_id bigint, ts timestamptz, value double precision) ON COMMIT DELETE ROWS"
-    )
-    connection.execute("TRUNCATE incoming_samples")
-    _copy(connection, "COPY incoming_samples FROM STDIN (FORMAT BINARY)", frame)
-    connection.execute("ANALYZE incoming_samples")
+    columns = {
+        "ids": Int8Array(frame["series_id"].to_numpy()),
+        "times": TimeArray(frame["ts"].to_physical().to_numpy()),
+        "values": Float8Array(frame["value"].to_numpy()),
+    }
+    given = "unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(values)s::float8[]) AS i (series_id, ts, value)"
     inserted = connection.execute(
-        "INSERT INTO samples SELECT * FROM incoming_samples ORDER BY series_id, ts ON CONFLICT DO NOTHING"
+        f"INSERT INTO samples SELECT * FROM {given} ON CONFLICT DO NOTHING", columns
     ).rowcount
+    if inserted == frame.height:
+        return inserted, pl.DataFrame(schema=_CONFLICTS)
     conflicts = connection.execute(
-        "SELECT i.series_id, i.ts, i.value, s.value FROM incoming_samples i"
-        " JOIN samples s USING (series_id, ts) WHERE i.value <> s.value ORDER BY i.series_id, i.ts"
+        f"SELECT i.series_id, i.ts, i.value, s.value FROM {given}"
+        " JOIN samples s USING (series_id, ts) WHERE i.value <> s.value ORDER BY i.series_id, i.ts",
+        columns,
     ).fetchall()
     return inserted, pl.DataFrame(conflicts, schema=_CONFLICTS, orient="row")

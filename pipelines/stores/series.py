@@ -1,6 +1,6 @@
 """The series of a tenant, with their metadata."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -46,8 +46,11 @@ class SeriesStore:
                 raise InputError(f"series {item.name} belongs to another tenant")
         if not rows:
             return
-        stored = self._locked(list(rows))
-        new = {key: item for key, item in rows.items() if _is_news(item, stored.get(key))}
+        # Most requests bring nothing new, and a lock is a write.
+        new = _news(rows, self._facts(list(rows)))
+        if not new:
+            return
+        new = _news(new, self._facts(list(new), lock=True))
         if not new:
             return
         # sorted, so that two writers lock the rows in the same order
@@ -70,15 +73,14 @@ class SeriesStore:
             {name: list(column) for name, column in zip(_PARAMETERS, columns, strict=True)},
         )
 
-    def _locked(self, series_ids: Sequence[int]) -> dict[int, tuple[object, ...]]:
-        """Series id -> what can change of a stored series; locked until the end of the transaction.
-
-        So two transactions that register the same series run one after the other, also where nothing changes.
-        """
+    def _facts(self, series_ids: Sequence[int], *, lock: bool = False) -> dict[int, tuple[object, ...]]:
+        """Series id -> what can change of a stored series; locked until the end of the transaction, if wanted."""
+        # in order, so that two writers lock the rows in the same order
+        order = " ORDER BY series_id FOR NO KEY UPDATE" if lock else ""
         with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
             row = cursor.execute(
                 f"WITH held AS MATERIALIZED (SELECT series_id, {_FACTS} FROM series"
-                " WHERE tenant = %s AND series_id = ANY(%s::bigint[]) ORDER BY series_id FOR NO KEY UPDATE)"
+                f" WHERE tenant = %s AND series_id = ANY(%s::bigint[]){order})"
                 f" SELECT {', '.join(f'array_agg({one})' for one in ('series_id', *_FACTS.split(', ')))} FROM held",
                 [self._session.tenant, Int8Array(series_ids)],
             ).fetchone()
@@ -142,6 +144,10 @@ class SeriesStore:
                 [self._session.tenant, Int8Array(series_ids)],
             ).fetchone()
         return {} if row is None or row[0] is None else dict(zip(*row, strict=True))
+
+
+def _news(rows: Mapping[int, Series], stored: Mapping[int, tuple[object, ...]]) -> dict[int, Series]:
+    return {key: item for key, item in rows.items() if _is_news(item, stored.get(key))}
 
 
 def _is_news(item: Series, stored: tuple[object, ...] | None) -> bool:

@@ -188,7 +188,7 @@ def _peak_of_workers() -> float:
 def main(compute: str, sizes: Sequence[int]) -> None:
     """Print a row for each size; each runs in a process of its own, whose peak is then its own."""
     print(
-        "| computed by | series | seconds | ms a series | progress told | peak MiB, parent | a worker | bundle |"
+        "| computed by | series | seconds | ms a series | progress reports | peak MiB, parent | a worker | bundle |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for size in sizes:

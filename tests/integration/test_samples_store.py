@@ -193,6 +193,6 @@ def test_a_deadlock_with_the_compression_of_a_chunk_is_tried_again(
     with psycopg.connect(dsn) as compression, ThreadPoolExecutor(1) as threads:
         compression.execute("SET deadlock_timeout = '1min'")  # so that the writer is the one undone
         compression.execute("LOCK TABLE samples IN EXCLUSIVE MODE")
-        assert store.samples.write(samples_of(series, [2.0], T0 + STEP)).inserted == 1
-    assert tries == [1, 1]
-    assert store.samples.read(T0, T0 + 2 * STEP)["value"].to_list() == [1.0, 2.0]
+        assert store.samples.write(samples_of(series, [2.0, 3.0], T0 + STEP)).inserted == 2
+    assert tries == [2, 2]
+    assert store.samples.read(T0, T0 + 3 * STEP)["value"].to_list() == [1.0, 2.0, 3.0]
