@@ -120,7 +120,10 @@ class GoldenSignals:
         of_exporters = [
             recipe for one in self._exporters for recipe in one.recipes if recipe.metrics <= known
         ]
-        others = [name for name in names if not any(one.owns(name) for one in self._exporters)]
+        read = {metric for one in self._exporters for recipe in one.recipes for metric in recipe.metrics}
+        others = [
+            name for name in names if name not in read and not any(one.owns(name) for one in self._exporters)
+        ]
         counted = [name for name in others if is_of_requests(name)]
         codes = _code_labels(counted, known, span, pull)
         of_requests = list(request_recipes(others, codes, pull.window_s))
