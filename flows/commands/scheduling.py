@@ -16,7 +16,6 @@ from flows.commands.console import (
     settings_for,
     utc,
 )
-from flows.commands.report_lines import not_done
 
 app = typer.Typer(help="Run flows now, or on a schedule with Prefect.", no_args_is_help=True)
 
@@ -51,6 +50,8 @@ def run(
     if as_json:
         print_json(reports)
     else:
+        from flows.commands.report_lines import not_done
+
         out.print(f"{name}: done, {len(reports)} steps")
         for line in not_done(reports):
             out.print(f"  {line}", soft_wrap=True)

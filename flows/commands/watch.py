@@ -13,7 +13,6 @@ from core.domain import Severity, Signal
 from core.errors import ForewarnError, InputError
 from core.settings import Settings, read_settings
 from flows.commands.console import TenantOption, err, out, progress_bars, settings_for
-from flows.commands.report_lines import not_done
 
 if TYPE_CHECKING:
     from flows.main_job import Reports
@@ -119,19 +118,22 @@ class _Screen:
     def __init__(self) -> None:
         self._skipped: dict[str, str] = {}
         self._learning = False
-        self._step = ""
+        self._steps: set[str] = set()
 
     def progress(self, step: str, done: int, total: int) -> None:
-        """Name each step of learning once, when it starts."""
-        if self._learning and step != self._step:
-            self._step = step
+        """Name each step of learning once, when it starts; two run at a time."""
+        if self._learning and step not in self._steps:
+            self._steps.add(step)
             err.print(f"  {step}")
 
     def starts(self, name: str) -> None:
         self._learning = True
+        self._steps.clear()
         err.print({"nightly": "Learning what is normal:", "weekly": "Training models:"}[name])
 
     def learned(self, name: str, reports: "Reports") -> None:
+        from flows.commands.report_lines import not_done
+
         self._learning = False
         for line in not_done(reports):
             out.print(f"  {line}", soft_wrap=True)

@@ -29,7 +29,8 @@ ENOUGH_REQUESTS = 20
 
 _REQUEST = re.compile(r"(^|_)(https?|grpc|rpc|requests?|rq|quer(y|ies)|commands?|calls?|jobs?|tasks?)(_|$)")
 _DURATION = re.compile(r"^(?P<stem>\w+?)_(?P<unit>seconds|milliseconds|ms|microseconds)_bucket$", re.ASCII)
-_OF_DURATIONS = re.compile(r"_?(duration|latency|time|elapsed|handling|response_time|processing)$")
+_REQUEST_AT_END = re.compile(r"(requests?|rq|calls?|commands?|jobs?|tasks?)$")
+_OF_DURATIONS = re.compile(r"_?(duration|latency|time|elapsed|handling|handled|response_time|processing)$")
 _UNITS = {"seconds": "seconds", "milliseconds": "ms", "ms": "ms", "microseconds": "microseconds"}
 
 
@@ -60,25 +61,29 @@ def request_recipes(
         window_s: of rates, in seconds.
     """
     known = set(metrics)
-    counted = set()
+    counted: set[str] = set()
     for metric in sorted(known):
         if metric.endswith("_bucket") and is_of_requests(metric):
             base = metric.removesuffix("_bucket")
-            counted.add(_stem(base))
             yield from _latency(metric)
             if f"{base}_count" in known:
-                yield from _traffic(_stem(base), f"{base}_count", code_labels.get(f"{base}_count"), window_s)
-    for metric in sorted(known):
-        stem = metric.removesuffix("_total").removesuffix("s")
-        if metric.endswith("_total") and metric in code_labels and stem not in counted:
-            yield from _traffic(stem, metric, code_labels[metric], window_s)
+                counted.add(_stem(base))
+                yield _traffic(_stem(base), f"{base}_count")
+                if f"{base}_count" in code_labels:
+                    yield _errors(_stem(base), f"{base}_count", code_labels[f"{base}_count"], window_s)
+    for metric in sorted(known & code_labels.keys()):
+        if metric.endswith("_total"):
+            stem = _stem(metric.removesuffix("_total"))
+            if stem not in counted:
+                yield _traffic(stem, metric)
+            yield _errors(stem, metric, code_labels[metric], window_s)
 
 
 def _stem(base: str) -> str:
     """The name without duration and unit: `http_request_duration_seconds` -> `http_request`."""
     match = _DURATION.match(f"{base}_bucket")
-    stem = match["stem"] if match else base
-    return _OF_DURATIONS.sub("", stem).removesuffix("s") or stem
+    stem = _OF_DURATIONS.sub("", match["stem"] if match else base)
+    return stem if _REQUEST_AT_END.search(stem) else f"{stem}_request"
 
 
 def _latency(bucket: str) -> Iterator[Recipe]:
@@ -101,27 +106,28 @@ def _latency(bucket: str) -> Iterator[Recipe]:
         )
 
 
-def _traffic(stem: str, metric: str, code_label: str | None, window_s: int) -> Iterator[Recipe]:
-    requests = Term(metric=metric, rate=True)
-    yield Recipe(
-        signal=f"{stem}s_per_second",
+def _traffic(stem: str, metric: str) -> Recipe:
+    return Recipe(
+        signal=f"{stem.removesuffix('s')}s_per_second",
         about="requests that the service handled",
         role=Role.TRAFFIC,
         unit="requests/s",
         direction=Direction.BOTH,
         scope=Scope.SERVICE,
         formula="requests",
-        terms={"requests": requests},
+        terms={"requests": Term(metric=metric, rate=True)},
     )
-    if code_label is not None:
-        failed = Term(metric=metric, rate=True, matching={code_label: FAILED}, else_zero_of="requests")
-        yield Recipe(
-            signal=f"{stem}_error_ratio",
-            about=f"requests that failed, of all requests, or of {ENOUGH_REQUESTS} where there are fewer",
-            role=Role.ERRORS,
-            unit="ratio",
-            direction=Direction.UP_IS_BAD,
-            scope=Scope.SERVICE,
-            formula=f"clamp(failed / max(requests, {ENOUGH_REQUESTS / window_s!r}))",
-            terms={"requests": requests, "failed": failed},
-        )
+
+
+def _errors(stem: str, metric: str, code_label: str, window_s: int) -> Recipe:
+    failed = Term(metric=metric, rate=True, matching={code_label: FAILED}, else_zero_of="requests")
+    return Recipe(
+        signal=f"{stem.removesuffix('s')}_error_ratio",
+        about=f"requests that failed, of all requests, or of {ENOUGH_REQUESTS} where there are fewer",
+        role=Role.ERRORS,
+        unit="ratio",
+        direction=Direction.UP_IS_BAD,
+        scope=Scope.SERVICE,
+        formula=f"clamp(failed / max(requests, {ENOUGH_REQUESTS / window_s!r}))",
+        terms={"requests": Term(metric=metric, rate=True), "failed": failed},
+    )

@@ -129,9 +129,6 @@ class GoldenSignals:
         of_requests = list(request_recipes(others, codes, pull.window_s))
         used = {metric for recipe in of_requests for metric in recipe.metrics}
         rest = [name for name in others if name not in used]
-        for name in rest:
-            if not is_watched(name):
-                self._left_out[name] = "nobody watches facts, moments and parts of histograms"
         plain = list(plain_recipes((name for name in rest if is_watched(name)), pull.types))
         return of_exporters, of_requests, plain
 

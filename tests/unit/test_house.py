@@ -20,6 +20,7 @@ PACKAGES = ("core", "features", "models", "pipelines", "serving", "flows")
 USES_OF_THE_ENVIRONMENT = {
     "flows/commands/serve.py": "passes --host and --port to the process of the service",
     "flows/demo.py": "passes the demo's settings to the flows and the service",
+    "flows/commands/watch.py": "hands the address on to the flows, which read their settings from the environment",
     "flows/environment.py": "sets variables that NumPy and Prefect read when they are imported",
     "flows/prefect_server.py": "PREFECT_API_URL and PREFECT_API_AUTH_STRING belong to Prefect",
     "pipelines/processes/cluster.py": "passes PYTHONPATH to the workers of a cluster",
