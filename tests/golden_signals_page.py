@@ -40,7 +40,7 @@ def _section(exporter: Exporter) -> Iterator[str]:
 
 def _entity(recipe: Recipe) -> str:
     kept = ["instance"] if recipe.scope is Scope.INSTANCE else []
-    return ", ".join([*kept, *(f"`{label}`" for label in recipe.by)]) or "service"
+    return ", ".join([*kept, *(f"`{label}`" for label in (*recipe.service, *recipe.by))]) or "service"
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class _RecipeFile(BaseModel):
     terms: dict[str, _TermFile]
     scope: Scope = Scope.INSTANCE
     by: tuple[_Name, ...] = ()
+    service: tuple[_Name, ...] = ()
     quantile: float | None = None
     limit: float | None = None
     slo_threshold: float | None = None

@@ -47,7 +47,7 @@ def query_of(
 
 def grouping(recipe: Recipe, service_labels: Sequence[str] = SERVICE_LABELS) -> tuple[str, ...]:
     """The labels that the series of the signal keep."""
-    names = [*service_labels, *PLACE_LABELS, *recipe.by]
+    names = [*recipe.service, *service_labels, *PLACE_LABELS, *recipe.by]
     if recipe.scope is Scope.SERVICE:
         names = [name for name in names if name != "instance"]
     return tuple(dict.fromkeys(names))

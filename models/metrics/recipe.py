@@ -63,6 +63,7 @@ class Recipe:
         signal: the metric of the series that it gives.
         about: what the signal means, for people.
         by: labels of the entity within the service, such as a mount point.
+        service: labels that name the service, before those that usually do, such as the deployment of a pod.
         formula: over the names of `terms`.
         quantile: in (0, 1): the formula is one term, the buckets of a histogram, and the signal is their quantile.
         slo_threshold: where users or operators notice, in the unit of the values.
@@ -79,6 +80,7 @@ class Recipe:
     terms: Mapping[str, Term]
     scope: Scope = Scope.INSTANCE
     by: tuple[str, ...] = ()
+    service: tuple[str, ...] = ()
     quantile: float | None = None
     limit: float | None = None
     slo_threshold: float | None = None

@@ -34,10 +34,13 @@ class Naming:
         Raises:
             InputError: a label cannot be stored.
         """
-        host = self.hosts.get(target_of(labels))
-        named = self.services.label_in(labels)
+        own = next((name for name in recipe.service if labels.get(name, "").strip()), None)
+        host = None if own else self.hosts.get(target_of(labels))
+        named = own or self.services.label_in(labels)
         service = host or ("unknown" if named is None else labels[named].strip())
-        dropped = {"__name__", "job" if host else named}
+        dropped = {"__name__", named}
+        # The job of a host names all hosts together, and that of a pod names the exporter.
+        dropped |= {"job"} if host or own else set()
         return Series(
             tenant=self.tenant,
             service=service,

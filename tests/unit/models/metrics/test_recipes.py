@@ -1,6 +1,7 @@
 """Recipes: what a file may say, what is wrong with a bad one, and which signals metrics of requests give."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_a_file_of_the_user_replaces_the_packaged_one_of_the_same_name(tmp_path:
 def test_recipes_of_the_same_signal_are_for_different_metrics_or_entities() -> None:
     """Hosts have the same signals on Linux and Windows; an exporter may have other names in another version."""
     found = [
-        (recipe.signal, frozenset(recipe.metrics), recipe.by)
+        (recipe.signal, frozenset(recipe.metrics), (*recipe.service, *recipe.by))
         for one in read_exporters()
         for recipe in one.recipes
     ]
@@ -185,3 +186,12 @@ def test_a_host_known_by_its_address_gets_the_name_that_it_tells() -> None:
         {"job": "node", "instance": "[fe80::1]:9100"},
     ]
     assert hosts_of(hosts) == {("node", "10.0.0.3:9100"): "db1", ("node", "[fe80::1]:9100"): "fe80::1"}
+
+
+def test_a_recipe_may_say_which_label_names_the_service() -> None:
+    recipe = replace(RECIPE, signal="kube_ready", service=("deployment",))
+    labels = {"job": "kube-state-metrics", "instance": "web1:9100", "namespace": "shop", "deployment": "cart"}
+    assert naming([{"job": "kube-state-metrics", "instance": "web1:9100"}]).series(recipe, labels).name == (
+        "cart/kube_ready{instance=web1:9100,namespace=shop}"
+    )
+    assert query_of(recipe, 60, service_labels=("job",)).startswith("sum by (deployment, job, cluster")
