@@ -314,3 +314,15 @@ def test_values_of_the_past_can_be_judged_again(fleet: Fleet, days: int) -> None
     with fleet.client() as client:
         answer = ok(client.post("/detect", json={"observations": [observation(fleet, ts=at.isoformat())]}))
     assert answer["results"][0]["score"] is not None
+
+
+def test_refused_rows_are_listed_for_their_own_tenant_only(fleet: Fleet) -> None:
+    body = [{"service": "checkout", "at": "not at all", "title": "a row for dead_letters"}]
+    with fleet.client("acme") as acme, fleet.client("globex") as globex:
+        assert ok(acme.post("/webhooks/deploys", json=body))["rejected"] == 1
+        query = {"source": "webhook:deploys", "reason": "AT:"}
+        found = ok(acme.get("/dead_letters", params=query))
+        assert any("a row for dead_letters" in one["row"] for one in found["rows"])
+        assert sum(one["count"] for one in found["groups"]) >= 1
+        assert "a row for dead_letters" not in globex.get("/dead_letters", params=query).text
+        assert acme.get("/dead_letters?limit=1001").status_code == 400

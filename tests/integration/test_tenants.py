@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from core.dead_letters import EVERY_DEAD_LETTER
 from core.diagnosis import (
     Diagnosis,
     DiagnosisRecord,
@@ -144,6 +145,9 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "dead_letters.count": store.dead_letters.count,
         "dead_letters.by_reason": lambda: [one.example for one in store.dead_letters.by_reason()],
         "dead_letters.list": lambda: [letter.row for letter in store.dead_letters.list()],
+        "dead_letters.lock_next": lambda: [
+            letter.row for letter in store.dead_letters.lock_next(EVERY_DEAD_LETTER, 0, 9, 99)
+        ],
         "cursors.list": lambda: [(one.source, one.cursor) for one in store.cursors.list()],
         "cursors.get": lambda: store.cursors.get("csv:x"),
         "baselines.current": lambda: _version_and_rows(store),
@@ -191,6 +195,7 @@ def _rows(frame: pl.DataFrame | None) -> list[Any] | None:
 #: Every method that writes is tried below, from the other tenant.
 WRITES = {
     "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "dead_letters.add",
+    "dead_letters.remove", "dead_letters.put_back",
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
@@ -227,6 +232,7 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["events.between"] == [mine.event]
         assert seen["incidents.between"] == [mine.incident]
         assert (seen["dead_letters.count"], seen["dead_letters.list"]) == (1, [mine.store.tenant])
+        assert seen["dead_letters.lock_next"] == [mine.store.tenant]
         assert seen["cursors.get"] == mine.store.tenant
         assert [row[2] for row in seen["baselines.current"][1]] == [mine.value]
         assert seen["baselines.extent"] == (1, END, 1)
@@ -276,6 +282,9 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
             write()
     store.rollups.refresh(T0, END)
     store.dead_letters.add("csv:x", pl.DataFrame({"row": ["more"], "reason": ["bad"]}))
+    letters = other.store.dead_letters.list()
+    assert store.dead_letters.remove([one.letter_id for one in letters]) == 0
+    assert store.dead_letters.put_back(letters) == 0, "the id is in use"
     store.cursors.set("csv:x", "moved")
     store.baselines.publish(
         _baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None
