@@ -8,6 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
+from core.alert_changes import AlertChange
 from core.batch import Batch
 from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, DeadLetterCount, SignalCounts
@@ -198,6 +199,10 @@ class EventRepository(Protocol):
 class IncidentRepository(Protocol):
     def add(self, incidents: Iterable[Incident]) -> int:
         """Store incidents; returns how many are new."""
+        ...
+
+    def change(self, changes: Iterable[AlertChange]) -> int:
+        """Open and end incidents, whatever the order in which starts and ends arrive; returns how many are new."""
         ...
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:

@@ -195,7 +195,7 @@ def store_accepted(
     rejected.append(rejected_rows(conflicts, known, _origins_of(conflicts, batch.origins)))
     refused = pl.concat(rejected)
     events = store.events.add(batch.events)
-    incidents = store.incidents.add(batch.incidents)
+    incidents = store.incidents.add(batch.incidents) + store.incidents.change(batch.alert_changes)
     if batch.cursor is not None:
         store.cursors.set(name, batch.cursor)
     report = IngestReport(

@@ -326,3 +326,24 @@ def test_refused_rows_are_listed_for_their_own_tenant_only(fleet: Fleet) -> None
         assert sum(one["count"] for one in found["groups"]) >= 1
         assert "a row for dead_letters" not in globex.get("/dead_letters", params=query).text
         assert acme.get("/dead_letters?limit=1001").status_code == 400
+
+
+def test_an_alert_that_another_tool_sends_twice_and_ends_is_one_incident(fleet: Fleet) -> None:
+    start, end = fleet.now - timedelta(hours=2), fleet.now - timedelta(hours=1)
+    fired = {
+        "alert_transition": "Triggered",
+        "alert_title": "disk is slow",
+        "date": str(round(start.timestamp() * 1000)),
+        "tags": "service:checkout",
+    }
+    recovered = fired | {"alert_transition": "Recovered", "date": str(round(end.timestamp() * 1000))}
+    with fleet.client() as client:
+        counts = [
+            ok(client.post("/webhooks/alerts", json=body))["incidents"]
+            for body in (fired, fired, recovered, recovered, fired)
+        ]
+    assert counts == [1, 0, 0, 0, 0]
+    found = fleet.tenancy.platform("acme").store.incidents.between(start, end, "checkout")
+    (incident,) = [one for one in found if one.type == "disk is slow"]
+    assert incident.end is not None
+    assert abs(incident.end - end) < timedelta(seconds=1)

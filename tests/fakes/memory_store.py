@@ -8,6 +8,7 @@ from typing import Any, cast
 import polars as pl
 from fakes.ports import FreeLocks
 
+from core.alert_changes import AlertChange
 from core.clock import Clock
 from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, DeadLetterCount
@@ -150,6 +151,11 @@ class MemoryIncidents(IncidentRepository):
         before = len(self.by_id)
         self.by_id.update({incident.incident_id: incident for incident in incidents})
         return len(self.by_id) - before
+
+    def change(self, changes: Iterable[AlertChange]) -> int:
+        if list(changes):
+            raise AssertionError("MemoryIncidents does not support change")
+        return 0
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         return [incident for incident in self.by_id.values() if start <= incident.start < end]

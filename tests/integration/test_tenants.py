@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from core.alert_changes import AlertChange
 from core.dead_letters import EVERY_DEAD_LETTER
 from core.diagnosis import (
     Diagnosis,
@@ -71,6 +72,13 @@ class Filled:
             tenant=tenant, incident_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by=tenant
         )
         store.transitions.append(self.transition)
+
+
+def _change(tenant: str) -> AlertChange:
+    """The end of the incident of `Filled`, if it were of that tenant."""
+    return AlertChange(
+        tenant=tenant, service="checkout", type="x", severity=Severity.INFO, at=END, firing=False
+    )
 
 
 def _baselines(series_id: int, value: float) -> pl.DataFrame:
@@ -194,7 +202,8 @@ def _rows(frame: pl.DataFrame | None) -> list[Any] | None:
 
 #: Every method that writes is tried below, from the other tenant.
 WRITES = {
-    "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "dead_letters.add",
+    "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
+    "dead_letters.add",
     "dead_letters.remove", "dead_letters.put_back",
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
@@ -270,6 +279,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         lambda: store.samples.write(pl.DataFrame([(ids[0], END, 9.0)], schema=SAMPLES, orient="row")),
         lambda: store.events.add([other.event]),
         lambda: store.incidents.add([other.incident]),
+        lambda: store.incidents.change([_change(other.store.tenant)]),
         lambda: store.forecasts.publish(_forecast(ids[0], 9.0), made_at=T0, model=None),
         lambda: store.features.write(_features(other.store.tenant, 9.0)),
         lambda: store.signals.upsert([other.signal]),
@@ -280,6 +290,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     for write in refused:
         with pytest.raises(InputError):
             write()
+    store.incidents.change([_change(mine.store.tenant)])
     store.rollups.refresh(T0, END)
     store.dead_letters.add("csv:x", pl.DataFrame({"row": ["more"], "reason": ["bad"]}))
     letters = other.store.dead_letters.list()

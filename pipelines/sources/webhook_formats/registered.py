@@ -6,13 +6,33 @@ from core.batch import Batch
 from core.errors import InputError
 from core.service_names import ServiceRule
 from pipelines.sources.webhook_formats.alertmanager import ALERTMANAGER
+from pipelines.sources.webhook_formats.argo_cd import ARGO_CD
+from pipelines.sources.webhook_formats.azure_monitor import AZURE_MONITOR
+from pipelines.sources.webhook_formats.cloudwatch import CLOUDWATCH
+from pipelines.sources.webhook_formats.datadog import DATADOG
+from pipelines.sources.webhook_formats.flux import FLUX
 from pipelines.sources.webhook_formats.github import GITHUB
+from pipelines.sources.webhook_formats.gitlab import GITLAB
+from pipelines.sources.webhook_formats.grafana import GRAFANA
+from pipelines.sources.webhook_formats.opsgenie import OPSGENIE
+from pipelines.sources.webhook_formats.pagerduty import PAGERDUTY
 from pipelines.sources.webhook_formats.plain import PLAIN
+from pipelines.sources.webhook_formats.splunk_on_call import SPLUNK_ON_CALL
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 #: The first format that matches a body reads it. To add a format, write its file and add one line here.
 FORMATS: Sequence[WebhookFormat] = (
     GITHUB,
+    GITLAB,
+    ARGO_CD,
+    FLUX,
+    PAGERDUTY,
+    OPSGENIE,
+    DATADOG,
+    CLOUDWATCH,
+    AZURE_MONITOR,
+    SPLUNK_ON_CALL,
+    GRAFANA,  # has the form of Alertmanager, and more
     ALERTMANAGER,
     PLAIN,  # matches any JSON object, so it comes last
 )
