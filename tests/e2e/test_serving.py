@@ -1,5 +1,7 @@
 """The service as its callers see it: started as a process, asked over HTTP, with two tenants and real models."""
 
+import hmac
+import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from e2e.fleet import BASE_RATES, DAYS, STEP, Fleet, series_of
+from e2e.fleet import BASE_RATES, DAYS, PAGERDUTY_SECRET, STEP, Fleet, series_of
 
 
 def observation(
@@ -347,3 +349,22 @@ def test_an_alert_that_another_tool_sends_twice_and_ends_is_one_incident(fleet: 
     (incident,) = [one for one in found if one.type == "disk is slow"]
     assert incident.end is not None
     assert abs(incident.end - end) < timedelta(seconds=1)
+
+
+def test_a_webhook_whose_sender_has_a_secret_needs_its_signature(fleet: Fleet) -> None:
+    at = (fleet.now - timedelta(hours=1)).isoformat()
+    data = {"type": "incident", "title": "paged", "created_at": at, "service": {"summary": "checkout"}}
+    event = {"event_type": "incident.triggered", "resource_type": "incident", "occurred_at": at, "data": data}
+    body = json.dumps({"event": event, "padding": "x" * 150_000}, indent=1).encode()
+    digest = hmac.new(PAGERDUTY_SECRET.encode(), body, "sha256").hexdigest()
+    with fleet.client() as client:
+        responses = [
+            client.post(
+                "/webhooks/alerts",
+                content=body,
+                headers={"Content-Type": "application/json", "X-PagerDuty-Signature": given},
+            )
+            for given in (f"v1={digest}", f"v1={digest[::-1]}", "")
+        ]
+    assert [one.status_code for one in responses] == [200, 401, 401], responses[0].text
+    assert responses[0].json()["incidents"] == 1

@@ -38,6 +38,11 @@ FORMATS: Sequence[WebhookFormat] = (
 )
 
 
+def format_of(webhook: Webhook, body: object) -> WebhookFormat | None:
+    """The format that reads this JSON body; null: none does."""
+    return next((one for one in FORMATS if one.webhook is webhook and one.matches(body)), None)
+
+
 def parse_webhook(webhook: Webhook, body: object, tenant: str, services: ServiceRule | None = None) -> Batch:
     """The events and incidents in the JSON body of one webhook.
 
@@ -47,9 +52,8 @@ def parse_webhook(webhook: Webhook, body: object, tenant: str, services: Service
     Raises:
         InputError: the body has none of the formats of this webhook.
     """
-    formats = [one for one in FORMATS if one.webhook is webhook]
-    for one in formats:
-        if one.matches(body):
-            return one.parse(body, tenant, services or ServiceRule())
-    expected = ", or ".join(one.expects for one in formats)
+    found = format_of(webhook, body)
+    if found is not None:
+        return found.parse(body, tenant, services or ServiceRule())
+    expected = ", or ".join(one.expects for one in FORMATS if one.webhook is webhook)
     raise InputError(f"the body of a webhook for {webhook} must be {expected}")
