@@ -25,6 +25,11 @@ class ServiceRule:
 
     labels: Sequence[str] = SERVICE_LABELS
 
+    @property
+    def prometheus_labels(self) -> tuple[str, ...]:
+        """The labels as Prometheus writes them."""
+        return tuple(dict.fromkeys(_as_label(name) for name in self.labels))
+
     def label_in(self, labels: Mapping[str, str]) -> str | None:
         """The name of the label that names the service; null when no label does.
 

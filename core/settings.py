@@ -47,7 +47,15 @@ class Settings(BaseSettings):
 
     prometheus_url: str | None = Field(None, description="Prometheus to pull from, such as http://host:9090.")
     prometheus_match: tuple[str, ...] = Field(
-        (), description='Series selectors as a JSON list, such as ["{job=\\"node\\"}"]; empty: everything.'
+        (),
+        description='Selectors of raw series to pull, a JSON list such as ["{job=\\"node\\"}"]; empty: golden signals.',
+    )
+    recipes_dir: Path | None = Field(
+        None,
+        description="Folder of your own recipes (YAML) of golden signals, in addition to the built-in ones.",
+    )
+    series_budget: int = Field(
+        1_500, ge=1, description="At most so many series are pulled as golden signals; the rest is reported."
     )
     prometheus_step_s: int = Field(300, ge=1, description="Seconds between the values that are pulled.")
     prometheus_since_h: float = Field(24.0, gt=0, description="How far back the first pull goes.")

@@ -26,6 +26,7 @@ from flows.commands import (
     serve,
     signals,
     status,
+    watch,
     watching,
 )
 from flows.commands.console import err
@@ -48,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("watch")(watch.watch)
 app.command("demo")(demo.demo)
 app.add_typer(database.app, name="db")
 app.add_typer(ingesting.app, name="ingest")

@@ -27,8 +27,16 @@ class _NoFinalErrors(logging.Filter):
         return not (final and any(name in text for name in _error_names()))
 
 
+class _NoSkippedSteps(logging.Filter):
+    """Drops records about steps that were skipped, because the command says so in its own words."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return " is skipped: " not in record.getMessage()
+
+
 _NO_TRACEBACKS = _NoTracebacks()
 _NO_FINAL_ERRORS = _NoFinalErrors()
+_NO_SKIPPED_STEPS = _NoSkippedSteps()
 
 
 def no_tracebacks() -> None:
@@ -41,6 +49,12 @@ def no_final_errors() -> None:
     """Do not log the error that ends a run. Only for commands, which print it themselves."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_NO_FINAL_ERRORS)
+
+
+def no_skipped_steps() -> None:
+    """Do not log that a step was skipped. Only for commands, which print it themselves."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_NO_SKIPPED_STEPS)
 
 
 def _error_names() -> set[str]:

@@ -136,3 +136,17 @@ def _(value: SinkReport) -> str:
     counts = f"{value.delivered} delivered ({value.sent} posted), {value.failed} failed"
     counts += f", {value.given_up} given up" if value.given_up else ""
     return f"{counts}: {value.error}" if value.error else counts
+
+
+def not_done(reports: Mapping[str, Any]) -> Iterator[str]:
+    """The steps that were skipped and the models that were not promoted, with the reasons."""
+    from flows.tasks import Skipped
+    from pipelines.learn.promote import PromotionReport
+
+    for step, report in reports.items():
+        if isinstance(report, Skipped):
+            yield f"{step}: skipped: {report.reason}"
+        elif isinstance(report, PromotionReport):
+            for kind, result in report.by_kind.items():
+                if result.challenger is not None and not result.promoted:
+                    yield f"{kind} version {result.challenger.version}: not promoted: {result.reason}"

@@ -1,7 +1,6 @@
 """`forewarn flows`: run flows now, or on a schedule with Prefect."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -51,23 +50,11 @@ def run(
     if as_json:
         print_json(reports)
     else:
+        from flows.commands.report_lines import not_done
+
         out.print(f"{name}: done, {len(reports)} steps")
-        for line in _not_done(reports):
+        for line in not_done(reports):
             out.print(f"  {line}", soft_wrap=True)
-
-
-def _not_done(reports: Mapping[str, Any]) -> Iterator[str]:
-    """The steps that were skipped and the models that were not promoted, with the reasons."""
-    from flows.tasks import Skipped
-    from pipelines.learn.promote import PromotionReport
-
-    for step, report in reports.items():
-        if isinstance(report, Skipped):
-            yield f"{step}: skipped: {report.reason}"
-        elif isinstance(report, PromotionReport):
-            for kind, result in report.by_kind.items():
-                if result.challenger is not None and not result.promoted:
-                    yield f"{kind} version {result.challenger.version}: not promoted: {result.reason}"
 
 
 @app.command()

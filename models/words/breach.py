@@ -3,8 +3,9 @@
 from datetime import datetime
 
 from core.domain import Breach, Series, Signal
+from core.entities import entity_of
 from core.formatting import format_duration, format_moment, format_value, format_when
-from core.metric_names import lower_is_worse
+from core.metric_names import Resource, lower_is_worse, resource_of
 from models.series.thresholds import is_upward, threshold_of
 
 #: A usual growth below this share of the present growth reads as no growth.
@@ -23,10 +24,13 @@ def what_happens(series: Series) -> str:
     metric, suffixes = series.metric, ("_seconds", "_bytes", "_total", "_ratio", "_used")
     for suffix in suffixes:
         metric = metric.removesuffix(suffix)
-    name = metric.replace("_", " ")
+    entity = entity_of(series.service, series.labels)
+    name = metric.replace("_", " ") + (f" {entity}" if entity else "")
     upward = is_upward(series)
     if upward and series.slo_threshold is None:
-        word = "is full" if series.unit == "bytes" else "reaches its limit"
+        resource = resource_of(series.metric)
+        filled = series.unit == "bytes" or resource in (Resource.DISK, Resource.INODES)
+        word = "is full" if filled else "reaches its limit"
         return f"{name} of {series.service} {word}"
     if series.slo_threshold is None and series.limit == 0:
         return f"{name} of {series.service} runs out"

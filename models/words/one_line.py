@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from core.domain import Signal, SignalKind
+from core.entities import named_with_entity
 from core.formatting import format_deviation, format_duration, format_moment, format_value, format_when
 from core.metric_names import exhaustion_of
 from models.words.breach import is_downward, is_over_threshold
@@ -22,7 +23,7 @@ def describe(signal: Signal, now: datetime) -> str:
             text = _anomaly(signal, now)
         case SignalKind.MISSING:
             text = f"no values of {signal.metric or 'several metrics'} {_lasting(signal, now)}"
-    return f"{signal.service}: {text}" if text else signal.summary
+    return f"{named_with_entity(signal.service, signal.labels)}: {text}" if text else signal.summary
 
 
 def _breach(signal: Signal, now: datetime) -> str:

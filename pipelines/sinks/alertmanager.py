@@ -8,6 +8,7 @@ References:
     https://prometheus.io/docs/alerting/latest/alerts_api/
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -21,6 +22,9 @@ from pipelines.sinks.posting import Receiver
 
 #: Alertmanager ends an alert that is not sent again. Delivery runs at least daily; two hours are a margin.
 HOLD = timedelta(hours=26)
+
+#: Names of labels that Alertmanager accepts.
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 _ALERT_NAMES = {
     SignalKind.ANOMALY: "ForewarnAnomaly",
@@ -84,7 +88,8 @@ class AlertmanagerSink:
 
 
 def labels(signal: Signal, severity: Severity | None = None) -> dict[str, str]:
-    """The labels that identify the alert."""
+    """The labels that identify the alert. Those of the series let people route and silence one host or mount point."""
+    of_series = {name: value for name, value in signal.labels.items() if _LABEL.fullmatch(name) and value}
     named = {
         "alertname": _ALERT_NAMES[signal.kind],
         "tenant": signal.tenant,
@@ -92,4 +97,4 @@ def labels(signal: Signal, severity: Severity | None = None) -> dict[str, str]:
         "severity": str(severity or signal.severity),
         "signal_id": signal.signal_id,
     }
-    return named | ({"metric": signal.metric} if signal.metric else {})
+    return of_series | named | ({"metric": signal.metric} if signal.metric else {})

@@ -1,33 +1,31 @@
 """Pulls samples from Prometheus through its query API, at a fixed step, from where the last pull ended.
 
 Queries ask for times at whole multiples of the step. Two pulls therefore ask for the same times, and each value is
-stored once. Counters become rates per second; Prometheus computes them (`rate`) and handles resets. NaN means "not
-measured" in Prometheus and is left out. Buckets of histograms are left out, too.
+stored once. A plan says which queries are asked: of golden signals, or of the raw series that people selected. NaN
+means "not measured" in Prometheus and is left out.
 
 References:
     https://prometheus.io/docs/prometheus/latest/querying/api/
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-
-import numpy as np
-import numpy.typing as npt
-import polars as pl
 
 from core.batch import Batch
 from core.clock import Clock
-from core.domain import DEFAULT_STEP_S, Series, SeriesKind
+from core.domain import DEFAULT_STEP_S
 from core.durations import DAY_S
 from core.errors import InputError
-from core.frames import SAMPLES
-from core.metric_names import guess_metric
-from core.metric_types import declaring_names, is_bucket, is_counter
 from core.ports import MetricSource
 from core.service_names import SERVICE_LABELS, ServiceRule
+from pipelines.sources.golden_signals import GoldenSignals
 from pipelines.sources.prometheus_api import Login, PrometheusApi
-from pipelines.sources.prometheus_queries import Query, Span
+from pipelines.sources.prometheus_queries import Span
+from pipelines.sources.prometheus_values import Pending, measured
+from pipelines.sources.raw_series import RawSeries
+from pipelines.sources.read_plan import Pull, ReadPlan
+from pipelines.sources.recipe_files import read_exporters
 from pipelines.sources.source_setup import SourceSetup
 
 #: Prometheus refuses a range query of more than 11,000 points in a series. One query asks for at most a day.
@@ -39,13 +37,8 @@ LAG_S = 30
 SCRAPES_IN_RATE = 4
 ASSUMED_SCRAPE_S = 15.0
 BATCH_ROWS = 250_000
-#: The times from 1900 to 2100 are inside the calendar of every part of the stack.
-MAX_TIME_S = 4.1e9
 
 DEFAULT_MATCH = ('{__name__!=""}',)
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,47 +60,12 @@ class Selection:
             raise InputError(f"step_s must be positive, got {self.step_s}")
 
 
-@dataclass
-class _Pending:
-    """What has been read and not been handed over yet."""
-
-    metric_types: Mapping[str, str]
-    series: dict[int, Series] = field(default_factory=dict)
-    ids: list[Ints] = field(default_factory=list)
-    times: list[Ints] = field(default_factory=list)
-    values: list[Floats] = field(default_factory=list)
-    rows: int = 0
-
-    def add(self, series: Series, times: Ints, values: Floats) -> None:
-        if len(times):
-            series_id = series.series_id
-            self.series[series_id] = series
-            self.ids.append(np.full(len(times), series_id))
-            self.times.append(times)
-            self.values.append(values)
-            self.rows += len(times)
-
-    def batch(self, rejected: pl.DataFrame, cursor: str | None = None) -> Batch:
-        none: Ints = np.empty(0, dtype=np.int64)
-        samples = {
-            "series_id": pl.Series(np.concatenate([none, *self.ids])),
-            "ts": pl.Series(np.concatenate([none, *self.times])).cast(SAMPLES["ts"]),
-            "value": pl.Series(np.concatenate([np.empty(0), *self.values])),
-        }
-        return Batch(
-            series=tuple(self.series.values()),
-            samples=pl.DataFrame(samples),
-            metric_types=self.metric_types,
-            rejected=rejected,
-            cursor=cursor,
-        )
-
-
 class PrometheusSource:
-    """All series that the selectors match (`core.ports.MetricSource`).
+    """What a plan asks a Prometheus for (`core.ports.MetricSource`).
 
     Args:
-        selection: which series, and which times of them.
+        selection: which times; and which series, without a plan.
+        plan: null: the raw series of the selection.
         services: derives the service from the labels; null: the usual labels.
         known_types: metric -> type, as declared earlier; they hold where the server declares none.
     """
@@ -119,13 +77,15 @@ class PrometheusSource:
         tenant: str,
         clock: Clock,
         selection: Selection = Selection(),
+        plan: ReadPlan | None = None,
         services: ServiceRule | None = None,
         known_types: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._api = api
         self._tenant = tenant
         self._clock = clock
-        self._match, self._since, self._step_s = selection.match, selection.since, selection.step_s
+        self._since, self._step_s = selection.since, selection.step_s
+        self._plan = plan or RawSeries(selection.match)
         self._services = services or ServiceRule()
         self._known_types = known_types
 
@@ -143,6 +103,9 @@ class PrometheusSource:
                 bearer_token=settings.prometheus_bearer_token,
             ),
         )
+        plan = None
+        if not settings.prometheus_match:
+            plan = GoldenSignals(read_exporters(settings.recipes_dir), budget=settings.series_budget)
         return cls(
             api,
             tenant=setup.tenant,
@@ -152,6 +115,7 @@ class PrometheusSource:
                 since=timedelta(hours=settings.prometheus_since_h),
                 step_s=settings.prometheus_step_s,
             ),
+            plan=plan,
             services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
             known_types=setup.known_types,
         )
@@ -159,7 +123,7 @@ class PrometheusSource:
     @property
     def name(self) -> str:
         """A source with another selector or step has a name of its own, because each has its own cursor."""
-        return f"prometheus:{self._api.place} {' '.join(self._match)} every {self._step_s} s"
+        return f"prometheus:{self._api.place} {self._plan.name} every {self._step_s} s"
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
         """All values after `cursor` (the time of the last values that were read), in the order of time.
@@ -187,82 +151,29 @@ class PrometheusSource:
         """The values of one chunk of time. Only the last batch has a cursor, because only it completes the chunk."""
         span = Span(self._api, start=start, end=end, step_s=self._step_s)
         declared = self._api.types()
-        types = {**self._known_types(), **declared}
-        names = [name for name in span.names(self._match) if not is_bucket(name, types)]
-        relevant = declaring_names(names)
-        pending = _Pending({name: kind for name, kind in declared.items() if name in relevant})
-        for name in names:
-            counter = is_counter(name, types)
-            for selector in self._match:
-                query = Query.of_metric(name, selector, window_s if counter else None)
-                for labels, times, values in span.read(query):
-                    try:
-                        series = self._series(name, labels, counter)
-                        pending.add(series, *_measured(times, values))
-                    except (InputError, ValueError) as error:
-                        span.reject({"query": query.text, "labels": dict(labels)}, str(error))
-            if pending.rows >= BATCH_ROWS:
-                yield pending.batch(span.take_rejected())
-                pending = _Pending({})
-        span.require_some()
-        yield pending.batch(span.take_rejected(), cursor=str(end))
-
-    def _series(self, metric: str, labels: Mapping[str, str], counter: bool) -> Series:
-        return series_of_labels(
-            self._tenant,
-            metric,
-            labels,
-            counter=counter,
+        pull = Pull(
+            api=self._api,
+            tenant=self._tenant,
             step_s=self._step_s,
             services=self._services,
+            window_s=window_s,
+            declared=declared,
+            types={**self._known_types(), **declared},
         )
+        pending = Pending()
+        for read in self._plan.reads(span, pull):
+            pending.metric_types.update(read.declared)
+            for labels, times, values in span.read(read.query):
+                try:
+                    pending.add(read.series_of(labels), *measured(times, values))
+                except (InputError, ValueError) as error:
+                    span.reject({"query": read.query.text, "labels": dict(labels)}, str(error))
+            if pending.rows >= BATCH_ROWS:
+                yield pending.batch(span.take_rejected())
+                pending = Pending()
+        span.require_some()
+        yield pending.batch(span.take_rejected(), cursor=str(end), notes=self._plan.take_notes())
 
     def _rate_window_s(self) -> int:
         scrape_s = self._api.longest_scrape_interval_s() or ASSUMED_SCRAPE_S
         return max(self._step_s, int(-(-scrape_s * SCRAPES_IN_RATE // 1)))
-
-
-def series_of_labels(
-    tenant: str,
-    metric: str,
-    labels: Mapping[str, str],
-    *,
-    counter: bool,
-    step_s: int,
-    services: ServiceRule,
-) -> Series:
-    """The series with these labels in Prometheus; counters become rates per second.
-
-    Args:
-        services: derives the service. The label that names it is removed from the labels.
-    """
-    named = services.label_in(labels)
-    guess = guess_metric(metric)
-    rate_unit = f"{guess.unit}/s" if guess.unit else "1/s"
-    return Series(
-        tenant=tenant,
-        service="unknown" if named is None else labels[named].strip(),
-        metric=metric,
-        labels={key: value for key, value in labels.items() if key not in {"__name__", named}},
-        unit=rate_unit if counter else guess.unit,
-        kind=SeriesKind.COUNTER
-        if counter
-        else guess.kind
-        if guess.kind is SeriesKind.RATIO
-        else SeriesKind.GAUGE,
-        role=guess.role,
-        step_s=step_s,
-    )
-
-
-def _measured(times: Sequence[float], values: Sequence[str]) -> tuple[Ints, Floats]:
-    """Times in microseconds and values, without NaN. Prometheus sends values as text and times in seconds.
-
-    Raises:
-        ValueError: a value is not a number, or a time is outside the calendar.
-    """
-    seconds, numbers = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    if not np.all(np.abs(seconds) <= MAX_TIME_S):
-        raise ValueError("a time is outside the calendar")
-    measured = ~np.isnan(numbers)
-    return np.round(seconds[measured] * 1e6).astype(np.int64), numbers[measured]

@@ -140,13 +140,23 @@ class PrometheusApi:
         parameters += [("start", str(start)), ("end", str(end))]
         return _texts(self._call("GET", "/api/v1/label/__name__/values", parameters))
 
+    def series(self, selectors: Sequence[str], start: float, end: float) -> list[Mapping[str, str]]:
+        """The labels of all series that a selector matches in that span."""
+        parameters: Parameters = [("match[]", selector) for selector in selectors]
+        found = self._call("GET", "/api/v1/series", [*parameters, ("start", str(start)), ("end", str(end))])
+        return [labels for labels in found if isinstance(labels, dict)] if isinstance(found, list) else []
+
+    def labels(self, selector: str, start: float, end: float) -> list[str]:
+        """The names of the labels of all series that a selector matches in that span."""
+        parameters: Parameters = [("match[]", selector), ("start", str(start)), ("end", str(end))]
+        return _texts(self._call("GET", "/api/v1/labels", parameters))
+
     def label_values(self, selector: str, start: float, end: float) -> Mapping[str, list[str]]:
         """Label -> its values, of all series that a selector matches in that span."""
         parameters: Parameters = [("match[]", selector), ("start", str(start)), ("end", str(end))]
-        labels = _texts(self._call("GET", "/api/v1/labels", parameters))
         return {
             label: _texts(self._call("GET", f"/api/v1/label/{label}/values", parameters))
-            for label in labels
+            for label in self.labels(selector, start, end)
             if label != "__name__" and label.isidentifier()
         }
 

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -24,6 +24,28 @@ MOST_REFUSED_TIMES = 3
 
 #: Labels, times in seconds, values as text.
 Item = tuple[Mapping[str, str], list[float], list[str]]
+
+
+class RangeQuery(Protocol):
+    """A query that can be made smaller. Equal queries have the same hash."""
+
+    @property
+    def selector(self) -> str:
+        """The series that the query reads, or some of them."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The query in PromQL."""
+        ...
+
+    def may_be_halved_by(self, label: str) -> bool:
+        """Whether the halves by that label give the same series as the whole."""
+        ...
+
+    def halves(self, label: str, values: Sequence[str]) -> "tuple[RangeQuery, RangeQuery]":
+        """The series that have one of these values, and all others."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +87,13 @@ class Query:
             self.selector if self.rate_window_s is None else f"rate({self.selector}[{self.rate_window_s}s])"
         )
 
+    def may_be_halved_by(self, label: str) -> bool:
+        return True
+
     def halves(self, label: str, values: Sequence[str]) -> "tuple[Query, Query]":
         """The series that have one of these values, and all others."""
-        pattern = _quoted("|".join(re.escape(value) for value in values))
-        return (
-            replace(self, matchers=(*self.matchers, f"{label}=~{pattern}")),
-            replace(self, matchers=(*self.matchers, f"{label}!~{pattern}")),
-        )
+        one, other = matchers_of_halves(label, values)
+        return replace(self, matchers=(*self.matchers, one)), replace(self, matchers=(*self.matchers, other))
 
 
 class Span:
@@ -84,8 +106,18 @@ class Span:
         self._step_s = step_s
         self._rejected: dict[tuple[str, str], None] = {}
         self._refusal: RefusedQueryError | None = None
-        self._refused_times: dict[Query, int] = {}
+        self._refused_times: dict[RangeQuery, int] = {}
         self._succeeded = False
+
+    @property
+    def start(self) -> int:
+        """The first time, in seconds since 1970."""
+        return self._start
+
+    @property
+    def end(self) -> int:
+        """The last time, in seconds since 1970."""
+        return self._end
 
     def names(self, match: Sequence[str]) -> list[str]:
         """The names of the metrics that a selector matches, sorted.
@@ -103,7 +135,7 @@ class Span:
                 names.add(name)
         return sorted(names)
 
-    def read(self, query: Query) -> Iterator[Item]:
+    def read(self, query: RangeQuery) -> Iterator[Item]:
         """The series of a query with their values."""
         yield from self._read(query, self._start, self._end)
 
@@ -132,7 +164,7 @@ class Span:
             yield from self._names(match, start, middle - self._step_s)
             yield from self._names(match, middle, end)
 
-    def _read(self, query: Query, start: int, end: int) -> Iterator[Item]:
+    def _read(self, query: RangeQuery, start: int, end: int) -> Iterator[Item]:
         if self._refused_times.get(query, 0) >= MOST_REFUSED_TIMES:
             return
         try:
@@ -149,7 +181,9 @@ class Span:
             if item is not None:
                 yield item
 
-    def _read_smaller(self, query: Query, start: int, end: int, error: QueryTooLargeError) -> Iterator[Item]:
+    def _read_smaller(
+        self, query: RangeQuery, start: int, end: int, error: QueryTooLargeError
+    ) -> Iterator[Item]:
         middle = self._middle(start, end)
         if error.too_many_series or middle is None:
             halves = self._halves_of_series(query, start, end)
@@ -169,13 +203,16 @@ class Span:
         points = (end - start) // self._step_s + 1
         return start + (points // 2) * self._step_s if points >= 2 else None
 
-    def _halves_of_series(self, query: Query, start: int, end: int) -> tuple[Query, Query] | None:
+    def _halves_of_series(
+        self, query: RangeQuery, start: int, end: int
+    ) -> tuple[RangeQuery, RangeQuery] | None:
         """Two queries that select half of the series each, by the label with the most values; null: not possible."""
         try:
             values_by_label = self._api.label_values(query.selector, start, end)
         except RefusedQueryError:
             return None
-        label, values = max(values_by_label.items(), key=lambda item: len(item[1]), default=("", []))
+        possible = [item for item in values_by_label.items() if query.may_be_halved_by(item[0])]
+        label, values = max(possible, key=lambda item: len(item[1]), default=("", []))
         if len(values) < 2:
             return None
         half, size = [], 0
@@ -186,11 +223,11 @@ class Span:
             half.append(value)
         return query.halves(label, half) if half else None
 
-    def _refuse(self, query: Query, error: RefusedQueryError) -> None:
+    def _refuse(self, query: RangeQuery, error: RefusedQueryError) -> None:
         self._refusal = self._refusal or error
         self.reject({"query": query.text}, str(error))
 
-    def _item(self, query: Query, entry: Any) -> Item | None:
+    def _item(self, query: RangeQuery, entry: Any) -> Item | None:
         """One series of a response; null when it has nothing that can be stored."""
         labels = entry.get("metric") if isinstance(entry, dict) else None
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
@@ -210,6 +247,12 @@ class Span:
         except (TypeError, ValueError):
             self.reject({"query": query.text, "labels": labels}, "the values are not pairs of time and value")
             return None
+
+
+def matchers_of_halves(label: str, values: Sequence[str]) -> tuple[str, str]:
+    """Matchers of the series that have one of these values, and of all others."""
+    pattern = _quoted("|".join(re.escape(value) for value in values))
+    return f"{label}=~{pattern}", f"{label}!~{pattern}"
 
 
 def _quoted(text: str) -> str:

@@ -20,8 +20,8 @@ from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_types import is_counter
 from core.service_names import ServiceRule
-from pipelines.sources.prometheus import series_of_labels
 from pipelines.sources.protobuf import as_bytes, as_integer, read_few, read_fields, read_varint
+from pipelines.sources.raw_series import series_of_labels
 from pipelines.sources.remote_write_series import (
     TAIL_BYTES,
     LabelledSeries,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipelines.common.privacy import SWITCHES, silence_telemetry
 
@@ -19,6 +20,7 @@ PACKAGES = ("core", "features", "models", "pipelines", "serving", "flows")
 USES_OF_THE_ENVIRONMENT = {
     "flows/commands/serve.py": "passes --host and --port to the process of the service",
     "flows/demo.py": "passes the demo's settings to the flows and the service",
+    "flows/commands/watch.py": "hands the address on to the flows, which read their settings from the environment",
     "flows/environment.py": "sets variables that NumPy and Prefect read when they are imported",
     "flows/prefect_server.py": "PREFECT_API_URL and PREFECT_API_AUTH_STRING belong to Prefect",
     "pipelines/processes/cluster.py": "passes PYTHONPATH to the workers of a cluster",
@@ -106,6 +108,11 @@ def test_make_bench_writes_the_sections_that_the_page_does_not_exempt() -> None:
     for name in benchmarks - run["COMBINED"]:
         written = rf"`python tests/benchmarks/bench_{name}\.py`, [\d-]+, \d+ cores, Python [\d.]+"
         assert re.fullmatch(written, sections[name]), f"`make bench` did not write the section {name}"
+
+
+def test_the_profile_of_make_soak_has_ten_thousand_examples() -> None:
+    (name,) = re.findall(r"--hypothesis-profile=(\w+)", (ROOT / "Makefile").read_text())
+    assert settings.get_profile(name).max_examples == 10_000
 
 
 def test_the_command_sets_the_number_of_threads_before_a_numerical_library_could_read_it() -> None:

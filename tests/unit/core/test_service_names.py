@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.service_names import SERVICE_LABELS, ServiceRule
-from pipelines.sources.prometheus import series_of_labels
+from pipelines.sources.raw_series import series_of_labels
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.sources.webhook_formats.registered import parse_webhook
 from pipelines.sources.webhook_formats.webhook_format import Webhook

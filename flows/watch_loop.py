@@ -1,0 +1,166 @@
+"""Watches in one process: a cycle every five minutes, and nightly and weekly work when its time has come.
+
+It calls the same flows as the schedules of `flows deploy`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from cronsim import CronSim
+
+from core.domain import Signal
+from core.errors import ForewarnError
+from flows.main_job import Reports, nightly, watch, weekly
+from flows.schedules import SCHEDULES
+from flows.tasks import Skipped
+
+#: Without a model, training is tried again after this time.
+TRY_AGAIN = timedelta(hours=1)
+#: The newest scrapes are pulled half a minute after their time, so a cycle starts a little later.
+AFTER = timedelta(seconds=35)
+
+_CRON = {entry.flow.name: entry.cron for entry in SCHEDULES}
+
+
+class WatchListener(Protocol):
+    """What hears about a cycle."""
+
+    def starts(self, name: str) -> None:
+        """Nightly or weekly work starts; it takes minutes."""
+        ...
+
+    def learned(self, name: str, reports: Reports) -> None:
+        """Nightly or weekly work is done."""
+        ...
+
+    def cycle_done(self, cycle: "Cycle") -> None: ...
+
+    def cycle_failed(self, at: datetime, error: ForewarnError) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """What one watch cycle found.
+
+    Attributes:
+        pulled: samples that are new; null: metrics are pushed.
+        began, ended: findings that no filter suppressed, and that were not reported by an earlier cycle.
+        open: how many findings are open now.
+        skipped: step -> why it was skipped.
+    """
+
+    at: datetime
+    seconds: float
+    next_at: datetime
+    pulled: int | None
+    began: tuple[Signal, ...]
+    ended: tuple[Signal, ...]
+    open: int
+    skipped: Mapping[str, str]
+
+
+@dataclass
+class WatchLoop:
+    """Runs cycles of one tenant, one after the other.
+
+    A cycle that takes longer than five minutes lets the next ones fall out; they are not made up for.
+
+    Attributes:
+        findings: the open findings of the tenant, and those that have ended since a time.
+        has_model: whether there is a detector; until then, training is tried every hour.
+        sleep: waits so many seconds.
+        now: the present.
+    """
+
+    tenant: str
+    findings: Callable[[datetime], list[Signal]]
+    has_model: Callable[[], bool]
+    listener: WatchListener
+    sleep: Callable[[float], None]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _open: dict[str, Signal] = field(default_factory=dict)
+    _last_run: dict[str, datetime] = field(default_factory=dict)
+
+    def run(self, cycles: int | None = None) -> None:
+        """Watch until interrupted.
+
+        Args:
+            cycles: how many cycles to run; null: without end.
+        """
+        now = self.now()
+        self._last_run = dict.fromkeys(("nightly", "weekly"), now)
+        if not self.has_model():
+            self._learn("nightly", nightly)
+            self._learn("weekly", weekly)
+        for _ in _counted(cycles):
+            self._cycle()
+            self._scheduled()
+            if cycles is None or cycles > 1:
+                self._wait()
+
+    def _cycle(self) -> None:
+        started = self.now()
+        try:
+            reports = watch(tenant=self.tenant, at=started)
+        except ForewarnError as error:
+            self.listener.cycle_failed(started, error)
+            return
+        self.listener.cycle_done(self._found(started, reports))
+
+    def _found(self, started: datetime, reports: Reports) -> Cycle:
+        """What is new since the cycle before."""
+        found = {one.signal_id: one for one in self.findings(started - timedelta(days=1))}
+        still_open = {key: one for key, one in found.items() if one.ended_at is None}
+        began = [one for key, one in still_open.items() if key not in self._open]
+        ended = [found.get(key, one) for key, one in self._open.items() if key not in still_open]
+        self._open = still_open
+        pulled = reports["pulled"]
+        return Cycle(
+            at=started,
+            seconds=(self.now() - started).total_seconds(),
+            next_at=_next("watch", self.now()) + AFTER,
+            pulled=None if pulled is None else pulled.inserted,
+            began=tuple(sorted(began, key=lambda one: (-one.severity.rank, one.started_at))),
+            ended=tuple(ended),
+            open=len(still_open),
+            skipped={name: report.reason for name, report in reports.items() if isinstance(report, Skipped)},
+        )
+
+    def _scheduled(self) -> None:
+        """Run what has become due since its last run."""
+        now = self.now()
+        due = {name for name, last in self._last_run.items() if _next(name, last) <= now}
+        if not due and now - self._last_run["weekly"] >= TRY_AGAIN and not self.has_model():
+            due = {"nightly", "weekly"}
+        for name, flow in (("nightly", nightly), ("weekly", weekly)):
+            if name in due:
+                self._learn(name, flow)
+
+    def _learn(self, name: str, flow: Callable[..., Reports]) -> None:
+        self.listener.starts(name)
+        self._last_run[name] = now = self.now()
+        try:
+            self.listener.learned(name, flow(tenant=self.tenant, at=now))
+        except ForewarnError as error:
+            self.listener.cycle_failed(now, error)
+
+    def _wait(self) -> None:
+        now = self.now()
+        self.sleep(max(0.0, (_next("watch", now - AFTER) + AFTER - now).total_seconds()))
+
+
+def _next(name: str, after: datetime) -> datetime:
+    """The first scheduled time of a flow after that moment."""
+    cron = _CRON[name]
+    if cron is None:
+        raise ValueError(f"{name} has no schedule")
+    return next(CronSim(cron, after))
+
+
+def _counted(cycles: int | None) -> Iterator[int]:
+    number = 0
+    while cycles is None or number < cycles:
+        yield number
+        number += 1

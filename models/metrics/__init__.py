@@ -1,0 +1,1 @@
+"""From the metrics of exporters to the golden signals of services."""

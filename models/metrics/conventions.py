@@ -1,0 +1,133 @@
+"""Recipes for metrics that follow conventions: histograms and counters of requests, in any application.
+
+References:
+    https://prometheus.io/docs/practices/naming/
+    https://opentelemetry.io/docs/specs/semconv/http/http-metrics/
+    https://github.com/grpc-ecosystem/go-grpc-middleware (grpc_server_handled_total)
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from core.domain import Direction, Role
+from models.metrics.recipe import Recipe, Scope, Term
+
+#: Labels that hold the result of a request, the most usual first.
+CODE_LABELS = (
+    "code", "status", "status_code", "http_status", "http_status_code", "http_response_status_code",
+    "response_code", "grpc_code", "rpc_grpc_status_code", "outcome", "result",
+)  # fmt: skip
+#: Results that are the server's fault, as HTTP, gRPC and people write them.
+FAILED = (
+    "5..|5xx|(?i:(server_)?errors?|fail(ed|ure)?|exception|unknown|internal|unavailable|data_?loss"
+    "|deadline_?exceeded|resource_?exhausted|unimplemented|aborted)"
+)
+QUANTILES = (0.5, 0.9, 0.99)
+#: With fewer requests in a step, the error ratio is computed as if there were so many, so that one error of two
+#: requests at night is no outage.
+ENOUGH_REQUESTS = 20
+
+_REQUEST = re.compile(r"(^|_)(https?|grpc|rpc|requests?|rq|quer(y|ies)|commands?|calls?|jobs?|tasks?)(_|$)")
+_DURATION = re.compile(r"^(?P<stem>\w+?)_(?P<unit>seconds|milliseconds|ms|microseconds)_bucket$", re.ASCII)
+_REQUEST_AT_END = re.compile(r"(requests?|rq|calls?|commands?|jobs?|tasks?)$")
+_OF_DURATIONS = re.compile(r"_?(duration|latency|time|elapsed|handling|handled|response_time|processing)$")
+_UNITS = {"seconds": "seconds", "milliseconds": "ms", "ms": "ms", "microseconds": "microseconds"}
+
+
+def is_of_requests(metric: str) -> bool:
+    """Whether a histogram or counter seems to count requests.
+
+    Examples:
+        >>> [is_of_requests(name) for name in ("http_request_duration_seconds_bucket", "grpc_server_handled_total")]
+        [True, True]
+        >>> is_of_requests("gc_pause_seconds_bucket")
+        False
+    """
+    if metric.endswith("_bucket"):
+        return bool(_DURATION.match(metric)) and bool(
+            _REQUEST.search(metric) or re.search("duration|latency|handling", metric)
+        )
+    return metric.endswith("_total") and bool(_REQUEST.search(metric))
+
+
+def request_recipes(
+    metrics: Iterable[str], code_labels: Mapping[str, str], window_s: int
+) -> Iterator[Recipe]:
+    """Traffic, error ratio and latency of all metrics that count requests.
+
+    Args:
+        metrics: the metrics that exist.
+        code_labels: metric -> its label that holds the result of a request, of those that have one.
+        window_s: of rates, in seconds.
+    """
+    known = set(metrics)
+    counted: set[str] = set()
+    for metric in sorted(known):
+        if metric.endswith("_bucket") and is_of_requests(metric):
+            base = metric.removesuffix("_bucket")
+            yield from _latency(metric)
+            if f"{base}_count" in known:
+                counted.add(_stem(base))
+                yield _traffic(_stem(base), f"{base}_count")
+                if f"{base}_count" in code_labels:
+                    yield _errors(_stem(base), f"{base}_count", code_labels[f"{base}_count"], window_s)
+    for metric in sorted(known & code_labels.keys()):
+        if metric.endswith("_total"):
+            stem = _stem(metric.removesuffix("_total"))
+            if stem not in counted:
+                yield _traffic(stem, metric)
+            yield _errors(stem, metric, code_labels[metric], window_s)
+
+
+def _stem(base: str) -> str:
+    """The name without duration and unit: `http_request_duration_seconds` -> `http_request`."""
+    match = _DURATION.match(f"{base}_bucket")
+    stem = _OF_DURATIONS.sub("", match["stem"] if match else base)
+    return stem if _REQUEST_AT_END.search(stem) else f"{stem}_request"
+
+
+def _latency(bucket: str) -> Iterator[Recipe]:
+    match = _DURATION.match(bucket)
+    if match is None:
+        return
+    unit = match["unit"]
+    for quantile in QUANTILES:
+        name = f"p{100 * quantile:g}".replace(".", "")
+        yield Recipe(
+            signal=f"{match['stem']}_{name}_{unit}",
+            about=f"{100 * quantile:g} % of the requests take at most so long",
+            role=Role.LATENCY,
+            unit=_UNITS[unit],
+            direction=Direction.UP_IS_BAD,
+            scope=Scope.SERVICE,
+            formula="buckets",
+            quantile=quantile,
+            terms={"buckets": Term(metric=bucket, rate=True)},
+        )
+
+
+def _traffic(stem: str, metric: str) -> Recipe:
+    return Recipe(
+        signal=f"{stem.removesuffix('s')}s_per_second",
+        about="requests that the service handled",
+        role=Role.TRAFFIC,
+        unit="requests/s",
+        direction=Direction.BOTH,
+        scope=Scope.SERVICE,
+        formula="requests",
+        terms={"requests": Term(metric=metric, rate=True)},
+    )
+
+
+def _errors(stem: str, metric: str, code_label: str, window_s: int) -> Recipe:
+    failed = Term(metric=metric, rate=True, matching={code_label: FAILED}, else_zero_of="requests")
+    return Recipe(
+        signal=f"{stem.removesuffix('s')}_error_ratio",
+        about=f"requests that failed, of all requests, or of {ENOUGH_REQUESTS} where there are fewer",
+        role=Role.ERRORS,
+        unit="ratio",
+        direction=Direction.UP_IS_BAD,
+        scope=Scope.SERVICE,
+        formula=f"clamp(failed / max(requests, {ENOUGH_REQUESTS / window_s!r}))",
+        terms={"requests": Term(metric=metric, rate=True), "failed": failed},
+    )

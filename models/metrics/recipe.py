@@ -1,0 +1,131 @@
+"""Recipes: how golden signals come from the metrics of an exporter. A recipe is data, in the YAML files beside it.
+
+A recipe names a signal and gives its formula over terms. A term is one metric, filtered by labels and summed over the
+labels that come and go (cpu, pod, handler), so that one series for each service or entity is left.
+"""
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from core.domain import Direction, Role, SeriesKind
+from core.errors import InputError
+from models.metrics.formula import names_in, parse_formula
+
+
+class Aggregate(StrEnum):
+    """How the series of a term become one."""
+
+    SUM = "sum"
+    MAX = "max"
+    MIN = "min"
+    AVG = "avg"
+    COUNT = "count"
+
+
+class Scope(StrEnum):
+    """What a signal is about."""
+
+    SERVICE = "service"
+    INSTANCE = "instance"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One metric, filtered and aggregated.
+
+    Attributes:
+        metric: its name.
+        where: label -> value that it must have.
+        matching: label -> regular expression that its whole value must match (RE2, as in PromQL).
+        excluding: label -> regular expression that its whole value must not match.
+        rate: a counter, used as its rate per second.
+        above: values that are not above this one are left out, such as an unknown speed of -1.
+        else_zero_of: name of another term; where that one has a value and this one has none, this one is 0.
+    """
+
+    metric: str
+    where: Mapping[str, str] = field(default_factory=dict)
+    matching: Mapping[str, str] = field(default_factory=dict)
+    excluding: Mapping[str, str] = field(default_factory=dict)
+    rate: bool = False
+    above: float | None = None
+    aggregate: Aggregate = Aggregate.SUM
+    else_zero_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How one golden signal comes from metrics.
+
+    Attributes:
+        signal: the metric of the series that it gives.
+        about: what the signal means, for people.
+        by: labels of the entity within the service, such as a mount point.
+        formula: over the names of `terms`.
+        quantile: in (0, 1): the formula is one term, the buckets of a histogram, and the signal is their quantile.
+        slo_threshold: where users or operators notice, in the unit of the values.
+        unless: entities for which this term is above 0 do not get this signal.
+        unlike: name of a metric (regular expression); instances that have it do not get this signal.
+    """
+
+    signal: str
+    about: str
+    role: Role
+    unit: str
+    direction: Direction
+    formula: str
+    terms: Mapping[str, Term]
+    scope: Scope = Scope.INSTANCE
+    by: tuple[str, ...] = ()
+    quantile: float | None = None
+    limit: float | None = None
+    slo_threshold: float | None = None
+    unless: Term | None = None
+    unlike: str | None = None
+
+    def __post_init__(self) -> None:
+        missing = names_in(self.tree) - self.terms.keys()
+        if missing:
+            raise InputError(f"signal {self.signal}: the formula has no term {', '.join(sorted(missing))}")
+        for name, term in self.terms.items():
+            if term.else_zero_of is not None and term.else_zero_of not in self.terms:
+                raise InputError(f"signal {self.signal}, term {name}: there is no term {term.else_zero_of}")
+        if self.quantile is not None and not 0 < self.quantile < 1:
+            raise InputError(f"signal {self.signal}: a quantile lies between 0 and 1, got {self.quantile}")
+
+    @property
+    def tree(self) -> ast.expr:
+        """The parsed formula."""
+        return parse_formula(self.formula)
+
+    @property
+    def metrics(self) -> set[str]:
+        """The metrics without which the signal cannot be computed."""
+        return {term.metric for term in self.terms.values() if term.else_zero_of is None}
+
+    @property
+    def kind(self) -> SeriesKind:
+        return SeriesKind.RATIO if self.unit == "ratio" else SeriesKind.GAUGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exporter:
+    """The recipes for one exporter.
+
+    Attributes:
+        name: of the exporter.
+        prefixes: how the names of its metrics start; those without a recipe are of no use to watch.
+        host_metric: a metric of this exporter that tells that an instance is a host.
+        recipes: in the order of the file.
+    """
+
+    name: str
+    prefixes: tuple[str, ...]
+    recipes: Sequence[Recipe]
+    host_metric: str | None = None
+
+    def owns(self, metric: str) -> bool:
+        """Whether a metric is one of this exporter's."""
+        return metric.startswith(self.prefixes)

@@ -1,0 +1,159 @@
+"""Which queries give the golden signals of what a Prometheus scrapes: one query for each recipe, not for each series.
+
+The recipes of known exporters come first, then requests by convention (traffic, error ratio, latency of any histogram
+or counter of requests), then metrics that nobody knows, as far as the series budget reaches.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from core.domain import Series
+from core.durations import DAY_S
+from core.errors import InputError
+from models.metrics.conventions import CODE_LABELS, is_of_requests, request_recipes
+from models.metrics.plain import is_watched, plain_recipes
+from models.metrics.promql import grouping, query_of, selector
+from models.metrics.recipe import Exporter, Recipe
+from models.metrics.signal_series import Naming, hosts_of
+from pipelines.sources.prometheus_api import RefusedQueryError
+from pipelines.sources.prometheus_queries import Span, matchers_of_halves
+from pipelines.sources.read_plan import Pull, Read
+
+ALL = ('{__name__!=""}',)
+#: So far back a host is remembered whose exporter is down.
+HOST_MEMORY_S = 30 * DAY_S
+#: Tells the name of a host where its targets are known by address only.
+NAME_METRIC = "node_uname_info"
+#: So many metrics that were left out are named in the report.
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SignalQuery:
+    """The query of a recipe, or of a part of its series (`pipelines.sources.prometheus_queries.RangeQuery`)."""
+
+    recipe: Recipe
+    window_s: int
+    service_labels: tuple[str, ...]
+    only: tuple[str, ...] = ()
+
+    @property
+    def selector(self) -> str:
+        """The series of its first term."""
+        return selector(next(iter(self.recipe.terms.values())), self.only)
+
+    @property
+    def text(self) -> str:
+        return query_of(self.recipe, self.window_s, service_labels=self.service_labels, only=self.only)
+
+    def may_be_halved_by(self, label: str) -> bool:
+        return label in grouping(self.recipe, self.service_labels)
+
+    def halves(self, label: str, values: Sequence[str]) -> "tuple[SignalQuery, SignalQuery]":
+        """The series whose metrics have one of these values, and all others."""
+        one, other = matchers_of_halves(label, values)
+        return replace(self, only=(*self.only, one)), replace(self, only=(*self.only, other))
+
+    def __hash__(self) -> int:
+        return hash((self.recipe.signal, self.window_s, self.only))
+
+
+class GoldenSignals:
+    """The golden signals of what a Prometheus scrapes (`pipelines.sources.read_plan.ReadPlan`).
+
+    Args:
+        budget: at most so many series; metrics that no recipe knows come last and are left out first.
+    """
+
+    def __init__(self, exporters: Sequence[Exporter], *, budget: int) -> None:
+        self._exporters = exporters
+        self._budget = budget
+        self._seen: set[int] = set()
+        self._left_out: dict[str, str] = {}
+        self._noted = False
+
+    @property
+    def name(self) -> str:
+        return "golden signals"
+
+    def reads(self, span: Span, pull: Pull) -> Iterator[Read]:
+        """One query for each signal, the most important first."""
+        names = span.names(ALL)
+        naming = Naming(
+            tenant=pull.tenant,
+            step_s=pull.step_s,
+            services=pull.services,
+            hosts=self._hosts(span, pull),
+        )
+        of_exporters, of_requests, plain = self._recipes(span, pull, names)
+        for recipe in (*of_exporters, *of_requests):
+            yield self._read(recipe, pull, naming)
+        for recipe in plain:
+            if len(self._seen) >= self._budget:
+                self._left_out[recipe.signal] = f"the budget of {self._budget} series is used up"
+            else:
+                yield self._read(recipe, pull, naming)
+
+    def take_notes(self) -> tuple[str, ...]:
+        """Which metrics were left out, once: later pulls leave out the same ones."""
+        if self._noted or not self._left_out:
+            return ()
+        self._noted = True
+        reasons: dict[str, list[str]] = {}
+        for metric, reason in self._left_out.items():
+            reasons.setdefault(reason, []).append(metric)
+        return tuple(_note(metrics, reason) for reason, metrics in reasons.items())
+
+    def _read(self, recipe: Recipe, pull: Pull, naming: Naming) -> Read:
+        def series_of(labels: Mapping[str, str]) -> Series:
+            series = naming.series(recipe, labels)
+            self._seen.add(series.series_id)
+            return series
+
+        return Read(SignalQuery(recipe, pull.window_s, tuple(pull.services.prometheus_labels)), series_of)
+
+    def _recipes(
+        self, span: Span, pull: Pull, names: Sequence[str]
+    ) -> tuple[list[Recipe], list[Recipe], list[Recipe]]:
+        """Recipes of exporters, of requests by convention, and of other metrics."""
+        known = set(names)
+        of_exporters = [
+            recipe for one in self._exporters for recipe in one.recipes if recipe.metrics <= known
+        ]
+        read = {metric for one in self._exporters for recipe in one.recipes for metric in recipe.metrics}
+        others = [
+            name for name in names if name not in read and not any(one.owns(name) for one in self._exporters)
+        ]
+        counted = [name for name in others if is_of_requests(name)]
+        codes = _code_labels(counted, known, span, pull)
+        of_requests = list(request_recipes(others, codes, pull.window_s))
+        used = {metric for recipe in of_requests for metric in recipe.metrics}
+        rest = [name for name in others if name not in used]
+        plain = list(plain_recipes((name for name in rest if is_watched(name)), pull.types))
+        return of_exporters, of_requests, plain
+
+    def _hosts(self, span: Span, pull: Pull) -> dict[tuple[str, str], str]:
+        metrics = [one.host_metric for one in self._exporters if one.host_metric is not None]
+        try:
+            found = pull.api.series([*metrics, NAME_METRIC], span.end - HOST_MEMORY_S, span.end)
+        except RefusedQueryError as error:
+            raise InputError(f"the hosts cannot be told from other targets: {error}") from error
+        return hosts_of(sorted(found, key=lambda labels: "nodename" in labels))
+
+
+def _code_labels(metrics: Iterable[str], known: set[str], span: Span, pull: Pull) -> dict[str, str]:
+    """Metric -> its label that holds the result of a request, of those that have one."""
+    found = {}
+    for metric in metrics:
+        counter = metric.removesuffix("_bucket") + "_count" if metric.endswith("_bucket") else metric
+        if counter in known:
+            labels = set(pull.api.labels(counter, span.start, span.end))
+            label = next((name for name in CODE_LABELS if name in labels), None)
+            if label is not None:
+                found[counter] = label
+    return found
+
+
+def _note(metrics: Sequence[str], reason: str) -> str:
+    shown = ", ".join(metrics[:SHOWN]) + (", …" if len(metrics) > SHOWN else "")
+    return f"{len(metrics)} metrics are left out, because {reason}: {shown}"

@@ -1,0 +1,61 @@
+"""What a pull from Prometheus asks for: a plan gives the queries of one span of time."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core.domain import Series
+from core.service_names import ServiceRule
+from pipelines.sources.prometheus_api import PrometheusApi
+from pipelines.sources.prometheus_queries import RangeQuery, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """What a plan needs to know.
+
+    Attributes:
+        step_s: seconds between values.
+        window_s: of rates, in seconds.
+        declared: metric -> the type that the server declares.
+        types: the same and the types that were declared earlier.
+    """
+
+    api: PrometheusApi
+    tenant: str
+    step_s: int
+    services: ServiceRule
+    window_s: int
+    declared: Mapping[str, str]
+    types: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One query.
+
+    Attributes:
+        series_of: the series that labels in the response name; raises InputError for labels that cannot be stored.
+        declared: types that the server declares for the metric, where series of other senders may need them.
+    """
+
+    query: RangeQuery
+    series_of: Callable[[Mapping[str, str]], Series]
+    declared: Mapping[str, str] = field(default_factory=dict)
+
+
+class ReadPlan(Protocol):
+    """Which queries are asked."""
+
+    @property
+    def name(self) -> str:
+        """A part of the name of the source, because sources with other plans have other cursors."""
+        ...
+
+    def reads(self, span: Span, pull: Pull) -> Iterator[Read]:
+        """The queries for one span of time, those of the most important series first."""
+        ...
+
+    def take_notes(self) -> tuple[str, ...]:
+        """What people must know of the last span, such as what was left out."""
+        ...
