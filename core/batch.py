@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from core.alert_changes import AlertChange
 from core.domain import Direction, Event, Incident, Role, Series, SeriesKind
 from core.errors import InputError
 
@@ -71,6 +72,7 @@ class Batch:
         metric_types: metric -> the type that the source declares: counter, gauge, histogram, summary, ...
         origins: where samples and counts were read: `SAMPLES`, `file` and `line`; null where the source has no files.
         rejected: columns `row` (the input as JSON text) and `reason`.
+        alert_changes: starts and ends of alerts whose sender does not send both together.
         declarations: what was declared about series; those that match no series are reported.
         notes: what people must know, such as files that were skipped.
         already_read: samples and counts that an earlier ingest has read, and that are not in this batch.
@@ -85,6 +87,7 @@ class Batch:
     rejected: pl.DataFrame | None = None
     events: Sequence[Event] = ()
     incidents: Sequence[Incident] = ()
+    alert_changes: Sequence[AlertChange] = ()
     declarations: Sequence[Declaration] = ()
     notes: Sequence[str] = ()
     already_read: int = 0

@@ -57,6 +57,8 @@ def delivery_lock(sink: str) -> str:
     return f"deliver/{sink}"
 
 
+#: The name of the lock of retries of dead letters.
+RETRY_LOCK = "dead_letters/retry"
 #: Jobs that one process at a time does for a tenant, besides ingests and deliveries.
 JOB_LOCKS = (
     "features",
@@ -69,6 +71,7 @@ JOB_LOCKS = (
     "forecast",
     "predict",
     "diagnose",
+    RETRY_LOCK,
 )
 
 

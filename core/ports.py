@@ -8,9 +8,11 @@ from typing import Protocol
 
 import polars as pl
 
+from core.alert_changes import AlertChange
 from core.batch import Batch
 from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, DeadLetterCount, SignalCounts
+from core.dead_letters import EVERY_DEAD_LETTER, DeadLetter, DeadLetterFilter
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, Signal, SignalKind
 from core.locks import LockRepository
@@ -199,6 +201,10 @@ class IncidentRepository(Protocol):
         """Store incidents; returns how many are new."""
         ...
 
+    def change(self, changes: Iterable[AlertChange]) -> int:
+        """Open and end incidents, whatever the order in which starts and ends arrive; returns how many are new."""
+        ...
+
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         """Incidents that overlap [start, end), by start."""
         ...
@@ -213,8 +219,31 @@ class DeadLetterRepository(Protocol):
         """How many rows are kept."""
         ...
 
-    def by_reason(self) -> list[DeadLetterCount]:
+    def by_reason(
+        self, which: DeadLetterFilter = EVERY_DEAD_LETTER, limit: int | None = None
+    ) -> list[DeadLetterCount]:
         """How many rows are kept for each source and reason, the most frequent first."""
+        ...
+
+    def lock_next(self, which: DeadLetterFilter, after: int, limit: int, max_chars: int) -> list[DeadLetter]:
+        """Rows with an id above `after`, oldest first; locked until the end of the transaction."""
+        ...
+
+    def remove(self, letter_ids: Sequence[int]) -> int:
+        """Remove rows; returns how many were there."""
+        ...
+
+    def put_back(self, letters: Sequence[DeadLetter]) -> int:
+        """Keep rows that were removed, with their ids and times; returns how many."""
+        ...
+
+    def list(
+        self,
+        limit: int = 100,
+        which: DeadLetterFilter = EVERY_DEAD_LETTER,
+        max_chars: int | None = None,
+    ) -> list[DeadLetter]:
+        """Rows that are kept, newest first; those longer than `max_chars` are cut."""
         ...
 
 

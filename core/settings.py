@@ -76,6 +76,17 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(None, description="HMAC key that signs webhook bodies.")
     slack_webhook_url: SecretStr | None = None
     pagerduty_routing_key: SecretStr | None = None
+    pagerduty_webhook_secret: SecretStr | None = Field(
+        None,
+        min_length=1,
+        description="Secret of PagerDuty's webhook subscription: its signature is required.",
+    )
+    github_webhook_secret: SecretStr | None = Field(
+        None, min_length=1, description="Secret of GitHub's webhook: its signature is required."
+    )
+    gitlab_webhook_token: SecretStr | None = Field(
+        None, min_length=1, description="Secret token of GitLab's webhook: it is required."
+    )
     runbook_url: str = Field("", description="Base of the runbook links in alerts.")
 
     service_graph: Path | None = Field(

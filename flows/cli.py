@@ -16,6 +16,7 @@ from flows.commands import (
     bench,
     capacity,
     database,
+    dead_letters,
     demo,
     feedback,
     ingesting,
@@ -67,6 +68,7 @@ app.command("feedback")(feedback.feedback)
 app.command("serve")(serve.serve)
 app.add_typer(scheduling.app, name="flows")
 app.add_typer(keys.app, name="keys")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.command("status")(status.status)
 app.add_typer(bench.app, name="bench")
 

@@ -8,6 +8,7 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
 from core.settings import read_settings
 from serving.http.admission import REQUEST_TIMEOUT_S, Admission
+from serving.http.signatures import BodyDigests
 from serving.http.web import web_app
 from serving.state.runtime import Runtime
 
@@ -38,6 +39,8 @@ class Forewarn:
 # The object that the decorator returns; BentoML's decorators have no types.
 _service: Any = Forewarn
 _service.mount_asgi_app(web_app(runtime), path="/", name="web")
+# The first one gets a request first.
+_service.add_asgi_middleware(BodyDigests, runtime=runtime)
 _service.add_asgi_middleware(Admission, runtime=runtime)
 
 

@@ -169,6 +169,15 @@ def store_batch(platform: Platform, name: str, batch: Batch, retyped: pl.DataFra
     Args:
         retyped: what `declare_types` rejected.
     """
+    report, refused = store_accepted(platform, name, batch, retyped)
+    platform.store.dead_letters.add(name, refused)
+    return report
+
+
+def store_accepted(
+    platform: Platform, name: str, batch: Batch, retyped: pl.DataFrame
+) -> tuple[IngestReport, pl.DataFrame]:
+    """As `store_batch`, but the caller stores the dead letters, which are returned beside the report."""
     store = platform.store
     rejected = [retyped, retype(store, batch.declarations, batch.series)]
     store.series.register(batch.series)
@@ -176,19 +185,20 @@ def store_batch(platform: Platform, name: str, batch: Batch, retyped: pl.DataFra
         rejected.append(batch.rejected.select(*REJECTED))
     known, now = _known_series(store, batch), platform.clock.now()
     checked = validate_samples(_frame(batch.samples), known, now, batch.origins)
-    counted = _rated(store, validate_samples(_frame(batch.counts), known, now, batch.origins), known, batch)
+    counted = _rated(
+        store, validate_samples(_frame(batch.counts), known, now, batch.origins, counts=True), known, batch
+    )
     written = store.samples.write(pl.concat([checked.accepted, counted.rates]))
     reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
     conflicts = written.conflicts.with_columns(reason=reason)
     rejected += [checked.rejected, counted.rejected]
     rejected.append(rejected_rows(conflicts, known, _origins_of(conflicts, batch.origins)))
     refused = pl.concat(rejected)
-    store.dead_letters.add(name, refused)
     events = store.events.add(batch.events)
-    incidents = store.incidents.add(batch.incidents)
+    incidents = store.incidents.add(batch.incidents) + store.incidents.change(batch.alert_changes)
     if batch.cursor is not None:
         store.cursors.set(name, batch.cursor)
-    return IngestReport(
+    report = IngestReport(
         inserted=written.inserted,
         duplicates=counted.duplicates + written.duplicates,
         rejected=refused.height,
@@ -199,6 +209,7 @@ def store_batch(platform: Platform, name: str, batch: Batch, retyped: pl.DataFra
         already_read=batch.already_read,
         first_rejected=_first_rejected(refused),
     )
+    return report, refused
 
 
 def _first_rejected(rejected: pl.DataFrame) -> str | None:
@@ -248,8 +259,8 @@ def _rated(store: Store, counts: Validated, known: Mapping[int, Series], batch: 
         rejected=pl.concat(
             [
                 counts.rejected,
-                rejected_rows(counted.contradicting, known, batch.origins),
-                rejected_rows(late, known, batch.origins),
+                rejected_rows(counted.contradicting, known, batch.origins, counts=True),
+                rejected_rows(late, known, batch.origins, counts=True),
                 rejected_rows(infinite, known, _origins_of(infinite, batch.origins)),
             ]
         ),

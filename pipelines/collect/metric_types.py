@@ -88,7 +88,7 @@ def _to_counter(store: Store, series: Series) -> pl.DataFrame:
     store.samples.remove(series.series_id)
     store.samples.write(counted.rates.filter(pl.col("value").is_finite()))
     store.counters.save(counted.recent)
-    return rejected_rows(negative, {series.series_id: series})
+    return rejected_rows(negative, {series.series_id: series}, counts=True)
 
 
 def _to_gauge(store: Store, series: Series) -> pl.DataFrame:

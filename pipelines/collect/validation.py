@@ -30,7 +30,12 @@ class Validated:
 
 
 def validate_samples(
-    samples: pl.DataFrame, series: Mapping[int, Series], now: datetime, origins: pl.DataFrame | None = None
+    samples: pl.DataFrame,
+    series: Mapping[int, Series],
+    now: datetime,
+    origins: pl.DataFrame | None = None,
+    *,
+    counts: bool = False,
 ) -> Validated:
     """Separate valid samples from invalid ones.
 
@@ -40,6 +45,7 @@ def validate_samples(
         samples: `SAMPLES`, in any order.
         series: the series that samples may belong to, by id.
         origins: file and line of samples, for the rejected ones (`core.batch.Batch.origins`).
+        counts: the values are counts of counters, not rates.
     Raises:
         InvalidFrameError: the frame is not `SAMPLES`.
     """
@@ -52,13 +58,20 @@ def validate_samples(
     if bad.is_empty():
         return Validated(frame, pl.DataFrame(schema=REJECTED))
     accepted = checked.filter(pl.col("reason").is_null()).select(*SAMPLES)
-    return Validated(accepted, rejected_rows(bad, series, origins))
+    return Validated(accepted, rejected_rows(bad, series, origins, counts=counts))
 
 
 def rejected_rows(
-    bad: pl.DataFrame, series: Mapping[int, Series], origins: pl.DataFrame | None = None
+    bad: pl.DataFrame,
+    series: Mapping[int, Series],
+    origins: pl.DataFrame | None = None,
+    *,
+    counts: bool = False,
 ) -> pl.DataFrame:
-    """Samples with a `reason` as dead letters: name of the series, time in ISO 8601, value, and file and line."""
+    """Samples with a `reason` as dead letters: name of the series, time in ISO 8601, value, and file and line.
+
+    The id of the series, and whether the value is a rate of a counter, are for `retry_dead_letters`.
+    """
     if bad.is_empty():
         return pl.DataFrame(schema=REJECTED)
     if origins is None:
@@ -71,7 +84,7 @@ def rejected_rows(
         json.dumps(
             {
                 **({} if file is None else {"file": file, "line": line}),
-                "series": series[series_id].name if series_id in series else series_id,
+                **_series_in_row(series_id, series, counts=counts),
                 "ts": None if ts is None else ts.isoformat(),
                 "value": value if value is None or abs(value) < float("inf") else str(value),
             }
@@ -81,6 +94,16 @@ def rejected_rows(
     where = pl.when(pl.col("line").is_not_null()).then(pl.format("line {}: ", "line")).otherwise(pl.lit(""))
     reasons = placed.select(reason=pl.concat_str(where, "reason"))["reason"]
     return pl.DataFrame({"row": rows, "reason": reasons}, schema=REJECTED)
+
+
+def _series_in_row(
+    series_id: int | None, series: Mapping[int, Series], *, counts: bool
+) -> Mapping[str, object]:
+    known = None if series_id is None else series.get(series_id)
+    if known is None:
+        return {"series": series_id}
+    rate = {} if counts or known.kind is not SeriesKind.COUNTER else {"rate": True}
+    return {"series": known.name, "series_id": series_id, **rate}
 
 
 def _all_valid(frame: pl.DataFrame, series: Mapping[int, Series], now: datetime) -> bool:

@@ -120,8 +120,8 @@ def dead_letters(platform: Platform) -> Iterator[StatusPart]:
         name="dead letters",
         state=f"{total} rows rejected" if total else "none",
         as_of=max((one.last_at for one in counts), default=None),
-        problem=f"Rows were rejected in the last 24 h, from {', '.join(sources)}. The reasons are listed above;"
-        " the rows are in the table dead_letters."
+        problem=f"Rows were rejected in the last 24 h, from {', '.join(sources)}. The reasons are listed above."
+        " `forewarn dead-letters show` shows the rows, and `forewarn dead-letters retry` stores those that it can."
         if recent
         else None,
     )

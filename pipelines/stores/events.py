@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from psycopg.rows import DictRow
 
+from core.alert_changes import AlertChange
 from core.domain import Event, EventKind, Incident, Severity
 from core.errors import InputError
 from pipelines.stores.session import Session, utc, utc_or_none
@@ -91,6 +93,51 @@ class IncidentStore:
             new += bool(rows[0]["inserted"])
         return new
 
+    def change(self, changes: Iterable[AlertChange]) -> int:
+        """Open and end incidents; returns how many are new.
+
+        A change that arrives again changes nothing. An end whose start has not arrived is stored as an incident
+        without duration; when the start arrives, it takes this end.
+
+        Raises:
+            InputError: a change belongs to another tenant.
+        """
+        new = 0
+        for change in sorted(changes, key=lambda one: (one.at, not one.firing)):
+            _require_tenant(change, self._session)
+            new += self._open(change) if change.firing else self._end(change)
+        return new
+
+    def _open(self, change: AlertChange) -> int:
+        if self._same(change, "start_at <= %(at)s AND (end_at IS NULL OR end_at > %(at)s)"):
+            return 0
+        later = self._same(change, "start_at >= %(at)s")
+        if not later or later[0]["start_at"] != later[0]["end_at"]:
+            return self.add([_incident_of(change, None)])
+        self._session.execute(
+            "DELETE FROM incidents WHERE tenant = %(tenant)s AND incident_id = %(id)s",
+            {"id": later[0]["incident_id"]},
+        )
+        self.add([_incident_of(change, utc(later[0]["end_at"]))])
+        return 0
+
+    def _end(self, change: AlertChange) -> int:
+        ended = self._session.execute(
+            f"UPDATE incidents SET end_at = %(at)s WHERE {_SAME_ALERT} AND end_at IS NULL AND start_at <= %(at)s",
+            _alert(change),
+        )
+        if ended or self._same(change, "start_at <= %(at)s AND end_at >= %(at)s"):
+            return 0
+        return self.add([_incident_of(change, change.at)])
+
+    def _same(self, change: AlertChange, condition: str) -> list[DictRow]:
+        """The first incident of the same alert that fulfils the condition, if there is one."""
+        return self._session.rows(
+            f"SELECT incident_id, start_at, end_at FROM incidents WHERE {_SAME_ALERT} AND {condition}"
+            " ORDER BY start_at LIMIT 1",
+            _alert(change),
+        )
+
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         """Incidents that overlap [start, end), by start. An incident without an end still lasts."""
         rows = self._session.rows(
@@ -104,7 +151,25 @@ class IncidentStore:
         return [_incident(row) for row in rows]
 
 
-def _require_tenant(item: Event | Incident, session: Session) -> None:
+_SAME_ALERT = "tenant = %(tenant)s AND service = %(service)s AND type = %(type)s"
+
+
+def _alert(change: AlertChange) -> dict[str, Any]:
+    return {"service": change.service, "type": change.type, "at": change.at}
+
+
+def _incident_of(change: AlertChange, end: datetime | None) -> Incident:
+    return Incident(
+        tenant=change.tenant,
+        service=change.service,
+        type=change.type,
+        severity=change.severity,
+        start=change.at,
+        end=end,
+    )
+
+
+def _require_tenant(item: Event | Incident | AlertChange, session: Session) -> None:
     if item.tenant != session.tenant:
         raise InputError(f"{type(item).__name__.lower()} of {item.service} belongs to another tenant")
 

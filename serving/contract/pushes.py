@@ -21,7 +21,7 @@ WebhookBody = Annotated[JsonValue, AfterValidator(_require_few_entries)]
 
 
 class DeploysWebhook(RootModel[WebhookBody]):
-    """The webhook of a deploy tool: GitHub's `deployment_status`, or one or several events in the plain format."""
+    """The webhook of a deploy tool (GitHub, GitLab, Argo CD, Flux), or one or several events in the plain format."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -37,7 +37,7 @@ class RemoteWrite(RootModel[bytes]):
 
 
 class AlertsWebhook(RootModel[WebhookBody]):
-    """The webhook of Alertmanager. Alerts that Forewarn did not send itself are stored as incidents."""
+    """The webhook of an alerting tool. Alerts that Forewarn did not send itself are stored as incidents."""
 
     model_config = ConfigDict(
         json_schema_extra={

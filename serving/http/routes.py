@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from serving.contract.errors import RefusedError
 from serving.endpoints import (
+    dead_letters,
     detect,
     feedback,
     forecast,
@@ -37,6 +38,7 @@ ROUTES: tuple[Route, ...] = (
     predict_failure.ROUTE,
     score_hypotheses.ROUTE,
     signals.ROUTE,
+    dead_letters.ROUTE,
     models.ROUTE,
     intake.EVENTS_ROUTE,
     intake.DEPLOYS_ROUTE,

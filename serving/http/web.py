@@ -5,9 +5,12 @@ from functools import partial
 
 from starlette.responses import Response
 
+from core.errors import AuthenticationError
+from serving.contract.errors import response_to
 from serving.endpoints.route import Call, Route
 from serving.http.admission import CALL, ROUTE, App, Scope, Send
 from serving.http.routes import ROUTES
+from serving.http.signatures import require_signature
 from serving.state.limits import Receive
 from serving.state.runtime import Runtime
 from serving.state.work import Batcher
@@ -29,6 +32,11 @@ def web_app(runtime: Runtime, routes: Sequence[Route] = ROUTES) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         route: Route = scope[ROUTE]
         call: Call = scope[CALL]
+        try:
+            require_signature(runtime.settings, scope, call)
+        except AuthenticationError as error:
+            await response_to(error)(scope, receive, send)
+            return
         batcher = batchers.get(route.path)
         if batcher is not None:
             response = await batcher.submit(call)

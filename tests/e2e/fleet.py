@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import polars as pl
+from pydantic import SecretStr
 from servers.service import environment_of
 
 from core.domain import ModelRef, Role, Series, Severity, Signal, SignalKind
@@ -82,6 +83,10 @@ def series_of(tenant: str, service: str) -> list[Series]:
     return [latency, disk]
 
 
+#: Signs the webhooks of PagerDuty.
+PAGERDUTY_SECRET = "of the pager"
+
+
 @contextmanager
 def served_fleet() -> Iterator[Fleet]:
     """Everything started, and stopped again."""
@@ -98,6 +103,7 @@ def served_fleet() -> Iterator[Fleet]:
         rate_limit_per_s=20_000.0,
         model_refresh_s=0.5,
         workers=1,
+        pagerduty_webhook_secret=SecretStr(PAGERDUTY_SECRET),
     )
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     try:

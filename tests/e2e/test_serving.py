@@ -1,5 +1,7 @@
 """The service as its callers see it: started as a process, asked over HTTP, with two tenants and real models."""
 
+import hmac
+import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from e2e.fleet import BASE_RATES, DAYS, STEP, Fleet, series_of
+from e2e.fleet import BASE_RATES, DAYS, PAGERDUTY_SECRET, STEP, Fleet, series_of
 
 
 def observation(
@@ -314,3 +316,55 @@ def test_values_of_the_past_can_be_judged_again(fleet: Fleet, days: int) -> None
     with fleet.client() as client:
         answer = ok(client.post("/detect", json={"observations": [observation(fleet, ts=at.isoformat())]}))
     assert answer["results"][0]["score"] is not None
+
+
+def test_refused_rows_are_listed_for_their_own_tenant_only(fleet: Fleet) -> None:
+    body = [{"service": "checkout", "at": "not at all", "title": "a row for dead_letters"}]
+    with fleet.client("acme") as acme, fleet.client("globex") as globex:
+        assert ok(acme.post("/webhooks/deploys", json=body))["rejected"] == 1
+        query = {"source": "webhook:deploys", "reason": "AT:"}
+        found = ok(acme.get("/dead_letters", params=query))
+        assert any("a row for dead_letters" in one["row"] for one in found["rows"])
+        assert sum(one["count"] for one in found["groups"]) >= 1
+        assert "a row for dead_letters" not in globex.get("/dead_letters", params=query).text
+        assert acme.get("/dead_letters?limit=1001").status_code == 400
+
+
+def test_an_alert_that_another_tool_sends_twice_and_ends_is_one_incident(fleet: Fleet) -> None:
+    start, end = fleet.now - timedelta(hours=2), fleet.now - timedelta(hours=1)
+    fired = {
+        "alert_transition": "Triggered",
+        "alert_title": "disk is slow",
+        "date": str(round(start.timestamp() * 1000)),
+        "tags": "service:checkout",
+    }
+    recovered = fired | {"alert_transition": "Recovered", "date": str(round(end.timestamp() * 1000))}
+    with fleet.client() as client:
+        counts = [
+            ok(client.post("/webhooks/alerts", json=body))["incidents"]
+            for body in (fired, fired, recovered, recovered, fired)
+        ]
+    assert counts == [1, 0, 0, 0, 0]
+    found = fleet.tenancy.platform("acme").store.incidents.between(start, end, "checkout")
+    (incident,) = [one for one in found if one.type == "disk is slow"]
+    assert incident.end is not None
+    assert abs(incident.end - end) < timedelta(seconds=1)
+
+
+def test_a_webhook_whose_sender_has_a_secret_needs_its_signature(fleet: Fleet) -> None:
+    at = (fleet.now - timedelta(hours=1)).isoformat()
+    data = {"type": "incident", "title": "paged", "created_at": at, "service": {"summary": "checkout"}}
+    event = {"event_type": "incident.triggered", "resource_type": "incident", "occurred_at": at, "data": data}
+    body = json.dumps({"event": event, "padding": "x" * 150_000}, indent=1).encode()
+    digest = hmac.new(PAGERDUTY_SECRET.encode(), body, "sha256").hexdigest()
+    with fleet.client() as client:
+        responses = [
+            client.post(
+                "/webhooks/alerts",
+                content=body,
+                headers={"Content-Type": "application/json", "X-PagerDuty-Signature": given},
+            )
+            for given in (f"v1={digest}", f"v1={digest[::-1]}", "")
+        ]
+    assert [one.status_code for one in responses] == [200, 401, 401], responses[0].text
+    assert responses[0].json()["incidents"] == 1

@@ -8,9 +8,11 @@ from typing import Any, cast
 import polars as pl
 from fakes.ports import FreeLocks
 
+from core.alert_changes import AlertChange
 from core.clock import Clock
 from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, DeadLetterCount
+from core.dead_letters import EVERY_DEAD_LETTER, DeadLetter, DeadLetterFilter
 from core.domain import Event, Incident, Role, Series
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES
@@ -150,6 +152,11 @@ class MemoryIncidents(IncidentRepository):
         self.by_id.update({incident.incident_id: incident for incident in incidents})
         return len(self.by_id) - before
 
+    def change(self, changes: Iterable[AlertChange]) -> int:
+        if list(changes):
+            raise AssertionError("MemoryIncidents does not support change")
+        return 0
+
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         return [incident for incident in self.by_id.values() if start <= incident.start < end]
 
@@ -166,8 +173,27 @@ class MemoryDeadLetters(DeadLetterRepository):
     def count(self) -> int:
         return len(self.rows)
 
-    def by_reason(self) -> list[DeadLetterCount]:
+    def by_reason(
+        self, which: DeadLetterFilter = EVERY_DEAD_LETTER, limit: int | None = None
+    ) -> list[DeadLetterCount]:
         raise AssertionError("MemoryDeadLetters does not support by_reason")
+
+    def lock_next(self, which: DeadLetterFilter, after: int, limit: int, max_chars: int) -> list[DeadLetter]:
+        raise AssertionError("MemoryDeadLetters does not support lock_next")
+
+    def remove(self, letter_ids: Sequence[int]) -> int:
+        raise AssertionError("MemoryDeadLetters does not support remove")
+
+    def put_back(self, letters: Sequence[DeadLetter]) -> int:
+        raise AssertionError("MemoryDeadLetters does not support put_back")
+
+    def list(
+        self,
+        limit: int = 100,
+        which: DeadLetterFilter = EVERY_DEAD_LETTER,
+        max_chars: int | None = None,
+    ) -> list[DeadLetter]:
+        raise AssertionError("MemoryDeadLetters does not support list")
 
 
 class MemoryCursors(CursorRepository):

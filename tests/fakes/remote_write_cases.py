@@ -91,10 +91,16 @@ def stored_by(store: Store) -> dict[str, Any]:
         "series": [[_short(one.name), one.kind, one.unit, one.role, one.step_s] for one in series],
         "samples": rows(frame),
         "counts": rows(counters),
-        "dead_letters": sorted([one.source, _short(one.row), one.reason] for one in letters),
+        "dead_letters": sorted([one.source, _short(_recorded(one.row)), one.reason] for one in letters),
         "types": store.metric_types.declared(),
     }
     return dict(json.loads(json.dumps(found)))
+
+
+def _recorded(row: str) -> str:
+    """The row without what was added after the results were recorded."""
+    added = {"series_id", "rate"}
+    return json.dumps({name: value for name, value in json.loads(row).items() if name not in added})
 
 
 def _short(text: str) -> str:

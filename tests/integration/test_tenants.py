@@ -8,6 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from core.alert_changes import AlertChange
+from core.dead_letters import EVERY_DEAD_LETTER
 from core.diagnosis import (
     Diagnosis,
     DiagnosisRecord,
@@ -70,6 +72,13 @@ class Filled:
             tenant=tenant, incident_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by=tenant
         )
         store.transitions.append(self.transition)
+
+
+def _change(tenant: str) -> AlertChange:
+    """The end of the incident of `Filled`, if it were of that tenant."""
+    return AlertChange(
+        tenant=tenant, service="checkout", type="x", severity=Severity.INFO, at=END, firing=False
+    )
 
 
 def _baselines(series_id: int, value: float) -> pl.DataFrame:
@@ -144,6 +153,9 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "dead_letters.count": store.dead_letters.count,
         "dead_letters.by_reason": lambda: [one.example for one in store.dead_letters.by_reason()],
         "dead_letters.list": lambda: [letter.row for letter in store.dead_letters.list()],
+        "dead_letters.lock_next": lambda: [
+            letter.row for letter in store.dead_letters.lock_next(EVERY_DEAD_LETTER, 0, 9, 99)
+        ],
         "cursors.list": lambda: [(one.source, one.cursor) for one in store.cursors.list()],
         "cursors.get": lambda: store.cursors.get("csv:x"),
         "baselines.current": lambda: _version_and_rows(store),
@@ -190,7 +202,9 @@ def _rows(frame: pl.DataFrame | None) -> list[Any] | None:
 
 #: Every method that writes is tried below, from the other tenant.
 WRITES = {
-    "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "dead_letters.add",
+    "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
+    "dead_letters.add",
+    "dead_letters.remove", "dead_letters.put_back",
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
@@ -227,6 +241,7 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["events.between"] == [mine.event]
         assert seen["incidents.between"] == [mine.incident]
         assert (seen["dead_letters.count"], seen["dead_letters.list"]) == (1, [mine.store.tenant])
+        assert seen["dead_letters.lock_next"] == [mine.store.tenant]
         assert seen["cursors.get"] == mine.store.tenant
         assert [row[2] for row in seen["baselines.current"][1]] == [mine.value]
         assert seen["baselines.extent"] == (1, END, 1)
@@ -264,6 +279,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         lambda: store.samples.write(pl.DataFrame([(ids[0], END, 9.0)], schema=SAMPLES, orient="row")),
         lambda: store.events.add([other.event]),
         lambda: store.incidents.add([other.incident]),
+        lambda: store.incidents.change([_change(other.store.tenant)]),
         lambda: store.forecasts.publish(_forecast(ids[0], 9.0), made_at=T0, model=None),
         lambda: store.features.write(_features(other.store.tenant, 9.0)),
         lambda: store.signals.upsert([other.signal]),
@@ -274,8 +290,12 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     for write in refused:
         with pytest.raises(InputError):
             write()
+    store.incidents.change([_change(mine.store.tenant)])
     store.rollups.refresh(T0, END)
     store.dead_letters.add("csv:x", pl.DataFrame({"row": ["more"], "reason": ["bad"]}))
+    letters = other.store.dead_letters.list()
+    assert store.dead_letters.remove([one.letter_id for one in letters]) == 0
+    assert store.dead_letters.put_back(letters) == 0, "the id is in use"
     store.cursors.set("csv:x", "moved")
     store.baselines.publish(
         _baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None

@@ -7,17 +7,13 @@ References:
 from pydantic import BaseModel, Field
 
 from core.batch import Batch
-from core.domain import Incident, Severity
+from core.domain import Incident
 from core.errors import InputError
 from core.service_names import ServiceRule
 from core.storable import name_problem
 from pipelines.sources.webhook_formats.entries import OptionalTime, Time, parse_entries
+from pipelines.sources.webhook_formats.severities import severity_of
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
-
-_SEVERITY_OF = {
-    **dict.fromkeys(("critical", "page", "error", "high", "emergency"), Severity.CRITICAL),
-    **dict.fromkeys(("info", "none", "low", "debug"), Severity.INFO),
-}
 
 
 class _Alert(BaseModel):
@@ -59,7 +55,7 @@ def _incident(entry: object, tenant: str, services: ServiceRule) -> Incident | N
         tenant=tenant,
         service=service,
         type=name or "alert",
-        severity=_SEVERITY_OF.get(alert.labels.get("severity", "").lower(), Severity.WARNING),
+        severity=severity_of(alert.labels.get("severity", "")),
         start=alert.starts_at,
         end=alert.ends_at if alert.status == "resolved" else None,
     )

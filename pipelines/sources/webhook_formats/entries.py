@@ -7,12 +7,13 @@ from typing import Annotated, TypeVar
 import polars as pl
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ValidationError
 
+from core.alert_changes import AlertChange
 from core.domain import Event, Incident
 from core.errors import InputError
-from core.storable import storable_time
+from core.storable import NAME_BYTES, Name, name_problem, storable_time
 from pipelines.stores.dead_letters import REJECTED
 
-Item = TypeVar("Item", Event, Incident)
+Item = TypeVar("Item", Event, Incident, AlertChange)
 
 
 def _null_if_unset(value: object) -> object:
@@ -23,6 +24,19 @@ def _null_if_unset(value: object) -> object:
 Time = Annotated[AwareDatetime, AfterValidator(storable_time)]
 #: The same; null where a program written in Go has not set it.
 OptionalTime = Annotated[Time | None, BeforeValidator(_null_if_unset)]
+
+
+def _short(value: object) -> object:
+    """One line that is short enough for a name."""
+    if not isinstance(value, str):
+        return value
+    line = " ".join(value.split())
+    # so many characters have at most `NAME_BYTES` in UTF-8
+    return line if name_problem(line) is None else line[: NAME_BYTES // 4]
+
+
+#: What people wrote as the title of an alert: line breaks become spaces, and long titles are cut.
+Title = Annotated[Name, BeforeValidator(_short)]
 
 
 def parse_entries(

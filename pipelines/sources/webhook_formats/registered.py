@@ -6,16 +6,41 @@ from core.batch import Batch
 from core.errors import InputError
 from core.service_names import ServiceRule
 from pipelines.sources.webhook_formats.alertmanager import ALERTMANAGER
+from pipelines.sources.webhook_formats.argo_cd import ARGO_CD
+from pipelines.sources.webhook_formats.azure_monitor import AZURE_MONITOR
+from pipelines.sources.webhook_formats.cloudwatch import CLOUDWATCH
+from pipelines.sources.webhook_formats.datadog import DATADOG
+from pipelines.sources.webhook_formats.flux import FLUX
 from pipelines.sources.webhook_formats.github import GITHUB
+from pipelines.sources.webhook_formats.gitlab import GITLAB
+from pipelines.sources.webhook_formats.grafana import GRAFANA
+from pipelines.sources.webhook_formats.opsgenie import OPSGENIE
+from pipelines.sources.webhook_formats.pagerduty import PAGERDUTY
 from pipelines.sources.webhook_formats.plain import PLAIN
+from pipelines.sources.webhook_formats.splunk_on_call import SPLUNK_ON_CALL
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 #: The first format that matches a body reads it. To add a format, write its file and add one line here.
 FORMATS: Sequence[WebhookFormat] = (
     GITHUB,
+    GITLAB,
+    ARGO_CD,
+    FLUX,
+    PAGERDUTY,
+    OPSGENIE,
+    DATADOG,
+    CLOUDWATCH,
+    AZURE_MONITOR,
+    SPLUNK_ON_CALL,
+    GRAFANA,  # has the form of Alertmanager, and more
     ALERTMANAGER,
     PLAIN,  # matches any JSON object, so it comes last
 )
+
+
+def format_of(webhook: Webhook, body: object) -> WebhookFormat | None:
+    """The format that reads this JSON body; null: none does."""
+    return next((one for one in FORMATS if one.webhook is webhook and one.matches(body)), None)
 
 
 def parse_webhook(webhook: Webhook, body: object, tenant: str, services: ServiceRule | None = None) -> Batch:
@@ -27,9 +52,8 @@ def parse_webhook(webhook: Webhook, body: object, tenant: str, services: Service
     Raises:
         InputError: the body has none of the formats of this webhook.
     """
-    formats = [one for one in FORMATS if one.webhook is webhook]
-    for one in formats:
-        if one.matches(body):
-            return one.parse(body, tenant, services or ServiceRule())
-    expected = ", or ".join(one.expects for one in formats)
+    found = format_of(webhook, body)
+    if found is not None:
+        return found.parse(body, tenant, services or ServiceRule())
+    expected = ", or ".join(one.expects for one in FORMATS if one.webhook is webhook)
     raise InputError(f"the body of a webhook for {webhook} must be {expected}")

@@ -1,0 +1,143 @@
+"""Changes of alarms of CloudWatch, which Amazon SNS delivers.
+
+The service is what the description of the alarm names (`service=checkout severity=critical`), else what a dimension
+names (`ServiceName`, `QueueName`, ...). The message of an end does not contain the start, so both are matched by
+service and name of the alarm.
+
+SNS confirms a subscription by a URL in a message. Forewarn opens no URL of a message: the confirmation becomes a dead
+letter, and a person opens the URL or runs `aws sns confirm-subscription` with its token.
+
+References:
+    https://docs.aws.amazon.com/sns/latest/dg/http-subscription-confirmation-json.html
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html
+"""
+
+import json
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field
+
+from core.alert_changes import AlertChange
+from core.batch import Batch
+from core.errors import InputError
+from core.service_names import ServiceRule
+from core.storable import name_problem
+from pipelines.sources.webhook_formats.entries import Time, Title, parse_entries
+from pipelines.sources.webhook_formats.severities import severity_of
+from pipelines.sources.webhook_formats.tags import labels_of
+from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
+
+_FIRES, _ENDS = "ALARM", "OK"
+#: Dimensions that name a service or a resource, the most telling first.
+_DIMENSIONS = (
+    "ServiceName",
+    "Service",
+    "FunctionName",
+    "QueueName",
+    "TopicName",
+    "TableName",
+    "DBClusterIdentifier",
+    "DBInstanceIdentifier",
+    "CacheClusterId",
+    "ApiName",
+    "LoadBalancer",
+    "AutoScalingGroupName",
+    "ClusterName",
+    "BucketName",
+    "InstanceId",
+)
+_AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
+
+
+class _Dimension(BaseModel):
+    name: str
+    value: str
+
+
+class _Trigger(BaseModel):
+    dimensions: list[_Dimension] = Field([], validation_alias="Dimensions")
+
+
+class _Alarm(BaseModel):
+    name: Title = Field(validation_alias="AlarmName")
+    state: str = Field(validation_alias="NewStateValue")
+    at: Time = Field(validation_alias="StateChangeTime")
+    description: str | None = Field(None, validation_alias="AlarmDescription")
+    trigger: _Trigger | None = Field(None, validation_alias="Trigger")
+
+
+class _Envelope(BaseModel):
+    type: str = Field(validation_alias="Type")
+    message: str = Field(validation_alias="Message")
+    subscribe_url: str = Field("", validation_alias="SubscribeURL")
+
+
+def _matches(body: object) -> bool:
+    return isinstance(body, dict) and {"Type", "TopicArn", "Message"} <= body.keys()
+
+
+def _parse(body: object, tenant: str, services: ServiceRule) -> Batch:
+    changes, rejected = parse_entries([body], lambda entry: _change(entry, tenant, services))
+    return Batch(alert_changes=changes, rejected=rejected)
+
+
+def _change(entry: object, tenant: str, services: ServiceRule) -> AlertChange | None:
+    """The change; null for an alarm that has too few data, and for the end of a subscription."""
+    envelope = _Envelope.model_validate(entry)
+    if envelope.type == "SubscriptionConfirmation":
+        raise InputError(_confirmation(envelope.subscribe_url))
+    if envelope.type != "Notification":
+        return None
+    try:
+        message = json.loads(envelope.message)
+    except (ValueError, RecursionError):
+        raise InputError("Message: should be the JSON of an alarm of CloudWatch") from None
+    alarm = _Alarm.model_validate(message)
+    if alarm.state not in {_FIRES, _ENDS}:
+        return None
+    described = labels_of((alarm.description or "").split(), "=")
+    service = services.service_of(described) or _named_by_dimension(alarm.trigger, services)
+    if service is None:
+        raise InputError(
+            f"alarm {alarm.name[:100]!r} names no service: add service=NAME to the description of the alarm"
+        )
+    problem = name_problem(service)
+    if problem is not None:
+        raise InputError(f"the service of an alarm {problem}")
+    return AlertChange(
+        tenant=tenant,
+        service=service,
+        type=alarm.name,
+        severity=severity_of(described.get("severity", "")),
+        at=alarm.at,
+        firing=alarm.state == _FIRES,
+    )
+
+
+def _named_by_dimension(trigger: _Trigger | None, services: ServiceRule) -> str | None:
+    labels = {} if trigger is None else {one.name: one.value for one in trigger.dimensions}
+    named = next((labels[name].strip() for name in _DIMENSIONS if labels.get(name, "").strip()), None)
+    return services.service_of(labels) or named
+
+
+def _confirmation(url: str) -> str:
+    """What a person has to do about a subscription."""
+    try:
+        parts = urlsplit(url)
+        of_amazon = parts.scheme == "https" and (parts.hostname or "").endswith(_AMAZON)
+    except ValueError:
+        of_amazon = False
+    if not of_amazon:
+        return "SubscribeURL: is no address of amazonaws.com; do not open it"
+    return (
+        "confirm the subscription: open its SubscribeURL, or run aws sns confirm-subscription with its Token"
+    )
+
+
+CLOUDWATCH = WebhookFormat(
+    name="cloudwatch",
+    webhook=Webhook.ALERTS,
+    expects="a message of Amazon SNS with an alarm of CloudWatch",
+    matches=_matches,
+    parse=_parse,
+)

@@ -1,0 +1,163 @@
+"""Signatures of webhooks, through admission and the application behind it."""
+
+import asyncio
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import httpx
+import pytest
+from fakes.memory_store import MemoryStore, memory_platform
+
+from core.clock import FixedClock
+from core.service_names import ServiceRule
+from core.settings import Settings
+from pipelines.common.tenant_platform import Platform
+from serving.http.admission import Admission
+from serving.http.signatures import BodyDigests
+from serving.http.web import web_app
+from serving.state.api_keys import KeyCache
+from serving.state.limits import BodyMemory, RateLimiter
+from serving.state.runtime import Runtime
+from serving.state.tenants import TenantContext, Tenants
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+SECRETS: Mapping[str, Any] = {
+    "pagerduty_webhook_secret": "pager",
+    "github_webhook_secret": "hub",
+    "gitlab_webhook_token": "lab",
+}
+PAGERDUTY = {
+    "event": {
+        "event_type": "incident.triggered",
+        "resource_type": "incident",
+        "occurred_at": "2026-03-02T12:00:00Z",
+        "data": {
+            "type": "incident",
+            "title": "slow",
+            "created_at": "2026-03-02T12:00:00Z",
+            "service": {"summary": "checkout"},
+        },
+    }
+}
+GITHUB = {
+    "deployment": {"ref": "v2", "created_at": "2026-03-02T12:00:00Z"},
+    "repository": {"name": "checkout"},
+    "text": "x" * 100_000,
+}
+GITLAB = {
+    "object_kind": "deployment",
+    "status": "success",
+    "status_changed_at": "2026-03-02 12:00:00 UTC",
+    "project": {"name": "checkout"},
+}
+PLAIN = {"service": "checkout", "at": "2026-03-02T12:00:00Z"}
+
+
+class Ring:
+    def resolve(self, key: str) -> str | None:
+        return "t" if key == "key" else None
+
+
+@dataclass(frozen=True)
+class Context:
+    platform: Platform
+    services: ServiceRule
+
+
+def runtime_with(settings: Mapping[str, Any]) -> Runtime:
+    context = cast(TenantContext, Context(memory_platform(MemoryStore(), FixedClock(NOON)), ServiceRule()))
+    runtime = Runtime()
+    runtime.settings = Settings(_env_file=None, **settings)
+    runtime.keys = KeyCache(Ring())
+    runtime.limiter = RateLimiter(1_000.0, lambda: 0.0)
+    runtime.bodies = BodyMemory(100_000_000)
+    runtime.tenants = Tenants(lambda tenant: context)
+    return runtime
+
+
+def post(
+    path: str, body: object, headers: Mapping[str, str], settings: Mapping[str, Any] = SECRETS
+) -> httpx.Response:
+    """Post a body that is spaced as its sender spaces it, in parts."""
+    runtime = runtime_with(settings)
+    app: Any = BodyDigests(Admission(web_app(runtime), runtime), runtime)
+    content = body if isinstance(body, bytes) else sent(body)
+
+    async def run() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://web") as client:
+            all_headers = {"X-API-Key": "key", "Content-Type": "application/json", **headers}
+            return await client.post(f"/webhooks/{path}", content=content, headers=all_headers)
+
+    return asyncio.run(run())
+
+
+def sent(body: object) -> bytes:
+    return json.dumps(body, indent=3).encode()
+
+
+def signature(secret: str, body: object) -> str:
+    return hmac.new(secret.encode(), sent(body), "sha256").hexdigest()
+
+
+SIGNED = [
+    ("alerts", PAGERDUTY, "X-PagerDuty-Signature", "v1=" + signature("pager", PAGERDUTY)),
+    ("deploys", GITHUB, "X-Hub-Signature-256", "sha256=" + signature("hub", GITHUB)),
+    ("deploys", GITLAB, "X-Gitlab-Token", "lab"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "header", "value"), SIGNED)
+def test_a_valid_signature_is_accepted(path: str, body: object, header: str, value: str) -> None:
+    response = post(path, body, {header: value})
+    assert response.status_code == 200, response.text
+    assert response.json()["events"] + response.json()["incidents"] == 1
+
+
+@pytest.mark.parametrize(("path", "body", "header", "value"), SIGNED)
+@pytest.mark.parametrize("change", ["missing", "empty", "other", "bare", "short", "not ascii"])
+def test_another_signature_gets_401(path: str, body: object, header: str, value: str, change: str) -> None:
+    wrong = {
+        "missing": {},
+        "empty": {header: ""},
+        "other": {header: value[:-1] + ("0" if value[-1] != "0" else "1")},
+        "bare": {header: value.partition("=")[2] or "Lab"},
+        "short": {header: value[:-1]},
+        "not ascii": {header: "v1=é"},
+    }[change]
+    encoded = {name.encode(): text.encode("latin-1") for name, text in wrong.items()}
+    response = post(path, body, cast(Any, {k.decode(): v for k, v in encoded.items()}))
+    assert response.status_code == 401
+    assert header in response.json()["error"]
+
+
+def test_a_changed_body_gets_401() -> None:
+    path, body, header, value = SIGNED[0]
+    changed = sent(body).replace(b"checkout", b"checkin1")
+    assert post(path, changed, {header: value}).status_code == 401
+
+
+def test_one_right_signature_among_several_is_enough() -> None:
+    path, body, header, value = SIGNED[0]
+    assert post(path, body, {header: f"v1={'0' * 64}, {value}"}).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "body", "header", "value"), SIGNED)
+def test_without_a_secret_no_signature_is_needed(path: str, body: object, header: str, value: str) -> None:
+    assert post(path, body, {}, settings={}).status_code == 200
+    assert post(path, body, {header: "wrong"}, settings={}).status_code == 200
+
+
+def test_other_senders_need_no_signature_and_a_signature_replaces_no_key() -> None:
+    assert post("deploys", PLAIN, {}).status_code == 200
+    path, body, header, value = SIGNED[0]
+    assert post(path, body, {header: value, "X-API-Key": "wrong"}).status_code == 401
+
+
+def test_an_empty_secret_is_a_wrong_setting() -> None:
+    with pytest.raises(ValueError, match="github_webhook_secret"):
+        Settings(_env_file=None, github_webhook_secret="")
