@@ -37,10 +37,13 @@ class Call:
     Attributes:
         tenant: null on a public route without a key.
         request: the validated body or query string; null when the route takes none.
+        media_type, compression: of the body, as it was sent.
     """
 
     tenant: str | None
     request: BaseModel | None
+    media_type: str = JSON
+    compression: str = "identity"
 
     @property
     def tenant_name(self) -> str:
@@ -83,7 +86,9 @@ class Route:
         summary: what the endpoint does; the API docs show it.
         handler: makes the response, in a thread of the pool `lane`.
         request: the type of the JSON body of a POST, or of the query string of a GET; null when there is none.
-        media_type: of the body: JSON, or protobuf, which Prometheus compresses with snappy.
+        media_type: of the body: JSON or protobuf.
+        json_form: describes the body in JSON, where the route takes that beside `media_type`; else null.
+        compressions: of the body; "identity" is none.
         response: the dataclass of the JSON response; null when the response is not JSON.
         public: needs no key; its response must contain no data of a tenant.
         optional_key: a public route that shows a tenant's data to the tenant's own key.
@@ -97,12 +102,19 @@ class Route:
     handler: Handler | None = None
     request: type[BaseModel] | None = None
     media_type: str = JSON
+    json_form: type[BaseModel] | None = None
+    compressions: tuple[str, ...] = ("identity",)
     response: type | None = None
     public: bool = False
     optional_key: bool = False
     lane: Lane = Lane.READS
     batching: Batching | None = None
     probe: Probe | None = None
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        """All types of a body that the route takes."""
+        return (self.media_type,) if self.json_form is None else (self.media_type, JSON)
 
     @property
     def has_body(self) -> bool:
