@@ -25,7 +25,7 @@ from core.errors import InputError
 from pipelines.sources.protobuf import Value, as_bytes, as_integer, as_signed, packed_varints, read_fields
 
 #: What reading a message raises that is not one.
-MALFORMED = (IndexError, TypeError, ValueError, OverflowError, struct.error, InputError)
+MALFORMED = (IndexError, TypeError, ValueError, OverflowError, RecursionError, struct.error, InputError)
 #: The JSON of a request holds at most so many values; the parser of JSON holds up all other threads.
 MAX_JSON_VALUES = 500_000
 
@@ -286,10 +286,13 @@ class Json:
         return found
 
     def key(self, raw: Sequence[Any]) -> str:
-        return json.dumps(raw)
+        return repr(raw)  # several times faster than JSON
 
     def text(self, raw: Any) -> str:
-        return json.dumps(raw)
+        try:
+            return json.dumps(raw)
+        except RecursionError:
+            return "values within each other, too deep to show"
 
 
 def _shown(value: object) -> str:

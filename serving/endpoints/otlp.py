@@ -14,6 +14,7 @@ from pipelines.sources.otlp import decompressed
 from pipelines.sources.otlp_messages import Json, Protobuf
 from pipelines.sources.protobuf import bytes_field, varint_field
 from serving.contract.errors import readable
+from serving.contract.otlp_errors import as_status
 from serving.contract.pushes import OtlpJson, OtlpMetrics
 from serving.endpoints.route import JSON, PROTOBUF, Call, Route
 from serving.state.runtime import Runtime
@@ -78,4 +79,5 @@ ROUTE = Route(
     json_form=OtlpJson,
     compressions=("identity", "gzip"),
     response=OtlpResponse,
+    errors=as_status,
 )

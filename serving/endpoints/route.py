@@ -90,6 +90,7 @@ class Route:
         json_form: describes the body in JSON, where the route takes that beside `media_type`; else null.
         compressions: of the body; "identity" is none.
         response: the dataclass of the JSON response; null when the response is not JSON.
+        errors: gives an error response the form that a protocol demands, for the type of the request; null: JSON.
         public: needs no key; its response must contain no data of a tenant.
         optional_key: a public route that shows a tenant's data to the tenant's own key.
         batching: handles the calls that have arrived together, instead of `handler`.
@@ -105,6 +106,7 @@ class Route:
     json_form: type[BaseModel] | None = None
     compressions: tuple[str, ...] = ("identity",)
     response: type | None = None
+    errors: Callable[[Response, str], Response] | None = None
     public: bool = False
     optional_key: bool = False
     lane: Lane = Lane.READS
@@ -127,7 +129,11 @@ class Route:
         try:
             return self.handler(runtime, call)
         except ForewarnError as error:
-            return response_to(error)
+            return self.error(response_to(error), call.media_type)
+
+    def error(self, response: Response, media_type: str) -> Response:
+        """An error response in the form that the route has for it."""
+        return response if self.errors is None else self.errors(response, media_type)
 
 
 def for_tenant(handler: Callable[[TenantContext, Input], "DataclassInstance | None"]) -> Handler:

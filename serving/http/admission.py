@@ -80,6 +80,9 @@ class Admission:
                 headers_sent = True
             await send(message)
 
+        def in_form(error: Response) -> Response:
+            return error if route is None else route.error(error, _media_type(scope, route))
+
         try:
             route = self._routes.find(scope["method"], scope["path"])
             async with asyncio.timeout(self._timeout_s):
@@ -89,22 +92,22 @@ class Admission:
                 with self._runtime.metrics.in_progress.track_inprogress():
                     await self._respond(route, scope, receive, counting_send)
         except ForewarnError as error:
-            await response_to(error)(scope, receive, counting_send)
+            await in_form(response_to(error))(scope, receive, counting_send)
         except asyncio.CancelledError:
             # The service stops, and the time that running requests have to finish is over.
             if not headers_sent:
-                await _stopping()(scope, receive, counting_send)
+                await in_form(_stopping())(scope, receive, counting_send)
             raise
         except TimeoutError:
             if headers_sent:
                 raise
-            await _too_slow(self._timeout_s)(scope, receive, counting_send)
+            await in_form(_too_slow(self._timeout_s))(scope, receive, counting_send)
         except Exception:
             # An exception that gets here is a bug of ours, whatever the client sent. Log its traceback.
             _logger.exception("unexpected failure of %s", route.path if route else "an unknown path")
             if headers_sent:
                 raise
-            await _internal_error()(scope, receive, counting_send)
+            await in_form(_internal_error())(scope, receive, counting_send)
         finally:
             memory.release()
             seconds = time.perf_counter() - started
@@ -206,6 +209,12 @@ def _require_utf8(query: bytes) -> None:
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
         raise InputError("the query string should be UTF-8, with percent-encoding") from None
+
+
+def _media_type(scope: Scope, route: Route) -> str:
+    """Type of the body as it was sent, without its parameters."""
+    given = Headers(raw=scope["headers"]).get("content-type", route.media_type)
+    return given.partition(";")[0].strip().lower()
 
 
 def _sent_as(headers: Headers, route: Route) -> tuple[str, str]:

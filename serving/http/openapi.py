@@ -90,6 +90,8 @@ def _operation(route: Route, schemas: Schemas, components: Mapping[str, Any]) ->
     }
     if not route.public:
         error = {JSON: {"schema": schemas[ErrorResponse]}}
+        if route.json_form is not None:
+            error[route.media_type] = {"schema": _BINARY}
         operation["security"] = [{"bearer": []}, {"header": []}]
         operation["responses"] |= {
             code: {"description": text, "content": error} for code, text in _ERRORS.items()

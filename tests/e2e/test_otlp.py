@@ -13,7 +13,10 @@ from fakes.otlp import as_json, gauge, number, request
 from fakes.otlp_sdk import request_of
 from fakes.remote_write import T0
 from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
@@ -157,7 +160,12 @@ def test_what_is_no_request_is_refused_with_one_sentence(
 ) -> None:
     answer = posted(fleet, "empty", body, headers)
     assert answer.status_code == status
-    assert said in answer.json()["error"]
+    if headers["Content-Type"] == PROTOBUF["Content-Type"]:
+        # a google.rpc.Status: its fields have the numbers and types of the fields of a partial success
+        assert said in ExportMetricsPartialSuccess.FromString(answer.content).error_message
+    else:
+        assert said in answer.json()["error"]
+        assert answer.json()["message"] == answer.json()["error"]
 
 
 def test_nobody_writes_without_a_key(fleet: Fleet) -> None:

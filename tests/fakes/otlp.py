@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fakes.remote_write import T0
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
@@ -108,6 +109,19 @@ def exponential(
 
 def summary(name: str, *points: SummaryDataPoint, unit: str = "s") -> Metric:
     return Metric(name=name, unit=unit, summary=Summary(data_points=points))
+
+
+def latency(start_s: float | None = 0, **more: Any) -> HistogramDataPoint:
+    """100 requests: 50 below 0.1 s, 40 below 0.5 s, 10 below 1 s."""
+    given: dict[str, Any] = {
+        "count": 100,
+        "sum": 20.0,
+        "bucket_counts": [50, 40, 10, 0],
+        "explicit_bounds": [0.1, 0.5, 1.0],
+        "time_unix_nano": ns(60),
+        **more,
+    }
+    return HistogramDataPoint(start_time_unix_nano=0 if start_s is None else ns(start_s), **given)
 
 
 def resource_metrics(
