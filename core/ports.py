@@ -14,7 +14,7 @@ from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, DeadLetterCount, SignalCounts
 from core.dead_letters import EVERY_DEAD_LETTER, DeadLetter, DeadLetterFilter
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
-from core.domain import Event, Incident, ModelRef, Role, Series, Signal, SignalKind
+from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
 from core.locks import LockRepository
 from core.outbox import DeliveryRepository
 from core.settings import Settings
@@ -151,8 +151,8 @@ class SeriesRepository(Protocol):
         """The series of these metrics."""
         ...
 
-    def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
-        """Series id -> its stored step in seconds, of those that are stored."""
+    def kinds_and_steps(self, series_ids: Sequence[int]) -> dict[int, tuple[SeriesKind, int]]:
+        """Series id -> its stored kind, and its step in seconds; of those that are stored."""
         ...
 
 

@@ -58,6 +58,15 @@ def retype(store: Store, declarations: Sequence[Declaration], described: Sequenc
     """
     if not any("kind" in one.facts for one in declarations):
         return pl.DataFrame(schema=REJECTED)
+    return reread(store, described)
+
+
+def reread(store: Store, described: Sequence[Series]) -> pl.DataFrame:
+    """Read stored series again that have become counters, or are none any more; call it before they are registered.
+
+    Returns:
+        Rejected rows, as `declare_types`.
+    """
     kinds = {one.series_id: one.kind for one in described}
     rejected = [pl.DataFrame(schema=REJECTED)]
     for stored in store.series.of_metrics(sorted({one.metric for one in described})):
@@ -95,7 +104,9 @@ def _to_gauge(store: Store, series: Series) -> pl.DataFrame:
     """Replace the rates of a series by the values that are still known; the others cannot be computed from rates."""
     values = store.counters.recent([series.series_id])
     guess = guess_metric(series.metric)
-    store.series.register([replace(series, kind=guess.kind, unit=guess.unit)])
+    # the name may tell a counter
+    kind = SeriesKind.RATIO if guess.kind is SeriesKind.RATIO else SeriesKind.GAUGE
+    store.series.register([replace(series, kind=kind, unit=guess.unit)])
     removed = store.samples.remove(series.series_id)
     store.samples.write(values)
     store.counters.forget([series.series_id])

@@ -1,17 +1,18 @@
-"""Store what a Prometheus pushes by remote_write."""
+"""Store what clients push: the samples of remote_write and of OTLP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 import polars as pl
 
 from core.batch import Batch
-from core.domain import DEFAULT_STEP_S, Series
+from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.frames import SAMPLES
 from core.metric_types import declaring_names
 from core.ports import Store
 from pipelines.collect.ingest import IngestReport, store_batch
-from pipelines.collect.metric_types import declare_types
+from pipelines.collect.metric_types import declare_types, reread
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.remote_write import RemoteWriteReceiver
 
@@ -20,29 +21,92 @@ _TIMES = {name: SAMPLES[name] for name in ("series_id", "ts")}
 Describe = Callable[[Batch], Batch]
 
 
+class PushedRequest(Protocol):
+    """A decoded request.
+
+    Attributes:
+        metric_types: metric -> type, as the request declares them for all requests.
+        metrics: those whose declared types its batch depends on.
+    """
+
+    @property
+    def metric_types(self) -> Mapping[str, str]: ...
+
+    @property
+    def metrics(self) -> Iterable[str]: ...
+
+
+Request = TypeVar("Request", bound=PushedRequest, contravariant=True)
+
+
+class Receiver(Protocol[Request]):
+    """Turns the requests of one tenant into batches.
+
+    Attributes:
+        name: of the source, in dead letters.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def batch(self, request: Request, types: Mapping[str, str]) -> Batch:
+        """The batch of a request.
+
+        Args:
+            types: metric -> type, of all that is known of the metrics of the request.
+        """
+        ...
+
+    def with_step(self, series: Series, step_s: int) -> Series:
+        """The series with this step."""
+        ...
+
+
 def store_remote_write(
     platform: Platform, receiver: RemoteWriteReceiver, body: bytes, describe: Describe
 ) -> IngestReport:
-    """Store the good series and samples of a request, and dead letters of the bad ones, in one transaction.
+    """Store a request of remote_write; see `store_pushed`.
 
     Raises:
         InputError: the body is not a WriteRequest compressed with snappy; nothing of it is kept.
         UnavailableError: the database does not answer; nothing of the request is kept, and rates are as before.
     """
-    request = receiver.decode(body)
+    return store_pushed(platform, receiver, receiver.decode(body), describe)
+
+
+def store_pushed(
+    platform: Platform, receiver: Receiver[Request], request: Request, describe: Describe
+) -> IngestReport:
+    """Store the good series and samples of a request, and dead letters of the bad ones, in one transaction.
+
+    Raises:
+        UnavailableError: the database does not answer; nothing of the request is kept, and rates are as before.
+    """
     store = platform.store
     with store.atomically():
         retyped = declare_types(store, request.metric_types)
-        types = store.metric_types.declared(sorted(declaring_names(request.metrics)))
-        batch = receiver.batch(request, types)
-        batch = replace(batch, series=_with_steps(store, receiver, batch))
+        names = sorted(declaring_names(request.metrics))
+        batch = receiver.batch(request, store.metric_types.declared(names) if names else {})
+        stored = store.series.kinds_and_steps([series.series_id for series in batch.series])
+        kinds = {series_id: kind for series_id, (kind, _) in stored.items()}
+        if changed := [one for one in batch.series if _is_reread(one, kinds.get(one.series_id))]:
+            retyped = pl.concat([retyped, reread(store, changed)])
+        steps = {series_id: step_s for series_id, (_, step_s) in stored.items()}
+        batch = replace(batch, series=_with_steps(store, receiver, batch, steps))
         return store_batch(platform, receiver.name, describe(batch), retyped)
 
 
-def _with_steps(store: Store, receiver: RemoteWriteReceiver, batch: Batch) -> list[Series]:
+def _is_reread(series: Series, stored: SeriesKind | None) -> bool:
+    """Whether the series has become a counter, or is none any more."""
+    counter = SeriesKind.COUNTER
+    return stored is not None and (stored is counter) is not (series.kind is counter)
+
+
+def _with_steps(
+    store: Store, receiver: Receiver[Request], batch: Batch, stored: Mapping[int, int]
+) -> list[Series]:
     """The series with their steps: the stored one, else the usual time between two samples."""
     ids = [series.series_id for series in batch.series]
-    stored = store.series.steps(ids)
     unknown = [one for one in ids if stored.get(one, DEFAULT_STEP_S) == DEFAULT_STEP_S]
     steps = {**stored, **(_learned_steps(store, batch, unknown) if unknown else {})}
     return [

@@ -1,4 +1,4 @@
-"""Reads the wire format of protocol buffers, without generated classes.
+"""Reads and writes the wire format of protocol buffers, without generated classes.
 
 References:
     https://protobuf.dev/programming-guides/encoding/
@@ -7,12 +7,50 @@ References:
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import InputError
+
 #: The content of a field: a number, or bytes.
 Value = memoryview | int
 
 #: Fields in a small message; larger ones are errors or attacks.
 MAX_FIELDS = 16
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+
+class TooManyPartsError(InputError):
+    """A request has so many parts that reading them would hold up all others."""
+
+
+class Parts:
+    """Counts the parts of a request.
+
+    Args:
+        most: so many are accepted.
+        remedy: what is counted and what the sender can do, for the error.
+    """
+
+    def __init__(self, most: int, remedy: str) -> None:
+        self._left = self._most = most
+        self._remedy = remedy
+
+    def take(self, count: int) -> None:
+        """Count some parts.
+
+        Raises:
+            TooManyPartsError: there are more than may come in all.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise TooManyPartsError(f"the request has more than {self._most} {self._remedy}")
+
+    def counted(self, fields: Iterator[tuple[int, Value]]) -> list[tuple[int, Value]]:
+        """The same fields; raises as `take`. No more than may still come are read."""
+        found = list(islice(fields, self._left + 1))
+        self.take(len(found))
+        return found
 
 
 def read_few(message: memoryview) -> dict[int, Value]:
@@ -82,3 +120,42 @@ def as_integer(value: Value) -> int:
 def as_signed(value: int) -> int:
     """The signed number of a 64-bit two's complement."""
     return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def packed_varints(message: memoryview) -> npt.NDArray[np.uint64]:
+    """The numbers of a packed field.
+
+    Raises:
+        IndexError: the last number is cut, or one has more than 64 bits.
+    """
+    raw = np.frombuffer(message, dtype=np.uint8)
+    last = raw < 0x80
+    if not len(raw):
+        return np.empty(0, dtype=np.uint64)
+    if not last[-1]:
+        raise IndexError("the message ends too early")
+    starts = np.concatenate([[0], np.flatnonzero(last)[:-1] + 1])
+    places = np.arange(len(raw)) - np.repeat(starts, np.diff(np.append(starts, len(raw))))
+    if places.max() > 9:
+        raise IndexError("a number has more than 64 bits")
+    shifted = (raw & 0x7F).astype(np.uint64) << (7 * places).astype(np.uint64)
+    return np.add.reduceat(shifted, starts)
+
+
+def varint_field(number: int, value: int) -> bytes:
+    """A field with a number that is not negative."""
+    return _varint(number << 3 | _VARINT) + _varint(value)
+
+
+def bytes_field(number: int, content: bytes) -> bytes:
+    """A field with bytes, a text or a message."""
+    return _varint(number << 3 | _LENGTH) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -6,7 +6,7 @@ References:
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -20,16 +20,17 @@ from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_types import is_counter
 from core.service_names import ServiceRule
-from pipelines.sources.protobuf import as_bytes, as_integer, read_few, read_fields, read_varint
+from pipelines.sources.protobuf import Parts, as_bytes, as_integer, read_few, read_fields, read_varint
 from pipelines.sources.raw_series import series_of_labels
 from pipelines.sources.remote_write_series import (
     TAIL_BYTES,
     LabelledSeries,
-    Parts,
     WrittenSeries,
+    parts_of_request,
     read_series,
     read_tails,
 )
+from pipelines.sources.stepped_series import SteppedSeries
 from pipelines.stores.dead_letters import REJECTED
 
 #: Prometheus sends at most some thousand samples at once. A larger request is an error or an attack.
@@ -86,7 +87,7 @@ class _Remembered:
         self.as_gauge: Series | None = None
 
 
-class RemoteWriteReceiver:
+class RemoteWriteReceiver(SteppedSeries):
     """Turns the requests of one tenant's Prometheus into batches. It is thread-safe.
 
     Types of metrics and the last counts are in the store, so that a restart changes no rate. The receiver remembers
@@ -94,11 +95,11 @@ class RemoteWriteReceiver:
     """
 
     def __init__(self, tenant: str, services: ServiceRule | None = None) -> None:
+        super().__init__(MAX_KNOWN)
         self._tenant = tenant
         self._services = services or ServiceRule()
         self._known: dict[bytes, _Remembered] = {}
         self._known_bytes = 0
-        self._stepped: dict[int, Series] = {}
 
     @property
     def name(self) -> str:
@@ -113,7 +114,7 @@ class RemoteWriteReceiver:
         """
         types: dict[str, str] = {}
         rejected: list[tuple[str, str]] = []
-        parts = Parts()
+        parts = parts_of_request()
         try:
             messages = [
                 (field, as_bytes(value))
@@ -170,18 +171,6 @@ class RemoteWriteReceiver:
             metric_types=request.metric_types,
             rejected=pl.concat([request.rejected, more]),
         )
-
-    def with_step(self, series: Series, step_s: int) -> Series:
-        """The series with this step. It is remembered, because most series have the same step in each request."""
-        if series.step_s == step_s:
-            return series
-        found = self._stepped.get(series.series_id)
-        if found is None or (found.step_s, found.kind, found.unit) != (step_s, series.kind, series.unit):
-            found = replace(series, step_s=step_s)
-            if len(self._stepped) >= MAX_KNOWN:
-                self._stepped.clear()
-            self._stepped[series.series_id] = found
-        return found
 
     def _usual(self, messages: Sequence[tuple[int, memoryview]], parts: Parts) -> "_Columns":
         """Read the messages that are known labels and one sample of the usual form."""

@@ -2,16 +2,16 @@
 
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from core.arrays import BoolArray, FloatArray, IntArray
 from core.errors import InputError
 from pipelines.sources.protobuf import (
-    Value,
+    Parts,
+    TooManyPartsError,
     as_bytes,
     as_integer,
     as_signed,
@@ -37,34 +37,9 @@ _TAIL_START = bytes([_SAMPLE << 3 | 2, TAIL_BYTES - 2, _VALUE])
 _MORE = 0x80
 
 
-class TooManyPartsError(InputError):
-    """A request has so many parts that reading them would hold up all others."""
-
-
-class Parts:
-    """Counts the parts of a request."""
-
-    def __init__(self) -> None:
-        self._left = MAX_PARTS
-
-    def take(self, count: int) -> None:
-        """Count some parts.
-
-        Raises:
-            TooManyPartsError: there are more than `MAX_PARTS` in all.
-        """
-        self._left -= count
-        if self._left < 0:
-            raise TooManyPartsError(
-                f"the request has more than {MAX_PARTS} series, labels and samples;"
-                " lower max_samples_per_send of the sender"
-            )
-
-    def counted(self, fields: Iterator[tuple[int, Value]]) -> list[tuple[int, Value]]:
-        """The same fields; raises as `take`. No more than may still come are read."""
-        found = list(islice(fields, self._left + 1))
-        self.take(len(found))
-        return found
+def parts_of_request() -> Parts:
+    """Counts the parts of one request."""
+    return Parts(MAX_PARTS, "series, labels and samples; lower max_samples_per_send of the sender")
 
 
 @dataclass(frozen=True, slots=True)

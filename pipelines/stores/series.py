@@ -10,6 +10,7 @@ from core.errors import InputError, UnknownSeriesError
 from pipelines.stores.binary import Int8Array
 from pipelines.stores.session import Session
 
+_KINDS = {kind.value: kind for kind in SeriesKind}
 _PARAMETERS = (
     "series_id",
     "tenants",
@@ -135,15 +136,17 @@ class SeriesStore:
         )
         return [_from_row(row) for row in rows]
 
-    def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
-        """Series id -> its stored step in seconds, of those that are stored."""
+    def kinds_and_steps(self, series_ids: Sequence[int]) -> dict[int, tuple[SeriesKind, int]]:
+        """Series id -> its stored kind, and its step in seconds; of those that are stored."""
         with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
             row = cursor.execute(
-                "SELECT array_agg(series_id), array_agg(step_s) FROM series"
+                "SELECT array_agg(series_id), array_agg(kind), array_agg(step_s) FROM series"
                 " WHERE tenant = %s AND series_id = ANY(%s::bigint[])",
                 [self._session.tenant, Int8Array(series_ids)],
             ).fetchone()
-        return {} if row is None or row[0] is None else dict(zip(*row, strict=True))
+        if row is None or row[0] is None:
+            return {}
+        return {series_id: (_KINDS[kind], step_s) for series_id, kind, step_s in zip(*row, strict=True)}
 
 
 def _news(rows: Mapping[int, Series], stored: Mapping[int, tuple[object, ...]]) -> dict[int, Series]:

@@ -1,11 +1,16 @@
-"""The bodies that other programs push: webhooks and remote_write. Their formats are checked where they are parsed."""
+"""The bodies that other programs push: webhooks, remote_write, OTLP. Their formats are checked where they are read."""
 
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, JsonValue, RootModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, RootModel
 
 #: Each entry costs a query. Larger bodies would block others.
 MAX_ENTRIES = 5_000
+_EXAMPLE_METRIC: JsonValue = {
+    "name": "queue.depth",
+    "unit": "{message}",
+    "gauge": {"dataPoints": [{"timeUnixNano": "1769860800000000000", "asInt": "12"}]},
+}
 
 
 def _require_few_entries(body: JsonValue) -> JsonValue:
@@ -34,6 +39,33 @@ class DeploysWebhook(RootModel[WebhookBody]):
 
 class RemoteWrite(RootModel[bytes]):
     """A WriteRequest of Prometheus: protobuf, compressed with snappy."""
+
+
+class OtlpMetrics(RootModel[bytes]):
+    """An ExportMetricsServiceRequest of OpenTelemetry, in protobuf."""
+
+
+class OtlpJson(BaseModel):
+    """An ExportMetricsServiceRequest of OpenTelemetry, in OTLP's JSON. Its parts are checked where they are read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "resourceMetrics": [
+                        {
+                            "resource": {
+                                "attributes": [{"key": "service.name", "value": {"stringValue": "checkout"}}]
+                            },
+                            "scopeMetrics": [{"metrics": [_EXAMPLE_METRIC]}],
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    resourceMetrics: list[dict[str, JsonValue]]  # noqa: N815 - a name of OTLP
 
 
 class AlertsWebhook(RootModel[WebhookBody]):

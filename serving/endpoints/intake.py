@@ -126,4 +126,5 @@ REMOTE_WRITE_ROUTE = Route(
     handler=for_tenant(take_remote_write),
     request=RemoteWrite,
     media_type=PROTOBUF,
+    compressions=("snappy",),
 )

@@ -37,10 +37,13 @@ class Call:
     Attributes:
         tenant: null on a public route without a key.
         request: the validated body or query string; null when the route takes none.
+        media_type, compression: of the body, as it was sent.
     """
 
     tenant: str | None
     request: BaseModel | None
+    media_type: str = JSON
+    compression: str = "identity"
 
     @property
     def tenant_name(self) -> str:
@@ -83,8 +86,11 @@ class Route:
         summary: what the endpoint does; the API docs show it.
         handler: makes the response, in a thread of the pool `lane`.
         request: the type of the JSON body of a POST, or of the query string of a GET; null when there is none.
-        media_type: of the body: JSON, or protobuf, which Prometheus compresses with snappy.
+        media_type: of the body: JSON or protobuf.
+        json_form: describes the body in JSON, where the route takes that beside `media_type`; else null.
+        compressions: of the body; "identity" is none.
         response: the dataclass of the JSON response; null when the response is not JSON.
+        errors: gives an error response the form that a protocol demands, for the type of the request; null: JSON.
         public: needs no key; its response must contain no data of a tenant.
         optional_key: a public route that shows a tenant's data to the tenant's own key.
         batching: handles the calls that have arrived together, instead of `handler`.
@@ -97,12 +103,20 @@ class Route:
     handler: Handler | None = None
     request: type[BaseModel] | None = None
     media_type: str = JSON
+    json_form: type[BaseModel] | None = None
+    compressions: tuple[str, ...] = ("identity",)
     response: type | None = None
+    errors: Callable[[Response, str], Response] | None = None
     public: bool = False
     optional_key: bool = False
     lane: Lane = Lane.READS
     batching: Batching | None = None
     probe: Probe | None = None
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        """All types of a body that the route takes."""
+        return (self.media_type,) if self.json_form is None else (self.media_type, JSON)
 
     @property
     def has_body(self) -> bool:
@@ -115,7 +129,11 @@ class Route:
         try:
             return self.handler(runtime, call)
         except ForewarnError as error:
-            return response_to(error)
+            return self.error(response_to(error), call.media_type)
+
+    def error(self, response: Response, media_type: str) -> Response:
+        """An error response in the form that the route has for it."""
+        return response if self.errors is None else self.errors(response, media_type)
 
 
 def for_tenant(handler: Callable[[TenantContext, Input], "DataclassInstance | None"]) -> Handler:

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from core.errors import AuthenticationError, ForewarnError, InputError
 from serving.contract.errors import RefusedError, error_response, readable, response_to, sentence_of
 from serving.contract.limits import MAX_VALUES, MOST_VALUES
-from serving.endpoints.route import JSON, PROTOBUF, Call, Route
+from serving.endpoints.route import JSON, Call, Route
 from serving.http.routes import ROUTES, RouteTable
 from serving.state.api_keys import key_from
 from serving.state.limits import Lease, Message, Receive, read_body, require_rate
@@ -41,6 +41,7 @@ CALL = "forewarn.call"
 REQUEST_TIMEOUT_S = 30.0
 #: Larger bodies are parsed in a thread; the event loop parses this much in about a millisecond.
 PARSE_AT_ONCE_BYTES = 16_384
+_SNAPPY = ("snappy",)
 
 
 class Admission:
@@ -79,6 +80,9 @@ class Admission:
                 headers_sent = True
             await send(message)
 
+        def in_form(error: Response) -> Response:
+            return error if route is None else route.error(error, _media_type(scope, route))
+
         try:
             route = self._routes.find(scope["method"], scope["path"])
             async with asyncio.timeout(self._timeout_s):
@@ -88,22 +92,22 @@ class Admission:
                 with self._runtime.metrics.in_progress.track_inprogress():
                     await self._respond(route, scope, receive, counting_send)
         except ForewarnError as error:
-            await response_to(error)(scope, receive, counting_send)
+            await in_form(response_to(error))(scope, receive, counting_send)
         except asyncio.CancelledError:
             # The service stops, and the time that running requests have to finish is over.
             if not headers_sent:
-                await _stopping()(scope, receive, counting_send)
+                await in_form(_stopping())(scope, receive, counting_send)
             raise
         except TimeoutError:
             if headers_sent:
                 raise
-            await _too_slow(self._timeout_s)(scope, receive, counting_send)
+            await in_form(_too_slow(self._timeout_s))(scope, receive, counting_send)
         except Exception:
             # An exception that gets here is a bug of ours, whatever the client sent. Log its traceback.
             _logger.exception("unexpected failure of %s", route.path if route else "an unknown path")
             if headers_sent:
                 raise
-            await _internal_error()(scope, receive, counting_send)
+            await in_form(_internal_error())(scope, receive, counting_send)
         finally:
             memory.release()
             seconds = time.perf_counter() - started
@@ -137,12 +141,12 @@ class Admission:
         if not route.has_body:
             _require_utf8(scope["query_string"])
             return Call(tenant, parsed_query(route.request, QueryParams(scope["query_string"])))
-        _require_type(headers, route.media_type)
+        media_type, compression = _sent_as(headers, route)
         limit = self._runtime.settings.max_body_bytes
         memory.owner = tenant
         body = await read_body(receive, headers.get("content-length"), limit, memory)
         if route.media_type != JSON:
-            return Call(tenant, route.request.model_validate(body))
+            return Call(tenant, route.request.model_validate(body), media_type, compression)
         if len(body) <= PARSE_AT_ONCE_BYTES:
             return Call(tenant, parsed(route.request, body))
         return Call(tenant, await self._runtime.parsing.run(partial(parsed, route.request, body)))
@@ -207,23 +211,44 @@ def _require_utf8(query: bytes) -> None:
         raise InputError("the query string should be UTF-8, with percent-encoding") from None
 
 
-def _require_type(headers: Headers, wanted: str) -> None:
-    given, _, parameters = headers.get("content-type", wanted).partition(";")
-    parameters = parameters.strip().lower()
-    encoding = headers.get("content-encoding", "identity").lower()
+def _media_type(scope: Scope, route: Route) -> str:
+    """Type of the body as it was sent, without its parameters."""
+    given = Headers(raw=scope["headers"]).get("content-type", route.media_type)
+    return given.partition(";")[0].strip().lower()
+
+
+def _sent_as(headers: Headers, route: Route) -> tuple[str, str]:
+    """Type and compression of a body.
+
+    Raises:
+        RefusedError: 415, because the route does not take them.
+    """
+    given, _, parameters = headers.get("content-type", route.media_type).partition(";")
+    media_type, parameters = given.strip().lower(), parameters.strip().lower()
+    compression = headers.get("content-encoding", "identity").strip().lower()
     problem = None
-    if given.strip().lower() != wanted:
+    if media_type not in route.media_types:
+        wanted = " or ".join(route.media_types)
         problem = f"the body should be {wanted}, not {readable(given.strip()[:80])}"
-    elif wanted == PROTOBUF and encoding != "snappy":
-        problem = "the body should be compressed with snappy"
-    elif wanted == PROTOBUF and parameters not in ("", "proto=prometheus.writerequest"):
+    elif compression not in route.compressions:
+        problem = _wrong_compression(route)
+    elif route.compressions == _SNAPPY and parameters not in ("", "proto=prometheus.writerequest"):
         problem = "the body should be a WriteRequest of remote_write version 1"
-    elif wanted == JSON and parameters.removeprefix("charset=").strip('"') not in ("", "utf-8", "utf8"):
+    elif media_type == JSON and parameters.removeprefix("charset=").strip('"') not in ("", "utf-8", "utf8"):
         problem = "the body should be UTF-8"
-    elif wanted == JSON and encoding != "identity":
-        problem = "the body should be sent without compression"
     if problem is not None:
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
+    return media_type, compression
+
+
+def _wrong_compression(route: Route) -> str:
+    used = [one for one in route.compressions if one != "identity"]
+    if not used:
+        return "the body should be sent without compression"
+    names = " or ".join(used)
+    if "identity" in route.compressions:
+        return f"the body should be compressed with {names}, or not at all"
+    return f"the body should be compressed with {names}"
 
 
 def _without_body(receive: Receive) -> Receive:

@@ -11,6 +11,7 @@ from serving.contract.responses import ErrorResponse
 from serving.endpoints.route import JSON, Route
 
 _REF = "#/components/schemas/{model}"
+_BINARY = {"type": "string", "format": "binary"}
 #: The error responses of every route that needs a key.
 _ERRORS = {
     "400": "The request is invalid.",
@@ -33,6 +34,8 @@ def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
     for route in routes:
         if route.request is not None:
             kinds[route.request] = "validation"
+        if route.json_form is not None:
+            kinds[route.json_form] = "validation"
         if route.response is not None:
             kinds[route.response] = "serialization"
     refs, shared = TypeAdapter.json_schemas(
@@ -78,6 +81,8 @@ def _operation(route: Route, schemas: Schemas, components: Mapping[str, Any]) ->
         success["description"] = "The body was stored; the response is empty."
     if route.response is not None:
         success["content"] = {JSON: {"schema": schemas[route.response]}}
+        if route.json_form is not None:
+            success["content"][route.media_type] = {"schema": _BINARY}  # in the encoding of the request
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": f"{route.method.lower()}{route.path.replace('/', '_').replace('.', '_')}",
@@ -85,6 +90,8 @@ def _operation(route: Route, schemas: Schemas, components: Mapping[str, Any]) ->
     }
     if not route.public:
         error = {JSON: {"schema": schemas[ErrorResponse]}}
+        if route.json_form is not None:
+            error[route.media_type] = {"schema": _BINARY}
         operation["security"] = [{"bearer": []}, {"header": []}]
         operation["responses"] |= {
             code: {"description": text, "content": error} for code, text in _ERRORS.items()
@@ -92,7 +99,10 @@ def _operation(route: Route, schemas: Schemas, components: Mapping[str, Any]) ->
     if route.request is not None:
         schema = schemas[route.request]
         if route.has_body:
-            operation["requestBody"] = {"required": True, "content": {route.media_type: {"schema": schema}}}
+            content = {route.media_type: {"schema": schema}}
+            if route.json_form is not None:
+                content[JSON] = {"schema": schemas[route.json_form]}
+            operation["requestBody"] = {"required": True, "content": content}
         else:
             operation["parameters"] = _parameters(schema, components)
     return operation

@@ -15,6 +15,7 @@ from core.errors import InputError, UnknownSeriesError
 from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.collect.ingest import ingest_batch
 from pipelines.common.tenant_platform import Platform
+from pipelines.sources.otlp import OtlpReceiver
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.sources.sidecars import CurrentSidecars, Sidecars
 from serving.contract.requests import Point, SeriesRef
@@ -36,6 +37,7 @@ class TenantContext:
 
     Attributes:
         remote_write: reads the requests of the tenant's Prometheus.
+        otlp: reads the requests of the tenant's OpenTelemetry.
         services: derives the service of what clients send.
     """
 
@@ -45,6 +47,7 @@ class TenantContext:
         settings = platform.settings
         self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
+        self.otlp = OtlpReceiver(platform.tenant, self.services)
         described = settings.sidecars_dir if platform.tenant == settings.tenant else None
         self._sidecars = CurrentSidecars(described, platform.tenant)
         # Without a folder there is nothing to store.

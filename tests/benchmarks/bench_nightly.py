@@ -26,6 +26,7 @@ from fakes.platform import platform_of  # noqa: E402
 from fakes.ports import FakeStore, NoRegistry, unsupported  # noqa: E402
 from fakes.serving import FakeSeriesStore  # noqa: E402
 
+from core.alert_changes import AlertChange  # noqa: E402
 from core.clock import FixedClock  # noqa: E402
 from core.diagnosis import Feedback  # noqa: E402
 from core.domain import Event, Incident, ModelRef, Role, Series  # noqa: E402
@@ -98,6 +99,9 @@ class NoEvents(EventRepository):
 
     def add(self, events: Iterable[Event]) -> int:
         unsupported(self, "add")
+
+    def change(self, changes: Iterable[AlertChange]) -> int:
+        unsupported(self, "change")
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Event]:
         return []

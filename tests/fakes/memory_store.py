@@ -13,7 +13,7 @@ from core.clock import Clock
 from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, DeadLetterCount
 from core.dead_letters import EVERY_DEAD_LETTER, DeadLetter, DeadLetterFilter
-from core.domain import Event, Incident, Role, Series
+from core.domain import Event, Incident, Role, Series, SeriesKind
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES
 from core.ports import (
@@ -58,8 +58,8 @@ class MemorySeries(SeriesRepository):
     def of_metrics(self, metrics: Sequence[str]) -> list[Series]:
         return [one for one in self.by_id.values() if one.metric in metrics]
 
-    def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
-        return {one: self.by_id[one].step_s for one in self.known(series_ids)}
+    def kinds_and_steps(self, series_ids: Sequence[int]) -> dict[int, tuple[SeriesKind, int]]:
+        return {one: (self.by_id[one].kind, self.by_id[one].step_s) for one in self.known(series_ids)}
 
 
 class MemorySamples(SampleRepository):

@@ -10,7 +10,7 @@ from fakes.platform import platform_of
 from fakes.ports import FakeStore, NoRegistry, unsupported
 
 from core.clock import FixedClock
-from core.domain import Band, ModelRef, Role, Series
+from core.domain import Band, ModelRef, Role, Series, SeriesKind
 from core.errors import ModelUnavailableError, UnknownSeriesError
 from core.frames import SAMPLES
 from core.ports import SampleRepository, SeriesRepository, WriteResult
@@ -93,8 +93,8 @@ class FakeSeriesStore(SeriesRepository):
     def of_metrics(self, metrics: Sequence[str]) -> list[Series]:
         unsupported(self, "of_metrics")
 
-    def steps(self, series_ids: Sequence[int]) -> dict[int, int]:
-        unsupported(self, "steps")
+    def kinds_and_steps(self, series_ids: Sequence[int]) -> dict[int, tuple[SeriesKind, int]]:
+        unsupported(self, "kinds_and_steps")
 
     def find(
         self, *, service: str | None = None, metric: str | None = None, role: Role | None = None

@@ -178,7 +178,7 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "locks.owners": lambda: store.locks.owners(["job"]),
         "feedback.list": store.feedback.list,
         "series.of_metrics": lambda: store.series.of_metrics(["latency"]),
-        "series.steps": lambda: store.series.steps([filled.series.series_id]),
+        "series.kinds_and_steps": lambda: store.series.kinds_and_steps([filled.series.series_id]),
         "samples.newest_times": lambda: store.samples.newest_times([filled.series.series_id]),
         "samples.stored_at": lambda: store.samples.stored_at(
             pl.DataFrame({"series_id": [filled.series.series_id], "ts": [T0]})
@@ -256,7 +256,7 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["series.of_metrics"] == [mine.series]
         assert [row[2] for row in seen["counters.recent"]] == [mine.value]
         assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
-        assert mine.store.series.steps([other.series.series_id]) == {}
+        assert mine.store.series.kinds_and_steps([other.series.series_id]) == {}
         at_start = pl.DataFrame({"series_id": [other.series.series_id], "ts": [T0]})
         assert mine.store.samples.stored_at(at_start).is_empty()
         assert mine.store.samples.newest_times([other.series.series_id]) == {}

@@ -295,3 +295,25 @@ def test_a_query_that_is_no_utf_8_is_refused_and_no_character_is_replaced(query:
     answer = asking(lambda client: client.get(f"/signals?{query}", headers=ACME))
     assert answer.status_code == 400
     assert "UTF-8" in answer.json()["error"]
+
+
+def test_errors_of_otlp_have_the_form_and_the_encoding_that_its_protocol_demands() -> None:
+    async def steps(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [
+            await client.post("/v1/metrics", content=b"", headers=ACME | {"Content-Encoding": "zstd"}),
+            await client.post("/v1/metrics", content=b"{}", headers={"Content-Type": "application/json"}),
+            await client.post("/v1/metrics", content=b"x" * 3_000, headers=ACME),
+            await client.post("/v1/metrics", content=b"", headers=ACME | {"Content-Type": "text/plain"}),
+        ]
+
+    compressed, no_key, large, text = asking(steps)
+    assert compressed.status_code == 415
+    assert compressed.headers["content-type"] == "application/x-protobuf"
+    # the code INVALID_ARGUMENT, then the message
+    assert compressed.content[:3] == b"\x08\x03\x12"
+    assert b"compressed with gzip, or not at all" in compressed.content
+    assert (no_key.status_code, no_key.json()["code"]) == (401, 16)
+    assert no_key.json()["message"] == no_key.json()["error"]
+    assert no_key.headers["www-authenticate"] == "Bearer"
+    assert (large.status_code, large.content[:2]) == (413, b"\x08\x08")
+    assert (text.status_code, text.headers["content-type"]) == (415, "application/json")

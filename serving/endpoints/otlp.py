@@ -1,0 +1,83 @@
+"""The endpoint that takes metrics of OpenTelemetry by OTLP/HTTP, and the responses that its protocol demands.
+
+References:
+    https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
+"""
+
+import json
+
+from starlette.responses import Response
+from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
+
+from pipelines.collect.push import store_pushed
+from pipelines.sources.otlp import decompressed
+from pipelines.sources.otlp_messages import Json, Protobuf
+from pipelines.sources.protobuf import bytes_field, varint_field
+from serving.contract.errors import readable
+from serving.contract.otlp_errors import as_status
+from serving.contract.pushes import OtlpJson, OtlpMetrics
+from serving.endpoints.route import JSON, PROTOBUF, Call, Route
+from serving.state.runtime import Runtime
+from serving.state.work import Lane
+
+
+class PartialSuccess(TypedDict):
+    """How many data points were rejected, as a text; they are dead letters. And the first reason."""
+
+    rejectedDataPoints: str
+    errorMessage: str
+
+
+class OtlpResponse(TypedDict, total=False):
+    """An ExportMetricsServiceResponse. It is empty when everything was stored."""
+
+    partialSuccess: PartialSuccess
+
+
+def take_otlp(runtime: Runtime, call: Call) -> Response:
+    """Store the metrics of a request. Its senders repeat it after a 429 or a 503, and after no other error.
+
+    Raises:
+        InputError: the body is not an ExportMetricsServiceRequest.
+        UnavailableError: the database does not respond; nothing of the request is kept.
+    """
+    context = runtime.context(call.tenant_name)
+    body = call.request_as(OtlpMetrics).root
+    if call.compression == "gzip":
+        body = decompressed(body)
+    request = context.otlp.decode(body, Json() if call.media_type == JSON else Protobuf())
+    describe = context.stored_sidecars().added_to
+    report = store_pushed(context.platform, context.otlp, request, describe)
+    # What the store rejects are samples; a point of a histogram has several.
+    of_store = report.rejected - (0 if request.content.rejected is None else request.content.rejected.height)
+    rejected = (
+        request.rejected + min(of_store, request.points - request.rejected) if of_store else request.rejected
+    )
+    reason = readable(report.first_rejected or "") if report.rejected else ""
+    return _response(call.media_type, rejected, reason)
+
+
+def _response(media_type: str, rejected: int, reason: str) -> Response:
+    """An ExportMetricsServiceResponse in the encoding of the request."""
+    if media_type == JSON:
+        content: OtlpResponse = {}
+        if reason:
+            content = {"partialSuccess": {"rejectedDataPoints": str(rejected), "errorMessage": reason}}
+        return Response(json.dumps(content), media_type=JSON)
+    partial = varint_field(1, rejected) + bytes_field(2, reason.encode()) if reason else b""
+    return Response(bytes_field(1, partial) if partial else b"", media_type=PROTOBUF)
+
+
+ROUTE = Route(
+    method="POST",
+    lane=Lane.WRITES,
+    path="/v1/metrics",
+    summary="Store the metrics that OpenTelemetry pushes by OTLP/HTTP, in protobuf or JSON.",
+    handler=take_otlp,
+    request=OtlpMetrics,
+    media_type=PROTOBUF,
+    json_form=OtlpJson,
+    compressions=("identity", "gzip"),
+    response=OtlpResponse,
+    errors=as_status,
+)
