@@ -100,9 +100,6 @@ class NoEvents(EventRepository):
     def add(self, events: Iterable[Event]) -> int:
         unsupported(self, "add")
 
-    def change(self, changes: Iterable[AlertChange]) -> int:
-        unsupported(self, "change")
-
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Event]:
         return []
 
@@ -112,6 +109,9 @@ class NoIncidents(IncidentRepository):
 
     def add(self, incidents: Iterable[Incident]) -> int:
         unsupported(self, "add")
+
+    def change(self, changes: Iterable[AlertChange]) -> int:
+        unsupported(self, "change")
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         return []
