@@ -51,8 +51,9 @@ def no_final_errors() -> None:
         logging.getLogger(name).addFilter(_NO_FINAL_ERRORS)
 
 
-def no_skipped_steps() -> None:
-    """Do not log that a step was skipped. Only for commands, which print it themselves."""
+def only_warnings() -> None:
+    """Log neither skipped steps nor what Prophet chose. Only for commands that print what matters themselves."""
+    logging.getLogger("prophet").setLevel(logging.WARNING)
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_NO_SKIPPED_STEPS)
 

@@ -72,13 +72,13 @@ def _settings(url: str | None, since_d: float, tenant: str | None) -> Settings:
 
 
 def _watch(settings: Settings, cycles: int | None) -> None:
-    from flows.prefect_logging import no_final_errors, no_skipped_steps
+    from flows.prefect_logging import no_final_errors, only_warnings
     from flows.progress_listener import progress_to
     from flows.watch_loop import WatchLoop
     from pipelines.wiring import open_platform
 
     no_final_errors()
-    no_skipped_steps()
+    only_warnings()
 
     def findings(since: datetime) -> list[Signal]:
         with open_platform(settings) as platform:

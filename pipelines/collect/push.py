@@ -88,30 +88,32 @@ def store_pushed(
         names = sorted(declaring_names(request.metrics))
         batch = receiver.batch(request, store.metric_types.declared(names) if names else {})
         stored = store.series.kinds_and_steps([series.series_id for series in batch.series])
-        kinds = {series_id: kind for series_id, (kind, _) in stored.items()}
-        if changed := [one for one in batch.series if _is_reread(one, kinds.get(one.series_id))]:
+        if changed := [one for one in batch.series if _is_reread(one, stored.get(one.series_id))]:
             retyped = pl.concat([retyped, reread(store, changed)])
-        steps = {series_id: step_s for series_id, (_, step_s) in stored.items()}
-        batch = replace(batch, series=_with_steps(store, receiver, batch, steps))
+        batch = replace(batch, series=_with_steps(store, receiver, batch, stored))
         return store_batch(platform, receiver.name, describe(batch), retyped)
 
 
-def _is_reread(series: Series, stored: SeriesKind | None) -> bool:
+def _is_reread(series: Series, stored: tuple[SeriesKind, int] | None) -> bool:
     """Whether the series has become a counter, or is none any more."""
     counter = SeriesKind.COUNTER
-    return stored is not None and (stored is counter) is not (series.kind is counter)
+    return stored is not None and (stored[0] is counter) is not (series.kind is counter)
 
 
 def _with_steps(
-    store: Store, receiver: Receiver[Request], batch: Batch, stored: Mapping[int, int]
+    store: Store,
+    receiver: Receiver[Request],
+    batch: Batch,
+    stored: Mapping[int, tuple[SeriesKind, int]],
 ) -> list[Series]:
     """The series with their steps: the stored one, else the usual time between two samples."""
     ids = [series.series_id for series in batch.series]
-    unknown = [one for one in ids if stored.get(one, DEFAULT_STEP_S) == DEFAULT_STEP_S]
-    steps = {**stored, **(_learned_steps(store, batch, unknown) if unknown else {})}
+    steps = [stored[one][1] if one in stored else DEFAULT_STEP_S for one in ids]
+    unknown = [one for one, step_s in zip(ids, steps, strict=True) if step_s == DEFAULT_STEP_S]
+    learned = _learned_steps(store, batch, unknown) if unknown else {}
     return [
-        receiver.with_step(series, steps.get(one, DEFAULT_STEP_S))
-        for one, series in zip(ids, batch.series, strict=True)
+        receiver.with_step(series, learned.get(series.series_id, step_s))
+        for series, step_s in zip(batch.series, steps, strict=True)
     ]
 
 

@@ -137,7 +137,7 @@ def test_limits_and_directions_come_with_the_signals(url: str) -> None:
         1.0,
         Direction.UP_IS_BAD,
     )
-    assert (series["up"].slo_threshold, series["up"].direction) == (0.5, Direction.DOWN_IS_BAD)
+    assert series["up"].direction is Direction.DOWN_IS_BAD
 
 
 def test_what_is_over_the_budget_is_left_out_and_named(url: str) -> None:

@@ -85,7 +85,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusApi]:
 
 
 def scraped_twice(api: PrometheusApi) -> int:
-    return len(values(api, f"count_over_time(up[{WINDOW_S}s]) > 1"))
+    return len(values(api, f"count_over_time(scrape_samples_scraped[{WINDOW_S}s]) > 1"))
 
 
 def values(api: PrometheusApi, query: str) -> list[float]:

@@ -90,7 +90,7 @@ def test_a_file_of_the_user_replaces_the_packaged_one_of_the_same_name(tmp_path:
 def test_recipes_of_the_same_signal_are_for_different_metrics_or_entities() -> None:
     """Hosts have the same signals on Linux and Windows; an exporter may have other names in another version."""
     found = [
-        (recipe.signal, frozenset(recipe.metrics), (*recipe.service, *recipe.by))
+        (recipe.signal, recipe.scope, str(recipe.terms), *recipe.service, *recipe.by)
         for one in read_exporters()
         for recipe in one.recipes
     ]

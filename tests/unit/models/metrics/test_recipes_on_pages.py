@@ -76,7 +76,7 @@ def test_signals_of_one_name_are_declared_alike() -> None:
     declared: dict[str, set[object]] = {}
     for path in RECIPES.glob("*.yaml"):
         for one in _exporter(path.stem).recipes:
-            fields = (one.role, one.unit, one.direction, one.scope, one.limit, one.slo_threshold)
+            fields = (one.role, one.unit, one.direction, one.limit, one.slo_threshold)
             declared.setdefault(one.signal, set()).add(fields)
     assert {signal for signal, fields in declared.items() if len(fields) > 1} == set()
 
