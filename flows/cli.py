@@ -24,6 +24,7 @@ from flows.commands import (
     scheduling,
     serve,
     signals,
+    simulate,
     status,
     watching,
 )
@@ -67,6 +68,7 @@ app.add_typer(scheduling.app, name="flows")
 app.add_typer(keys.app, name="keys")
 app.command("status")(status.status)
 app.add_typer(bench.app, name="bench")
+app.add_typer(simulate.app, name="simulate")
 
 add_deprecated_command(app, "score", watching.detect, old="forewarn score", new="forewarn detect")
 hypotheses_app = typer.Typer()
