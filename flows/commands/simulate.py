@@ -26,6 +26,10 @@ def exporters(
     hosts: Annotated[int, typer.Option(help="Hosts with a node_exporter.", min=1)] = 6,
     services: Annotated[int, typer.Option(help="HTTP services.", min=1)] = 4,
     pods: Annotated[int, typer.Option(help="Pods of each service, before autoscaling.", min=1)] = 2,
+    all_metrics: Annotated[
+        bool,
+        typer.Option("--all-metrics", help="Also the many metrics of real exporters that hardly change."),
+    ] = False,
     step_s: Annotated[int, typer.Option(help="Seconds between two scrapes.", min=1)] = 60,
     end: Annotated[
         datetime | None,
@@ -50,7 +54,7 @@ def exporters(
     address = f"127.0.0.1:{port}"
     if not (serve and (folder / STATE_FILE).exists()):
         last = utc(end) or datetime.now(UTC)
-        size = FleetSize(hosts=hosts, services=services, pods=pods)
+        size = FleetSize(hosts=hosts, services=services, pods=pods, is_complete=all_metrics)
         fleet = ExporterFleet(size, days=days, end=int(last.timestamp()), seed=seed, step_s=step_s)
         samples = write_history(fleet, folder, address=address, into_blocks=blocks)
         out.print(

@@ -3,7 +3,9 @@
 import json
 import shutil
 import subprocess
+from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from core.errors import InputError
@@ -20,6 +22,8 @@ from pipelines.sources.simulation.exporters.fleet import ExporterFleet, Recorder
 #: Arguments of the fleet and its counters at the start of the last chunk; the live pages continue from them.
 STATE_FILE = "fleet.json"
 PROMTOOL = "promtool"
+#: Blocks that are made at once, while the next text is written.
+PROMTOOLS = 2
 
 
 def write_history(
@@ -52,15 +56,20 @@ def write_history(
     (folder / "prometheus.yml").write_text(prometheus_yml(fleet, address))
     recorder = Recorder(fleet)
     samples = 0
-    for number, scrapes in enumerate(fleet.history(recorder)):
-        text = texts / f"{number:04d}.om"
-        content = openmetrics(scrapes)
-        samples += content.count("\n") - 1
-        text.write_text(content)
-        if into_blocks:
-            _into_block(text, folder / "data")
-            text.unlink()
-        progress(number + 1, len(fleet.chunks))
+    with ThreadPoolExecutor(PROMTOOLS) as pool:
+        running: deque[Future[None]] = deque()
+        for number, scrapes in enumerate(fleet.history(recorder)):
+            content = openmetrics(scrapes)
+            samples += content.count("\n") - 1
+            text = texts / f"{number:04d}.om"
+            text.write_text(content)
+            if into_blocks:
+                running.append(pool.submit(_into_block, text, folder / "data"))
+                if len(running) > PROMTOOLS:
+                    running.popleft().result()
+            progress(number + 1, len(fleet.chunks))
+        for one in running:
+            one.result()
     if into_blocks:
         texts.rmdir()
     state = {"arguments": arguments(fleet), "totals": recorder.totals}
@@ -73,6 +82,7 @@ def _into_block(text: Path, data: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, own arguments
     if done.returncode:
         raise InputError(f"promtool cannot read {text}: {done.stderr.strip()[-300:]}")
+    text.unlink()
 
 
 def read_history(folder: Path) -> Recorder:

@@ -25,7 +25,7 @@ def query(url: str, promql: str, at: int) -> list[float]:
 
 
 def test_prometheus_shows_the_incidents_of_the_truth_and_the_live_pages_continue(tmp_path: Path) -> None:
-    fleet = ExporterFleet(FleetSize(hosts=2, services=1, pods=1), days=1, end=END, step_s=300)
+    fleet = ExporterFleet(FleetSize(hosts=1, services=1, pods=1), days=1, end=END, step_s=300)
     write_history(fleet, tmp_path, address="127.0.0.1:1", into_blocks=True)
     incidents = {one.type: one for one in reversed(fleet.timeline.incidents) if one.impact < END - 3600}
     with prometheus(tmp_path, {}) as url:

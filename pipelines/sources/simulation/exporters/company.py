@@ -21,11 +21,13 @@ class FleetSize:
         hosts: hosts with a node_exporter; the first is the database server.
         services: HTTP services; the second has almost no traffic at night.
         pods: pods of each service, before autoscaling.
+        is_complete: the pages also have the many metrics that hardly change.
     """
 
     hosts: int = 6
     services: int = 4
     pods: int = 2
+    is_complete: bool = False
 
     def __post_init__(self) -> None:
         for name, count in (("hosts", self.hosts), ("services", self.services), ("pods", self.pods)):

@@ -70,7 +70,7 @@ class Recorder:
         values = []
         for family in families:
             if not family.since:
-                values.append(family.hidden(family.values))
+                values.append(family.visible(family.values))
                 continue
             increments = family.values
             totals = before.get(family.name, {})
@@ -85,7 +85,7 @@ class Recorder:
             )
             counted = accumulate(increments, first, resets.get(family.since, []))
             before[family.name] = dict(zip(family.labels, counted[:, -1].tolist(), strict=True))
-            values.append(family.hidden(counted))
+            values.append(family.visible(counted))
         return Rendered(target, families, values, target.responds(world), target.exists(world))
 
 

@@ -83,13 +83,17 @@ def show_go(
 
 
 def show_exporter(page: Page, chunk: Chunk, name: str, started: FloatArray) -> None:
-    """Add what an exporter shows of itself: it uses little, and answers one request for each scrape."""
+    """Add what an exporter shows of its own process, which uses little."""
     cpu = 0.004 * chunk.wobble(f"{name}exporter", 0.1)
     memory = 1.6e7 * chunk.wobble(f"{name}resident", 0.02)
     show_process(
         page, chunk, name, cpu=cpu, memory=memory, started=started, fds=np.full(len(chunk.times), 11.0)
     )
     show_go(page, chunk, name, memory=memory, cpu=cpu, version="go1.19.8")
+
+
+def show_scrapes(page: Page) -> None:
+    """Add what most exporters count of the scrapes that they answer."""
     page.gauge("promhttp_metric_handler_requests_in_flight", 1)
     for code in ("200", "500", "503"):
         page.counter("promhttp_metric_handler_requests_total", 1 if code == "200" else 0, labelled(code=code))

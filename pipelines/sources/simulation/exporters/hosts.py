@@ -5,6 +5,7 @@ import numpy as np
 from core.durations import DAY_S
 from pipelines.sources.simulation.exporters.clock import FloatArray, seeded
 from pipelines.sources.simulation.exporters.company import Disk, Host
+from pipelines.sources.simulation.exporters.constants import NODE, constants
 from pipelines.sources.simulation.exporters.page import Page, labelled
 from pipelines.sources.simulation.exporters.world import World
 
@@ -191,7 +192,9 @@ def _show_device(page: Page, world: World, host: Host, device: str, busy: FloatA
         page.counter(f"node_disk_{name}_seconds_total", np.round(rate * step, 3), labels, since="boot")
     page.gauge("node_disk_io_now", np.round(use * 3), labels)
     page.gauge(
-        "node_disk_info", 1, labelled(device=device, major="8", minor="0", model="", path="", serial="")
+        "node_disk_info",
+        1,
+        labelled(device=device, major="8", minor="0", model="", path="", revision="", serial="", wwn=""),
     )
 
 
@@ -219,8 +222,22 @@ def _show_system(page: Page, world: World, host: Host, busy: FloatArray, booted:
     release, version = "6.1.0-18-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)"
     uname = labelled(domainname="(none)", machine="x86_64", nodename=host.name, release=release)
     page.gauge("node_uname_info", 1, f'{uname},sysname="Linux",version="{version}"')
-    page.gauge("node_os_info", 1, labelled(id="debian", name="Debian GNU/Linux", version_id="12"))
-    page.gauge("node_exporter_build_info", 1, labelled(goversion="go1.19.8", version="1.5.0"))
+    name = labelled(
+        build_id="", id="debian", id_like="", image_id="", image_version="", name="Debian GNU/Linux"
+    )
+    codename = labelled(
+        variant="", variant_id="", version="12 (bookworm)", version_codename="bookworm", version_id="12"
+    )
+    page.gauge("node_os_info", 1, f'{name},pretty_name="Debian GNU/Linux 12 (bookworm)",{codename}')
+    build = labelled(
+        branch="debian/sid", goarch="amd64", goos="linux", goversion="go1.19.8", revision="1.5.0-1+b6"
+    )
+    page.gauge("node_exporter_build_info", 1, f'{build},version="1.5.0"')
+    if world.company.size.is_complete:
+        for one, value in constants(NODE, "node_").items():
+            page.gauge(
+                one, value, kind="untyped" if one.startswith(("node_netstat", "node_vmstat")) else "gauge"
+            )
     connections = 80 + 300 * busy * chunk.wobble(f"{host.name}tcp", 0.1)
     page.gauges(
         {

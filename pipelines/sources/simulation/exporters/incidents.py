@@ -65,10 +65,18 @@ class ExporterIncident:
 
     def rise(self, chunk: Chunk) -> FloatArray:
         """How far its cause has come at each scrape: 0 before the start, 1 from impact to end, 0 afterwards."""
-        course = _course(self.start, self.impact, self.end, self.seed, chunk.step_s)
+        course = self._course(chunk.step_s)
         index = (chunk.times - self.start) // chunk.step_s
         inside = (index >= 0) & (chunk.times < self.end)
         return np.asarray(np.where(inside, course[np.clip(index, 0, len(course) - 1)], 0.0))
+
+    def rise_at(self, moment: int) -> float:
+        """How far its cause has come at one moment."""
+        inside = self.start <= moment < self.end
+        return float(self._course(60)[(moment - self.start) // 60]) if inside else 0.0
+
+    def _course(self, step_s: int) -> FloatArray:
+        return _course(self.start, self.impact, self.end, self.seed, step_s)
 
     def is_over(self, chunk: Chunk) -> bool:
         """Whether it does not touch this chunk."""

@@ -116,9 +116,8 @@ def _show_pod_state(page: Page, world: World, app: App, pod: Pod) -> None:
         "kube_pod_container_info", 1, f'{container},image="registry.example.com/{app.name}:{pod.version}"'
     )
     restarts = np.zeros(world.steps)
-    for one in world.timeline.incidents:
-        if one.type == "memory_leak" and one.service == app.name and pod.born < one.impact < pod.died:
-            restarts = restarts + (world.chunk.times >= one.impact)
+    for moment in world.kills(pod):
+        restarts = restarts + (world.chunk.times >= moment)
     page.gauge("kube_pod_container_status_restarts_total", restarts, container, "counter")
     killed = (restarts > 0).astype(np.float64)
     page.gauge("kube_pod_container_status_last_terminated_reason", killed, f'{container},reason="OOMKilled"')

@@ -28,6 +28,7 @@ class Family:
         since: the restarts that set the counters to 0 ("process", "boot", "server"); empty for gauges.
         labels: one for each row.
         shown: the scrapes at which each row exists; null: at all of them.
+        less: by row, what is subtracted from a counter; the result does not fall within a chunk.
     """
 
     name: str
@@ -37,13 +38,16 @@ class Family:
     labels: list[str] = field(default_factory=list)
     rows: list[FloatArray] = field(default_factory=list)
     shown: list[BoolArray | None] = field(default_factory=list)
+    less: dict[int, FloatArray] = field(default_factory=dict)
 
     @property
     def values(self) -> FloatArray:
         return np.array(self.rows)
 
-    def hidden(self, values: FloatArray) -> FloatArray:
-        """The values with NaN where a row does not exist."""
+    def visible(self, values: FloatArray) -> FloatArray:
+        """The values that the page shows: NaN where a row does not exist."""
+        for row, less in self.less.items():
+            values[row] = np.maximum.accumulate(np.clip(values[row] - less, 0.0, None))
         for row, shown in enumerate(self.shown):
             if shown is not None:
                 values[row, ~shown] = np.nan
@@ -76,9 +80,12 @@ class Page:
         *,
         since: str = "process",
         kind: str = "counter",
+        less: FloatArray | None = None,
     ) -> None:
-        """Add a row with what is counted from one scrape to the next."""
-        self._add(Family(name, kind, name, since), labels, increments)
+        """Add a row with what is counted from one scrape to the next; `less` is subtracted from what it shows."""
+        family = self._add(Family(name, kind, name, since), labels, increments)
+        if less is not None:
+            family.less[len(family.rows) - 1] = less
 
     def counters(self, increments: Mapping[str, Values], labels: str = "", *, since: str = "process") -> None:
         """Add a row to each of several families."""
@@ -102,7 +109,7 @@ class Page:
         self._add(Family(f"{name}_sum", "histogram", name, "process"), labels, total)
         self._add(Family(f"{name}_count", "histogram", name, "process"), labels, cumulative[-1])
 
-    def _add(self, empty: Family, labels: str, values: Values) -> None:
+    def _add(self, empty: Family, labels: str, values: Values) -> Family:
         family = self.families.setdefault(empty.name, empty)
         family.labels.append(labels)
         is_row = isinstance(values, np.ndarray) and values.shape == (self.steps,)
@@ -110,3 +117,4 @@ class Page:
             np.asarray(values, dtype=np.float64) if is_row else np.full(self.steps, float(values))
         )
         family.shown.append(self.shown)
+        return family

@@ -4,6 +4,7 @@ import numpy as np
 
 from core.durations import DAY_S
 from pipelines.sources.simulation.exporters.clock import FloatArray
+from pipelines.sources.simulation.exporters.constants import POSTGRES_SETTINGS, constants
 from pipelines.sources.simulation.exporters.page import Page, labelled
 from pipelines.sources.simulation.exporters.world import World
 
@@ -69,7 +70,7 @@ def connections(world: World) -> dict[str, FloatArray]:
     return {"active": active, "idle": idle, "idle in transaction": leaking}
 
 
-def show_postgres(page: Page, world: World, server: str, started: FloatArray) -> None:
+def show_postgres(page: Page, world: World, server: str) -> None:
     """Add everything that postgres_exporter exposes of the server."""
     states = connections(world)
     rise = world.rise("pool_exhaustion")
@@ -81,7 +82,6 @@ def show_postgres(page: Page, world: World, server: str, started: FloatArray) ->
     page.gauge(
         "pg_static", 1, labelled(server=server, short_version="15.6.0", version="PostgreSQL 15.6"), "untyped"
     )
-    page.gauge("pg_postmaster_start_time_seconds", started, labelled(server=server))
     for identity, name in DATABASES:
         _show_database(page, world, labelled(datid=identity, datname=name, server=server), name, rate, states)
         for state in STATES:
@@ -98,6 +98,8 @@ def show_postgres(page: Page, world: World, server: str, started: FloatArray) ->
             page.gauge("pg_locks_count", np.round(held), labelled(datname=name, mode=mode, server=server))
     for setting, value in SETTINGS.items():
         page.gauge(f"pg_settings_{setting}", value, labelled(server=server))
+    if world.company.size.is_complete:
+        page.gauges(constants(POSTGRES_SETTINGS, "pg_settings_"), labelled(server=server))
     page.counter(
         "pg_stat_archiver_archived_count", np.floor(rate * 0.02), labelled(server=server), since="server"
     )

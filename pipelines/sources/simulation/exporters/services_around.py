@@ -5,6 +5,7 @@ import numpy as np
 from core.durations import DAY_S
 from pipelines.sources.simulation.exporters.clock import FloatArray
 from pipelines.sources.simulation.exporters.company import Company
+from pipelines.sources.simulation.exporters.constants import REDIS, constants
 from pipelines.sources.simulation.exporters.go_process import show_go
 from pipelines.sources.simulation.exporters.page import Page, labelled
 from pipelines.sources.simulation.exporters.world import World
@@ -13,6 +14,8 @@ GIB = 2.0**30
 MAX_MEMORY = 4 * GIB
 COMMANDS = {"get": 1.6, "set": 0.5, "expire": 0.2, "del": 0.05, "ping": 0.01, "info": 0.002}
 PARTITIONS = 3
+#: A lagging group is at most so many seconds behind, and by at most this share of the time since its cause began.
+MOST_LAG_S, LAG_SHARE = 3600.0, 0.3
 #: Topic and consumer group.
 GROUPS = (("orders", "billing"), ("orders", "shipping"), ("events", "analytics"))
 
@@ -52,6 +55,8 @@ def show_redis(page: Page, world: World, started: FloatArray) -> None:
     )
     info = labelled(maxmemory_policy="allkeys-lru", os="Linux 6.1.0-18-amd64 x86_64", redis_mode="standalone")
     page.gauge("redis_instance_info", 1, f'{info},redis_version="7.0.15",role="master",tcp_port="6379"')
+    if world.company.size.is_complete:
+        page.gauges(constants(REDIS, "redis_"))
     page.gauge("redis_exporter_last_scrape_error", 0, labelled(err=""))
     for database in range(16):
         keys = np.round(used / 9000) if database == 0 else 0.0
@@ -86,9 +91,8 @@ def show_nginx(page: Page, world: World) -> None:
     waiting = np.round(world.total_traffic * 1.5 * chunk.wobble("nginx", 0.05))
     page.gauges({"nginx_up": 1, "nginx_connections_reading": 0, "nginx_connections_writing": writing})
     page.gauges({"nginx_connections_waiting": waiting, "nginx_connections_active": waiting + writing})
-    page.gauge(
-        "nginxexporter_build_info", 1, labelled(arch="linux/amd64", go="go1.19.8", version="0.11.0-1+b4")
-    )
+    build = labelled(arch="linux/amd64", commit="", date="", dirty="false", go="go1.19.8")
+    page.gauge("nginxexporter_build_info", 1, f'{build},version="0.11.0-1+b4"')
     page.counters(
         {"nginx_connections_accepted": connections, "nginx_connections_handled": connections}, since="server"
     )
@@ -123,16 +127,18 @@ def show_kafka(page: Page, world: World) -> None:
 def _show_group(
     page: Page, world: World, names: tuple[str, str, str], rate: FloatArray, written: FloatArray
 ) -> None:
-    """A group that lags reads less than is written, and the difference is read at once when it recovers."""
+    """The offset of a group is that of the topic less its lag; a group that recovers catches up at once."""
     group, topic, partition = names
-    rise = world.rise("consumer_lag", entity=f"{group}/{topic}")
-    usual = world.chunk.rng("kafka", *names).poisson(rate * 1.5).astype(np.float64)
-    # an hour of messages is not read yet when users notice
-    lag = usual + np.round(rise * rate * 3600)
+    lag = world.chunk.rng("kafka", *names).poisson(rate * 1.5).astype(np.float64)
+    for one in world.incidents("consumer_lag", entity=f"{group}/{topic}"):
+        # the group reads a little less than is written, so that its offset never falls
+        seconds = min(MOST_LAG_S, LAG_SHARE * (one.impact - one.start))
+        lag = lag + np.round(one.rise(world.chunk) * rate * seconds)
     labels = labelled(consumergroup=group, partition=partition, topic=topic)
     page.gauge("kafka_consumergroup_lag", lag, labels)
-    read = np.clip(written - np.diff(lag, prepend=lag[0]), 0, None)
-    page.counter("kafka_consumergroup_current_offset", read, labels, since="server", kind="gauge")
+    page.counter(
+        "kafka_consumergroup_current_offset", written, labels, since="server", kind="gauge", less=lag
+    )
 
 
 def show_prometheus(page: Page, world: World, company: Company, started: FloatArray) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from pipelines.sources.simulation.exporters.blackbox import show_probe
 from pipelines.sources.simulation.exporters.clock import BoolArray, FloatArray
 from pipelines.sources.simulation.exporters.company import NAMESPACE, App, Host
-from pipelines.sources.simulation.exporters.go_process import show_exporter
+from pipelines.sources.simulation.exporters.constants import GO, constants
+from pipelines.sources.simulation.exporters.go_process import show_exporter, show_scrapes
 from pipelines.sources.simulation.exporters.hosts import show_host
 from pipelines.sources.simulation.exporters.http_service import show_pod
 from pipelines.sources.simulation.exporters.incidents import SITES
@@ -113,7 +114,13 @@ def exporter(world: World, job: str, host: Host, port: int, show: Show, *, has_s
 
     def show_all(page: Page, world: World, started: Mapping[str, FloatArray]) -> None:
         show(page, world, started)
+        if job == "nginx":  # its exporter shows nothing of itself
+            return
         show_exporter(page, world.chunk, path, started["process"])
+        if job != "redis":
+            show_scrapes(page)
+        if world.company.size.is_complete:
+            page.gauges(constants(GO, "go_memstats_"))
 
     restarts = _restarts(world, path, host, has_server=has_server)
     return Target(path, job, labelled(instance=f"{host.name}:{port}"), show_all, restarts)
@@ -132,10 +139,9 @@ def _node(world: World, host: Host) -> Target:
 def _postgres(world: World) -> Target:
     host = world.company.host("db")
 
-    def show(page: Page, world: World, started: Mapping[str, FloatArray]) -> None:
-        show_postgres(page, world, f"{host.name}:5432", started["server"])
-
-    return exporter(world, "postgres", host, 9187, show)
+    return exporter(
+        world, "postgres", host, 9187, _only(lambda page, now: show_postgres(page, now, f"{host.name}:5432"))
+    )
 
 
 def _around(world: World) -> list[Target]:
@@ -185,13 +191,5 @@ def _pod(world: World, app: App, pod: Pod) -> Target:
         show_pod(page, world, app, pod, started["process"])
 
     labels = labelled(instance=f"{pod.ip}:8080", namespace=NAMESPACE, pod=pod.name)
-    restarts = {"process": killed(world, pod)}
+    restarts = {"process": world.kills(pod)}
     return Target(f"pod/{pod.name}", app.name, labels, show, restarts, pod.born, pod.died)
-
-
-def killed(world: World, pod: Pod) -> list[int]:
-    """When the container of a pod was killed because its memory was at its limit."""
-    leaks = [
-        one for one in world.timeline.incidents if one.type == "memory_leak" and one.service == pod.service
-    ]
-    return [one.impact for one in leaks if pod.born < one.impact < pod.died]

@@ -12,6 +12,8 @@ from pipelines.sources.simulation.exporters.timeline import Pod, Timeline
 #: Share of failed requests, and factor of the latency, while users notice an incident.
 ERROR_SHARE = {"error_burst": 0.25, "pool_exhaustion": 0.12, "memory_leak": 0.05, "slow_release": 0.01}
 LATENCY_FACTOR = {"slow_release": 5.0, "pool_exhaustion": 3.0, "error_burst": 1.2, "memory_leak": 1.5}
+#: A pod is killed at the impact of a leak unless it is so young that it has leaked less than the others by this share.
+LITTLE_LEAKED = 0.2
 #: These incidents affect all services.
 OF_ALL = {"pool_exhaustion"}
 #: Factor of the latency after the feature flag is set.
@@ -107,8 +109,20 @@ class World:
         rise = np.zeros(self.steps)
         for one in self.incidents("memory_leak", service=app.name):
             # at the impact the container is killed, and the new one leaks no more until the fix is deployed
-            rise = np.maximum(rise, np.where(self.chunk.times < one.impact, one.rise(self.chunk), 0.0))
+            leaked = one.rise(self.chunk) - one.rise_at(pod.born)
+            rise = np.maximum(rise, np.where(self.chunk.times < one.impact, leaked, 0.0))
         return np.asarray(np.minimum(warm + rise * (app.memory_limit - warm), app.memory_limit * 0.999))
+
+    def kills(self, pod: Pod) -> list[int]:
+        """When the container of a pod is killed because its memory is at its limit."""
+        return [
+            one.impact
+            for one in self.timeline.incidents
+            if one.type == "memory_leak"
+            and one.service == pod.service
+            and pod.born < one.impact < pod.died
+            and one.rise_at(pod.born) < LITTLE_LEAKED
+        ]
 
     def error_share(self, app: App) -> FloatArray:
         """Share of requests that fail with a status of 5xx."""

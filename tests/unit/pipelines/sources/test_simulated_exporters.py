@@ -3,11 +3,14 @@
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.domain import EventKind
 from core.errors import InputError
+from pipelines.sources.sidecars import read_sidecars
 from pipelines.sources.simulation.exporters.company import FleetSize
 from pipelines.sources.simulation.exporters.files import events_csv, openmetrics, page_text, truth
 from pipelines.sources.simulation.exporters.fleet import ExporterFleet, Recorder, Scrapes, accumulate
@@ -20,7 +23,7 @@ STEP_S = 300
 
 def small_fleet(**changes: int) -> ExporterFleet:
     """One day of a few hosts and services."""
-    size = FleetSize(hosts=changes.pop("hosts", 5), services=changes.pop("services", 2), pods=2)
+    size = FleetSize(hosts=changes.pop("hosts", 3), services=changes.pop("services", 2), pods=2)
     return ExporterFleet(size, days=1, end=END, step_s=STEP_S, **changes)
 
 
@@ -30,6 +33,7 @@ def one_day() -> tuple[ExporterFleet, dict[str, dict[int, float]]]:
     fleet = small_fleet()
     samples: dict[str, dict[int, float]] = {}
     for scrapes in fleet.history(Recorder(fleet)):
+        assert len(set(scrapes.series)) == len(scrapes.series), "a series has one row in a chunk"
         for series, row in zip(scrapes.series, scrapes.values, strict=True):
             there = ~np.isnan(row)
             samples.setdefault(series, {}).update(
@@ -57,12 +61,6 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another() -> None:
     assert texts[0] == texts[1]
     assert texts[0] != texts[2]
     assert texts[0].endswith("# EOF\n")
-
-
-def test_a_series_has_one_row_in_a_chunk() -> None:
-    fleet = small_fleet()
-    for scrapes in fleet.history(Recorder(fleet)):
-        assert len(set(scrapes.series)) == len(scrapes.series)
 
 
 def test_counters_fall_only_where_the_process_the_server_or_the_host_restarted() -> None:
@@ -147,7 +145,7 @@ def test_the_options_change_the_number_of_series() -> None:
 
 
 def test_a_live_page_continues_where_the_history_ended() -> None:
-    fleet = small_fleet()
+    fleet = ExporterFleet(FleetSize(hosts=2, services=1, pods=1), days=0.1, end=END, step_s=STEP_S)
     recorder = Recorder(fleet)
     *_, last = fleet.history(recorder)
     world, rendered = recorder.render(fleet.chunks[-1])
@@ -159,12 +157,70 @@ def test_a_live_page_continues_where_the_history_ended() -> None:
     assert page.count("# TYPE node_cpu_seconds_total ") == 1
 
 
-def test_the_events_are_the_deploys_of_the_truth_and_the_feature_flag() -> None:
-    fleet = small_fleet()
-    lines = events_csv(fleet).splitlines()
-    assert lines[0] == "service,kind,at,until,title,version"
-    assert sum("config_change" in line for line in lines) == 1
-    assert sum(",deploy," in line for line in lines) >= 2
+def test_a_consumer_group_is_behind_its_topic_by_its_lag() -> None:
+    _, samples = one_day()
+    labels = 'partition="0",topic="orders",instance="db1:9308",job="kafka"'
+    lag = samples[f'kafka_consumergroup_lag{{consumergroup="billing",{labels}}}']
+    group = samples[f'kafka_consumergroup_current_offset{{consumergroup="billing",{labels}}}']
+    topic = samples[f"kafka_topic_partition_current_offset{{{labels}}}"]
+    assert max(lag.values()) > 10 * np.median(list(lag.values()))
+    assert all(topic[t] - group[t] <= lag[t] for t in lag)
+    exact = [topic[t] - group[t] == lag[t] for t in lag]
+    assert np.mean(exact) > 0.8
+
+
+def test_complete_pages_have_the_metrics_that_hardly_change() -> None:
+    plain, full = (
+        ExporterFleet(FleetSize(hosts=1, services=1, pods=1, is_complete=complete), days=0.1, end=END)
+        for complete in (False, True)
+    )
+    names = [{series.split("{")[0] for series in first_chunk(fleet).series} for fleet in (plain, full)]
+    assert names[0] < names[1]
+    assert {"node_netstat_Udp_InErrors", "pg_settings_block_size", "redis_cluster_enabled"} <= names[
+        1
+    ] - names[0]
+
+
+def test_load_follows_local_time_the_weekend_and_the_holiday() -> None:
+    fleet = ExporterFleet(FleetSize(), days=30, end=END)
+    calendar = fleet.timeline.calendar
+    assert calendar.change_at is not None
+    assert calendar.holiday is not None
+    hours = np.arange(fleet.start, fleet.end, 3600)
+    load = calendar.load(hours, peak_hour=14, swing=0.5, weekend=0.6)
+    peaks = hours[:-1][load[:-1] >= np.roll(load, 1)[:-1]]
+    utc_hours = [
+        {t % 86400 // 3600 for t in peaks if (t < calendar.change_at) == before} for before in (True, False)
+    ]
+    assert 13 in utc_hours[0]
+    assert 12 in utc_hours[1]
+    assert 13 not in utc_hours[1]
+    noon = np.array([calendar.holiday, calendar.holiday + 7 * 86400]) + 12 * 3600
+    quiet, usual = calendar.load(noon, peak_hour=14, swing=0.5, weekend=0.6)
+    assert quiet < 0.5 * usual
+
+
+def test_the_events_are_read_as_a_sidecar_file_and_the_truth_knows_what_is_no_incident(
+    tmp_path: Path,
+) -> None:
+    fleet = ExporterFleet(FleetSize(), days=30, end=END)
+    (tmp_path / "events.csv").write_text(events_csv(fleet))
+    read = read_sidecars(tmp_path, "default")
+    assert read.rejected.is_empty()
+    kinds = {event.kind for event in read.events}
+    assert kinds == {EventKind.DEPLOY, EventKind.CONFIG_CHANGE, EventKind.HOLIDAY}
     known = truth(fleet)["not_incidents"]
     assert isinstance(known, list)
-    assert {"feature_flag", "resized_disk", "prometheus_restart"} <= {one["kind"] for one in known}
+    assert {one["kind"] for one in known} == {
+        "clock_change",
+        "decommissioned_host",
+        "feature_flag",
+        "holiday",
+        "prometheus_restart",
+        "resized_disk",
+    }
+
+
+def test_a_large_fleet_has_about_30000_series() -> None:
+    fleet = ExporterFleet(FleetSize(hosts=32, services=20, pods=5), days=1, end=END, step_s=3600)
+    assert 25_000 < len(first_chunk(fleet).series) < 33_000
