@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.console import err, out, utc
+from flows.commands.console import err, out, progress_bars, utc
 
 app = typer.Typer(help="Write simulated metrics with known incidents.", no_args_is_help=True)
 
@@ -56,12 +56,13 @@ def exporters(
         last = utc(end) or datetime.now(UTC)
         size = FleetSize(hosts=hosts, services=services, pods=pods, is_complete=all_metrics)
         fleet = ExporterFleet(size, days=days, end=int(last.timestamp()), seed=seed, step_s=step_s)
-        samples = write_history(fleet, folder, address=address, into_blocks=blocks)
+        with progress_bars() as listen:
+            samples = write_history(fleet, folder, address=address, into_blocks=blocks, progress=listen)
         out.print(
             f"{samples} samples until {datetime.fromtimestamp(fleet.end, UTC).isoformat()} are in {folder}"
         )
     if serve:
         from pipelines.sources.exporter_pages import serve_pages
 
-        err.print(f"Live pages: http://{address}/ - stop with Ctrl-C.")
+        err.print(f"Live pages: http://{address}/. Stop them with Ctrl-C.")
         serve_pages(folder, port)

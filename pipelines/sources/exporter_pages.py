@@ -10,7 +10,7 @@ from pathlib import Path
 from core.errors import InputError
 from pipelines.sources.simulated_exporters import read_history
 from pipelines.sources.simulation.exporters.clock import CHUNK_S
-from pipelines.sources.simulation.exporters.files import discovered, page_text
+from pipelines.sources.simulation.exporters.files import discovered, page_text, prometheus_yml
 from pipelines.sources.simulation.exporters.fleet import Recorder, Rendered
 
 TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
@@ -64,7 +64,11 @@ class LivePages:
 
 
 def page_server(pages: LivePages, port: int) -> ThreadingHTTPServer:
-    """A server of the pages on 127.0.0.1; port 0 takes a free one."""
+    """A server of the pages on 127.0.0.1; port 0 takes a free one.
+
+    Raises:
+        InputError: the port is taken.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -80,12 +84,23 @@ def page_server(pages: LivePages, port: int) -> ThreadingHTTPServer:
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """Prometheus scrapes all the time: no line for each page."""
 
-    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:
+        raise InputError(
+            f"port {port} cannot be used: {error.strerror}. Choose another with --port."
+        ) from error
 
 
 def serve_pages(folder: Path, port: int) -> None:
-    """Serve the pages of the history in a folder until Ctrl-C."""
-    with page_server(LivePages(read_history(folder)), port) as server:
+    """Serve the pages of the history in a folder until Ctrl-C; its `prometheus.yml` then has this port.
+
+    Raises:
+        InputError: the folder has no history, the history is too old, or the port is taken.
+    """
+    recorder = read_history(folder)
+    with page_server(LivePages(recorder), port) as server:
+        (folder / "prometheus.yml").write_text(prometheus_yml(recorder.fleet, f"127.0.0.1:{port}"))
         try:
             server.serve_forever()
         except KeyboardInterrupt:

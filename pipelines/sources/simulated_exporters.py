@@ -4,11 +4,12 @@ import json
 import shutil
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from core.errors import InputError
+from pipelines.common.progress import Progress, silent
 from pipelines.sources.simulation.exporters.company import FleetSize
 from pipelines.sources.simulation.exporters.files import (
     arguments,
@@ -32,14 +33,14 @@ def write_history(
     *,
     address: str,
     into_blocks: bool,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> int:
     """Write the history, its truth, its events and `prometheus.yml`; return the number of samples.
 
     Args:
         address: `host:port` of the live pages, for `prometheus.yml`.
         into_blocks: turn each text into a block in `folder`/data and delete it; needs promtool.
-        progress: called with the chunks that are done and all chunks.
+        progress: hears of each chunk that is written.
     Raises:
         InputError: the folder has a history already, or promtool is not installed or fails.
     """
@@ -67,7 +68,7 @@ def write_history(
                 running.append(pool.submit(_into_block, text, folder / "data"))
                 if len(running) > PROMTOOLS:
                     running.popleft().result()
-            progress(number + 1, len(fleet.chunks))
+            progress("simulate", number + 1, len(fleet.chunks))
         for one in running:
             one.result()
     if into_blocks:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from servers.prometheus import missing_programs, prometheus
 
+from core.errors import InputError
 from pipelines.sources.exporter_pages import LivePages, page_server
 from pipelines.sources.simulated_exporters import read_history, write_history
 from pipelines.sources.simulation.exporters.company import FleetSize
@@ -52,6 +53,10 @@ def test_prometheus_shows_the_incidents_of_the_truth_and_the_live_pages_continue
         dead = incidents["dead_exporter"]
         assert query(url, dead.series[0], dead.end - 60) == [0.0]
         last = query(url, 'sum(node_cpu_seconds_total{instance="db1:9100"})', END)[0]
+    with pytest.raises(InputError, match="history already"):
+        write_history(fleet, tmp_path, address="127.0.0.1:1", into_blocks=False)
+    with pytest.raises(InputError, match="14 days"):
+        LivePages(read_history(tmp_path), now=lambda: END + 15 * 86400)
     now = END + 600
     pages = LivePages(read_history(tmp_path), now=lambda: now)
     with page_server(pages, 0) as server:
@@ -60,6 +65,8 @@ def test_prometheus_shows_the_incidents_of_the_truth_and_the_live_pages_continue
         paths = [one["labels"]["__metrics_path__"] for one in httpx.get(f"{address}/targets").json()]
         assert {"/node/db1", "/postgres/db1", "/kube-state-metrics"} <= set(paths)
         lines = httpx.get(f"{address}/node/db1").text.splitlines()
+        with pytest.raises(InputError, match="--port"):
+            page_server(pages, server.server_address[1])
         server.shutdown()
     counted = sum(
         float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("node_cpu_seconds_total{")
