@@ -18,10 +18,12 @@ def expiry(world: World, site: str) -> FloatArray:
     cycle = (VALID_DAYS - RENEWED_DAYS) * DAY_S
     renewed = (world.chunk.times + phase) // cycle * cycle - phase
     expires = np.asarray(renewed + VALID_DAYS * DAY_S, dtype=np.float64)
-    for one in world.timeline.incidents:
+    renewed_at = 0
+    for one in sorted(world.timeline.incidents, key=lambda one: one.impact):
         if one.type == "certificate_expiry" and one.entity == site:
             # what would have been renewed 30 days before the impact was not
-            forgotten = world.chunk.between(one.impact - RENEWED_DAYS * DAY_S, one.end)
+            forgotten = world.chunk.between(max(one.impact - RENEWED_DAYS * DAY_S, renewed_at), one.end)
+            renewed_at = one.end
             expires = np.where(forgotten, float(one.impact), expires)
             renewed_late = world.chunk.between(one.end, one.end + VALID_DAYS * DAY_S)
             expires = np.where(renewed_late, np.maximum(expires, one.end + VALID_DAYS * DAY_S), expires)

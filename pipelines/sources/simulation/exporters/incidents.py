@@ -39,6 +39,8 @@ INCIDENT_GAP_DAYS = 1.6
 FULL_LENGTH_DAYS = 12.0
 #: Hours after the end of the history in which live pages show one more incident of each type.
 LIVE_H = 24.0
+#: Length of their precursors, as a share of the full length.
+LIVE_LENGTH = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +105,13 @@ def draw_incidents(company: Company, start: int, end: int) -> list[ExporterIncid
         start + (end - start) * 0.13 + slot * (index + rng.uniform(0.0, 0.5)) for index in range(count)
     ]
     live_slot = LIVE_H * 3600 / len(PRECURSOR_H)
-    moments += [end + live_slot * (index + rng.uniform(0.3, 0.6)) for index in range(len(PRECURSOR_H))]
+    live = [end + live_slot * (index + rng.uniform(0.3, 0.6)) for index in range(len(PRECURSOR_H))]
+    rounds = [moments[first : first + len(PRECURSOR_H)] for first in range(0, count, len(PRECURSOR_H))]
     incidents = []
-    for index, moment in enumerate(moments):
-        turn, place = divmod(index, len(PRECURSOR_H))
-        if place == 0:
-            order = rng.permutation(list(PRECURSOR_H))
-        length = min(1.0, days / FULL_LENGTH_DAYS) if index < count else 0.3
-        incidents.append(_incident(company, str(order[place]), turn, (int(moment), start, length), rng))
+    for turn, one in enumerate([*rounds, live]):
+        length = min(1.0, days / FULL_LENGTH_DAYS) if one is not live else LIVE_LENGTH
+        for cause, moment in zip(rng.permutation(list(PRECURSOR_H)), one, strict=False):
+            incidents.append(_incident(company, str(cause), turn, (int(moment), start, length), rng))
     return incidents
 
 
@@ -188,4 +189,4 @@ def _target(company: Company, cause: str, turn: int) -> tuple[str, str, str, lis
 
 
 #: What the blackbox exporter probes.
-SITES = ("https://shop.example.com", "https://api.example.com")
+SITES = tuple(f"https://{name}.example.com" for name in ("shop", "api", "pay", "docs"))

@@ -11,6 +11,8 @@ import pytest
 from core.domain import EventKind
 from core.errors import InputError
 from pipelines.sources.sidecars import read_sidecars
+from pipelines.sources.simulation.exporters.blackbox import expiry
+from pipelines.sources.simulation.exporters.clock import CHUNK_S
 from pipelines.sources.simulation.exporters.company import FleetSize
 from pipelines.sources.simulation.exporters.files import events_csv, openmetrics, page_text, truth
 from pipelines.sources.simulation.exporters.fleet import ExporterFleet, Recorder, Scrapes, accumulate
@@ -23,7 +25,7 @@ STEP_S = 300
 
 def small_fleet(**changes: int) -> ExporterFleet:
     """One day of a few hosts and services."""
-    size = FleetSize(hosts=changes.pop("hosts", 3), services=changes.pop("services", 2), pods=2)
+    size = FleetSize(hosts=changes.pop("hosts", 2), services=changes.pop("services", 2), pods=1)
     return ExporterFleet(size, days=1, end=END, step_s=STEP_S, **changes)
 
 
@@ -125,6 +127,33 @@ def test_an_incident_shows_in_its_series() -> None:
             assert max(during[0]) > 180 > 100 > max(before[0])
         elif one.type == "dead_exporter":
             assert min(during[0]) == 0.0
+        elif one.type == "consumer_lag":
+            assert max(during[0]) > 5 * np.median(before[0])
+        elif one.type == "memory_leak":
+            limit = next(app.memory_limit for app in fleet.company.apps if app.name == one.service)
+            leaked = [
+                v for name in selected(one.series[0]) for t, v in samples[name].items() if t < one.impact
+            ]
+            assert max(leaked) > 0.9 * limit
+
+
+def test_each_certificate_of_the_truth_expires_at_the_impact_and_is_renewed_at_the_end() -> None:
+    fleet = ExporterFleet(FleetSize(hosts=1, services=1, pods=1), days=60, end=END)
+    found = [one for one in fleet.timeline.incidents if one.type == "certificate_expiry"]
+    assert len(found) > 4
+    for one in found:
+        for moment, days_left in ((one.start + 3600, (1, 21)), (one.impact, (-1, 0)), (one.end, (60, 91))):
+            world = fleet.world(moment // CHUNK_S)
+            left = (expiry(world, one.entity) - world.chunk.times) / 86400
+            now = left[int(np.searchsorted(world.chunk.times, moment))]
+            assert days_left[0] <= now <= days_left[1], (one, days_left)
+
+
+def test_each_type_of_incident_comes_once_in_the_day_after_the_history() -> None:
+    for days in (1, 30, 45):
+        fleet = ExporterFleet(FleetSize(), days=days, end=END)
+        later = [one.type for one in fleet.timeline.incidents if one.impact >= fleet.end]
+        assert sorted(later) == sorted(PRECURSOR_H)
 
 
 def test_counters_begin_at_zero_after_a_reset() -> None:
