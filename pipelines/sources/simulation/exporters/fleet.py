@@ -1,6 +1,6 @@
 """The exporters of a simulated company: chunk by chunk, every series that Prometheus would store."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -196,8 +196,3 @@ def _scrape_rows(world: World, rendered: Rendered, rows: int) -> FloatArray:
 
 def _series(name: str, own: str, labels: str) -> str:
     return f"{name}{{{own},{labels}}}" if own else f"{name}{{{labels}}}"
-
-
-def counts_of(families: Mapping[str, Family]) -> int:
-    """The number of series of a page."""
-    return sum(len(family.labels) for family in families.values())

@@ -9,7 +9,6 @@ from pipelines.sources.simulation.exporters.page import Page, labelled
 def show_process(
     page: Page,
     chunk: Chunk,
-    name: str,
     *,
     cpu: FloatArray,
     memory: FloatArray,
@@ -86,9 +85,7 @@ def show_exporter(page: Page, chunk: Chunk, name: str, started: FloatArray) -> N
     """Add what an exporter shows of its own process, which uses little."""
     cpu = 0.004 * chunk.wobble(f"{name}exporter", 0.1)
     memory = 1.6e7 * chunk.wobble(f"{name}resident", 0.02)
-    show_process(
-        page, chunk, name, cpu=cpu, memory=memory, started=started, fds=np.full(len(chunk.times), 11.0)
-    )
+    show_process(page, chunk, cpu=cpu, memory=memory, started=started, fds=np.full(len(chunk.times), 11.0))
     show_go(page, chunk, name, memory=memory, cpu=cpu, version="go1.19.8")
 
 

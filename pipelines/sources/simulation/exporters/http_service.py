@@ -26,7 +26,7 @@ def show_pod(page: Page, world: World, app: App, pod: Pod, started: FloatArray) 
     cpu = 0.005 + requests * app.cpu_s * world.chunk.wobble(f"{pod.name}cpu", 0.05)
     memory = world.pod_memory(app, pod)
     fds = 25 + requests * world.latency(app) * 2
-    show_process(page, world.chunk, pod.name, cpu=cpu, memory=memory, started=started, fds=fds)
+    show_process(page, world.chunk, cpu=cpu, memory=memory, started=started, fds=fds)
     show_go(page, world.chunk, pod.name, memory=memory, cpu=cpu, version="go1.22.5")
     page.gauge("app_build_info", 1, labelled(version=pod.version, goversion="go1.22.5"))
     _show_business(page, world, app, pod, requests)
