@@ -1,14 +1,18 @@
-"""What every test shares: numerical libraries are imported as the commands import them."""
+"""What every test shares: threads as the commands set them, profiles of Hypothesis, and which process runs a test."""
 
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from flows.environment import one_thread_in_a_process
 
 # Before any test imports NumPy: with as many threads as cores, small matrices mostly wait for one another.
 one_thread_in_a_process()
+
+# `make soak` runs many other examples each time, besides those that failed before.
+settings.register_profile("soak", settings.get_profile("ci"), max_examples=10_000, derandomize=False)
 
 #: Tests below these folders start servers and commands, which use several cores by themselves.
 SERVER_TESTS = ("tests/e2e/", "tests/integration/")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipelines.common.privacy import SWITCHES, silence_telemetry
 
@@ -106,6 +107,11 @@ def test_make_bench_writes_the_sections_that_the_page_does_not_exempt() -> None:
     for name in benchmarks - run["COMBINED"]:
         written = rf"`python tests/benchmarks/bench_{name}\.py`, [\d-]+, \d+ cores, Python [\d.]+"
         assert re.fullmatch(written, sections[name]), f"`make bench` did not write the section {name}"
+
+
+def test_the_profile_of_make_soak_has_ten_thousand_examples() -> None:
+    (name,) = re.findall(r"--hypothesis-profile=(\w+)", (ROOT / "Makefile").read_text())
+    assert settings.get_profile(name).max_examples == 10_000
 
 
 def test_the_command_sets_the_number_of_threads_before_a_numerical_library_could_read_it() -> None:
