@@ -25,6 +25,7 @@ from flows.commands import (
     scheduling,
     serve,
     signals,
+    simulate,
     status,
     watch,
     watching,
@@ -71,6 +72,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command("status")(status.status)
 app.add_typer(bench.app, name="bench")
+app.add_typer(simulate.app, name="simulate")
 
 add_deprecated_command(app, "score", watching.detect, old="forewarn score", new="forewarn detect")
 hypotheses_app = typer.Typer()

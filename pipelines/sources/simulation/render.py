@@ -176,7 +176,7 @@ def _add_event(
 def _add_precursor(levels: _Levels, incident: PlannedIncident, profile: Profile, per_hour: int) -> None:
     """Add what the metrics show of a cause before it leads to a failure."""
     n = len(levels.cpu)
-    rise = _rise(incident, n, per_hour)
+    rise = progress(incident, n, per_hour)
     aim = min(incident.fails_at if incident.fails_at is not None else incident.until, n - 1)
     late = np.clip((rise - 0.75) / 0.25, 0, 1)
     if incident.cause == "memory_leak":
@@ -231,7 +231,7 @@ def _metrics(levels: _Levels, profile: Profile) -> dict[str, FloatArray]:
     }
 
 
-def _rise(incident: PlannedIncident, n: int, per_hour: int) -> FloatArray:
+def progress(incident: PlannedIncident, n: int, per_hour: int) -> FloatArray:
     """The progress of a cause at each step: 0 before its start, then up to `reach`, and back when it stops."""
     rise = np.zeros(n)
     if incident.fails_at == incident.start:

@@ -1,0 +1,152 @@
+"""Metrics that hardly change, with values as real exporters show them: name and value, word by word.
+
+Most series of a real exporter are like these. Forewarn has to find the others among them.
+"""
+
+from collections.abc import Mapping
+
+GO = """
+buck_hash_sys_bytes=1445945 gc_sys_bytes=8166616 mcache_inuse_bytes=1200 mcache_sys_bytes=15600
+mspan_inuse_bytes=37152 mspan_sys_bytes=48816 other_sys_bytes=527447 stack_sys_bytes=327680
+"""
+
+NODE = """
+entropy_pool_size_bits=256 memory_AnonHugePages_bytes=2097152 memory_Balloon_bytes=0 memory_Bounce_bytes=0
+memory_DirectMap1G_bytes=25769803776 memory_DirectMap2M_bytes=2118123520 memory_DirectMap4k_bytes=29360128
+memory_FileHugePages_bytes=39845888 memory_FilePmdMapped_bytes=0 memory_HugePages_Free=0
+memory_HugePages_Rsvd=0 memory_HugePages_Surp=0 memory_HugePages_Total=0 memory_Hugetlb_bytes=0
+memory_Inactive_anon_bytes=735289344 memory_KReclaimable_bytes=941232128 memory_KernelStack_bytes=5009408
+memory_Mlocked_bytes=16396288 memory_NFS_Unstable_bytes=0 memory_Percpu_bytes=827392
+memory_SUnreclaim_bytes=73474048 memory_SecPageTables_bytes=0 memory_ShmemHugePages_bytes=0
+memory_ShmemPmdMapped_bytes=0 memory_Unevictable_bytes=17608704 memory_VmallocChunk_bytes=0
+memory_VmallocUsed_bytes=18116608 memory_WritebackTmp_bytes=0 memory_Writeback_bytes=98304
+memory_Zswap_bytes=0 memory_Zswapped_bytes=0 netstat_Icmp6_InErrors=1 netstat_Icmp6_InMsgs=4
+netstat_Icmp6_OutMsgs=28 netstat_Icmp_InErrors=0 netstat_Icmp_InMsgs=4 netstat_Icmp_OutMsgs=0
+netstat_Ip6_InOctets=512 netstat_Ip6_OutOctets=2656 netstat_IpExt_InOctets=36048476957
+netstat_IpExt_OutOctets=29181762906 netstat_Ip_Forwarding=2 netstat_TcpExt_ListenOverflows=0
+netstat_TcpExt_SyncookiesFailed=0 netstat_TcpExt_SyncookiesRecv=0 netstat_TcpExt_SyncookiesSent=0
+netstat_TcpExt_TCPSynRetrans=1 netstat_TcpExt_TCPTimeouts=6 netstat_Tcp_ActiveOpens=182477
+netstat_Tcp_InErrs=0 netstat_Tcp_OutRsts=79720 netstat_Tcp_PassiveOpens=105130 netstat_Udp6_InDatagrams=0
+netstat_Udp6_InErrors=0 netstat_Udp6_NoPorts=0 netstat_Udp6_OutDatagrams=0 netstat_Udp6_RcvbufErrors=0
+netstat_Udp6_SndbufErrors=0 netstat_UdpLite6_InErrors=0 netstat_UdpLite_InErrors=0
+netstat_Udp_InDatagrams=1755 netstat_Udp_InErrors=0 netstat_Udp_NoPorts=0 netstat_Udp_OutDatagrams=1961
+netstat_Udp_RcvbufErrors=0 netstat_Udp_SndbufErrors=0 nf_conntrack_stat_drop=0
+nf_conntrack_stat_early_drop=0 nf_conntrack_stat_found=0 nf_conntrack_stat_ignore=0
+nf_conntrack_stat_insert=0 nf_conntrack_stat_insert_failed=0 nf_conntrack_stat_invalid=0
+nf_conntrack_stat_search_restart=0 selinux_enabled=0 sockstat_FRAG6_inuse=0 sockstat_FRAG6_memory=0
+sockstat_FRAG_inuse=0 sockstat_FRAG_memory=0 sockstat_RAW6_inuse=0 sockstat_RAW_inuse=0
+sockstat_TCP6_inuse=2 sockstat_TCP_alloc=135 sockstat_TCP_mem=275 sockstat_TCP_mem_bytes=1126400
+sockstat_TCP_orphan=0 sockstat_UDP6_inuse=0 sockstat_UDPLITE6_inuse=0 sockstat_UDPLITE_inuse=0
+sockstat_UDP_inuse=0 sockstat_UDP_mem=0 sockstat_UDP_mem_bytes=0 timex_estimated_error_seconds=16
+timex_frequency_adjustment_ratio=1 timex_loop_time_constant=2 timex_pps_frequency_hertz=0
+timex_pps_jitter_seconds=0 timex_pps_shift_seconds=0 timex_pps_stability_hertz=0 timex_status=64
+timex_tai_offset_seconds=0 timex_tick_seconds=0.01 vmstat_pswpout=0
+"""
+
+POSTGRES_SETTINGS = """
+allow_alter_system=1 allow_in_place_tablespaces=0 allow_system_table_mods=0 archive_timeout_seconds=0
+array_nulls=1 authentication_timeout_seconds=60 autovacuum_analyze_scale_factor=0.1
+autovacuum_analyze_threshold=50 autovacuum_freeze_max_age=200000000
+autovacuum_multixact_freeze_max_age=400000000 autovacuum_vacuum_cost_delay_seconds=0.002
+autovacuum_vacuum_cost_limit=-1 autovacuum_vacuum_insert_scale_factor=0.2
+autovacuum_vacuum_insert_threshold=1000 autovacuum_vacuum_max_threshold=100000000
+autovacuum_vacuum_scale_factor=0.2 autovacuum_vacuum_threshold=50 autovacuum_work_mem_bytes=-1
+autovacuum_worker_slots=16 backend_flush_after_bytes=0 bgwriter_delay_seconds=0.2
+bgwriter_flush_after_bytes=524288 bgwriter_lru_maxpages=100 bgwriter_lru_multiplier=2 block_size=8192
+bonjour=0 check_function_bodies=1 checkpoint_flush_after_bytes=262144 checkpoint_warning_seconds=30
+client_connection_check_interval_seconds=0 commit_delay=0 commit_siblings=5
+commit_timestamp_buffers_bytes=262144 cpu_index_tuple_cost=0.005 cpu_operator_cost=0.0025
+cpu_tuple_cost=0.01 cursor_tuple_fraction=0.1 data_checksums=1 data_directory_mode=700 data_sync_retry=0
+deadlock_timeout_seconds=1 debug_assertions=0 debug_discard_caches=0 debug_pretty_print=1
+debug_print_parse=0 debug_print_plan=0 debug_print_rewritten=0 default_statistics_target=100
+default_transaction_deferrable=0 default_transaction_read_only=0 effective_io_concurrency=16
+enable_async_append=1 enable_bitmapscan=1 enable_distinct_reordering=1 enable_gathermerge=1
+enable_group_by_reordering=1 enable_hashagg=1 enable_hashjoin=1 enable_incremental_sort=1
+enable_indexonlyscan=1 enable_indexscan=1 enable_material=1 enable_memoize=1 enable_mergejoin=1
+enable_nestloop=1 enable_parallel_append=1 enable_parallel_hash=1 enable_partition_pruning=1
+enable_partitionwise_aggregate=0 enable_partitionwise_join=0 enable_presorted_aggregate=1
+enable_self_join_elimination=1 enable_seqscan=1 enable_sort=1 enable_tidscan=1 escape_string_warning=1
+event_triggers=1 exit_on_error=0 extra_float_digits=2 from_collapse_limit=8 full_page_writes=1 geqo=1
+geqo_effort=5 geqo_generations=0 geqo_pool_size=0 geqo_seed=0 geqo_selection_bias=2 geqo_threshold=12
+gin_fuzzy_search_limit=0 gin_pending_list_limit_bytes=4194304 gss_accept_delegation=0 hash_mem_multiplier=2
+hot_standby=1 hot_standby_feedback=0 huge_page_size_bytes=0 idle_in_transaction_session_timeout_seconds=0
+idle_replication_slot_timeout_seconds=0 idle_session_timeout_seconds=0 ignore_checksum_failure=0
+ignore_invalid_pages=0 ignore_system_indexes=0 in_hot_standby=0 integer_datetimes=1
+io_combine_limit_bytes=131072 io_max_combine_limit_bytes=131072 io_max_concurrency=64 io_workers=3 jit=1
+jit_above_cost=100000 jit_debugging_support=0 jit_dump_bitcode=0 jit_expressions=1
+jit_inline_above_cost=500000 jit_optimize_above_cost=500000 jit_profiling_support=0 jit_tuple_deforming=1
+join_collapse_limit=8 krb_caseins_users=0 lo_compat_privileges=0 lock_timeout_seconds=0
+log_autovacuum_min_duration_seconds=600 log_checkpoints=1 log_disconnections=0 log_duration=0
+log_executor_stats=0 log_file_mode=600 log_hostname=0 log_lock_failures=0 log_lock_waits=0
+log_min_duration_sample_seconds=-1 log_min_duration_statement_seconds=-1 log_parameter_max_length_bytes=-1
+log_parameter_max_length_on_error_bytes=0 log_parser_stats=0 log_planner_stats=0
+log_recovery_conflict_waits=0 log_replication_commands=0 log_rotation_age_seconds=86400
+log_rotation_size_bytes=10485760 log_startup_progress_interval_seconds=10 log_statement_sample_rate=1
+log_statement_stats=0 log_temp_files_bytes=-1 log_transaction_sample_rate=0 log_truncate_on_rotation=0
+logging_collector=0 logical_decoding_work_mem_bytes=67108864 maintenance_io_concurrency=16
+max_active_replication_origins=10 max_files_per_process=1000 max_function_args=100 max_identifier_length=63
+max_index_keys=32 max_locks_per_transaction=64 max_logical_replication_workers=4
+max_notify_queue_pages=1048576 max_parallel_apply_workers_per_subscription=2
+max_parallel_maintenance_workers=2 max_parallel_workers=8 max_parallel_workers_per_gather=2
+max_pred_locks_per_page=2 max_pred_locks_per_relation=-2 max_pred_locks_per_transaction=64
+max_prepared_transactions=0 max_replication_slots=10 max_slot_wal_keep_size_bytes=-1
+max_stack_depth_bytes=2097152 max_standby_archive_delay_seconds=30 max_standby_streaming_delay_seconds=30
+max_sync_workers_per_subscription=2 max_wal_senders=10 md5_password_warnings=1
+min_dynamic_shared_memory_bytes=0 min_parallel_index_scan_size_bytes=524288
+min_parallel_table_scan_size_bytes=8388608 min_wal_size_bytes=83886080 multixact_member_buffers_bytes=262144
+multixact_offset_buffers_bytes=131072 notify_buffers_bytes=131072 num_os_semaphores=174
+parallel_leader_participation=1 parallel_setup_cost=1000 parallel_tuple_cost=0.1 port=5432
+post_auth_delay_seconds=0 pre_auth_delay_seconds=0 quote_all_identifiers=0
+recovery_min_apply_delay_seconds=0 recovery_target_inclusive=1 recursive_worktable_factor=10
+remove_temp_files_after_crash=1 reserved_connections=0 restart_after_crash=1 row_security=1
+scram_iterations=4096 segment_size_bytes=1073741824 send_abort_for_crash=0 send_abort_for_kill=0
+seq_page_cost=1 serializable_buffers_bytes=262144 server_version_num=180004
+shared_memory_size_bytes=157286400 shared_memory_size_in_huge_pages=75 ssl=0
+ssl_passphrase_command_supports_reload=0 ssl_prefer_server_ciphers=1 standard_conforming_strings=1
+subtransaction_buffers_bytes=262144 summarize_wal=0 sync_replication_slots=0 synchronize_seqscans=1
+syslog_sequence_numbers=1 syslog_split_messages=1 tcp_keepalives_count=0 tcp_keepalives_idle_seconds=0
+tcp_keepalives_interval_seconds=0 tcp_user_timeout_seconds=0 temp_buffers_bytes=8388608
+temp_file_limit_bytes=-1 trace_connection_negotiation=0 trace_notify=0 trace_sort=0 track_activities=1
+track_activity_query_size_bytes=1024 track_commit_timestamp=0 track_cost_delay_timing=0 track_counts=1
+track_io_timing=0 track_wal_io_timing=0 transaction_buffers_bytes=262144 transaction_deferrable=0
+transaction_read_only=0 transaction_timeout_seconds=0 transform_null_equals=0 unix_socket_permissions=777
+update_process_title=1 vacuum_buffer_usage_limit_bytes=2097152 vacuum_cost_delay_seconds=0
+vacuum_cost_limit=200 vacuum_cost_page_dirty=20 vacuum_cost_page_hit=1 vacuum_cost_page_miss=2
+vacuum_failsafe_age=1600000000 vacuum_freeze_min_age=50000000 vacuum_freeze_table_age=150000000
+vacuum_max_eager_freeze_failure_rate=0.03 vacuum_multixact_failsafe_age=1600000000
+vacuum_multixact_freeze_min_age=5000000 vacuum_multixact_freeze_table_age=150000000 vacuum_truncate=1
+wal_block_size=8192 wal_buffers_bytes=4194304 wal_decode_buffer_size_bytes=524288 wal_init_zero=1
+wal_keep_size_bytes=0 wal_log_hints=0 wal_receiver_create_temp_slot=0
+wal_receiver_status_interval_seconds=10 wal_receiver_timeout_seconds=60 wal_recycle=1
+wal_retrieve_retry_interval_seconds=5 wal_sender_timeout_seconds=60 wal_skip_threshold_bytes=2097152
+wal_writer_delay_seconds=0.2 wal_writer_flush_after_bytes=1048576 zero_damaged_pages=0
+"""
+
+REDIS = """
+active_defrag_running=0 allocator_active_bytes=1826816 allocator_allocated_bytes=1690848
+allocator_frag_bytes=135968 allocator_frag_ratio=1.08 allocator_resident_bytes=4497408
+allocator_rss_bytes=2670592 allocator_rss_ratio=2.46 aof_current_rewrite_duration_sec=-1 aof_enabled=0
+aof_last_bgrewrite_status=1 aof_last_cow_size_bytes=0 aof_last_rewrite_duration_sec=-1
+aof_last_write_status=1 aof_rewrite_in_progress=0 aof_rewrite_scheduled=0
+client_recent_max_input_buffer_bytes=0 client_recent_max_output_buffer_bytes=0 clients_in_timeout_table=0
+cluster_connections=0 cluster_enabled=0 config_io_threads=1 defrag_hits=0 defrag_key_hits=0
+defrag_key_misses=0 defrag_misses=0 expired_stale_percentage=0
+exporter_scrape_duration_seconds_count=1 exporter_scrape_duration_seconds_sum=0.002439283
+io_threads_active=0
+last_key_groups_scrape_duration_milliseconds=0 last_slow_execution_duration_seconds=0 latest_fork_seconds=0
+lazyfree_pending_objects=0 master_repl_offset=0 mem_clients_normal=0 mem_clients_slaves=0
+mem_fragmentation_bytes=11289008 mem_not_counted_for_eviction_bytes=0 memory_used_lua_bytes=32768
+memory_used_scripts_bytes=200 memory_used_startup_bytes=875968 module_fork_in_progress=0
+module_fork_last_cow_size=0 number_of_cached_scripts=0 pubsub_channels=0 pubsub_patterns=0
+rdb_bgsave_in_progress=0 rdb_current_bgsave_duration_sec=-1 rdb_last_bgsave_duration_sec=-1
+rdb_last_cow_size_bytes=0 repl_backlog_first_byte_offset=0 repl_backlog_history_bytes=0
+repl_backlog_is_active=0 replica_partial_resync_accepted=0 replica_partial_resync_denied=0
+replica_resyncs_full=0 replication_backlog_bytes=1048576 second_repl_offset=-1 slave_expires_tracked_keys=0
+slowlog_last_id=0 tracking_clients=0
+tracking_total_items=0 tracking_total_keys=0 tracking_total_prefixes=0 """
+
+
+def constants(text: str, prefix: str) -> Mapping[str, float]:
+    """The metrics of one of the texts above, with the prefix of their exporter."""
+    pairs = (word.split("=") for word in text.split())
+    return {prefix + name: float(value) for name, value in pairs}
