@@ -53,9 +53,14 @@ def no_final_errors() -> None:
 
 def only_warnings() -> None:
     """Log neither skipped steps nor what Prophet chose. Only for commands that print what matters themselves."""
-    logging.getLogger("prophet").setLevel(logging.WARNING)
+    # Prophet sets its own level when it is imported.
+    logging.getLogger("prophet").addFilter(_only_warnings)
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_NO_SKIPPED_STEPS)
+
+
+def _only_warnings(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
 
 
 def _error_names() -> set[str]:

@@ -1,14 +1,15 @@
 """Series that fall silent: one finding a service, however many of its series are gone."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
-from core.domain import Factor, ModelRef, Shape, Signal, SignalKind, stable_id
+from core.arrays import FloatArray, IntArray
+from core.domain import Factor, ModelRef, Role, Shape, Signal, SignalKind, stable_id
 from models.detect.bundle import DetectorBundle
 from models.detect.filters import clear_baseline
 from models.detect.series_model import SeriesModel
@@ -87,6 +88,7 @@ def _series_of(bundle: DetectorBundle, service: str) -> list[int]:
 def _gaps(bundle: DetectorBundle, samples: pl.DataFrame, start: datetime, end: datetime) -> list[_Gap]:
     gaps = []
     present = samples.filter(pl.col("value").is_not_null()).sort("series_id", "ts")
+    traffic = _traffic(bundle, present)
     for (key,), mine in present.group_by("series_id", maintain_order=True):
         one = bundle.models.get(int(key))
         if one is None:
@@ -95,10 +97,33 @@ def _gaps(bundle: DetectorBundle, samples: pl.DataFrame, start: datetime, end: d
         seconds = np.append(mine["ts"].dt.epoch("s").to_numpy(), int(end.timestamp()))
         for i in np.flatnonzero(np.diff(seconds) > longest):
             back = as_utc(seconds[i + 1])
-            if back >= start:
+            if back >= start and not _without_requests(one, traffic, seconds[i], seconds[i + 1]):
                 due = as_utc(seconds[i]) + timedelta(seconds=one.series.step_s)
                 gaps.append(_Gap(one, due, None if i == seconds.size - 2 else back))
     return gaps
+
+
+def _traffic(bundle: DetectorBundle, present: pl.DataFrame) -> dict[str, list[tuple[IntArray, FloatArray]]]:
+    """Service -> times in seconds and values of its traffic."""
+    found = defaultdict(list)
+    for (key,), mine in present.group_by("series_id"):
+        one = bundle.models.get(int(key))
+        if one is not None and one.series.role is Role.TRAFFIC:
+            found[one.series.service].append((mine["ts"].dt.epoch("s").to_numpy(), mine["value"].to_numpy()))
+    return found
+
+
+def _without_requests(
+    one: SeriesModel, traffic: Mapping[str, Sequence[tuple[IntArray, FloatArray]]], last_s: int, back_s: int
+) -> bool:
+    """Whether a latency has no values because nobody sent a request: its service's traffic is there, and is 0."""
+    if one.series.role is not Role.LATENCY:
+        return False
+    for times, values in traffic.get(one.series.service, ()):
+        inside = values[(times > last_s) & (times < back_s)]
+        if len(inside) and not inside.any():
+            return True
+    return False
 
 
 def _together(gaps: Sequence[_Gap]) -> list[list[_Gap]]:

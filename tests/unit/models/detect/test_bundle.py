@@ -291,3 +291,17 @@ def renamed(calm: list[Series]) -> pl.Expr:
     return pl.col("series_id").replace(
         {one.series_id: other.series_id for one, other in zip(SERIES, calm, strict=True)}
     )
+
+
+@pytest.mark.parametrize(("traffic", "found"), [(0.0, 0), (0.001, 1), (None, 1)])
+def test_a_latency_without_requests_is_not_missing(
+    bundle: DetectorBundle, day_after: pl.DataFrame, traffic: float | None, found: int
+) -> None:
+    first, last = START + timedelta(days=DAYS, hours=26), START + timedelta(days=DAYS, hours=28)
+    inside = pl.col("ts").is_between(first, last)
+    of_latency = pl.col("series_id") == SERIES[0].series_id
+    quiet = day_after.filter(~(inside & of_latency)).with_columns(
+        pl.when(inside).then(pl.lit(traffic)).otherwise("value").alias("value")
+    )
+    signals = missing_signals(bundle, quiet, None, start=first, end=last + timedelta(hours=1))
+    assert len(signals) == found
