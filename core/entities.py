@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from core.domain import Series
+
 #: Labels that name no entity: what scrapes, and where the service runs.
 _NO_ENTITY = frozenset({"job", "cluster", "namespace", "le", "quantile", "mode"})
 #: So many labels name an entity at most; a text with more is not read.
@@ -34,3 +36,8 @@ def named_with_entity(service: str, labels: Mapping[str, str]) -> str:
     """Service and entity: `web1 /var`."""
     entity = entity_of(service, labels)
     return f"{service} {entity}" if entity else service
+
+
+def title_of(series: Series) -> str:
+    """A series as texts name it, short enough to be read at night: `web1 /var filesystem_used_ratio`."""
+    return f"{named_with_entity(series.service, series.labels)} {series.metric}"

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from core.clock import FixedClock
 from core.domain import CAPACITY_DAYS
+from core.entities import named_with_entity
 from core.formatting import format_value, format_when
 from flows.commands.console import (
     AsJson,
@@ -85,7 +86,7 @@ def _table(found: "list[Capacity]", now: datetime, days: int) -> Table:
         table.add_column(column)
     for one in found:
         table.add_row(
-            one.series.name,
+            f"{named_with_entity(one.series.service, one.series.labels)}\n{one.series.metric}",
             format_value(one.level, one.series.unit),
             format_value(one.breach.threshold, one.series.unit),
             "-" if one.used is None else f"{one.used:.0%}",

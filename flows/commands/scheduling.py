@@ -63,11 +63,18 @@ def deploy(tenant: TenantOption = None) -> None:
 
     The command uses the Prefect server of PREFECT_API_URL. Without PREFECT_API_URL it starts a server, which stops with
     the command. If you deploy the flows of several tenants, start one Prefect server for all and set PREFECT_API_URL.
+
+    The command refuses to start if the metrics were pulled from a Prometheus that no setting names, because no cycle
+    would read new ones.
     """
     settings = settings_for(tenant)
     from flows.prefect_server import USER, names_a_server, password_file, prefect_server
+    from pipelines.collect.pull import require_same_source
+    from pipelines.wiring import open_platform
 
     out.print("Starting ...")
+    with open_platform(settings) as platform:
+        require_same_source(platform)
     started = not names_a_server()
     with prefect_server(settings) as api_url:
         from flows.schedules import serve_schedules

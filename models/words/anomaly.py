@@ -1,6 +1,7 @@
-"""Texts of anomaly signals: "cart/p99_latency: spike to 812 ms for 25 min; 120 ms expected"."""
+"""Texts of anomaly signals: "cart p99_latency: spike to 812 ms for 25 min; 120 ms expected"."""
 
 from core.domain import Series, Shape
+from core.entities import title_of
 from core.formatting import format_deviation, format_duration, format_value
 
 _SHAPES = {
@@ -30,7 +31,7 @@ def anomaly_summary(
     lasted = f" for {format_duration(lasted_s)}" if lasted_s > 0 else ""
     side = "above" if sigma > 0 else "below"
     return (
-        f"{series.name}: {what}{lasted}; {format_deviation(sigma)} {side} the expected "
+        f"{title_of(series)}: {what}{lasted}; {format_deviation(sigma)} {side} the expected "
         f"{format_value(expected, series.unit)}"
     )
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from core.domain import Breach, Series, Signal
-from core.entities import entity_of
+from core.entities import entity_of, title_of
 from core.formatting import format_duration, format_moment, format_value, format_when
 from core.metric_names import Resource, lower_is_worse, resource_of
 from models.series.thresholds import is_upward, threshold_of
@@ -75,7 +75,7 @@ def over_threshold(series: Series, level: float, since: datetime | None) -> str:
     side = "over" if is_upward(series) else "below"
     value, threshold = (format_value(one, series.unit) for one in (level, threshold_of(series) or 0.0))
     began = "" if since is None else f" since {format_moment(since)}"
-    return f"{series.name} is {side} its threshold of {threshold}{began}; the value is {value}"
+    return f"{title_of(series)} is {side} its threshold of {threshold}{began}; the value is {value}"
 
 
 def is_over_threshold(signal: Signal) -> bool:

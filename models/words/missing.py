@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from core.domain import Series
+from core.entities import title_of
 from core.formatting import format_duration
 
 
@@ -14,7 +15,7 @@ def missing_summary(series: Series, silent: int, of: int, lasted_s: float, *, is
         of: number of series of the service.
         is_back: whether there are values again.
     """
-    who = series.name if silent == 1 else f"{series.service}: {silent} of {of} series"
+    who = title_of(series) if silent == 1 else f"{series.service}: {silent} of {of} series"
     return f"{who}: no values for {format_duration(lasted_s)}" + ("" if is_back else ", still missing")
 
 

@@ -1,9 +1,11 @@
 """Pull new samples from the configured sources, before they are scored."""
 
+from core.errors import InputError
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.configured import configured_sources
+from pipelines.sources.prometheus import PULLED
 
 
 def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None:
@@ -23,3 +25,21 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
     if not sources:
         return None
     return sum((ingest(platform, source, progress=progress) for source in sources), IngestReport())
+
+
+def require_same_source(platform: Platform) -> None:
+    """Check that a source which was pulled by hand is configured, before schedules rely on it.
+
+    Raises:
+        InputError: the metrics came from a Prometheus that no setting names, so no watch cycle would read new ones.
+    """
+    settings = platform.settings
+    if configured_sources(settings, platform.tenant, platform.clock):
+        return
+    pulled = [one.source for one in platform.store.cursors.list() if one.source.startswith(PULLED)]
+    if pulled:
+        raise InputError(
+            f"no setting names a source, but metrics came from {pulled[0].removeprefix(PULLED).split()[0]}: set"
+            " FOREWARN_PROMETHEUS_URL to it (and FOREWARN_PROMETHEUS_MATCH, if you used --match), so that each watch"
+            " cycle reads new values"
+        )

@@ -38,6 +38,8 @@ SCRAPES_IN_RATE = 4
 ASSUMED_SCRAPE_S = 15.0
 BATCH_ROWS = 250_000
 
+#: The name of each such source begins with this.
+PULLED = "prometheus:"
 DEFAULT_MATCH = ('{__name__!=""}',)
 
 
@@ -123,7 +125,7 @@ class PrometheusSource:
     @property
     def name(self) -> str:
         """A source with another selector or step has a name of its own, because each has its own cursor."""
-        return f"prometheus:{self._api.place} {self._plan.name} every {self._step_s} s"
+        return f"{PULLED}{self._api.place} {self._plan.name} every {self._step_s} s"
 
     def batches(self, cursor: str | None) -> Iterator[Batch]:
         """All values after `cursor` (the time of the last values that were read), in the order of time.

@@ -10,8 +10,11 @@ import pytest
 from fakes.platform import platform_of
 
 from core.batch import Batch
+from core.clock import SystemClock
 from core.domain import Role, SeriesKind
+from core.errors import InputError
 from pipelines.collect.ingest import IngestReport, ingest
+from pipelines.collect.pull import require_same_source
 from pipelines.sources.csv_files import CsvFiles
 from pipelines.stores.store import Store
 
@@ -159,3 +162,15 @@ def test_declarations_that_match_no_series_are_reported(store: Store, tmp_path: 
         "series.csv, line 2: no series matches web/cpu; 'limt' is no field, and no series has such a label",
         "series.csv, line 3: no series matches web/disk",
     )
+
+
+def test_schedules_need_the_source_that_was_pulled_by_hand(store: Store) -> None:
+    platform = platform_of(store, SystemClock())
+    require_same_source(platform)  # metrics may be pushed
+    store.cursors.set("prometheus:http://prometheus:9090 golden signals every 300 s", "1")
+    with pytest.raises(
+        InputError, match=r"metrics came from http://prometheus:9090: set FOREWARN_PROMETHEUS_URL"
+    ):
+        require_same_source(platform)
+    settings = platform.settings.model_copy(update={"prometheus_url": "http://prometheus:9090"})
+    require_same_source(platform_of(store, SystemClock(), settings=settings))

@@ -208,7 +208,7 @@ def test_a_series_over_its_threshold_shows_since_when() -> None:
     signal = signal_of(over)
     side_of = "over" if is_upward(QUEUE) else "below"
     assert signal.summary == (
-        f"db/{QUEUE.metric} is {side_of} its threshold of 100 since {crossed:%Y-%m-%d %H:%M} UTC; the value is 130"
+        f"db {QUEUE.metric} is {side_of} its threshold of 100 since {crossed:%Y-%m-%d %H:%M} UTC; the value is 130"
     )
     assert signal.breach is not None
     assert signal.breach.when == TimeRange(p10=crossed, p50=crossed, p90=crossed)
