@@ -97,6 +97,7 @@ def test_a_body_of_several_parts_of_gzip_is_one_body() -> None:
         (gzip.compress(bytes(MAX_BYTES + 1)), "bytes uncompressed"),
         (gzip.compress(bytes(MAX_BYTES // 2)) * 3, "bytes uncompressed"),
     ],
+    ids=["empty", "text", "cut", "more", "too large", "too large in parts"],
 )
 def test_what_is_no_gzip_or_expands_too_much_is_refused(body: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
