@@ -24,7 +24,7 @@ def history(now: datetime) -> dict[str, list[tuple[datetime, float]]]:
     seconds = np.arange(-DAYS * 86_400, 1, SCRAPE_S)
     times = [now + timedelta(seconds=int(s)) for s in seconds]
     day = np.sin(2 * np.pi * seconds / 86_400)
-    found = {}
+    found: dict[str, list[tuple[datetime, float]]] = {}
     for host in ("web1", "web2"):
         labels = f'instance="{host}:9100",job="node"'
         busy = 0.3 + 0.1 * day + rng.normal(0, 0.02, len(seconds))
