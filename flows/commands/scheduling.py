@@ -1,11 +1,12 @@
 """`forewarn flows`: run flows now, or on a schedule with Prefect."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from core.errors import NotFoundError
+from core.errors import NotFoundError, UnavailableError
 from flows.commands.console import (
     AsJson,
     AtOption,
@@ -73,7 +74,8 @@ def deploy(tenant: TenantOption = None) -> None:
     from pipelines.wiring import open_platform
 
     out.print("Starting ...")
-    with open_platform(settings) as platform:
+    # A database that does not answer yet is no reason: each flow tries again by itself.
+    with suppress(UnavailableError), open_platform(settings) as platform:
         require_same_source(platform)
     started = not names_a_server()
     with prefect_server(settings) as api_url:
