@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from core.domain import Series
 
-#: Labels that name no entity: what scrapes, and where the service runs.
-_NO_ENTITY = frozenset({"job", "cluster", "namespace", "le", "quantile", "mode"})
+#: Labels that name no entity: what scrapes, where the service runs, and what it calls.
+_NO_ENTITY = frozenset({"job", "cluster", "namespace", "le", "quantile", "mode", "depends_on"})
 #: So many labels name an entity at most; a text with more is not read.
 MOST = 3
 

@@ -47,8 +47,10 @@ class Settings(BaseSettings):
 
     prometheus_url: str | None = Field(None, description="Prometheus to pull from, such as http://host:9090.")
     prometheus_match: tuple[str, ...] = Field(
-        (),
-        description='Selectors of raw series to pull, a JSON list such as ["{job=\\"node\\"}"]; empty: golden signals.',
+        (), description='Series selectors as a JSON list, such as ["{job=\\"node\\"}"]; empty: everything.'
+    )
+    prometheus_signals: bool = Field(
+        False, description="Pull golden signals, as `forewarn watch` does, and not raw series."
     )
     recipes_dir: Path | None = Field(
         None,

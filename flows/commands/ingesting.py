@@ -105,6 +105,10 @@ def prometheus(
         str | None, typer.Argument(help="http://host:9090; default FOREWARN_PROMETHEUS_URL.")
     ] = None,
     match: Annotated[list[str] | None, typer.Option(help="Series selector; can be repeated.")] = None,
+    signals: Annotated[
+        bool,
+        typer.Option("--signals", help="Read golden signals, as `forewarn watch` does, and not raw series."),
+    ] = False,
     since_h: Annotated[
         float | None, typer.Option(help="How many hours back the first pull goes; default 24.", min=0)
     ] = None,
@@ -123,9 +127,12 @@ def prometheus(
     given = {
         "prometheus_url": url,
         "prometheus_match": match,
+        "prometheus_signals": signals,
         "prometheus_since_h": since_h,
         "sidecars_dir": beside,
     }
+    if signals and match:
+        raise InputError("--signals reads what its recipes need; leave out --match")
     if since_h is not None and since_h <= 0:
         raise InputError(f"--since-h must be above 0 hours, got {since_h:g}")
     settings = settings_for(tenant)

@@ -67,6 +67,8 @@ def _settings(url: str | None, since_d: float, tenant: str | None) -> Settings:
     changes = {"FOREWARN_PROMETHEUS_SINCE_H": f"{24 * since_d:g}"}
     if url is not None:
         changes["FOREWARN_PROMETHEUS_URL"] = url
+    if not read_settings().prometheus_match:
+        changes["FOREWARN_PROMETHEUS_SIGNALS"] = "true"
     os.environ.update(changes)
     return settings_for(tenant or read_settings().tenant)
 

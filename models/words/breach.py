@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from core.domain import Breach, Series, Signal
-from core.entities import entity_of, title_of
+from core.entities import named_with_entity, title_of
 from core.formatting import format_duration, format_moment, format_value, format_when
 from core.metric_names import Resource, lower_is_worse, resource_of
 from models.series.thresholds import is_upward, threshold_of
@@ -24,18 +24,17 @@ def what_happens(series: Series) -> str:
     metric, suffixes = series.metric, ("_seconds", "_bytes", "_total", "_ratio", "_used")
     for suffix in suffixes:
         metric = metric.removesuffix(suffix)
-    entity = entity_of(series.service, series.labels)
-    name = metric.replace("_", " ") + (f" {entity}" if entity else "")
+    name = f"{metric.replace('_', ' ')} of {named_with_entity(series.service, series.labels)}"
     upward = is_upward(series)
     if upward and series.slo_threshold is None:
         resource = resource_of(series.metric)
         filled = series.unit == "bytes" or resource in (Resource.DISK, Resource.INODES)
         word = "is full" if filled else "reaches its limit"
-        return f"{name} of {series.service} {word}"
+        return f"{name} {word}"
     if series.slo_threshold is None and series.limit == 0:
-        return f"{name} of {series.service} runs out"
+        return f"{name} runs out"
     verb = "passes" if upward else "falls below"
-    return f"{name} of {series.service} {verb} {format_value(series.threshold or 0.0, series.unit)}"
+    return f"{name} {verb} {format_value(series.threshold or 0.0, series.unit)}"
 
 
 def expected_breach(series: Series, breach: Breach, at: datetime, growth: str = "") -> str:

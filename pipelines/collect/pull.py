@@ -40,6 +40,6 @@ def require_same_source(platform: Platform) -> None:
     if pulled:
         raise InputError(
             f"no setting names a source, but metrics came from {pulled[0].removeprefix(PULLED).split()[0]}: set"
-            " FOREWARN_PROMETHEUS_URL to it (and FOREWARN_PROMETHEUS_MATCH, if you used --match), so that each watch"
-            " cycle reads new values"
+            " FOREWARN_PROMETHEUS_URL to it (and FOREWARN_PROMETHEUS_MATCH after --match,"
+            " FOREWARN_PROMETHEUS_SIGNALS=true after --signals), so that each watch cycle reads new values"
         )

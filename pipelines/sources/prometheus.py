@@ -106,7 +106,7 @@ class PrometheusSource:
             ),
         )
         plan = None
-        if not settings.prometheus_match:
+        if settings.prometheus_signals and not settings.prometheus_match:
             plan = GoldenSignals(read_exporters(settings.recipes_dir), budget=settings.series_budget)
         return cls(
             api,
