@@ -1,7 +1,13 @@
 """Dead letters: rows that were refused, with their source and the reason."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
+
+import polars as pl
+
+from core.counts import DeadLetterCount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +42,40 @@ class DeadLetterFilter:
 
 
 EVERY_DEAD_LETTER = DeadLetterFilter()
+
+
+class DeadLetterRepository(Protocol):
+    def add(self, source: str, rejected: pl.DataFrame) -> int:
+        """Keep refused rows (columns `row`, `reason`), each once; returns how many are new."""
+        ...
+
+    def count(self) -> int:
+        """How many rows are kept."""
+        ...
+
+    def by_reason(
+        self, which: DeadLetterFilter = EVERY_DEAD_LETTER, limit: int | None = None
+    ) -> list[DeadLetterCount]:
+        """How many rows are kept for each source and reason, the most frequent first."""
+        ...
+
+    def lock_next(self, which: DeadLetterFilter, after: int, limit: int, max_chars: int) -> list[DeadLetter]:
+        """Rows with an id above `after`, oldest first; locked until the end of the transaction."""
+        ...
+
+    def remove(self, letter_ids: Sequence[int]) -> int:
+        """Remove rows; returns how many were there."""
+        ...
+
+    def put_back(self, letters: Sequence[DeadLetter]) -> int:
+        """Keep rows that were removed, with their ids and times; returns how many."""
+        ...
+
+    def list(
+        self,
+        limit: int = 100,
+        which: DeadLetterFilter = EVERY_DEAD_LETTER,
+        max_chars: int | None = None,
+    ) -> list[DeadLetter]:
+        """Rows that are kept, newest first; those longer than `max_chars` are cut."""
+        ...

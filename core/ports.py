@@ -11,8 +11,8 @@ import polars as pl
 from core.alert_changes import AlertChange
 from core.batch import Batch
 from core.counters import CounterRepository, MetricTypeRepository
-from core.counts import CursorState, DeadLetterCount, SignalCounts
-from core.dead_letters import EVERY_DEAD_LETTER, DeadLetter, DeadLetterFilter
+from core.counts import CursorState, SignalCounts
+from core.dead_letters import DeadLetterRepository
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
 from core.locks import LockRepository
@@ -207,43 +207,6 @@ class IncidentRepository(Protocol):
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         """Incidents that overlap [start, end), by start."""
-        ...
-
-
-class DeadLetterRepository(Protocol):
-    def add(self, source: str, rejected: pl.DataFrame) -> int:
-        """Keep refused rows (columns `row`, `reason`), each once; returns how many are new."""
-        ...
-
-    def count(self) -> int:
-        """How many rows are kept."""
-        ...
-
-    def by_reason(
-        self, which: DeadLetterFilter = EVERY_DEAD_LETTER, limit: int | None = None
-    ) -> list[DeadLetterCount]:
-        """How many rows are kept for each source and reason, the most frequent first."""
-        ...
-
-    def lock_next(self, which: DeadLetterFilter, after: int, limit: int, max_chars: int) -> list[DeadLetter]:
-        """Rows with an id above `after`, oldest first; locked until the end of the transaction."""
-        ...
-
-    def remove(self, letter_ids: Sequence[int]) -> int:
-        """Remove rows; returns how many were there."""
-        ...
-
-    def put_back(self, letters: Sequence[DeadLetter]) -> int:
-        """Keep rows that were removed, with their ids and times; returns how many."""
-        ...
-
-    def list(
-        self,
-        limit: int = 100,
-        which: DeadLetterFilter = EVERY_DEAD_LETTER,
-        max_chars: int | None = None,
-    ) -> list[DeadLetter]:
-        """Rows that are kept, newest first; those longer than `max_chars` are cut."""
         ...
 
 

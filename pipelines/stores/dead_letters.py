@@ -24,7 +24,7 @@ _MATCHES = (
 
 
 class DeadLetterStore:
-    """The dead letters of one tenant (`core.ports.DeadLetterRepository`)."""
+    """The dead letters of one tenant (`core.dead_letters.DeadLetterRepository`)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

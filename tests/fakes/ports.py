@@ -8,13 +8,13 @@ from typing import NoReturn, TypeVar
 import polars as pl
 
 from core.counters import CounterRepository, MetricTypeRepository
+from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
 from core.locks import HeldLock, LockOwner, LockRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
     CursorRepository,
-    DeadLetterRepository,
     DiagnosisRepository,
     EventRepository,
     FeatureRepository,

@@ -140,3 +140,9 @@ def test_the_lock_files_have_a_hash_for_every_package_and_name_no_address() -> N
         assert all(line.rstrip().endswith("\\") for line in pinned)
         assert "://" not in text
         assert "index-url" not in text
+
+
+def test_no_file_has_over_four_hundred_lines() -> None:
+    packages = ("core", "features", "models", "pipelines", "serving", "flows", "tests")
+    files = [path for name in packages for path in (ROOT / name).rglob("*.py")]
+    assert [str(path) for path in files if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []
