@@ -49,11 +49,13 @@ class Selection:
 
     Attributes:
         match: series selectors, such as `{job="node"}`.
+        plan: which queries are asked; null: the raw series that the selectors match.
         since: how far back the first pull goes.
         step_s: seconds between values, > 0.
     """
 
     match: tuple[str, ...] = DEFAULT_MATCH
+    plan: ReadPlan | None = None
     since: timedelta = timedelta(days=1)
     step_s: int = DEFAULT_STEP_S
 
@@ -66,8 +68,7 @@ class PrometheusSource:
     """What a plan asks a Prometheus for (`core.ports.MetricSource`).
 
     Args:
-        selection: which times; and which series, without a plan.
-        plan: null: the raw series of the selection.
+        selection: which series, and which times of them.
         services: derives the service from the labels; null: the usual labels.
         known_types: metric -> type, as declared earlier; they hold where the server declares none.
     """
@@ -79,7 +80,6 @@ class PrometheusSource:
         tenant: str,
         clock: Clock,
         selection: Selection = Selection(),
-        plan: ReadPlan | None = None,
         services: ServiceRule | None = None,
         known_types: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
@@ -87,7 +87,7 @@ class PrometheusSource:
         self._tenant = tenant
         self._clock = clock
         self._since, self._step_s = selection.since, selection.step_s
-        self._plan = plan or RawSeries(selection.match)
+        self._plan = selection.plan or RawSeries(selection.match)
         self._services = services or ServiceRule()
         self._known_types = known_types
 
@@ -114,10 +114,10 @@ class PrometheusSource:
             clock=setup.clock,
             selection=Selection(
                 match=tuple(settings.prometheus_match or DEFAULT_MATCH),
+                plan=plan,
                 since=timedelta(hours=settings.prometheus_since_h),
                 step_s=settings.prometheus_step_s,
             ),
-            plan=plan,
             services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
             known_types=setup.known_types,
         )

@@ -82,8 +82,11 @@ def pulled(url: str, budget: int = 1_000) -> list[Batch]:
         PrometheusApi(url, timeout_s=20),
         tenant="acme",
         clock=FixedClock(T0 + timedelta(minutes=MINUTES, seconds=40)),
-        selection=Selection(since=timedelta(minutes=MINUTES - 15), step_s=STEP_S),
-        plan=GoldenSignals(read_exporters(), budget=budget),
+        selection=Selection(
+            plan=GoldenSignals(read_exporters(), budget=budget),
+            since=timedelta(minutes=MINUTES - 15),
+            step_s=STEP_S,
+        ),
     )
     return list(source.batches(None))
 
