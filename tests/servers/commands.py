@@ -51,6 +51,19 @@ class Forewarn:
             start_new_session=True,
         )
 
+    def start_logged(self, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a command that runs for long; all that it prints goes to `log`."""
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "flows.cli", *arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
     def run(self, *arguments: str, code: int = 0) -> str:
         """What the command prints on standard output; fails unless it ends with `code`."""
         process = self.start(*arguments)
