@@ -23,7 +23,7 @@ RECORD_MIN = float(os.environ.get("SOAK_RECORD_MIN", "12"))
 #: After learning, nothing happens for so long, and nothing may be found.
 QUIET_MIN = float(os.environ.get("SOAK_QUIET_MIN", "15"))
 FAULTS_MIN = float(os.environ.get("SOAK_FAULTS_MIN", "45"))
-DAYS = 10.0
+DAYS = 8.0
 
 
 @dataclass

@@ -16,13 +16,13 @@ from core.arrays import FloatArray
 _CLOCKS = frozenset({"node_time_seconds"})
 
 
-def repeat_into_past(url: str, folder: Path, *, minutes: float, days: float, step_s: int = 120) -> int:
+def repeat_into_past(url: str, folder: Path, *, minutes: float, days: float, step_s: int = 140) -> int:
     """Write blocks into `folder`/data for the days before the record; Prometheus reads them when it starts.
 
     Returns:
         How many series were written.
     """
-    query = {"query": f'{{__name__!="",job!=""}}[{minutes * 60:.0f}s]'}
+    query = {"query": f'{{__name__!="",job!~"|prometheus"}}[{minutes * 60:.0f}s]'}
     found = (
         httpx.post(f"{url}/api/v1/query", data=query, timeout=120, trust_env=False).raise_for_status().json()
     )
@@ -46,7 +46,9 @@ def repeat_into_past(url: str, folder: Path, *, minutes: float, days: float, ste
             )
             count += 1
         file.write("# EOF\n")
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "blocks")]
+    # promtool reads the whole file again for each block, so there are few.
+    longest = f"--max-block-duration={24 * days:.0f}h"
+    command = ["promtool", "tsdb", "create-blocks-from", longest, "openmetrics", str(text), str(folder / "blocks")]
     subprocess.run(command, check=True, capture_output=True)
     for block in (folder / "blocks").iterdir():
         shutil.move(block, folder / "data" / block.name)
@@ -55,8 +57,11 @@ def repeat_into_past(url: str, folder: Path, *, minutes: float, days: float, ste
 
 
 def _is_counter(name: str, metadata: dict[str, list[dict[str, str]]]) -> bool:
-    kinds = [one["type"] for one in metadata.get(name, [])]
-    return "counter" in kinds or name.endswith(("_total", "_bucket", "_count", "_sum"))
+    """Whether its type is that of a counter, or it is a part of a histogram or summary."""
+    kinds = {one["type"] for one in metadata.get(name, [])}
+    for suffix in ("_bucket", "_count", "_sum"):
+        kinds |= {one["type"] for one in metadata.get(name.removesuffix(suffix), [])} & {"histogram", "summary"}
+    return bool(kinds & {"counter", "histogram"}) or (name.endswith(("_count", "_sum")) and "summary" in kinds)
 
 
 def _repeated(
