@@ -71,6 +71,7 @@ class KafkaConsumer:
         try:
             topic = self._consumer.list_topics(self._topic, timeout=ANSWER_S).topics[self._topic]
         except self._library.KafkaException as error:
+            self._consumer.poll(0)  # which hands over the cause
             raise self._error(self._fault or error.args[0]) from error
         if topic.error is not None:
             raise self._error(topic.error)

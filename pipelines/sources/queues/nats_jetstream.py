@@ -21,6 +21,8 @@ from pipelines.sources.queues.queue_port import MAX_MESSAGE_BYTES, Fetched, Mess
 #: Messages of one fetch.
 MAX_MESSAGES = 500
 _ANSWER_S = 5.0
+#: Several hosts are tried in turn.
+_CONNECT_S = 15.0
 #: NATS sends a message again that is not acknowledged within this time; storing takes less.
 _ACKNOWLEDGE_S = 600.0
 
@@ -79,7 +81,8 @@ class JetStreamConsumer:
 
     def start(self) -> None:
         """Log in, find the stream, and create the consumer at the stored position."""
-        self._client = self._run(self._library.connect(**self._settings()))
+        connecting = self._library.connect(**self._settings())
+        self._client = self._run(asyncio.wait_for(connecting, _CONNECT_S))
         self._begin(check=True)
 
     def close(self) -> None:
@@ -224,7 +227,9 @@ class JetStreamConsumer:
             "name": "forewarn",
             "connect_timeout": _ANSWER_S,
             "allow_reconnect": False,
-            "max_reconnect_attempts": 0,
+            # 0 would mean for ever
+            "max_reconnect_attempts": 1,
+            "reconnect_time_wait": 0.1,
             "error_cb": self._on_error,
         }
         if address.user and address.password is None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import redis
 from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from core.errors import ConfigurationError, ForewarnError, UnavailableError
 from pipelines.sources.queues.queue_address import QueueAddress
@@ -201,6 +203,8 @@ def _settings(address: QueueAddress) -> dict[str, Any]:
         "socket_timeout": _ANSWER_S,
         "socket_connect_timeout": _ANSWER_S,
         "client_name": "forewarn",
+        # `pipelines.collect.consume` tries again
+        "retry": Retry(NoBackoff(), 1),
     }
     if address.tls:
         settings |= {"ssl": True, "ssl_ca_certs": address.ca or None}
