@@ -32,7 +32,7 @@ FETCH_AT_END_S = 0.2
 RENEW_S = 30.0
 #: Waits before the next attempt to reach a broker or the database; the last one is repeated.
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-#: How often a consumer asks whether another one has ended.
+#: How often a consumer asks whether another one has ended, and how long `drain` waits for one.
 TURN_S = 2.0
 #: A watch cycle reads a queue for at most so long.
 PULL_S = 120.0
@@ -75,7 +75,7 @@ def drain(
         UnavailableError: the broker or the database does not answer; what was stored before stays.
     """
     listener = listener or Silent()
-    with platform.store.locks.hold(ingest_lock(queue.address.name)):
+    with platform.store.locks.hold(ingest_lock(queue.address.name), wait_s=TURN_S):
         reading = _Reading(platform, queue, listener)
         deadline = None if patience_s is None else time.monotonic() + patience_s
         with queue.connect(reading.stored_position, joins_group=False) as consumer:

@@ -22,6 +22,8 @@ _AHEAD_KB = 16_000
 ANSWER_S = 5.0
 #: The broker takes a consumer for dead after so long; its partitions then go to others.
 _SESSION_MS = 10_000
+#: How long a broker waits for messages before it answers that there are none.
+_WAIT_MS, _WAIT_AT_END_MS = 500, 50
 #: Only critical messages; errors are raised as one sentence.
 _LOG_LEVEL = 2
 
@@ -39,7 +41,10 @@ class KafkaQueue:
         """Connect; see `Queue.connect`."""
         with needs_extra("kafka", "Kafka"):
             import confluent_kafka
-        consumer = KafkaConsumer(confluent_kafka, self.address, stored)
+        # The end of a partition is reported after this wait.
+        wait_ms = _WAIT_MS if joins_group else _WAIT_AT_END_MS
+        settings = {**_settings(self.address), "fetch.wait.max.ms": wait_ms}
+        consumer = KafkaConsumer(confluent_kafka, self.address, settings, stored)
         try:
             consumer.start(joins_group=joins_group)
             yield consumer
@@ -52,9 +57,12 @@ class KafkaConsumer:
 
     Args:
         library: the module confluent_kafka.
+        settings: of the library.
     """
 
-    def __init__(self, library: Any, address: QueueAddress, stored: StoredPosition) -> None:
+    def __init__(
+        self, library: Any, address: QueueAddress, settings: dict[str, Any], stored: StoredPosition
+    ) -> None:
         self._library = library
         self._address = address
         self._topic = address.path[0]
@@ -64,7 +72,7 @@ class KafkaConsumer:
         self._at_end: set[int] = set()
         #: Partition -> the next offset; earlier messages can still come after a rebalance.
         self._next: dict[int, int] = {}
-        self._consumer = library.Consumer({**_settings(address), "error_cb": self._on_error})
+        self._consumer = library.Consumer({**settings, "error_cb": self._on_error})
 
     def start(self, *, joins_group: bool) -> None:
         """Find the topic, and ask for partitions or take all of them."""
@@ -154,15 +162,13 @@ class KafkaConsumer:
         """Go on with the oldest message where the stored position is no longer in the topic; report what is lost."""
         try:
             low, high = self._consumer.get_watermark_offsets(self._at(partition), timeout=ANSWER_S)
-            self._next[partition] = low
-            self._consumer.seek(self._at(partition, low))
+            wanted, self._next[partition] = self._next[partition], low
+            # The library has stopped to fetch from the partition; only an assignment starts it again.
+            start = self._library.OFFSET_BEGINNING
+            self._consumer.assign([self._at(one, self._next[one] or start) for one in sorted(self._assigned)])
         except self._library.KafkaException as error:
             raise self._error(error.args[0]) from error
-        stored = self._stored(str(partition))
-        wanted = 0 if stored is None else int(stored) + 1
-        if low <= wanted <= high:
-            self.seek(str(partition))
-            return []
+        self._at_end.clear()
         if wanted < low:
             place = f"partition {partition}, offsets {wanted} to {low - 1}"
             problem = (

@@ -115,17 +115,22 @@ class RedisConsumer:
             self._client.xgroup_setid(self._stream, self._address.group, self._after)
 
     def _check_place(self) -> None:
-        """Report entries that were deleted before they were read, and a stream that was created anew."""
+        """Report entries that may have been deleted before they were read, and a stream that was created anew."""
+        if self._after == _START:
+            return
         stream = self._client.xinfo_stream(self._stream)
-        last, deleted = (_text(stream.get(name)) for name in ("last-generated-id", "max-deleted-entry-id"))
-        stored = self._after
-        if stored != _START and _parts(last) < _parts(stored):
+        stored, last = self._after, _text(stream["last-generated-id"])
+        first = _text(stream["first-entry"][0]) if stream["first-entry"] else stored
+        # servers before version 7 do not know it
+        deleted = _text(stream.get("max-deleted-entry-id"))
+        if _parts(last) < _parts(stored):
             self._after = _START
             self._report(f"entry {stored}", "the stream was created anew, and is read from its start")
-        elif _parts(deleted) > _parts(stored):
+        elif _parts(first) > _parts(stored) or _parts(deleted) > _parts(stored):
+            until = max(first, deleted, key=_parts)
             self._report(
-                f"entries after {stored} up to {deleted}",
-                "some of these entries were deleted before they were read; keep them longer, or read more often",
+                f"entries after {stored} up to {until}",
+                "some of these entries may have been deleted before they were read; keep them longer",
             )
 
     def _report(self, place: str, problem: str) -> None:
@@ -180,7 +185,7 @@ def _parts(entry_id: str) -> tuple[int, int]:
 
 
 def _text(value: Any) -> str:
-    """An id in a response; servers before version 7 do not have all."""
+    """An id in a response."""
     return value.decode() if isinstance(value, bytes) else value or _START
 
 
