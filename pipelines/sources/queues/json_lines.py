@@ -26,6 +26,7 @@ from pipelines.sources.otlp_units import unit_of
 from pipelines.sources.quantities import UNITS
 from pipelines.sources.stepped_series import SteppedSeries
 from pipelines.sources.tables import ParsedTable, TableNames, TableReader
+from pipelines.sources.text_files import is_text
 from pipelines.stores.dead_letters import REJECTED
 
 #: Lines of one message. A producer that sends more should send several messages.
@@ -90,7 +91,8 @@ class JsonReceiver(SteppedSeries):
             InputError: the message is no text or has too many lines.
         """
         try:
-            texts = body.decode().splitlines()
+            # Not `splitlines`: texts in JSON may have other line ends than these.
+            texts = body.decode("utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise InputError("the message is not encoded in UTF-8") from error
         if len(texts) > MAX_LINES:
@@ -173,6 +175,8 @@ def _object(text: str) -> Mapping[str, object]:
         raise InputError("the line is no JSON") from error
     if not isinstance(read, dict):
         raise InputError("the line is no JSON object")
+    if "\\ud" in text.lower() and not is_text(json.dumps(read, ensure_ascii=False)):
+        raise InputError("the line has half of a surrogate pair, which is no character")
     return read
 
 

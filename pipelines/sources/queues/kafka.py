@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.errors import ConfigurationError, ForewarnError, UnavailableError
-from pipelines.sources.queues.missing_library import needs_extra
+from pipelines.sources.queues.missing_library import needs_library
 from pipelines.sources.queues.queue_address import QueueAddress
 from pipelines.sources.queues.queue_port import MAX_MESSAGE_BYTES, Fetched, Message, StoredPosition
 
@@ -39,7 +39,7 @@ class KafkaQueue:
     @contextmanager
     def connect(self, stored: StoredPosition, *, joins_group: bool) -> Iterator["KafkaConsumer"]:
         """Connect; see `Queue.connect`."""
-        with needs_extra("kafka", "Kafka"):
+        with needs_library("confluent-kafka", "Kafka"):
             import confluent_kafka
         # The end of a partition is reported after this wait.
         wait_ms = _WAIT_MS if joins_group else _WAIT_AT_END_MS

@@ -7,15 +7,15 @@ from core.errors import ConfigurationError
 
 
 @contextmanager
-def needs_extra(extra: str, kind: str) -> Iterator[None]:
+def needs_library(library: str, kind: str) -> Iterator[None]:
     """Turn a failed import into one sentence with the command that installs the library.
 
+    Args:
+        library: its name for pip.
     Raises:
         ConfigurationError: the library is not installed.
     """
     try:
         yield
-    except ImportError as error:
-        raise ConfigurationError(
-            f"reading {kind} needs the library {error.name}; install it with: pip install 'forewarn[{extra}]'"
-        ) from error
+    except ImportError:
+        raise ConfigurationError(f"reading {kind} needs {library}; run `pip install {library}`") from None

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from core.errors import ConfigurationError, ForewarnError, UnavailableError
-from pipelines.sources.queues.missing_library import needs_extra
+from pipelines.sources.queues.missing_library import needs_library
 from pipelines.sources.queues.queue_address import QueueAddress
 from pipelines.sources.queues.queue_port import MAX_MESSAGE_BYTES, Fetched, Message, StoredPosition
 
@@ -40,7 +40,7 @@ class JetStreamQueue:
     @contextmanager
     def connect(self, stored: StoredPosition, *, joins_group: bool) -> Iterator["JetStreamConsumer"]:
         """Connect; see `Queue.connect`."""
-        with needs_extra("nats", "NATS JetStream"):
+        with needs_library("nats-py", "NATS JetStream"):
             import nats.js.api
             import nats.js.errors
         with asyncio.Runner() as runner:
