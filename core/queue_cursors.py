@@ -46,7 +46,7 @@ def queue_of_cursor(name: str) -> str:
     """The queue of a cursor.
 
     Examples:
-        >>> queue_of_cursor(cursor_name("kafka://broker:9092/metrics forewarn", "12"))
-        'kafka://broker:9092/metrics forewarn'
+        >>> queue_of_cursor(cursor_name("kafka://broker:9092/metrics?group=forewarn", "12"))
+        'kafka://broker:9092/metrics?group=forewarn'
     """
     return name.partition(" partition ")[0]

@@ -88,5 +88,7 @@ class _Screen:
     def waits(self, queue: str, reason: str, wait_s: float) -> None:
         if self._reasons.get(queue) != reason:
             self._reasons[queue] = reason
-            line = Text.assemble((f"{queue}: ", "bold"), f"{reason}. It is tried again until it works.")
+            line = Text.assemble(
+                (f"{queue}: ", "bold"), f"{reason.rstrip('.')}. It is tried again until it works."
+            )
             err.print(line, soft_wrap=True)

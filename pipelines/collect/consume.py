@@ -28,7 +28,7 @@ from pipelines.sources.queues.queue_port import Fetched, Message, Queue, QueueCo
 FETCH_S = 1.0
 #: The same where the end of the queue is the end of the work.
 FETCH_AT_END_S = 0.2
-#: Without messages, the cursors are renewed so often: `status` then shows that the queue is read.
+#: The cursors are renewed so often, also without messages: `status` then shows that the queue is read.
 RENEW_S = 30.0
 #: Waits before the next attempt to reach a broker or the database; the last one is repeated.
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -104,7 +104,7 @@ def consume(
             with _turn(platform, queue), queue.connect(reading.stored_position, joins_group=True) as consumer:
                 while not stop.is_set():
                     reading.store(consumer, consumer.fetch(FETCH_S))
-                    reading.renew_if_idle(consumer)
+                    reading.renew_if_due(consumer)
                     waits = _waits()
         except BusyError as error:
             listener.waits(queue.address.name, f"it is read by another consumer: {error}", TURN_S)
@@ -173,7 +173,7 @@ class _Reading:
                 consumer.acknowledge(partition, work.last.position)
         return moved
 
-    def renew_if_idle(self, consumer: QueueConsumer) -> None:
+    def renew_if_due(self, consumer: QueueConsumer) -> None:
         """Renew the cursors from time to time."""
         if time.monotonic() - self._renewed >= RENEW_S:
             self.renew(consumer)

@@ -50,7 +50,7 @@ def _queue(
     now = platform.clock.now()
     read_at = max((one.updated_at for one in partitions), default=None)
     rejected = sum(one.count for one in platform.store.dead_letters.by_reason(DeadLetterFilter(source=name)))
-    texts = [*_places(partitions, now), f"{rejected} dead letters" if rejected else "no dead letters"]
+    texts = [*_places(partitions, now), f"dead letters: {rejected}"]
     problem = None
     if not configured:
         texts.insert(0, "the settings do not name it any more")
@@ -70,7 +70,7 @@ def _places(partitions: Sequence[_Partition], now: datetime) -> Iterator[str]:
     yield f"position {positions[0]}" if len(positions) == 1 else f"{len(positions)} partitions"
     lags = [one.lag for one in cursors if one.lag is not None]
     if lags:
-        yield f"lag {sum(lags)} messages"
+        yield f"lag: {sum(lags)}"
     newest = max((one.newest for one in cursors if one.newest is not None), default=None)
     if newest is not None:
         yield f"newest message {format_duration((now - newest).total_seconds())} old"

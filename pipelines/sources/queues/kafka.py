@@ -15,8 +15,8 @@ from pipelines.sources.queues.missing_library import needs_library
 from pipelines.sources.queues.queue_address import QueueAddress
 from pipelines.sources.queues.queue_port import MAX_MESSAGE_BYTES, Fetched, Message, StoredPosition
 
-#: Messages of one fetch, and kilobytes that the library reads ahead.
-MAX_MESSAGES = 500
+#: Messages of one fetch, which are in memory at once, and kilobytes that the library reads ahead.
+MAX_MESSAGES = 200
 _AHEAD_KB = 16_000
 #: How long a broker may take to answer.
 ANSWER_S = 5.0
@@ -125,8 +125,11 @@ class KafkaConsumer:
         number = int(partition)
         if number in self._assigned:
             self._at_end.discard(number)
-            with suppress(self._library.KafkaException):
+            try:
                 self._consumer.seek(self._from_stored(number))
+            except self._library.KafkaException as error:
+                # Reading on from another place would lose messages; a new connection begins at the stored one.
+                raise self._error(error.args[0]) from error
 
     def acknowledge(self, partition: str, position: str) -> None:
         """Commit the offset to the group, so that Kafka's tools show the lag."""

@@ -18,8 +18,8 @@ from pipelines.sources.queues.missing_library import needs_library
 from pipelines.sources.queues.queue_address import QueueAddress
 from pipelines.sources.queues.queue_port import MAX_MESSAGE_BYTES, Fetched, Message, StoredPosition
 
-#: Messages of one fetch.
-MAX_MESSAGES = 500
+#: Messages of one fetch, which are in memory at once.
+MAX_MESSAGES = 200
 _ANSWER_S = 5.0
 #: Several hosts are tried in turn.
 _CONNECT_S = 15.0

@@ -62,7 +62,7 @@ class QueueAddress:
     @property
     def name(self) -> str:
         """Names the queue and its group in cursors, dead letters and texts; it contains no secret."""
-        return f"{self.scheme}://{self.hosts}/{'/'.join(self.path)} {self.group}"
+        return f"{self.place}/{'/'.join(self.path)}?group={self.group}"
 
     @property
     def place(self) -> str:

@@ -20,8 +20,8 @@ from core.errors import ConfigurationError, ForewarnError, UnavailableError
 from pipelines.sources.queues.queue_address import QueueAddress
 from pipelines.sources.queues.queue_port import MAX_MESSAGE_BYTES, Fetched, Message, StoredPosition
 
-#: Entries of one fetch.
-MAX_ENTRIES = 500
+#: Entries of one fetch, which are in memory at once.
+MAX_ENTRIES = 200
 _ANSWER_S = 5.0
 _START = "0-0"
 _REFUSED = (

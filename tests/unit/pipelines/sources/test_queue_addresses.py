@@ -22,7 +22,7 @@ def test_an_address_has_all_that_its_url_tells() -> None:
     assert (address.hosts, address.path, address.group) == ("a:9092,b:9093", ("metrics",), "g")
     assert (address.user, address.secret, address.tls) == ("us@er", "hunt/er2", True)
     assert (address.payload, address.mechanism) == (PayloadFormat.OTLP, "SCRAM-SHA-256")
-    assert address.name == "kafka://a:9092,b:9093/metrics g"
+    assert address.name == "kafka://a:9092,b:9093/metrics?group=g"
     assert is_queue(address.name)
     assert "hunt" not in f"{address!r} {address.name}"
 
