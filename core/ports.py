@@ -18,6 +18,7 @@ from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Sig
 from core.locks import LockRepository
 from core.outbox import DeliveryRepository
 from core.settings import Settings
+from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
 
@@ -345,6 +346,10 @@ class Store(Protocol):
     def counters(self) -> CounterRepository: ...
     @property
     def metric_types(self) -> MetricTypeRepository: ...
+    @property
+    def spans(self) -> SpanRepository: ...
+    @property
+    def service_edges(self) -> ServiceEdgeRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property

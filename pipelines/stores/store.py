@@ -19,6 +19,7 @@ from pipelines.stores.series import SeriesStore
 from pipelines.stores.service_features import ServiceFeatureStore
 from pipelines.stores.session import Pool, Session
 from pipelines.stores.signals import SignalStore
+from pipelines.stores.traces import ServiceEdgeStore, SpanStore
 
 
 class Store:
@@ -40,6 +41,8 @@ class Store:
         self.rollups = RollupStore(session)
         self.counters = CounterStore(session)
         self.metric_types = MetricTypeStore(session)
+        self.spans = SpanStore(session)
+        self.service_edges = ServiceEdgeStore(session)
         self.events = EventStore(session)
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)

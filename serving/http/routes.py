@@ -46,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     intake.ALERTS_ROUTE,
     intake.REMOTE_WRITE_ROUTE,
     otlp.ROUTE,
+    otlp.TRACES_ROUTE,
     feedback.ROUTE,
     scrape.ROUTE,
     probes.LIVE_ROUTE,

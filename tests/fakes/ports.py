@@ -30,6 +30,7 @@ from core.ports import (
     Store,
     TransitionRepository,
 )
+from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
 T = TypeVar("T")
@@ -133,6 +134,14 @@ class FakeStore(Store):
     @property
     def metric_types(self) -> MetricTypeRepository:
         unsupported(self, "metric_types")
+
+    @property
+    def spans(self) -> SpanRepository:
+        unsupported(self, "spans")
+
+    @property
+    def service_edges(self) -> ServiceEdgeRepository:
+        unsupported(self, "service_edges")
 
     @property
     def events(self) -> EventRepository:

@@ -24,6 +24,7 @@ from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import SAMPLES, TIME, Schema
 from core.outbox import DeliveryLane
 from core.settings import Settings
+from core.traces import SpanCount, SpanMark
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
@@ -49,6 +50,10 @@ class Filled:
         store.events.add([self.event])
         store.counters.save(pl.DataFrame([(ids[0], T0, value)], schema=SAMPLES, orient="row"))
         store.metric_types.declare({"latency": tenant})
+        store.spans.remember([SpanMark(1, True, 2, tenant), SpanMark(2, False, None, "web")], T0)
+        store.spans.see_operations([("checkout", tenant)], T0)
+        store.spans.add([SpanCount(T0, "checkout", tenant, 7, 3, 1)])
+        store.service_edges.see([("checkout", tenant)], T0)
         self.incident = Incident(
             tenant=tenant, service="checkout", type="x", severity=Severity.INFO, start=T0, end=T0 + STEP
         )
@@ -185,6 +190,11 @@ def _seen(filled: Filled) -> dict[str, Any]:
         ).rows(),
         "counters.recent": lambda: store.counters.recent([filled.series.series_id]).rows(),
         "metric_types.declared": store.metric_types.declared,
+        "spans.operations": lambda: store.spans.operations(["checkout"], T0),
+        "spans.oldest": store.spans.oldest,
+        "spans.calls": store.spans.calls,
+        "service_edges.since": lambda: store.service_edges.since(T0),
+        "service_edges.known_among": lambda: store.service_edges.known_among(["checkout", "other"]),
         "diagnoses.list": store.diagnoses.list,
         "transitions.list": store.transitions.list,
     }
@@ -209,6 +219,8 @@ WRITES = {
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
+    "spans.hold", "spans.remember", "spans.see_operations", "spans.add", "spans.take", "spans.forget",
+    "service_edges.see",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
@@ -256,6 +268,9 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["series.of_metrics"] == [mine.series]
         assert [row[2] for row in seen["counters.recent"]] == [mine.value]
         assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
+        assert seen["spans.operations"] == {"checkout": {mine.store.tenant}}
+        assert seen["spans.calls"] == [("web", mine.store.tenant)]
+        assert seen["service_edges.since"] == (("checkout", mine.store.tenant),)
         assert mine.store.series.kinds_and_steps([other.series.series_id]) == {}
         at_start = pl.DataFrame({"series_id": [other.series.series_id], "ts": [T0]})
         assert mine.store.samples.stored_at(at_start).is_empty()
@@ -321,6 +336,16 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         store.metric_types.hold(change=True)
         with other.store.atomically():
             other.store.metric_types.hold(change=True)
+    with mine.store.atomically():
+        store.spans.hold(change=True)
+        with other.store.atomically():
+            other.store.spans.hold(change=True)
+    assert store.spans.remember([SpanMark(1, True, 2, "x"), SpanMark(9, True, 2, "x")], END) == {(9, True)}
+    store.spans.see_operations([("checkout", other.store.tenant)], END)
+    store.spans.add([SpanCount(T0, "checkout", other.store.tenant, 7, 1, 1)])
+    assert len(store.spans.take(END)) == 2
+    store.spans.forget(END + STEP, END + STEP)
+    store.service_edges.see([("checkout", "x")], END)
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before
