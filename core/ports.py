@@ -16,6 +16,7 @@ from core.dead_letters import DeadLetterRepository
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
 from core.locks import LockRepository
+from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.settings import Settings
 from core.traces import ServiceEdgeRepository, SpanRepository
@@ -350,6 +351,8 @@ class Store(Protocol):
     def spans(self) -> SpanRepository: ...
     @property
     def service_edges(self) -> ServiceEdgeRepository: ...
+    @property
+    def logs(self) -> LogRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property

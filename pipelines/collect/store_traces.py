@@ -4,23 +4,19 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from core.ports import Store
 from core.traces import SpanCount, SpanMark
-from pipelines.collect.validation import FUTURE_TOLERANCE_S
+from pipelines.collect.steps import OpenSteps, step_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.otlp_spans import Span, TraceRequest
 from pipelines.stores.dead_letters import REJECTED
 
 #: Of dead letters and the cursor.
 SOURCE = "otlp traces"
-#: A span counts in the step in which it ended, because it is sent when it has ended.
-STEP = timedelta(minutes=1)
-#: An older span is an error of a clock, or of a queue that comes too late to be of use.
-MAX_AGE = timedelta(days=1)
 #: So many operations of a service are counted; the others are counted together.
 MAX_OPERATIONS = 100
 OTHER = "other"
@@ -52,12 +48,10 @@ def store_traces(platform: Platform, request: TraceRequest) -> StoredTraces:
     store, now = platform.store, platform.clock.now()
     with store.atomically():
         store.spans.hold()
-        cursor = store.cursors.get(SOURCE)
-        open_since = now - MAX_AGE if cursor is None else datetime.fromisoformat(cursor)
         marks = [SpanMark(one.key, one.is_entry, one.parent, one.service) for one in request.spans]
         new = store.spans.remember(marks, now)
         spans = _each_once(request.spans, new)
-        accepted, rejected = _timely(spans, max(open_since, now - MAX_AGE), now)
+        accepted, rejected = _timely(spans, OpenSteps(store, SOURCE, now), now)
         rejected = [*request.rejected, *rejected]
         store.spans.add(_counts(store, [one for one in accepted if one.is_entry], now))
         store.service_edges.see(_named_calls(store, spans), now)
@@ -80,48 +74,43 @@ def _each_once(spans: Iterable[Span], new: set[tuple[int, bool]]) -> list[Span]:
 
 
 def _timely(
-    spans: Sequence[Span], since: datetime, now: datetime
+    spans: Sequence[Span], steps: OpenSteps, now: datetime
 ) -> tuple[list[Span], list[tuple[str, str]]]:
-    """The spans that ended between a time and now, and a dead letter for the others of each operation."""
-    first, last = since.timestamp() * 1e9, (now.timestamp() + FUTURE_TOLERANCE_S) * 1e9
-    accepted, others = [], Counter[tuple[str, str, bool]]()
+    """The spans whose step is open, and a dead letter for the others of each operation."""
+    accepted, others = [], Counter[tuple[str, str, str]]()
     for one in spans:
-        if first <= one.end_ns <= last:
+        problem = steps.problem(one.end_ns)
+        if problem is None:
             accepted.append(one)
         else:
-            others[one.service, one.operation, one.end_ns > last] += 1
+            others[one.service, one.operation, problem] += 1
     rejected = []
-    for (service, operation, is_future), count in others.items():
+    for (service, operation, problem), count in others.items():
         row = {"service": service, "operation": operation, "spans": count, "received": now.isoformat()}
-        reason = (
-            "the span ended in the future"
-            if is_future
-            else f"the span ended before {since:%Y-%m-%d %H:%M} UTC, and so it comes too late to be counted"
-        )
-        rejected.append((json.dumps(row), reason))
+        rejected.append((json.dumps(row), f"the span ended {problem}"))
     return accepted, rejected
 
 
 def _counts(store: Store, spans: Sequence[Span], now: datetime) -> list[SpanCount]:
     """The counts of some spans, by step, operation and bucket."""
     names = _operations(store, spans, now)
-    step_ns = int(STEP.total_seconds()) * 10**9
-    found: dict[tuple[int, str, str, int], list[int]] = defaultdict(lambda: [0, 0])
+    # a span counts in the step in which it ended, because it is sent when it has ended
+    found: dict[tuple[datetime, str, str, int], list[int]] = defaultdict(lambda: [0, 0])
     for one in spans:
         operation = names[one.service, one.operation]
-        counted = found[one.end_ns // step_ns, one.service, operation, one.bucket]
+        counted = found[step_of(one.end_ns), one.service, operation, one.bucket]
         counted[0] += 1
         counted[1] += one.is_error
     return [
         SpanCount(
-            at=datetime.fromtimestamp(step * STEP.total_seconds(), UTC),
+            at=at,
             service=service,
             operation=operation,
             bucket=bucket,
             requests=requests,
             errors=errors,
         )
-        for (step, service, operation, bucket), (requests, errors) in found.items()
+        for (at, service, operation, bucket), (requests, errors) in found.items()
     ]
 
 

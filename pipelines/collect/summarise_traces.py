@@ -13,51 +13,32 @@ from core.frames import SAMPLES
 from core.traces import SpanCount
 from models.metrics.conventions import ENOUGH_REQUESTS, QUANTILES
 from models.metrics.duration_buckets import quantile_s
-from pipelines.collect.ingest import IngestReport, ingest_batch
-from pipelines.collect.store_traces import OPERATION_LIFETIME, OTHER, SOURCE, STEP
-from pipelines.collect.validation import FUTURE_TOLERANCE_S
+from pipelines.collect.ingest import IngestReport
+from pipelines.collect.steps import STEP, repeats_kept_since, store_complete_steps
+from pipelines.collect.store_traces import OPERATION_LIFETIME, OTHER, SOURCE
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
-from pipelines.common.scoring_cursor import score_again_from
 from pipelines.common.tenant_platform import Platform
 
-#: A step is complete when it ended so long ago. SDKs send every 5 s, Collectors repeat for minutes; a longer time would
-#: delay every signal, and a shorter one would reject spans after each restart of the service.
-LATENESS = timedelta(minutes=2)
-#: So many steps are stored in one transaction.
-CHUNK = timedelta(hours=1)
 #: An operation without requests has a rate of 0 for so long, while its service has others.
 ACTIVE_FOR = timedelta(days=1)
-_SPANS_KEPT = timedelta(seconds=FUTURE_TOLERANCE_S)
 
 
 @one_at_a_time("summarise traces")
 def summarise_traces(platform: Platform, *, progress: Progress = silent) -> IngestReport:
-    """Store the samples of all steps that are complete, and the calls between services.
-
-    Each chunk of steps is one transaction with the removal of its counts, so that a kill changes nothing.
-    """
+    """Store the samples of all steps that are complete, and the calls between services."""
     store, now = platform.store, platform.clock.now()
-    end = _step_of(now - LATENESS)
-    report = IngestReport()
-    while (oldest := store.spans.oldest()) is not None and oldest < end:
-        before = min(end, oldest + CHUNK)
-        with store.atomically():
-            store.spans.hold(change=True)
-            batch = _batch(platform, store.spans.take(before), before)
-            report += ingest_batch(platform, SOURCE, batch)
-            score_again_from(store, oldest + STEP)
-        progress("summarise traces", report.inserted, 0)
+    report = store_complete_steps(
+        platform,
+        SOURCE,
+        store.spans,
+        lambda before: _batch(platform, store.spans.take(before), before),
+        progress,
+    )
     with store.atomically():
         store.service_edges.see(store.spans.calls(), now)
-        store.spans.forget(min(now - LATENESS, end) - _SPANS_KEPT, now - OPERATION_LIFETIME)
+        store.spans.forget(repeats_kept_since(now), now - OPERATION_LIFETIME)
     return report
-
-
-def _step_of(moment: datetime) -> datetime:
-    """The start of the step in which a moment lies."""
-    seconds = moment.timestamp() // STEP.total_seconds() * STEP.total_seconds()
-    return datetime.fromtimestamp(seconds, moment.tzinfo)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core.checks import require_name
+from core.secrets_in_text import MASK, masked
 from core.service_names import ServiceRule
 from pipelines.sources.otlp_attributes import resource_labels_of
 from pipelines.sources.otlp_messages import MALFORMED, RESOURCE, Encoding, RequestForm
@@ -19,14 +20,19 @@ _SHOWN_CHARS = 2_000
 class ItemReader:
     """Reads the items of one request, and collects what cannot be read.
 
+    Args:
+        is_secret: the items may hold secrets, so nothing of what cannot be read is shown.
     Attributes:
         rejected: rows and reasons, for dead letters.
         items: how many items were read, rejected ones included.
         rejected_items: how many of them are rejected. A resource that cannot be read counts as one.
     """
 
-    def __init__(self, form: RequestForm, encoding: Encoding, services: ServiceRule) -> None:
+    def __init__(
+        self, form: RequestForm, encoding: Encoding, services: ServiceRule, *, is_secret: bool = False
+    ) -> None:
         self._form = form
+        self._is_secret = is_secret
         self._encoding = encoding
         self._services = services
         self._parts = Parts(MAX_ITEMS, f"resources, scopes and {form.content}; send smaller batches")
@@ -76,9 +82,11 @@ class ItemReader:
 
     def reject(self, row: Mapping[str, object], reason: str) -> None:
         """Keep a part for the dead letters."""
-        self.rejected.append((json.dumps(row), reason))
+        self.rejected.append((json.dumps(row), masked(reason) if self._is_secret else reason))
         self.rejected_items += 1
 
     def shown(self, raw: Any) -> str:
         """A part for people."""
+        if self._is_secret:
+            return MASK
         return self._encoding.text(raw)[:_SHOWN_CHARS]

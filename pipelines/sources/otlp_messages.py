@@ -328,6 +328,10 @@ _ENUMERATIONS = {
         ("STATUS_CODE", "UNSET OK ERROR"),
     )
     for number, name in enumerate(names.split())
+} | {
+    f"SEVERITY_NUMBER_{name}{n or ''}": 4 * place + (n or 1)
+    for place, name in enumerate(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"])
+    for n in (0, 2, 3, 4)
 }
 _FROM_JSON: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _json_text,

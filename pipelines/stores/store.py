@@ -12,6 +12,7 @@ from pipelines.stores.events import EventStore, IncidentStore
 from pipelines.stores.feedback import FeedbackStore
 from pipelines.stores.forecasts import ForecastStore
 from pipelines.stores.locks import LockStore
+from pipelines.stores.logs import LogStore
 from pipelines.stores.retention import Retention
 from pipelines.stores.rollups import RollupStore
 from pipelines.stores.samples import SampleStore
@@ -43,6 +44,7 @@ class Store:
         self.metric_types = MetricTypeStore(session)
         self.spans = SpanStore(session)
         self.service_edges = ServiceEdgeStore(session)
+        self.logs = LogStore(session)
         self.events = EventStore(session)
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)

@@ -5,12 +5,24 @@ from datetime import datetime, timedelta
 
 from core.domain import ServiceEdges
 from core.traces import SpanCount, SpanMark
-from pipelines.stores.session import Session, utc
+from pipelines.stores.session import Session, utc, utc_or_none
 
 #: First half of the key of the advisory lock on the complete steps of a tenant; the second half is the tenant.
 _LOCK = 0x7370616E
 #: The time at which something was seen last is stored again after this time, so that most requests write nothing.
-_SEEN_EVERY = timedelta(hours=1)
+SEEN_EVERY = timedelta(hours=1)
+
+
+def hold_steps(session: Session, key: int, *, change: bool) -> None:
+    """Keep the end of the complete steps as it is until the end of the transaction; `change`: change it."""
+    lock = "pg_advisory_xact_lock" if change else "pg_advisory_xact_lock_shared"
+    session.rows(f"SELECT {lock}(%(key)s, hashtext(%(tenant)s))", {"key": key})
+
+
+def oldest_step(session: Session, table: str) -> datetime | None:
+    """The first step that has counts in a table; null when there are none."""
+    rows = session.rows(f"SELECT min(at) AS at FROM {table} WHERE tenant = %(tenant)s", {})
+    return utc_or_none(rows[0]["at"])
 
 
 class SpanStore:
@@ -21,8 +33,7 @@ class SpanStore:
 
     def hold(self, *, change: bool = False) -> None:
         """Keep the end of the complete steps as it is until the end of the transaction; `change`: change it."""
-        lock = "pg_advisory_xact_lock" if change else "pg_advisory_xact_lock_shared"
-        self._session.rows(f"SELECT {lock}(%(key)s, hashtext(%(tenant)s))", {"key": _LOCK})
+        hold_steps(self._session, _LOCK, change=change)
 
     def remember(self, marks: Sequence[SpanMark], now: datetime) -> set[tuple[int, bool]]:
         """Those spans that are new: `span` and `is_entry`."""
@@ -65,7 +76,7 @@ class SpanStore:
                 "services": [service for service, _ in operations],
                 "operations": [operation for _, operation in operations],
                 "now": now,
-                "stale": now - _SEEN_EVERY,
+                "stale": now - SEEN_EVERY,
             },
         )
 
@@ -90,8 +101,7 @@ class SpanStore:
 
     def oldest(self) -> datetime | None:
         """The first step that has counts; null when there are none."""
-        rows = self._session.rows("SELECT min(at) AS at FROM span_counts WHERE tenant = %(tenant)s", {})
-        return None if rows[0]["at"] is None else utc(rows[0]["at"])
+        return oldest_step(self._session, "span_counts")
 
     def take(self, before: datetime) -> list[SpanCount]:
         """Remove and return the counts of the steps before that time."""
@@ -142,7 +152,7 @@ class ServiceEdgeStore:
                 "callers": [caller for caller, _ in edges],
                 "callees": [callee for _, callee in edges],
                 "now": now,
-                "stale": now - _SEEN_EVERY,
+                "stale": now - SEEN_EVERY,
             },
         )
 

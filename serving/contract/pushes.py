@@ -15,6 +15,11 @@ _EXAMPLE_SPAN: JsonValue = {
     "startTimeUnixNano": "1769860800000000000",
     "endTimeUnixNano": "1769860800250000000",
 }
+_EXAMPLE_LOG: JsonValue = {
+    "timeUnixNano": "1769860800000000000",
+    "severityNumber": 17,
+    "body": {"stringValue": "no connection to orders-db"},
+}
 _EXAMPLE_METRIC: JsonValue = {
     "name": "queue.depth",
     "unit": "{message}",
@@ -96,6 +101,53 @@ class OtlpTracesJson(BaseModel):
     )
 
     resourceSpans: list[dict[str, JsonValue]]  # noqa: N815 - a name of OTLP
+
+
+class OtlpLogs(OtlpBody):
+    """An ExportLogsServiceRequest of OpenTelemetry, in protobuf."""
+
+
+class OtlpLogsJson(BaseModel):
+    """An ExportLogsServiceRequest of OpenTelemetry, in OTLP's JSON. Its parts are checked where they are read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "resourceLogs": [
+                        {"resource": _EXAMPLE_RESOURCE, "scopeLogs": [{"logRecords": [_EXAMPLE_LOG]}]}
+                    ]
+                }
+            ]
+        }
+    )
+
+    resourceLogs: list[dict[str, JsonValue]]  # noqa: N815 - a name of OTLP
+
+
+class LokiPush(RootModel[bytes]):
+    """A PushRequest of Loki: protobuf, compressed with snappy."""
+
+
+class LokiJson(BaseModel):
+    """A push of Loki in JSON: of each stream its labels, and of each line its time in nanoseconds and its text."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "streams": [
+                        {
+                            "stream": {"service_name": "checkout", "level": "error"},
+                            "values": [["1769860800000000000", "no connection to orders-db"]],
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    streams: list[dict[str, JsonValue]]
 
 
 class AlertsWebhook(RootModel[WebhookBody]):

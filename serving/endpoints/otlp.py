@@ -1,4 +1,4 @@
-"""The endpoints that take metrics and traces of OpenTelemetry by OTLP/HTTP, and the responses that OTLP demands.
+"""The endpoints that take metrics, traces and logs of OpenTelemetry by OTLP/HTTP, and the responses that OTLP demands.
 
 References:
     https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
@@ -11,14 +11,24 @@ from starlette.responses import Response
 from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
 
 from pipelines.collect.push import store_pushed
+from pipelines.collect.store_logs import store_logs
 from pipelines.collect.store_traces import store_traces
 from pipelines.sources.otlp import decompressed
+from pipelines.sources.otlp_logs import read_logs
 from pipelines.sources.otlp_messages import Encoding, Json, Protobuf
 from pipelines.sources.otlp_spans import read_traces
 from pipelines.sources.protobuf import bytes_field, varint_field
 from serving.contract.errors import readable
 from serving.contract.otlp_errors import as_status
-from serving.contract.pushes import OtlpBody, OtlpJson, OtlpMetrics, OtlpTraces, OtlpTracesJson
+from serving.contract.pushes import (
+    OtlpBody,
+    OtlpJson,
+    OtlpLogs,
+    OtlpLogsJson,
+    OtlpMetrics,
+    OtlpTraces,
+    OtlpTracesJson,
+)
 from serving.endpoints.route import JSON, PROTOBUF, Call, Route
 from serving.state.runtime import Runtime
 from serving.state.work import Lane
@@ -35,6 +45,19 @@ class OtlpResponse(TypedDict, total=False):
     """An ExportMetricsServiceResponse. It is empty when everything was stored."""
 
     partialSuccess: PartialSuccess
+
+
+class PartialLogs(TypedDict):
+    """How many log records were rejected, as a text; they are dead letters. And the first reason."""
+
+    rejectedLogRecords: str
+    errorMessage: str
+
+
+class OtlpLogsResponse(TypedDict, total=False):
+    """An ExportLogsServiceResponse. It is empty when everything was stored."""
+
+    partialSuccess: PartialLogs
 
 
 class PartialTraces(TypedDict):
@@ -83,6 +106,19 @@ def take_traces(runtime: Runtime, call: Call) -> Response:
     return _response(call.media_type, "rejectedSpans", stored.rejected, stored.first_rejected or "")
 
 
+def take_logs(runtime: Runtime, call: Call) -> Response:
+    """Count the log records of a request; errors as for metrics.
+
+    Raises:
+        InputError: the body is not an ExportLogsServiceRequest.
+        UnavailableError: the database does not respond; nothing of the request is kept.
+    """
+    context = runtime.context(call.tenant_name)
+    request = read_logs(*_body(call, OtlpLogs), context.services)
+    stored = store_logs(context.platform, request)
+    return _response(call.media_type, "rejectedLogRecords", stored.rejected, stored.first_rejected or "")
+
+
 def _body(call: Call, kind: type[OtlpBody]) -> tuple[bytes, Encoding]:
     """The body of a request without compression, and its encoding."""
     body = call.request_as(kind).root
@@ -127,4 +163,13 @@ TRACES_ROUTE = replace(
     request=OtlpTraces,
     json_form=OtlpTracesJson,
     response=OtlpTracesResponse,
+)
+LOGS_ROUTE = replace(
+    ROUTE,
+    path="/v1/logs",
+    summary="Count the log lines that OpenTelemetry pushes by OTLP/HTTP, by service and level.",
+    handler=take_logs,
+    request=OtlpLogs,
+    json_form=OtlpLogsJson,
+    response=OtlpLogsResponse,
 )

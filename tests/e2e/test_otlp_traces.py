@@ -30,10 +30,12 @@ JSON = {"Content-Type": "application/json"}
 GZIP = {"Content-Encoding": "gzip"}
 
 
-def posted(fleet: Fleet, tenant: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+def posted(
+    fleet: Fleet, tenant: str, body: bytes, headers: dict[str, str], path: str = TRACES
+) -> httpx.Response:
     key = fleet.keys.get(tenant) or fleet.tenancy.keys.create(tenant)
     headers = {**headers, "Authorization": f"Bearer {key}"}
-    return httpx.post(f"{fleet.url}{TRACES}", content=body, headers=headers, timeout=60, trust_env=False)
+    return httpx.post(f"{fleet.url}{path}", content=body, headers=headers, timeout=60, trust_env=False)
 
 
 def traced() -> Sequence[ReadableSpan]:

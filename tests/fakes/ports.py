@@ -11,6 +11,7 @@ from core.counters import CounterRepository, MetricTypeRepository
 from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
 from core.locks import HeldLock, LockOwner, LockRepository
+from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
@@ -142,6 +143,10 @@ class FakeStore(Store):
     @property
     def service_edges(self) -> ServiceEdgeRepository:
         unsupported(self, "service_edges")
+
+    @property
+    def logs(self) -> LogRepository:
+        unsupported(self, "logs")
 
     @property
     def events(self) -> EventRepository:

@@ -22,6 +22,7 @@ from core.diagnosis import (
 from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import SAMPLES, TIME, Schema
+from core.logs import LogCount
 from core.outbox import DeliveryLane
 from core.settings import Settings
 from core.traces import SpanCount, SpanMark
@@ -54,6 +55,8 @@ class Filled:
         store.spans.see_operations([("checkout", tenant)], T0)
         store.spans.add([SpanCount(T0, "checkout", tenant, 7, 3, 1)])
         store.service_edges.see([("checkout", tenant)], T0)
+        store.logs.add([LogCount(T0, tenant, "error", 3)], T0)
+        store.logs.is_repeated(7, T0)
         self.incident = Incident(
             tenant=tenant, service="checkout", type="x", severity=Severity.INFO, start=T0, end=T0 + STEP
         )
@@ -193,6 +196,8 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "spans.operations": lambda: store.spans.operations(["checkout"], T0),
         "spans.oldest": store.spans.oldest,
         "spans.calls": store.spans.calls,
+        "logs.levels": lambda: store.logs.levels(T0),
+        "logs.oldest": store.logs.oldest,
         "service_edges.since": lambda: store.service_edges.since(T0),
         "service_edges.known_among": lambda: store.service_edges.known_among(["checkout", "other"]),
         "diagnoses.list": store.diagnoses.list,
@@ -220,7 +225,7 @@ WRITES = {
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
     "spans.hold", "spans.remember", "spans.see_operations", "spans.add", "spans.take", "spans.forget",
-    "service_edges.see",
+    "service_edges.see", "logs.hold", "logs.is_repeated", "logs.add", "logs.take", "logs.forget",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
@@ -269,6 +274,7 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert [row[2] for row in seen["counters.recent"]] == [mine.value]
         assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
         assert seen["spans.operations"] == {"checkout": {mine.store.tenant}}
+        assert seen["logs.levels"] == [(mine.store.tenant, "error")]
         assert seen["spans.calls"] == [("web", mine.store.tenant)]
         assert seen["service_edges.since"] == (("checkout", mine.store.tenant),)
         assert mine.store.series.kinds_and_steps([other.series.series_id]) == {}
@@ -346,6 +352,15 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     assert len(store.spans.take(END)) == 2
     store.spans.forget(END + STEP, END + STEP)
     store.service_edges.see([("checkout", "x")], END)
+    with mine.store.atomically():
+        store.logs.hold(change=True)
+        with other.store.atomically():
+            other.store.logs.hold(change=True)
+    assert not store.logs.is_repeated(8, END)
+    store.logs.add([LogCount(T0, other.store.tenant, "error", 1)], END)
+    assert len(store.logs.take(END)) == 2
+    store.logs.forget(END + STEP, END + STEP)
+    assert other.store.logs.is_repeated(7, T0)
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before

@@ -17,8 +17,9 @@ from core.clock import FixedClock
 from core.domain import Direction, Role, Series, SeriesKind
 from core.service_names import ServiceRule
 from models.metrics.duration_buckets import RELATIVE_ERROR
+from pipelines.collect.steps import LATENESS
 from pipelines.collect.store_traces import MAX_OPERATIONS, OTHER, StoredTraces, store_traces
-from pipelines.collect.summarise_traces import LATENESS, summarise_traces
+from pipelines.collect.summarise_traces import summarise_traces
 from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.service_graph import EDGE_LIFETIME, graph_of
 from pipelines.common.tenant_platform import Platform
