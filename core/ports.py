@@ -16,8 +16,10 @@ from core.dead_letters import DeadLetterRepository
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
 from core.locks import LockRepository
+from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.settings import Settings
+from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
 
@@ -349,6 +351,12 @@ class Store(Protocol):
     def counters(self) -> CounterRepository: ...
     @property
     def metric_types(self) -> MetricTypeRepository: ...
+    @property
+    def spans(self) -> SpanRepository: ...
+    @property
+    def service_edges(self) -> ServiceEdgeRepository: ...
+    @property
+    def logs(self) -> LogRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property
