@@ -143,6 +143,10 @@ class SeriesRepository(Protocol):
         """
         ...
 
+    def propose(self, thresholds: Mapping[int, float | None]) -> None:
+        """Store the proposed threshold of each of these series; null: none is proposed."""
+        ...
+
     def known(self, series_ids: Sequence[int]) -> set[int]:
         """Those of the ids that are series of this tenant."""
         ...

@@ -17,7 +17,7 @@ from models.forecast.pool.pool import POOL
 from models.forecast.pool.pool_forecaster import PoolForecaster
 from models.forecast.protocols import History
 from models.series.magnitude import to_ordinary
-from models.series.thresholds import is_past, is_upward, threshold_of
+from models.series.thresholds import breach_threshold_of, is_past, is_upward
 
 #: A value that returns over the threshold within this time belongs to the same breach.
 SAME_BREACH_S = 3 * HOUR_S
@@ -179,7 +179,7 @@ def backtest_breaches(
     Returns:
         Empty if the series has no threshold.
     """
-    threshold = threshold_of(series)
+    threshold = breach_threshold_of(series)
     if threshold is None:
         return []
     seconds, at_s = past.seconds, np.array(past.at_s)

@@ -12,6 +12,8 @@ from core.arrays import BoolArray, FloatArray
 from core.directions import low_is_bad
 from core.domain import Role, Series
 
+#: What holds at once when it changes, without training.
+_LIMITS = ("limit", "slo_threshold", "direction", "proposed_threshold")
 #: A disk or a pool fails a little below its limit, because some blocks or connections are reserved.
 FULL_AT = 0.98
 _MORE_IS_WORSE = (Role.LATENCY, Role.ERRORS, Role.SATURATION)
@@ -39,6 +41,20 @@ def threshold_of(series: Series, usual: float | None = None) -> float | None:
     return (1 - FULL_AT) * limit if is_size else limit
 
 
+def breach_threshold_of(series: Series) -> float | None:
+    """The value that a breach crosses: the declared threshold, else the one that is proposed from the history.
+
+    Detection uses the declared one alone: a proposed threshold tells nothing that the baseline does not know.
+    """
+    declared = threshold_of(series)
+    return series.proposed_threshold if declared is None else declared
+
+
+def is_proposed(series: Series) -> bool:
+    """Whether the threshold of a breach is only proposed."""
+    return threshold_of(series) is None and series.proposed_threshold is not None
+
+
 def with_known_limit(series: Series, values: FloatArray) -> Series:
     """The series with the lowest value as limit, where a size was declared for what is left over.
 
@@ -52,11 +68,11 @@ def with_known_limit(series: Series, values: FloatArray) -> Series:
 
 
 def with_limits(series: Series, stored: Series) -> Series:
-    """The series with limit, SLO threshold and direction as stored now; the same object if nothing changed."""
-    now = (stored.limit, stored.slo_threshold, stored.direction)
-    if (series.limit, series.slo_threshold, series.direction) == now:
+    """The series with thresholds, limit and direction as stored now; the same object if nothing changed."""
+    now = {name: getattr(stored, name) for name in _LIMITS}
+    if all(getattr(series, name) == value for name, value in now.items()):
         return series
-    return replace(series, limit=stored.limit, slo_threshold=stored.slo_threshold, direction=stored.direction)
+    return replace(series, **now)
 
 
 def used_share(series: Series, value: float) -> float | None:

@@ -13,7 +13,7 @@ from models.breach.learn_cascades import BreachTimes, HourlyPeaks
 from models.breach.outlook import is_inert
 from models.forecast.history import on_grid
 from models.forecast.protocols import History
-from models.series.thresholds import is_upward, threshold_of
+from models.series.thresholds import breach_threshold_of, is_upward
 
 #: Breaches of a metric for which predictions are repeated. More teach little and cost seconds.
 MAX_BREACHES_OF_METRIC = 40
@@ -47,7 +47,7 @@ class FleetBreaches:
         Returns:
             null if the series never came near its threshold, or if its metric has contributed enough.
         """
-        threshold = threshold_of(series)
+        threshold = breach_threshold_of(series)
         if threshold is None:
             return None
         mine = samples.filter(pl.col("series_id") == series.series_id, pl.col("value").is_finite()).sort("ts")
@@ -94,7 +94,7 @@ def _as_cause(
         levels = dict.fromkeys(level_at_fraction(series, fraction) for fraction in IMPACT_FRACTIONS)
         upward = is_upward(series)
         return tuple(find_breaches(seconds, values, one, upward=upward) for one in levels if one is not None)
-    threshold = threshold_of(series)
+    threshold = breach_threshold_of(series)
     assert threshold is not None  # noqa: S101 - it breached
     return (gradual_breaches(at_s, seconds, values, threshold, usual=float(np.median(values))),)
 

@@ -34,7 +34,7 @@ from models.forecast.history import histories
 from models.forecast.intervals.conformal import LEVELS
 from models.forecast.protocols import History, StoredForecaster
 from models.forecast.states import Arrays
-from models.series.thresholds import with_known_limit
+from models.series.thresholds import breach_threshold_of, with_known_limit
 from pipelines.common.current_time import current_time
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
@@ -101,7 +101,7 @@ class FitResult:
 
 def wanted(series: Series) -> bool:
     """Whether a series is forecast: capacity, traffic, errors, and every series with a threshold."""
-    return series.role in _FORECAST_ROLES or series.threshold is not None
+    return series.role in _FORECAST_ROLES or breach_threshold_of(series) is not None
 
 
 @one_at_a_time("train/forecaster")

@@ -27,6 +27,7 @@ _PARAMETERS = (
 )
 _FACTS = "unit, kind, role, step_s, limit_value, slo_threshold, direction"
 _COLUMNS = "tenant, service, metric, labels, unit, kind, role, limit_value, slo_threshold, step_s, direction"
+_READ = f"{_COLUMNS}, proposed_threshold"
 
 
 class SeriesStore:
@@ -96,7 +97,7 @@ class SeriesStore:
     ) -> list[Series]:
         """All series with that service, metric and role (null: any), by name."""
         rows = self._session.rows(
-            f"SELECT {_COLUMNS} FROM series WHERE tenant = %(tenant)s"
+            f"SELECT {_READ} FROM series WHERE tenant = %(tenant)s"
             " AND (%(service)s::text IS NULL OR service = %(service)s)"
             " AND (%(metric)s::text IS NULL OR metric = %(metric)s)"
             " AND (%(role)s::text IS NULL OR role = %(role)s)"
@@ -112,12 +113,22 @@ class SeriesStore:
             UnknownSeriesError: this tenant has no series with that id.
         """
         rows = self._session.rows(
-            f"SELECT {_COLUMNS} FROM series WHERE tenant = %(tenant)s AND series_id = %(series_id)s",
+            f"SELECT {_READ} FROM series WHERE tenant = %(tenant)s AND series_id = %(series_id)s",
             {"series_id": series_id},
         )
         if not rows:
             raise UnknownSeriesError(f"there is no series {series_id}")
         return _from_row(rows[0])
+
+    def propose(self, thresholds: Mapping[int, float | None]) -> None:
+        """Store the proposed threshold of each of these series; null: none is proposed."""
+        self._session.execute(
+            "UPDATE series AS s SET proposed_threshold = p.threshold"
+            " FROM unnest(%(ids)s::bigint[], %(thresholds)s::float8[]) AS p (id, threshold)"
+            " WHERE s.tenant = %(tenant)s AND s.series_id = p.id"
+            " AND s.proposed_threshold IS DISTINCT FROM p.threshold",
+            {"ids": Int8Array(list(thresholds)), "thresholds": list(thresholds.values())},
+        )
 
     def known(self, series_ids: Sequence[int]) -> set[int]:
         """Those of the ids that are series of this tenant."""
@@ -130,7 +141,7 @@ class SeriesStore:
     def of_metrics(self, metrics: Sequence[str]) -> list[Series]:
         """The series of these metrics."""
         rows = self._session.rows(
-            f"SELECT {_COLUMNS} FROM series WHERE tenant = %(tenant)s AND metric = ANY(%(metrics)s::text[])"
+            f"SELECT {_READ} FROM series WHERE tenant = %(tenant)s AND metric = ANY(%(metrics)s::text[])"
             " ORDER BY series_id",
             {"metrics": list(metrics)},
         )

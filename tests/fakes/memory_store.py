@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -50,6 +51,10 @@ class MemorySeries(SeriesRepository):
         if series_id not in self.by_id:
             raise UnknownSeriesError(f"there is no series {series_id}")
         return self.by_id[series_id]
+
+    def propose(self, thresholds: Mapping[int, float | None]) -> None:
+        for key, threshold in thresholds.items():
+            self.by_id[key] = replace(self.by_id[key], proposed_threshold=threshold)
 
     def known(self, series_ids: Sequence[int]) -> set[int]:
         return set(series_ids) & set(self.by_id)

@@ -87,6 +87,9 @@ class FakeSeriesStore(SeriesRepository):
             raise UnknownSeriesError(f"there is no series {series_id}")
         return self._known[series_id]
 
+    def propose(self, thresholds: Mapping[int, float | None]) -> None:
+        unsupported(self, "propose")
+
     def known(self, series_ids: Sequence[int]) -> set[int]:
         unsupported(self, "known")
 
