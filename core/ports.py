@@ -10,11 +10,13 @@ import polars as pl
 
 from core.alert_changes import AlertChange
 from core.batch import Batch
+from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, SignalCounts
 from core.dead_letters import DeadLetterRepository
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
+from core.limit_changes import LimitChange, LimitChangeRepository
 from core.locks import LockRepository
 from core.outbox import DeliveryRepository
 from core.settings import Settings
@@ -125,8 +127,12 @@ class WriteResult:
 
 
 class SeriesRepository(Protocol):
-    def register(self, series: Iterable[Series]) -> None:
-        """Store series, or update what is known of them; a series without a limit takes none away."""
+    def register(self, series: Iterable[Series]) -> list[LimitChange]:
+        """Store series, or update what is known of them; a series without a limit takes none away.
+
+        Returns:
+            Limits that replaced another limit.
+        """
         ...
 
     def find(
@@ -349,6 +355,10 @@ class Store(Protocol):
     def counters(self) -> CounterRepository: ...
     @property
     def metric_types(self) -> MetricTypeRepository: ...
+    @property
+    def contradictions(self) -> ContradictionRepository: ...
+    @property
+    def limit_changes(self) -> LimitChangeRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property

@@ -9,7 +9,6 @@ from core.domain import Role, Series
 from core.entities import named_with_entity
 from core.formatting import format_value
 from flows.commands.console import AsJson, TenantOption, out, print_json, settings_for
-from models.series.thresholds import is_proposed
 
 app = typer.Typer(
     help="List series and their thresholds, and accept proposed thresholds.", no_args_is_help=True
@@ -29,6 +28,7 @@ def list_series(
     as_json: AsJson = False,
 ) -> None:
     """List the series with limit, SLO and proposed threshold, by name."""
+    from models.series.thresholds import is_proposed
     from pipelines.wiring import open_platform
 
     with open_platform(settings_for(tenant)) as platform:
@@ -71,6 +71,8 @@ def accept(
 
 
 def _record(one: Series) -> dict[str, Any]:
+    from models.series.thresholds import is_proposed
+
     return {
         "series": one.name,
         "series_id": one.series_id,
@@ -84,6 +86,8 @@ def _record(one: Series) -> dict[str, Any]:
 
 
 def _table(found: list[Series]) -> Table:
+    from models.series.thresholds import is_proposed
+
     table = Table("series", "role", "limit", "SLO", "proposed", box=None, padding=(0, 2, 0, 0))
     for one in found:
         table.add_row(

@@ -7,6 +7,7 @@ from psycopg.types.json import Jsonb
 
 from core.domain import Direction, Role, Series, SeriesKind
 from core.errors import InputError, UnknownSeriesError
+from core.limit_changes import LimitChange
 from pipelines.stores.binary import Int8Array
 from pipelines.stores.session import Session
 
@@ -36,9 +37,11 @@ class SeriesStore:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def register(self, series: Iterable[Series]) -> None:
+    def register(self, series: Iterable[Series]) -> list[LimitChange]:
         """Store series, or update their metadata. A series without a limit or a direction keeps the one that is stored.
 
+        Returns:
+            Limits that replaced another limit.
         Raises:
             InputError: a series belongs to another tenant.
         """
@@ -47,14 +50,15 @@ class SeriesStore:
             if item.tenant != self._session.tenant:
                 raise InputError(f"series {item.name} belongs to another tenant")
         if not rows:
-            return
+            return []
         # Most requests bring nothing new, and a lock is a write.
         new = _news(rows, self._facts(list(rows)))
         if not new:
-            return
-        new = _news(new, self._facts(list(new), lock=True))
+            return []
+        stored = self._facts(list(new), lock=True)
+        new = _news(new, stored)
         if not new:
-            return
+            return []
         # sorted, so that two writers lock the rows in the same order
         columns = zip(*(_to_row(*pair) for pair in sorted(new.items())), strict=True)
         self._session.execute(
@@ -74,6 +78,7 @@ class SeriesStore:
             " coalesce(excluded.direction, s.direction))",
             {name: list(column) for name, column in zip(_PARAMETERS, columns, strict=True)},
         )
+        return _changed_limits(new, stored)
 
     def _facts(self, series_ids: Sequence[int], *, lock: bool = False) -> dict[int, tuple[object, ...]]:
         """Series id -> what can change of a stored series; locked until the end of the transaction, if wanted."""
@@ -173,6 +178,15 @@ def _is_news(item: Series, stored: tuple[object, ...] | None) -> bool:
         or item.slo_threshold not in {None, stored[5]}
         or item.direction not in {None, stored[6]}
     )
+
+
+def _changed_limits(new: Mapping[int, Series], stored: Mapping[int, tuple[object, ...]]) -> list[LimitChange]:
+    found = []
+    for key, item in sorted(new.items()):
+        before = stored[key][4] if key in stored else None
+        if isinstance(before, float) and item.limit is not None and item.limit != before:
+            found.append(LimitChange(series=item, before=before, after=item.limit))
+    return found
 
 
 def _to_row(series_id: int, item: Series) -> tuple[object, ...]:

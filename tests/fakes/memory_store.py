@@ -17,6 +17,7 @@ from core.dead_letters import EVERY_DEAD_LETTER, DeadLetter, DeadLetterFilter, D
 from core.domain import Event, Incident, Role, Series, SeriesKind
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES
+from core.limit_changes import LimitChange
 from core.ports import (
     CursorRepository,
     EventRepository,
@@ -34,8 +35,10 @@ class MemorySeries(SeriesRepository):
     def __init__(self) -> None:
         self.by_id: dict[int, Series] = {}
 
-    def register(self, series: Iterable[Series]) -> None:
+    def register(self, series: Iterable[Series]) -> list[LimitChange]:
+        """It reports no changed limits."""
         self.by_id.update({one.series_id: one for one in series})
+        return []
 
     def find(
         self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
@@ -130,8 +133,12 @@ class MemoryMetricTypes(MetricTypeRepository):
     def declared(self, metrics: Sequence[str] | None = None) -> dict[str, str]:
         return {name: kind for name, kind in self.types.items() if metrics is None or name in metrics}
 
-    def declare(self, types: Mapping[str, str]) -> None:
+    def declare(self, types: Mapping[str, str], source: str = "") -> None:
         self.types.update(types)
+
+    def sources(self, metrics: Sequence[str]) -> dict[str, str]:
+        """It does not know who declared a type."""
+        return {}
 
 
 class MemoryEvents(EventRepository):

@@ -7,9 +7,11 @@ from typing import NoReturn, TypeVar
 
 import polars as pl
 
+from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
 from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
+from core.limit_changes import LimitChangeRepository
 from core.locks import HeldLock, LockOwner, LockRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
@@ -133,6 +135,14 @@ class FakeStore(Store):
     @property
     def metric_types(self) -> MetricTypeRepository:
         unsupported(self, "metric_types")
+
+    @property
+    def contradictions(self) -> ContradictionRepository:
+        unsupported(self, "contradictions")
+
+    @property
+    def limit_changes(self) -> LimitChangeRepository:
+        unsupported(self, "limit_changes")
 
     @property
     def events(self) -> EventRepository:
