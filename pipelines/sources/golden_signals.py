@@ -7,7 +7,7 @@ or counter of requests), then metrics that nobody knows, as far as the series bu
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from core.domain import Series
+from core.domain import Event, Series
 from core.durations import DAY_S
 from core.errors import InputError
 from models.metrics.conventions import CODE_LABELS, is_of_requests, request_recipes
@@ -18,6 +18,7 @@ from models.metrics.signal_series import Naming, hosts_of
 from pipelines.sources.prometheus_api import RefusedQueryError
 from pipelines.sources.prometheus_queries import Span, matchers_of_halves
 from pipelines.sources.read_plan import Pull, Read
+from pipelines.sources.size_changes import resizes
 
 ALL = ('{__name__!=""}',)
 #: So far back a host is remembered whose exporter is down.
@@ -69,6 +70,7 @@ class GoldenSignals:
         self._exporters = exporters
         self._budget = budget
         self._seen: set[int] = set()
+        self._sized: list[tuple[Recipe, Naming]] = []
         self._left_out: dict[str, str] = {}
         self._noted = False
 
@@ -86,6 +88,7 @@ class GoldenSignals:
             hosts=self._hosts(span, pull),
         )
         of_exporters, of_requests, plain = self._recipes(span, pull, names)
+        self._sized = [(recipe, naming) for recipe in of_exporters if recipe.size is not None]
         for recipe in (*of_exporters, *of_requests):
             yield self._read(recipe, pull, naming)
         for recipe in plain:
@@ -93,6 +96,10 @@ class GoldenSignals:
                 self._left_out[recipe.signal] = f"the budget of {self._budget} series is used up"
             else:
                 yield self._read(recipe, pull, naming)
+
+    def events(self, span: Span, pull: Pull) -> list[Event]:
+        """Each change of the size of a whole, such as a resized disk, at the first time with the new size."""
+        return [event for recipe, naming in self._sized for event in resizes(recipe, naming, span, pull)]
 
     def take_notes(self) -> tuple[str, ...]:
         """Which metrics were left out, once: later pulls leave out the same ones."""
