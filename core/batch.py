@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from core.alert_changes import AlertChange
+from core.contradictions import Contradiction
 from core.domain import Direction, Event, Incident, Role, Series, SeriesKind, ServiceEdges
 from core.errors import InputError
 
@@ -75,6 +76,7 @@ class Batch:
         alert_changes: starts and ends of alerts whose sender does not send both together.
         calls: which service calls which: (caller, callee).
         declarations: what was declared about series; those that match no series are reported.
+        contradictions: what `series.csv` declares otherwise than the source; the source is filled in when stored.
         notes: what people must know, such as files that were skipped.
         already_read: samples and counts that an earlier ingest has read, and that are not in this batch.
         cursor: what the source needs to go on after this batch; stored in the batch's own transaction.
@@ -91,6 +93,7 @@ class Batch:
     alert_changes: Sequence[AlertChange] = ()
     calls: ServiceEdges = ()
     declarations: Sequence[Declaration] = ()
+    contradictions: Sequence[Contradiction] = ()
     notes: Sequence[str] = ()
     already_read: int = 0
     cursor: str | None = None

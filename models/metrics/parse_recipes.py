@@ -42,6 +42,7 @@ class _RecipeFile(BaseModel):
     quantile: float | None = None
     limit: float | None = None
     slo_threshold: float | None = None
+    size: str | None = None
     unless: _TermFile | None = None
     unlike: str | None = None
 

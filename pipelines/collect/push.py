@@ -12,7 +12,7 @@ from core.frames import SAMPLES
 from core.metric_types import declaring_names
 from core.ports import Store
 from pipelines.collect.ingest import IngestReport, store_batch
-from pipelines.collect.metric_types import declare_types, reread
+from pipelines.collect.metric_types import Sender, declare_types, reread
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.remote_write import RemoteWriteReceiver
 
@@ -84,7 +84,9 @@ def store_pushed(
     """
     store = platform.store
     with store.atomically():
-        retyped = declare_types(store, request.metric_types)
+        retyped = declare_types(
+            store, request.metric_types, Sender(name=receiver.name, at=platform.clock.now())
+        )
         names = sorted(declaring_names(request.metrics))
         batch = receiver.batch(request, store.metric_types.declared(names) if names else {})
         stored = store.series.kinds_and_steps([series.series_id for series in batch.series])

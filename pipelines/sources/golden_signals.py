@@ -7,7 +7,7 @@ or counter of requests), then metrics that nobody knows, as far as the series bu
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from core.domain import Series, ServiceEdges
+from core.domain import Event, Series, ServiceEdges
 from core.durations import DAY_S
 from core.errors import InputError
 from models.metrics.calls import client_metrics
@@ -20,6 +20,7 @@ from pipelines.sources.call_queries import read_calls
 from pipelines.sources.prometheus_api import RefusedQueryError
 from pipelines.sources.prometheus_queries import Span, matchers_of_halves
 from pipelines.sources.read_plan import Pull, Read
+from pipelines.sources.size_changes import resizes
 
 ALL = ('{__name__!=""}',)
 #: So far back a host is remembered whose exporter is down.
@@ -71,6 +72,7 @@ class GoldenSignals:
         self._exporters = exporters
         self._budget = budget
         self._seen: set[int] = set()
+        self._sized: list[tuple[Recipe, Naming]] = []
         self._left_out: dict[str, str] = {}
         self._noted = False
         self._names: Sequence[str] = ()
@@ -91,6 +93,7 @@ class GoldenSignals:
         )
         self._names, self._naming = names, naming
         of_exporters, of_requests, plain = self._recipes(span, pull, names)
+        self._sized = [(recipe, naming) for recipe in of_exporters if recipe.size is not None]
         for recipe in (*of_exporters, *of_requests):
             yield self._read(recipe, pull, naming)
         for recipe in plain:
@@ -108,6 +111,10 @@ class GoldenSignals:
         declared = {call.metric for call in of_exporters}
         of_clients = client_metrics(name for name in self._names if name not in declared)
         return read_calls([*of_exporters, *of_clients], self._naming, span)
+
+    def events(self, span: Span, pull: Pull) -> list[Event]:
+        """Each change of the size of a whole, such as a resized disk, at the first time with the new size."""
+        return [event for recipe, naming in self._sized for event in resizes(recipe, naming, span, pull)]
 
     def take_notes(self) -> tuple[str, ...]:
         """Which metrics were left out, once: later pulls leave out the same ones."""

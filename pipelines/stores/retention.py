@@ -20,6 +20,7 @@ _BY_ALL = {
     "feedback": "at",
     "diagnoses": "made_at",
     "service_edges": "seen_at",
+    "limit_changes": "at",
 }
 
 

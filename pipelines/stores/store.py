@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 
 from pipelines.stores.baselines import BaselineStore
+from pipelines.stores.contradictions import ContradictionStore
 from pipelines.stores.counters import CounterStore, MetricTypeStore
 from pipelines.stores.cursors import CursorStore
 from pipelines.stores.dead_letters import DeadLetterStore
@@ -11,6 +12,7 @@ from pipelines.stores.diagnoses import DiagnosisStore, TransitionStore
 from pipelines.stores.events import EventStore, IncidentStore
 from pipelines.stores.feedback import FeedbackStore
 from pipelines.stores.forecasts import ForecastStore
+from pipelines.stores.limit_changes import LimitChangeStore
 from pipelines.stores.locks import LockStore
 from pipelines.stores.logs import LogStore
 from pipelines.stores.retention import Retention
@@ -45,6 +47,8 @@ class Store:
         self.spans = SpanStore(session)
         self.service_edges = ServiceEdgeStore(session)
         self.logs = LogStore(session)
+        self.contradictions = ContradictionStore(session)
+        self.limit_changes = LimitChangeStore(session)
         self.events = EventStore(session)
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)

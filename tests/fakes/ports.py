@@ -7,9 +7,11 @@ from typing import NoReturn, TypeVar
 
 import polars as pl
 
+from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
 from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
+from core.limit_changes import LimitChangeRepository
 from core.locks import HeldLock, LockOwner, LockRepository
 from core.logs import LogRepository
 from core.outbox import DeliveryRepository
@@ -147,6 +149,14 @@ class FakeStore(Store):
     @property
     def logs(self) -> LogRepository:
         unsupported(self, "logs")
+
+    @property
+    def contradictions(self) -> ContradictionRepository:
+        unsupported(self, "contradictions")
+
+    @property
+    def limit_changes(self) -> LimitChangeRepository:
+        unsupported(self, "limit_changes")
 
     @property
     def events(self) -> EventRepository:
