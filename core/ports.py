@@ -17,6 +17,7 @@ from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
 from core.locks import LockRepository
 from core.outbox import DeliveryRepository
+from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.settings import Settings
 from core.training import Training
 
@@ -342,7 +343,11 @@ class Store(Protocol):
     @property
     def samples(self) -> SampleRepository: ...
     @property
+    def series_ends(self) -> SeriesEndRepository: ...
+    @property
     def counters(self) -> CounterRepository: ...
+    @property
+    def native_histograms(self) -> NativeHistogramRepository: ...
     @property
     def metric_types(self) -> MetricTypeRepository: ...
     @property
