@@ -40,7 +40,7 @@ from pipelines.sources.remote_write_series import (
     read_series,
     read_tails,
 )
-from pipelines.sources.remote_write_v2 import NO_METADATA, TYPES, Metadata, Symbols, declared_type
+from pipelines.sources.remote_write_v2 import NO_METADATA, TYPES, Symbols, declared_type
 from pipelines.sources.stepped_series import SteppedSeries
 from pipelines.stores.dead_letters import REJECTED
 
@@ -197,7 +197,7 @@ class _Reading1:
     def _take(self, at: int, one: WrittenSeries) -> None:
         """Take a series that was read field by field."""
         try:
-            known = self._remember(one)
+            known = self._remember(at, one)
             if one.histograms:
                 known.histogram_series(gauge=False)
         except InputError as error:
@@ -207,7 +207,7 @@ class _Reading1:
             self._columns.add(at, known, one.times_ms, one.values, one.created_ms)
         self._histograms += [SentHistogram(known, *histogram) for histogram in one.histograms]
 
-    def _remember(self, one: WrittenSeries) -> KnownLabels:
+    def _remember(self, at: int, one: WrittenSeries) -> KnownLabels:
         return self._known.remember(one.start, one.series)
 
     def _take_other(self, number: int, message: memoryview) -> None:
@@ -223,6 +223,7 @@ class _Reading2(_Reading1):
 
     def __init__(self, known: KnownSeries, messages: Sequence[tuple[int, memoryview]], parts: Parts) -> None:
         super().__init__(known, messages, parts)
+        self._declared_at: dict[str, int] = {}
         self._labels = self._symbols = Symbols(
             [bytes(one) for number, one in messages if number == _SYMBOLS_2]
         )
@@ -234,22 +235,24 @@ class _Reading2(_Reading1):
         taken = self._add_usual([(one.place, labels, one.tail) for one, labels in known])
         for place in taken:
             one, labels = known[place]
-            self._declare(labels.metric, one.metadata, has_histograms=False)
+            self._declare(one.place, declared_type(labels.metric, one.metadata.kind))
 
-    def _remember(self, one: WrittenSeries) -> KnownLabels:
+    def _remember(self, at: int, one: WrittenSeries) -> KnownLabels:
         try:
             metadata = self._symbols.metadata(bytes(one.metadata)) if one.metadata else NO_METADATA
             unit = metadata.unit.decode()
         except (IndexError, TypeError, UnicodeDecodeError) as error:
             raise InputError(f"the metadata of the series cannot be read: {error}") from error
         known = self._known.remember(self._symbols.key(one.refs, metadata), one.series, unit)
-        self._declare(known.metric, metadata, has_histograms=bool(one.histograms))
+        self._declare(at, declared_type(known.metric, metadata.kind, has_histograms=bool(one.histograms)))
         return known
 
-    def _declare(self, metric: str, metadata: Metadata, *, has_histograms: bool) -> None:
-        if metadata.kind != "unknown":
-            name, kind = declared_type(metric, metadata.kind, has_histograms=has_histograms)
-            self._types[name] = kind
+    def _declare(self, place: int, declared: tuple[str, str]) -> None:
+        """Keep a type; of several for a metric the last one in the request counts."""
+        metric, kind = declared
+        if kind != "unknown" and self._declared_at.get(metric, -1) < place:
+            self._declared_at[metric] = place
+            self._types[metric] = kind
 
     def _take_other(self, number: int, message: memoryview) -> None:
         """Nothing else is read: symbols are, and later versions may add fields."""

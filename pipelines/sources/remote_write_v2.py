@@ -169,11 +169,11 @@ def _head(message: memoryview) -> tuple[int, int]:
     return (size, at) if at + size <= len(message) else (0, 0)
 
 
-def declared_type(metric: str, kind: str, *, has_histograms: bool) -> tuple[str, str]:
+def declared_type(metric: str, kind: str, *, has_histograms: bool = False) -> tuple[str, str]:
     """The metric whose type a series declares, and the type: a series of a histogram has one of its parts' names.
 
     Examples:
-        >>> declared_type("rpc_seconds_count", "histogram", has_histograms=False)
+        >>> declared_type("rpc_seconds_count", "histogram")
         ('rpc_seconds', 'histogram')
     """
     if kind in {"histogram", "gaugehistogram", "summary"} and not has_histograms:
