@@ -89,7 +89,7 @@ def ended_silences(
         if one.kind is not SignalKind.MISSING or one.ended_at is not None or one.signal_id in going_on:
             continue
         keys = [one.series_id] if one.series_id is not None else _series_of(bundle, one.service)
-        back = [first_seen.get(key, ended.get(key)) for key in keys if key in bundle.models]
+        back = [ended.get(key, first_seen.get(key)) for key in keys if key in bundle.models]
         if back and None not in back:
             latest = max(moment for moment in back if moment is not None)
             over.append(replace(one, ended_at=max(latest, one.started_at)))

@@ -59,7 +59,7 @@ SENT = st.builds(
     st.sampled_from(["depth", "hits_total", "rpc_seconds", "jobs"]),
     st.dictionaries(
         st.sampled_from(["job", "pod", "mount"]),
-        st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+        st.text('aä"{/', max_size=5),
     ),
     st.lists(st.tuples(st.floats(-1e6, 1e6), VALUES), min_size=1, max_size=3),
     st.sampled_from(["", "counter", "gauge"]),
@@ -67,7 +67,7 @@ SENT = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(SENT, max_size=6), st.lists(st.text("ab", max_size=3), max_size=200))
 def test_both_versions_give_the_same_batch(sent: list[Sent], others: list[str]) -> None:
     """Also when the receiver knows the series already, and the references have two bytes."""
