@@ -12,8 +12,10 @@ from fakes.signals import make_signal
 from core.clock import FixedClock
 from core.domain import Series, Signal, SignalKind
 from core.frames import SAMPLES, TIMES
+from core.service_names import ServiceRule
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import train_detectors
+from pipelines.sources.raw_series import series_of_labels
 from pipelines.stores.store import Store
 from pipelines.watch.detect import detect
 
@@ -111,3 +113,40 @@ def test_an_old_end_closes_nothing_after_later_samples(platform: Platform, store
     (one,) = silences(store)
     detect(platform, start=END + timedelta(days=2), end=END + timedelta(days=3))
     assert store.signals.get(one.signal_id).ended_at is None
+
+
+def test_a_dead_exporter_is_found_by_its_up_with_its_host(store: Store) -> None:
+    """Prometheus marks the end of all series of a target that it cannot scrape, and `up` goes on with 0."""
+    up = {
+        host: series_of_labels(
+            store.tenant,
+            "up",
+            {"__name__": "up", "job": "node", "instance": f"{host}:9100"},
+            counter=False,
+            step_s=300,
+            services=ServiceRule(),
+        )
+        for host in HOSTS
+    }
+    store.series.register([*up.values(), *series_of(store).values()])
+    later = END + timedelta(hours=1)
+    for host in HOSTS:
+        write(store, host, END - timedelta(days=8), END if host == "web2" else later)
+        times = pl.datetime_range(
+            END - timedelta(days=8), later, STEP, closed="left", time_zone="UTC", eager=True
+        ).cast(SAMPLES["ts"])
+        values = [0.0 if host == "web2" and at >= END else 1.0 for at in times]
+        store.samples.write(
+            pl.DataFrame(
+                {"series_id": [up[host].series_id] * len(times), "ts": times, "value": values},
+                schema=dict(SAMPLES),
+            )
+        )
+    platform = platform_of(store, FixedClock(END), registry=KeptInMemory())
+    train_detectors(platform, at=END)
+    end_series(store, "web2", END)
+    detect(platform, start=END, end=later)
+    (signal,) = store.signals.find(suppressed=False)
+    assert (signal.metric, signal.labels) == ("up", {"instance": "web2:9100"})
+    assert signal.ended_at is None
+    assert "web2" in signal.summary

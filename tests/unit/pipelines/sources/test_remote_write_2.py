@@ -104,7 +104,7 @@ def test_metadata_of_a_series_declare_its_metric_and_its_unit() -> None:
     assert batch.metric_types == {"hits": "counter", "rpc": "histogram"}
     assert {one.metric: one.unit for one in batch.series}["level"] == "volts"
     assert batch.counts is not None
-    assert batch.counts.height == 3
+    assert batch.counts.height == 4
 
 
 def _refs(*refs: int) -> Any:
