@@ -20,6 +20,7 @@ from core.limit_changes import LimitChange, LimitChangeRepository
 from core.locks import LockRepository
 from core.logs import LogRepository
 from core.outbox import DeliveryRepository
+from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.settings import Settings
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
@@ -358,7 +359,11 @@ class Store(Protocol):
     @property
     def samples(self) -> SampleRepository: ...
     @property
+    def series_ends(self) -> SeriesEndRepository: ...
+    @property
     def counters(self) -> CounterRepository: ...
+    @property
+    def native_histograms(self) -> NativeHistogramRepository: ...
     @property
     def metric_types(self) -> MetricTypeRepository: ...
     @property

@@ -33,6 +33,7 @@ from core.ports import (
     Store,
     TransitionRepository,
 )
+from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
@@ -129,6 +130,14 @@ class FakeStore(Store):
     @property
     def samples(self) -> SampleRepository:
         return self._given(self._samples, "samples")
+
+    @property
+    def series_ends(self) -> SeriesEndRepository:
+        unsupported(self, "series_ends")
+
+    @property
+    def native_histograms(self) -> NativeHistogramRepository:
+        unsupported(self, "native_histograms")
 
     @property
     def counters(self) -> CounterRepository:
