@@ -44,6 +44,7 @@ class _RecipeFile(BaseModel):
     slo_threshold: float | None = None
     unless: _TermFile | None = None
     unlike: str | None = None
+    peers: bool = False
 
 
 class _ExporterFile(BaseModel):

@@ -79,13 +79,8 @@ class GoldenSignals:
     def reads(self, span: Span, pull: Pull) -> Iterator[Read]:
         """One query for each signal, the most important first."""
         names = span.names(ALL)
-        naming = Naming(
-            tenant=pull.tenant,
-            step_s=pull.step_s,
-            services=pull.services,
-            hosts=self._hosts(span, pull),
-        )
-        of_exporters, of_requests, plain = self._recipes(span, pull, names)
+        naming = self.naming(span, pull)
+        of_exporters, of_requests, plain = self.recipes(span, pull, names)
         for recipe in (*of_exporters, *of_requests):
             yield self._read(recipe, pull, naming)
         for recipe in plain:
@@ -112,7 +107,16 @@ class GoldenSignals:
 
         return Read(SignalQuery(recipe, pull.window_s, tuple(pull.services.prometheus_labels)), series_of)
 
-    def _recipes(
+    def naming(self, span: Span, pull: Pull) -> Naming:
+        """How services are named, with the hosts of the last days."""
+        return Naming(
+            tenant=pull.tenant,
+            step_s=pull.step_s,
+            services=pull.services,
+            hosts=self._hosts(span, pull),
+        )
+
+    def recipes(
         self, span: Span, pull: Pull, names: Sequence[str]
     ) -> tuple[list[Recipe], list[Recipe], list[Recipe]]:
         """Recipes of exporters, of requests by convention, and of other metrics."""
