@@ -3,6 +3,7 @@
 A replica is an outlier while all of these hold:
 
 - Its relative distance from the median of the others is beyond its own usual distance, which the last days show.
+  Unequal replicas are compared as multiples of their usual share of the work.
 - The excess is large beside the spread of the others (leave-one-out, by the median absolute deviation), beside its own
   usual spread, and beside the rare distances of its peers, because values may have heavy tails.
 - The excess is large enough that a person would care about it.
@@ -30,13 +31,15 @@ MIN_REPLICAS = 4
 DAY, ENOUGH_PAST = 24, 12
 #: A replica without a past is compared after so many values: a new one warms up.
 WARM_UP = 6
+#: Replicas are compared as multiples of their usual share of the work, if it is at least this part of the median one.
+LEAST_FACTOR = 0.1
 #: The least excess, as a share of the level of the peers. A replica without a past may be permanently different.
 LEAST_EXCESS, LEAST_EXCESS_WITHOUT_PAST = 0.5, 1.0
 #: Probability that a normal value is beyond the bound. With few peers their spread is uncertain, so Student's
 #: distribution makes the bound wider; the spread over time counts as much as that of one moment.
 BEYOND, MOMENTS = 1e-4, 3
-#: Distances that the peers have in one of a hundred moments are usual.
-RARE = 0.99
+#: Distances that the peers have in one of a hundred moments are usual, and a little more is, too.
+RARE, LITTLE_MORE = 0.99, 1.3
 #: An outlier in 3 of 4 steps, or in two successive steps at twice the bound, opens a finding. It stays open while the
 #: excess is at least this share of the bound, and ends after three steps below it.
 OPENS, OF_STEPS, FAR = 3, 4, 2.0
@@ -50,16 +53,12 @@ class Comparison:
     """The replicas of a group beside their peers, rows = replicas, columns = times; NaN = cannot be compared.
 
     Attributes:
-        center: median of the peers.
-        level: what distances are relative to: the size of the center, or more where it is near 0.
-        usual: usual relative distance of each replica; 0 where it is unknown.
-        sigma: usual spread of the relative distance.
+        expected: the value of each replica if it were as far from its peers as usual.
+        sigma: usual spread of the difference from that, in the unit of the values.
         strength: excess in units of the bound: 1 and more above the peers, -1 and less below them.
     """
 
-    center: FloatArray
-    level: FloatArray
-    usual: FloatArray
+    expected: FloatArray
     sigma: FloatArray
     strength: FloatArray
 
@@ -91,10 +90,10 @@ def compare(
         needs_past: replicas without a past cannot be compared.
     """
     recent, past = bounded(recent), bounded(past)
-    center, level, distance = _distances(recent, least)
-    _, _, before = _distances(past, least)
-    known = (~np.isnan(before)).sum(axis=1)
-    has_past = known >= ENOUGH_PAST
+    factor = _factors(past, least)
+    center, level, distance = _distances(recent, factor, least)
+    _, _, before = _distances(past, factor, least)
+    has_past = (~np.isnan(before)).sum(axis=1) >= ENOUGH_PAST
     before = np.where(has_past[:, None], before, np.nan)
     usual = np.nan_to_num(median(before))
     low, high = _usual_range(before, usual)
@@ -102,9 +101,11 @@ def compare(
     sigma = _spread(off, off_before, mad_sigma(before, usual))
     peers = (~np.isnan(recent)).sum(axis=0) - 1
     bound = student.isf(BEYOND, np.maximum(MOMENTS * peers, 1)) * sigma
-    bound = np.fmax(bound, _rare(np.concatenate([off_before, off], axis=1))[:, None])
+    bound = np.fmax(bound, LITTLE_MORE * _rare(np.concatenate([off_before, off], axis=1))[:, None])
     bound = np.maximum(bound, np.where(has_past, LEAST_EXCESS, LEAST_EXCESS_WITHOUT_PAST)[:, None])
-    above, below = (distance - high[:, None]) / bound, (low[:, None] - distance) / bound
+    # The variation of a replica that is usually far from its peers is larger than theirs.
+    above = (distance - high[:, None]) / np.maximum(bound, LEAST_EXCESS * np.abs(high)[:, None])
+    below = (low[:, None] - distance) / np.maximum(bound, LEAST_EXCESS * np.abs(low)[:, None])
     strength = np.zeros_like(distance)
     if direction is not Direction.DOWN_IS_BAD:
         strength = np.where(above > 0, above, strength)
@@ -117,10 +118,8 @@ def compare(
     strength = np.where(comparable, strength, np.nan)
     crowded = (np.abs(strength) >= 1).sum(axis=0) > np.maximum(1, (peers + 1) // MINORITY)
     return Comparison(
-        center=center,
-        level=level,
-        usual=usual,
-        sigma=np.broadcast_to(sigma, distance.shape),
+        expected=factor * (center + usual[:, None] * level),
+        sigma=factor * level * sigma,
         strength=np.where(crowded, 0.0, strength),
     )
 
@@ -159,11 +158,30 @@ def others_median(values: FloatArray) -> FloatArray:
     return result
 
 
-def _distances(values: FloatArray, least: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Median of the others, the level, and the distance from the median as a share of the level."""
-    center = others_median(values)
-    level = np.maximum(np.abs(center), least / LEAST_EXCESS)
-    return center, level, (values - center) / level
+def _factors(past: FloatArray, least: float) -> FloatArray:
+    """The usual value of each replica as a multiple of the median replica, shape (replicas, 1); 1 where it is unknown.
+
+    Without it, the median would move when one of several unequal replicas fails, and all others would differ from it.
+    """
+    center = median(past.T)
+    ratios = past * np.sign(center) / np.maximum(np.abs(center), least / LEAST_EXCESS)
+    usual = median(ratios)
+    known = ((~np.isnan(ratios)).sum(axis=1) >= ENOUGH_PAST) & (usual >= LEAST_FACTOR)
+    result: FloatArray = np.where(known, usual, 1.0)[:, None]
+    return result
+
+
+def _distances(
+    values: FloatArray, factor: FloatArray, least: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Median of the others, the level that distances are relative to, and the distances from the median.
+
+    Values, medians and levels are divided by the factor of the replica. The level is the size of the median, or more
+    where it is near 0.
+    """
+    center = others_median(values / factor)
+    level = np.maximum(np.abs(center), least / factor / LEAST_EXCESS)
+    return center, level, (values / factor - center) / level
 
 
 def _usual_range(before: FloatArray, usual: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -53,7 +53,7 @@ def peer_group(
         labels: of the replica, as its source has them.
         is_host: the service is a host.
     """
-    entity = [labels.get(name, "") for name in recipe.by if name not in DISK_LABELS]
+    entity = [labels.get(name, "") for name in recipe.by if name not in (*DISK_LABELS, POD, INSTANCE)]
     place = [labels.get(name, "") for name in PLACE_LABELS]
     service = name_stem(series.service) if is_host else series.service
     return (service, labels.get("job", ""), pod_owner(labels.get(POD, "")), *place, *entity)

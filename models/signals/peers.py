@@ -13,7 +13,7 @@ from models.peers.groups import PeerGroup
 from models.series.grid import as_utc
 from models.series.maintenance import is_planned
 from models.signals.anomaly import severity
-from models.words.peers import PEERS, peer_summary, peers_text
+from models.words.peers import PEERS, peer_summary, peers_text, usual_share
 
 
 def peer_signals(
@@ -82,9 +82,8 @@ class _Outlier:
     def _signal(self, signal_id: str, start: datetime, now: datetime, events: Sequence[Event]) -> Signal:
         series, step, row = self.series, self.episode.peak, self.row
         values = self.group.recent[:, step]
-        value, level = float(values[row]), float(self.compared.level[row, step])
-        expected = float(self.compared.center[row, step] + self.compared.usual[row] * level)
-        sigma = max(float(self.compared.sigma[row, step]) * level, self.group.recipe.least_difference / 10)
+        value, expected = float(values[row]), float(self.compared.expected[row, step])
+        sigma = max(float(self.compared.sigma[row, step]), self.group.recipe.least_difference / 10)
         others = np.delete(values, row)
         others = others[~np.isnan(others)]
         low, high = float(others.min()), float(others.max())
@@ -92,6 +91,8 @@ class _Outlier:
         filters = (slo_impact(series, value, expected, planned=planned),)
         strength = abs(float(self.compared.strength[row, step]))
         text = peers_text(len(others), low, high, series.unit)
+        if low <= value <= high:
+            text += f"; {usual_share(expected, series.unit)}"
         signal = Signal(
             signal_id=signal_id,
             tenant=series.tenant,

@@ -36,6 +36,11 @@ def peers_text(count: int, low: float, high: float, unit: str) -> str:
     return f"its {count} peers at {lowest}" + ("" if lowest == highest else f" to {highest}")
 
 
+def usual_share(expected: float, unit: str) -> str:
+    """The value of a replica whose peers are unequal, so that their values do not tell what is wrong."""
+    return f"its usual share is {format_value(expected, unit)}"
+
+
 def is_about_peers(signal: Signal) -> bool:
     """Whether a signal is about a replica that differs from its peers."""
     return any(one.detector == PEERS for one in signal.detectors)

@@ -165,6 +165,15 @@ def test_what_is_usual_or_common_or_brief_is_no_finding(
     assert outliers(compared(recent, past).strength) == []
 
 
+@pytest.mark.parametrize("silent", range(REPLICAS))
+def test_among_unequal_replicas_only_the_one_that_changed_is_found(silent: int) -> None:
+    recent, past = usual()
+    shares = np.arange(1.0, REPLICAS + 1)[:, None]
+    recent, past = recent * shares, past * shares
+    recent[silent, -4:] = 0.0
+    assert outliers(compared(recent, past).strength) == [silent]
+
+
 def test_a_new_replica_is_compared_after_half_an_hour_and_with_wider_bounds() -> None:
     recent, past = usual()
     past[2] = np.nan
