@@ -36,8 +36,8 @@ LEAST_FACTOR = 0.1
 #: The least excess, as a share of the level of the peers. A replica without a past may be permanently different.
 LEAST_EXCESS, LEAST_EXCESS_WITHOUT_PAST = 0.5, 1.0
 #: Probability that a normal value is beyond the bound. With few peers their spread is uncertain, so Student's
-#: distribution makes the bound wider; the spread over time counts as much as that of one moment.
-BEYOND, MOMENTS = 1e-4, 3
+#: distribution makes the bound wider. The spread is that of many moments; they count as so many independent ones.
+BEYOND, MOMENTS = 1e-4, 6
 #: Distances that the peers have in one of a hundred moments are usual, and a little more is, too.
 RARE, LITTLE_MORE = 0.99, 1.3
 #: An outlier in 3 of 4 steps, or in two successive steps at twice the bound, opens a finding. It stays open while the
