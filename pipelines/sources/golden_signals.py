@@ -85,14 +85,9 @@ class GoldenSignals:
     def reads(self, span: Span, pull: Pull) -> Iterator[Read]:
         """One query for each signal, the most important first."""
         names = span.names(ALL)
-        naming = Naming(
-            tenant=pull.tenant,
-            step_s=pull.step_s,
-            services=pull.services,
-            hosts=self._hosts(span, pull),
-        )
+        naming = self.naming(span, pull)
         self._names, self._naming = names, naming
-        of_exporters, of_requests, plain = self._recipes(span, pull, names)
+        of_exporters, of_requests, plain = self.recipes(span, pull, names)
         self._sized = [(recipe, naming) for recipe in of_exporters if recipe.size is not None]
         for recipe in (*of_exporters, *of_requests):
             yield self._read(recipe, pull, naming)
@@ -134,7 +129,16 @@ class GoldenSignals:
 
         return Read(SignalQuery(recipe, pull.window_s, tuple(pull.services.prometheus_labels)), series_of)
 
-    def _recipes(
+    def naming(self, span: Span, pull: Pull) -> Naming:
+        """How services are named, with the hosts of the last days."""
+        return Naming(
+            tenant=pull.tenant,
+            step_s=pull.step_s,
+            services=pull.services,
+            hosts=self._hosts(span, pull),
+        )
+
+    def recipes(
         self, span: Span, pull: Pull, names: Sequence[str]
     ) -> tuple[list[Recipe], list[Recipe], list[Recipe]]:
         """Recipes of exporters, of requests by convention, and of other metrics."""
