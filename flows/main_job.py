@@ -65,7 +65,7 @@ def weekly(tenant: str | None = None, at: datetime | None = None) -> Reports:
 
 @flow
 def watch(tenant: str | None = None, at: datetime | None = None) -> Reports:
-    """Run one watch cycle: pull, summarise traces and logs, detect, compare replicas, forecast, predict, diagnose, send."""
+    """Run one watch cycle: pull, summarise traces and logs, detect, compare replicas, forecast, predict, diagnose."""
     arguments = _run_arguments(tenant, at)
     return {
         "pulled": tasks.pull_metrics(**arguments),
