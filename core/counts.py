@@ -1,7 +1,8 @@
-"""Numbers about what a store holds, for `forewarn status`."""
+"""Numbers about what a store holds, for `forewarn status`, and how far sources have been read."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +45,21 @@ class SignalCounts:
     passed: int
     suppressed: int
     newest: datetime | None
+
+
+class CursorRepository(Protocol):
+    def get(self, source: str) -> str | None:
+        """How far that source has been read; null: not yet."""
+        ...
+
+    def set(self, source: str, cursor: str) -> None:
+        """Remember how far a source has been read."""
+        ...
+
+    def advance(self, source: str, known: str | None, cursor: str) -> bool:
+        """Set the cursor if it still is `known` (null: there is none); false when another process has moved it."""
+        ...
+
+    def list(self) -> list[CursorState]:
+        """All sources with a cursor, by name."""
+        ...

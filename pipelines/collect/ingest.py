@@ -13,8 +13,9 @@ from core.frames import SAMPLES
 from core.locks import ingest_lock
 from core.ports import MetricSource, Store
 from pipelines.collect.counter_rates import rates_of
-from pipelines.collect.metric_types import declare_types, retype
+from pipelines.collect.metric_types import Sender, declare_types, retype
 from pipelines.collect.native_quantiles import native_quantiles
+from pipelines.collect.register_series import register_series
 from pipelines.collect.validation import FUTURE_TOLERANCE_S, Validated, rejected_rows, validate_samples
 from pipelines.common.one_at_a_time import alone
 from pipelines.common.progress import Progress, silent
@@ -109,8 +110,9 @@ def _ingest(platform: Platform, source: MetricSource, progress: Progress) -> Ing
         every = store.series.find()
         # A changed limit takes effect at once, also if the series has no new samples.
         changed, kept = _declared_anew(declarations, every, seen)
-        store.series.register(changed)
-        report += IngestReport(notes=tuple(dict.fromkeys(kept)))
+        with store.atomically():
+            events = register_series(store, changed, platform.clock.now())
+        report += IngestReport(events=events, notes=tuple(dict.fromkeys(kept)))
         _close(open_declarations, every)
         report += IngestReport(notes=tuple(_unmatched(one, every) for one in open_declarations.values()))
     return report
@@ -161,7 +163,9 @@ def ingest_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
         UnavailableError: the database does not answer; nothing of the batch is kept.
     """
     with platform.store.atomically():
-        retyped = declare_types(platform.store, batch.metric_types)
+        retyped = declare_types(
+            platform.store, batch.metric_types, Sender(name=name, at=platform.clock.now())
+        )
         return store_batch(platform, name, batch, retyped)
 
 
@@ -182,7 +186,10 @@ def store_accepted(
     """As `store_batch`, but the caller stores the dead letters, which are returned beside the report."""
     store = platform.store
     rejected = [retyped, retype(store, batch.declarations, batch.series)]
-    store.series.register(batch.series)
+    if batch.contradictions:
+        now = platform.clock.now()
+        store.contradictions.add([replace(one, source=name) for one in batch.contradictions], now)
+    limits = register_series(store, batch.series, platform.clock.now())
     if batch.rejected is not None:
         rejected.append(batch.rejected.select(*REJECTED))
     known, now = _known_series(store, batch), platform.clock.now()
@@ -197,8 +204,10 @@ def store_accepted(
     rejected += [checked.rejected, counted.rejected, _store_ends(store, batch, known, now)]
     rejected.append(rejected_rows(conflicts, known, _origins_of(conflicts, batch.origins)))
     refused = pl.concat(rejected)
-    events = store.events.add(batch.events)
+    events = limits + store.events.add(batch.events)
     incidents = store.incidents.add(batch.incidents) + store.incidents.change(batch.alert_changes)
+    if batch.calls:
+        store.service_edges.see(batch.calls, now)
     if batch.cursor is not None:
         store.cursors.set(name, batch.cursor)
     report = IngestReport(

@@ -13,7 +13,7 @@ from core.metric_types import declaring_names
 from core.ports import Store
 from pipelines.collect.counter_rates import without_starts
 from pipelines.collect.ingest import IngestReport, store_accepted
-from pipelines.collect.metric_types import declare_types, reread
+from pipelines.collect.metric_types import Sender, declare_types, reread
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.remote_write import Message, RemoteWriteReceiver
 
@@ -96,7 +96,9 @@ def store_request(
     """As `store_pushed`, with all rejected rows beside the report."""
     store = platform.store
     with store.atomically():
-        retyped = declare_types(store, request.metric_types)
+        retyped = declare_types(
+            store, request.metric_types, Sender(name=receiver.name, at=platform.clock.now())
+        )
         names = sorted(declaring_names(request.metrics))
         batch = receiver.batch(request, store.metric_types.declared(names) if names else {})
         stored = store.series.kinds_and_steps([series.series_id for series in batch.series])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from core.domain import Direction, Role, Series, SeriesKind
+from core.domain import Direction, Event, Role, Series, SeriesKind, ServiceEdges
 from core.metric_names import guess_metric
 from core.metric_types import declaring_names, is_bucket, is_counter
 from core.service_names import ServiceRule
@@ -33,6 +33,12 @@ class RawSeries:
             counter = is_counter(name, pull.types)
             for selector in self._match:
                 yield _read(name, selector, pull, counter)
+
+    def calls(self, span: Span, pull: Pull) -> ServiceEdges:
+        return ()
+
+    def events(self, _span: Span, _pull: Pull) -> list[Event]:
+        return []
 
     def take_notes(self) -> tuple[str, ...]:
         return ()
