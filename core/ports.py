@@ -17,6 +17,7 @@ from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
 from core.locks import LockRepository
 from core.outbox import DeliveryRepository
+from core.pushed import PushedRepository
 from core.settings import Settings
 from core.training import Training
 
@@ -345,6 +346,8 @@ class Store(Protocol):
     def counters(self) -> CounterRepository: ...
     @property
     def metric_types(self) -> MetricTypeRepository: ...
+    @property
+    def pushed(self) -> PushedRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property

@@ -20,8 +20,9 @@ from core.errors import InputError
 from core.frames import SAMPLES
 from core.metric_types import is_counter
 from core.service_names import ServiceRule
+from core.storable import name_problem
 from pipelines.sources.protobuf import Parts, as_bytes, as_integer, read_few, read_fields, read_varint
-from pipelines.sources.raw_series import series_of_labels
+from pipelines.sources.raw_series import raw_id_of, series_of_labels
 from pipelines.sources.remote_write_series import (
     TAIL_BYTES,
     LabelledSeries,
@@ -57,7 +58,7 @@ class WriteRequest:
         rejected: columns `row` and `reason`, of series and samples that cannot be read.
     """
 
-    series: Sequence["_Remembered"]
+    series: Sequence["SentSeries"]
     lengths: IntArray
     times_ms: IntArray
     values: FloatArray
@@ -69,15 +70,17 @@ class WriteRequest:
         return {one.metric for one in self.series}
 
 
-class _Remembered:
+class SentSeries:
     """Labels as they were sent, and the series that they give.
 
     Attributes:
+        labels: with `__name__`.
         parts: of the request, with one sample.
         as_counter, as_gauge: null until it was needed.
+        problem: why the name of the metric cannot be stored; null: it can.
     """
 
-    __slots__ = ("as_counter", "as_gauge", "labels", "metric", "parts")
+    __slots__ = ("_raw_id", "as_counter", "as_gauge", "labels", "metric", "parts", "problem")
 
     def __init__(self, labelled: LabelledSeries) -> None:
         self.metric = labelled.metric
@@ -85,6 +88,16 @@ class _Remembered:
         self.parts = labelled.parts + 1
         self.as_counter: Series | None = None
         self.as_gauge: Series | None = None
+        self._raw_id: int | None = None
+        problem = name_problem(self.metric)
+        self.problem = None if problem is None else f"the metric {problem}, got {self.metric[:40]!r}"
+
+    @property
+    def raw_id(self) -> int:
+        """A stable 63-bit id of the labels."""
+        if self._raw_id is None:
+            self._raw_id = raw_id_of(self.labels)
+        return self._raw_id
 
 
 class RemoteWriteReceiver(SteppedSeries):
@@ -98,7 +111,7 @@ class RemoteWriteReceiver(SteppedSeries):
         super().__init__(MAX_KNOWN)
         self._tenant = tenant
         self._services = services or ServiceRule()
-        self._known: dict[bytes, _Remembered] = {}
+        self._known: dict[bytes, SentSeries] = {}
         self._known_bytes = 0
 
     @property
@@ -175,7 +188,7 @@ class RemoteWriteReceiver(SteppedSeries):
     def _usual(self, messages: Sequence[tuple[int, memoryview]], parts: Parts) -> "_Columns":
         """Read the messages that are known labels and one sample of the usual form."""
         places: list[int] = []
-        series: list[_Remembered] = []
+        series: list[SentSeries] = []
         tails: list[bytes] = []
         for at, (field, message) in enumerate(messages):
             if field == _TIMESERIES:
@@ -193,20 +206,20 @@ class RemoteWriteReceiver(SteppedSeries):
         columns.add(places, series, [1] * len(series), times_ms[usual], values[usual])
         return columns
 
-    def _remember(self, written: WrittenSeries) -> _Remembered:
+    def _remember(self, written: WrittenSeries) -> SentSeries:
         start = written.start
         if start is None:
-            return _Remembered(written.series)
+            return SentSeries(written.series)
         known = self._known.get(start)
         if known is None:
             if len(self._known) >= MAX_KNOWN or self._known_bytes + len(start) > MAX_KNOWN_BYTES:
                 self._known.clear()
                 self._known_bytes = 0
-            known = self._known[start] = _Remembered(written.series)
+            known = self._known[start] = SentSeries(written.series)
             self._known_bytes += len(start)
         return known
 
-    def _series(self, one: _Remembered, counter: bool) -> Series:
+    def _series(self, one: SentSeries, counter: bool) -> Series:
         found = series_of_labels(
             self._tenant,
             one.metric,
@@ -229,7 +242,7 @@ class _Columns:
         #: Which messages of the request are read already.
         self.read = np.zeros(count, dtype=bool)
         self._places: list[int] = []
-        self._series: list[_Remembered] = []
+        self._series: list[SentSeries] = []
         self._lengths: list[int] = []
         self._times_ms: list[IntArray] = []
         self._values: list[FloatArray] = []
@@ -237,7 +250,7 @@ class _Columns:
     def add(
         self,
         places: Sequence[int],
-        series: Sequence[_Remembered],
+        series: Sequence[SentSeries],
         lengths: Sequence[int],
         times_ms: IntArray | Sequence[int],
         values: FloatArray | Sequence[float],
@@ -250,7 +263,7 @@ class _Columns:
         self._times_ms.append(np.asarray(times_ms, dtype=np.int64))
         self._values.append(np.asarray(values, dtype=np.float64))
 
-    def in_order(self) -> tuple[Sequence[_Remembered], IntArray, IntArray, FloatArray]:
+    def in_order(self) -> tuple[Sequence[SentSeries], IntArray, IntArray, FloatArray]:
         """Series, lengths, times in ms and values, in the order of the request."""
         places, lengths = np.array(self._places, dtype=np.int64), np.array(self._lengths, dtype=np.int64)
         times_ms, values = np.concatenate(self._times_ms), np.concatenate(self._values)

@@ -12,6 +12,7 @@ from pipelines.stores.events import EventStore, IncidentStore
 from pipelines.stores.feedback import FeedbackStore
 from pipelines.stores.forecasts import ForecastStore
 from pipelines.stores.locks import LockStore
+from pipelines.stores.pushed import PushedStore
 from pipelines.stores.retention import Retention
 from pipelines.stores.rollups import RollupStore
 from pipelines.stores.samples import SampleStore
@@ -40,6 +41,7 @@ class Store:
         self.rollups = RollupStore(session)
         self.counters = CounterStore(session)
         self.metric_types = MetricTypeStore(session)
+        self.pushed = PushedStore(session)
         self.events = EventStore(session)
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)

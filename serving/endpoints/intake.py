@@ -83,8 +83,11 @@ def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
             rest was stored, as the protocol demands.
         UnavailableError: the database does not respond; nothing of the request is kept.
     """
-    describe = context.stored_sidecars().added_to
-    report = store_remote_write(context.platform, context.remote_write, request.root, describe)
+    if context.platform.settings.golden_signals:
+        report = context.staging.store_remote_write(context.remote_write, request.root)
+    else:
+        describe = context.stored_sidecars().added_to
+        report = store_remote_write(context.platform, context.remote_write, request.root, describe)
     if report.rejected:
         raise InputError(
             f"{report.rejected} parts rejected, the others stored; the first: {report.first_rejected}"

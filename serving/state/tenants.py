@@ -14,6 +14,7 @@ from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
 from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.collect.ingest import ingest_batch
+from pipelines.collect.stage import Staging
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.otlp import OtlpReceiver
 from pipelines.sources.remote_write import RemoteWriteReceiver
@@ -37,6 +38,7 @@ class TenantContext:
 
     Attributes:
         remote_write: reads the requests of the tenant's Prometheus.
+        staging: keeps their raw samples, where golden signals are computed from them.
         otlp: reads the requests of the tenant's OpenTelemetry.
         services: derives the service of what clients send.
     """
@@ -47,6 +49,7 @@ class TenantContext:
         settings = platform.settings
         self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
+        self.staging = Staging(platform)
         self.otlp = OtlpReceiver(platform.tenant, self.services)
         described = settings.sidecars_dir if platform.tenant == settings.tenant else None
         self._sidecars = CurrentSidecars(described, platform.tenant)

@@ -30,6 +30,7 @@ from core.ports import (
     Store,
     TransitionRepository,
 )
+from core.pushed import PushedRepository
 from core.training import Training
 
 T = TypeVar("T")
@@ -133,6 +134,10 @@ class FakeStore(Store):
     @property
     def metric_types(self) -> MetricTypeRepository:
         unsupported(self, "metric_types")
+
+    @property
+    def pushed(self) -> PushedRepository:
+        unsupported(self, "pushed")
 
     @property
     def events(self) -> EventRepository:

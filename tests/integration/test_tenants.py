@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -23,6 +24,7 @@ from core.domain import Event, EventKind, Incident, Series, Severity, Signal, Si
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import SAMPLES, TIME, Schema
 from core.outbox import DeliveryLane
+from core.pushed import PushedSamples
 from core.settings import Settings
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.session import Pool
@@ -49,6 +51,7 @@ class Filled:
         store.events.add([self.event])
         store.counters.save(pl.DataFrame([(ids[0], T0, value)], schema=SAMPLES, orient="row"))
         store.metric_types.declare({"latency": tenant})
+        store.pushed.add({1: {"__name__": "latency", "t": tenant}}, _pushed(value), T0)
         self.incident = Incident(
             tenant=tenant, service="checkout", type="x", severity=Severity.INFO, start=T0, end=T0 + STEP
         )
@@ -79,6 +82,10 @@ def _change(tenant: str) -> AlertChange:
     return AlertChange(
         tenant=tenant, service="checkout", type="x", severity=Severity.INFO, at=END, firing=False
     )
+
+
+def _pushed(value: float) -> PushedSamples:
+    return PushedSamples(np.array([1]), np.array([round(T0.timestamp() * 1000)]), np.array([value]))
 
 
 def _baselines(series_id: int, value: float) -> pl.DataFrame:
@@ -177,6 +184,10 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "deliveries.sink_states": store.deliveries.sink_states,
         "locks.owners": lambda: store.locks.owners(["job"]),
         "feedback.list": store.feedback.list,
+        "pushed.read": lambda: store.pushed.read(T0, END).values.tolist(),
+        "pushed.extent": store.pushed.extent,
+        "pushed.labels": lambda: store.pushed.labels([1]),
+        "pushed.series_of": lambda: store.pushed.series_of(["latency"], T0),
         "series.of_metrics": lambda: store.series.of_metrics(["latency"]),
         "series.kinds_and_steps": lambda: store.series.kinds_and_steps([filled.series.series_id]),
         "samples.newest_times": lambda: store.samples.newest_times([filled.series.series_id]),
@@ -209,6 +220,7 @@ WRITES = {
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
+    "pushed.add", "pushed.forget",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
@@ -256,6 +268,10 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["series.of_metrics"] == [mine.series]
         assert [row[2] for row in seen["counters.recent"]] == [mine.value]
         assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
+        assert seen["pushed.read"] == [mine.value]
+        assert seen["pushed.extent"].count == 1
+        labels = {"__name__": "latency", "t": mine.store.tenant}
+        assert (seen["pushed.labels"], seen["pushed.series_of"]) == ({1: labels}, [labels])
         assert mine.store.series.kinds_and_steps([other.series.series_id]) == {}
         at_start = pl.DataFrame({"series_id": [other.series.series_id], "ts": [T0]})
         assert mine.store.samples.stored_at(at_start).is_empty()
@@ -321,6 +337,8 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         store.metric_types.hold(change=True)
         with other.store.atomically():
             other.store.metric_types.hold(change=True)
+    store.pushed.add({1: {"__name__": "latency", "t": "more"}}, _pushed(9.0), END)
+    store.pushed.forget(END + timedelta(days=1))
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before

@@ -1,0 +1,162 @@
+"""Keep the raw samples of remote_write, until the watch cycle computes golden signals from them.
+
+One row of the database holds the samples of a request, so that a request costs one or two statements.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from core.arrays import BoolArray, IntArray
+from core.metric_types import declared_names, declaring_names, is_counter
+from core.ports import Store
+from core.pushed import PushedSamples
+from pipelines.collect.ingest import IngestReport
+from pipelines.collect.validation import FUTURE_TOLERANCE_S
+from pipelines.common.tenant_platform import Platform
+from pipelines.sources.remote_write import RemoteWriteReceiver, SentSeries, WriteRequest
+from pipelines.stores.binary import microseconds
+from pipelines.stores.dead_letters import REJECTED
+from pipelines.stores.pushed import REGISTER_AGAIN
+
+#: Older samples are rejected: no golden signal is computed from them any more. A sender that was cut off sends again
+#: what it could not send; Prometheus keeps two hours of it.
+OLDEST = timedelta(days=1)
+#: So many series are remembered. With more, all are forgotten and registered again.
+MAX_KNOWN = 100_000
+FUTURE = timedelta(seconds=FUTURE_TOLERANCE_S)
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Staging:
+    """Keeps the raw samples of one tenant. It is thread-safe.
+
+    It remembers which series are registered in the database, because most requests have the series of the one before.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        #: Id -> until when a series counts as registered.
+        self._registered: dict[int, datetime] = {}
+
+    def store_remote_write(self, receiver: RemoteWriteReceiver, body: bytes) -> IngestReport:
+        """Keep the samples of a request, and dead letters of what cannot be kept, in one transaction.
+
+        Raises:
+            InputError: the body is not a WriteRequest compressed with snappy; nothing of it is kept.
+            UnavailableError: the database does not answer; nothing of the request is kept.
+        """
+        request = receiver.decode(body)
+        store, now = self._platform.store, self._platform.clock.now()
+        ids = [one.raw_id for one in request.series]
+        known = self._registered
+        new = {
+            series_id: one
+            for series_id, one in zip(ids, request.series, strict=True)
+            if known.get(series_id, _NEVER) < now
+        }
+        bad = _Bad(request)
+        bad.by_time(now)
+        for series_id in [series_id for series_id, one in new.items() if one.problem is not None]:
+            bad.by_name(new.pop(series_id))
+        rejected, good = bad.rejected(), bad.good
+        samples = PushedSamples(
+            np.repeat(np.array(ids, dtype=np.int64), request.lengths)[good],
+            request.times_ms[good],
+            request.values[good],
+        )
+        with store.atomically():
+            rejected = pl.concat([rejected, _declare(store, request.metric_types)])
+            store.pushed.add({series_id: one.labels for series_id, one in new.items()}, samples, now)
+            if new:
+                store.pushed.forget(now - OLDEST)
+            store.dead_letters.add(receiver.name, rejected)
+        self._remember(new, now)  # only what is committed counts
+        return IngestReport(
+            inserted=len(samples.times_ms),
+            rejected=rejected.height,
+            series=len(ids),
+            first_rejected=None if rejected.is_empty() else str(rejected["reason"][0]),
+        )
+
+    def _remember(self, series_ids: Iterable[int], now: datetime) -> None:
+        if len(self._registered) > MAX_KNOWN:
+            self._registered = {}
+        self._registered.update(dict.fromkeys(series_ids, now + REGISTER_AGAIN))
+
+
+def _declare(store: Store, types: Mapping[str, str]) -> pl.DataFrame:
+    """Store new types, and remove what was computed of a metric that was not known to be a counter.
+
+    Prometheus sends the types within a minute, so mostly nothing has been computed by then.
+
+    Returns:
+        Rejected rows: one for each series whose values were removed.
+    """
+    known = {name: kind for name, kind in types.items() if kind != "unknown"}
+    stored = store.metric_types.declared(sorted(known)) if known else {}
+    changed = {name: kind for name, kind in known.items() if stored.get(name) != kind}
+    if not changed:
+        return pl.DataFrame(schema=REJECTED)
+    concerned = declared_names(changed)
+    before = store.metric_types.declared(sorted(declaring_names(concerned)))
+    store.metric_types.declare(changed)
+    after = {**before, **changed}
+    rows = []
+    for series in store.series.of_metrics(sorted(concerned)):
+        counter = is_counter(series.metric, after)
+        if counter is not is_counter(series.metric, before):
+            row = {"series": series.name, "values": store.samples.remove(series.series_id)}
+            kind = "a counter" if counter else "no counter"
+            reason = f"these values were removed: the metric is declared to be {kind} now"
+            rows.append((json.dumps(row), reason))
+    return pl.DataFrame(rows, schema=REJECTED, orient="row")
+
+
+class _Bad:
+    """What of a request cannot be kept.
+
+    Attributes:
+        good: which samples can be kept.
+    """
+
+    def __init__(self, request: WriteRequest) -> None:
+        self._request = request
+        self._rows: list[tuple[str, str]] = []
+        self.good: BoolArray = np.ones(len(request.times_ms), dtype=bool)
+
+    def by_time(self, now: datetime) -> None:
+        """Reject samples that are too old or lie in the future, with one row for each series."""
+        times_ms = self._request.times_ms
+        first, last = (microseconds(moment) // 1000 for moment in (now - OLDEST, now + FUTURE))
+        good = (times_ms >= first) & (times_ms <= last)
+        if good.all():
+            return
+        self.good &= good
+        places = self._places()
+        for place in np.unique(places[~good]).tolist():
+            bad = times_ms[(places == place) & ~good]
+            reason = "is older than a day" if bad[0] < first else "lies in the future"
+            self._reject(self._request.series[place], len(bad), f"a sample {reason}: its time is {bad[0]} ms")
+
+    def by_name(self, series: SentSeries) -> None:
+        """Reject a series whose name cannot be stored."""
+        mine = np.isin(self._places(), [at for at, one in enumerate(self._request.series) if one is series])
+        self.good &= ~mine
+        self._reject(series, int(mine.sum()), str(series.problem))
+
+    def rejected(self) -> pl.DataFrame:
+        """Everything that was rejected, with what could not be read."""
+        if not self._rows:
+            return self._request.rejected
+        return pl.concat([self._request.rejected, pl.DataFrame(self._rows, schema=REJECTED, orient="row")])
+
+    def _places(self) -> IntArray:
+        """The place of the series of each sample."""
+        return np.repeat(np.arange(len(self._request.series)), self._request.lengths)
+
+    def _reject(self, series: SentSeries, samples: int, reason: str) -> None:
+        self._rows.append((json.dumps({"labels": dict(series.labels), "samples": samples}), reason))
