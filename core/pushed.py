@@ -59,12 +59,15 @@ class PushedRepository(Protocol):
         """The labels of the series of these metrics that were sent at or after that time, or not long before."""
         ...
 
-    def forget(
-        self, before: datetime, *, keep: Sequence[str] = (), keep_since: datetime | None = None
-    ) -> None:
-        """Remove the samples before that time, and the series that were not sent since.
+    def forget(self, before: datetime) -> None:
+        """Remove the samples before that time."""
+        ...
+
+    def forget_series(self, before: datetime, *, keep: Sequence[str], keep_since: datetime) -> None:
+        """Remove the labels of the series that were not sent since.
 
         Args:
+            before: all samples before that time have been removed.
             keep: metrics whose series stay if they were sent at or after `keep_since`.
         """
         ...

@@ -41,6 +41,8 @@ class Staging:
         self._platform = platform
         #: Id -> until when a series counts as registered.
         self._registered: dict[int, datetime] = {}
+        #: When samples that nothing was computed from were removed last.
+        self._cleared = _NEVER
 
     def store_remote_write(self, receiver: RemoteWriteReceiver, body: bytes) -> IngestReport:
         """Keep the samples of a request, and dead letters of what cannot be kept, in one transaction.
@@ -71,8 +73,9 @@ class Staging:
         with store.atomically():
             rejected = pl.concat([rejected, _declare(store, request.metric_types)])
             store.pushed.add({series_id: one.labels for series_id, one in new.items()}, samples, now)
-            if new:
+            if self._cleared < now - REGISTER_AGAIN:
                 store.pushed.forget(now - OLDEST)
+                self._cleared = now
             store.dead_letters.add(receiver.name, rejected)
         self._remember(new, now)  # only what is committed counts
         return IngestReport(
@@ -144,7 +147,8 @@ class _Bad:
 
     def by_name(self, series: SentSeries) -> None:
         """Reject a series whose name cannot be stored."""
-        mine = np.isin(self._places(), [at for at, one in enumerate(self._request.series) if one is series])
+        same = [at for at, one in enumerate(self._request.series) if one.raw_id == series.raw_id]
+        mine = np.isin(self._places(), same)
         self.good &= ~mine
         self._reject(series, int(mine.sum()), str(series.problem))
 

@@ -104,10 +104,16 @@ class PushedSignals:
             end = min(start + self._chunk_s(start) - step_s, last)
             yield self._chunk(start, end)
             # The batch is stored by now.
-            self._pushed.forget(
-                _moment(end - KEEP_S), keep=self._plan.host_metrics, keep_since=_moment(end - HOST_MEMORY_S)
-            )
+            self._forget(end)
             start = end + step_s
+
+    def _forget(self, end: int) -> None:
+        """Remove what later times do not need; hosts are remembered for longer."""
+        before = _moment(end - KEEP_S)
+        self._pushed.forget(before)
+        self._pushed.forget_series(
+            before, keep=self._plan.host_metrics, keep_since=_moment(end - HOST_MEMORY_S)
+        )
 
     def _chunk_s(self, start: int) -> int:
         """How long a span to compute at once, a multiple of the step."""
@@ -138,11 +144,11 @@ class PushedSignals:
         span = PushedSpan(self._pushed, samples, times=range(start, end + 1, self._step_s))
         pending = Pending()
         for read in self._plan.reads(span, pull):
-            try:
-                for found, times, values in span.read(read.query):
-                    pending.add(read.series_of(found), times, values)
-            except InputError as error:
-                span.reject({"signal": read.query.recipe.signal, "query": read.query.text}, str(error))
+            for labels, of_series, values in span.read(read.query):
+                try:
+                    pending.add(read.series_of(labels), of_series, values)
+                except InputError as error:
+                    span.reject({"query": read.query.text, "labels": dict(labels)}, str(error))
         return pending.batch(span.rejected, cursor=str(end), notes=self._plan.take_notes())
 
 
@@ -189,18 +195,18 @@ class PushedSpan:
         return self._pushed.series_of(metrics, datetime.fromtimestamp(since, UTC))
 
     def read(self, query: SignalQuery) -> Iterator[tuple[Mapping[str, str], IntArray, FloatArray]]:
-        """The series of a query: labels, times in microseconds and values, without NaN.
-
-        Raises:
-            InputError: a regular expression of the recipe is invalid.
-        """
+        """The series of a query: labels, times in microseconds and values, without NaN."""
         evaluator = Evaluator(
             samples=self._samples,
             times_ms=self._times_ms,
             window_s=query.window_s,
             service_labels=query.service_labels,
         )
-        vector = evaluator.value(query.recipe)
+        try:
+            vector = evaluator.value(query.recipe)
+        except InputError as error:  # an invalid regular expression of the recipe
+            self.reject({"query": query.text}, str(error))
+            return
         for key, values, present in zip(vector.keys, vector.values, vector.present, strict=True):
             known = present & ~np.isnan(values)
             yield dict(key), self._times_ms[known] * 1000, values[known]

@@ -99,23 +99,28 @@ class PushedStore:
         )
         return [json.loads(row["labels"]) for row in rows]
 
-    def forget(
-        self, before: datetime, *, keep: Sequence[str] = (), keep_since: datetime | None = None
-    ) -> None:
-        """Remove the samples before that time, and the series that were not sent since.
-
-        Args:
-            keep: metrics whose series stay if they were sent at or after `keep_since`.
-        """
+    def forget(self, before: datetime) -> None:
+        """Remove the samples before that time."""
         self._session.execute(
             "DELETE FROM pushed_samples WHERE tenant = %(tenant)s AND last < %(before)s", {"before": before}
         )
-        # Samples that are kept may have come after their series was registered last.
-        registered = before - 2 * REGISTER_AGAIN
+
+    def forget_series(self, before: datetime, *, keep: Sequence[str], keep_since: datetime) -> None:
+        """Remove the labels of the series that were not sent since.
+
+        Args:
+            before: all samples before that time have been removed.
+            keep: metrics whose series stay if they were sent at or after `keep_since`.
+        """
         self._session.execute(
             "DELETE FROM pushed_series WHERE tenant = %(tenant)s AND last_seen < %(registered)s"
             " AND NOT (metric = ANY(%(keep)s::text[]) AND last_seen >= %(keep_since)s)",
-            {"registered": registered, "keep": list(keep), "keep_since": keep_since or registered},
+            {
+                # A series may have been sent for a while since it was registered last, with times in the future.
+                "registered": before - 2 * REGISTER_AGAIN,
+                "keep": list(keep),
+                "keep_since": keep_since,
+            },
         )
 
 

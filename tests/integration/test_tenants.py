@@ -220,7 +220,7 @@ WRITES = {
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
-    "pushed.add", "pushed.forget",
+    "pushed.add", "pushed.forget", "pushed.forget_series",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
@@ -338,7 +338,9 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         with other.store.atomically():
             other.store.metric_types.hold(change=True)
     store.pushed.add({1: {"__name__": "latency", "t": "more"}}, _pushed(9.0), END)
-    store.pushed.forget(END + timedelta(days=1))
+    later = END + timedelta(days=1)
+    store.pushed.forget(later)
+    store.pushed.forget_series(later, keep=[], keep_since=later)
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before
