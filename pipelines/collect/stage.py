@@ -1,10 +1,12 @@
 """Keep the raw samples of remote_write, until the watch cycle computes golden signals from them.
 
+They are pushed, or come from a queue.
 One row of the database holds the samples of a request, so that a request costs one or two statements.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -31,6 +33,20 @@ FUTURE = timedelta(seconds=FUTURE_TOLERANCE_S)
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a request.
+
+    Attributes:
+        registered: ids of the series whose labels were stored.
+        at: when.
+    """
+
+    report: IngestReport
+    registered: Sequence[int]
+    at: datetime
+
+
 class Staging:
     """Keeps the raw samples of one tenant. It is thread-safe.
 
@@ -52,6 +68,18 @@ class Staging:
             UnavailableError: the database does not answer; nothing of the request is kept.
         """
         request = receiver.decode(body)
+        with self._platform.store.atomically():
+            kept = self.keep(receiver.name, request)
+        self.remember(kept)
+        return kept.report
+
+    def keep(self, name: str, request: WriteRequest, place: str = "") -> Kept:
+        """As `store_remote_write`, in the transaction of the caller, who calls `remember` when it is committed.
+
+        Args:
+            name: of the source, for dead letters.
+            place: of the request in the source, for dead letters; "": it has none.
+        """
         store, now = self._platform.store, self._platform.clock.now()
         ids = [one.raw_id for one in request.series]
         known = self._registered
@@ -64,31 +92,33 @@ class Staging:
         bad.by_time(now)
         for series_id in [series_id for series_id, one in new.items() if one.problem is not None]:
             bad.by_name(new.pop(series_id))
-        rejected, good = bad.rejected(), bad.good
+        good = bad.good
         samples = PushedSamples(
             np.repeat(np.array(ids, dtype=np.int64), request.lengths)[good],
             request.times_ms[good],
             request.values[good],
         )
-        with store.atomically():
-            rejected = pl.concat([rejected, _declare(store, request.metric_types)])
-            store.pushed.add({series_id: one.labels for series_id, one in new.items()}, samples, now)
-            if self._cleared < now - REGISTER_AGAIN:
-                store.pushed.forget(now - OLDEST)
-                self._cleared = now
-            store.dead_letters.add(receiver.name, rejected)
-        self._remember(new, now)  # only what is committed counts
-        return IngestReport(
+        store.pushed.add({series_id: one.labels for series_id, one in new.items()}, samples, now)
+        if self._cleared < now - REGISTER_AGAIN:
+            store.pushed.forget(now - OLDEST)
+            self._cleared = now
+        rejected = pl.concat([bad.rejected(), _declare(store, request.metric_types)])
+        if place:
+            rejected = rejected.with_columns(pl.concat_str(pl.lit(f"{place}: "), "reason"))
+        store.dead_letters.add(name, rejected)
+        report = IngestReport(
             inserted=len(samples.times_ms),
             rejected=rejected.height,
             series=len(ids),
             first_rejected=None if rejected.is_empty() else str(rejected["reason"][0]),
         )
+        return Kept(report, tuple(new), now)
 
-    def _remember(self, series_ids: Iterable[int], now: datetime) -> None:
+    def remember(self, kept: Kept) -> None:
+        """Take the series of a request for registered, now that its transaction is committed."""
         if len(self._registered) > MAX_KNOWN:
             self._registered = {}
-        self._registered.update(dict.fromkeys(series_ids, now + REGISTER_AGAIN))
+        self._registered.update(dict.fromkeys(kept.registered, kept.at + REGISTER_AGAIN))
 
 
 def _declare(store: Store, types: Mapping[str, str]) -> pl.DataFrame:
