@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from core.domain import Series
+from core.domain import Series, ServiceEdges
 from core.service_names import ServiceRule
 from pipelines.sources.prometheus_queries import RangeQuery, Span
 
@@ -80,6 +80,10 @@ class ReadPlan(Protocol):
 
     def reads(self, span: Span, pull: Pull) -> Iterator[Read[RangeQuery]]:
         """The queries for one span of time, those of the most important series first."""
+        ...
+
+    def calls(self, span: Span, pull: Pull) -> ServiceEdges:
+        """Which service calls which, at the end of a span of time, sorted."""
         ...
 
     def take_notes(self) -> tuple[str, ...]:
