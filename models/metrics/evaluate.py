@@ -45,13 +45,13 @@ class Evaluator:
         terms: dict[str, Vector] = {}
         # A term that is 0 of another one comes after it.
         for name, term in sorted(recipe.terms.items(), key=lambda item: item[1].else_zero_of is not None):
-            own = self._term(term, by)
+            own = self.term(term, by)
             terms[name] = own if term.else_zero_of is None else own.or_zero_of(terms[term.else_zero_of])
         vector = self._formula(recipe, terms)
         if recipe.quantile is not None:
             vector = quantile_of_buckets(recipe.quantile, vector)
         if recipe.unless is not None:
-            vector = vector.unless(self._term(recipe.unless, by).above(0.0))
+            vector = vector.unless(self.term(recipe.unless, by).above(0.0))
         if recipe.unlike is not None:
             vector = vector.unless(self._named_like(recipe.unlike), on=_TARGET)
         return vector
@@ -71,7 +71,12 @@ class Evaluator:
             values[name] = vector.values[chosen].reshape(shape)
         return Vector(keys, np.broadcast_to(compute(recipe.tree, values), shape), present)
 
-    def _term(self, term: Term, by: Sequence[str]) -> Vector:
+    def term(self, term: Term, by: Sequence[str]) -> Vector:
+        """The values of a term, for each combination of these labels.
+
+        Raises:
+            InputError: a regular expression of the term is invalid.
+        """
         chosen = self._selected(term)
         if term.rate:
             selected = self.samples.rates_at(chosen, self.times_ms, self.window_s)

@@ -101,7 +101,7 @@ class GoldenSignals:
             else:
                 yield self._read(recipe, pull, naming)
 
-    def calls(self, span: Span, pull: Pull) -> ServiceEdges:
+    def calls(self, span: MetricSpan, pull: Pull) -> ServiceEdges:
         """What the metrics of the last `reads` tell about calls."""
         if self._naming is None:
             return ()

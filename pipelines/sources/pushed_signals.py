@@ -6,6 +6,7 @@ are expected for it. The cursor is the last time that was computed.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -20,10 +21,14 @@ from core.errors import InputError
 from core.ports import MetricSource
 from core.pushed import PushedRepository
 from core.service_names import SERVICE_LABELS, ServiceRule
+from models.metrics.calls import call_grouping
 from models.metrics.evaluate import Evaluator
 from models.metrics.raw_samples import LOOKBACK_MS, RawSamples
+from models.metrics.recipe import Term
+from pipelines.sources.call_queries import CallQuery
 from pipelines.sources.golden_signals import HOST_MEMORY_S, GoldenSignals, SignalQuery
 from pipelines.sources.prometheus import ASSUMED_SCRAPE_S, SCRAPES_IN_RATE
+from pipelines.sources.prometheus_queries import Item
 from pipelines.sources.prometheus_values import Pending
 from pipelines.sources.read_plan import Pull
 from pipelines.sources.recipe_files import read_exporters
@@ -149,7 +154,9 @@ class PushedSignals:
                     pending.add(read.series_of(labels), of_series, values)
                 except InputError as error:
                     span.reject({"query": read.query.text, "labels": dict(labels)}, str(error))
-        return pending.batch(span.rejected, cursor=str(end), notes=self._plan.take_notes())
+        calls = self._plan.calls(span, pull)
+        last = pending.batch(span.rejected, cursor=str(end), notes=self._plan.take_notes())
+        return replace(last, calls=calls)
 
 
 class PushedSpan:
@@ -210,6 +217,20 @@ class PushedSpan:
         for key, values, present in zip(vector.keys, vector.values, vector.present, strict=True):
             known = present & ~np.isnan(values)
             yield dict(key), self._times_ms[known] * 1000, values[known]
+
+    def read_last(self, query: CallQuery) -> Iterator[Item]:
+        """The pairs of services that the metrics of calls have at the end of the span."""
+        call = query.call
+        evaluator = Evaluator(samples=self._samples, times_ms=self._times_ms[-1:], window_s=1)
+        term = Term(metric=call.metric, where=call.where, excluding=call.excluding)
+        try:
+            vector = evaluator.term(term, call_grouping(call, query.service_labels))
+        except InputError as error:  # an invalid regular expression
+            self.reject({"query": query.text}, str(error))
+            return
+        for key, present in zip(vector.keys, vector.present, strict=True):
+            if present.any():
+                yield dict(key), [], []
 
     def reject(self, row: Mapping[str, object], reason: str) -> None:
         """Keep for a dead letter what cannot be computed or stored."""

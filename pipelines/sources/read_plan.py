@@ -6,6 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 from core.domain import Series, ServiceEdges
 from core.service_names import ServiceRule
+from pipelines.sources.call_queries import CallSpan
 from pipelines.sources.prometheus_queries import RangeQuery, Span
 
 
@@ -28,7 +29,7 @@ class Pull:
     types: Mapping[str, str]
 
 
-class MetricSpan(Protocol):
+class MetricSpan(CallSpan, Protocol):
     """Which metrics exist in a span of time, of a Prometheus or of what clients pushed."""
 
     @property

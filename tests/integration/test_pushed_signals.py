@@ -1,6 +1,6 @@
 """Golden signals of pushed samples equal those that a real Prometheus computes from the same samples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,6 @@ from servers.prometheus import missing_programs, prometheus
 from core.arrays import FloatArray
 from core.batch import Batch
 from core.clock import FixedClock
-from core.ports import MetricSource
 from models.metrics.conventions import request_recipes
 from models.metrics.evaluate import Evaluator
 from models.metrics.plain import plain_recipes
@@ -137,15 +136,17 @@ def test_a_pull_and_a_push_give_the_same_series_and_values(pushed: Pushed) -> No
         clock=FixedClock(NOW),
         step_s=300,
     )
-    theirs, found = read(pulled), read(ours)
+    batches = list(pulled.batches(None)), list(ours.batches(None))
+    theirs, found = map(read, batches)
     assert found.select("name", "ts").equals(theirs.select("name", "ts"))
     np.testing.assert_allclose(found["value"], theirs["value"], rtol=1e-9, atol=1e-12)
     assert found["name"].n_unique() > 250
+    calls_of_pull, calls_of_push = (one[-1].calls for one in batches)
+    assert calls_of_pull == calls_of_push != ()
 
 
-def read(source: MetricSource) -> pl.DataFrame:
+def read(batches: Sequence[Batch]) -> pl.DataFrame:
     """Name of the series, time and value, of the times that both sources have."""
-    batches: list[Batch] = list(source.batches(None))
     names = {one.series_id: one.name for batch in batches for one in batch.series}
     samples = pl.concat([batch.samples for batch in batches if batch.samples is not None])
     named = samples.with_columns(name=pl.col("series_id").replace_strict(names, return_dtype=pl.String))
