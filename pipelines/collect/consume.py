@@ -24,7 +24,7 @@ from pipelines.collect.queue_payloads import ReceiverOfMessage, Work, payloads, 
 from pipelines.collect.stage import Kept, Staging
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.queues.queue_port import Fetched, Message, Queue, QueueConsumer
-from pipelines.sources.remote_write import WriteRequest
+from pipelines.sources.remote_write_columns import WriteRequest
 
 #: How long one fetch waits for messages.
 FETCH_S = 1.0

@@ -19,7 +19,8 @@ from core.pushed import PushedSamples
 from pipelines.collect.ingest import IngestReport
 from pipelines.collect.validation import FUTURE_TOLERANCE_S
 from pipelines.common.tenant_platform import Platform
-from pipelines.sources.remote_write import RemoteWriteReceiver, SentSeries, WriteRequest
+from pipelines.sources.remote_write_columns import WriteRequest
+from pipelines.sources.remote_write_known import KnownLabels
 from pipelines.stores.binary import microseconds
 from pipelines.stores.dead_letters import REJECTED
 from pipelines.stores.pushed import REGISTER_AGAIN
@@ -60,21 +61,21 @@ class Staging:
         #: When samples that nothing was computed from were removed last.
         self._cleared = _NEVER
 
-    def store_remote_write(self, receiver: RemoteWriteReceiver, body: bytes) -> IngestReport:
+    def store(self, name: str, request: WriteRequest) -> IngestReport:
         """Keep the samples of a request, and dead letters of what cannot be kept, in one transaction.
 
+        Args:
+            name: of the source, for dead letters.
         Raises:
-            InputError: the body is not a WriteRequest compressed with snappy; nothing of it is kept.
             UnavailableError: the database does not answer; nothing of the request is kept.
         """
-        request = receiver.decode(body)
         with self._platform.store.atomically():
-            kept = self.keep(receiver.name, request)
+            kept = self.keep(name, request)
         self.remember(kept)
         return kept.report
 
     def keep(self, name: str, request: WriteRequest, place: str = "") -> Kept:
-        """As `store_remote_write`, in the transaction of the caller, who calls `remember` when it is committed.
+        """As `store`, in the transaction of the caller, who calls `remember` when it is committed.
 
         Args:
             name: of the source, for dead letters.
@@ -90,8 +91,7 @@ class Staging:
         }
         bad = _Bad(request)
         bad.by_time(now)
-        for series_id in [series_id for series_id, one in new.items() if one.problem is not None]:
-            bad.by_name(new.pop(series_id))
+        bad.histograms()
         good = bad.good
         samples = PushedSamples(
             np.repeat(np.array(ids, dtype=np.int64), request.lengths)[good],
@@ -175,12 +175,11 @@ class _Bad:
             reason = "is older than a day" if bad[0] < first else "lies in the future"
             self._reject(self._request.series[place], len(bad), f"a sample {reason}: its time is {bad[0]} ms")
 
-    def by_name(self, series: SentSeries) -> None:
-        """Reject a series whose name cannot be stored."""
-        same = [at for at, one in enumerate(self._request.series) if one.raw_id == series.raw_id]
-        mine = np.isin(self._places(), same)
-        self.good &= ~mine
-        self._reject(series, int(mine.sum()), str(series.problem))
+    def histograms(self) -> None:
+        """Reject native histograms."""
+        reason = "golden signals are not computed of native histograms; send classic buckets as well"
+        for series in {one.series.raw_id: one.series for one in self._request.histograms}.values():
+            self._reject(series, 1, reason)
 
     def rejected(self) -> pl.DataFrame:
         """Everything that was rejected, with what could not be read."""
@@ -192,5 +191,5 @@ class _Bad:
         """The place of the series of each sample."""
         return np.repeat(np.arange(len(self._request.series)), self._request.lengths)
 
-    def _reject(self, series: SentSeries, samples: int, reason: str) -> None:
+    def _reject(self, series: KnownLabels, samples: int, reason: str) -> None:
         self._rows.append((json.dumps({"labels": dict(series.labels), "samples": samples}), reason))

@@ -9,7 +9,7 @@ from fakes.raw_histories import STALE
 from fakes.remote_write import T0, compressed, metadata, time_series
 
 from core.clock import FixedClock
-from core.errors import InputError, UnavailableError
+from core.errors import UnavailableError
 from core.settings import Settings
 from pipelines.collect.ingest import IngestReport
 from pipelines.collect.pull import pull
@@ -18,10 +18,6 @@ from pipelines.common.tenant_platform import Platform
 from pipelines.sources import pushed_signals
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.stores.store import Store
-from serving.contract.pushes import RemoteWrite
-from serving.endpoints.intake import take_remote_write
-from serving.state.loaded_models import LoadedModels
-from serving.state.tenants import TenantContext
 
 SETTINGS = Settings(_env_file=None, golden_signals=True)
 HITS = {"__name__": "http_requests_total", "job": "shop", "code": "200"}
@@ -40,7 +36,8 @@ def at(store: Store, seconds: float) -> Platform:
 
 def push(platform: Platform, *parts: bytes) -> IngestReport:
     """A request to a service that has just been started."""
-    return Staging(platform).store_remote_write(RemoteWriteReceiver(platform.tenant), compressed(*parts))
+    receiver = RemoteWriteReceiver(platform.tenant)
+    return Staging(platform).store(receiver.name, receiver.decode(compressed(*parts)))
 
 
 def counts(labels: Mapping[str, str], start: int, end: int, per_s: float = 2.0, every_s: int = 15) -> bytes:
@@ -152,15 +149,3 @@ def test_values_of_a_metric_that_turns_out_to_be_a_counter_are_removed(store: St
 def test_without_golden_signals_nothing_is_kept_and_nothing_is_pulled(store: Store) -> None:
     push(at(store, 400), counts(HITS, 0, 400))
     assert pull(platform_of(store, FixedClock(T0 + timedelta(seconds=400)))) is None
-
-
-@pytest.mark.parametrize("golden_signals", [True, False])
-def test_the_setting_decides_what_is_kept(store: Store, golden_signals: bool) -> None:
-    settings = Settings(_env_file=None, golden_signals=golden_signals)
-    platform = platform_of(store, FixedClock(T0 + timedelta(seconds=400)), settings=settings)
-    context = TenantContext(platform, LoadedModels(platform.registry, retry_s=60))
-    take_remote_write(context, RemoteWrite(compressed(counts(HITS, 0, 400))))
-    assert (store.pushed.extent() is not None) is golden_signals
-    assert bool(store.series.find(metric="http_requests_total")) is not golden_signals
-    with pytest.raises(InputError, match="1 parts rejected"):
-        take_remote_write(context, RemoteWrite(compressed(counts(HITS, 9_000, 9_001))))
