@@ -21,6 +21,7 @@ from core.limit_changes import LimitChange, LimitChangeRepository
 from core.locks import LockRepository
 from core.logs import LogRepository
 from core.outbox import DeliveryRepository
+from core.pushed import PushedRepository
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.settings import Settings
 from core.traces import ServiceEdgeRepository, SpanRepository
@@ -349,6 +350,8 @@ class Store(Protocol):
     def native_histograms(self) -> NativeHistogramRepository: ...
     @property
     def metric_types(self) -> MetricTypeRepository: ...
+    @property
+    def pushed(self) -> PushedRepository: ...
     @property
     def spans(self) -> SpanRepository: ...
     @property

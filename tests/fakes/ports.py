@@ -33,6 +33,7 @@ from core.ports import (
     Store,
     TransitionRepository,
 )
+from core.pushed import PushedRepository
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
@@ -146,6 +147,10 @@ class FakeStore(Store):
     @property
     def metric_types(self) -> MetricTypeRepository:
         unsupported(self, "metric_types")
+
+    @property
+    def pushed(self) -> PushedRepository:
+        unsupported(self, "pushed")
 
     @property
     def spans(self) -> SpanRepository:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -99,6 +100,16 @@ def test_each_message_is_stored_once_and_a_bad_one_is_a_dead_letter(
     assert letter.source == queue.address.name
     place = {"kafka": "partition 0, offset 1: ", "redis": "entry ", "nats": "fleet.one, sequence 2: "}[kind]
     assert letter.reason.startswith(place)
+
+
+def test_golden_signals_are_computed_of_the_raw_samples_in_a_queue(store: Store, tmp_path: Path) -> None:
+    with broker("redis", tmp_path) as server:
+        server.send([MESSAGES["remote_write"](n) for n in (*range(4), 2, *range(4, 8))])
+        platform, queue = reader(store, f"{server.url}?format=remote_write")
+        platform = replace(platform, settings=platform.settings.model_copy(update={"golden_signals": True}))
+        assert drain(platform, queue).inserted == 9
+        pull(platform)
+    assert values(store) == [0.0, 5.0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
