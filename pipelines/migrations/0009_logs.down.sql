@@ -1,3 +1,4 @@
+DROP TABLE log_templates;
 DROP TABLE log_levels;
 DROP TABLE recent_log_requests;
 DROP TABLE log_counts;
