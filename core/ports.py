@@ -221,6 +221,10 @@ class CursorRepository(Protocol):
         """Remember how far a source has been read."""
         ...
 
+    def advance(self, source: str, known: str | None, cursor: str) -> bool:
+        """Set the cursor if it still is `known` (null: there is none); false when another process has moved it."""
+        ...
+
     def list(self) -> list[CursorState]:
         """All sources with a cursor, by name."""
         ...
