@@ -1,4 +1,3 @@
-DROP TABLE log_templates;
 DROP TABLE log_levels;
 DROP TABLE recent_log_requests;
 DROP TABLE log_counts;

@@ -1,12 +1,11 @@
 -- How many lines each service logged, until their step is complete and becomes samples.
 CREATE TABLE log_counts (
-    tenant    text NOT NULL,
-    at        timestamptz NOT NULL,
-    service   text NOT NULL,
-    level     text NOT NULL,
-    template  text NOT NULL,
-    lines     bigint NOT NULL,
-    PRIMARY KEY (tenant, at, service, level, template)
+    tenant   text NOT NULL,
+    at       timestamptz NOT NULL,
+    service  text NOT NULL,
+    level    text NOT NULL,
+    lines    bigint NOT NULL,
+    PRIMARY KEY (tenant, at, service, level)
 );
 
 -- The requests of the last minutes: lines have no ids, but a request that is sent again has the same bytes.
@@ -23,17 +22,4 @@ CREATE TABLE log_levels (
     level    text NOT NULL,
     seen_at  timestamptz NOT NULL,
     PRIMARY KEY (tenant, service, level)
-);
-
--- The kinds of lines of each service, without secrets. `name` is the first form, `pattern` what all forms have in common.
-CREATE TABLE log_templates (
-    tenant      text NOT NULL,
-    service     text NOT NULL,
-    name        text NOT NULL,
-    pattern     text NOT NULL,
-    level       text NOT NULL,
-    example     text NOT NULL,
-    first_seen  timestamptz NOT NULL,
-    seen_at     timestamptz NOT NULL,
-    PRIMARY KEY (tenant, service, name)
 );
