@@ -12,7 +12,8 @@ from core.alert_changes import AlertChange
 from core.batch import Batch
 from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
-from core.counts import CursorState, SignalCounts
+from core.counts import SignalCounts
+from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
@@ -220,24 +221,6 @@ class IncidentRepository(Protocol):
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         """Incidents that overlap [start, end), by start."""
-        ...
-
-
-class CursorRepository(Protocol):
-    def get(self, source: str) -> str | None:
-        """How far that source has been read; null: not yet."""
-        ...
-
-    def set(self, source: str, cursor: str) -> None:
-        """Remember how far a source has been read."""
-        ...
-
-    def advance(self, source: str, known: str | None, cursor: str) -> bool:
-        """Set the cursor if it still is `known` (null: there is none); false when another process has moved it."""
-        ...
-
-    def list(self) -> list[CursorState]:
-        """All sources with a cursor, by name."""
         ...
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
+from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
 from core.limit_changes import LimitChangeRepository
@@ -17,7 +18,6 @@ from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
-    CursorRepository,
     DiagnosisRepository,
     EventRepository,
     FeatureRepository,
