@@ -8,12 +8,33 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class LogCount:
-    """How many lines of a level a service logged in a step; `at` is the start of the step."""
+    """How many lines of a level and a template a service logged in a step; `at` is the start of the step."""
 
     at: datetime
     service: str
     level: str
+    template: str
     lines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogTemplate:
+    """A kind of log lines of a service.
+
+    Attributes:
+        name: the form of its first line, see `models.metrics.log_templates`.
+        pattern: what all of its lines have in common.
+        level: of its first line; `example` is that line without secrets.
+    """
+
+    tenant: str
+    service: str
+    name: str
+    pattern: str
+    level: str
+    example: str
+    first_seen: datetime
+    seen_at: datetime
 
 
 class LogRepository(Protocol):
@@ -43,6 +64,22 @@ class LogRepository(Protocol):
         """Services and levels of which lines came at or after that time."""
         ...
 
-    def forget(self, before: datetime, levels_before: datetime) -> None:
-        """Forget requests that were seen before a time, and levels that were not seen since another."""
+    def hold_templates(self) -> None:
+        """Let no other transaction change the templates until the end of this one."""
+        ...
+
+    def templates(self, services: Sequence[str] | None = None) -> list[LogTemplate]:
+        """The templates of these services; null: of all."""
+        ...
+
+    def save_templates(self, templates: Sequence[LogTemplate]) -> None:
+        """Store templates; of a known one, the pattern changes."""
+        ...
+
+    def see_templates(self, templates: Sequence[tuple[str, str]], now: datetime) -> None:
+        """Services and names of templates of which lines came now."""
+        ...
+
+    def forget(self, before: datetime, levels_before: datetime, templates_before: datetime) -> None:
+        """Forget requests that were seen before a time, and levels and templates that were not seen since others."""
         ...

@@ -18,7 +18,7 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from opentelemetry.sdk.resources import Resource
 
 from core.clock import FixedClock
-from pipelines.collect.store_logs import summarise_logs
+from pipelines.collect.store_logs import METRIC, summarise_logs
 from pipelines.wiring import open_platform
 
 LOGS = "/v1/logs"
@@ -55,8 +55,9 @@ def test_what_the_sdk_logs_becomes_series_by_level(fleet: Fleet, is_json: bool) 
     later = FixedClock(datetime.now(UTC) + timedelta(minutes=5))
     with open_platform(fleet.settings, tenant=tenant, clock=later) as platform:
         summarise_logs(platform)
-        levels = {one.series_id: one.labels["level"] for one in platform.store.series.find(service="shop")}
-        samples = platform.store.samples.read(later.now() - timedelta(hours=1), later.now())
+        series = platform.store.series.find(service="shop", metric=METRIC)
+        levels = {one.series_id: one.labels["level"] for one in series}
+        samples = platform.store.samples.read(later.now() - timedelta(hours=1), later.now(), list(levels))
         lines = dict.fromkeys(levels.values(), 0)
         for series_id, _, value in samples.iter_rows():
             lines[levels[series_id]] += round(60 * value)
@@ -93,7 +94,5 @@ def test_lines_that_are_pushed_to_loki_are_counted(fleet: Fleet, is_json: bool) 
     later = FixedClock(datetime.now(UTC) + timedelta(minutes=5))
     with open_platform(fleet.settings, tenant=tenant, clock=later) as platform:
         summarise_logs(platform)
-        assert {one.labels["level"] for one in platform.store.series.find(service="shop")} == {
-            "error",
-            "unknown",
-        }
+        series = platform.store.series.find(service="shop", metric=METRIC)
+        assert {one.labels["level"] for one in series} == {"error", "unknown"}

@@ -25,7 +25,7 @@ from core.domain import Event, EventKind, Incident, Series, Severity, Signal, Si
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import SAMPLES, TIME, Schema
 from core.limit_changes import LimitChange
-from core.logs import LogCount
+from core.logs import LogCount, LogTemplate
 from core.outbox import DeliveryLane
 from core.pushed import PushedSamples
 from core.settings import Settings
@@ -70,8 +70,9 @@ class Filled:
         store.spans.see_operations([("checkout", tenant)], T0)
         store.spans.add([SpanCount(T0, "checkout", tenant, 7, 3, 1)])
         store.service_edges.see([("checkout", tenant)], T0)
-        store.logs.add([LogCount(T0, tenant, "error", 3)], T0)
+        store.logs.add([LogCount(T0, tenant, "error", "x", 3)], T0)
         store.logs.is_repeated(7, T0)
+        store.logs.save_templates([_template(tenant)])
         self.incident = Incident(
             tenant=tenant, service="checkout", type="x", severity=Severity.INFO, start=T0, end=T0 + STEP
         )
@@ -135,6 +136,25 @@ def _forecast(series_id: int, value: float) -> pl.DataFrame:
 def _features(tenant: str, value: float) -> pl.DataFrame:
     schema: Schema = {"service_id": pl.String, "ts": TIME, "cpu_trend": pl.Float64}
     return pl.DataFrame([(f"{tenant}/checkout", T0, value)], schema=schema, orient="row")
+
+
+def _template(tenant: str, pattern: str = "x") -> LogTemplate:
+    return LogTemplate(
+        tenant=tenant,
+        service="checkout",
+        name="x",
+        pattern=pattern,
+        level="error",
+        example=tenant,
+        first_seen=T0,
+        seen_at=T0,
+    )
+
+
+def _hold_all(store: Store) -> None:
+    for repository in (store.metric_types, store.spans, store.logs):
+        repository.hold(change=True)
+    store.logs.hold_templates()
 
 
 def _signal(tenant: str) -> Signal:
@@ -220,6 +240,7 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "spans.oldest": store.spans.oldest,
         "spans.calls": store.spans.calls,
         "logs.levels": lambda: store.logs.levels(T0),
+        "logs.templates": store.logs.templates,
         "logs.oldest": store.logs.oldest,
         "service_edges.since": lambda: store.service_edges.since(T0),
         "service_edges.known_among": lambda: store.service_edges.known_among(["checkout", "other"]),
@@ -247,13 +268,15 @@ WRITES = {
     "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
     "dead_letters.add",
     "dead_letters.remove", "dead_letters.put_back",
-    "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
+    "cursors.set", "cursors.advance",
+    "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
     "pushed.add", "pushed.forget", "pushed.forget_series",
     "spans.hold", "spans.remember", "spans.see_operations", "spans.add", "spans.take", "spans.forget",
     "service_edges.see", "logs.hold", "logs.is_repeated", "logs.add", "logs.take", "logs.forget",
+    "logs.hold_templates", "logs.save_templates", "logs.see_templates",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
@@ -306,6 +329,7 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         labels = {"__name__": "latency", "t": mine.store.tenant}
         assert (seen["pushed.labels"], seen["pushed.series_of"]) == ({1: labels}, [labels])
         assert seen["spans.operations"] == {"checkout": {mine.store.tenant}}
+        assert seen["logs.templates"] == [_template(mine.store.tenant)]
         assert seen["logs.levels"] == [(mine.store.tenant, "error")]
         assert seen["spans.calls"] == [("web", mine.store.tenant)]
         assert seen["service_edges.since"] == (("checkout", mine.store.tenant),)
@@ -354,6 +378,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     assert store.dead_letters.remove([one.letter_id for one in letters]) == 0
     assert store.dead_letters.put_back(letters) == 0, "the id is in use"
     store.cursors.set("csv:x", "moved")
+    assert store.cursors.advance("csv:x", "moved", "further")
     store.baselines.publish(
         _baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None
     )
@@ -378,31 +403,26 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     store.series.propose({ids[0]: 9.0})
     store.limit_changes.add([LimitChange(series=other.series, before=8.0, after=9.0)], END)
     with mine.store.atomically():
-        store.metric_types.hold(change=True)
+        _hold_all(store)
         with other.store.atomically():
-            other.store.metric_types.hold(change=True)
+            _hold_all(other.store)
     store.pushed.add({1: {"__name__": "latency", "t": "more"}}, _pushed(9.0), END)
     later = END + timedelta(days=1)
     store.pushed.forget(later)
     store.pushed.forget_series(later, keep=[], keep_since=later)
-    with mine.store.atomically():
-        store.spans.hold(change=True)
-        with other.store.atomically():
-            other.store.spans.hold(change=True)
     assert store.spans.remember([SpanMark(1, True, 2, "x"), SpanMark(9, True, 2, "x")], END) == {(9, True)}
     store.spans.see_operations([("checkout", other.store.tenant)], END)
     store.spans.add([SpanCount(T0, "checkout", other.store.tenant, 7, 1, 1)])
     assert len(store.spans.take(END)) == 2
     store.spans.forget(END + STEP, END + STEP)
     store.service_edges.see([("checkout", "x")], END)
-    with mine.store.atomically():
-        store.logs.hold(change=True)
-        with other.store.atomically():
-            other.store.logs.hold(change=True)
     assert not store.logs.is_repeated(8, END)
-    store.logs.add([LogCount(T0, other.store.tenant, "error", 1)], END)
+    store.logs.add([LogCount(T0, other.store.tenant, "error", "x", 1)], END)
     assert len(store.logs.take(END)) == 2
-    store.logs.forget(END + STEP, END + STEP)
+    store.logs.save_templates([_template(mine.store.tenant, "y")])
+    store.logs.see_templates([("checkout", "x")], END)
+    assert [(one.pattern, one.seen_at) for one in store.logs.templates()] == [("y", END)]
+    store.logs.forget(END + STEP, END + STEP, END + STEP)
     assert other.store.logs.is_repeated(7, T0)
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
