@@ -18,8 +18,10 @@ from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
 from core.limit_changes import LimitChange, LimitChangeRepository
 from core.locks import LockRepository
+from core.logs import LogRepository
 from core.outbox import DeliveryRepository
-from core.settings import Settings
+from core.retention import RetentionPolicy
+from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
 
@@ -128,11 +130,7 @@ class WriteResult:
 
 class SeriesRepository(Protocol):
     def register(self, series: Iterable[Series]) -> list[LimitChange]:
-        """Store series, or update what is known of them; a series without a limit takes none away.
-
-        Returns:
-            Limits that replaced another limit.
-        """
+        """Store series, or update what is known of them, without taking a limit away; returns replaced limits."""
         ...
 
     def find(
@@ -227,6 +225,10 @@ class CursorRepository(Protocol):
 
     def set(self, source: str, cursor: str) -> None:
         """Remember how far a source has been read."""
+        ...
+
+    def advance(self, source: str, known: str | None, cursor: str) -> bool:
+        """Set the cursor if it still is `known` (null: there is none); false when another process has moved it."""
         ...
 
     def list(self) -> list[CursorState]:
@@ -336,12 +338,6 @@ class TransitionRepository(Protocol):
         ...
 
 
-class RetentionPolicy(Protocol):
-    def apply(self, settings: Settings, now: datetime) -> Mapping[str, int]:
-        """Delete what is older than the settings keep; returns table -> rows deleted."""
-        ...
-
-
 class Store(Protocol):
     """A tenant's data: one repository for each kind."""
 
@@ -359,6 +355,12 @@ class Store(Protocol):
     def contradictions(self) -> ContradictionRepository: ...
     @property
     def limit_changes(self) -> LimitChangeRepository: ...
+    @property
+    def spans(self) -> SpanRepository: ...
+    @property
+    def service_edges(self) -> ServiceEdgeRepository: ...
+    @property
+    def logs(self) -> LogRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property

@@ -20,11 +20,12 @@ _BY_ALL = {
     "feedback": "at",
     "diagnoses": "made_at",
     "limit_changes": "at",
+    "service_edges": "seen_at",
 }
 
 
 class Retention:
-    """The retention of one tenant's data (`core.ports.RetentionPolicy`)."""
+    """The retention of one tenant's data (`core.retention.RetentionPolicy`)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

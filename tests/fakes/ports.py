@@ -13,6 +13,7 @@ from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
 from core.limit_changes import LimitChangeRepository
 from core.locks import HeldLock, LockOwner, LockRepository
+from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
@@ -25,13 +26,14 @@ from core.ports import (
     ForecastRepository,
     IncidentRepository,
     ModelRegistry,
-    RetentionPolicy,
     SampleRepository,
     SeriesRepository,
     SignalRepository,
     Store,
     TransitionRepository,
 )
+from core.retention import RetentionPolicy
+from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
 T = TypeVar("T")
@@ -143,6 +145,18 @@ class FakeStore(Store):
     @property
     def limit_changes(self) -> LimitChangeRepository:
         unsupported(self, "limit_changes")
+
+    @property
+    def spans(self) -> SpanRepository:
+        unsupported(self, "spans")
+
+    @property
+    def service_edges(self) -> ServiceEdgeRepository:
+        unsupported(self, "service_edges")
+
+    @property
+    def logs(self) -> LogRepository:
+        unsupported(self, "logs")
 
     @property
     def events(self) -> EventRepository:
