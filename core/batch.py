@@ -7,7 +7,7 @@ import polars as pl
 
 from core.alert_changes import AlertChange
 from core.contradictions import Contradiction
-from core.domain import Direction, Event, Incident, Role, Series, SeriesKind
+from core.domain import Direction, Event, Incident, Role, Series, SeriesKind, ServiceEdges
 from core.errors import InputError
 
 
@@ -74,6 +74,7 @@ class Batch:
         origins: where samples and counts were read: `SAMPLES`, `file` and `line`; null where the source has no files.
         rejected: columns `row` (the input as JSON text) and `reason`.
         alert_changes: starts and ends of alerts whose sender does not send both together.
+        calls: which service calls which: (caller, callee).
         declarations: what was declared about series; those that match no series are reported.
         contradictions: what `series.csv` declares otherwise than the source; the source is filled in when stored.
         notes: what people must know, such as files that were skipped.
@@ -90,6 +91,7 @@ class Batch:
     events: Sequence[Event] = ()
     incidents: Sequence[Incident] = ()
     alert_changes: Sequence[AlertChange] = ()
+    calls: ServiceEdges = ()
     declarations: Sequence[Declaration] = ()
     contradictions: Sequence[Contradiction] = ()
     notes: Sequence[str] = ()

@@ -174,9 +174,10 @@ class PrometheusSource:
                 yield pending.batch(span.take_rejected())
                 pending = Pending()
         span.require_some()
+        calls = self._plan.calls(span, pull)
         events = self._plan.events(span, pull)
         last = pending.batch(span.take_rejected(), cursor=str(end), notes=self._plan.take_notes())
-        yield replace(last, events=events)
+        yield replace(last, calls=calls, events=events)
 
     def _rate_window_s(self) -> int:
         scrape_s = self._api.longest_scrape_interval_s() or ASSUMED_SCRAPE_S

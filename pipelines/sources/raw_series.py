@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from core.domain import Event, Series, SeriesKind
+from core.domain import Event, Series, SeriesKind, ServiceEdges
 from core.metric_names import guess_metric
 from core.metric_types import declaring_names, is_bucket, is_counter
 from core.service_names import ServiceRule
@@ -31,6 +31,9 @@ class RawSeries:
 
     def events(self, _span: Span, _pull: Pull) -> list[Event]:
         return []
+
+    def calls(self, span: Span, pull: Pull) -> ServiceEdges:
+        return ()
 
     def take_notes(self) -> tuple[str, ...]:
         return ()
