@@ -70,6 +70,10 @@ class Batch:
         samples: `core.frames.SAMPLES`, in any order, possibly with duplicates.
         counts: the same of counters, whose values are counts. Rates are computed when the batch is stored, from the
             counts that are stored. A source that knows the rates gives them as `samples`.
+        created: since when counters count: series_id and ts of a count, and `created`, a time before it.
+        histograms: `core.frames.HISTOGRAMS`: cumulative native histograms; their quantiles are computed when it is
+            stored.
+        ends: series_id and ts: from then on a series has no values, because its sender ended it.
         metric_types: metric -> the type that the source declares: counter, gauge, histogram, summary, ...
         origins: where samples and counts were read: `SAMPLES`, `file` and `line`; null where the source has no files.
         rejected: columns `row` (the input as JSON text) and `reason`.
@@ -85,6 +89,9 @@ class Batch:
     series: Sequence[Series] = ()
     samples: pl.DataFrame | None = None
     counts: pl.DataFrame | None = None
+    created: pl.DataFrame | None = None
+    histograms: pl.DataFrame | None = None
+    ends: pl.DataFrame | None = None
     metric_types: Mapping[str, str] = field(default_factory=dict)
     origins: pl.DataFrame | None = None
     rejected: pl.DataFrame | None = None

@@ -45,6 +45,7 @@ class _RecipeFile(BaseModel):
     size: str | None = None
     unless: _TermFile | None = None
     unlike: str | None = None
+    peers: bool = False
 
 
 class _CallFile(BaseModel):

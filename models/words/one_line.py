@@ -7,6 +7,7 @@ from core.entities import named_with_entity
 from core.formatting import format_deviation, format_duration, format_moment, format_value, format_when
 from core.metric_names import exhaustion_of
 from models.words.breach import is_downward, is_over_threshold, threshold_word
+from models.words.peers import is_about_peers, peer_value
 
 
 def describe(signal: Signal, now: datetime) -> str:
@@ -19,6 +20,8 @@ def describe(signal: Signal, now: datetime) -> str:
             text = _breach(signal, now)
         case SignalKind.FAILURE_RISK:
             text = _risk(signal, now)
+        case SignalKind.ANOMALY if is_about_peers(signal):
+            return f"{signal.service}: {peer_value(signal)}, {_lasting(signal, now)}"
         case SignalKind.ANOMALY:
             text = _anomaly(signal, now)
         case SignalKind.MISSING:

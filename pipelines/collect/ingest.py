@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -13,8 +14,9 @@ from core.locks import ingest_lock
 from core.ports import MetricSource, Store
 from pipelines.collect.counter_rates import rates_of
 from pipelines.collect.metric_types import Sender, declare_types, retype
+from pipelines.collect.native_quantiles import native_quantiles
 from pipelines.collect.register_series import register_series
-from pipelines.collect.validation import Validated, rejected_rows, validate_samples
+from pipelines.collect.validation import FUTURE_TOLERANCE_S, Validated, rejected_rows, validate_samples
 from pipelines.common.one_at_a_time import alone
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
@@ -195,10 +197,11 @@ def store_accepted(
     counted = _rated(
         store, validate_samples(_frame(batch.counts), known, now, batch.origins, counts=True), known, batch
     )
-    written = store.samples.write(pl.concat([checked.accepted, counted.rates]))
+    quantiles = native_quantiles(store, batch.histograms, counted.accepted)
+    written = store.samples.write(pl.concat([checked.accepted, counted.rates, quantiles]))
     reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
     conflicts = written.conflicts.with_columns(reason=reason)
-    rejected += [checked.rejected, counted.rejected]
+    rejected += [checked.rejected, counted.rejected, _store_ends(store, batch, known, now)]
     rejected.append(rejected_rows(conflicts, known, _origins_of(conflicts, batch.origins)))
     refused = pl.concat(rejected)
     events = limits + store.events.add(batch.events)
@@ -239,11 +242,13 @@ class _Rated:
 
     Attributes:
         rates: `SAMPLES`, finite.
+        accepted: series_id and ts of the counts that are new or known.
         duplicates: how many counts were stored already.
         rejected: dead letters.
     """
 
     rates: pl.DataFrame
+    accepted: pl.DataFrame
     duplicates: int
     rejected: pl.DataFrame
 
@@ -251,9 +256,9 @@ class _Rated:
 def _rated(store: Store, counts: Validated, known: Mapping[int, Series], batch: Batch) -> _Rated:
     """Rates from counts and the counts that are stored; the newest counts are stored for the next batch."""
     if counts.accepted.is_empty():
-        return _Rated(rates=counts.accepted, duplicates=0, rejected=counts.rejected)
+        return _Rated(rates=counts.accepted, accepted=counts.accepted, duplicates=0, rejected=counts.rejected)
     ids = counts.accepted["series_id"].unique().to_list()
-    counted = rates_of(store.counters.recent(ids), counts.accepted)
+    counted = rates_of(store.counters.recent(ids), counts.accepted, batch.created)
     store.counters.save(counted.recent)
     # A file that is read again has counts whose rates are stored.
     stored = store.samples.stored_at(counted.late.select("series_id", "ts"))
@@ -264,6 +269,9 @@ def _rated(store: Store, counts: Validated, known: Mapping[int, Series], batch: 
     )
     return _Rated(
         rates=counted.rates.filter(is_finite),
+        accepted=counts.accepted.join(
+            pl.concat([counted.contradicting, counted.late]), on=list(SAMPLES), how="anti"
+        ),
         duplicates=counted.duplicates + stored.height,
         rejected=pl.concat(
             [
@@ -274,6 +282,19 @@ def _rated(store: Store, counts: Validated, known: Mapping[int, Series], batch: 
             ]
         ),
     )
+
+
+def _store_ends(store: Store, batch: Batch, known: Mapping[int, Series], now: datetime) -> pl.DataFrame:
+    """Store the ends of series; returns dead letters of those in the future."""
+    if batch.ends is None or batch.ends.is_empty():
+        return pl.DataFrame(schema=REJECTED)
+    is_future = pl.col("ts") > now + timedelta(seconds=FUTURE_TOLERANCE_S)
+    store.series_ends.add(batch.ends.filter(~is_future))
+    reason = pl.format(
+        "the end of the series at {} is in the future", pl.col("ts").dt.to_string("iso:strict")
+    )
+    future = batch.ends.filter(is_future).with_columns(value=pl.lit(float("nan")), reason=reason)
+    return rejected_rows(future, known)
 
 
 def _origins_of(rows: pl.DataFrame, origins: pl.DataFrame | None) -> pl.DataFrame | None:

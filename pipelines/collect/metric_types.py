@@ -18,7 +18,7 @@ from core.frames import SAMPLES
 from core.metric_names import guess_metric
 from core.metric_types import declared_names, declaring_names, is_counter
 from core.ports import Store
-from pipelines.collect.counter_rates import rates_of
+from pipelines.collect.counter_rates import rates_of, without_starts
 from pipelines.collect.validation import rejected_rows
 from pipelines.stores.dead_letters import REJECTED
 
@@ -135,7 +135,7 @@ def _to_counter(store: Store, series: Series) -> pl.DataFrame:
 
 def _to_gauge(store: Store, series: Series) -> pl.DataFrame:
     """Replace the rates of a series by the values that are still known; the others cannot be computed from rates."""
-    values = store.counters.recent([series.series_id])
+    values = without_starts(store.counters.recent([series.series_id]))
     guess = guess_metric(series.metric)
     # the name may tell a counter
     kind = SeriesKind.RATIO if guess.kind is SeriesKind.RATIO else SeriesKind.GAUGE

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from core.clock import Clock
 from core.ports import MetricSource
 from core.settings import Settings
+from pipelines.sources.peers import PeerSource, PrometheusPeers
 from pipelines.sources.prometheus import PrometheusSource
 from pipelines.sources.sidecars import DescribedSource, read_sidecars
 from pipelines.sources.source_setup import SourceSetup
@@ -41,3 +42,8 @@ def configured_sources(
         return sources
     sidecars = read_sidecars(settings.sidecars_dir, tenant)
     return [DescribedSource(source, sidecars) for source in sources]
+
+
+def configured_peers(settings: Settings, tenant: str, clock: Clock) -> PeerSource | None:
+    """The source that knows the values of single replicas; null where the settings name none."""
+    return PrometheusPeers.configured(SourceSetup(settings=settings, tenant=tenant, clock=clock))

@@ -56,12 +56,12 @@ class ReadPlan(Protocol):
         """The queries for one span of time, those of the most important series first."""
         ...
 
-    def events(self, span: Span, pull: Pull) -> list[Event]:
-        """What the server knows of changes in the span, after `reads`."""
-        ...
-
     def calls(self, span: Span, pull: Pull) -> ServiceEdges:
         """Which service calls which, at the end of a span of time, sorted."""
+        ...
+
+    def events(self, span: Span, pull: Pull) -> list[Event]:
+        """What the server knows of changes in the span, after `reads`."""
         ...
 
     def take_notes(self) -> tuple[str, ...]:

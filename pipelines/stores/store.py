@@ -19,6 +19,7 @@ from pipelines.stores.retention import Retention
 from pipelines.stores.rollups import RollupStore
 from pipelines.stores.samples import SampleStore
 from pipelines.stores.series import SeriesStore
+from pipelines.stores.series_ends import NativeHistogramStore, SeriesEndStore
 from pipelines.stores.service_features import ServiceFeatureStore
 from pipelines.stores.session import Pool, Session
 from pipelines.stores.signals import SignalStore
@@ -42,13 +43,15 @@ class Store:
         self.series = SeriesStore(session)
         self.samples = SampleStore(session)
         self.rollups = RollupStore(session)
+        self.series_ends = SeriesEndStore(session)
         self.counters = CounterStore(session)
+        self.native_histograms = NativeHistogramStore(session)
         self.metric_types = MetricTypeStore(session)
-        self.contradictions = ContradictionStore(session)
-        self.limit_changes = LimitChangeStore(session)
         self.spans = SpanStore(session)
         self.service_edges = ServiceEdgeStore(session)
         self.logs = LogStore(session)
+        self.contradictions = ContradictionStore(session)
+        self.limit_changes = LimitChangeStore(session)
         self.events = EventStore(session)
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)

@@ -33,6 +33,7 @@ from core.ports import (
     TransitionRepository,
 )
 from core.retention import RetentionPolicy
+from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
@@ -131,20 +132,20 @@ class FakeStore(Store):
         return self._given(self._samples, "samples")
 
     @property
+    def series_ends(self) -> SeriesEndRepository:
+        unsupported(self, "series_ends")
+
+    @property
+    def native_histograms(self) -> NativeHistogramRepository:
+        unsupported(self, "native_histograms")
+
+    @property
     def counters(self) -> CounterRepository:
         unsupported(self, "counters")
 
     @property
     def metric_types(self) -> MetricTypeRepository:
         unsupported(self, "metric_types")
-
-    @property
-    def contradictions(self) -> ContradictionRepository:
-        unsupported(self, "contradictions")
-
-    @property
-    def limit_changes(self) -> LimitChangeRepository:
-        unsupported(self, "limit_changes")
 
     @property
     def spans(self) -> SpanRepository:
@@ -157,6 +158,14 @@ class FakeStore(Store):
     @property
     def logs(self) -> LogRepository:
         unsupported(self, "logs")
+
+    @property
+    def contradictions(self) -> ContradictionRepository:
+        unsupported(self, "contradictions")
+
+    @property
+    def limit_changes(self) -> LimitChangeRepository:
+        unsupported(self, "limit_changes")
 
     @property
     def events(self) -> EventRepository:

@@ -205,9 +205,6 @@ def _seen(filled: Filled) -> dict[str, Any]:
         ).rows(),
         "counters.recent": lambda: store.counters.recent([filled.series.series_id]).rows(),
         "metric_types.declared": store.metric_types.declared,
-        "metric_types.sources": lambda: store.metric_types.sources(["latency"]),
-        "contradictions.list": lambda: store.contradictions.list(T0),
-        "limit_changes.past_limits": lambda: store.limit_changes.past_limits([filled.series.series_id]),
         "spans.operations": lambda: store.spans.operations(["checkout"], T0),
         "spans.oldest": store.spans.oldest,
         "spans.calls": store.spans.calls,
@@ -215,6 +212,9 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "logs.oldest": store.logs.oldest,
         "service_edges.since": lambda: store.service_edges.since(T0),
         "service_edges.known_among": lambda: store.service_edges.known_among(["checkout", "other"]),
+        "metric_types.sources": lambda: store.metric_types.sources(["latency"]),
+        "contradictions.list": lambda: store.contradictions.list(T0),
+        "limit_changes.past_limits": lambda: store.limit_changes.past_limits([filled.series.series_id]),
         "diagnoses.list": store.diagnoses.list,
         "transitions.list": store.transitions.list,
     }
@@ -236,6 +236,7 @@ WRITES = {
     "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
     "dead_letters.add",
     "dead_letters.remove", "dead_letters.put_back",
+    "cursors.advance",
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
@@ -289,14 +290,14 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["series.of_metrics"] == [mine.series]
         assert [row[2] for row in seen["counters.recent"]] == [mine.value]
         assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
-        assert [one.contradiction.source for one in seen["contradictions.list"]] == [mine.store.tenant]
-        assert seen["limit_changes.past_limits"] == {mine.series.series_id: [(T0, mine.value)]}
-        assert mine.store.limit_changes.past_limits([other.series.series_id]) == {}
-        assert mine.series.proposed_threshold == mine.value
         assert seen["spans.operations"] == {"checkout": {mine.store.tenant}}
         assert seen["logs.levels"] == [(mine.store.tenant, "error")]
         assert seen["spans.calls"] == [("web", mine.store.tenant)]
         assert seen["service_edges.since"] == (("checkout", mine.store.tenant),)
+        assert [one.contradiction.source for one in seen["contradictions.list"]] == [mine.store.tenant]
+        assert seen["limit_changes.past_limits"] == {mine.series.series_id: [(T0, mine.value)]}
+        assert mine.store.limit_changes.past_limits([other.series.series_id]) == {}
+        assert mine.series.proposed_threshold == mine.value
         assert mine.store.series.kinds_and_steps([other.series.series_id]) == {}
         at_start = pl.DataFrame({"series_id": [other.series.series_id], "ts": [T0]})
         assert mine.store.samples.stored_at(at_start).is_empty()
@@ -338,6 +339,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     assert store.dead_letters.remove([one.letter_id for one in letters]) == 0
     assert store.dead_letters.put_back(letters) == 0, "the id is in use"
     store.cursors.set("csv:x", "moved")
+    assert store.cursors.advance("csv:x", "moved", "further")
     store.baselines.publish(
         _baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None
     )
@@ -361,24 +363,17 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     store.contradictions.add([_contradiction("x")], END)
     store.series.propose({ids[0]: 9.0})
     store.limit_changes.add([LimitChange(series=other.series, before=8.0, after=9.0)], END)
-    with mine.store.atomically():
-        store.metric_types.hold(change=True)
-        with other.store.atomically():
-            other.store.metric_types.hold(change=True)
-    with mine.store.atomically():
-        store.spans.hold(change=True)
-        with other.store.atomically():
-            other.store.spans.hold(change=True)
+    for name in ("metric_types", "spans", "logs"):
+        with mine.store.atomically():
+            getattr(store, name).hold(change=True)
+            with other.store.atomically():
+                getattr(other.store, name).hold(change=True)
     assert store.spans.remember([SpanMark(1, True, 2, "x"), SpanMark(9, True, 2, "x")], END) == {(9, True)}
     store.spans.see_operations([("checkout", other.store.tenant)], END)
     store.spans.add([SpanCount(T0, "checkout", other.store.tenant, 7, 1, 1)])
     assert len(store.spans.take(END)) == 2
     store.spans.forget(END + STEP, END + STEP)
     store.service_edges.see([("checkout", "x")], END)
-    with mine.store.atomically():
-        store.logs.hold(change=True)
-        with other.store.atomically():
-            other.store.logs.hold(change=True)
     assert not store.logs.is_repeated(8, END)
     store.logs.add([LogCount(T0, other.store.tenant, "error", 1)], END)
     assert len(store.logs.take(END)) == 2
