@@ -22,8 +22,8 @@ from core.locks import LockRepository
 from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.pushed import PushedRepository
+from core.retention import RetentionPolicy
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
-from core.settings import Settings
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
@@ -133,11 +133,7 @@ class WriteResult:
 
 class SeriesRepository(Protocol):
     def register(self, series: Iterable[Series]) -> list[LimitChange]:
-        """Store series, or update what is known of them; a series without a limit takes none away.
-
-        Returns:
-            Limits that replaced another limit.
-        """
+        """Store series, or update what is known of them, without taking a limit away; returns replaced limits."""
         ...
 
     def find(
@@ -324,12 +320,6 @@ class TransitionRepository(Protocol):
 
     def list(self, incident_id: str | None = None) -> list[Transition]:
         """The whole log, or that of one incident, in the order in which it was written."""
-        ...
-
-
-class RetentionPolicy(Protocol):
-    def apply(self, settings: Settings, now: datetime) -> Mapping[str, int]:
-        """Delete what is older than the settings keep; returns table -> rows deleted."""
         ...
 
 

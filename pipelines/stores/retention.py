@@ -25,7 +25,7 @@ _BY_ALL = {
 
 
 class Retention:
-    """The retention of one tenant's data (`core.ports.RetentionPolicy`)."""
+    """The retention of one tenant's data (`core.retention.RetentionPolicy`)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

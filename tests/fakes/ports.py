@@ -26,7 +26,6 @@ from core.ports import (
     ForecastRepository,
     IncidentRepository,
     ModelRegistry,
-    RetentionPolicy,
     SampleRepository,
     SeriesRepository,
     SignalRepository,
@@ -34,6 +33,7 @@ from core.ports import (
     TransitionRepository,
 )
 from core.pushed import PushedRepository
+from core.retention import RetentionPolicy
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
