@@ -4,17 +4,18 @@ It calls the same flows as the schedules of `flows deploy`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from cronsim import CronSim
 
-from core.domain import Signal
+from core.domain import ServiceEdges, Signal
 from core.errors import ForewarnError
 from flows.main_job import Reports, nightly, watch, weekly
 from flows.schedules import SCHEDULES
 from flows.tasks import Skipped
+from models.causes.incidents import DetectedIncident, correlate
 
 #: Without a model, training is tried again after this time.
 TRY_AGAIN = timedelta(hours=1)
@@ -46,8 +47,10 @@ class Cycle:
 
     Attributes:
         pulled: samples that are new; null: metrics are pushed.
-        began, ended: findings that no filter suppressed, and that were not reported by an earlier cycle.
-        open: how many findings are open now.
+        began, ended: incidents of which no finding was open before, or none is any more. Suppressed findings do not
+            count.
+        grown: open incidents with their new findings only.
+        open: how many incidents are open now.
         skipped: step -> why it was skipped.
     """
 
@@ -55,8 +58,9 @@ class Cycle:
     seconds: float
     next_at: datetime
     pulled: int | None
-    began: tuple[Signal, ...]
-    ended: tuple[Signal, ...]
+    began: tuple[DetectedIncident, ...]
+    grown: tuple[DetectedIncident, ...]
+    ended: tuple[DetectedIncident, ...]
     open: int
     skipped: Mapping[str, str]
 
@@ -68,14 +72,14 @@ class WatchLoop:
     A cycle that takes longer than five minutes lets the next ones fall out; they are not made up for.
 
     Attributes:
-        findings: the open findings of the tenant, and those that have ended since a time.
+        findings: the open findings of the tenant, those that have ended since a time, and the service graph.
         has_model: whether there is a detector; until then, training is tried every hour.
         sleep: waits so many seconds.
         now: the present.
     """
 
     tenant: str
-    findings: Callable[[datetime], list[Signal]]
+    findings: Callable[[datetime], tuple[list[Signal], ServiceEdges]]
     has_model: Callable[[], bool]
     listener: WatchListener
     sleep: Callable[[float], None]
@@ -111,20 +115,33 @@ class WatchLoop:
 
     def _found(self, started: datetime, reports: Reports) -> Cycle:
         """What is new since the cycle before."""
-        found = {one.signal_id: one for one in self.findings(started - timedelta(days=1))}
-        still_open = {key: one for key, one in found.items() if one.ended_at is None}
-        began = [one for key, one in still_open.items() if key not in self._open]
-        ended = [found.get(key, one) for key, one in self._open.items() if key not in still_open]
-        self._open = still_open
+        signals, graph = self.findings(started - timedelta(days=1))
+        found = {one.signal_id: one for one in signals}
+        # A finding that a person has rejected is no longer among them.
+        gone = [replace(one, ended_at=started) for key, one in self._open.items() if key not in found]
+        began, grown, ended, still_open = [], [], [], 0
+        for incident in correlate([*signals, *gone], graph):
+            lasting = [one for one in incident.signals if one.ended_at is None]
+            new = tuple(one for one in lasting if one.signal_id not in self._open)
+            known = any(one.signal_id in self._open for one in incident.signals)
+            still_open += bool(lasting)
+            if new and not known:
+                began.append(incident)
+            elif new:
+                grown.append(replace(incident, signals=new))
+            elif known and not lasting:
+                ended.append(incident)
+        self._open = {key: one for key, one in found.items() if one.ended_at is None}
         pulled = reports["pulled"]
         return Cycle(
             at=started,
             seconds=(self.now() - started).total_seconds(),
             next_at=_next("watch", self.now()) + AFTER,
             pulled=None if pulled is None else pulled.inserted,
-            began=tuple(sorted(began, key=lambda one: (-one.severity.rank, one.started_at))),
+            began=tuple(sorted(began, key=lambda one: (-one.severity.rank, one.first.started_at))),
+            grown=tuple(grown),
             ended=tuple(ended),
-            open=len(still_open),
+            open=still_open,
             skipped={name: report.reason for name, report in reports.items() if isinstance(report, Skipped)},
         )
 

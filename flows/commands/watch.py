@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from core.domain import Severity, Signal
+from core.domain import ServiceEdges, Severity, Signal
 from core.errors import ForewarnError, InputError
 from core.settings import Settings, read_settings
 from flows.commands.console import TenantOption, err, out, progress_bars, settings_for
@@ -17,6 +17,7 @@ from flows.commands.console import TenantOption, err, out, progress_bars, settin
 if TYPE_CHECKING:
     from flows.main_job import Reports
     from flows.watch_loop import Cycle
+    from models.causes.incidents import DetectedIncident
     from pipelines.collect.ingest import IngestReport
 
 _STYLES = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -77,14 +78,16 @@ def _watch(settings: Settings, cycles: int | None) -> None:
     from flows.prefect_logging import no_final_errors, only_warnings
     from flows.progress_listener import progress_to
     from flows.watch_loop import WatchLoop
+    from pipelines.common.service_graph import graph_of
     from pipelines.wiring import open_platform
 
     no_final_errors()
     only_warnings()
 
-    def findings(since: datetime) -> list[Signal]:
+    def findings(since: datetime) -> tuple[list[Signal], ServiceEdges]:
         with open_platform(settings) as platform:
-            return platform.store.signals.find(since=since, suppressed=False)
+            graph = graph_of(platform, platform.store.series.find())
+            return platform.store.signals.find(since=since, suppressed=False), graph
 
     def has_model() -> bool:
         with open_platform(settings) as platform:
@@ -141,24 +144,34 @@ class _Screen:
             out.print(f"  {line}", soft_wrap=True)
 
     def cycle_done(self, cycle: "Cycle") -> None:
-        from models.words.one_line import describe
-
-        for one in (*cycle.began, *cycle.ended)[:MOST_LINES]:
-            ended = one in cycle.ended
-            word, style = ("ended", "green") if ended else (str(one.severity), _STYLES[one.severity])
-            line = Text.assemble(f"{cycle.at:%H:%M} ", (f"{word:<8}", style), f" {describe(one, cycle.at)}")
+        lines = [
+            *(self._line(cycle, one, str(one.severity), _STYLES[one.severity]) for one in cycle.began),
+            *(self._line(cycle, one, "also", _STYLES[one.severity]) for one in cycle.grown),
+            *(self._line(cycle, one, "ended", "green") for one in cycle.ended),
+        ]
+        for line in lines[:MOST_LINES]:
             out.print(line, soft_wrap=True)
-        more = len(cycle.began) + len(cycle.ended) - MOST_LINES
-        if more > 0:
-            out.print(f"{cycle.at:%H:%M} and {more} more; see forewarn signals list")
+        if len(lines) > MOST_LINES:
+            out.print(f"{cycle.at:%H:%M} and {len(lines) - MOST_LINES} more; see forewarn signals list")
         for step, reason in cycle.skipped.items():
             if self._skipped.get(step) != reason:
                 out.print(f"{cycle.at:%H:%M} {step.replace('_', ' ')}: not yet, {reason}", soft_wrap=True)
         self._skipped = dict(cycle.skipped)
         pulled = "" if cycle.pulled is None else f"{cycle.pulled:,} new values, "
-        found = f"{cycle.open} open findings" if cycle.open else "nothing found"
+        plural = "s" if cycle.open > 1 else ""
+        found = f"{cycle.open} open incident{plural}" if cycle.open else "nothing found"
         last = f"{cycle.seconds:.0f} s, next cycle at {cycle.next_at:%H:%M} UTC"
         out.print(f"{cycle.at:%H:%M} {pulled}{found}; {last}", style="dim")
+
+    def _line(self, cycle: "Cycle", incident: "DetectedIncident", word: str, style: str) -> Text:
+        """The incident by its most severe finding, and how many more it has."""
+        from models.words.incident import together_with
+        from models.words.one_line import describe
+
+        lead = max(incident.signals, key=lambda one: one.severity.rank)
+        others = [one for one in incident.signals if one is not lead]
+        text = describe(lead, cycle.at) + (f", {together_with(others)}" if others else "")
+        return Text.assemble(f"{cycle.at:%H:%M} ", (f"{word:<8}", style), f" {text}")
 
     def cycle_failed(self, at: datetime, error: ForewarnError) -> None:
         self._learning = False

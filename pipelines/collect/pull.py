@@ -1,15 +1,19 @@
-"""Pull new samples from the configured sources, before they are scored."""
+"""Pull new samples from the configured sources and queues, before they are scored."""
 
-from core.errors import InputError
+from contextlib import suppress
+
+from core.errors import BusyError, InputError
+from pipelines.collect.consume import PULL_S, drain
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.configured import configured_sources
 from pipelines.sources.prometheus import PULLED
+from pipelines.sources.queues.configured import configured_queues
 
 
 def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None:
-    """Ingest from each source that the settings name, such as `FOREWARN_PROMETHEUS_URL`.
+    """Ingest from each source and queue that the settings name, such as `FOREWARN_PROMETHEUS_URL`.
 
     Returns:
         The sum over all sources; null where the settings name none, because then metrics are pushed.
@@ -22,9 +26,15 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
         platform.clock,
         known_types=platform.store.metric_types.declared,
     )
-    if not sources:
+    queues = configured_queues(platform.settings)
+    if not (sources or queues):
         return None
-    return sum((ingest(platform, source, progress=progress) for source in sources), IngestReport())
+    reports = [ingest(platform, source, progress=progress) for source in sources]
+    for queue in queues:
+        # `forewarn consume` reads it then.
+        with suppress(BusyError):
+            reports.append(drain(platform, queue, patience_s=PULL_S))
+    return sum(reports, IngestReport())
 
 
 def require_same_source(platform: Platform) -> None:

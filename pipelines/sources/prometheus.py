@@ -9,7 +9,7 @@ References:
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from core.batch import Batch
@@ -168,7 +168,10 @@ class PrometheusSource:
                 yield pending.batch(span.take_rejected())
                 pending = Pending()
         span.require_some()
-        yield pending.batch(span.take_rejected(), cursor=str(end), notes=self._plan.take_notes())
+        calls = self._plan.calls(span, pull)
+        events = self._plan.events(span, pull)
+        last = pending.batch(span.take_rejected(), cursor=str(end), notes=self._plan.take_notes())
+        yield replace(last, calls=calls, events=events)
 
 
 def configured_api(settings: Settings, url: str) -> PrometheusApi:

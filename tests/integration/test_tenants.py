@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from core.alert_changes import AlertChange
+from core.contradictions import Contradiction
 from core.dead_letters import EVERY_DEAD_LETTER
 from core.diagnosis import (
     Diagnosis,
@@ -22,8 +23,11 @@ from core.diagnosis import (
 from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import SAMPLES, TIME, Schema
+from core.limit_changes import LimitChange
+from core.logs import LogCount
 from core.outbox import DeliveryLane
 from core.settings import Settings
+from core.traces import SpanCount, SpanMark
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
@@ -31,6 +35,12 @@ from pipelines.stores.store import Store
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
 END = T0 + timedelta(days=1)
 STEP = timedelta(minutes=5)
+
+
+def _contradiction(source: str) -> Contradiction:
+    return Contradiction(
+        metric="latency", field="type", source=source, value="gauge", other_source="y", other_value="counter"
+    )
 
 
 class Filled:
@@ -47,8 +57,18 @@ class Filled:
         store.rollups.refresh(T0, END)
         self.event = Event(tenant=tenant, service="checkout", kind=EventKind.DEPLOY, at=T0, title=tenant)
         store.events.add([self.event])
+        store.series.propose({ids[0]: value})
+        self.series = store.series.get(ids[0])
+        store.contradictions.add([_contradiction(tenant)], T0)
+        store.limit_changes.add([LimitChange(series=self.series, before=value, after=value)], T0)
         store.counters.save(pl.DataFrame([(ids[0], T0, value)], schema=SAMPLES, orient="row"))
         store.metric_types.declare({"latency": tenant})
+        store.spans.remember([SpanMark(1, True, 2, tenant), SpanMark(2, False, None, "web")], T0)
+        store.spans.see_operations([("checkout", tenant)], T0)
+        store.spans.add([SpanCount(T0, "checkout", tenant, 7, 3, 1)])
+        store.service_edges.see([("checkout", tenant)], T0)
+        store.logs.add([LogCount(T0, tenant, "error", 3)], T0)
+        store.logs.is_repeated(7, T0)
         self.incident = Incident(
             tenant=tenant, service="checkout", type="x", severity=Severity.INFO, start=T0, end=T0 + STEP
         )
@@ -185,6 +205,16 @@ def _seen(filled: Filled) -> dict[str, Any]:
         ).rows(),
         "counters.recent": lambda: store.counters.recent([filled.series.series_id]).rows(),
         "metric_types.declared": store.metric_types.declared,
+        "spans.operations": lambda: store.spans.operations(["checkout"], T0),
+        "spans.oldest": store.spans.oldest,
+        "spans.calls": store.spans.calls,
+        "logs.levels": lambda: store.logs.levels(T0),
+        "logs.oldest": store.logs.oldest,
+        "service_edges.since": lambda: store.service_edges.since(T0),
+        "service_edges.known_among": lambda: store.service_edges.known_among(["checkout", "other"]),
+        "metric_types.sources": lambda: store.metric_types.sources(["latency"]),
+        "contradictions.list": lambda: store.contradictions.list(T0),
+        "limit_changes.past_limits": lambda: store.limit_changes.past_limits([filled.series.series_id]),
         "diagnoses.list": store.diagnoses.list,
         "transitions.list": store.transitions.list,
     }
@@ -202,13 +232,16 @@ def _rows(frame: pl.DataFrame | None) -> list[Any] | None:
 
 #: Every method that writes is tried below, from the other tenant.
 WRITES = {
-    "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
+    "series.register", "series.propose", "limit_changes.add", "contradictions.add",
+    "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
     "dead_letters.add",
     "dead_letters.remove", "dead_letters.put_back",
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
+    "spans.hold", "spans.remember", "spans.see_operations", "spans.add", "spans.take", "spans.forget",
+    "service_edges.see", "logs.hold", "logs.is_repeated", "logs.add", "logs.take", "logs.forget",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
@@ -256,6 +289,14 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["series.of_metrics"] == [mine.series]
         assert [row[2] for row in seen["counters.recent"]] == [mine.value]
         assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
+        assert seen["spans.operations"] == {"checkout": {mine.store.tenant}}
+        assert seen["logs.levels"] == [(mine.store.tenant, "error")]
+        assert seen["spans.calls"] == [("web", mine.store.tenant)]
+        assert seen["service_edges.since"] == (("checkout", mine.store.tenant),)
+        assert [one.contradiction.source for one in seen["contradictions.list"]] == [mine.store.tenant]
+        assert seen["limit_changes.past_limits"] == {mine.series.series_id: [(T0, mine.value)]}
+        assert mine.store.limit_changes.past_limits([other.series.series_id]) == {}
+        assert mine.series.proposed_threshold == mine.value
         assert mine.store.series.kinds_and_steps([other.series.series_id]) == {}
         at_start = pl.DataFrame({"series_id": [other.series.series_id], "ts": [T0]})
         assert mine.store.samples.stored_at(at_start).is_empty()
@@ -316,11 +357,33 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     assert store.samples.remove(ids[0]) == 0
     store.counters.save(pl.DataFrame([(ids[0], END, 9.0)], schema=SAMPLES, orient="row"))
     store.counters.forget(ids)
-    store.metric_types.declare({"latency": "counter"})
+    store.metric_types.declare({"latency": "counter"}, "csv:x")
+    store.contradictions.add([_contradiction("x")], END)
+    store.series.propose({ids[0]: 9.0})
+    store.limit_changes.add([LimitChange(series=other.series, before=8.0, after=9.0)], END)
     with mine.store.atomically():
         store.metric_types.hold(change=True)
         with other.store.atomically():
             other.store.metric_types.hold(change=True)
+    with mine.store.atomically():
+        store.spans.hold(change=True)
+        with other.store.atomically():
+            other.store.spans.hold(change=True)
+    assert store.spans.remember([SpanMark(1, True, 2, "x"), SpanMark(9, True, 2, "x")], END) == {(9, True)}
+    store.spans.see_operations([("checkout", other.store.tenant)], END)
+    store.spans.add([SpanCount(T0, "checkout", other.store.tenant, 7, 1, 1)])
+    assert len(store.spans.take(END)) == 2
+    store.spans.forget(END + STEP, END + STEP)
+    store.service_edges.see([("checkout", "x")], END)
+    with mine.store.atomically():
+        store.logs.hold(change=True)
+        with other.store.atomically():
+            other.store.logs.hold(change=True)
+    assert not store.logs.is_repeated(8, END)
+    store.logs.add([LogCount(T0, other.store.tenant, "error", 1)], END)
+    assert len(store.logs.take(END)) == 2
+    store.logs.forget(END + STEP, END + STEP)
+    assert other.store.logs.is_repeated(7, T0)
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before

@@ -75,7 +75,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 def loop_of(world: World) -> WatchLoop:
     return WatchLoop(
         tenant="acme",
-        findings=lambda since: list(world.signals),
+        findings=lambda since: (list(world.signals), ()),
         has_model=lambda: world.has_model,
         listener=world,
         sleep=world.sleep,
@@ -113,17 +113,45 @@ def test_a_failed_cycle_is_reported_and_the_next_one_runs(world: World) -> None:
     assert len(world.cycles) == 2
 
 
-def test_a_finding_is_reported_when_it_begins_and_when_it_ends(world: World) -> None:
+def finding(name: str, **changes: Any) -> Signal:
     signal = Signal(
-        signal_id="a", tenant="acme", kind=SignalKind.ANOMALY, service="web1", started_at=START,
+        signal_id=name, tenant="acme", kind=SignalKind.ANOMALY, service="web1", metric=name, started_at=START,
         summary="", severity=Severity.WARNING,
     )  # fmt: skip
+    return replace(signal, **changes)
+
+
+def counts(world: World) -> list[tuple[int, int, int, int]]:
+    return [(len(one.began), len(one.grown), len(one.ended), one.open) for one in world.cycles]
+
+
+def run(world: World, *cycles: list[Signal]) -> list[tuple[int, int, int, int]]:
     loop = loop_of(world)
-    for found in ([], [signal], [signal], [replace(signal, ended_at=START)], []):
+    for found in cycles:
         world.signals = found
         loop.run(cycles=1)
-    assert [len(one.began) for one in world.cycles] == [0, 1, 0, 0, 0]
-    assert [len(one.ended) for one in world.cycles] == [0, 0, 0, 1, 0]
-    assert world.cycles[3].ended[0].ended_at == START
+    return counts(world)
+
+
+def test_an_incident_is_reported_when_it_begins_and_when_it_ends(world: World) -> None:
+    signal = finding("a")
+    ended = replace(signal, ended_at=START)
+    assert run(world, [], [signal], [signal], [ended], []) == [
+        (0, 0, 0, 0), (1, 0, 0, 1), (0, 0, 0, 1), (0, 0, 1, 0), (0, 0, 0, 0),
+    ]  # fmt: skip
+    assert world.cycles[3].ended[0].first.ended_at == START
     assert world.cycles[0].pulled == 7
     assert world.cycles[0].skipped == {"anomalies": "no model"}
+
+
+def test_findings_of_one_incident_are_reported_together(world: World) -> None:
+    disk, errors, late = finding("disk"), finding("errors"), finding("late")
+    over = [replace(one, ended_at=START + timedelta(hours=1)) for one in (disk, errors, late)]
+    reported = run(world, [disk, errors], [disk, errors, late], [over[0], errors, over[2]], over)
+    assert reported == [(1, 0, 0, 1), (0, 1, 0, 1), (0, 0, 0, 1), (0, 0, 1, 0)]
+    assert [one.metric for one in world.cycles[0].began[0].signals] == ["disk", "errors"]
+    assert [one.metric for one in world.cycles[1].grown[0].signals] == ["late"]
+
+
+def test_a_finding_that_a_person_rejected_has_ended(world: World) -> None:
+    assert run(world, [finding("a")], []) == [(1, 0, 0, 1), (0, 0, 1, 0)]
