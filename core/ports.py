@@ -12,7 +12,8 @@ from core.alert_changes import AlertChange
 from core.batch import Batch
 from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
-from core.counts import CursorState, SignalCounts
+from core.counts import SignalCounts
+from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
@@ -20,6 +21,7 @@ from core.limit_changes import LimitChange, LimitChangeRepository
 from core.locks import LockRepository
 from core.logs import LogRepository
 from core.outbox import DeliveryRepository
+from core.pushed import PushedRepository
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.settings import Settings
 from core.traces import ServiceEdgeRepository, SpanRepository
@@ -223,24 +225,6 @@ class IncidentRepository(Protocol):
         ...
 
 
-class CursorRepository(Protocol):
-    def get(self, source: str) -> str | None:
-        """How far that source has been read; null: not yet."""
-        ...
-
-    def set(self, source: str, cursor: str) -> None:
-        """Remember how far a source has been read."""
-        ...
-
-    def advance(self, source: str, known: str | None, cursor: str) -> bool:
-        """Set the cursor if it still is `known` (null: there is none); false when another process has moved it."""
-        ...
-
-    def list(self) -> list[CursorState]:
-        """All sources with a cursor, by name."""
-        ...
-
-
 class BaselineRepository(Protocol):
     def publish(
         self, rows: pl.DataFrame, *, window_start: datetime, window_end: datetime, model: ModelRef | None
@@ -366,6 +350,8 @@ class Store(Protocol):
     def native_histograms(self) -> NativeHistogramRepository: ...
     @property
     def metric_types(self) -> MetricTypeRepository: ...
+    @property
+    def pushed(self) -> PushedRepository: ...
     @property
     def spans(self) -> SpanRepository: ...
     @property

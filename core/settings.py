@@ -55,8 +55,10 @@ class Settings(BaseSettings):
     prometheus_match: tuple[str, ...] = Field(
         (), description='Series selectors as a JSON list, such as ["{job=\\"node\\"}"]; empty: everything.'
     )
-    prometheus_signals: bool = Field(
-        False, description="Pull golden signals, as `forewarn watch` does, and not raw series."
+    golden_signals: bool = Field(
+        False,
+        description="Compute golden signals, as `forewarn watch` does, of what is pulled from Prometheus and of what"
+        " remote_write pushes; else raw series are stored.",
     )
     recipes_dir: Path | None = Field(
         None,

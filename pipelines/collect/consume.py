@@ -21,8 +21,10 @@ from pipelines.collect.ingest import IngestReport
 from pipelines.collect.push import store_pushed
 from pipelines.collect.pushed_sidecars import PushedSidecars
 from pipelines.collect.queue_payloads import ReceiverOfMessage, Work, payloads, rejected_frame
+from pipelines.collect.stage import Kept, Staging
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.queues.queue_port import Fetched, Message, Queue, QueueConsumer
+from pipelines.sources.remote_write_columns import WriteRequest
 
 #: How long one fetch waits for messages.
 FETCH_S = 1.0
@@ -142,6 +144,7 @@ class _Reading:
         services = ServiceRule(platform.settings.prometheus_service_labels or SERVICE_LABELS)
         self._payloads = payloads(queue.address.payload, platform.tenant, services)
         self._sidecars = PushedSidecars(platform)
+        self._staging = Staging(platform) if platform.settings.golden_signals else None
         #: Partition -> its cursor as this process read or wrote it.
         self._known: dict[str, str | None] = {}
         self._renewed = time.monotonic()
@@ -194,6 +197,7 @@ class _Reading:
         store, text = self._platform.store, cursor.to_text()
         report = IngestReport(rejected=len(work.rejected))
         describe = self._sidecars.stored().added_to
+        kept: Kept | None = None
         with store.atomically():
             if not store.cursors.advance(
                 cursor_name(self._name, partition), self._known.get(partition), text
@@ -201,9 +205,14 @@ class _Reading:
                 return False
             if work.rejected:
                 store.dead_letters.add(self._name, rejected_frame(work.rejected))
-            if work.request is not None:
+            if self._staging is not None and isinstance(work.request, WriteRequest):
+                kept = self._staging.keep(self._name, work.request, work.place)
+                report += kept.report
+            elif work.request is not None:
                 receiver = ReceiverOfMessage(self._name, self._payloads.receiver, work.place)
                 report += store_pushed(self._platform, receiver, work.request, describe)
+        if self._staging is not None and kept is not None:
+            self._staging.remember(kept)
         self._known[partition] = text
         self.report += report
         self._listener.stored(self._name, report)

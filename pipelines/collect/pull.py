@@ -16,15 +16,17 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
     """Ingest from each source and queue that the settings name, such as `FOREWARN_PROMETHEUS_URL`.
 
     Returns:
-        The sum over all sources; null where the settings name none, because then metrics are pushed.
+        The sum over all sources; null where there is none. Metrics are then pushed, and stored as raw series.
     Raises:
         UnavailableError: a source does not answer; what was ingested before stays.
     """
+    settings, store = platform.settings, platform.store
     sources = configured_sources(
-        platform.settings,
+        settings,
         platform.tenant,
         platform.clock,
-        known_types=platform.store.metric_types.declared,
+        known_types=store.metric_types.declared,
+        pushed=store.pushed if settings.golden_signals else None,
     )
     queues = configured_queues(platform.settings)
     if not (sources or queues):
@@ -51,5 +53,5 @@ def require_same_source(platform: Platform) -> None:
         raise InputError(
             f"no setting names a source, but metrics came from {pulled[0].removeprefix(PULLED).split()[0]}: set"
             " FOREWARN_PROMETHEUS_URL to it (and FOREWARN_PROMETHEUS_MATCH after --match,"
-            " FOREWARN_PROMETHEUS_SIGNALS=true after --signals), so that each watch cycle reads new values"
+            " FOREWARN_GOLDEN_SIGNALS=true after --signals), so that each watch cycle reads new values"
         )

@@ -1,7 +1,8 @@
 """Reads which service calls which: one query for each metric that counts calls."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from core.checks import require_name
 from core.domain import ServiceEdges
@@ -10,7 +11,7 @@ from models.metrics.calls import call_grouping, call_query, callee_in, caller_in
 from models.metrics.promql import selector
 from models.metrics.recipe import CallMetric, Term
 from models.metrics.signal_series import UNKNOWN, Naming
-from pipelines.sources.prometheus_queries import Span, matchers_of_halves
+from pipelines.sources.prometheus_queries import Item, matchers_of_halves
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,19 @@ class CallQuery:
         return hash((self.call.metric, self.only))
 
 
-def read_calls(metrics: Iterable[CallMetric], naming: Naming, span: Span) -> ServiceEdges:
+class CallSpan(Protocol):
+    """A span of time of a Prometheus, or of what clients pushed."""
+
+    def read_last(self, query: CallQuery) -> Iterator[Item]:
+        """The series that the query has at the end of the span."""
+        ...
+
+    def reject(self, row: Mapping[str, object], reason: str) -> None:
+        """Keep for a dead letter what cannot be stored."""
+        ...
+
+
+def read_calls(metrics: Iterable[CallMetric], naming: Naming, span: CallSpan) -> ServiceEdges:
     """The calls at the end of a span of time: (caller, callee), sorted, each once; none of a service to itself.
 
     Args:

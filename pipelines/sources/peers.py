@@ -22,7 +22,7 @@ from models.metrics.recipe import Recipe, Scope
 from models.metrics.signal_series import Naming, target_of
 from models.peers.comparison import MIN_REPLICAS
 from models.peers.groups import INSTANCE, POD, PeerGroup, peer_group
-from pipelines.sources.golden_signals import ALL, GoldenSignals, SignalQuery
+from pipelines.sources.golden_signals import GoldenSignals, SignalQuery
 from pipelines.sources.prometheus import LAG_S, configured_api, rate_window_s
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.sources.prometheus_queries import Span
@@ -105,7 +105,7 @@ class PrometheusPeers:
     def configured(cls, setup: SourceSetup) -> "PrometheusPeers | None":
         """Of the Prometheus that the settings name; null where no golden signals are pulled."""
         settings = setup.settings
-        if settings.prometheus_url is None or not settings.prometheus_signals or settings.prometheus_match:
+        if settings.prometheus_url is None or not settings.golden_signals or settings.prometheus_match:
             return None
         return cls(
             configured_api(settings, settings.prometheus_url),
@@ -121,7 +121,6 @@ class PrometheusPeers:
         with self._api.connected():
             window_s = rate_window_s(self._api, step_s)
             pull = Pull(
-                api=self._api,
                 tenant=self._tenant,
                 step_s=step_s,
                 services=self._services,
@@ -130,20 +129,21 @@ class PrometheusPeers:
                 types={},
             )
             recent = Span(self._api, start=last - (STEPS - 1) * step_s, end=last, step_s=step_s)
-            return _Reader(self._signals, pull, recent).read()
+            past = Span(
+                self._api, start=recent.start - PAST_DAYS * DAY_S, end=recent.start - HOUR_S, step_s=HOUR_S
+            )
+            return _Reader(self._signals, pull, recent, past).read()
 
 
 class _Reader:
     """Reads all groups once."""
 
-    def __init__(self, signals: GoldenSignals, pull: Pull, recent: Span) -> None:
+    def __init__(self, signals: GoldenSignals, pull: Pull, recent: Span, past: Span) -> None:
         self._pull = pull
         self._recent = recent
-        self._past = Span(
-            pull.api, start=recent.start - PAST_DAYS * DAY_S, end=recent.start - HOUR_S, step_s=HOUR_S
-        )
+        self._past = past
         self._naming: Naming = signals.naming(recent, pull)
-        of_exporters, of_requests, _ = signals.recipes(recent, pull, recent.names(ALL))
+        of_exporters, of_requests, _ = signals.recipes(recent, pull, recent.names())
         self._recipes = [_with_replicas(one) for one in (*of_exporters, *of_requests) if one.peers]
         self._replicas = 0
 

@@ -100,7 +100,7 @@ class PrometheusSource:
             return None
         api = configured_api(settings, settings.prometheus_url)
         plan = None
-        if settings.prometheus_signals and not settings.prometheus_match:
+        if settings.golden_signals and not settings.prometheus_match:
             plan = GoldenSignals(read_exporters(settings.recipes_dir), budget=settings.series_budget)
         return cls(
             api,
@@ -148,7 +148,6 @@ class PrometheusSource:
         span = Span(self._api, start=start, end=end, step_s=self._step_s)
         declared = self._api.types()
         pull = Pull(
-            api=self._api,
             tenant=self._tenant,
             step_s=self._step_s,
             services=self._services,

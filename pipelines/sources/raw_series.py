@@ -1,5 +1,7 @@
 """The raw series that people selected, metric by metric; buckets of histograms are left out."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -25,7 +27,7 @@ class RawSeries:
     def name(self) -> str:
         return " ".join(self._match)
 
-    def reads(self, span: Span, pull: Pull) -> Iterator[Read]:
+    def reads(self, span: Span, pull: Pull) -> Iterator[Read[Query]]:
         """One query for each metric and selector."""
         for name in span.names(self._match):
             if is_bucket(name, pull.types):
@@ -44,7 +46,7 @@ class RawSeries:
         return ()
 
 
-def _read(metric: str, selector: str, pull: Pull, counter: bool) -> Read:
+def _read(metric: str, selector: str, pull: Pull, counter: bool) -> Read[Query]:
     def series_of(labels: Mapping[str, str]) -> Series:
         return series_of_labels(
             pull.tenant, metric, labels, counter=counter, step_s=pull.step_s, services=pull.services
@@ -53,6 +55,12 @@ def _read(metric: str, selector: str, pull: Pull, counter: bool) -> Read:
     query = Query.of_metric(metric, selector, pull.window_s if counter else None)
     relevant = declaring_names([metric])
     return Read(query, series_of, {name: kind for name, kind in pull.declared.items() if name in relevant})
+
+
+def raw_id_of(labels: Mapping[str, str]) -> int:
+    """A stable 63-bit id of the labels of a raw series, whatever their order."""
+    text = json.dumps(sorted(labels.items()))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def series_of_labels(

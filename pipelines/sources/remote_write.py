@@ -77,8 +77,11 @@ class RemoteWriteReceiver(SteppedSeries):
         """The name of the source in dead letters."""
         return "remote_write"
 
-    def decode(self, body: bytes, message: Message = Message.VERSION_1) -> WriteRequest:
+    def decode(self, body: bytes, message: Message | None = Message.VERSION_1) -> WriteRequest:
         """The series, samples, histograms and metadata of one request.
+
+        Args:
+            message: null: its fields tell, because the versions have none in common.
 
         Raises:
             InputError: the body is not such a message, compressed with snappy.
@@ -88,8 +91,12 @@ class RemoteWriteReceiver(SteppedSeries):
             fields = parts.counted(read_fields(memoryview(uncompressed(body))))
             messages = [(number, as_bytes(value)) for number, value in fields]
         except (IndexError, TypeError) as error:
-            raise InputError(f"the body is not a remote_write request: no {message}") from error
+            raise InputError(
+                f"the body is not a remote_write request: no {message or 'WriteRequest'}"
+            ) from error
         numbers = {number for number, _ in messages}
+        if message is None:
+            message = Message.VERSION_2 if _SYMBOLS_2 in numbers else Message.VERSION_1
         of_other = (
             {_SYMBOLS_2, _TIMESERIES_2} if message is Message.VERSION_1 else {_TIMESERIES_1, _METADATA_1}
         )

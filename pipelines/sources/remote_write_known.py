@@ -6,7 +6,7 @@ from dataclasses import replace
 from core.domain import DEFAULT_STEP_S, Series
 from core.service_names import ServiceRule
 from pipelines.sources.buckets import QUANTILES
-from pipelines.sources.raw_series import series_of_labels
+from pipelines.sources.raw_series import raw_id_of, series_of_labels
 from pipelines.sources.remote_write_series import LabelledSeries
 
 #: So many series are remembered, with so many bytes of labels in all. With more, all are forgotten and read again.
@@ -23,6 +23,7 @@ class KnownLabels:
     """
 
     __slots__ = (
+        "_raw_id",
         "_services",
         "_tenant",
         "_unit",
@@ -42,6 +43,14 @@ class KnownLabels:
         self.as_counter: Series | None = None
         self.of_histogram: Mapping[str, Series] | None = None
         self.as_gauge = self._series(self.metric, counter=False)
+        self._raw_id: int | None = None
+
+    @property
+    def raw_id(self) -> int:
+        """A stable 63-bit id of the labels."""
+        if self._raw_id is None:
+            self._raw_id = raw_id_of(self.labels)
+        return self._raw_id
 
     def series(self, *, counter: bool) -> Series:
         if not counter:

@@ -15,6 +15,7 @@ from pipelines.stores.forecasts import ForecastStore
 from pipelines.stores.limit_changes import LimitChangeStore
 from pipelines.stores.locks import LockStore
 from pipelines.stores.logs import LogStore
+from pipelines.stores.pushed import PushedStore
 from pipelines.stores.retention import Retention
 from pipelines.stores.rollups import RollupStore
 from pipelines.stores.samples import SampleStore
@@ -47,6 +48,7 @@ class Store:
         self.counters = CounterStore(session)
         self.native_histograms = NativeHistogramStore(session)
         self.metric_types = MetricTypeStore(session)
+        self.pushed = PushedStore(session)
         self.spans = SpanStore(session)
         self.service_edges = ServiceEdgeStore(session)
         self.logs = LogStore(session)

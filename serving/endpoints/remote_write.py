@@ -9,7 +9,7 @@ from http import HTTPStatus
 from starlette.responses import Response
 
 from pipelines.collect.push import store_request
-from pipelines.collect.written import written
+from pipelines.collect.written import Written, written
 from pipelines.sources.remote_write import Message
 from serving.contract.errors import error_response
 from serving.contract.pushes import RemoteWrite
@@ -31,9 +31,13 @@ def take_remote_write(runtime: Runtime, call: Call) -> Response:
     context = runtime.context(call.tenant_name)
     receiver = context.remote_write
     request = receiver.decode(call.request_as(RemoteWrite).root, Message(call.message))
-    describe = context.stored_sidecars().added_to
-    report, rejected = store_request(context.platform, receiver, request, describe)
-    stored = written(request, rejected)
+    if context.platform.settings.golden_signals:
+        report = context.staging.store(receiver.name, request)
+        stored = Written(samples=report.inserted, histograms=0)
+    else:
+        describe = context.stored_sidecars().added_to
+        report, rejected = store_request(context.platform, receiver, request, describe)
+        stored = written(request, rejected)
     headers = {
         "X-Prometheus-Remote-Write-Samples-Written": str(stored.samples),
         "X-Prometheus-Remote-Write-Histograms-Written": str(stored.histograms),

@@ -13,6 +13,7 @@ from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
 from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.collect.pushed_sidecars import PushedSidecars
+from pipelines.collect.stage import Staging
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.otlp import OtlpReceiver
 from pipelines.sources.remote_write import RemoteWriteReceiver
@@ -36,6 +37,7 @@ class TenantContext:
 
     Attributes:
         remote_write: reads the requests of the tenant's Prometheus.
+        staging: keeps their raw samples, where golden signals are computed from them.
         otlp: reads the requests of the tenant's OpenTelemetry.
         services: derives the service of what clients send.
     """
@@ -46,6 +48,7 @@ class TenantContext:
         settings = platform.settings
         self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
+        self.staging = Staging(platform)
         self.otlp = OtlpReceiver(platform.tenant, self.services)
         self._sidecars = PushedSidecars(platform)
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()

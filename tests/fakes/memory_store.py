@@ -13,13 +13,13 @@ from core.alert_changes import AlertChange
 from core.clock import Clock
 from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, DeadLetterCount
+from core.cursors import CursorRepository
 from core.dead_letters import EVERY_DEAD_LETTER, DeadLetter, DeadLetterFilter, DeadLetterRepository
 from core.domain import Event, Incident, Role, Series, SeriesKind
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES
 from core.limit_changes import LimitChange
 from core.ports import (
-    CursorRepository,
     EventRepository,
     IncidentRepository,
     SampleRepository,

@@ -9,6 +9,7 @@ import polars as pl
 
 from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
+from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
 from core.limit_changes import LimitChangeRepository
@@ -17,7 +18,6 @@ from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
-    CursorRepository,
     DiagnosisRepository,
     EventRepository,
     FeatureRepository,
@@ -33,6 +33,7 @@ from core.ports import (
     Store,
     TransitionRepository,
 )
+from core.pushed import PushedRepository
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
@@ -146,6 +147,10 @@ class FakeStore(Store):
     @property
     def metric_types(self) -> MetricTypeRepository:
         unsupported(self, "metric_types")
+
+    @property
+    def pushed(self) -> PushedRepository:
+        unsupported(self, "pushed")
 
     @property
     def spans(self) -> SpanRepository:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -26,6 +27,7 @@ from core.frames import SAMPLES, TIME, Schema
 from core.limit_changes import LimitChange
 from core.logs import LogCount
 from core.outbox import DeliveryLane
+from core.pushed import PushedSamples
 from core.settings import Settings
 from core.traces import SpanCount, SpanMark
 from pipelines.stores.baselines import BASELINE_ROWS
@@ -63,6 +65,7 @@ class Filled:
         store.limit_changes.add([LimitChange(series=self.series, before=value, after=value)], T0)
         store.counters.save(pl.DataFrame([(ids[0], T0, value)], schema=SAMPLES, orient="row"))
         store.metric_types.declare({"latency": tenant})
+        store.pushed.add({1: {"__name__": "latency", "t": tenant}}, _pushed(value), T0)
         store.spans.remember([SpanMark(1, True, 2, tenant), SpanMark(2, False, None, "web")], T0)
         store.spans.see_operations([("checkout", tenant)], T0)
         store.spans.add([SpanCount(T0, "checkout", tenant, 7, 3, 1)])
@@ -99,6 +102,10 @@ def _change(tenant: str) -> AlertChange:
     return AlertChange(
         tenant=tenant, service="checkout", type="x", severity=Severity.INFO, at=END, firing=False
     )
+
+
+def _pushed(value: float) -> PushedSamples:
+    return PushedSamples(np.array([1]), np.array([round(T0.timestamp() * 1000)]), np.array([value]))
 
 
 def _baselines(series_id: int, value: float) -> pl.DataFrame:
@@ -197,6 +204,10 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "deliveries.sink_states": store.deliveries.sink_states,
         "locks.owners": lambda: store.locks.owners(["job"]),
         "feedback.list": store.feedback.list,
+        "pushed.read": lambda: store.pushed.read(T0, END).values.tolist(),
+        "pushed.extent": store.pushed.extent,
+        "pushed.labels": lambda: store.pushed.labels([1]),
+        "pushed.series_of": lambda: store.pushed.series_of(["latency"], T0),
         "series.of_metrics": lambda: store.series.of_metrics(["latency"]),
         "series.kinds_and_steps": lambda: store.series.kinds_and_steps([filled.series.series_id]),
         "samples.newest_times": lambda: store.samples.newest_times([filled.series.series_id]),
@@ -240,6 +251,7 @@ WRITES = {
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
+    "pushed.add", "pushed.forget", "pushed.forget_series",
     "spans.hold", "spans.remember", "spans.see_operations", "spans.add", "spans.take", "spans.forget",
     "service_edges.see", "logs.hold", "logs.is_repeated", "logs.add", "logs.take", "logs.forget",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
@@ -289,6 +301,10 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["series.of_metrics"] == [mine.series]
         assert [row[2] for row in seen["counters.recent"]] == [mine.value]
         assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
+        assert seen["pushed.read"] == [mine.value]
+        assert seen["pushed.extent"].count == 1
+        labels = {"__name__": "latency", "t": mine.store.tenant}
+        assert (seen["pushed.labels"], seen["pushed.series_of"]) == ({1: labels}, [labels])
         assert seen["spans.operations"] == {"checkout": {mine.store.tenant}}
         assert seen["logs.levels"] == [(mine.store.tenant, "error")]
         assert seen["spans.calls"] == [("web", mine.store.tenant)]
@@ -365,6 +381,10 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         store.metric_types.hold(change=True)
         with other.store.atomically():
             other.store.metric_types.hold(change=True)
+    store.pushed.add({1: {"__name__": "latency", "t": "more"}}, _pushed(9.0), END)
+    later = END + timedelta(days=1)
+    store.pushed.forget(later)
+    store.pushed.forget_series(later, keep=[], keep_since=later)
     with mine.store.atomically():
         store.spans.hold(change=True)
         with other.store.atomically():

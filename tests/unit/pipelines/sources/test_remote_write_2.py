@@ -67,7 +67,7 @@ SENT = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(SENT, max_size=6), st.lists(st.text("ab", max_size=3), max_size=200))
 def test_both_versions_give_the_same_batch(sent: list[Sent], others: list[str]) -> None:
     """Also when the receiver knows the series already, and the references have two bytes."""
@@ -176,7 +176,7 @@ FUZZED = request_2(
 ).SerializeToString()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, len(FUZZED)), st.integers(0, len(FUZZED)), st.binary(max_size=12))
 def test_a_damaged_body_of_version_2_is_taken_or_refused_but_never_breaks(
     start: int, end: int, other: bytes
