@@ -1,5 +1,6 @@
 """Compare the replicas of each service with each other, and turn outliers among their peers into signals."""
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +15,8 @@ from pipelines.sources.peers import PeerSource
 
 #: Maintenance windows are read from so long before now.
 LOOKBACK = timedelta(days=1)
+
+_logger = logging.getLogger("forewarn.watch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,8 @@ def compare_replicas(
     now = platform.clock.now()
     progress("compare replicas", 0, 1)
     reading = source.read(now)
+    for note in reading.notes:
+        _logger.warning(note)
     known = [
         one
         for one in platform.store.signals.find(kind=SignalKind.ANOMALY, since=now)
