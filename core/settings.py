@@ -13,6 +13,8 @@ from core.errors import ConfigurationError
 
 _PREFIX = "FOREWARN_"
 
+TopicArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d+:.+$")]
+
 
 class Settings(BaseSettings):
     """Everything that can be set, from `FOREWARN_*` variables or a `.env` file.
@@ -88,6 +90,11 @@ class Settings(BaseSettings):
     )
     gitlab_webhook_token: SecretStr | None = Field(
         None, min_length=1, description="Secret token of GitLab's webhook: it is required."
+    )
+    sns_topic_arns: tuple[TopicArn, ...] = Field(
+        (),
+        description='Topics of Amazon SNS as a JSON list, such as ["arn:aws:sns:eu-west-1:123456789012:alarms"]. Others'
+        " and messages without a valid signature are refused. Empty: no signature is checked.",
     )
     runbook_url: str = Field("", description="Base of the runbook links in alerts.")
 

@@ -4,7 +4,8 @@ The service is what the description of the alarm names (`service=checkout severi
 names (`ServiceName`, `QueueName`, ...). The message of an end does not contain the start, so both are matched by
 service and name of the alarm.
 
-SNS confirms a subscription by a URL in a message. Forewarn opens no URL of a message: the confirmation becomes a dead
+SNS confirms a subscription by a URL in a message. With topics in the settings, `serving.http.sns` verifies each message
+and confirms subscriptions to these topics. Without, Forewarn opens no URL of a message: the confirmation becomes a dead
 letter, and a person opens the URL or runs `aws sns confirm-subscription` with its token.
 
 References:
