@@ -91,6 +91,15 @@ class Settings(BaseSettings):
     gitlab_webhook_token: SecretStr | None = Field(
         None, min_length=1, description="Secret token of GitLab's webhook: it is required."
     )
+    launchdarkly_webhook_secret: SecretStr | None = Field(
+        None, min_length=1, description="Secret of LaunchDarkly's webhook: its signature is required."
+    )
+    flagsmith_webhook_secret: SecretStr | None = Field(
+        None, min_length=1, description="Secret of Flagsmith's webhook: its signature is required."
+    )
+    webhook_mappings: Path | None = Field(
+        None, description="YAML file that describes the JSON of further senders of webhooks."
+    )
     sns_topic_arns: tuple[TopicArn, ...] = Field(
         (),
         description='Topics of Amazon SNS as a JSON list, such as ["arn:aws:sns:eu-west-1:123456789012:alarms"]. Others'

@@ -18,6 +18,7 @@ from pipelines.common.tenant_platform import Platform
 from pipelines.sources.otlp import OtlpReceiver
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.sources.sidecars import CurrentSidecars, Sidecars
+from pipelines.sources.webhook_formats.mapped import read_mappings
 from serving.contract.requests import Point, SeriesRef
 from serving.state.loaded_models import LoadedModels
 
@@ -39,6 +40,7 @@ class TenantContext:
         remote_write: reads the requests of the tenant's Prometheus.
         otlp: reads the requests of the tenant's OpenTelemetry.
         services: derives the service of what clients send.
+        mapped_formats: webhook formats that the settings describe.
     """
 
     def __init__(self, platform: Platform, models: LoadedModels) -> None:
@@ -46,6 +48,7 @@ class TenantContext:
         self.models = models
         settings = platform.settings
         self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
+        self.mapped_formats = read_mappings(settings.webhook_mappings)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
         self.otlp = OtlpReceiver(platform.tenant, self.services)
         described = settings.sidecars_dir if platform.tenant == settings.tenant else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -14,6 +14,7 @@ from core.clock import FixedClock
 from core.service_names import ServiceRule
 from core.settings import Settings
 from pipelines.common.tenant_platform import Platform
+from pipelines.sources.webhook_formats.webhook_format import WebhookFormat
 from serving.http.admission import Admission
 from serving.http.signatures import BodyDigests
 from serving.http.web import web_app
@@ -34,6 +35,7 @@ class Ring:
 class Context:
     platform: Platform
     services: ServiceRule
+    mapped_formats: Sequence[WebhookFormat] = ()
 
 
 def runtime_with(settings: Mapping[str, Any]) -> Runtime:

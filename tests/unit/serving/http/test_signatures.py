@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from fakes.sender_bodies import flagsmith, launchdarkly
 from fakes.web import post as post_to
 from fakes.web import runtime_with
 
@@ -16,6 +17,8 @@ SECRETS: Mapping[str, Any] = {
     "pagerduty_webhook_secret": "pager",
     "github_webhook_secret": "hub",
     "gitlab_webhook_token": "lab",
+    "launchdarkly_webhook_secret": "dark",
+    "flagsmith_webhook_secret": "smith",
 }
 PAGERDUTY = {
     "event": {
@@ -63,6 +66,8 @@ SIGNED = [
     ("alerts", PAGERDUTY, "X-PagerDuty-Signature", "v1=" + signature("pager", PAGERDUTY)),
     ("deploys", GITHUB, "X-Hub-Signature-256", "sha256=" + signature("hub", GITHUB)),
     ("deploys", GITLAB, "X-Gitlab-Token", "lab"),
+    ("deploys", launchdarkly(), "X-LD-Signature", signature("dark", launchdarkly())),
+    ("deploys", flagsmith(), "X-Flagsmith-Signature", signature("smith", flagsmith())),
 ]
 
 

@@ -92,13 +92,13 @@ def signed(version: str = "2", **changes: object) -> Body:
 
 def confirmation(**changes: object) -> Body:
     url = f"{HOST}/?Action=ConfirmSubscription&Token=x"
-    kind = {
+    kind: Body = {
         "Type": "SubscriptionConfirmation",
         "Token": "x",
         "SubscribeURL": url,
         "Message": "You have chosen",
     }
-    return signed(**{**kind, **changes})
+    return signed(**kind | changes)
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
