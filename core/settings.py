@@ -72,6 +72,27 @@ class Settings(BaseSettings):
         None,
         description="Folder of series.csv (limits, SLOs), events.csv and incidents.csv about what Prometheus sends.",
     )
+    cloudwatch_region: str | None = Field(
+        None,
+        description="Region of Amazon CloudWatch to pull metrics from, such as eu-west-1 (needs forewarn[aws]).",
+    )
+    cloudwatch_namespaces: tuple[str, ...] = Field(
+        (), description='Namespaces of CloudWatch as a JSON list, such as ["AWS/Lambda", "AWS/RDS"].'
+    )
+    cloudwatch_max_metrics: int = Field(
+        500,
+        ge=1,
+        description="At most so many metrics of CloudWatch are read: AWS charges for each at each pull.",
+    )
+    cloudwatch_step_s: int = Field(
+        300, ge=60, description="Seconds of a period of CloudWatch; a multiple of 60."
+    )
+    cloudwatch_since_h: float = Field(
+        24.0, gt=0, description="How far back the first pull from CloudWatch goes."
+    )
+    cloudwatch_endpoint_url: str | None = Field(
+        None, description="Another address of CloudWatch, such as of a VPC endpoint."
+    )
     prometheus_bearer_token: SecretStr | None = None
     prometheus_username: str | None = None
     prometheus_password: SecretStr | None = None

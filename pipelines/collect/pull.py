@@ -1,6 +1,6 @@
 """Pull new samples from the configured sources, before they are scored."""
 
-from core.errors import InputError
+from core.errors import InputError, UnavailableError
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
@@ -14,7 +14,7 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
     Returns:
         The sum over all sources; null where the settings name none, because then metrics are pushed.
     Raises:
-        UnavailableError: a source does not answer; what was ingested before stays.
+        UnavailableError: a source does not answer; what the others have is ingested.
     """
     sources = configured_sources(
         platform.settings,
@@ -24,7 +24,15 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
     )
     if not sources:
         return None
-    return sum((ingest(platform, source, progress=progress) for source in sources), IngestReport())
+    report, failure = IngestReport(), None
+    for source in sources:
+        try:
+            report += ingest(platform, source, progress=progress)
+        except UnavailableError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return report
 
 
 def require_same_source(platform: Platform) -> None:

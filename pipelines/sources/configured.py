@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from core.clock import Clock
 from core.ports import MetricSource
 from core.settings import Settings
+from pipelines.sources.cloudwatch import CloudWatchSource
 from pipelines.sources.prometheus import PrometheusSource
 from pipelines.sources.sidecars import DescribedSource, read_sidecars
 from pipelines.sources.source_setup import SourceSetup
@@ -15,6 +16,7 @@ SourceBuilder = Callable[[SourceSetup], MetricSource | None]
 #: Name -> builder. To add a source, write its file and add one line here.
 SOURCES: dict[str, SourceBuilder] = {
     "prometheus": PrometheusSource.configured,
+    "cloudwatch": CloudWatchSource.configured,
 }
 
 

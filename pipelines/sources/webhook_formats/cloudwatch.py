@@ -23,30 +23,13 @@ from core.batch import Batch
 from core.errors import InputError
 from core.service_names import ServiceRule
 from core.storable import name_problem
+from pipelines.sources.aws_dimensions import service_dimension
 from pipelines.sources.webhook_formats.entries import Time, Title, parse_entries
 from pipelines.sources.webhook_formats.severities import severity_of
 from pipelines.sources.webhook_formats.tags import labels_of
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 _FIRES, _ENDS = "ALARM", "OK"
-#: Dimensions that name a service or a resource, the most telling first.
-_DIMENSIONS = (
-    "ServiceName",
-    "Service",
-    "FunctionName",
-    "QueueName",
-    "TopicName",
-    "TableName",
-    "DBClusterIdentifier",
-    "DBInstanceIdentifier",
-    "CacheClusterId",
-    "ApiName",
-    "LoadBalancer",
-    "AutoScalingGroupName",
-    "ClusterName",
-    "BucketName",
-    "InstanceId",
-)
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 
@@ -116,9 +99,9 @@ def _change(entry: object, tenant: str, services: ServiceRule) -> AlertChange | 
 
 
 def _named_by_dimension(trigger: _Trigger | None, services: ServiceRule) -> str | None:
-    labels = {} if trigger is None else {one.name: one.value for one in trigger.dimensions}
-    named = next((labels[name].strip() for name in _DIMENSIONS if labels.get(name, "").strip()), None)
-    return services.service_of(labels) or named
+    dimensions = {} if trigger is None else {one.name: one.value for one in trigger.dimensions}
+    named = service_dimension(dimensions, services)
+    return None if named is None else dimensions[named].strip()
 
 
 def _confirmation(url: str) -> str:
