@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     cloudwatch_namespaces: tuple[str, ...] = Field(
         (), description='Namespaces of CloudWatch as a JSON list, such as ["AWS/Lambda", "AWS/RDS"].'
     )
+    cloudwatch_alarms: bool = Field(
+        False, description="Pull the states of the alarms of that region: an alarm that fires is an incident."
+    )
     cloudwatch_max_metrics: int = Field(
         500,
         ge=1,
@@ -93,6 +96,10 @@ class Settings(BaseSettings):
     cloudwatch_endpoint_url: str | None = Field(
         None, description="Another address of CloudWatch, such as of a VPC endpoint."
     )
+    grafana_url: str | None = Field(
+        None, description="Grafana whose alerts are pulled: an alert that fires is an incident."
+    )
+    grafana_token: SecretStr | None = Field(None, description="Token of a service account of that Grafana.")
     prometheus_bearer_token: SecretStr | None = None
     prometheus_username: str | None = None
     prometheus_password: SecretStr | None = None

@@ -124,13 +124,15 @@ class CloudWatchSource:
 
     @classmethod
     def configured(cls, setup: SourceSetup) -> MetricSource | None:
-        """The CloudWatch that the settings name; null where they name none.
+        """The CloudWatch that the settings name; null where they name none, or only its alarms.
 
         Raises:
             ConfigurationError: the extra is not installed, or no namespace is given.
         """
         settings = setup.settings
         if settings.cloudwatch_region is None:
+            return None
+        if not settings.cloudwatch_namespaces and settings.cloudwatch_alarms:
             return None
         if not settings.cloudwatch_namespaces:
             raise ConfigurationError(

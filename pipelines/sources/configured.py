@@ -6,6 +6,8 @@ from core.clock import Clock
 from core.ports import MetricSource
 from core.settings import Settings
 from pipelines.sources.cloudwatch import CloudWatchSource
+from pipelines.sources.cloudwatch_alarms import CloudWatchAlarms
+from pipelines.sources.grafana_alerts import GrafanaAlerts
 from pipelines.sources.prometheus import PrometheusSource
 from pipelines.sources.sidecars import DescribedSource, read_sidecars
 from pipelines.sources.source_setup import SourceSetup
@@ -17,6 +19,8 @@ SourceBuilder = Callable[[SourceSetup], MetricSource | None]
 SOURCES: dict[str, SourceBuilder] = {
     "prometheus": PrometheusSource.configured,
     "cloudwatch": CloudWatchSource.configured,
+    "cloudwatch_alarms": CloudWatchAlarms.configured,
+    "grafana_alerts": GrafanaAlerts.configured,
 }
 
 

@@ -15,11 +15,12 @@ from fakes.memory_store import MemoryStore, memory_platform
 from moto.server import ThreadedMotoServer
 
 from core.clock import FixedClock
-from core.domain import SeriesKind
+from core.domain import SeriesKind, Severity
 from core.errors import ConfigurationError, InputError, UnavailableError
 from core.settings import Settings
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.sources.cloudwatch import CloudWatchSelection, CloudWatchSource
+from pipelines.sources.cloudwatch_alarms import CloudWatchAlarms
 from pipelines.sources.cloudwatch_api import CloudWatchApi, Period
 from pipelines.sources.cloudwatch_metrics import Metric
 from pipelines.sources.configured import configured_sources
@@ -224,3 +225,59 @@ def test_the_cursor_stays_small(aws: Any) -> None:
     held = json.loads(last.cursor or "")
     assert held["until"] == NOON.timestamp() - 300
     assert len(last.cursor or "") < 100
+
+
+def alarm(aws: Any, name: str = "Slow", description: str = "severity=critical", **more: Any) -> None:
+    dimensions = [{"Name": "FunctionName", "Value": "checkout"}]
+    metric = {"Namespace": "AWS/Lambda", "MetricName": "Duration", "Dimensions": dimensions}
+    aws.put_metric_alarm(
+        AlarmName=name,
+        AlarmDescription=description,
+        ComparisonOperator="GreaterThanThreshold",
+        EvaluationPeriods=1,
+        Threshold=1.0,
+        **(more or metric | {"Period": 60, "Statistic": "Average"}),
+    )
+
+
+def test_an_alarm_is_an_incident_while_it_fires(aws: Any) -> None:
+    store = MemoryStore()
+    began = datetime.now(UTC)
+    alarm(aws)
+    for state in ("OK", "ALARM", "INSUFFICIENT_DATA", "ALARM", "OK", "OK"):
+        aws.set_alarm_state(AlarmName="Slow", StateValue=state, StateReason="test")
+        clock = FixedClock(datetime.now(UTC))
+        alarms = CloudWatchAlarms(CloudWatchApi(aws), region="eu-west-1", tenant="t", clock=clock)
+        ingest(memory_platform(store, clock), alarms)
+    (incident,) = store.incidents.between(began - STEP, began + timedelta(hours=1))
+    assert (incident.service, incident.type, incident.severity) == ("checkout", "Slow", Severity.CRITICAL)
+    assert incident.end is not None
+    assert began - STEP / 300 <= incident.start < incident.end
+
+
+def test_an_alarm_of_several_metrics_and_one_without_a_service(aws: Any) -> None:
+    metric = {
+        "Namespace": "AWS/SQS",
+        "MetricName": "Age",
+        "Dimensions": [{"Name": "QueueName", "Value": "orders"}],
+    }
+    stat = {"Metric": metric, "Period": 60, "Stat": "Average"}
+    alarm(aws, "Old", Metrics=[{"Id": "m1", "MetricStat": stat}])
+    metric = metric | {"Dimensions": []}
+    alarm(aws, "Nobody's", Metrics=[{"Id": "m1", "MetricStat": stat | {"Metric": metric}}])
+    for name in ("Old", "Nobody's"):
+        aws.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
+    source = CloudWatchAlarms(CloudWatchApi(aws), region="eu-west-1", tenant="t", clock=FixedClock(NOON))
+    (batch,) = source.batches(None)
+    assert [(one.service, one.firing) for one in batch.alert_changes] == [("orders", True)]
+    assert batch.rejected is not None
+    assert "service=NAME" in batch.rejected["reason"].item()
+
+
+def test_alarms_are_pulled_without_metrics(aws: Any, server: str) -> None:
+    settings = Settings(
+        _env_file=None, cloudwatch_region="eu-west-1", cloudwatch_alarms=True, cloudwatch_endpoint_url=server
+    )
+    (only,) = configured_sources(settings, "t", FixedClock(NOON))
+    assert only.name == "cloudwatch alarms:eu-west-1"
+    assert [batch.alert_changes for batch in only.batches(None)] == [()]
