@@ -16,8 +16,10 @@ from core.dead_letters import DeadLetterRepository
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
 from core.locks import LockRepository
+from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.settings import Settings
+from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
 
@@ -219,6 +221,10 @@ class CursorRepository(Protocol):
         """Remember how far a source has been read."""
         ...
 
+    def advance(self, source: str, known: str | None, cursor: str) -> bool:
+        """Set the cursor if it still is `known` (null: there is none); false when another process has moved it."""
+        ...
+
     def list(self) -> list[CursorState]:
         """All sources with a cursor, by name."""
         ...
@@ -345,6 +351,12 @@ class Store(Protocol):
     def counters(self) -> CounterRepository: ...
     @property
     def metric_types(self) -> MetricTypeRepository: ...
+    @property
+    def spans(self) -> SpanRepository: ...
+    @property
+    def service_edges(self) -> ServiceEdgeRepository: ...
+    @property
+    def logs(self) -> LogRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property

@@ -1,5 +1,6 @@
 """The only reader of the environment: one frozen object, built at the entry points and passed down."""
 
+import json
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,7 +8,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from core.errors import ConfigurationError
 
@@ -47,6 +48,11 @@ class Settings(BaseSettings):
     retention_rollup_days: int = Field(365, ge=1)
     retention_all_days: int = Field(3 * 365, ge=1)
 
+    queues: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Queues that `forewarn consume` reads: a URL such as kafka://broker:9092/topic?format=otlp,"
+        " or several as a JSON list.",
+    )
     prometheus_url: str | None = Field(None, description="Prometheus to pull from, such as http://host:9090.")
     prometheus_match: tuple[str, ...] = Field(
         (), description='Series selectors as a JSON list, such as ["{job=\\"node\\"}"]; empty: everything.'
@@ -167,6 +173,19 @@ class Settings(BaseSettings):
     alert_budget_by_service: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description='Services with a budget of their own, as JSON: {"checkout": 1, "batch": 20}.'
     )
+
+    @field_validator("queues", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        """One URL, or a JSON list of them."""
+        if not isinstance(given, str):
+            return given
+        if not given.lstrip().startswith("["):
+            return (given,)
+        try:
+            return json.loads(given)
+        except ValueError:
+            raise ValueError('give one URL, or a JSON list such as ["URL", "URL"]') from None
 
     @field_validator("time_zone")
     @classmethod

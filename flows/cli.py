@@ -15,6 +15,7 @@ from core.settings import read_settings
 from flows.commands import (
     bench,
     capacity,
+    consume,
     database,
     dead_letters,
     demo,
@@ -54,6 +55,7 @@ app.command("watch")(watch.watch)
 app.command("demo")(demo.demo)
 app.add_typer(database.app, name="db")
 app.add_typer(ingesting.app, name="ingest")
+app.command("consume")(consume.consume)
 app.add_typer(learning.features_app, name="features")
 app.command("baseline")(learning.baseline)
 app.add_typer(learning.train_app, name="train")

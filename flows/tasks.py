@@ -12,6 +12,8 @@ from core.clock import FixedClock
 from core.errors import InsufficientDataError, ModelUnavailableError, UnavailableError
 from flows.progress_listener import current_listener
 from pipelines.collect.pull import pull
+from pipelines.collect.store_logs import summarise_logs
+from pipelines.collect.summarise_traces import summarise_traces
 from pipelines.learn import (
     baseline,
     evaluate,
@@ -78,6 +80,8 @@ def step(function: Callable[..., R], *, optional: bool = False) -> Task[..., R |
 
 
 pull_metrics = step(pull)
+summarise_spans = step(summarise_traces)
+summarise_log_lines = step(summarise_logs)
 build_features = step(features.build_features)
 materialize_features = step(features.materialize)
 build_baselines = step(baseline.build_baselines)

@@ -38,7 +38,7 @@ from models.series.thresholds import with_known_limit
 from pipelines.common.current_time import current_time
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import service_graph
+from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.bundle_on_disk import BundleOnDisk
 from pipelines.learn.past_breaches import FleetBreaches
@@ -137,7 +137,7 @@ def train_forecasters(
         cascades = learn_cascades(
             past.breaches,
             series.values(),
-            service_graph(platform.settings.service_graph, platform.store.series.find()),
+            graph_of(platform, platform.store.series.find()),
             span_s=(now - start).total_seconds(),
             peaks=past.peaks,
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+from core.counts import CursorState
 from core.errors import InputError
 from core.formatting import format_duration
 from core.ports import ModelRegistry
@@ -13,6 +14,7 @@ from pipelines.common.tenant_platform import Platform
 from pipelines.learn.promote import CRITERIA, compare
 from pipelines.operate.status_part import STALE_AFTER, StatusPart
 from pipelines.sources.configured import configured_sources
+from pipelines.sources.queues.queue_address import is_queue
 
 #: Baselines are built every night. This allows one missed night and half a day.
 BASELINES_OLD_AFTER = timedelta(hours=36)
@@ -72,10 +74,16 @@ def _lagging(platform: Platform, newest: datetime) -> StatusPart:
 
 def source_names(platform: Platform) -> list[str]:
     """The sources that have been read, and those that the settings name if they can be read."""
-    names = {one.source for one in platform.store.cursors.list() if one.source != SCORED_UNTIL}
+    names = {one.source for one in _source_cursors(platform)}
     with suppress(InputError):
         names |= _pulled_sources(platform)
     return sorted(names)
+
+
+def _source_cursors(platform: Platform) -> list[CursorState]:
+    """The cursors of sources; those of queues are shown by `status_of_queues`."""
+    every = platform.store.cursors.list()
+    return [one for one in every if one.source != SCORED_UNTIL and not is_queue(one.source)]
 
 
 def _pulled_sources(platform: Platform) -> set[str]:
@@ -93,7 +101,7 @@ def sources(platform: Platform) -> Iterator[StatusPart]:
         )
         return
     now = platform.clock.now()
-    read = {one.source: one for one in platform.store.cursors.list() if one.source != SCORED_UNTIL}
+    read = {one.source: one for one in _source_cursors(platform)}
     for name in sorted(pulled | set(read)):
         cursor = read.get(name)
         problem = None

@@ -111,7 +111,8 @@ class CloudWatchAlarms:
 def _state(alarm: Mapping[str, Any]) -> AlarmState:
     # An alarm of several metrics has a list of them in place of its dimensions.
     of_metrics = (one["MetricStat"]["Metric"] for one in alarm.get("Metrics", ()) if "MetricStat" in one)
-    dimensions = alarm.get("Dimensions") or next(of_metrics, {}).get("Dimensions") or ()
+    metric: Mapping[str, Any] = next(of_metrics, {})
+    dimensions = alarm.get("Dimensions") or metric.get("Dimensions") or ()
     at = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
     return AlarmState(
         name=alarm["AlarmName"],

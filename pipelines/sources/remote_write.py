@@ -118,7 +118,7 @@ class RemoteWriteReceiver(SteppedSeries):
         try:
             messages = [
                 (field, as_bytes(value))
-                for field, value in parts.counted(read_fields(memoryview(_decompress(body))))
+                for field, value in parts.counted(read_fields(memoryview(uncompressed(body))))
             ]
         except (IndexError, TypeError) as error:
             raise InputError("the body is not a remote_write request of version 1") from error
@@ -265,7 +265,7 @@ def _frame(ids: IntArray, times_ms: IntArray, values: FloatArray) -> pl.DataFram
     return pl.DataFrame({name: pl.Series(column).cast(SAMPLES[name]) for name, column in columns.items()})
 
 
-def _decompress(body: bytes) -> bytes:
+def uncompressed(body: bytes) -> bytes:
     """Decompress a block of snappy; it starts with the length of its content."""
     length, _ = read_varint(memoryview(body), 0)
     if length > MAX_BYTES:

@@ -25,6 +25,23 @@ class CursorStore:
             {"source": source, "cursor": cursor},
         )
 
+    def advance(self, source: str, known: str | None, cursor: str) -> bool:
+        """Set the cursor if it still is `known` (null: there is none); false when another process has moved it.
+
+        The row stays locked until the end of the transaction, so that another process waits and then gets false.
+        """
+        if known is None:
+            statement = (
+                "INSERT INTO cursors (tenant, source, cursor) VALUES (%(tenant)s, %(source)s, %(cursor)s)"
+                " ON CONFLICT DO NOTHING"
+            )
+        else:
+            statement = (
+                "UPDATE cursors SET cursor = %(cursor)s, updated_at = now()"
+                " WHERE tenant = %(tenant)s AND source = %(source)s AND cursor = %(known)s"
+            )
+        return self._session.execute(statement, {"source": source, "known": known, "cursor": cursor}) == 1
+
     def list(self) -> list[CursorState]:
         """All sources with a cursor, by name."""
         rows = self._session.rows(

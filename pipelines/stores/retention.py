@@ -19,6 +19,7 @@ _BY_ALL = {
     "signals": "coalesce(ended_at, started_at)",
     "feedback": "at",
     "diagnoses": "made_at",
+    "service_edges": "seen_at",
 }
 
 

@@ -12,6 +12,7 @@ from pipelines.stores.events import EventStore, IncidentStore
 from pipelines.stores.feedback import FeedbackStore
 from pipelines.stores.forecasts import ForecastStore
 from pipelines.stores.locks import LockStore
+from pipelines.stores.logs import LogStore
 from pipelines.stores.retention import Retention
 from pipelines.stores.rollups import RollupStore
 from pipelines.stores.samples import SampleStore
@@ -19,6 +20,7 @@ from pipelines.stores.series import SeriesStore
 from pipelines.stores.service_features import ServiceFeatureStore
 from pipelines.stores.session import Pool, Session
 from pipelines.stores.signals import SignalStore
+from pipelines.stores.traces import ServiceEdgeStore, SpanStore
 
 
 class Store:
@@ -40,6 +42,9 @@ class Store:
         self.rollups = RollupStore(session)
         self.counters = CounterStore(session)
         self.metric_types = MetricTypeStore(session)
+        self.spans = SpanStore(session)
+        self.service_edges = ServiceEdgeStore(session)
+        self.logs = LogStore(session)
         self.events = EventStore(session)
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)

@@ -14,7 +14,7 @@ from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import service_graph
+from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.processes.parallel import chunked
 
@@ -84,7 +84,7 @@ def forecast(
         progress("forecasts", len(frames), len(ids))
     if frames:
         platform.store.forecasts.publish(pl.concat(frames), made_at=now, model=model)
-    edges = service_graph(platform.settings.service_graph, platform.store.series.find())
+    edges = graph_of(platform, platform.store.series.find())
     events = platform.store.events.between(now - DAY, now + DAY)
     context = BreachContext(now=now, cascades=bundle.cascades, edges=edges, events=events)
     begun = {key: one for key, one in open_signals.items() if one.started_at <= now}

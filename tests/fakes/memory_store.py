@@ -214,6 +214,12 @@ class MemoryCursors(CursorRepository):
     def set(self, source: str, cursor: str) -> None:
         self.by_source[source] = cursor
 
+    def advance(self, source: str, known: str | None, cursor: str) -> bool:
+        if self.by_source.get(source) != known:
+            return False
+        self.by_source[source] = cursor
+        return True
+
     def list(self) -> list[CursorState]:
         raise AssertionError("MemoryCursors does not support list")
 

@@ -11,6 +11,7 @@ from core.counters import CounterRepository, MetricTypeRepository
 from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
 from core.locks import HeldLock, LockOwner, LockRepository
+from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
@@ -30,6 +31,7 @@ from core.ports import (
     Store,
     TransitionRepository,
 )
+from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
 T = TypeVar("T")
@@ -133,6 +135,18 @@ class FakeStore(Store):
     @property
     def metric_types(self) -> MetricTypeRepository:
         unsupported(self, "metric_types")
+
+    @property
+    def spans(self) -> SpanRepository:
+        unsupported(self, "spans")
+
+    @property
+    def service_edges(self) -> ServiceEdgeRepository:
+        unsupported(self, "service_edges")
+
+    @property
+    def logs(self) -> LogRepository:
+        unsupported(self, "logs")
 
     @property
     def events(self) -> EventRepository:

@@ -252,7 +252,7 @@ def test_an_alarm_is_an_incident_while_it_fires(aws: Any) -> None:
     (incident,) = store.incidents.between(began - STEP, began + timedelta(hours=1))
     assert (incident.service, incident.type, incident.severity) == ("checkout", "Slow", Severity.CRITICAL)
     assert incident.end is not None
-    assert began - STEP / 300 <= incident.start < incident.end
+    assert began - timedelta(seconds=1) <= incident.start < incident.end
 
 
 def test_an_alarm_of_several_metrics_and_one_without_a_service(aws: Any) -> None:

@@ -22,8 +22,10 @@ from core.diagnosis import (
 from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import SAMPLES, TIME, Schema
+from core.logs import LogCount
 from core.outbox import DeliveryLane
 from core.settings import Settings
+from core.traces import SpanCount, SpanMark
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
@@ -49,6 +51,12 @@ class Filled:
         store.events.add([self.event])
         store.counters.save(pl.DataFrame([(ids[0], T0, value)], schema=SAMPLES, orient="row"))
         store.metric_types.declare({"latency": tenant})
+        store.spans.remember([SpanMark(1, True, 2, tenant), SpanMark(2, False, None, "web")], T0)
+        store.spans.see_operations([("checkout", tenant)], T0)
+        store.spans.add([SpanCount(T0, "checkout", tenant, 7, 3, 1)])
+        store.service_edges.see([("checkout", tenant)], T0)
+        store.logs.add([LogCount(T0, tenant, "error", 3)], T0)
+        store.logs.is_repeated(7, T0)
         self.incident = Incident(
             tenant=tenant, service="checkout", type="x", severity=Severity.INFO, start=T0, end=T0 + STEP
         )
@@ -185,6 +193,13 @@ def _seen(filled: Filled) -> dict[str, Any]:
         ).rows(),
         "counters.recent": lambda: store.counters.recent([filled.series.series_id]).rows(),
         "metric_types.declared": store.metric_types.declared,
+        "spans.operations": lambda: store.spans.operations(["checkout"], T0),
+        "spans.oldest": store.spans.oldest,
+        "spans.calls": store.spans.calls,
+        "logs.levels": lambda: store.logs.levels(T0),
+        "logs.oldest": store.logs.oldest,
+        "service_edges.since": lambda: store.service_edges.since(T0),
+        "service_edges.known_among": lambda: store.service_edges.known_among(["checkout", "other"]),
         "diagnoses.list": store.diagnoses.list,
         "transitions.list": store.transitions.list,
     }
@@ -209,6 +224,8 @@ WRITES = {
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
+    "spans.hold", "spans.remember", "spans.see_operations", "spans.add", "spans.take", "spans.forget",
+    "service_edges.see", "logs.hold", "logs.is_repeated", "logs.add", "logs.take", "logs.forget",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
@@ -256,6 +273,10 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["series.of_metrics"] == [mine.series]
         assert [row[2] for row in seen["counters.recent"]] == [mine.value]
         assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
+        assert seen["spans.operations"] == {"checkout": {mine.store.tenant}}
+        assert seen["logs.levels"] == [(mine.store.tenant, "error")]
+        assert seen["spans.calls"] == [("web", mine.store.tenant)]
+        assert seen["service_edges.since"] == (("checkout", mine.store.tenant),)
         assert mine.store.series.kinds_and_steps([other.series.series_id]) == {}
         at_start = pl.DataFrame({"series_id": [other.series.series_id], "ts": [T0]})
         assert mine.store.samples.stored_at(at_start).is_empty()
@@ -321,6 +342,25 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         store.metric_types.hold(change=True)
         with other.store.atomically():
             other.store.metric_types.hold(change=True)
+    with mine.store.atomically():
+        store.spans.hold(change=True)
+        with other.store.atomically():
+            other.store.spans.hold(change=True)
+    assert store.spans.remember([SpanMark(1, True, 2, "x"), SpanMark(9, True, 2, "x")], END) == {(9, True)}
+    store.spans.see_operations([("checkout", other.store.tenant)], END)
+    store.spans.add([SpanCount(T0, "checkout", other.store.tenant, 7, 1, 1)])
+    assert len(store.spans.take(END)) == 2
+    store.spans.forget(END + STEP, END + STEP)
+    store.service_edges.see([("checkout", "x")], END)
+    with mine.store.atomically():
+        store.logs.hold(change=True)
+        with other.store.atomically():
+            other.store.logs.hold(change=True)
+    assert not store.logs.is_repeated(8, END)
+    store.logs.add([LogCount(T0, other.store.tenant, "error", 1)], END)
+    assert len(store.logs.take(END)) == 2
+    store.logs.forget(END + STEP, END + STEP)
+    assert other.store.logs.is_repeated(7, T0)
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before

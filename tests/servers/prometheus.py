@@ -77,5 +77,7 @@ def backfill(folder: Path, samples: Mapping[str, Sequence[tuple[datetime, float]
         for at, value in history
     ]
     text.write_text("\n".join(lines) + "\n# EOF\n")
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
+    # promtool reads the whole text again for each block, so there are few.
+    command = ["promtool", "tsdb", "create-blocks-from", "--max-block-duration=720h", "openmetrics"]
+    command += [str(text), str(folder / "data")]
     subprocess.run(command, check=True, capture_output=True)
