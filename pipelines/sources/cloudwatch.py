@@ -229,12 +229,14 @@ class _Pull:
         self._before = before
         self._until = until
         self._read = dict(before.moved_to(until, step_s).read)
+        self._asked: set[int] = set()
         self._pending = Pending()
 
     def read(self, metrics: Sequence[Metric], start: int) -> Iterator[Batch]:
         """The values of periods from `start` on that were not read before."""
         if not metrics:
             return
+        self._asked.update(self._series_of(one, "").series_id for one in metrics)
         for metric, starts, values in self._api.values(metrics, Period(start, self._until, self._step_s)):
             self._add(
                 metric, np.asarray(starts, dtype=np.int64) + self._step_s, np.asarray(values, dtype=float)
@@ -264,6 +266,7 @@ class _Pull:
         self._pending.add(series, ends[new] * 1_000_000, values[new] * scale)
 
     def last(self, notes: Sequence[str]) -> Batch:
-        """The rest, with the cursor."""
-        cursor = _Cursor(self._until, self._read).text()
+        """The rest, with the cursor, which forgets metrics that have gone: hosts and functions come and go."""
+        kept = {key: one for key, one in self._read.items() if one.periods or key in self._asked}
+        cursor = _Cursor(self._until, kept).text()
         return self._pending.batch(pl.DataFrame(schema=REJECTED), cursor=cursor, notes=notes)

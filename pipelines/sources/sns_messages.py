@@ -35,8 +35,7 @@ _SIGNED_FIELDS: Mapping[str, Sequence[str]] = {
         "Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type",
     ),
 }  # fmt: skip
-#: SNS signs with SHA-1 unless the topic asks for version 2. The key stays out of reach of who can find collisions,
-#: because SNS writes id and time into the signed text.
+#: SNS signs with version 1, which is SHA-1, unless the topic is set to version 2.
 _HASHES: Mapping[str, Callable[[], hashes.HashAlgorithm]] = {"1": hashes.SHA1, "2": hashes.SHA256}
 _HOST = re.compile(r"sns\.[a-z0-9-]{3,30}\.amazonaws\.com(\.cn)?")
 _CERTIFICATE_PATH = re.compile(r"/SimpleNotificationService-[A-Za-z0-9]{1,80}\.pem")

@@ -148,6 +148,18 @@ def test_metrics_beyond_the_limit_are_reported_and_known_ones_stay(aws: Any) -> 
     assert {one.service for one in store.series.find()} == {"m"}
 
 
+def test_the_cursor_forgets_metrics_that_have_gone(aws: Any, server: str) -> None:
+    put(aws, "Errors", {NOON - 2 * STEP: 1.0}, FunctionName="gone")
+    *_, last = source(aws, NOON).batches(None)
+    httpx.post(f"{server}/moto-api/reset")
+    put(aws, "Errors", {NOON + STEP: 1.0}, FunctionName="new")
+    held = [last.cursor]
+    for hours in (0.5, 2):
+        *_, last = source(aws, NOON + timedelta(hours=hours)).batches(held[-1])
+        held.append(last.cursor)
+    assert [len(json.loads(cursor or "")["read"]) for cursor in held] == [1, 2, 1]
+
+
 def result(identity: str, at: datetime, value: float) -> dict[str, Any]:
     return {"Id": identity, "Timestamps": [at], "Values": [value], "StatusCode": "PartialData"}
 
