@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from core.alert_changes import AlertChange
-from core.domain import Direction, Event, Incident, Role, Series, SeriesKind
+from core.domain import Direction, Event, Incident, Role, Series, SeriesKind, ServiceEdges
 from core.errors import InputError
 
 
@@ -73,6 +73,7 @@ class Batch:
         origins: where samples and counts were read: `SAMPLES`, `file` and `line`; null where the source has no files.
         rejected: columns `row` (the input as JSON text) and `reason`.
         alert_changes: starts and ends of alerts whose sender does not send both together.
+        calls: which service calls which: (caller, callee).
         declarations: what was declared about series; those that match no series are reported.
         notes: what people must know, such as files that were skipped.
         already_read: samples and counts that an earlier ingest has read, and that are not in this batch.
@@ -88,6 +89,7 @@ class Batch:
     events: Sequence[Event] = ()
     incidents: Sequence[Incident] = ()
     alert_changes: Sequence[AlertChange] = ()
+    calls: ServiceEdges = ()
     declarations: Sequence[Declaration] = ()
     notes: Sequence[str] = ()
     already_read: int = 0

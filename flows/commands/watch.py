@@ -78,7 +78,7 @@ def _watch(settings: Settings, cycles: int | None) -> None:
     from flows.prefect_logging import no_final_errors, only_warnings
     from flows.progress_listener import progress_to
     from flows.watch_loop import WatchLoop
-    from pipelines.common.service_graph import service_graph
+    from pipelines.common.service_graph import graph_of
     from pipelines.wiring import open_platform
 
     no_final_errors()
@@ -86,7 +86,7 @@ def _watch(settings: Settings, cycles: int | None) -> None:
 
     def findings(since: datetime) -> tuple[list[Signal], ServiceEdges]:
         with open_platform(settings) as platform:
-            graph = service_graph(settings.service_graph, platform.store.series.find())
+            graph = graph_of(platform, platform.store.series.find())
             return platform.store.signals.find(since=since, suppressed=False), graph
 
     def has_model() -> bool:

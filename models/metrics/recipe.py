@@ -113,6 +113,25 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallMetric:
+    """A metric that counts calls from one service to another.
+
+    Attributes:
+        metric: its name.
+        where: label -> value that it must have.
+        excluding: label -> regular expression that its whole value must not match.
+        caller: labels that name the calling service, the most important first; empty: the service of the series.
+        callee: labels that name the called service, the most important first.
+    """
+
+    metric: str
+    callee: tuple[str, ...]
+    caller: tuple[str, ...] = ()
+    where: Mapping[str, str] = field(default_factory=dict)
+    excluding: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exporter:
     """The recipes for one exporter.
 
@@ -121,12 +140,14 @@ class Exporter:
         prefixes: how the names of its metrics start; those without a recipe are of no use to watch.
         host_metric: a metric of this exporter that tells that an instance is a host.
         recipes: in the order of the file.
+        calls: metrics that tell which service calls which.
     """
 
     name: str
     prefixes: tuple[str, ...]
     recipes: Sequence[Recipe]
     host_metric: str | None = None
+    calls: Sequence[CallMetric] = ()
 
     def owns(self, metric: str) -> bool:
         """Whether a metric is one of this exporter's."""

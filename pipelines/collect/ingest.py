@@ -196,6 +196,8 @@ def store_accepted(
     refused = pl.concat(rejected)
     events = store.events.add(batch.events)
     incidents = store.incidents.add(batch.incidents) + store.incidents.change(batch.alert_changes)
+    if batch.calls:
+        store.service_edges.see(batch.calls, now)
     if batch.cursor is not None:
         store.cursors.set(name, batch.cursor)
     report = IngestReport(

@@ -1,7 +1,7 @@
 """The service graph: which service calls which.
 
 It is read from a JSON file such as `{"checkout": ["payments", "orders-db"]}`, and from the label `depends_on` of
-the series, which lists the services that the service of the series calls. Calls that traces show are added.
+the series, which lists the services that the service of the series calls. Calls that traces and metrics show are added.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from core.errors import ConfigurationError
 from core.service_graph import called_services
 from pipelines.common.tenant_platform import Platform
 
-#: A call that no trace has shown for so long is no edge any more.
+#: A call that no trace and no metric has shown for so long is no edge any more.
 EDGE_LIFETIME = timedelta(days=30)
 _GRAPH = TypeAdapter(dict[str, list[str]])
 
@@ -38,7 +38,7 @@ def service_graph(path: Path | None, series: Iterable[Series], observed: Service
     Args:
         path: of a JSON file of declared edges.
         series: their label `depends_on` declares edges.
-        observed: edges that traces show. An observed edge whose reverse is declared is left out.
+        observed: edges that traces and metrics show. An observed edge whose reverse is declared is left out.
     Raises:
         ConfigurationError: the file is not there, or is not an object of lists of names.
     """

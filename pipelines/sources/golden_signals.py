@@ -7,14 +7,16 @@ or counter of requests), then metrics that nobody knows, as far as the series bu
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from core.domain import Series
+from core.domain import Series, ServiceEdges
 from core.durations import DAY_S
 from core.errors import InputError
+from models.metrics.calls import client_metrics
 from models.metrics.conventions import CODE_LABELS, is_of_requests, request_recipes
 from models.metrics.plain import is_watched, plain_recipes
 from models.metrics.promql import grouping, query_of, selector
 from models.metrics.recipe import Exporter, Recipe
 from models.metrics.signal_series import Naming, hosts_of
+from pipelines.sources.call_queries import read_calls
 from pipelines.sources.prometheus_api import RefusedQueryError
 from pipelines.sources.prometheus_queries import Span, matchers_of_halves
 from pipelines.sources.read_plan import Pull, Read
@@ -71,6 +73,8 @@ class GoldenSignals:
         self._seen: set[int] = set()
         self._left_out: dict[str, str] = {}
         self._noted = False
+        self._names: Sequence[str] = ()
+        self._naming: Naming | None = None
 
     @property
     def name(self) -> str:
@@ -85,6 +89,7 @@ class GoldenSignals:
             services=pull.services,
             hosts=self._hosts(span, pull),
         )
+        self._names, self._naming = names, naming
         of_exporters, of_requests, plain = self._recipes(span, pull, names)
         for recipe in (*of_exporters, *of_requests):
             yield self._read(recipe, pull, naming)
@@ -93,6 +98,16 @@ class GoldenSignals:
                 self._left_out[recipe.signal] = f"the budget of {self._budget} series is used up"
             else:
                 yield self._read(recipe, pull, naming)
+
+    def calls(self, span: Span, pull: Pull) -> ServiceEdges:
+        """What the metrics of the last `reads` tell about calls."""
+        if self._naming is None:
+            return ()
+        known = set(self._names)
+        of_exporters = [call for one in self._exporters for call in one.calls if call.metric in known]
+        declared = {call.metric for call in of_exporters}
+        of_clients = client_metrics(name for name in self._names if name not in declared)
+        return read_calls([*of_exporters, *of_clients], self._naming, span)
 
     def take_notes(self) -> tuple[str, ...]:
         """Which metrics were left out, once: later pulls leave out the same ones."""

@@ -9,7 +9,7 @@ References:
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from core.batch import Batch
@@ -174,7 +174,9 @@ class PrometheusSource:
                 yield pending.batch(span.take_rejected())
                 pending = Pending()
         span.require_some()
-        yield pending.batch(span.take_rejected(), cursor=str(end), notes=self._plan.take_notes())
+        calls = self._plan.calls(span, pull)
+        last = pending.batch(span.take_rejected(), cursor=str(end), notes=self._plan.take_notes())
+        yield replace(last, calls=calls)
 
     def _rate_window_s(self) -> int:
         scrape_s = self._api.longest_scrape_interval_s() or ASSUMED_SCRAPE_S

@@ -139,6 +139,10 @@ class Span:
         """The series of a query with their values."""
         yield from self._read(query, self._start, self._end)
 
+    def read_last(self, query: RangeQuery) -> Iterator[Item]:
+        """The series of a query with their values at the end of the span."""
+        yield from self._read(query, self._end, self._end)
+
     def reject(self, row: Mapping[str, object], reason: str) -> None:
         """Keep for a dead letter what cannot be stored."""
         self._rejected[json.dumps(row, sort_keys=True), reason] = None

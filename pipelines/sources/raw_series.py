@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from core.domain import Series, SeriesKind
+from core.domain import Series, SeriesKind, ServiceEdges
 from core.metric_names import guess_metric
 from core.metric_types import declaring_names, is_bucket, is_counter
 from core.service_names import ServiceRule
@@ -28,6 +28,9 @@ class RawSeries:
             counter = is_counter(name, pull.types)
             for selector in self._match:
                 yield _read(name, selector, pull, counter)
+
+    def calls(self, span: Span, pull: Pull) -> ServiceEdges:
+        return ()
 
     def take_notes(self) -> tuple[str, ...]:
         return ()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from core.domain import Series
+from core.domain import Series, ServiceEdges
 from core.service_names import ServiceRule
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.sources.prometheus_queries import RangeQuery, Span
@@ -54,6 +54,10 @@ class ReadPlan(Protocol):
 
     def reads(self, span: Span, pull: Pull) -> Iterator[Read]:
         """The queries for one span of time, those of the most important series first."""
+        ...
+
+    def calls(self, span: Span, pull: Pull) -> ServiceEdges:
+        """Which service calls which, at the end of a span of time, sorted."""
         ...
 
     def take_notes(self) -> tuple[str, ...]:
