@@ -10,7 +10,7 @@ References:
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
@@ -173,13 +173,13 @@ class CloudWatchSource:
         before = _Cursor(first) if cursor is None else _Cursor.parse(cursor)
         if until <= before.until:
             return
-        metrics, notes = self._chosen(before, recent=cursor is not None)
+        metrics, rejected, notes = self._chosen(before, recent=cursor is not None)
         pull = _Pull(self._api, self._series, step_s, before, until)
         known = [one for one in metrics if self._series(one).series_id in before.read]
         new = [one for one in metrics if self._series(one).series_id not in before.read]
         yield from pull.read(known, min(before.until, until - LATENESS_S // step_s * step_s))
         yield from pull.read(new, first)
-        yield pull.last(notes)
+        yield pull.last(notes, pl.DataFrame(rejected, schema=REJECTED, orient="row"))
 
     def _series(self, metric: Metric, unit: str = "") -> Series:
         """The series of a metric; its id does not depend on the unit."""
@@ -187,12 +187,20 @@ class CloudWatchSource:
             tenant=self._tenant, services=self._services, unit=unit, step_s=self._selection.step_s
         )
 
-    def _chosen(self, before: _Cursor, *, recent: bool) -> tuple[list[Metric], list[str]]:
-        """The metrics to read, those first that were read before; and what is left out."""
-        found, notes = [], []
+    def _chosen(
+        self, before: _Cursor, *, recent: bool
+    ) -> tuple[list[Metric], list[tuple[str, str]], list[str]]:
+        """The metrics to read, those first that were read before; those that cannot be stored; what is left out."""
+        found: list[Metric] = []
+        rejected, notes = [], []
         for namespace in self._selection.namespaces:
             metrics, has_more = self._api.metrics(namespace, recent=recent)
-            found += metrics
+            for metric in metrics:
+                try:
+                    self._series(metric)
+                    found.append(metric)
+                except InputError as error:
+                    rejected.append((json.dumps(asdict(metric)), str(error)))
             if has_more:
                 notes.append(
                     f"{namespace} has more than {len(metrics)} metrics; the others were not considered"
@@ -204,7 +212,7 @@ class CloudWatchSource:
                 f"{left_out} metrics of CloudWatch were left out: raise FOREWARN_CLOUDWATCH_MAX_METRICS"
                 f" ({self._selection.max_metrics}) or give fewer namespaces"
             )
-        return found[: self._selection.max_metrics], notes
+        return found[: self._selection.max_metrics], rejected, notes
 
 
 class _Pull:
@@ -265,8 +273,8 @@ class _Pull:
         scale = metric.scale(known.unit, self._step_s)
         self._pending.add(series, ends[new] * 1_000_000, values[new] * scale)
 
-    def last(self, notes: Sequence[str]) -> Batch:
+    def last(self, notes: Sequence[str], rejected: pl.DataFrame) -> Batch:
         """The rest, with the cursor, which forgets metrics that have gone: hosts and functions come and go."""
         kept = {key: one for key, one in self._read.items() if one.periods or key in self._asked}
         cursor = _Cursor(self._until, kept).text()
-        return self._pending.batch(pl.DataFrame(schema=REJECTED), cursor=cursor, notes=notes)
+        return self._pending.batch(rejected, cursor=cursor, notes=notes)

@@ -148,6 +148,17 @@ def test_metrics_beyond_the_limit_are_reported_and_known_ones_stay(aws: Any) -> 
     assert {one.service for one in store.series.find()} == {"m"}
 
 
+def test_a_metric_whose_names_cannot_be_stored_is_a_dead_letter_and_the_others_are_read(aws: Any) -> None:
+    put(aws, "Errors", {NOON - 2 * STEP: 1.0}, FunctionName="f" * 1_000)
+    put(aws, "Errors", {NOON - 2 * STEP: 1.0}, FunctionName="g")
+    store = MemoryStore()
+    report = pulled(aws, store, NOON)
+    assert (report.inserted, report.rejected) == (1, 1)
+    ((_, row, reason),) = store.dead_letters.rows
+    assert "fff" in row
+    assert "400 characters" in reason
+
+
 def test_the_cursor_forgets_metrics_that_have_gone(aws: Any, server: str) -> None:
     put(aws, "Errors", {NOON - 2 * STEP: 1.0}, FunctionName="gone")
     *_, last = source(aws, NOON).batches(None)
