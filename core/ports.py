@@ -10,14 +10,18 @@ import polars as pl
 
 from core.alert_changes import AlertChange
 from core.batch import Batch
+from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
-from core.counts import CursorState, SignalCounts
+from core.counts import SignalCounts
+from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
+from core.limit_changes import LimitChange, LimitChangeRepository
 from core.locks import LockRepository
 from core.logs import LogRepository
 from core.outbox import DeliveryRepository
+from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.settings import Settings
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
@@ -127,8 +131,12 @@ class WriteResult:
 
 
 class SeriesRepository(Protocol):
-    def register(self, series: Iterable[Series]) -> None:
-        """Store series, or update what is known of them; a series without a limit takes none away."""
+    def register(self, series: Iterable[Series]) -> list[LimitChange]:
+        """Store series, or update what is known of them; a series without a limit takes none away.
+
+        Returns:
+            Limits that replaced another limit.
+        """
         ...
 
     def find(
@@ -143,6 +151,10 @@ class SeriesRepository(Protocol):
         Raises:
             UnknownSeriesError: this tenant has no series with that id.
         """
+        ...
+
+    def propose(self, thresholds: Mapping[int, float | None]) -> None:
+        """Store the proposed threshold of each of these series; null: none is proposed."""
         ...
 
     def known(self, series_ids: Sequence[int]) -> set[int]:
@@ -209,24 +221,6 @@ class IncidentRepository(Protocol):
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         """Incidents that overlap [start, end), by start."""
-        ...
-
-
-class CursorRepository(Protocol):
-    def get(self, source: str) -> str | None:
-        """How far that source has been read; null: not yet."""
-        ...
-
-    def set(self, source: str, cursor: str) -> None:
-        """Remember how far a source has been read."""
-        ...
-
-    def advance(self, source: str, known: str | None, cursor: str) -> bool:
-        """Set the cursor if it still is `known` (null: there is none); false when another process has moved it."""
-        ...
-
-    def list(self) -> list[CursorState]:
-        """All sources with a cursor, by name."""
         ...
 
 
@@ -348,7 +342,11 @@ class Store(Protocol):
     @property
     def samples(self) -> SampleRepository: ...
     @property
+    def series_ends(self) -> SeriesEndRepository: ...
+    @property
     def counters(self) -> CounterRepository: ...
+    @property
+    def native_histograms(self) -> NativeHistogramRepository: ...
     @property
     def metric_types(self) -> MetricTypeRepository: ...
     @property
@@ -357,6 +355,10 @@ class Store(Protocol):
     def service_edges(self) -> ServiceEdgeRepository: ...
     @property
     def logs(self) -> LogRepository: ...
+    @property
+    def contradictions(self) -> ContradictionRepository: ...
+    @property
+    def limit_changes(self) -> LimitChangeRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property

@@ -24,6 +24,7 @@ from flows.commands import (
     keys,
     learning,
     scheduling,
+    series,
     serve,
     signals,
     simulate,
@@ -66,6 +67,7 @@ app.command("forecast")(watching.forecast)
 app.command("capacity")(capacity.capacity)
 app.command("predict")(watching.predict)
 app.command("diagnose")(watching.diagnose)
+app.add_typer(series.app, name="series")
 app.add_typer(signals.app, name="signals")
 app.command("feedback")(feedback.feedback)
 app.command("serve")(serve.serve)

@@ -25,7 +25,7 @@ from pipelines.learn import (
 )
 from pipelines.operate.retention import apply_retention
 from pipelines.processes.temporary_files import own_temporary_folder
-from pipelines.watch import deliver, detect, diagnose, forecast, predict_failure
+from pipelines.watch import compare_replicas, deliver, detect, diagnose, forecast, predict_failure
 from pipelines.wiring import open_platform
 
 R = TypeVar("R")
@@ -91,6 +91,7 @@ fit_failure_model = step(train_failure.train_failure, optional=True)
 evaluate_models = step(evaluate.evaluate)
 promote_models = step(promote.promote)
 detect_anomalies = step(detect.detect, optional=True)
+compare_peers = step(compare_replicas.compare_replicas)
 forecast_series = step(forecast.forecast, optional=True)
 predict_failures = step(predict_failure.predict_failure, optional=True)
 diagnose_incidents = step(diagnose.diagnose)

@@ -42,8 +42,10 @@ class _RecipeFile(BaseModel):
     quantile: float | None = None
     limit: float | None = None
     slo_threshold: float | None = None
+    size: str | None = None
     unless: _TermFile | None = None
     unlike: str | None = None
+    peers: bool = False
 
 
 class _CallFile(BaseModel):

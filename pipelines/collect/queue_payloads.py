@@ -92,14 +92,14 @@ class _Otlp(_OneByOne):
 
 
 class _RemoteWrite(_OneByOne):
-    """Requests of Prometheus's remote_write, compressed with snappy."""
+    """Requests of Prometheus's remote_write, version 1 or 2, compressed with snappy."""
 
     def __init__(self, tenant: str, services: ServiceRule) -> None:
         self._remote_write = RemoteWriteReceiver(tenant, services)
         super().__init__(self._remote_write)
 
     def decode(self, body: bytes) -> PushedRequest:
-        return self._remote_write.decode(body)
+        return self._remote_write.decode(body, None)
 
 
 class _JsonLines:

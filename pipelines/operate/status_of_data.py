@@ -24,6 +24,15 @@ GONE_AFTER = timedelta(days=7)
 REFUSED_RECENTLY = timedelta(days=1)
 
 
+_REMEDIES = {
+    "type": "Correct it at one of the senders, or give one of the metrics another name: its values are read as the"
+    " newest declaration tells, as counts or as they are.",
+    "kind": "Correct `series.csv`, or the type at the source, which decides how its values are read.",
+    "unit": "Correct `series.csv`, or the unit at the source: values are stored as they are sent, and nothing converts"
+    " them.",
+}
+
+
 def samples(platform: Platform) -> Iterator[StatusPart]:
     """All samples, then the series that stopped while others go on."""
     series = platform.store.series.find()
@@ -137,6 +146,26 @@ def dead_letters(platform: Platform) -> Iterator[StatusPart]:
         text = one.example if one.count == 1 else one.reason
         yield StatusPart(
             name=f"dead letters of {one.source}", state=f"{one.count}: {text}", as_of=one.last_at
+        )
+
+
+def contradictions(platform: Platform) -> Iterator[StatusPart]:
+    """Metrics that two sources declare differently, seen in the last day."""
+    for seen in platform.store.contradictions.list(platform.clock.now() - REFUSED_RECENTLY):
+        one = seen.contradiction
+        texts = (f"{value} by {source}" for source, value in (
+            (one.source, one.value), (one.other_source, one.other_value)
+        ))  # fmt: skip
+        both = " and ".join(texts)
+        # People may know the unit better than the name of the metric.
+        certain = one.field != "unit"
+        yield StatusPart(
+            name=f"{one.field} of {one.metric}",
+            state=f"declared {both}" if certain else f"declared {both}. {_REMEDIES[one.field]}",
+            as_of=seen.seen_at,
+            problem=f"The {one.field} of {one.metric} is declared {both}. {_REMEDIES[one.field]}"
+            if certain
+            else None,
         )
 
 

@@ -8,6 +8,7 @@ from core.settings import Settings
 from pipelines.sources.cloudwatch import CloudWatchSource
 from pipelines.sources.cloudwatch_alarms import CloudWatchAlarms
 from pipelines.sources.grafana_alerts import GrafanaAlerts
+from pipelines.sources.peers import PeerSource, PrometheusPeers
 from pipelines.sources.prometheus import PrometheusSource
 from pipelines.sources.sidecars import DescribedSource, read_sidecars
 from pipelines.sources.source_setup import SourceSetup
@@ -47,3 +48,8 @@ def configured_sources(
         return sources
     sidecars = read_sidecars(settings.sidecars_dir, tenant)
     return [DescribedSource(source, sidecars) for source in sources]
+
+
+def configured_peers(settings: Settings, tenant: str, clock: Clock) -> PeerSource | None:
+    """The source that knows the values of single replicas; null where the settings name none."""
+    return PrometheusPeers.configured(SourceSetup(settings=settings, tenant=tenant, clock=clock))

@@ -7,7 +7,7 @@ or counter of requests), then metrics that nobody knows, as far as the series bu
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from core.domain import Series, ServiceEdges
+from core.domain import Event, Series, ServiceEdges
 from core.durations import DAY_S
 from core.errors import InputError
 from models.metrics.calls import client_metrics
@@ -20,6 +20,7 @@ from pipelines.sources.call_queries import read_calls
 from pipelines.sources.prometheus_api import RefusedQueryError
 from pipelines.sources.prometheus_queries import Span, matchers_of_halves
 from pipelines.sources.read_plan import Pull, Read
+from pipelines.sources.size_changes import resizes
 
 ALL = ('{__name__!=""}',)
 #: So far back a host is remembered whose exporter is down.
@@ -71,6 +72,7 @@ class GoldenSignals:
         self._exporters = exporters
         self._budget = budget
         self._seen: set[int] = set()
+        self._sized: list[tuple[Recipe, Naming]] = []
         self._left_out: dict[str, str] = {}
         self._noted = False
         self._names: Sequence[str] = ()
@@ -83,14 +85,10 @@ class GoldenSignals:
     def reads(self, span: Span, pull: Pull) -> Iterator[Read]:
         """One query for each signal, the most important first."""
         names = span.names(ALL)
-        naming = Naming(
-            tenant=pull.tenant,
-            step_s=pull.step_s,
-            services=pull.services,
-            hosts=self._hosts(span, pull),
-        )
+        naming = self.naming(span, pull)
         self._names, self._naming = names, naming
-        of_exporters, of_requests, plain = self._recipes(span, pull, names)
+        of_exporters, of_requests, plain = self.recipes(span, pull, names)
+        self._sized = [(recipe, naming) for recipe in of_exporters if recipe.size is not None]
         for recipe in (*of_exporters, *of_requests):
             yield self._read(recipe, pull, naming)
         for recipe in plain:
@@ -108,6 +106,10 @@ class GoldenSignals:
         declared = {call.metric for call in of_exporters}
         of_clients = client_metrics(name for name in self._names if name not in declared)
         return read_calls([*of_exporters, *of_clients], self._naming, span)
+
+    def events(self, span: Span, pull: Pull) -> list[Event]:
+        """Each change of the size of a whole, such as a resized disk, at the first time with the new size."""
+        return [event for recipe, naming in self._sized for event in resizes(recipe, naming, span, pull)]
 
     def take_notes(self) -> tuple[str, ...]:
         """Which metrics were left out, once: later pulls leave out the same ones."""
@@ -127,7 +129,16 @@ class GoldenSignals:
 
         return Read(SignalQuery(recipe, pull.window_s, tuple(pull.services.prometheus_labels)), series_of)
 
-    def _recipes(
+    def naming(self, span: Span, pull: Pull) -> Naming:
+        """How services are named, with the hosts of the last days."""
+        return Naming(
+            tenant=pull.tenant,
+            step_s=pull.step_s,
+            services=pull.services,
+            hosts=self._hosts(span, pull),
+        )
+
+    def recipes(
         self, span: Span, pull: Pull, names: Sequence[str]
     ) -> tuple[list[Recipe], list[Recipe], list[Recipe]]:
         """Recipes of exporters, of requests by convention, and of other metrics."""

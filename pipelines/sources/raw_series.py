@@ -1,13 +1,18 @@
 """The raw series that people selected, metric by metric; buckets of histograms are left out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from core.domain import Series, SeriesKind, ServiceEdges
+from core.domain import Direction, Event, Role, Series, SeriesKind, ServiceEdges
 from core.metric_names import guess_metric
 from core.metric_types import declaring_names, is_bucket, is_counter
 from core.service_names import ServiceRule
 from pipelines.sources.prometheus_queries import Query, Span
 from pipelines.sources.read_plan import Pull, Read
+
+#: The metric that Prometheus adds to each target: 1 while it can scrape it, else 0. A dead exporter is found by it,
+#: because Prometheus ends all other series of the target.
+UP = "up"
 
 
 class RawSeries:
@@ -31,6 +36,9 @@ class RawSeries:
 
     def calls(self, span: Span, pull: Pull) -> ServiceEdges:
         return ()
+
+    def events(self, _span: Span, _pull: Pull) -> list[Event]:
+        return []
 
     def take_notes(self) -> tuple[str, ...]:
         return ()
@@ -64,7 +72,7 @@ def series_of_labels(
     named = services.label_in(labels)
     guess = guess_metric(metric)
     rate_unit = f"{guess.unit}/s" if guess.unit else "1/s"
-    return Series(
+    found = Series(
         tenant=tenant,
         service="unknown" if named is None else labels[named].strip(),
         metric=metric,
@@ -78,3 +86,6 @@ def series_of_labels(
         role=guess.role,
         step_s=step_s,
     )
+    if metric == UP:
+        return replace(found, role=Role.ERRORS, slo_threshold=0.5, direction=Direction.DOWN_IS_BAD)
+    return found

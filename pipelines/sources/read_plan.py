@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from core.domain import Series, ServiceEdges
+from core.domain import Event, Series, ServiceEdges
 from core.service_names import ServiceRule
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.sources.prometheus_queries import RangeQuery, Span
@@ -58,6 +58,10 @@ class ReadPlan(Protocol):
 
     def calls(self, span: Span, pull: Pull) -> ServiceEdges:
         """Which service calls which, at the end of a span of time, sorted."""
+        ...
+
+    def events(self, span: Span, pull: Pull) -> list[Event]:
+        """What the server knows of changes in the span, after `reads`."""
         ...
 
     def take_notes(self) -> tuple[str, ...]:

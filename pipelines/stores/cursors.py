@@ -5,7 +5,7 @@ from pipelines.stores.session import Session, utc
 
 
 class CursorStore:
-    """The cursors of one tenant (`core.ports.CursorRepository`)."""
+    """The cursors of one tenant (`core.cursors.CursorRepository`)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -52,7 +52,7 @@ class DeploysWebhook(RootModel[WebhookBody]):
 
 
 class RemoteWrite(RootModel[bytes]):
-    """A WriteRequest of Prometheus: protobuf, compressed with snappy."""
+    """A WriteRequest or, in version 2, a Request of Prometheus: protobuf, compressed with snappy."""
 
 
 class OtlpBody(RootModel[bytes]):

@@ -13,12 +13,13 @@ from core.alert_changes import AlertChange
 from core.clock import Clock
 from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, DeadLetterCount
+from core.cursors import CursorRepository
 from core.dead_letters import EVERY_DEAD_LETTER, DeadLetter, DeadLetterFilter, DeadLetterRepository
 from core.domain import Event, Incident, Role, Series, SeriesKind
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES
+from core.limit_changes import LimitChange
 from core.ports import (
-    CursorRepository,
     EventRepository,
     IncidentRepository,
     SampleRepository,
@@ -34,8 +35,10 @@ class MemorySeries(SeriesRepository):
     def __init__(self) -> None:
         self.by_id: dict[int, Series] = {}
 
-    def register(self, series: Iterable[Series]) -> None:
+    def register(self, series: Iterable[Series]) -> list[LimitChange]:
+        """It reports no changed limits."""
         self.by_id.update({one.series_id: one for one in series})
+        return []
 
     def find(
         self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
@@ -51,6 +54,10 @@ class MemorySeries(SeriesRepository):
         if series_id not in self.by_id:
             raise UnknownSeriesError(f"there is no series {series_id}")
         return self.by_id[series_id]
+
+    def propose(self, thresholds: Mapping[int, float | None]) -> None:
+        for key, threshold in thresholds.items():
+            self.by_id[key] = replace(self.by_id[key], proposed_threshold=threshold)
 
     def known(self, series_ids: Sequence[int]) -> set[int]:
         return set(series_ids) & set(self.by_id)
@@ -126,8 +133,12 @@ class MemoryMetricTypes(MetricTypeRepository):
     def declared(self, metrics: Sequence[str] | None = None) -> dict[str, str]:
         return {name: kind for name, kind in self.types.items() if metrics is None or name in metrics}
 
-    def declare(self, types: Mapping[str, str]) -> None:
+    def declare(self, types: Mapping[str, str], source: str = "") -> None:
         self.types.update(types)
+
+    def sources(self, metrics: Sequence[str]) -> dict[str, str]:
+        """It does not know who declared a type."""
+        return {}
 
 
 class MemoryEvents(EventRepository):

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from core.alert_changes import AlertChange
+from core.contradictions import Contradiction
 from core.dead_letters import EVERY_DEAD_LETTER
 from core.diagnosis import (
     Diagnosis,
@@ -22,6 +23,7 @@ from core.diagnosis import (
 from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import SAMPLES, TIME, Schema
+from core.limit_changes import LimitChange
 from core.logs import LogCount
 from core.outbox import DeliveryLane
 from core.settings import Settings
@@ -33,6 +35,12 @@ from pipelines.stores.store import Store
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
 END = T0 + timedelta(days=1)
 STEP = timedelta(minutes=5)
+
+
+def _contradiction(source: str) -> Contradiction:
+    return Contradiction(
+        metric="latency", field="type", source=source, value="gauge", other_source="y", other_value="counter"
+    )
 
 
 class Filled:
@@ -49,6 +57,10 @@ class Filled:
         store.rollups.refresh(T0, END)
         self.event = Event(tenant=tenant, service="checkout", kind=EventKind.DEPLOY, at=T0, title=tenant)
         store.events.add([self.event])
+        store.series.propose({ids[0]: value})
+        self.series = store.series.get(ids[0])
+        store.contradictions.add([_contradiction(tenant)], T0)
+        store.limit_changes.add([LimitChange(series=self.series, before=value, after=value)], T0)
         store.counters.save(pl.DataFrame([(ids[0], T0, value)], schema=SAMPLES, orient="row"))
         store.metric_types.declare({"latency": tenant})
         store.spans.remember([SpanMark(1, True, 2, tenant), SpanMark(2, False, None, "web")], T0)
@@ -200,6 +212,9 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "logs.oldest": store.logs.oldest,
         "service_edges.since": lambda: store.service_edges.since(T0),
         "service_edges.known_among": lambda: store.service_edges.known_among(["checkout", "other"]),
+        "metric_types.sources": lambda: store.metric_types.sources(["latency"]),
+        "contradictions.list": lambda: store.contradictions.list(T0),
+        "limit_changes.past_limits": lambda: store.limit_changes.past_limits([filled.series.series_id]),
         "diagnoses.list": store.diagnoses.list,
         "transitions.list": store.transitions.list,
     }
@@ -217,7 +232,8 @@ def _rows(frame: pl.DataFrame | None) -> list[Any] | None:
 
 #: Every method that writes is tried below, from the other tenant.
 WRITES = {
-    "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
+    "series.register", "series.propose", "limit_changes.add", "contradictions.add",
+    "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
     "dead_letters.add",
     "dead_letters.remove", "dead_letters.put_back",
     "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
@@ -277,6 +293,10 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["logs.levels"] == [(mine.store.tenant, "error")]
         assert seen["spans.calls"] == [("web", mine.store.tenant)]
         assert seen["service_edges.since"] == (("checkout", mine.store.tenant),)
+        assert [one.contradiction.source for one in seen["contradictions.list"]] == [mine.store.tenant]
+        assert seen["limit_changes.past_limits"] == {mine.series.series_id: [(T0, mine.value)]}
+        assert mine.store.limit_changes.past_limits([other.series.series_id]) == {}
+        assert mine.series.proposed_threshold == mine.value
         assert mine.store.series.kinds_and_steps([other.series.series_id]) == {}
         at_start = pl.DataFrame({"series_id": [other.series.series_id], "ts": [T0]})
         assert mine.store.samples.stored_at(at_start).is_empty()
@@ -337,7 +357,10 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     assert store.samples.remove(ids[0]) == 0
     store.counters.save(pl.DataFrame([(ids[0], END, 9.0)], schema=SAMPLES, orient="row"))
     store.counters.forget(ids)
-    store.metric_types.declare({"latency": "counter"})
+    store.metric_types.declare({"latency": "counter"}, "csv:x")
+    store.contradictions.add([_contradiction("x")], END)
+    store.series.propose({ids[0]: 9.0})
+    store.limit_changes.add([LimitChange(series=other.series, before=8.0, after=9.0)], END)
     with mine.store.atomically():
         store.metric_types.hold(change=True)
         with other.store.atomically():

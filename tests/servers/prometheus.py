@@ -36,11 +36,13 @@ def prometheus(
     *,
     scrape_s: int = 1,
     remote_write: Mapping[str, object] | None = None,
+    features: Sequence[str] = (),
 ) -> Iterator[str]:
     """The URL of a running Prometheus that scrapes `targets` (job -> host:port); its blocks are in `folder`/data.
 
     Args:
         remote_write: where it pushes what it scrapes, as its own configuration says it.
+        features: of Prometheus that are off otherwise, such as native-histograms.
     """
     jobs = "".join(
         f"  - job_name: {job}\n    static_configs: [{{targets: ['{address}']}}]\n"
@@ -63,6 +65,7 @@ def prometheus(
         "--storage.tsdb.retention.time=50y",
         "--log.level=error",
     ]
+    command += [f"--enable-feature={one}" for one in features]
     with start_server("Prometheus", command, url=url, log=folder / "prometheus.log") as server:
         server.wait_until_ready("/-/ready")
         yield url

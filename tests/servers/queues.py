@@ -18,8 +18,6 @@ from nats.js.api import StreamConfig
 
 from pipelines.processes.server_process import ServerProcess, free_port, start_server
 
-PROGRAMS = {"redis": "redis-server", "nats": "nats-server"}
-
 
 class Broker(Protocol):
     """A broker with one queue, to which a test sends messages.
@@ -38,10 +36,7 @@ class Broker(Protocol):
 
 @contextmanager
 def broker(kind: str, folder: Path) -> Iterator[Broker]:
-    """A running broker; the test skips where its server is not installed."""
-    program = PROGRAMS.get(kind)
-    if program is not None and shutil.which(program) is None:
-        pytest.skip(f"needs Debian's package {program}")
+    """A running broker with its queue."""
     started = {"kafka": KafkaBroker, "redis": RedisBroker, "nats": NatsBroker}[kind](folder)
     try:
         yield started
@@ -79,7 +74,7 @@ class KafkaBroker:
 
 @dataclass
 class _Server:
-    """A server that a test can stop and start again on the same port.
+    """A server that a test can stop and start again on the same port. The test skips where it is not installed.
 
     Attributes:
         options: further options of its command line.
@@ -91,6 +86,9 @@ class _Server:
     process: ServerProcess | None = None
 
     def start(self) -> None:
+        program = self.command[0]
+        if shutil.which(program) is None:
+            pytest.skip(f"needs Debian's package {program}")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.process = start_server("broker", self.command, url="", log=self.folder / "log")
         deadline = time.monotonic() + 10

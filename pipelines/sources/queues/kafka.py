@@ -72,7 +72,10 @@ class KafkaConsumer:
         self._at_end: set[int] = set()
         #: Partition -> the next offset; earlier messages can still come after a rebalance.
         self._next: dict[int, int] = {}
-        self._consumer = library.Consumer({**settings, "error_cb": self._on_error})
+        #: Partition -> the stored offset that the group does not know yet.
+        self._uncommitted: dict[int, int] = {}
+        callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit}
+        self._consumer = library.Consumer({**settings, **callbacks})
 
     def start(self, *, joins_group: bool) -> None:
         """Find the topic, and ask for partitions or take all of them."""
@@ -91,11 +94,15 @@ class KafkaConsumer:
     def close(self) -> None:
         """Leave the group. The broker then gives the partitions to others at once."""
         with suppress(self._library.KafkaException, RuntimeError):
+            self._commit(asynchronous=False)
+        with suppress(self._library.KafkaException, RuntimeError):
             self._consumer.close()
 
     def fetch(self, wait_s: float) -> Fetched:
         """The next messages; see `QueueConsumer.fetch`."""
         messages = []
+        with suppress(self._library.KafkaException):
+            self._commit(asynchronous=True)
         try:
             found = self._consumer.consume(MAX_MESSAGES, timeout=wait_s)
         except self._library.KafkaException as error:
@@ -132,9 +139,21 @@ class KafkaConsumer:
                 raise self._error(error.args[0]) from error
 
     def acknowledge(self, partition: str, position: str) -> None:
-        """Commit the offset to the group, so that Kafka's tools show the lag."""
-        with suppress(self._library.KafkaException):
-            self._consumer.commit(offsets=[self._at(int(partition), int(position) + 1)], asynchronous=True)
+        """Commit the offset to the group soon, so that Kafka's tools show the lag."""
+        self._uncommitted[int(partition)] = int(position) + 1
+
+    def _commit(self, *, asynchronous: bool) -> None:
+        offsets = [self._at(partition, offset) for partition, offset in self._uncommitted.items()]
+        self._uncommitted.clear()
+        if offsets:
+            self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
+
+    def _on_commit(self, error: Any, partitions: list[Any]) -> None:
+        """Commit again what failed, for example while the group divided its partitions."""
+        if error is not None:
+            for one in partitions:
+                if one.partition in self._assigned:
+                    self._uncommitted.setdefault(one.partition, one.offset)
 
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
         self._assigned = {one.partition for one in partitions}
@@ -143,6 +162,7 @@ class KafkaConsumer:
 
     def _on_revoke(self, _consumer: Any, _partitions: list[Any]) -> None:
         self._assigned, self._at_end = set(), set()
+        self._uncommitted.clear()
 
     def _on_error(self, error: Any) -> None:
         """Keep what the library reports beside messages. A wrong login is more telling than a lost connection."""

@@ -70,7 +70,7 @@ class JetStreamConsumer:
         self._stream = address.path[0]
         self._stored = stored
         self._fault: Exception | None = None
-        self._client: Any = None
+        self._client = library.NATS()
         self._subscription: Any = None
         self._created = ""
         self._unacknowledged: dict[int, Any] = {}
@@ -81,8 +81,7 @@ class JetStreamConsumer:
 
     def start(self) -> None:
         """Log in, find the stream, and create the consumer at the stored position."""
-        connecting = self._library.connect(**self._settings())
-        self._client = self._run(asyncio.wait_for(connecting, _CONNECT_S))
+        self._run(asyncio.wait_for(self._client.connect(**self._settings()), _CONNECT_S))
         self._begin(check=True)
 
     def close(self) -> None:
@@ -226,8 +225,7 @@ class JetStreamConsumer:
             "servers": [f"nats://{host}" for host in address.hosts.split(",")],
             "name": "forewarn",
             "connect_timeout": _ANSWER_S,
-            "allow_reconnect": False,
-            # 0 would mean for ever
+            # Each host is tried twice; 0 would mean for ever.
             "max_reconnect_attempts": 1,
             "reconnect_time_wait": 0.1,
             "error_cb": self._on_error,
