@@ -14,6 +14,8 @@ from core.errors import ConfigurationError
 
 _PREFIX = "FOREWARN_"
 
+TopicArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d+:.+$")]
+
 
 class Settings(BaseSettings):
     """Everything that can be set, from `FOREWARN_*` variables or a `.env` file.
@@ -78,6 +80,34 @@ class Settings(BaseSettings):
         None,
         description="Folder of series.csv (limits, SLOs), events.csv and incidents.csv about what Prometheus sends.",
     )
+    cloudwatch_region: str | None = Field(
+        None,
+        description="Region of Amazon CloudWatch to pull metrics from, such as eu-west-1 (needs forewarn[aws]).",
+    )
+    cloudwatch_namespaces: tuple[str, ...] = Field(
+        (), description='Namespaces of CloudWatch as a JSON list, such as ["AWS/Lambda", "AWS/RDS"].'
+    )
+    cloudwatch_alarms: bool = Field(
+        False, description="Pull the states of the alarms of that region: an alarm that fires is an incident."
+    )
+    cloudwatch_max_metrics: int = Field(
+        500,
+        ge=1,
+        description="At most so many metrics of CloudWatch are read: AWS charges for each at each pull.",
+    )
+    cloudwatch_step_s: int = Field(
+        300, ge=60, description="Seconds of a period of CloudWatch; a multiple of 60."
+    )
+    cloudwatch_since_h: float = Field(
+        24.0, gt=0, description="How far back the first pull from CloudWatch goes."
+    )
+    cloudwatch_endpoint_url: str | None = Field(
+        None, description="Another address of CloudWatch, such as of a VPC endpoint."
+    )
+    grafana_url: str | None = Field(
+        None, description="Grafana whose alerts are pulled: an alert that fires is an incident."
+    )
+    grafana_token: SecretStr | None = Field(None, description="Token of a service account of that Grafana.")
     prometheus_bearer_token: SecretStr | None = None
     prometheus_username: str | None = None
     prometheus_password: SecretStr | None = None
@@ -96,6 +126,20 @@ class Settings(BaseSettings):
     )
     gitlab_webhook_token: SecretStr | None = Field(
         None, min_length=1, description="Secret token of GitLab's webhook: it is required."
+    )
+    launchdarkly_webhook_secret: SecretStr | None = Field(
+        None, min_length=1, description="Secret of LaunchDarkly's webhook: its signature is required."
+    )
+    flagsmith_webhook_secret: SecretStr | None = Field(
+        None, min_length=1, description="Secret of Flagsmith's webhook: its signature is required."
+    )
+    webhook_mappings: Path | None = Field(
+        None, description="YAML file that describes the JSON of further senders of webhooks."
+    )
+    sns_topic_arns: tuple[TopicArn, ...] = Field(
+        (),
+        description='Topics of Amazon SNS as a JSON list, such as ["arn:aws:sns:eu-west-1:123456789012:alarms"]. Others'
+        " and messages without a valid signature are refused. Empty: no signature is checked.",
     )
     runbook_url: str = Field("", description="Base of the runbook links in alerts.")
 

@@ -1,8 +1,8 @@
 """Pull new samples from the configured sources and queues, before they are scored."""
 
-from contextlib import suppress
+from functools import partial
 
-from core.errors import BusyError, InputError
+from core.errors import BusyError, InputError, UnavailableError
 from pipelines.collect.consume import PULL_S, drain
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.common.progress import Progress, silent
@@ -10,6 +10,7 @@ from pipelines.common.tenant_platform import Platform
 from pipelines.sources.configured import configured_sources
 from pipelines.sources.prometheus import PULLED
 from pipelines.sources.queues.configured import configured_queues
+from pipelines.sources.queues.queue_port import Queue
 
 
 def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None:
@@ -18,7 +19,7 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
     Returns:
         The sum over all sources; null where there is none. Metrics are then pushed, and stored as raw series.
     Raises:
-        UnavailableError: a source does not answer; what was ingested before stays.
+        UnavailableError: a source does not answer; what the others have is ingested.
     """
     settings, store = platform.settings, platform.store
     sources = configured_sources(
@@ -31,12 +32,24 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
     queues = configured_queues(platform.settings)
     if not (sources or queues):
         return None
-    reports = [ingest(platform, source, progress=progress) for source in sources]
-    for queue in queues:
-        # `forewarn consume` reads it then.
-        with suppress(BusyError):
-            reports.append(drain(platform, queue, patience_s=PULL_S))
-    return sum(reports, IngestReport())
+    reads = [partial(ingest, platform, source, progress=progress) for source in sources]
+    reads += [partial(_drained, platform, queue) for queue in queues]
+    report, failure = IngestReport(), None
+    for read in reads:
+        try:
+            report += read()
+        except UnavailableError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return report
+
+
+def _drained(platform: Platform, queue: Queue) -> IngestReport:
+    try:
+        return drain(platform, queue, patience_s=PULL_S)
+    except BusyError:
+        return IngestReport()  # `forewarn consume` reads it
 
 
 def require_same_source(platform: Platform) -> None:

@@ -6,6 +6,9 @@ from core.clock import Clock
 from core.ports import MetricSource
 from core.pushed import PushedRepository
 from core.settings import Settings
+from pipelines.sources.cloudwatch import CloudWatchSource
+from pipelines.sources.cloudwatch_alarms import CloudWatchAlarms
+from pipelines.sources.grafana_alerts import GrafanaAlerts
 from pipelines.sources.peers import PeerSource, PrometheusPeers
 from pipelines.sources.prometheus import PrometheusSource
 from pipelines.sources.pushed_signals import PushedSignals
@@ -19,6 +22,9 @@ SourceBuilder = Callable[[SourceSetup], MetricSource | None]
 SOURCES: dict[str, SourceBuilder] = {
     "prometheus": PrometheusSource.configured,
     "pushed": PushedSignals.configured,
+    "cloudwatch": CloudWatchSource.configured,
+    "cloudwatch_alarms": CloudWatchAlarms.configured,
+    "grafana_alerts": GrafanaAlerts.configured,
 }
 
 

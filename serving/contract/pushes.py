@@ -40,7 +40,7 @@ WebhookBody = Annotated[JsonValue, AfterValidator(_require_few_entries)]
 
 
 class DeploysWebhook(RootModel[WebhookBody]):
-    """The webhook of a deploy tool (GitHub, GitLab, Argo CD, Flux), or one or several events in the plain format."""
+    """The webhook of a tool for deploys or feature flags, or one or several events in the plain format."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -68,7 +68,7 @@ def take_alerts(context: TenantContext, webhook: AlertsWebhook) -> WebhookRespon
 
 
 def _take(context: TenantContext, webhook: Webhook, body: object) -> WebhookResponse:
-    batch = parse_webhook(webhook, body, context.platform.tenant, context.services)
+    batch = parse_webhook(webhook, body, context.platform.tenant, context.services, context.mapped_formats)
     report = ingest(context.platform, _PostedBody(f"webhook:{webhook}", batch))
     return WebhookResponse(events=report.events, incidents=report.incidents, rejected=report.rejected)
 
@@ -86,7 +86,7 @@ DEPLOYS_ROUTE = Route(
     method="POST",
     lane=Lane.WRITES,
     path="/webhooks/deploys",
-    summary="Store the deploys of a webhook of GitHub, GitLab, Argo CD or Flux, or in the plain format.",
+    summary="Store the deploys and config changes of a webhook, such as GitHub's, Argo CD's or LaunchDarkly's.",
     handler=for_tenant(take_deploys),
     request=DeploysWebhook,
     response=WebhookResponse,

@@ -18,6 +18,7 @@ from pipelines.common.tenant_platform import Platform
 from pipelines.sources.otlp import OtlpReceiver
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.sources.sidecars import Sidecars
+from pipelines.sources.webhook_formats.mapped import read_mappings
 from serving.contract.requests import Point, SeriesRef
 from serving.state.loaded_models import LoadedModels
 
@@ -40,6 +41,7 @@ class TenantContext:
         staging: keeps their raw samples, where golden signals are computed from them.
         otlp: reads the requests of the tenant's OpenTelemetry.
         services: derives the service of what clients send.
+        mapped_formats: webhook formats that the settings describe.
     """
 
     def __init__(self, platform: Platform, models: LoadedModels) -> None:
@@ -47,6 +49,7 @@ class TenantContext:
         self.models = models
         settings = platform.settings
         self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
+        self.mapped_formats = read_mappings(settings.webhook_mappings)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
         self.staging = Staging(platform)
         self.otlp = OtlpReceiver(platform.tenant, self.services)

@@ -164,9 +164,17 @@ class MemoryIncidents(IncidentRepository):
         return len(self.by_id) - before
 
     def change(self, changes: Iterable[AlertChange]) -> int:
-        if list(changes):
-            raise AssertionError("MemoryIncidents does not support change")
-        return 0
+        """Open and end incidents, of changes that arrive in the order of time."""
+        before = len(self.by_id)
+        for one in changes:
+            same = [
+                i for i in self.by_id.values() if (i.service, i.type, i.end) == (one.service, one.type, None)
+            ]
+            if one.firing and not same:
+                self.add([_started_by(one)])
+            elif not one.firing:
+                self.add([replace(incident, end=one.at) for incident in same])
+        return len(self.by_id) - before
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         return [incident for incident in self.by_id.values() if start <= incident.start < end]
@@ -257,4 +265,14 @@ def memory_platform(store: MemoryStore, clock: Clock, settings: Settings | None 
         features=cast(Any, None),
         sinks=(),
         clock=clock,
+    )
+
+
+def _started_by(change: AlertChange) -> Incident:
+    return Incident(
+        tenant=change.tenant,
+        service=change.service,
+        type=change.type,
+        severity=change.severity,
+        start=change.at,
     )
