@@ -2,183 +2,37 @@
 
 import inspect
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
-
-from core.alert_changes import AlertChange
-from core.contradictions import Contradiction
-from core.dead_letters import EVERY_DEAD_LETTER
-from core.diagnosis import (
-    Diagnosis,
-    DiagnosisRecord,
-    Feedback,
-    FeedbackValue,
-    IncidentState,
-    PolicyDecision,
-    Transition,
+from fakes.filled_store import (
+    END,
+    STEP,
+    T0,
+    Filled,
+    alert_change,
+    baselines,
+    contradiction,
+    features_of,
+    forecast_of,
+    hold_all,
+    pushed_samples,
+    template,
 )
-from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
+
+from core.dead_letters import EVERY_DEAD_LETTER
+from core.domain import Signal
 from core.errors import InputError, NotFoundError, UnknownSeriesError
-from core.frames import SAMPLES, TIME, Schema
+from core.frames import SAMPLES
 from core.limit_changes import LimitChange
-from core.logs import LogCount, LogTemplate
+from core.logs import LogCount
 from core.outbox import DeliveryLane
-from core.pushed import PushedSamples
 from core.settings import Settings
 from core.traces import SpanCount, SpanMark
-from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
-
-T0 = datetime(2026, 1, 5, tzinfo=UTC)
-END = T0 + timedelta(days=1)
-STEP = timedelta(minutes=5)
-
-
-def _contradiction(source: str) -> Contradiction:
-    return Contradiction(
-        metric="latency", field="type", source=source, value="gauge", other_source="y", other_value="counter"
-    )
-
-
-class Filled:
-    """A store in which every table has something, the same for each tenant but for the tenant itself."""
-
-    def __init__(self, pool: Pool, tenant: str, value: float) -> None:
-        self.store = store = Store(pool, tenant)
-        self.value = value
-        self.series = Series(tenant=tenant, service="checkout", metric="latency")
-        store.series.register([self.series])
-        ids = [self.series.series_id]
-        rows = [(ids[0], T0 + n * STEP, value) for n in range(12)]
-        store.samples.write(pl.DataFrame(rows, schema=SAMPLES, orient="row"))
-        store.rollups.refresh(T0, END)
-        self.event = Event(tenant=tenant, service="checkout", kind=EventKind.DEPLOY, at=T0, title=tenant)
-        store.events.add([self.event])
-        store.series.propose({ids[0]: value})
-        self.series = store.series.get(ids[0])
-        store.contradictions.add([_contradiction(tenant)], T0)
-        store.limit_changes.add([LimitChange(series=self.series, before=value, after=value)], T0)
-        store.counters.save(pl.DataFrame([(ids[0], T0, value)], schema=SAMPLES, orient="row"))
-        store.metric_types.declare({"latency": tenant})
-        store.pushed.add({1: {"__name__": "latency", "t": tenant}}, _pushed(value), T0)
-        store.spans.remember([SpanMark(1, True, 2, tenant), SpanMark(2, False, None, "web")], T0)
-        store.spans.see_operations([("checkout", tenant)], T0)
-        store.spans.add([SpanCount(T0, "checkout", tenant, 7, 3, 1)])
-        store.service_edges.see([("checkout", tenant)], T0)
-        store.logs.add([LogCount(T0, tenant, "error", "x", 3)], T0)
-        store.logs.is_repeated(7, T0)
-        store.logs.save_templates([_template(tenant)])
-        self.incident = Incident(
-            tenant=tenant, service="checkout", type="x", severity=Severity.INFO, start=T0, end=T0 + STEP
-        )
-        store.incidents.add([self.incident])
-        store.dead_letters.add("csv:x", pl.DataFrame({"row": [tenant], "reason": ["bad"]}))
-        store.cursors.set("csv:x", tenant)
-        store.baselines.publish(_baselines(ids[0], value), window_start=T0, window_end=END, model=None)
-        store.forecasts.publish(_forecast(ids[0], value), made_at=T0, model=None)
-        store.features.write(_features(tenant, value))
-        self.signal = _signal(tenant)
-        store.signals.upsert([self.signal])
-        store.deliveries.enqueue("slack", DeliveryLane.NEW)
-        store.deliveries.sink_failed("slack", T0, tenant, None)
-        self.feedback = Feedback(
-            tenant=tenant, subject_id="s1", value=FeedbackValue.TRUE_POSITIVE, at=T0, by=tenant, note=""
-        )
-        store.feedback.add([self.feedback])
-        self.record = _verdict(tenant)
-        store.diagnoses.add([self.record])
-        self.transition = Transition(
-            tenant=tenant, incident_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by=tenant
-        )
-        store.transitions.append(self.transition)
-
-
-def _change(tenant: str) -> AlertChange:
-    """The end of the incident of `Filled`, if it were of that tenant."""
-    return AlertChange(
-        tenant=tenant, service="checkout", type="x", severity=Severity.INFO, at=END, firing=False
-    )
-
-
-def _pushed(value: float) -> PushedSamples:
-    return PushedSamples(np.array([1]), np.array([round(T0.timestamp() * 1000)]), np.array([value]))
-
-
-def _baselines(series_id: int, value: float) -> pl.DataFrame:
-    row: tuple[object, ...] = (
-        series_id,
-        1,
-        value,
-        0.0,
-        [value],
-        "none",
-        [],
-        [value],
-        300,
-        [value],
-        [value],
-        "",
-    )
-    return pl.DataFrame([row], schema=BASELINE_ROWS, orient="row")
-
-
-def _forecast(series_id: int, value: float) -> pl.DataFrame:
-    names = ("yhat", "lo_80", "hi_80", "lo_95", "hi_95")
-    schema: Schema = {"series_id": pl.Int64, "ts": TIME, **dict.fromkeys(names, pl.Float64)}
-    return pl.DataFrame([(series_id, T0, *[value] * 5)], schema=schema, orient="row")
-
-
-def _features(tenant: str, value: float) -> pl.DataFrame:
-    schema: Schema = {"service_id": pl.String, "ts": TIME, "cpu_trend": pl.Float64}
-    return pl.DataFrame([(f"{tenant}/checkout", T0, value)], schema=schema, orient="row")
-
-
-def _template(tenant: str, pattern: str = "x") -> LogTemplate:
-    return LogTemplate(
-        tenant=tenant,
-        service="checkout",
-        name="x",
-        pattern=pattern,
-        level="error",
-        example=tenant,
-        first_seen=T0,
-        seen_at=T0,
-    )
-
-
-def _hold_all(store: Store) -> None:
-    for repository in (store.metric_types, store.spans, store.logs):
-        repository.hold(change=True)
-    store.logs.hold_templates()
-
-
-def _signal(tenant: str) -> Signal:
-    return Signal(
-        signal_id="s1",
-        tenant=tenant,
-        kind=SignalKind.ANOMALY,
-        service="checkout",
-        started_at=T0,
-        summary=f"of {tenant}",
-        severity=Severity.INFO,
-    )
-
-
-def _verdict(tenant: str) -> DiagnosisRecord:
-    diagnosis = Diagnosis(decision=PolicyDecision.ASK, reason=tenant, ranked=(), shown=())
-    return DiagnosisRecord(
-        tenant=tenant,
-        incident_id="c1",
-        service="checkout",
-        made_at=T0,
-        signal_ids=("s1",),
-        diagnosis=diagnosis,
-    )
 
 
 def _seen(filled: Filled) -> dict[str, Any]:
@@ -329,7 +183,7 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         labels = {"__name__": "latency", "t": mine.store.tenant}
         assert (seen["pushed.labels"], seen["pushed.series_of"]) == ({1: labels}, [labels])
         assert seen["spans.operations"] == {"checkout": {mine.store.tenant}}
-        assert seen["logs.templates"] == [_template(mine.store.tenant)]
+        assert seen["logs.templates"] == [template(mine.store.tenant)]
         assert seen["logs.levels"] == [(mine.store.tenant, "error")]
         assert seen["spans.calls"] == [("web", mine.store.tenant)]
         assert seen["service_edges.since"] == (("checkout", mine.store.tenant),)
@@ -360,9 +214,9 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         lambda: store.samples.write(pl.DataFrame([(ids[0], END, 9.0)], schema=SAMPLES, orient="row")),
         lambda: store.events.add([other.event]),
         lambda: store.incidents.add([other.incident]),
-        lambda: store.incidents.change([_change(other.store.tenant)]),
-        lambda: store.forecasts.publish(_forecast(ids[0], 9.0), made_at=T0, model=None),
-        lambda: store.features.write(_features(other.store.tenant, 9.0)),
+        lambda: store.incidents.change([alert_change(other.store.tenant)]),
+        lambda: store.forecasts.publish(forecast_of(ids[0], 9.0), made_at=T0, model=None),
+        lambda: store.features.write(features_of(other.store.tenant, 9.0)),
         lambda: store.signals.upsert([other.signal]),
         lambda: store.feedback.add([other.feedback]),
         lambda: store.diagnoses.add([other.record]),
@@ -371,7 +225,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     for write in refused:
         with pytest.raises(InputError):
             write()
-    store.incidents.change([_change(mine.store.tenant)])
+    store.incidents.change([alert_change(mine.store.tenant)])
     store.rollups.refresh(T0, END)
     store.dead_letters.add("csv:x", pl.DataFrame({"row": ["more"], "reason": ["bad"]}))
     letters = other.store.dead_letters.list()
@@ -380,7 +234,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     store.cursors.set("csv:x", "moved")
     assert store.cursors.advance("csv:x", "moved", "further")
     store.baselines.publish(
-        _baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None
+        baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None
     )
     for lane in DeliveryLane:
         store.deliveries.enqueue("pagerduty", lane)
@@ -399,14 +253,14 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     store.counters.save(pl.DataFrame([(ids[0], END, 9.0)], schema=SAMPLES, orient="row"))
     store.counters.forget(ids)
     store.metric_types.declare({"latency": "counter"}, "csv:x")
-    store.contradictions.add([_contradiction("x")], END)
+    store.contradictions.add([contradiction("x")], END)
     store.series.propose({ids[0]: 9.0})
     store.limit_changes.add([LimitChange(series=other.series, before=8.0, after=9.0)], END)
     with mine.store.atomically():
-        _hold_all(store)
+        hold_all(store)
         with other.store.atomically():
-            _hold_all(other.store)
-    store.pushed.add({1: {"__name__": "latency", "t": "more"}}, _pushed(9.0), END)
+            hold_all(other.store)
+    store.pushed.add({1: {"__name__": "latency", "t": "more"}}, pushed_samples(9.0), END)
     later = END + timedelta(days=1)
     store.pushed.forget(later)
     store.pushed.forget_series(later, keep=[], keep_since=later)
@@ -419,7 +273,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     assert not store.logs.is_repeated(8, END)
     store.logs.add([LogCount(T0, other.store.tenant, "error", "x", 1)], END)
     assert len(store.logs.take(END)) == 2
-    store.logs.save_templates([_template(mine.store.tenant, "y")])
+    store.logs.save_templates([template(mine.store.tenant, "y")])
     store.logs.see_templates([("checkout", "x")], END)
     assert [(one.pattern, one.seen_at) for one in store.logs.templates()] == [("y", END)]
     store.logs.forget(END + STEP, END + STEP, END + STEP)
