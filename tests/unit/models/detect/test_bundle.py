@@ -174,7 +174,7 @@ def test_one_value_at_a_time_sees_what_the_batch_sees(
     context = (before["ts"].dt.epoch("s").to_numpy(), before["value"].to_numpy())
     point = bundle.score_points(key, [first, first + STEP], [390.0, None], context)
     assert point[0].is_anomaly
-    assert [one.passed for one in point[0].filters] == [True, True, True]
+    assert [one.passed for one in point[0].filters] == [True, True, True, True]
     assert point[0].band is not None
     assert point[0].band.upper < 390.0
     assert point[1].score is None
