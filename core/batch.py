@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from core.alert_changes import AlertChange
-from core.domain import Direction, Event, Incident, Role, Series, SeriesKind
+from core.contradictions import Contradiction
+from core.domain import Direction, Event, Incident, Role, Series, SeriesKind, ServiceEdges
 from core.errors import InputError
 
 
@@ -69,11 +70,17 @@ class Batch:
         samples: `core.frames.SAMPLES`, in any order, possibly with duplicates.
         counts: the same of counters, whose values are counts. Rates are computed when the batch is stored, from the
             counts that are stored. A source that knows the rates gives them as `samples`.
+        created: since when counters count: series_id and ts of a count, and `created`, a time before it.
+        histograms: `core.frames.HISTOGRAMS`: cumulative native histograms; their quantiles are computed when it is
+            stored.
+        ends: series_id and ts: from then on a series has no values, because its sender ended it.
         metric_types: metric -> the type that the source declares: counter, gauge, histogram, summary, ...
         origins: where samples and counts were read: `SAMPLES`, `file` and `line`; null where the source has no files.
         rejected: columns `row` (the input as JSON text) and `reason`.
         alert_changes: starts and ends of alerts whose sender does not send both together.
+        calls: which service calls which: (caller, callee).
         declarations: what was declared about series; those that match no series are reported.
+        contradictions: what `series.csv` declares otherwise than the source; the source is filled in when stored.
         notes: what people must know, such as files that were skipped.
         already_read: samples and counts that an earlier ingest has read, and that are not in this batch.
         cursor: what the source needs to go on after this batch; stored in the batch's own transaction.
@@ -82,13 +89,18 @@ class Batch:
     series: Sequence[Series] = ()
     samples: pl.DataFrame | None = None
     counts: pl.DataFrame | None = None
+    created: pl.DataFrame | None = None
+    histograms: pl.DataFrame | None = None
+    ends: pl.DataFrame | None = None
     metric_types: Mapping[str, str] = field(default_factory=dict)
     origins: pl.DataFrame | None = None
     rejected: pl.DataFrame | None = None
     events: Sequence[Event] = ()
     incidents: Sequence[Incident] = ()
     alert_changes: Sequence[AlertChange] = ()
+    calls: ServiceEdges = ()
     declarations: Sequence[Declaration] = ()
+    contradictions: Sequence[Contradiction] = ()
     notes: Sequence[str] = ()
     already_read: int = 0
     cursor: str | None = None

@@ -36,6 +36,10 @@ class MetricTypeRepository(Protocol):
         """The declared types of these metrics; null: of all."""
         ...
 
-    def declare(self, types: Mapping[str, str]) -> None:
-        """Store types; a later declaration replaces an earlier one."""
+    def declare(self, types: Mapping[str, str], source: str = "") -> None:
+        """Store types that a source declares; a later declaration replaces an earlier one."""
+        ...
+
+    def sources(self, metrics: Sequence[str]) -> dict[str, str]:
+        """Metric -> the source that declared its type; empty where it is not known."""
         ...

@@ -115,6 +115,7 @@ class Series(_Identified):
         slo_threshold: the value at which users notice, in the unit of the values.
         step_s: expected seconds between samples.
         direction: which side is bad; null: nobody declared it, so the name of the metric tells.
+        proposed_threshold: derived from the history of a series without SLO and limit; nobody has accepted it.
         series_id: a stable 63-bit id of tenant, service, metric and labels: the same on every machine and run.
     """
 
@@ -129,6 +130,7 @@ class Series(_Identified):
     slo_threshold: float | None = None
     step_s: int = DEFAULT_STEP_S
     direction: Direction | None = None
+    proposed_threshold: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("tenant", "service", "metric"):
@@ -138,7 +140,7 @@ class Series(_Identified):
             require_plain_text(value, f"label {key}")
         if not 0 < self.step_s <= MAX_STEP_S:
             raise InputError(f"step_s must be between 1 and {MAX_STEP_S}, got {self.step_s}")
-        for name in ("limit", "slo_threshold"):
+        for name in ("limit", "slo_threshold", "proposed_threshold"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise InputError(f"{name} must be finite, got {value}")
@@ -269,6 +271,7 @@ class Breach:
         probability: within `horizon_s`.
         when: expected time of the crossing; of a series that has crossed its threshold, the time of the crossing.
         upward: whether the bad side is above the threshold; null in signals of older versions.
+        proposed: whether the threshold comes from the history of the series; nobody has accepted it.
         probability_by_horizon_s: the same within shorter times; never falls with the horizon.
     """
 
@@ -278,6 +281,7 @@ class Breach:
     when: TimeRange | None
     probability_by_horizon_s: Mapping[int, float] = field(default_factory=dict)
     upward: bool | None = None
+    proposed: bool = False
 
     def __post_init__(self) -> None:
         require_unit_interval(self.probability, "probability")

@@ -1,4 +1,4 @@
-"""The two frames that travel between parts, and the check that a frame is one of them."""
+"""The frames that travel between parts, and the check that a frame is one of them."""
 
 from collections.abc import Mapping
 
@@ -16,6 +16,23 @@ SAMPLES: Schema = {
     "series_id": pl.Int64,
     "ts": TIME,
     "value": pl.Float64,
+}
+
+#: Times of series.
+TIMES: Schema = {name: SAMPLES[name] for name in ("series_id", "ts")}
+
+#: Times at which counts were counted, and since when.
+CREATED: Schema = {**TIMES, "created": TIME}
+
+#: Native histograms as they were sent: series of the number of values, time, message, since when it counts (null: not
+#: known), and the series of the quantiles.
+HISTOGRAMS: Schema = {
+    **TIMES,
+    "content": pl.Binary,
+    "created": TIME,
+    "p50": pl.Int64,
+    "p90": pl.Int64,
+    "p99": pl.Int64,
 }
 
 #: Time ranges of a service that models must not learn from (maintenance, incidents, confirmed anomalies).

@@ -10,14 +10,21 @@ import polars as pl
 
 from core.alert_changes import AlertChange
 from core.batch import Batch
+from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
-from core.counts import CursorState, SignalCounts
+from core.counts import SignalCounts
+from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
+from core.limit_changes import LimitChange, LimitChangeRepository
 from core.locks import LockRepository
+from core.logs import LogRepository
 from core.outbox import DeliveryRepository
-from core.settings import Settings
+from core.pushed import PushedRepository
+from core.retention import RetentionPolicy
+from core.series_ends import NativeHistogramRepository, SeriesEndRepository
+from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
 
@@ -125,8 +132,8 @@ class WriteResult:
 
 
 class SeriesRepository(Protocol):
-    def register(self, series: Iterable[Series]) -> None:
-        """Store series, or update what is known of them; a series without a limit takes none away."""
+    def register(self, series: Iterable[Series]) -> list[LimitChange]:
+        """Store series, or update what is known of them, without taking a limit away; returns replaced limits."""
         ...
 
     def find(
@@ -141,6 +148,10 @@ class SeriesRepository(Protocol):
         Raises:
             UnknownSeriesError: this tenant has no series with that id.
         """
+        ...
+
+    def propose(self, thresholds: Mapping[int, float | None]) -> None:
+        """Store the proposed threshold of each of these series; null: none is proposed."""
         ...
 
     def known(self, series_ids: Sequence[int]) -> set[int]:
@@ -207,20 +218,6 @@ class IncidentRepository(Protocol):
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         """Incidents that overlap [start, end), by start."""
-        ...
-
-
-class CursorRepository(Protocol):
-    def get(self, source: str) -> str | None:
-        """How far that source has been read; null: not yet."""
-        ...
-
-    def set(self, source: str, cursor: str) -> None:
-        """Remember how far a source has been read."""
-        ...
-
-    def list(self) -> list[CursorState]:
-        """All sources with a cursor, by name."""
         ...
 
 
@@ -326,12 +323,6 @@ class TransitionRepository(Protocol):
         ...
 
 
-class RetentionPolicy(Protocol):
-    def apply(self, settings: Settings, now: datetime) -> Mapping[str, int]:
-        """Delete what is older than the settings keep; returns table -> rows deleted."""
-        ...
-
-
 class Store(Protocol):
     """A tenant's data: one repository for each kind."""
 
@@ -342,9 +333,25 @@ class Store(Protocol):
     @property
     def samples(self) -> SampleRepository: ...
     @property
+    def series_ends(self) -> SeriesEndRepository: ...
+    @property
     def counters(self) -> CounterRepository: ...
     @property
+    def native_histograms(self) -> NativeHistogramRepository: ...
+    @property
     def metric_types(self) -> MetricTypeRepository: ...
+    @property
+    def pushed(self) -> PushedRepository: ...
+    @property
+    def spans(self) -> SpanRepository: ...
+    @property
+    def service_edges(self) -> ServiceEdgeRepository: ...
+    @property
+    def logs(self) -> LogRepository: ...
+    @property
+    def contradictions(self) -> ContradictionRepository: ...
+    @property
+    def limit_changes(self) -> LimitChangeRepository: ...
     @property
     def events(self) -> EventRepository: ...
     @property

@@ -1,5 +1,6 @@
 """The only reader of the environment: one frozen object, built at the entry points and passed down."""
 
+import json
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,11 +8,13 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from core.errors import ConfigurationError
 
 _PREFIX = "FOREWARN_"
+
+TopicArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d+:.+$")]
 
 
 class Settings(BaseSettings):
@@ -45,12 +48,19 @@ class Settings(BaseSettings):
     retention_rollup_days: int = Field(365, ge=1)
     retention_all_days: int = Field(3 * 365, ge=1)
 
+    queues: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Queues that `forewarn consume` reads: a URL such as kafka://broker:9092/topic?format=otlp,"
+        " or several as a JSON list.",
+    )
     prometheus_url: str | None = Field(None, description="Prometheus to pull from, such as http://host:9090.")
     prometheus_match: tuple[str, ...] = Field(
         (), description='Series selectors as a JSON list, such as ["{job=\\"node\\"}"]; empty: everything.'
     )
-    prometheus_signals: bool = Field(
-        False, description="Pull golden signals, as `forewarn watch` does, and not raw series."
+    golden_signals: bool = Field(
+        False,
+        description="Compute golden signals, as `forewarn watch` does, of what is pulled from Prometheus and of what"
+        " remote_write pushes; else raw series are stored.",
     )
     recipes_dir: Path | None = Field(
         None,
@@ -70,6 +80,34 @@ class Settings(BaseSettings):
         None,
         description="Folder of series.csv (limits, SLOs), events.csv and incidents.csv about what Prometheus sends.",
     )
+    cloudwatch_region: str | None = Field(
+        None,
+        description="Region of Amazon CloudWatch to pull metrics from, such as eu-west-1 (needs forewarn[aws]).",
+    )
+    cloudwatch_namespaces: tuple[str, ...] = Field(
+        (), description='Namespaces of CloudWatch as a JSON list, such as ["AWS/Lambda", "AWS/RDS"].'
+    )
+    cloudwatch_alarms: bool = Field(
+        False, description="Pull the states of the alarms of that region: an alarm that fires is an incident."
+    )
+    cloudwatch_max_metrics: int = Field(
+        500,
+        ge=1,
+        description="At most so many metrics of CloudWatch are read: AWS charges for each at each pull.",
+    )
+    cloudwatch_step_s: int = Field(
+        300, ge=60, description="Seconds of a period of CloudWatch; a multiple of 60."
+    )
+    cloudwatch_since_h: float = Field(
+        24.0, gt=0, description="How far back the first pull from CloudWatch goes."
+    )
+    cloudwatch_endpoint_url: str | None = Field(
+        None, description="Another address of CloudWatch, such as of a VPC endpoint."
+    )
+    grafana_url: str | None = Field(
+        None, description="Grafana whose alerts are pulled: an alert that fires is an incident."
+    )
+    grafana_token: SecretStr | None = Field(None, description="Token of a service account of that Grafana.")
     prometheus_bearer_token: SecretStr | None = None
     prometheus_username: str | None = None
     prometheus_password: SecretStr | None = None
@@ -88,6 +126,20 @@ class Settings(BaseSettings):
     )
     gitlab_webhook_token: SecretStr | None = Field(
         None, min_length=1, description="Secret token of GitLab's webhook: it is required."
+    )
+    launchdarkly_webhook_secret: SecretStr | None = Field(
+        None, min_length=1, description="Secret of LaunchDarkly's webhook: its signature is required."
+    )
+    flagsmith_webhook_secret: SecretStr | None = Field(
+        None, min_length=1, description="Secret of Flagsmith's webhook: its signature is required."
+    )
+    webhook_mappings: Path | None = Field(
+        None, description="YAML file that describes the JSON of further senders of webhooks."
+    )
+    sns_topic_arns: tuple[TopicArn, ...] = Field(
+        (),
+        description='Topics of Amazon SNS as a JSON list, such as ["arn:aws:sns:eu-west-1:123456789012:alarms"]. Others'
+        " and messages without a valid signature are refused. Empty: no signature is checked.",
     )
     runbook_url: str = Field("", description="Base of the runbook links in alerts.")
 
@@ -123,6 +175,19 @@ class Settings(BaseSettings):
     alert_budget_by_service: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description='Services with a budget of their own, as JSON: {"checkout": 1, "batch": 20}.'
     )
+
+    @field_validator("queues", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        """One URL, or a JSON list of them."""
+        if not isinstance(given, str):
+            return given
+        if not given.lstrip().startswith("["):
+            return (given,)
+        try:
+            return json.loads(given)
+        except ValueError:
+            raise ValueError('give one URL, or a JSON list such as ["URL", "URL"]') from None
 
     @field_validator("time_zone")
     @classmethod

@@ -15,6 +15,7 @@ from core.settings import read_settings
 from flows.commands import (
     bench,
     capacity,
+    consume,
     database,
     dead_letters,
     demo,
@@ -23,6 +24,7 @@ from flows.commands import (
     keys,
     learning,
     scheduling,
+    series,
     serve,
     signals,
     simulate,
@@ -54,6 +56,7 @@ app.command("watch")(watch.watch)
 app.command("demo")(demo.demo)
 app.add_typer(database.app, name="db")
 app.add_typer(ingesting.app, name="ingest")
+app.command("consume")(consume.consume)
 app.add_typer(learning.features_app, name="features")
 app.command("baseline")(learning.baseline)
 app.add_typer(learning.train_app, name="train")
@@ -64,6 +67,7 @@ app.command("forecast")(watching.forecast)
 app.command("capacity")(capacity.capacity)
 app.command("predict")(watching.predict)
 app.command("diagnose")(watching.diagnose)
+app.add_typer(series.app, name="series")
 app.add_typer(signals.app, name="signals")
 app.command("feedback")(feedback.feedback)
 app.command("serve")(serve.serve)

@@ -2,7 +2,8 @@
 
 nightly   features -> baselines -> retention
 weekly    train failure model, detectors and forecasters (two at a time) -> evaluate -> promote
-watch     pull -> detect -> forecast -> predict failures -> diagnose -> deliver; one run is a watch cycle
+watch     pull -> summarise traces and logs -> detect -> compare replicas -> forecast -> predict failures -> diagnose ->
+          deliver (one run is a watch cycle)
 main_job  nightly, weekly and watch, once each
 """
 
@@ -64,11 +65,14 @@ def weekly(tenant: str | None = None, at: datetime | None = None) -> Reports:
 
 @flow
 def watch(tenant: str | None = None, at: datetime | None = None) -> Reports:
-    """Run one watch cycle: pull samples, detect, forecast, predict failures, diagnose incidents, send alerts."""
+    """Run one watch cycle: pull, summarise traces and logs, detect, compare replicas, forecast, predict, diagnose."""
     arguments = _run_arguments(tenant, at)
     return {
         "pulled": tasks.pull_metrics(**arguments),
+        "traces": tasks.summarise_spans(**arguments),
+        "logs": tasks.summarise_log_lines(**arguments),
         "anomalies": tasks.detect_anomalies(**arguments),
+        "replicas": tasks.compare_peers(**arguments),
         "forecasts": tasks.forecast_series(**arguments),
         "failure_risks": tasks.predict_failures(**arguments),
         "diagnoses": tasks.diagnose_incidents(**arguments),

@@ -12,6 +12,8 @@ from core.clock import FixedClock
 from core.errors import InsufficientDataError, ModelUnavailableError, UnavailableError
 from flows.progress_listener import current_listener
 from pipelines.collect.pull import pull
+from pipelines.collect.store_logs import summarise_logs
+from pipelines.collect.summarise_traces import summarise_traces
 from pipelines.learn import (
     baseline,
     evaluate,
@@ -23,7 +25,7 @@ from pipelines.learn import (
 )
 from pipelines.operate.retention import apply_retention
 from pipelines.processes.temporary_files import own_temporary_folder
-from pipelines.watch import deliver, detect, diagnose, forecast, predict_failure
+from pipelines.watch import compare_replicas, deliver, detect, diagnose, forecast, predict_failure
 from pipelines.wiring import open_platform
 
 R = TypeVar("R")
@@ -78,6 +80,8 @@ def step(function: Callable[..., R], *, optional: bool = False) -> Task[..., R |
 
 
 pull_metrics = step(pull)
+summarise_spans = step(summarise_traces)
+summarise_log_lines = step(summarise_logs)
 build_features = step(features.build_features)
 materialize_features = step(features.materialize)
 build_baselines = step(baseline.build_baselines)
@@ -87,6 +91,7 @@ fit_failure_model = step(train_failure.train_failure, optional=True)
 evaluate_models = step(evaluate.evaluate)
 promote_models = step(promote.promote)
 detect_anomalies = step(detect.detect, optional=True)
+compare_peers = step(compare_replicas.compare_replicas)
 forecast_series = step(forecast.forecast, optional=True)
 predict_failures = step(predict_failure.predict_failure, optional=True)
 diagnose_incidents = step(diagnose.diagnose)

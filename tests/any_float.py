@@ -1,5 +1,6 @@
 """Hypothesis strategies over the whole range of float64, and how many examples a test of them runs."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ def soaking() -> bool:
 FLOATS = st.sampled_from(AWKWARD) | st.floats(allow_nan=False, allow_infinity=False)
 
 
+@cache  # Hypothesis checks and labels each new strategy, which took two fifths of a test of a kernel
 @st.composite
 def courses(draw: st.DrawFn, least: int = 0, most: int = 40, *, gaps: bool = True) -> Any:
     """One float64 array: any numbers, or values that stand at one number, vary around it, or run from it to another."""

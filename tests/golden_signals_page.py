@@ -14,8 +14,8 @@ _BAD = {Direction.UP_IS_BAD: "high", Direction.DOWN_IS_BAD: "low", Direction.BOT
 
 
 def tables() -> str:
-    """One section for each exporter, in the order of their names."""
-    exporters = sorted(read_exporters(), key=lambda one: one.name.lower())
+    """One section for each exporter that gives signals, in the order of their names."""
+    exporters = sorted((one for one in read_exporters() if one.recipes), key=lambda one: one.name.lower())
     return "\n".join("\n".join(_section(one)) for one in exporters)
 
 

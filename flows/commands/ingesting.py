@@ -127,7 +127,7 @@ def prometheus(
     given = {
         "prometheus_url": url,
         "prometheus_match": match,
-        "prometheus_signals": signals,
+        "golden_signals": signals,
         "prometheus_since_h": since_h,
         "sidecars_dir": beside,
     }

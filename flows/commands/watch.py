@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flows.watch_loop import Cycle
     from models.causes.incidents import DetectedIncident
     from pipelines.collect.ingest import IngestReport
+    from pipelines.common.tenant_platform import Platform
 
 _STYLES = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 #: So many series and findings are listed at most.
@@ -40,8 +41,9 @@ def watch(
 ) -> None:
     """Watch a Prometheus: read its golden signals and their history, learn, and run a watch cycle every 5 minutes.
 
-    It runs the flows of `forewarn flows deploy` in this process, until you press Ctrl-C. At the next start it goes on
-    where it ended.
+    Without an address, it watches the configured sources, or else what clients push to `forewarn serve`. It runs the
+    flows of `forewarn flows deploy` in this process, until you press Ctrl-C. At the next start it goes on where it
+    ended.
     """
     settings = _settings(url, since_d, tenant)
     from flows.prefect_server import temporary_prefect_server
@@ -49,18 +51,27 @@ def watch(
 
     with suppress(KeyboardInterrupt), temporary_prefect_server(settings) as server:
         with progress_bars() as listen:
+            from pipelines.collect.ingest import IngestReport
             from pipelines.collect.pull import pull
             from pipelines.wiring import open_platform
 
             with open_platform(settings) as platform:
                 read = pull(platform, progress=listen)
-                if read is None:
-                    raise InputError("give the address of a Prometheus, or set FOREWARN_PROMETHEUS_URL")
-                _print_read(read, settings)
+                _require_metrics(platform, read)
+                _print_read(read or IngestReport(), settings)
         if server is not None:
             server.wait_until_ready(READY)
         _watch(settings, cycles)
     err.print("stopped")
+
+
+def _require_metrics(platform: "Platform", read: "IngestReport | None") -> None:
+    """Raises InputError if nothing was pulled and nothing was pushed either."""
+    if read is None and not platform.store.series.find():
+        raise InputError(
+            "there is nothing to watch yet: give the address of a Prometheus, set FOREWARN_PROMETHEUS_URL, or let one"
+            " push to `forewarn serve`, which keeps golden signals with FOREWARN_GOLDEN_SIGNALS=true"
+        )
 
 
 def _settings(url: str | None, since_d: float, tenant: str | None) -> Settings:
@@ -69,7 +80,7 @@ def _settings(url: str | None, since_d: float, tenant: str | None) -> Settings:
     if url is not None:
         changes["FOREWARN_PROMETHEUS_URL"] = url
     if not read_settings().prometheus_match:
-        changes["FOREWARN_PROMETHEUS_SIGNALS"] = "true"
+        changes["FOREWARN_GOLDEN_SIGNALS"] = "true"
     os.environ.update(changes)
     return settings_for(tenant or read_settings().tenant)
 
@@ -78,7 +89,7 @@ def _watch(settings: Settings, cycles: int | None) -> None:
     from flows.prefect_logging import no_final_errors, only_warnings
     from flows.progress_listener import progress_to
     from flows.watch_loop import WatchLoop
-    from pipelines.common.service_graph import service_graph
+    from pipelines.common.service_graph import graph_of
     from pipelines.wiring import open_platform
 
     no_final_errors()
@@ -86,7 +97,7 @@ def _watch(settings: Settings, cycles: int | None) -> None:
 
     def findings(since: datetime) -> tuple[list[Signal], ServiceEdges]:
         with open_platform(settings) as platform:
-            graph = service_graph(settings.service_graph, platform.store.series.find())
+            graph = graph_of(platform, platform.store.series.find())
             return platform.store.signals.find(since=since, suppressed=False), graph
 
     def has_model() -> bool:

@@ -9,6 +9,7 @@ import polars as pl
 from core.arrays import FloatArray
 from core.domain import Series
 from core.durations import HOUR_S
+from core.limit_changes import PastLimits
 from models.breach.growth import BELIEVED, LASTED, NOTICED, SPANS_H, Present
 from models.breach.outlook import PATHS, BreachOutlook, BreachPattern, is_inert, predict_breach
 from models.forecast.choice.selection import Choice
@@ -17,7 +18,7 @@ from models.forecast.pool.pool import POOL
 from models.forecast.pool.pool_forecaster import PoolForecaster
 from models.forecast.protocols import History
 from models.series.magnitude import to_ordinary
-from models.series.thresholds import is_past, is_upward, threshold_of
+from models.series.thresholds import is_past, is_upward, thresholds_over_time, with_limit_of
 
 #: A value that returns over the threshold within this time belongs to the same breach.
 SAME_BREACH_S = 3 * HOUR_S
@@ -40,6 +41,7 @@ class PastBreaches:
         unfiltered: the values on the grid of the history with nothing left out, NaN = missing.
         seconds: epoch seconds of the samples, ascending.
         values: the samples, smoothed a little.
+        limits: earlier limits of the series.
     """
 
     at_s: tuple[float, ...]
@@ -47,6 +49,7 @@ class PastBreaches:
     unfiltered: FloatArray
     seconds: FloatArray
     values: FloatArray
+    limits: PastLimits = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +88,15 @@ def correction_group(series: Series, pattern: BreachPattern) -> str:
     return f"{how}/{stock}/{series.metric}"
 
 
-def find_breaches(seconds: FloatArray, values: FloatArray, threshold: float, *, upward: bool) -> FloatArray:
+def find_breaches(
+    seconds: FloatArray, values: FloatArray, threshold: float | FloatArray, *, upward: bool
+) -> FloatArray:
     """Find the times at which the values crossed the threshold from the good side.
 
     Args:
         seconds: epoch seconds of each value, ascending.
         values: smoothed a little, so that one bad sample is no breach.
-        threshold: in the unit of the values.
+        threshold: in the unit of the values; one for each value where it has changed.
         upward: true if values above the threshold are bad.
     Returns:
         Epoch seconds, ascending.
@@ -122,14 +127,14 @@ def gradual_breaches(
     return np.asarray(at_s[(hour_before - usual) / (threshold - usual) >= LASTED], dtype=np.float64)
 
 
-def find_rises(values: FloatArray, threshold: float, *, upward: bool, season: int) -> list[int]:
+def find_rises(values: FloatArray, threshold: float | FloatArray, *, upward: bool, season: int) -> list[int]:
     """Find the steps at which unusual growth would reach the threshold within `BACKTEST_STEPS`, whether it did or not.
 
     Growth on a day is compared with the days before it. This is a faster, rougher version of `measure_growth`.
 
     Args:
         values: the past on an even grid, NaN = missing; at step k, the values before k are known.
-        threshold: in the unit of the values.
+        threshold: in the unit of the values; one for each value where it has changed.
         upward: true if values above the threshold are bad.
         season: steps of a season.
     Returns:
@@ -138,13 +143,15 @@ def find_rises(values: FloatArray, threshold: float, *, upward: bool, season: in
     if not np.isfinite(values).any():
         return []
     known = pl.Series(values).fill_nan(None).forward_fill().backward_fill().to_numpy()
-    level, target = (known, threshold) if upward else (-known, -threshold)
+    level, targets = (known, np.broadcast_to(threshold, known.shape))
+    if not upward:
+        level, targets = -level, -targets
     noticed = NOTICED + LIKELY_AT * (BELIEVED - NOTICED)
     last = len(level) - BACKTEST_STEPS
     found: set[int] = set()
     for first in range(2 * BACKTEST_STEPS, last + 1, BACKTEST_STEPS):
         steps = np.arange(first, min(first + BACKTEST_STEPS, last + 1))
-        newest = level[steps - 1]
+        newest, target = level[steps - 1], targets[steps - 1]
         away = level[: steps[-1]] - _seasonal_medians(level[:first], int(steps[-1]), season)
         for span in SPANS_H:
             slopes = (away[span:] - away[:-span]) / span
@@ -179,10 +186,10 @@ def backtest_breaches(
     Returns:
         Empty if the series has no threshold.
     """
-    threshold = threshold_of(series)
+    seconds, at_s = past.seconds, np.array(past.at_s)
+    threshold = thresholds_over_time(series, past.limits, seconds)
     if threshold is None:
         return []
-    seconds, at_s = past.seconds, np.array(past.at_s)
     over = is_past(past.values, threshold, upward=is_upward(series))
     forecaster = _fast_forecaster(choice)
     season = history.seasons[0] if history.seasons else 1
@@ -204,7 +211,7 @@ def backtest_breaches(
         yhat = forecaster.fit(then).predict(BACKTEST_STEPS)
         errors = choice.errors.at(variability(then.values, season), known - len(history))
         outlook = predict_breach(
-            series,
+            with_limit_of(series, past.limits, now_s),
             then,
             then.in_unit(errors.paths(yhat, PATHS, then.bounds, rng)),
             Present(

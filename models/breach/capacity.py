@@ -20,7 +20,7 @@ from models.breach.outlook import BreachOutlook, BreachPattern
 from models.breach.paths import SimulatedPaths
 from models.forecast.protocols import History
 from models.series.magnitude import from_ordinary, scaled_number
-from models.series.thresholds import is_upward, threshold_of, used_share
+from models.series.thresholds import breach_threshold_of, is_upward, used_share
 
 PATHS = 500
 #: Fewer days than this do not show the growth.
@@ -172,7 +172,7 @@ def plan_capacity(
     Returns:
         null if the series has no threshold or less than a week of history.
     """
-    threshold = threshold_of(series)
+    threshold = breach_threshold_of(series)
     if threshold is None:
         return None
     upward, exponent = is_upward(series), history.exponent

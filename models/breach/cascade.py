@@ -22,7 +22,7 @@ import numpy as np
 from core.arrays import FloatArray
 from core.domain import Breach, Role, Series, ServiceEdges, TimeRange
 from core.durations import HOUR_S
-from models.series.thresholds import threshold_of
+from models.series.thresholds import breach_threshold_of
 
 #: A breach counts as an effect if it begins at most so long before or after its cause. It may begin before, because a
 #: resource that nearly ran out can slow requests before it reaches its threshold.
@@ -184,7 +184,7 @@ def level_at_fraction(series: Series, fraction: float) -> float | None:
 
     It is the threshold itself for an SLO, which has no limit beyond it.
     """
-    threshold = threshold_of(series)
+    threshold = breach_threshold_of(series)
     if threshold is None or series.slo_threshold is not None or series.limit is None:
         return threshold
     return threshold + fraction * (series.limit - threshold)
@@ -194,7 +194,7 @@ def series_by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
     """The series that can be an effect, by service."""
     found: dict[str, list[Series]] = defaultdict(list)
     for one in series:
-        if one.role in EFFECTS and threshold_of(one) is not None:
+        if one.role in EFFECTS and breach_threshold_of(one) is not None:
             found[one.service].append(one)
     return found
 
@@ -221,7 +221,7 @@ def effects_of(
 
 def _effect_breach(cause: CascadeCause, rate: CascadeRate, effect: Series, at: datetime) -> Breach:
     """The breach of the effect: probability of the cause times the share, time of the cause plus the lag."""
-    threshold = threshold_of(effect)
+    threshold = breach_threshold_of(effect)
     assert threshold is not None  # noqa: S101 - `series_by_service` keeps no other
     breach, lag_s = cause.breach, np.array(rate.lag_quantiles_s)
     horizons_s = np.array(list(breach.probability_by_horizon_s))

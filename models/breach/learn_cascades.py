@@ -27,7 +27,7 @@ from models.breach.cascade import (
     effects_of,
     series_by_service,
 )
-from models.series.thresholds import is_upward, threshold_of
+from models.series.thresholds import breach_threshold_of, is_upward
 
 #: So many breaches of a pair weigh as much as those of all similar pairs, and so many breaches of similar pairs as
 #: chance. The second is as small as Jeffreys' prior. Otherwise an effect that always followed would be predicted as if
@@ -64,7 +64,7 @@ class HourlyPeaks:
             start_s: epoch seconds at which the first hour begins.
             hours: number of hours.
         """
-        threshold = threshold_of(series)
+        threshold = breach_threshold_of(series)
         if threshold is None or not len(values):
             return None
         sign = 1.0 if is_upward(series) else -1.0

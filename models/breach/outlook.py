@@ -20,7 +20,7 @@ from models.breach.resets import Sawtooth, find_resets
 from models.forecast.history import prepare
 from models.forecast.protocols import History
 from models.series.magnitude import from_ordinary, scaled_number, to_ordinary
-from models.series.thresholds import is_upward, threshold_of
+from models.series.thresholds import breach_threshold_of, is_upward
 
 PATHS = 400
 #: Horizons for which the probability of a breach is reported, in seconds.
@@ -142,7 +142,7 @@ def predict_breach(
     Returns:
         null if the series has no threshold.
     """
-    threshold = threshold_of(series)
+    threshold = breach_threshold_of(series)
     if threshold is None:
         return None
     # In the units of the history, in which nothing overflows.

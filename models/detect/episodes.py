@@ -16,6 +16,8 @@ GOES_ON = 2.0
 PLAIN_SIGMA, USUAL_SIGMA = 6.0, 3.0
 #: A spike ends within this time.
 SPIKE_S = 900
+#: What stays so far away for so long is no spike: a dead exporter must not wait until it lasts longer than one.
+PLAIN_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ def _trim_echo(deviation: FloatArray, first: int, last: int) -> int:
     return first + int(np.flatnonzero(far >= USUAL_SIGMA)[-1])
 
 
+def _is_plain(deviation: FloatArray) -> bool:
+    """Whether all values are far away, on the same side."""
+    return bool(np.all(deviation >= PLAIN_SIGMA) or np.all(deviation <= -PLAIN_SIGMA))
+
+
 def name_shape(times_s: IntArray, deviation: FloatArray, before: FloatArray) -> Shape:
     """The shape of an episode.
 
@@ -94,7 +101,8 @@ def name_shape(times_s: IntArray, deviation: FloatArray, before: FloatArray) -> 
     known = deviation[np.isfinite(deviation)]
     if known.size == 0:
         return Shape.MISSING
-    if times_s[-1] - times_s[0] <= SPIKE_S:
+    lasted_s = times_s[-1] - times_s[0]
+    if lasted_s <= SPIKE_S and not (lasted_s >= PLAIN_S and _is_plain(known)):
         return Shape.POINT_SPIKE
     if known.size >= 6 and float(np.ptp(known)) < 1e-6 * (1.0 + abs(float(known[0]))):
         return Shape.STUCK

@@ -1,17 +1,20 @@
-"""The three filters that a signal must pass to become an alert, each with its reason."""
+"""The four filters that a signal must pass to become an alert, each with its reason."""
 
 import numpy as np
 from scipy.stats import rankdata
 
 from core.arrays import FloatArray
-from core.domain import FilterResult, Role, Series
+from core.domain import Band, FilterResult, Role, Series
+from core.least_differences import least_difference
 from models.series.robust import ROUNDING
 from models.series.thresholds import is_upward, threshold_of
 from models.words.filters import (
     PAST_THRESHOLD_ANYWAY,
     history_reason,
+    inside_reason,
     maintenance_reason,
     no_threshold_reason,
+    noticeable_reason,
     predictable_reason,
     side_reason,
     threshold_reason,
@@ -20,6 +23,7 @@ from models.words.filters import (
 
 CLEAR_BASELINE = "clear_baseline"
 PREDICTABLE = "predictable"
+NOTICEABLE = "noticeable"
 SLO_IMPACT = "slo_impact"
 
 MIN_DAYS = 7.0
@@ -96,6 +100,24 @@ def predictable(z: float, *, past: bool = False) -> FilterResult:
         return FilterResult(name=PREDICTABLE, passed=True, reason=PAST_THRESHOLD_ANYWAY)
     passed = bool(z < CRITICAL_Z)
     return FilterResult(name=PREDICTABLE, passed=passed, reason=predictable_reason(z, passed=passed))
+
+
+def noticeable(series: Series, value: float, band: Band) -> FilterResult:
+    """The value lies outside the expected range, by a difference that somebody would care about.
+
+    Detectors also add up small deviations, and the values of some series hardly vary. Past its threshold each
+    difference counts.
+    """
+    if crosses(series, value, band.expected):
+        return FilterResult(name=NOTICEABLE, passed=True, reason=PAST_THRESHOLD_ANYWAY)
+    if band.lower <= value <= band.upper:
+        return FilterResult(name=NOTICEABLE, passed=False, reason=inside_reason())
+    least = least_difference(series, band.expected)
+    # Halves, because a difference of two huge values is infinite.
+    passed = abs(value / 2 - band.expected / 2) >= least / 2
+    return FilterResult(
+        name=NOTICEABLE, passed=passed, reason=noticeable_reason(series, least, passed=passed)
+    )
 
 
 def slo_impact(

@@ -16,7 +16,7 @@ from models.baseline.baselines import Baselines
 from models.baseline.residuals import Residuals
 from models.detect.calibration import Calibration, score_of
 from models.detect.catalog import reads_of
-from models.detect.filters import clear_baseline, crosses, predictable, slo_impact
+from models.detect.filters import clear_baseline, crosses, noticeable, predictable, slo_impact
 from models.detect.protocols import FittedDetector, FittedTimedDetector, Reads
 from models.series.grid import as_utc
 from models.series.magnitude import to_ordinary
@@ -39,7 +39,7 @@ class PointScore:
 
     Attributes:
         score: 0 to 1; 0.5 at p = 0.0001. p_value: 0 to 1. deviation_sigma: (value - expected) / sigma, signed.
-        filters: the results of all three filters if the value is an anomaly, else empty.
+        filters: the results of all four filters if the value is an anomaly, else empty.
         detectors: the result of each detector, then of all together.
     """
 
@@ -147,12 +147,14 @@ class SeriesModel:
     randomness_z: float
 
     def filters(
-        self, value: float, expected: float, *, planned: bool = False, excuse: str = ""
+        self, value: float, band: Band, *, planned: bool = False, excuse: str = ""
     ) -> tuple[FilterResult, ...]:
-        """The three filters for a value; `planned` and `excuse` as in `models.detect.filters.slo_impact`."""
+        """The four filters for a value; `planned` and `excuse` as in `models.detect.filters.slo_impact`."""
+        expected = band.expected
         return (
             clear_baseline(float(self.baselines.days[self.row])),
             predictable(self.randomness_z, past=crosses(self.series, value, expected)),
+            noticeable(self.series, value, band),
             slo_impact(self.series, value, expected, planned=planned, excuse=excuse),
         )
 
@@ -225,15 +227,16 @@ class SeriesModel:
         surprise, expected = float(scores.surprise[at]), float(scores.expected[at])
         p_value = 10.0 ** -min(surprise, 300.0)
         is_anomaly = p_value <= float(scores.weight[at]) * alpha
+        band = Band(expected=expected, lower=float(scores.lower[at]), upper=float(scores.upper[at]))
         return PointScore(
             ts=ts,
             value=value,
-            band=Band(expected=expected, lower=float(scores.lower[at]), upper=float(scores.upper[at])),
+            band=band,
             score=float(score_of(np.asarray(surprise))),
             p_value=p_value,
             deviation_sigma=float(scores.residual[at]),
             is_anomaly=is_anomaly,
-            filters=self.filters(value, expected) if is_anomaly else (),
+            filters=self.filters(value, band) if is_anomaly else (),
             detectors=detector_results(
                 {name: float(one[at]) for name, one in scores.surprises.items()} | {COMBINED: surprise}
             ),

@@ -23,6 +23,8 @@ FAILED = (
     "|deadline_?exceeded|resource_?exhausted|unimplemented|aborted)"
 )
 QUANTILES = (0.5, 0.9, 0.99)
+#: Replicas are compared by this one: the 99th percentile of one replica is often a single request.
+QUANTILE_OF_PEERS = 0.9
 #: With fewer requests in a step, the error ratio is computed as if there were so many, so that one error of two
 #: requests at night is no outage.
 ENOUGH_REQUESTS = 20
@@ -103,6 +105,7 @@ def _latency(bucket: str) -> Iterator[Recipe]:
             formula="buckets",
             quantile=quantile,
             terms={"buckets": Term(metric=bucket, rate=True)},
+            peers=quantile == QUANTILE_OF_PEERS,
         )
 
 
@@ -116,6 +119,7 @@ def _traffic(stem: str, metric: str) -> Recipe:
         scope=Scope.SERVICE,
         formula="requests",
         terms={"requests": Term(metric=metric, rate=True)},
+        peers=True,
     )
 
 
@@ -130,4 +134,5 @@ def _errors(stem: str, metric: str, code_label: str, window_s: int) -> Recipe:
         scope=Scope.SERVICE,
         formula=f"clamp(failed / max(requests, {ENOUGH_REQUESTS / window_s!r}))",
         terms={"requests": Term(metric=metric, rate=True), "failed": failed},
+        peers=True,
     )

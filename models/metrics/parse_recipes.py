@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.domain import Direction, Role
 from core.errors import InputError
-from models.metrics.recipe import Aggregate, Exporter, Recipe, Scope, Term
+from models.metrics.recipe import Aggregate, CallMetric, Exporter, Recipe, Scope, Term
 
 _Name = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -42,8 +42,20 @@ class _RecipeFile(BaseModel):
     quantile: float | None = None
     limit: float | None = None
     slo_threshold: float | None = None
+    size: str | None = None
     unless: _TermFile | None = None
     unlike: str | None = None
+    peers: bool = False
+
+
+class _CallFile(BaseModel):
+    model_config = _STRICT
+
+    metric: _Name
+    caller: tuple[_Name, ...] = ()
+    callee: Annotated[tuple[_Name, ...], Field(min_length=1)]
+    where: dict[_Name, str] = {}
+    excluding: dict[_Name, str] = {}
 
 
 class _ExporterFile(BaseModel):
@@ -53,7 +65,8 @@ class _ExporterFile(BaseModel):
     source: str = ""
     prefixes: tuple[str, ...] = ()
     host_metric: str | None = None
-    recipes: list[_RecipeFile]
+    recipes: list[_RecipeFile] = []
+    calls: list[_CallFile] = []
 
 
 def parse_exporter(content: Mapping[str, Any] | object, name: str) -> Exporter:
@@ -75,7 +88,11 @@ def parse_exporter(content: Mapping[str, Any] | object, name: str) -> Exporter:
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     return Exporter(
-        name=read.exporter, prefixes=read.prefixes, recipes=tuple(recipes), host_metric=read.host_metric
+        name=read.exporter,
+        prefixes=read.prefixes,
+        recipes=tuple(recipes),
+        host_metric=read.host_metric,
+        calls=tuple(CallMetric(**one.model_dump()) for one in read.calls),
     )
 
 

@@ -67,9 +67,18 @@ def selector(term: Term, only: Sequence[str] = ()) -> str:
     return term.metric + (f"{{{','.join(matchers)}}}" if matchers else "")
 
 
-def _aggregated(term: Term, by: Sequence[str], window_s: int, only: Sequence[str]) -> str:
-    text = f"{term.aggregate} by ({', '.join(by)}) ({_values(term, window_s, only)})"
+def aggregated(term: Term, by: Sequence[str], values: str) -> str:
+    """One value for each entity.
+
+    Args:
+        values: PromQL of the values of the term.
+    """
+    text = f"{term.aggregate} by ({', '.join(by)}) ({values})"
     return text if term.above is None else f"({text} > {term.above!r})"
+
+
+def _aggregated(term: Term, by: Sequence[str], window_s: int, only: Sequence[str]) -> str:
+    return aggregated(term, by, _values(term, window_s, only))
 
 
 def _values(term: Term, window_s: int, only: Sequence[str]) -> str:

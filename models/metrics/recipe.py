@@ -13,6 +13,19 @@ from core.domain import Direction, Role, SeriesKind
 from core.errors import InputError
 from models.metrics.formula import names_in, parse_formula
 
+#: The least difference of two replicas that a person would care about, by unit; and that of two error ratios.
+LEAST_DIFFERENCES: Mapping[str, float] = {
+    "ratio": 0.1,
+    "seconds": 0.005,
+    "ms": 5.0,
+    "microseconds": 5_000.0,
+    "bytes": 32 * 2.0**20,
+    "bytes/s": 10_000.0,
+    "cores": 0.1,
+    "requests/s": 0.1,
+}
+LEAST_ERROR_RATIO = 0.05
+
 
 class Aggregate(StrEnum):
     """How the series of a term become one."""
@@ -67,8 +80,10 @@ class Recipe:
         formula: over the names of `terms`.
         quantile: in (0, 1): the formula is one term, the buckets of a histogram, and the signal is their quantile.
         slo_threshold: where users or operators notice, in the unit of the values.
+        size: name of the term that is the size of the whole; a change of it is an event.
         unless: entities for which this term is above 0 do not get this signal.
         unlike: name of a metric (regular expression); instances that have it do not get this signal.
+        peers: the replicas of a service are compared with each other by this signal.
     """
 
     signal: str
@@ -84,8 +99,10 @@ class Recipe:
     quantile: float | None = None
     limit: float | None = None
     slo_threshold: float | None = None
+    size: str | None = None
     unless: Term | None = None
     unlike: str | None = None
+    peers: bool = False
 
     def __post_init__(self) -> None:
         missing = names_in(self.tree) - self.terms.keys()
@@ -94,8 +111,15 @@ class Recipe:
         for name, term in self.terms.items():
             if term.else_zero_of is not None and term.else_zero_of not in self.terms:
                 raise InputError(f"signal {self.signal}, term {name}: there is no term {term.else_zero_of}")
+        if self.size is not None and self.size not in self.terms:
+            raise InputError(f"signal {self.signal}: size names no term: {self.size}")
         if self.quantile is not None and not 0 < self.quantile < 1:
             raise InputError(f"signal {self.signal}: a quantile lies between 0 and 1, got {self.quantile}")
+        if self.peers and self.unit not in LEAST_DIFFERENCES:
+            known = ", ".join(LEAST_DIFFERENCES)
+            raise InputError(
+                f"signal {self.signal}: replicas are compared by signals with one of the units {known}; leave out peers"
+            )
 
     @property
     def tree(self) -> ast.expr:
@@ -108,8 +132,33 @@ class Recipe:
         return {term.metric for term in self.terms.values() if term.else_zero_of is None}
 
     @property
+    def least_difference(self) -> float:
+        """The least difference of two replicas that a person would care about, > 0; of signals with `peers`."""
+        is_error_ratio = self.role is Role.ERRORS and self.unit == "ratio"
+        return LEAST_ERROR_RATIO if is_error_ratio else LEAST_DIFFERENCES[self.unit]
+
+    @property
     def kind(self) -> SeriesKind:
         return SeriesKind.RATIO if self.unit == "ratio" else SeriesKind.GAUGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallMetric:
+    """A metric that counts calls from one service to another.
+
+    Attributes:
+        metric: its name.
+        where: label -> value that it must have.
+        excluding: label -> regular expression that its whole value must not match.
+        caller: labels that name the calling service, the most important first; empty: the service of the series.
+        callee: labels that name the called service, the most important first.
+    """
+
+    metric: str
+    callee: tuple[str, ...]
+    caller: tuple[str, ...] = ()
+    where: Mapping[str, str] = field(default_factory=dict)
+    excluding: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +170,14 @@ class Exporter:
         prefixes: how the names of its metrics start; those without a recipe are of no use to watch.
         host_metric: a metric of this exporter that tells that an instance is a host.
         recipes: in the order of the file.
+        calls: metrics that tell which service calls which.
     """
 
     name: str
     prefixes: tuple[str, ...]
     recipes: Sequence[Recipe]
     host_metric: str | None = None
+    calls: Sequence[CallMetric] = ()
 
     def owns(self, metric: str) -> bool:
         """Whether a metric is one of this exporter's."""

@@ -8,6 +8,8 @@ from core.domain import Series
 from core.service_names import ServiceRule
 from models.metrics.recipe import Recipe
 
+#: The service of metrics that name none.
+UNKNOWN = "unknown"
 #: Job and instance: what Prometheus scrapes.
 Target = tuple[str, str]
 
@@ -28,6 +30,10 @@ class Naming:
     services: ServiceRule = field(default_factory=ServiceRule)
     hosts: Mapping[Target, str] = field(default_factory=dict)
 
+    def service_of(self, labels: Mapping[str, str]) -> str:
+        """The host or service that labels name."""
+        return self.hosts.get(target_of(labels)) or self.services.service_of(labels) or UNKNOWN
+
     def series(self, recipe: Recipe, labels: Mapping[str, str]) -> Series:
         """The series of a recipe with these labels.
 
@@ -37,7 +43,7 @@ class Naming:
         own = next((name for name in recipe.service if labels.get(name, "").strip()), None)
         host = None if own else self.hosts.get(target_of(labels))
         named = own or self.services.label_in(labels)
-        service = host or ("unknown" if named is None else labels[named].strip())
+        service = labels[own].strip() if own else self.service_of(labels)
         dropped = {"__name__", named}
         # The job of a host names all hosts together, and that of a pod names the exporter.
         dropped |= {"job"} if host or own else set()

@@ -4,6 +4,7 @@ References:
     Genovese, Roeder and Wasserman (2006), False discovery control with p-value weighting, Biometrika 93.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,10 @@ import numpy as np
 from core.arrays import BoolArray, FloatArray
 from core.directions import low_is_bad
 from core.domain import Role, Series
+from core.limit_changes import PastLimits
 
+#: What holds at once when it changes, without training.
+_LIMITS = ("limit", "slo_threshold", "direction", "proposed_threshold")
 #: A disk or a pool fails a little below its limit, because some blocks or connections are reserved.
 FULL_AT = 0.98
 _MORE_IS_WORSE = (Role.LATENCY, Role.ERRORS, Role.SATURATION)
@@ -39,6 +43,48 @@ def threshold_of(series: Series, usual: float | None = None) -> float | None:
     return (1 - FULL_AT) * limit if is_size else limit
 
 
+def breach_threshold_of(series: Series) -> float | None:
+    """The value that a breach crosses: the declared threshold, else the one that is proposed from the history.
+
+    Detection uses the declared one alone: a proposed threshold tells nothing that the baseline does not know.
+    """
+    declared = threshold_of(series)
+    return series.proposed_threshold if declared is None else declared
+
+
+def thresholds_over_time(
+    series: Series,
+    past: PastLimits,
+    seconds: FloatArray,
+    level: Callable[[Series], float | None] = breach_threshold_of,
+) -> FloatArray | float | None:
+    """The threshold at each moment: by the limit of its time, for a series whose limit has changed.
+
+    Args:
+        past: earlier limits of the series.
+        seconds: epoch seconds.
+        level: the threshold, or another level that depends on the limit.
+    """
+    if not past:
+        return level(series)
+    ends = np.array([at.timestamp() for at, _ in past])
+    limits = [*(limit for _, limit in past), series.limit]
+    levels = [level(replace(series, limit=limit)) for limit in limits]
+    found = np.array([np.nan if one is None else one for one in levels])
+    return np.asarray(found[np.searchsorted(ends, seconds, side="right")])
+
+
+def with_limit_of(series: Series, past: PastLimits, at_s: float) -> Series:
+    """The series with the limit that it had at a moment, in epoch seconds."""
+    earlier = next((limit for ended, limit in past if at_s < ended.timestamp()), None)
+    return series if earlier is None else replace(series, limit=earlier)
+
+
+def is_proposed(series: Series) -> bool:
+    """Whether the threshold of a breach is only proposed."""
+    return threshold_of(series) is None and series.proposed_threshold is not None
+
+
 def with_known_limit(series: Series, values: FloatArray) -> Series:
     """The series with the lowest value as limit, where a size was declared for what is left over.
 
@@ -51,12 +97,22 @@ def with_known_limit(series: Series, values: FloatArray) -> Series:
     return replace(series, limit=lowest)
 
 
+def known_past_limits(series: Series, past: PastLimits, values: FloatArray) -> PastLimits:
+    """The earlier limits as `with_known_limit` reads them.
+
+    Args:
+        values: of the past, NaN = missing.
+    """
+    known = [(at, with_known_limit(replace(series, limit=limit), values).limit) for at, limit in past]
+    return [(at, limit) for at, limit in known if limit is not None]
+
+
 def with_limits(series: Series, stored: Series) -> Series:
-    """The series with limit, SLO threshold and direction as stored now; the same object if nothing changed."""
-    now = (stored.limit, stored.slo_threshold, stored.direction)
-    if (series.limit, series.slo_threshold, series.direction) == now:
+    """The series with thresholds, limit and direction as stored now; the same object if nothing changed."""
+    now = {name: getattr(stored, name) for name in _LIMITS}
+    if all(getattr(series, name) == value for name, value in now.items()):
         return series
-    return replace(series, limit=stored.limit, slo_threshold=stored.slo_threshold, direction=stored.direction)
+    return replace(series, **now)
 
 
 def used_share(series: Series, value: float) -> float | None:
@@ -86,7 +142,7 @@ def is_upward(series: Series, usual: float | None = None) -> bool:
     return threshold is None or threshold >= usual
 
 
-def is_past(values: FloatArray, threshold: float, *, upward: bool) -> BoolArray:
+def is_past(values: FloatArray, threshold: float | FloatArray, *, upward: bool) -> BoolArray:
     """Whether values are at the threshold or on its bad side; false for NaN."""
     return np.asarray(values >= threshold if upward else values <= threshold)
 

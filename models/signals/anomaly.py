@@ -200,7 +200,7 @@ class _SeriesEpisodes:
         start = self.scored["ts"][episode.first]
         return self.one.filters(
             row["value"],
-            row["expected"],
+            Band(expected=row["expected"], lower=row["lower"], upper=row["upper"]),
             planned=is_planned(self.one.series.service, start, row["ts"], self.events),
             excuse=self._excuse(episode, start, row["ts"]),
         )

@@ -29,7 +29,7 @@ from models.breach.growth import Growth
 from models.breach.outlook import BREACH_HORIZONS_S, BreachOutlook, BreachPattern
 from models.forecast.bundle import Prediction
 from models.series.maintenance import is_planned
-from models.series.thresholds import is_past, is_upward
+from models.series.thresholds import is_past, is_proposed, is_upward
 from models.words.breach import (
     cascade_reason,
     earlier_cases,
@@ -232,7 +232,8 @@ class _Finding:
             if before is None:
                 return None
             return replace(before, ended_at=self.now, summary=withdrawn_breach(series, breach.horizon_s))
-        critical = self.outlook.is_over or self._is_soon()
+        # Nobody has accepted a proposed threshold, so nobody is woken because of it.
+        critical = (self.outlook.is_over or self._is_soon()) and not is_proposed(series)
         return Signal(
             signal_id=before.signal_id
             if before is not None
@@ -252,7 +253,7 @@ class _Finding:
             band=self.outlook.band,
             score=breach.probability,
             filters=self._filters(),
-            breach=replace(breach, upward=is_upward(series)),
+            breach=replace(breach, upward=is_upward(series), proposed=is_proposed(series)),
             factors=self._factors(),
             model=model,
         )

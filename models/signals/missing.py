@@ -15,6 +15,7 @@ from models.detect.filters import clear_baseline
 from models.detect.series_model import SeriesModel
 from models.series.grid import as_utc
 from models.signals.anomaly import severity
+from models.signals.ends import NO_ENDS, SeriesEnds
 from models.words.missing import missing_series, missing_summary
 
 #: So many steps without a value are a finding, and never less than this time.
@@ -35,17 +36,24 @@ class _Gap:
 
 
 def missing_signals(
-    bundle: DetectorBundle, samples: pl.DataFrame, model: ModelRef | None, *, start: datetime, end: datetime
+    bundle: DetectorBundle,
+    samples: pl.DataFrame,
+    model: ModelRef | None,
+    *,
+    start: datetime,
+    end: datetime,
+    ends: SeriesEnds = NO_ENDS,
 ) -> list[Signal]:
     """One signal for each silence that reaches into [start, end), of a series or of several of a service at once.
 
     Args:
         samples: from well before `start`, so that the last value before a gap is among them.
+        ends: a series that its sender ended is not silent, also if it returns later.
     Returns:
         Open while a series of it is gone; the factors name the series.
     """
     by_service: dict[str, list[_Gap]] = defaultdict(list)
-    for gap in _gaps(bundle, samples, start, end):
+    for gap in _gaps(bundle, samples, (start, end), ends):
         by_service[gap.model.series.service].append(gap)
     return [
         _signal(group, len(_series_of(bundle, service)), end, model)
@@ -55,9 +63,16 @@ def missing_signals(
 
 
 def ended_silences(
-    known: Sequence[Signal], found: Sequence[Signal], bundle: DetectorBundle, samples: pl.DataFrame
+    known: Sequence[Signal],
+    found: Sequence[Signal],
+    bundle: DetectorBundle,
+    samples: pl.DataFrame,
+    ended: Mapping[int, datetime],
 ) -> list[Signal]:
-    """Known silences, still open, that are over: all of their series have values, and no gap of them is found.
+    """Known silences, still open, that are over: each of their series has values or has ended, and no gap is found.
+
+    Args:
+        ended: series id -> when its sender ended it.
 
     Without this a silence longer than what is read would stay open for ever: the value before it is out of sight.
     """
@@ -69,23 +84,26 @@ def ended_silences(
         .agg(pl.col("ts").min())
         .iter_rows()
     }
-    ended = []
+    over = []
     for one in known:
         if one.kind is not SignalKind.MISSING or one.ended_at is not None or one.signal_id in going_on:
             continue
         keys = [one.series_id] if one.series_id is not None else _series_of(bundle, one.service)
-        back = [first_seen.get(key) for key in keys if key in bundle.models]
+        back = [ended.get(key, first_seen.get(key)) for key in keys if key in bundle.models]
         if back and None not in back:
             latest = max(moment for moment in back if moment is not None)
-            ended.append(replace(one, ended_at=max(latest, one.started_at)))
-    return ended
+            over.append(replace(one, ended_at=max(latest, one.started_at)))
+    return over
 
 
 def _series_of(bundle: DetectorBundle, service: str) -> list[int]:
     return [key for key, one in bundle.models.items() if one.series.service == service]
 
 
-def _gaps(bundle: DetectorBundle, samples: pl.DataFrame, start: datetime, end: datetime) -> list[_Gap]:
+def _gaps(
+    bundle: DetectorBundle, samples: pl.DataFrame, window: tuple[datetime, datetime], ends: SeriesEnds
+) -> list[_Gap]:
+    start, end = window
     gaps = []
     present = samples.filter(pl.col("value").is_not_null()).sort("series_id", "ts")
     traffic = _traffic(bundle, present)
@@ -97,7 +115,9 @@ def _gaps(bundle: DetectorBundle, samples: pl.DataFrame, start: datetime, end: d
         seconds = np.append(mine["ts"].dt.epoch("s").to_numpy(), int(end.timestamp()))
         for i in np.flatnonzero(np.diff(seconds) > longest):
             back = as_utc(seconds[i + 1])
-            if back >= start and not _without_requests(one, traffic, seconds[i], seconds[i + 1]):
+            if back < start or ends.has_within(int(key), 1000 * seconds[i], 1000 * seconds[i + 1] + 999):
+                continue
+            if not _without_requests(one, traffic, seconds[i], seconds[i + 1]):
                 due = as_utc(seconds[i]) + timedelta(seconds=one.series.step_s)
                 gaps.append(_Gap(one, due, None if i == seconds.size - 2 else back))
     return gaps

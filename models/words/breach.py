@@ -6,7 +6,7 @@ from core.domain import Breach, Series, Signal
 from core.entities import named_with_entity, title_of
 from core.formatting import format_duration, format_moment, format_value, format_when
 from core.metric_names import Resource, lower_is_worse, resource_of
-from models.series.thresholds import is_upward, threshold_of
+from models.series.thresholds import breach_threshold_of, is_proposed, is_upward
 
 #: A usual growth below this share of the present growth reads as no growth.
 NEGLIGIBLE_SHARE = 0.01
@@ -26,7 +26,7 @@ def what_happens(series: Series) -> str:
         metric = metric.removesuffix(suffix)
     name = f"{metric.replace('_', ' ')} of {named_with_entity(series.service, series.labels)}"
     upward = is_upward(series)
-    if upward and series.slo_threshold is None:
+    if upward and series.slo_threshold is None and not is_proposed(series):
         resource = resource_of(series.metric)
         filled = series.unit == "bytes" or resource in (Resource.DISK, Resource.INODES)
         word = "is full" if filled else "reaches its limit"
@@ -34,7 +34,7 @@ def what_happens(series: Series) -> str:
     if series.slo_threshold is None and series.limit == 0:
         return f"{name} runs out"
     verb = "passes" if upward else "falls below"
-    return f"{name} {verb} {format_value(series.threshold or 0.0, series.unit)}"
+    return f"{name} {verb} {_threshold_text(series)}"
 
 
 def expected_breach(series: Series, breach: Breach, at: datetime, growth: str = "") -> str:
@@ -72,9 +72,25 @@ def over_threshold(series: Series, level: float, since: datetime | None) -> str:
         since: when it crossed the threshold; null if unknown.
     """
     side = "over" if is_upward(series) else "below"
-    value, threshold = (format_value(one, series.unit) for one in (level, threshold_of(series) or 0.0))
+    value = format_value(level, series.unit)
     began = "" if since is None else f" since {format_moment(since)}"
-    return f"{title_of(series)} is {side} its threshold of {threshold}{began}; the value is {value}"
+    threshold = f"its {threshold_word(proposed=is_proposed(series))} of {_threshold_value(series)}"
+    return f"{title_of(series)} is {side} {threshold}{began}; the value is {value}"
+
+
+def threshold_word(*, proposed: bool) -> str:
+    """What a threshold is called; a proposed one is always marked, because nobody has accepted it."""
+    return "proposed threshold" if proposed else "threshold"
+
+
+def _threshold_value(series: Series) -> str:
+    return format_value(breach_threshold_of(series) or 0.0, series.unit)
+
+
+def _threshold_text(series: Series) -> str:
+    """`250 ms`, or `its proposed threshold of 250 ms`."""
+    value = _threshold_value(series)
+    return f"its {threshold_word(proposed=True)} of {value}" if is_proposed(series) else value
 
 
 def is_over_threshold(signal: Signal) -> bool:

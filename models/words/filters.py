@@ -27,6 +27,17 @@ def predictable_reason(z: float, *, passed: bool) -> str:
     return f"{text}; variance ratio z = {z:z.1f}"
 
 
+def inside_reason() -> str:
+    """Why a value that the detectors find unlikely is no alert."""
+    return "the value lies inside the expected range"
+
+
+def noticeable_reason(series: Series, least: float, *, passed: bool) -> str:
+    """Whether a difference is large enough to matter."""
+    side = "at least" if passed else "less than"
+    return f"the difference from the expected value is {side} {format_value(least, series.unit)}"
+
+
 def threshold_reason(series: Series, threshold: float, share: float, excuse: str, *, crossed: bool) -> str:
     """How near a value came to the threshold.
 

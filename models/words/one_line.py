@@ -6,7 +6,8 @@ from core.domain import Signal, SignalKind
 from core.entities import named_with_entity
 from core.formatting import format_deviation, format_duration, format_moment, format_value, format_when
 from core.metric_names import exhaustion_of
-from models.words.breach import is_downward, is_over_threshold
+from models.words.breach import is_downward, is_over_threshold, threshold_word
+from models.words.peers import is_about_peers, peer_value
 
 
 def describe(signal: Signal, now: datetime) -> str:
@@ -19,6 +20,8 @@ def describe(signal: Signal, now: datetime) -> str:
             text = _breach(signal, now)
         case SignalKind.FAILURE_RISK:
             text = _risk(signal, now)
+        case SignalKind.ANOMALY if is_about_peers(signal):
+            return f"{signal.service}: {peer_value(signal)}, {_lasting(signal, now)}"
         case SignalKind.ANOMALY:
             text = _anomaly(signal, now)
         case SignalKind.MISSING:
@@ -34,11 +37,13 @@ def _breach(signal: Signal, now: datetime) -> str:
     if signal.ended_at is None and is_over_threshold(signal):
         side = "below" if is_downward(signal) else "over"
         since = f" since {format_moment(breach.when.p50)}" if breach.when is not None else ""
-        return f"{metric} is {side} its threshold of {threshold}{since}"
+        word = threshold_word(proposed=breach.proposed)
+        return f"{metric} is {side} its {word} of {threshold}{since}"
     resource = exhaustion_of(metric)
-    what = resource.exhausted if resource is not None else ""
+    what = resource.exhausted if resource is not None and not breach.proposed else ""
     if not what:
-        what = f"{metric} {'falls to' if is_downward(signal) else 'reaches'} {threshold}"
+        reached = f"its {threshold_word(proposed=True)} of {threshold}" if breach.proposed else threshold
+        what = f"{metric} {'falls to' if is_downward(signal) else 'reaches'} {reached}"
     if signal.ended_at is not None:
         return f"{what} no longer expected"
     if breach.when is not None:

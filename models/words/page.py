@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from core.domain import Band, DetectorResult, Factor, FailureRisk, FilterResult, Series, Signal
 from core.formatting import format_deviation, format_moment, format_odds, format_time_range, format_value
-from models.words.breach import is_over_threshold
+from models.words.breach import is_over_threshold, threshold_word
 from models.words.failure import BASE_RATE, OTHER_FEATURES
 from models.words.incident import RELATED
 
@@ -35,10 +35,10 @@ def _parts(signal: Signal) -> Iterator[tuple[str, tuple[str, ...]]]:
     over = is_over_threshold(signal)
     if breach is not None and over:
         crossed = f", crossed at {format_moment(breach.when.p50)}" if breach.when is not None else ""
-        yield "threshold", (f"{format_value(breach.threshold, unit)}{crossed}",)
+        yield threshold_word(proposed=breach.proposed), (f"{format_value(breach.threshold, unit)}{crossed}",)
     elif breach is not None:
         odds = format_odds({**breach.probability_by_horizon_s, breach.horizon_s: breach.probability})
-        yield "passes", (f"{format_value(breach.threshold, unit)}: {odds}",)
+        yield "passes", (f"{'proposed ' * breach.proposed}{format_value(breach.threshold, unit)}: {odds}",)
     if risk is not None:
         yield "fails", (risk_in_words(risk),)
     when = (breach and breach.when) or (risk and risk.when)

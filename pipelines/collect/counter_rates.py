@@ -10,6 +10,9 @@ falling counts are no resets:
 - A counter of 32 or 64 bits starts again from 0 when it is full. This is assumed if the growth then fits the rate
   before it.
 
+A sender may tell since when a counter counts. Then it was 0 at that time: the first count has a rate, and a reset is
+known exactly. Such a start is kept among the counts as -0.0, which no count is.
+
 References:
     https://prometheus.io/docs/prometheus/latest/querying/functions/#rate
     https://github.com/prometheus-community/windows_exporter/issues/1383 (counts that go back)
@@ -59,8 +62,18 @@ class CountedRates:
     late: pl.DataFrame
 
 
-def rates_of(recent: pl.DataFrame, counts: pl.DataFrame) -> CountedRates:
-    """Rates at the times of `counts`. The first count of a counter gives no rate, because there is no previous one.
+#: The value of a counter when it began to count.
+START = -0.0
+
+
+def without_starts(counts: pl.DataFrame) -> pl.DataFrame:
+    """The counts (`SAMPLES`) that were sent."""
+    return counts.filter(pl.Series(~np.signbit(counts["value"].to_numpy())))
+
+
+def rates_of(recent: pl.DataFrame, counts: pl.DataFrame, created: pl.DataFrame | None = None) -> CountedRates:
+    """Rates at the times of `counts`. The first count of a counter gives no rate, because there is no previous one,
+    unless it is known since when it counts.
 
     Counts may come in any order and more than once. A late count gives its own rate, and a rate to the first count if
     it is before that.
@@ -68,8 +81,11 @@ def rates_of(recent: pl.DataFrame, counts: pl.DataFrame) -> CountedRates:
     Args:
         recent: `SAMPLES`, from the last call for these series; empty: they are new.
         counts: `SAMPLES`, finite and not negative.
+        created: `core.frames.CREATED`, of some counts.
     """
-    known, incoming = recent.select(*SAMPLES), counts.select(*SAMPLES)
+    known, incoming = recent.select(*SAMPLES), counts.select(*SAMPLES).with_columns(pl.col("value") + 0.0)
+    if created is not None and not created.is_empty():
+        incoming = pl.concat([incoming, _starts(known, incoming, created)])
     both = pl.concat([known, incoming])
     new = np.arange(both.height) >= known.height
     ids, times = both["series_id"].to_numpy(), both["ts"].to_physical().to_numpy()
@@ -105,6 +121,28 @@ def rates_of(recent: pl.DataFrame, counts: pl.DataFrame) -> CountedRates:
     )
 
 
+def _starts(known: pl.DataFrame, incoming: pl.DataFrame, created: pl.DataFrame) -> pl.DataFrame:
+    """The starts of counters (`SAMPLES`) that lie between two counts that follow each other, or before the first one.
+
+    Other starts are known, or it is not known which counts were before them.
+    """
+    told = created.unique(["series_id", "ts"], keep="first", maintain_order=True)
+    both = pl.concat([known.with_columns(is_known=True), incoming.with_columns(is_known=False)])
+    counts = both.unique(["series_id", "ts"], keep="first", maintain_order=True).sort("series_id", "ts")
+    # The counts between the first one and the newest ones are not known.
+    has_gap = pl.col("is_known").sum().over("series_id") > KEPT_COUNTS
+    follows = counts.with_columns(
+        before=pl.col("ts").shift(1).over("series_id"),
+        after_gap=has_gap & (pl.int_range(pl.len()).over("series_id") == 1),
+    )
+    found = follows.join(told, on=["series_id", "ts"]).filter(
+        (pl.col("created") < pl.col("ts"))
+        & (pl.col("before").is_null() | (pl.col("before") < pl.col("created")))
+        & ~pl.col("after_gap")
+    )
+    return found.select("series_id", ts=pl.col("created"), value=pl.lit(START))
+
+
 def _is_ordered(ids: IntArray, times: IntArray) -> bool:
     same = ids[1:] == ids[:-1]
     return bool(np.all((ids[1:] > ids[:-1]) | (same & (times[1:] >= times[:-1]))))
@@ -138,6 +176,7 @@ class _Merged:
             rates = (self.values - before) / elapsed_s
         # The first known count has no rate yet; it gets one from counts before it.
         rates[~self.new & ~self._is_first_known] = np.nan
+        rates[np.signbit(self.values)] = np.nan  # what a counter grew by before it started again is not known
         return rates
 
     @cached_property
@@ -154,7 +193,7 @@ class _Merged:
 
     def _rates_with_falls(self, before: FloatArray, elapsed_s: FloatArray) -> FloatArray:
         previous, since_s = before, elapsed_s
-        zero, level, later = before == 0, np.ones(len(before), dtype=bool), before
+        zero, level, later = _is_zero(before), np.ones(len(before), dtype=bool), before
         for n in range(2, MOST_LOST + 2):
             count = self._counts_before(n)
             # The highest of some counts that go back a little, with no reset between them.
@@ -163,7 +202,7 @@ class _Merged:
             lost = zero & (count > 0) & (self.values >= count * (1 - JITTER))
             previous = np.where(lost, count, previous)
             since_s = np.where(lost, self._seconds_since(n), since_s)
-            zero &= count == 0
+            zero &= _is_zero(count)
             later = count
         with np.errstate(over="ignore", invalid="ignore"):
             speed = (before - self._counts_before(2)) / (self._seconds_since(2) - elapsed_s)
@@ -216,6 +255,11 @@ class _Merged:
         elapsed[n:] = (self.times[n:] - self.times[:-n]) / 1e6
         elapsed[self._rank < n] = np.nan
         return elapsed
+
+
+def _is_zero(counts: FloatArray) -> BoolArray:
+    """Whether a count is 0, and may be a failed reading; a start is none."""
+    return np.asarray((counts == 0) & ~np.signbit(counts))
 
 
 def _growth(counts: FloatArray, previous: FloatArray, elapsed_s: FloatArray, speed: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -12,8 +13,10 @@ from core.frames import SAMPLES
 from core.locks import ingest_lock
 from core.ports import MetricSource, Store
 from pipelines.collect.counter_rates import rates_of
-from pipelines.collect.metric_types import declare_types, retype
-from pipelines.collect.validation import Validated, rejected_rows, validate_samples
+from pipelines.collect.metric_types import Sender, declare_types, retype
+from pipelines.collect.native_quantiles import native_quantiles
+from pipelines.collect.register_series import register_series
+from pipelines.collect.validation import FUTURE_TOLERANCE_S, Validated, rejected_rows, validate_samples
 from pipelines.common.one_at_a_time import alone
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
@@ -107,8 +110,9 @@ def _ingest(platform: Platform, source: MetricSource, progress: Progress) -> Ing
         every = store.series.find()
         # A changed limit takes effect at once, also if the series has no new samples.
         changed, kept = _declared_anew(declarations, every, seen)
-        store.series.register(changed)
-        report += IngestReport(notes=tuple(dict.fromkeys(kept)))
+        with store.atomically():
+            events = register_series(store, changed, platform.clock.now())
+        report += IngestReport(events=events, notes=tuple(dict.fromkeys(kept)))
         _close(open_declarations, every)
         report += IngestReport(notes=tuple(_unmatched(one, every) for one in open_declarations.values()))
     return report
@@ -159,7 +163,9 @@ def ingest_batch(platform: Platform, name: str, batch: Batch) -> IngestReport:
         UnavailableError: the database does not answer; nothing of the batch is kept.
     """
     with platform.store.atomically():
-        retyped = declare_types(platform.store, batch.metric_types)
+        retyped = declare_types(
+            platform.store, batch.metric_types, Sender(name=name, at=platform.clock.now())
+        )
         return store_batch(platform, name, batch, retyped)
 
 
@@ -180,7 +186,10 @@ def store_accepted(
     """As `store_batch`, but the caller stores the dead letters, which are returned beside the report."""
     store = platform.store
     rejected = [retyped, retype(store, batch.declarations, batch.series)]
-    store.series.register(batch.series)
+    if batch.contradictions:
+        now = platform.clock.now()
+        store.contradictions.add([replace(one, source=name) for one in batch.contradictions], now)
+    limits = register_series(store, batch.series, platform.clock.now())
     if batch.rejected is not None:
         rejected.append(batch.rejected.select(*REJECTED))
     known, now = _known_series(store, batch), platform.clock.now()
@@ -188,14 +197,17 @@ def store_accepted(
     counted = _rated(
         store, validate_samples(_frame(batch.counts), known, now, batch.origins, counts=True), known, batch
     )
-    written = store.samples.write(pl.concat([checked.accepted, counted.rates]))
+    quantiles = native_quantiles(store, batch.histograms, counted.accepted)
+    written = store.samples.write(pl.concat([checked.accepted, counted.rates, quantiles]))
     reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
     conflicts = written.conflicts.with_columns(reason=reason)
-    rejected += [checked.rejected, counted.rejected]
+    rejected += [checked.rejected, counted.rejected, _store_ends(store, batch, known, now)]
     rejected.append(rejected_rows(conflicts, known, _origins_of(conflicts, batch.origins)))
     refused = pl.concat(rejected)
-    events = store.events.add(batch.events)
+    events = limits + store.events.add(batch.events)
     incidents = store.incidents.add(batch.incidents) + store.incidents.change(batch.alert_changes)
+    if batch.calls:
+        store.service_edges.see(batch.calls, now)
     if batch.cursor is not None:
         store.cursors.set(name, batch.cursor)
     report = IngestReport(
@@ -230,11 +242,13 @@ class _Rated:
 
     Attributes:
         rates: `SAMPLES`, finite.
+        accepted: series_id and ts of the counts that are new or known.
         duplicates: how many counts were stored already.
         rejected: dead letters.
     """
 
     rates: pl.DataFrame
+    accepted: pl.DataFrame
     duplicates: int
     rejected: pl.DataFrame
 
@@ -242,9 +256,9 @@ class _Rated:
 def _rated(store: Store, counts: Validated, known: Mapping[int, Series], batch: Batch) -> _Rated:
     """Rates from counts and the counts that are stored; the newest counts are stored for the next batch."""
     if counts.accepted.is_empty():
-        return _Rated(rates=counts.accepted, duplicates=0, rejected=counts.rejected)
+        return _Rated(rates=counts.accepted, accepted=counts.accepted, duplicates=0, rejected=counts.rejected)
     ids = counts.accepted["series_id"].unique().to_list()
-    counted = rates_of(store.counters.recent(ids), counts.accepted)
+    counted = rates_of(store.counters.recent(ids), counts.accepted, batch.created)
     store.counters.save(counted.recent)
     # A file that is read again has counts whose rates are stored.
     stored = store.samples.stored_at(counted.late.select("series_id", "ts"))
@@ -255,6 +269,9 @@ def _rated(store: Store, counts: Validated, known: Mapping[int, Series], batch: 
     )
     return _Rated(
         rates=counted.rates.filter(is_finite),
+        accepted=counts.accepted.join(
+            pl.concat([counted.contradicting, counted.late]), on=list(SAMPLES), how="anti"
+        ),
         duplicates=counted.duplicates + stored.height,
         rejected=pl.concat(
             [
@@ -265,6 +282,19 @@ def _rated(store: Store, counts: Validated, known: Mapping[int, Series], batch: 
             ]
         ),
     )
+
+
+def _store_ends(store: Store, batch: Batch, known: Mapping[int, Series], now: datetime) -> pl.DataFrame:
+    """Store the ends of series; returns dead letters of those in the future."""
+    if batch.ends is None or batch.ends.is_empty():
+        return pl.DataFrame(schema=REJECTED)
+    is_future = pl.col("ts") > now + timedelta(seconds=FUTURE_TOLERANCE_S)
+    store.series_ends.add(batch.ends.filter(~is_future))
+    reason = pl.format(
+        "the end of the series at {} is in the future", pl.col("ts").dt.to_string("iso:strict")
+    )
+    future = batch.ends.filter(is_future).with_columns(value=pl.lit(float("nan")), reason=reason)
+    return rejected_rows(future, known)
 
 
 def _origins_of(rows: pl.DataFrame, origins: pl.DataFrame | None) -> pl.DataFrame | None:

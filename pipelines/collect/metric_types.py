@@ -6,27 +6,38 @@ as a gauge. When its type is declared, the stored counts become rates, so that t
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from core.batch import Declaration
+from core.contradictions import Contradiction
 from core.domain import Series, SeriesKind
 from core.frames import SAMPLES
 from core.metric_names import guess_metric
 from core.metric_types import declared_names, declaring_names, is_counter
 from core.ports import Store
-from pipelines.collect.counter_rates import rates_of
+from pipelines.collect.counter_rates import rates_of, without_starts
 from pipelines.collect.validation import rejected_rows
 from pipelines.stores.dead_letters import REJECTED
 
 
-def declare_types(store: Store, types: Mapping[str, str]) -> pl.DataFrame:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """A source that declares types, and the present."""
+
+    name: str
+    at: datetime
+
+
+def declare_types(store: Store, types: Mapping[str, str], source: Sender | None = None) -> pl.DataFrame:
     """Hold the types of the tenant until the end of the transaction, and store new ones.
 
     Call it before samples are read with the types.
 
+    Args:
+        source: who declares them; null: nobody new.
     Returns:
         Rejected rows: counts that are below 0, and rates that were removed because the metric is a gauge.
     """
@@ -38,7 +49,9 @@ def declare_types(store: Store, types: Mapping[str, str]) -> pl.DataFrame:
     changed = _changed(store, known)  # another transaction may have stored them before this one got the lock
     concerned = declared_names(changed)
     before = store.metric_types.declared(sorted(declaring_names(concerned)))
-    store.metric_types.declare(changed)
+    if source is not None:
+        _keep_contradictions(store, changed, source)
+    store.metric_types.declare(changed, "" if source is None else source.name)
     after = {**before, **changed}
     rejected = [pl.DataFrame(schema=REJECTED)]
     for series in store.series.of_metrics(sorted(concerned)):
@@ -85,6 +98,26 @@ def _changed(store: Store, types: Mapping[str, str]) -> dict[str, str]:
     return {name: kind for name, kind in types.items() if stored.get(name) != kind}
 
 
+def _keep_contradictions(store: Store, changed: Mapping[str, str], source: Sender) -> None:
+    """Remember the metrics whose type another source has declared differently."""
+    names = sorted(changed)
+    before, senders = store.metric_types.declared(names), store.metric_types.sources(names)
+    found = [
+        Contradiction(
+            metric=name,
+            field="type",
+            source=source.name,
+            value=changed[name],
+            other_source=senders[name],
+            other_value=before[name],
+        )
+        for name in names
+        if name in before and senders.get(name) not in (None, "", source.name)
+    ]
+    if found:
+        store.contradictions.add(found, source.at)
+
+
 def _to_counter(store: Store, series: Series) -> pl.DataFrame:
     """Replace the stored counts of a series by rates."""
     counts = _samples(store, series)
@@ -102,7 +135,7 @@ def _to_counter(store: Store, series: Series) -> pl.DataFrame:
 
 def _to_gauge(store: Store, series: Series) -> pl.DataFrame:
     """Replace the rates of a series by the values that are still known; the others cannot be computed from rates."""
-    values = store.counters.recent([series.series_id])
+    values = without_starts(store.counters.recent([series.series_id]))
     guess = guess_metric(series.metric)
     # the name may tell a counter
     kind = SeriesKind.RATIO if guess.kind is SeriesKind.RATIO else SeriesKind.GAUGE

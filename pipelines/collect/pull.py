@@ -1,30 +1,55 @@
-"""Pull new samples from the configured sources, before they are scored."""
+"""Pull new samples from the configured sources and queues, before they are scored."""
 
-from core.errors import InputError
+from functools import partial
+
+from core.errors import BusyError, InputError, UnavailableError
+from pipelines.collect.consume import PULL_S, drain
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.configured import configured_sources
 from pipelines.sources.prometheus import PULLED
+from pipelines.sources.queues.configured import configured_queues
+from pipelines.sources.queues.queue_port import Queue
 
 
 def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None:
-    """Ingest from each source that the settings name, such as `FOREWARN_PROMETHEUS_URL`.
+    """Ingest from each source and queue that the settings name, such as `FOREWARN_PROMETHEUS_URL`.
 
     Returns:
-        The sum over all sources; null where the settings name none, because then metrics are pushed.
+        The sum over all sources; null where there is none. Metrics are then pushed, and stored as raw series.
     Raises:
-        UnavailableError: a source does not answer; what was ingested before stays.
+        UnavailableError: a source does not answer; what the others have is ingested.
     """
+    settings, store = platform.settings, platform.store
     sources = configured_sources(
-        platform.settings,
+        settings,
         platform.tenant,
         platform.clock,
-        known_types=platform.store.metric_types.declared,
+        known_types=store.metric_types.declared,
+        pushed=store.pushed if settings.golden_signals else None,
     )
-    if not sources:
+    queues = configured_queues(platform.settings)
+    if not (sources or queues):
         return None
-    return sum((ingest(platform, source, progress=progress) for source in sources), IngestReport())
+    reads = [partial(ingest, platform, source, progress=progress) for source in sources]
+    reads += [partial(_drained, platform, queue) for queue in queues]
+    report, failure = IngestReport(), None
+    for read in reads:
+        try:
+            report += read()
+        except UnavailableError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return report
+
+
+def _drained(platform: Platform, queue: Queue) -> IngestReport:
+    try:
+        return drain(platform, queue, patience_s=PULL_S)
+    except BusyError:
+        return IngestReport()  # `forewarn consume` reads it
 
 
 def require_same_source(platform: Platform) -> None:
@@ -41,5 +66,5 @@ def require_same_source(platform: Platform) -> None:
         raise InputError(
             f"no setting names a source, but metrics came from {pulled[0].removeprefix(PULLED).split()[0]}: set"
             " FOREWARN_PROMETHEUS_URL to it (and FOREWARN_PROMETHEUS_MATCH after --match,"
-            " FOREWARN_PROMETHEUS_SIGNALS=true after --signals), so that each watch cycle reads new values"
+            " FOREWARN_GOLDEN_SIGNALS=true after --signals), so that each watch cycle reads new values"
         )

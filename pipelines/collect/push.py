@@ -11,10 +11,11 @@ from core.domain import DEFAULT_STEP_S, Series, SeriesKind
 from core.frames import SAMPLES
 from core.metric_types import declaring_names
 from core.ports import Store
-from pipelines.collect.ingest import IngestReport, store_batch
-from pipelines.collect.metric_types import declare_types, reread
+from pipelines.collect.counter_rates import without_starts
+from pipelines.collect.ingest import IngestReport, store_accepted
+from pipelines.collect.metric_types import Sender, declare_types, reread
 from pipelines.common.tenant_platform import Platform
-from pipelines.sources.remote_write import RemoteWriteReceiver
+from pipelines.sources.remote_write import Message, RemoteWriteReceiver
 
 _TIMES = {name: SAMPLES[name] for name in ("series_id", "ts")}
 #: Adds to a batch what is declared elsewhere (`series.csv`).
@@ -63,15 +64,19 @@ class Receiver(Protocol[Request]):
 
 
 def store_remote_write(
-    platform: Platform, receiver: RemoteWriteReceiver, body: bytes, describe: Describe
+    platform: Platform,
+    receiver: RemoteWriteReceiver,
+    body: bytes,
+    describe: Describe,
+    message: Message = Message.VERSION_1,
 ) -> IngestReport:
     """Store a request of remote_write; see `store_pushed`.
 
     Raises:
-        InputError: the body is not a WriteRequest compressed with snappy; nothing of it is kept.
+        InputError: the body is not such a message, compressed with snappy; nothing of it is kept.
         UnavailableError: the database does not answer; nothing of the request is kept, and rates are as before.
     """
-    return store_pushed(platform, receiver, receiver.decode(body), describe)
+    return store_pushed(platform, receiver, receiver.decode(body, message), describe)
 
 
 def store_pushed(
@@ -82,16 +87,27 @@ def store_pushed(
     Raises:
         UnavailableError: the database does not answer; nothing of the request is kept, and rates are as before.
     """
+    return store_request(platform, receiver, request, describe)[0]
+
+
+def store_request(
+    platform: Platform, receiver: Receiver[Request], request: Request, describe: Describe
+) -> tuple[IngestReport, pl.DataFrame]:
+    """As `store_pushed`, with all rejected rows beside the report."""
     store = platform.store
     with store.atomically():
-        retyped = declare_types(store, request.metric_types)
+        retyped = declare_types(
+            store, request.metric_types, Sender(name=receiver.name, at=platform.clock.now())
+        )
         names = sorted(declaring_names(request.metrics))
         batch = receiver.batch(request, store.metric_types.declared(names) if names else {})
         stored = store.series.kinds_and_steps([series.series_id for series in batch.series])
         if changed := [one for one in batch.series if _is_reread(one, stored.get(one.series_id))]:
             retyped = pl.concat([retyped, reread(store, changed)])
         batch = replace(batch, series=_with_steps(store, receiver, batch, stored))
-        return store_batch(platform, receiver.name, describe(batch), retyped)
+        report, refused = store_accepted(platform, receiver.name, describe(batch), retyped)
+        store.dead_letters.add(receiver.name, refused)
+        return report, refused
 
 
 def _is_reread(series: Series, stored: tuple[SeriesKind, int] | None) -> bool:
@@ -121,7 +137,7 @@ def _learned_steps(store: Store, batch: Batch, series_ids: list[int]) -> dict[in
     """Steps of those series that have at least two samples, the stored ones included."""
     newest = store.samples.newest_times(series_ids)
     known = pl.DataFrame(list(newest.items()), schema=_TIMES, orient="row")
-    recent = store.counters.recent(series_ids, lock=False)
+    recent = without_starts(store.counters.recent(series_ids, lock=False))
     frames = (batch.samples, batch.counts, recent)
     sent = pl.concat([frame.select(*_TIMES) for frame in frames if frame is not None])
     wanted = sent.filter(pl.col("series_id").is_in(series_ids))

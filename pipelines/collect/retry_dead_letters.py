@@ -24,6 +24,7 @@ from pipelines.collect.rejected_samples import RejectedSample, SampleKey, read_r
 from pipelines.common.one_at_a_time import alone
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
+from pipelines.sources.queues.queue_address import is_queue
 from pipelines.stores.dead_letters import REJECTED
 
 #: Rows of one transaction.
@@ -236,6 +237,8 @@ def _remedy(letter: DeadLetter) -> str:
     """What to do about a row that is no sample."""
     if letter.source.startswith("webhook:"):
         return _WEBHOOK
+    if is_queue(letter.source):
+        return _SENDER
     if letter.row.startswith('{"file":'):
         return _FILE
     if '"ts":' in letter.row and '"value":' in letter.row:

@@ -1,18 +1,20 @@
-"""Fit the nightly baselines from 30 days of samples, and publish them as one version."""
+"""Fit the nightly baselines from 30 days of samples, publish them as one version, and propose thresholds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import polars as pl
 
-from core.arrays import IntArray
+from core.arrays import BoolArray, IntArray
 from core.domain import EventKind, Series
 from core.durations import DAY_S, WEEK_S
 from models.baseline.baselines import Fitted, fit_baselines
 from models.baseline.seasons import NONE, SEASONALITY, WEEKLY
 from models.series.clock import clocks
-from models.series.grid import MONDAY_OFFSET_S, as_utc, exclusion_mask, grids
+from models.series.grid import MONDAY_OFFSET_S, Grid, as_utc, exclusion_mask, grids
+from models.series.proposed_thresholds import may_be_proposed, propose_threshold
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
@@ -33,6 +35,7 @@ class BaselineReport:
         seasonal: how many series have a daily or weekly season.
         shifts: how many lasting changes of level were found.
         explained: how many of these shifts follow a deploy.
+        proposed: how many series without SLO and limit have a proposed threshold.
     """
 
     version: int
@@ -43,6 +46,7 @@ class BaselineReport:
     seasonal: int
     shifts: int
     explained: int
+    proposed: int = 0
 
 
 @one_at_a_time("baselines")
@@ -62,20 +66,24 @@ def build_baselines(
         for key, one in known.items()
     }  # fmt: skip
     frames, shifts, explained, done = [], 0, 0, 0
+    proposed: dict[int, float | None] = {}
     for clock, members in clocks(window.series, window.events, platform.settings.time_zone).items():
         for grid in grids(window.samples, {one.series_id: one.step_s for one in members}):
             progress("baselines", done, len(known))
             excluded = exclusion_mask(grid, window.series, window.exclusions)
             fitted = fit_baselines(grid, excluded=excluded, deploys_s=deploys, clock=clock)
             frames.append(baseline_rows(fitted, known))
+            proposed.update(_proposed_thresholds(grid, known, excluded))
             shifts += sum(map(len, fitted.shifts))
             explained += sum(one.deploy_s is not None for row in fitted.shifts for one in row)
             done += len(grid.series_ids)
     progress("baselines", len(known), len(known))
     rows = pl.concat(frames) if frames else pl.DataFrame(schema=BASELINE_ROWS)
-    version = platform.store.baselines.publish(
-        rows, window_start=window.start, window_end=window.end, model=None
-    )
+    with platform.store.atomically():
+        version = platform.store.baselines.publish(
+            rows, window_start=window.start, window_end=window.end, model=None
+        )
+        platform.store.series.propose(proposed)
     return BaselineReport(
         version=version,
         window_start=window.start,
@@ -85,7 +93,22 @@ def build_baselines(
         seasonal=rows.filter(pl.col("seasonality") != SEASONALITY[NONE]).height,
         shifts=shifts,
         explained=explained,
+        proposed=sum(one is not None for one in proposed.values()),
     )
+
+
+def _proposed_thresholds(
+    grid: Grid, series: Mapping[int, Series], excluded: BoolArray
+) -> dict[int, float | None]:
+    """The proposed threshold of each series of the grid."""
+    found = {}
+    for row, series_id in enumerate(grid.series_ids.tolist()):
+        one = series[series_id]
+        values = (
+            np.where(excluded[row], np.nan, grid.values[row]) if may_be_proposed(one) else grid.values[row]
+        )
+        found[series_id] = propose_threshold(one, values, step_s=grid.step_s, current=one.proposed_threshold)
+    return found
 
 
 def baseline_rows(fitted: Fitted, series: dict[int, Series]) -> pl.DataFrame:

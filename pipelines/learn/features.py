@@ -18,7 +18,7 @@ from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.missing import column_of
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import service_graph
+from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.processes.parallel import chunked, map_chunks
 
@@ -172,7 +172,7 @@ def _jobs(
     platform: Platform, series: Sequence[Series], services: Sequence[str], span: GridSpan
 ) -> Iterator[FeatureJob]:
     """Split the services into jobs. Samples are read for many services at once, with those of their dependencies."""
-    graph = _callees(service_graph(platform.settings.service_graph, series))
+    graph = _callees(graph_of(platform, series))
     first = span.begin - timedelta(hours=LOOKBACK_H)
     # The age of an event needs a longer lookback than the windows of samples.
     since = span.begin - timedelta(hours=AGE_CAP_H)

@@ -1,19 +1,21 @@
 """Finds the breaches of the training window in the samples, to learn corrections and cascades from them."""
 
 from collections import defaultdict
+from functools import partial
 
 import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray
 from core.domain import Series
+from core.limit_changes import PastLimits
 from models.breach.backtest import PastBreaches, find_breaches, find_rises, gradual_breaches
 from models.breach.cascade import EFFECTS, IMPACT_FRACTIONS, level_at_fraction
 from models.breach.learn_cascades import BreachTimes, HourlyPeaks
 from models.breach.outlook import is_inert
 from models.forecast.history import on_grid
 from models.forecast.protocols import History
-from models.series.thresholds import is_upward, threshold_of
+from models.series.thresholds import breach_threshold_of, is_upward, thresholds_over_time
 
 #: Breaches of a metric for which predictions are repeated. More teach little and cost seconds.
 MAX_BREACHES_OF_METRIC = 40
@@ -37,17 +39,20 @@ class FleetBreaches:
         self._breach_budget = _Budget(MAX_BREACHES_OF_METRIC)
         self._rise_budget = _Budget(MAX_RISES_OF_METRIC)
 
-    def find(self, series: Series, history: History, samples: pl.DataFrame) -> PastBreaches | None:
+    def find(
+        self, series: Series, history: History, samples: pl.DataFrame, limits: PastLimits = ()
+    ) -> PastBreaches | None:
         """Find the breaches and rises of one series.
 
         Args:
             series: with its threshold or limit.
             history: its history, from which steps are counted.
             samples: `core.frames.SAMPLES` of the training window with nothing left out; other series are ignored.
+            limits: earlier limits; a past value is compared with the limit of its time.
         Returns:
             null if the series never came near its threshold, or if its metric has contributed enough.
         """
-        threshold = threshold_of(series)
+        threshold = breach_threshold_of(series)
         if threshold is None:
             return None
         mine = samples.filter(pl.col("series_id") == series.series_id, pl.col("value").is_finite()).sort("ts")
@@ -56,9 +61,11 @@ class FleetBreaches:
         values = mine.get_column("value").rolling_median(SMOOTH_OVER, min_samples=1).to_numpy()
         seconds = mine.get_column("ts").dt.epoch("us").to_numpy() / 1e6
         upward = is_upward(series)
-        at_s = find_breaches(seconds, values, threshold, upward=upward)
+        at_time = thresholds_over_time(series, limits, seconds)
+        assert at_time is not None  # noqa: S101 - it has a threshold
+        at_s = find_breaches(seconds, values, at_time, upward=upward)
         if len(at_s):
-            as_cause_s = _as_cause(series, at_s, seconds, values)
+            as_cause_s = _as_cause(series, at_s, seconds, values, limits)
             self.breaches[series.series_id] = BreachTimes(as_effect_s=at_s, as_cause_s=as_cause_s)
         if series.role in EFFECTS:
             start_s, hours = history.start.timestamp(), len(history) * history.step_s // 3_600
@@ -72,7 +79,11 @@ class FleetBreaches:
         unfiltered = grid.get(series.series_id, np.full(len(history), np.nan))
         rises: list[int] = []
         if self._rise_budget.left(series):
-            found = find_rises(unfiltered, threshold, upward=upward, season=(history.seasons or (1,))[0])
+            steps = np.arange(len(history), dtype=np.float64)
+            grid_s = np.asarray(history.start.timestamp() + history.step_s * steps, dtype=np.float64)
+            on_grid_s = thresholds_over_time(series, limits, grid_s)
+            assert on_grid_s is not None  # noqa: S101 - it has a threshold
+            found = find_rises(unfiltered, on_grid_s, upward=upward, season=(history.seasons or (1,))[0])
             wanted = min(len(found), MAX_RISES_OF_SERIES)
             rises = _evenly(found, self._rise_budget.take(series, wanted))
         if not len(newest) and not rises:
@@ -83,18 +94,26 @@ class FleetBreaches:
             unfiltered=unfiltered,
             seconds=seconds,
             values=values,
+            limits=limits,
         )
 
 
 def _as_cause(
-    series: Series, at_s: FloatArray, seconds: FloatArray, values: FloatArray
+    series: Series, at_s: FloatArray, seconds: FloatArray, values: FloatArray, limits: PastLimits
 ) -> tuple[FloatArray, ...]:
     """When the series crossed each possible impact level; without inertia, only its gradual breaches."""
     if is_inert(series):
-        levels = dict.fromkeys(level_at_fraction(series, fraction) for fraction in IMPACT_FRACTIONS)
+        levels: list[float | FloatArray | None] = list(
+            dict.fromkeys(level_at_fraction(series, fraction) for fraction in IMPACT_FRACTIONS)
+        )
+        if limits:
+            levels = [
+                thresholds_over_time(series, limits, seconds, partial(level_at_fraction, fraction=fraction))
+                for fraction in IMPACT_FRACTIONS
+            ]
         upward = is_upward(series)
         return tuple(find_breaches(seconds, values, one, upward=upward) for one in levels if one is not None)
-    threshold = threshold_of(series)
+    threshold = breach_threshold_of(series)
     assert threshold is not None  # noqa: S101 - it breached
     return (gradual_breaches(at_s, seconds, values, threshold, usual=float(np.median(values))),)
 

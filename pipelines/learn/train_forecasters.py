@@ -34,11 +34,11 @@ from models.forecast.history import histories
 from models.forecast.intervals.conformal import LEVELS
 from models.forecast.protocols import History, StoredForecaster
 from models.forecast.states import Arrays
-from models.series.thresholds import with_known_limit
+from models.series.thresholds import breach_threshold_of, known_past_limits, with_known_limit
 from pipelines.common.current_time import current_time
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import service_graph
+from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.bundle_on_disk import BundleOnDisk
 from pipelines.learn.past_breaches import FleetBreaches
@@ -101,7 +101,7 @@ class FitResult:
 
 def wanted(series: Series) -> bool:
     """Whether a series is forecast: capacity, traffic, errors, and every series with a threshold."""
-    return series.role in _FORECAST_ROLES or series.threshold is not None
+    return series.role in _FORECAST_ROLES or breach_threshold_of(series) is not None
 
 
 @one_at_a_time("train/forecaster")
@@ -137,7 +137,7 @@ def train_forecasters(
         cascades = learn_cascades(
             past.breaches,
             series.values(),
-            service_graph(platform.settings.service_graph, platform.store.series.find()),
+            graph_of(platform, platform.store.series.find()),
             span_s=(now - start).total_seconds(),
             peaks=past.peaks,
         )
@@ -227,6 +227,7 @@ def _jobs(
     calendar = read_calendar(platform, start, end)
     for part in chunked(sorted(series), READ):
         samples = platform.store.samples.read(start, end, part)
+        limits = platform.store.limit_changes.past_limits(part)
         found = histories(
             samples,
             series,
@@ -244,7 +245,12 @@ def _jobs(
                     series=one,
                     history=history,
                     plan=plan,
-                    past=past.find(one, history, samples),
+                    past=past.find(
+                        one,
+                        history,
+                        samples,
+                        known_past_limits(one, limits.get(series_id, ()), history.values),
+                    ),
                     seed=platform.settings.seed,
                 )
             )

@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipelines.common.tenant_platform import Platform
-from pipelines.operate.status_of_data import baselines, dead_letters, models, samples, scoring, sources
+from pipelines.operate.status_of_data import (
+    baselines,
+    contradictions,
+    dead_letters,
+    models,
+    samples,
+    scoring,
+    sources,
+)
+from pipelines.operate.status_of_queues import queues
 from pipelines.operate.status_of_work import deliveries, locks, open_incidents, signals, stray_servers
 from pipelines.operate.status_part import StatusPart, shortened
 
@@ -24,7 +33,9 @@ class PlatformStatus:
 _CHECKS: dict[str, Callable[[Platform], Iterator[StatusPart]]] = {
     "samples": samples,
     "sources": sources,
+    "queues": queues,
     "dead letters": dead_letters,
+    "contradictions": contradictions,
     "baselines": baselines,
     "models": models,
     "scoring": scoring,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+from core.counts import CursorState
 from core.errors import InputError
 from core.formatting import format_duration
 from core.ports import ModelRegistry
@@ -13,6 +14,7 @@ from pipelines.common.tenant_platform import Platform
 from pipelines.learn.promote import CRITERIA, compare
 from pipelines.operate.status_part import STALE_AFTER, StatusPart
 from pipelines.sources.configured import configured_sources
+from pipelines.sources.queues.queue_address import is_queue
 
 #: Baselines are built every night. This allows one missed night and half a day.
 BASELINES_OLD_AFTER = timedelta(hours=36)
@@ -20,6 +22,15 @@ BASELINES_OLD_AFTER = timedelta(hours=36)
 GONE_AFTER = timedelta(days=7)
 #: Refused rows are a problem for so long; after that they are history.
 REFUSED_RECENTLY = timedelta(days=1)
+
+
+_REMEDIES = {
+    "type": "Correct it at one of the senders, or give one of the metrics another name: its values are read as the"
+    " newest declaration tells, as counts or as they are.",
+    "kind": "Correct `series.csv`, or the type at the source, which decides how its values are read.",
+    "unit": "Correct `series.csv`, or the unit at the source: values are stored as they are sent, and nothing converts"
+    " them.",
+}
 
 
 def samples(platform: Platform) -> Iterator[StatusPart]:
@@ -72,10 +83,16 @@ def _lagging(platform: Platform, newest: datetime) -> StatusPart:
 
 def source_names(platform: Platform) -> list[str]:
     """The sources that have been read, and those that the settings name if they can be read."""
-    names = {one.source for one in platform.store.cursors.list() if one.source != SCORED_UNTIL}
+    names = {one.source for one in _source_cursors(platform)}
     with suppress(InputError):
         names |= _pulled_sources(platform)
     return sorted(names)
+
+
+def _source_cursors(platform: Platform) -> list[CursorState]:
+    """The cursors of sources; those of queues are shown by `status_of_queues`."""
+    every = platform.store.cursors.list()
+    return [one for one in every if one.source != SCORED_UNTIL and not is_queue(one.source)]
 
 
 def _pulled_sources(platform: Platform) -> set[str]:
@@ -93,7 +110,7 @@ def sources(platform: Platform) -> Iterator[StatusPart]:
         )
         return
     now = platform.clock.now()
-    read = {one.source: one for one in platform.store.cursors.list() if one.source != SCORED_UNTIL}
+    read = {one.source: one for one in _source_cursors(platform)}
     for name in sorted(pulled | set(read)):
         cursor = read.get(name)
         problem = None
@@ -129,6 +146,26 @@ def dead_letters(platform: Platform) -> Iterator[StatusPart]:
         text = one.example if one.count == 1 else one.reason
         yield StatusPart(
             name=f"dead letters of {one.source}", state=f"{one.count}: {text}", as_of=one.last_at
+        )
+
+
+def contradictions(platform: Platform) -> Iterator[StatusPart]:
+    """Metrics that two sources declare differently, seen in the last day."""
+    for seen in platform.store.contradictions.list(platform.clock.now() - REFUSED_RECENTLY):
+        one = seen.contradiction
+        texts = (f"{value} by {source}" for source, value in (
+            (one.source, one.value), (one.other_source, one.other_value)
+        ))  # fmt: skip
+        both = " and ".join(texts)
+        # People may know the unit better than the name of the metric.
+        certain = one.field != "unit"
+        yield StatusPart(
+            name=f"{one.field} of {one.metric}",
+            state=f"declared {both}" if certain else f"declared {both}. {_REMEDIES[one.field]}",
+            as_of=seen.seen_at,
+            problem=f"The {one.field} of {one.metric} is declared {both}. {_REMEDIES[one.field]}"
+            if certain
+            else None,
         )
 
 

@@ -7,7 +7,7 @@ from core.formatting import format_duration
 from core.locks import JOB_LOCKS, delivery_lock, ingest_lock
 from core.outbox import DeliveryLane, LaneCount
 from models.causes.incidents import correlate
-from pipelines.common.service_graph import service_graph
+from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.operate.status_of_data import source_names
 from pipelines.operate.status_part import StatusPart
@@ -32,7 +32,7 @@ def signals(platform: Platform) -> Iterator[StatusPart]:
 
 def open_incidents(platform: Platform) -> Iterator[StatusPart]:
     """What is open and since when; open signals of one incident are one line."""
-    graph = service_graph(platform.settings.service_graph, platform.store.series.find())
+    graph = graph_of(platform, platform.store.series.find())
     for incident in correlate(platform.store.signals.unfinished(), graph):
         count = len(incident.signals)
         more = f" (and {count - 1} more signals)" if count > 1 else ""

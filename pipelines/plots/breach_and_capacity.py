@@ -23,7 +23,7 @@ from models.breach.outlook import BreachOutlook
 from models.forecast.bundle import Prediction
 from models.forecast.protocols import History
 from models.series.magnitude import exponents_of, scaled_number, to_ordinary
-from models.series.thresholds import threshold_of
+from models.series.thresholds import breach_threshold_of
 from models.words.breach import what_happens
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def plot_breach(
     path_days = _days([moment + (outlook.at - history.end) for moment in prediction.times()])
     axes.plot(path_days, fan[1], color=FAN, linewidth=1.5, label="simulated, P50")
     axes.fill_between(path_days, fan[0], fan[2], color=FAN, alpha=0.25, label="simulated, P10 to P90")
-    threshold = threshold_of(series)
+    threshold = breach_threshold_of(series)
     if threshold is not None:
         label = format_value(threshold, series.unit)
         axes.axhline(scale.drawn_number(threshold), color=LIMIT, linewidth=1.2, label=label)

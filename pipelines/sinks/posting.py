@@ -1,20 +1,18 @@
 """One HTTP POST to a receiver. No secret of it appears in an error or in a log."""
 
 import logging
-import socket
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from core.clock import Clock
 from core.errors import UnavailableError
+from pipelines.common.http_deadline import deadline
 from pipelines.common.http_retry import HttpRetry, body_text
 
 #: For connecting, and for each wait for data.
@@ -82,7 +80,7 @@ class Receiver:
 
 def _post(client: httpx.Client, url: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
     """Post, and read the beginning of the response, in `TOTAL_S` at most."""
-    with _deadline(TOTAL_S) as trace:
+    with deadline(TOTAL_S) as trace:
         extensions = {"trace": trace}
         with client.stream(
             "POST", url, content=body, headers=dict(headers), extensions=extensions
@@ -104,29 +102,6 @@ def _trusted() -> ssl.SSLContext:
 
 #: They describe the bytes on the wire, and the body is decoded already.
 _OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
-
-
-@contextmanager
-def _deadline(seconds: float) -> Iterator[Any]:
-    """Yield a trace for httpx that cuts each connection of the request once the time is over."""
-    sockets: list[socket.socket] = []
-
-    def trace(event: str, info: Mapping[str, Any]) -> None:
-        if event.endswith("connect_tcp.complete"):
-            sockets.append(info["return_value"].get_extra_info("socket"))
-
-    def cut() -> None:
-        for one in sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield trace
-    finally:
-        timer.cancel()
 
 
 @contextmanager

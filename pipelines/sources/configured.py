@@ -4,8 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 from core.clock import Clock
 from core.ports import MetricSource
+from core.pushed import PushedRepository
 from core.settings import Settings
+from pipelines.sources.cloudwatch import CloudWatchSource
+from pipelines.sources.cloudwatch_alarms import CloudWatchAlarms
+from pipelines.sources.grafana_alerts import GrafanaAlerts
+from pipelines.sources.peers import PeerSource, PrometheusPeers
 from pipelines.sources.prometheus import PrometheusSource
+from pipelines.sources.pushed_signals import PushedSignals
 from pipelines.sources.sidecars import DescribedSource, read_sidecars
 from pipelines.sources.source_setup import SourceSetup
 
@@ -15,6 +21,10 @@ SourceBuilder = Callable[[SourceSetup], MetricSource | None]
 #: Name -> builder. To add a source, write its file and add one line here.
 SOURCES: dict[str, SourceBuilder] = {
     "prometheus": PrometheusSource.configured,
+    "pushed": PushedSignals.configured,
+    "cloudwatch": CloudWatchSource.configured,
+    "cloudwatch_alarms": CloudWatchAlarms.configured,
+    "grafana_alerts": GrafanaAlerts.configured,
 }
 
 
@@ -25,19 +35,26 @@ def configured_sources(
     *,
     names: Iterable[str] | None = None,
     known_types: Callable[[], Mapping[str, str]] = dict,
+    pushed: PushedRepository | None = None,
 ) -> list[MetricSource]:
     """The sources that the settings name, with what the sidecar files add to them.
 
     Args:
         names: keys of `SOURCES` to choose from; null: all.
         known_types: reads metric -> the type that sources declared earlier.
+        pushed: raw samples that clients push; null: no golden signals are computed of them.
     Raises:
         InputError: a source is named but the folder of sidecar files does not exist, or its `series.csv` is invalid.
     """
-    setup = SourceSetup(settings=settings, tenant=tenant, clock=clock, known_types=known_types)
+    setup = SourceSetup(settings=settings, tenant=tenant, clock=clock, known_types=known_types, pushed=pushed)
     built = [SOURCES[name](setup) for name in (SOURCES if names is None else names)]
     sources = [source for source in built if source is not None]
     if not sources or settings.sidecars_dir is None:
         return sources
     sidecars = read_sidecars(settings.sidecars_dir, tenant)
     return [DescribedSource(source, sidecars) for source in sources]
+
+
+def configured_peers(settings: Settings, tenant: str, clock: Clock) -> PeerSource | None:
+    """The source that knows the values of single replicas; null where the settings name none."""
+    return PrometheusPeers.configured(SourceSetup(settings=settings, tenant=tenant, clock=clock))

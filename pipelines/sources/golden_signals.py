@@ -1,4 +1,7 @@
-"""Which queries give the golden signals of what a Prometheus scrapes: one query for each recipe, not for each series.
+"""Which queries give the golden signals of raw metrics: one query for each recipe, not for each series.
+
+A Prometheus computes the queries of what it scrapes; `pipelines.sources.pushed_signals` computes those of what clients
+push.
 
 The recipes of known exporters come first, then requests by convention (traffic, error ratio, latency of any histogram
 or counter of requests), then metrics that nobody knows, as far as the series budget reaches.
@@ -7,19 +10,21 @@ or counter of requests), then metrics that nobody knows, as far as the series bu
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from core.domain import Series
+from core.domain import Event, Series, ServiceEdges
 from core.durations import DAY_S
 from core.errors import InputError
+from models.metrics.calls import client_metrics
 from models.metrics.conventions import CODE_LABELS, is_of_requests, request_recipes
 from models.metrics.plain import is_watched, plain_recipes
 from models.metrics.promql import grouping, query_of, selector
 from models.metrics.recipe import Exporter, Recipe
 from models.metrics.signal_series import Naming, hosts_of
+from pipelines.sources.call_queries import read_calls
 from pipelines.sources.prometheus_api import RefusedQueryError
 from pipelines.sources.prometheus_queries import Span, matchers_of_halves
-from pipelines.sources.read_plan import Pull, Read
+from pipelines.sources.read_plan import MetricSpan, Pull, Read
+from pipelines.sources.size_changes import resizes
 
-ALL = ('{__name__!=""}',)
 #: So far back a host is remembered whose exporter is down.
 HOST_MEMORY_S = 30 * DAY_S
 #: Tells the name of a host where its targets are known by address only.
@@ -59,7 +64,7 @@ class SignalQuery:
 
 
 class GoldenSignals:
-    """The golden signals of what a Prometheus scrapes (`pipelines.sources.read_plan.ReadPlan`).
+    """The golden signals of the metrics that exist (`pipelines.sources.read_plan.ReadPlan`).
 
     Args:
         budget: at most so many series; metrics that no recipe knows come last and are left out first.
@@ -69,23 +74,23 @@ class GoldenSignals:
         self._exporters = exporters
         self._budget = budget
         self._seen: set[int] = set()
+        self._sized: list[tuple[Recipe, Naming]] = []
         self._left_out: dict[str, str] = {}
         self._noted = False
+        self._names: Sequence[str] = ()
+        self._naming: Naming | None = None
 
     @property
     def name(self) -> str:
         return "golden signals"
 
-    def reads(self, span: Span, pull: Pull) -> Iterator[Read]:
+    def reads(self, span: MetricSpan, pull: Pull) -> Iterator[Read[SignalQuery]]:
         """One query for each signal, the most important first."""
-        names = span.names(ALL)
-        naming = Naming(
-            tenant=pull.tenant,
-            step_s=pull.step_s,
-            services=pull.services,
-            hosts=self._hosts(span, pull),
-        )
-        of_exporters, of_requests, plain = self._recipes(span, pull, names)
+        names = span.names()
+        naming = self.naming(span, pull)
+        self._names, self._naming = names, naming
+        of_exporters, of_requests, plain = self.recipes(span, pull, names)
+        self._sized = [(recipe, naming) for recipe in of_exporters if recipe.size is not None]
         for recipe in (*of_exporters, *of_requests):
             yield self._read(recipe, pull, naming)
         for recipe in plain:
@@ -93,6 +98,20 @@ class GoldenSignals:
                 self._left_out[recipe.signal] = f"the budget of {self._budget} series is used up"
             else:
                 yield self._read(recipe, pull, naming)
+
+    def calls(self, span: MetricSpan, pull: Pull) -> ServiceEdges:
+        """What the metrics of the last `reads` tell about calls."""
+        if self._naming is None:
+            return ()
+        known = set(self._names)
+        of_exporters = [call for one in self._exporters for call in one.calls if call.metric in known]
+        declared = {call.metric for call in of_exporters}
+        of_clients = client_metrics(name for name in self._names if name not in declared)
+        return read_calls([*of_exporters, *of_clients], self._naming, span)
+
+    def events(self, span: Span, pull: Pull) -> list[Event]:
+        """Each change of the size of a whole, such as a resized disk, at the first time with the new size."""
+        return [event for recipe, naming in self._sized for event in resizes(recipe, naming, span, pull)]
 
     def take_notes(self) -> tuple[str, ...]:
         """Which metrics were left out, once: later pulls leave out the same ones."""
@@ -104,7 +123,7 @@ class GoldenSignals:
             reasons.setdefault(reason, []).append(metric)
         return tuple(_note(metrics, reason) for reason, metrics in reasons.items())
 
-    def _read(self, recipe: Recipe, pull: Pull, naming: Naming) -> Read:
+    def _read(self, recipe: Recipe, pull: Pull, naming: Naming) -> Read[SignalQuery]:
         def series_of(labels: Mapping[str, str]) -> Series:
             series = naming.series(recipe, labels)
             self._seen.add(series.series_id)
@@ -112,8 +131,17 @@ class GoldenSignals:
 
         return Read(SignalQuery(recipe, pull.window_s, tuple(pull.services.prometheus_labels)), series_of)
 
-    def _recipes(
-        self, span: Span, pull: Pull, names: Sequence[str]
+    def naming(self, span: MetricSpan, pull: Pull) -> Naming:
+        """How services are named, with the hosts of the last days."""
+        return Naming(
+            tenant=pull.tenant,
+            step_s=pull.step_s,
+            services=pull.services,
+            hosts=self._hosts(span),
+        )
+
+    def recipes(
+        self, span: MetricSpan, pull: Pull, names: Sequence[str]
     ) -> tuple[list[Recipe], list[Recipe], list[Recipe]]:
         """Recipes of exporters, of requests by convention, and of other metrics."""
         known = set(names)
@@ -125,29 +153,33 @@ class GoldenSignals:
             name for name in names if name not in read and not any(one.owns(name) for one in self._exporters)
         ]
         counted = [name for name in others if is_of_requests(name)]
-        codes = _code_labels(counted, known, span, pull)
+        codes = _code_labels(counted, known, span)
         of_requests = list(request_recipes(others, codes, pull.window_s))
         used = {metric for recipe in of_requests for metric in recipe.metrics}
         rest = [name for name in others if name not in used]
         plain = list(plain_recipes((name for name in rest if is_watched(name)), pull.types))
         return of_exporters, of_requests, plain
 
-    def _hosts(self, span: Span, pull: Pull) -> dict[tuple[str, str], str]:
-        metrics = [one.host_metric for one in self._exporters if one.host_metric is not None]
+    @property
+    def host_metrics(self) -> list[str]:
+        """The metrics that tell hosts from other targets."""
+        return [*(one.host_metric for one in self._exporters if one.host_metric is not None), NAME_METRIC]
+
+    def _hosts(self, span: MetricSpan) -> dict[tuple[str, str], str]:
         try:
-            found = pull.api.series([*metrics, NAME_METRIC], span.end - HOST_MEMORY_S, span.end)
+            found = span.series_of(self.host_metrics, span.end - HOST_MEMORY_S)
         except RefusedQueryError as error:
             raise InputError(f"the hosts cannot be told from other targets: {error}") from error
         return hosts_of(sorted(found, key=lambda labels: "nodename" in labels))
 
 
-def _code_labels(metrics: Iterable[str], known: set[str], span: Span, pull: Pull) -> dict[str, str]:
+def _code_labels(metrics: Iterable[str], known: set[str], span: MetricSpan) -> dict[str, str]:
     """Metric -> its label that holds the result of a request, of those that have one."""
     found = {}
     for metric in metrics:
         counter = metric.removesuffix("_bucket") + "_count" if metric.endswith("_bucket") else metric
         if counter in known:
-            labels = set(pull.api.labels(counter, span.start, span.end))
+            labels = set(span.label_names(counter))
             label = next((name for name in CODE_LABELS if name in labels), None)
             if label is not None:
                 found[counter] = label

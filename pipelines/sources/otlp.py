@@ -21,16 +21,8 @@ from core.domain import Series, SeriesKind
 from core.errors import InputError
 from core.frames import SAMPLES
 from core.service_names import ServiceRule
-from pipelines.sources.otlp_messages import (
-    DATA,
-    MALFORMED,
-    METRIC,
-    RESOURCE_METRICS,
-    SCOPE,
-    SCOPE_METRICS,
-    Encoding,
-    Protobuf,
-)
+from pipelines.sources.otlp_messages import MALFORMED, SCOPE, Encoding, Protobuf
+from pipelines.sources.otlp_metric_messages import DATA, METRIC, METRICS
 from pipelines.sources.otlp_points import (
     HEAD_BYTES,
     POINTS,
@@ -114,7 +106,7 @@ class OtlpReceiver(SteppedSeries):
             InputError: the body is not an ExportMetricsServiceRequest, or has too many parts.
         """
         reading = _Reading(self._known, encoding)
-        for raw in encoding.request(body):
+        for raw in encoding.request(body, METRICS):
             reading.resource_metrics(raw)
         return reading.request()
 
@@ -145,10 +137,10 @@ class _Reading:
         encoding = self._encoding
         try:
             self._parts.take(1)
-            fields = encoding.read(raw, RESOURCE_METRICS)
+            fields = encoding.read(raw, METRICS.resource)
             resource = fields.get("resource")
             key = b"" if resource is None else encoding.key([resource])
-            scopes = fields.get("scopeMetrics", [])
+            scopes = fields.get(METRICS.scopes, [])
         except TooManyPartsError:
             raise
         except MALFORMED as error:
@@ -192,9 +184,9 @@ class _Reading:
         """Name of the scope, metric as it came, and its fields."""
         encoding = self._encoding
         try:
-            fields = encoding.read(raw, SCOPE_METRICS)
+            fields = encoding.read(raw, METRICS.scope)
             name = encoding.read(fields["scope"], SCOPE).get("name", "") if "scope" in fields else ""
-            metrics = fields.get("metrics", [])
+            metrics = fields.get(METRICS.items, [])
             self._parts.take(len(metrics))
         except TooManyPartsError:
             raise

@@ -132,13 +132,22 @@ def _may_identify(encoding: Encoding, raw: Any) -> bool:
     return is_identifying(name, names_service=True)
 
 
+def text_of(encoding: Encoding, raw: Any) -> str:
+    """An AnyValue as text: JSON if it is no text; empty where it is not set.
+
+    Raises:
+        MALFORMED: it cannot be read.
+    """
+    value = None if raw is None else _value(encoding, raw, MAX_DEPTH)
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
 def _name_and_value(encoding: Encoding, raw: Any) -> tuple[str, str]:
     fields = encoding.read(raw, KEY_VALUE)
     name = fields.get("key", "")
     if not name:
         raise InputError("it has no name")
-    value = _value(encoding, fields.get("value"), MAX_DEPTH)
-    return name, "" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return name, text_of(encoding, fields.get("value"))
 
 
 def _value(encoding: Encoding, raw: Any, depth: int) -> Any:

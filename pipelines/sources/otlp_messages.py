@@ -1,10 +1,10 @@
-"""The messages of OTLP metrics, and how to read them from protobuf and from JSON: both give the same fields.
+"""The messages that all requests of OTLP have, and how to read protobuf and JSON: both give the same fields.
 
 Messages within a message stay as they came until they are read, so that a bad one costs no other. The classes that
 protoc generates cannot do that: one text that is not UTF-8 makes them refuse the whole request.
 
 References:
-    https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/metrics/v1/metrics.proto
+    https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/common/v1/common.proto
     https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
 """
 
@@ -44,6 +44,7 @@ class Kind(IntEnum):
     SINT32 = auto()
     BOOL = auto()
     BYTES = auto()
+    ID = auto()
     DOUBLES = auto()
     FIXED64S = auto()
     UINT64S = auto()
@@ -65,72 +66,33 @@ class Message:
         every = [Field(*one) for one in fields]
         self.by_number: Mapping[int, Field] = {one.number: one for one in every}
         self.by_name: Mapping[str, Field] = {
-            **{re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", one.name): one for one in every},
+            **{_snake_case(one.name): one for one in every},
             **{one.name: one for one in every},
         }
 
 
-REQUEST = Message((1, "resourceMetrics", Kind.MESSAGES))
-RESOURCE_METRICS = Message((1, "resource", Kind.MESSAGE), (2, "scopeMetrics", Kind.MESSAGES))
+def _snake_case(name: str) -> str:
+    return re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name)
+
+
+class RequestForm:
+    """What requests of one kind hold: resources, which hold scopes, which hold items.
+
+    Args:
+        content: of the request, for errors: metrics, traces or logs.
+        parts, scopes, items: the names of the fields.
+    """
+
+    def __init__(self, content: str, parts: str, scopes: str, items: str) -> None:
+        self.content = content
+        self.parts, self.scopes, self.items = parts, scopes, items
+        self.request = Message((1, parts, Kind.MESSAGES))
+        self.resource = Message((1, "resource", Kind.MESSAGE), (2, scopes, Kind.MESSAGES))
+        self.scope = Message((1, "scope", Kind.MESSAGE), (2, items, Kind.MESSAGES))
+
+
 RESOURCE = Message((1, "attributes", Kind.MESSAGES))
-SCOPE_METRICS = Message((1, "scope", Kind.MESSAGE), (2, "metrics", Kind.MESSAGES))
 SCOPE = Message((1, "name", Kind.TEXT))
-METRIC = Message(
-    (1, "name", Kind.TEXT),
-    (3, "unit", Kind.TEXT),
-    (5, "gauge", Kind.MESSAGE),
-    (7, "sum", Kind.MESSAGE),
-    (9, "histogram", Kind.MESSAGE),
-    (10, "exponentialHistogram", Kind.MESSAGE),
-    (11, "summary", Kind.MESSAGE),
-)
-#: Gauge, Sum, Histogram, ExponentialHistogram and Summary have these fields, or some of them.
-DATA = Message(
-    (1, "dataPoints", Kind.MESSAGES),
-    (2, "aggregationTemporality", Kind.UINT32),
-    (3, "isMonotonic", Kind.BOOL),
-)
-_TIMES = ((2, "startTimeUnixNano", Kind.FIXED64), (3, "timeUnixNano", Kind.FIXED64))
-_COUNT_AND_SUM = ((4, "count", Kind.FIXED64), (5, "sum", Kind.DOUBLE))
-NUMBER_POINT = Message(
-    *_TIMES,
-    (4, "asDouble", Kind.DOUBLE),
-    (6, "asInt", Kind.SFIXED64),
-    (7, "attributes", Kind.MESSAGES),
-    (8, "flags", Kind.UINT32),
-)
-HISTOGRAM_POINT = Message(
-    *_TIMES,
-    *_COUNT_AND_SUM,
-    (6, "bucketCounts", Kind.FIXED64S),
-    (7, "explicitBounds", Kind.DOUBLES),
-    (9, "attributes", Kind.MESSAGES),
-    (10, "flags", Kind.UINT32),
-    (11, "min", Kind.DOUBLE),
-    (12, "max", Kind.DOUBLE),
-)
-EXPONENTIAL_POINT = Message(
-    *_TIMES,
-    *_COUNT_AND_SUM,
-    (1, "attributes", Kind.MESSAGES),
-    (6, "scale", Kind.SINT32),
-    (7, "zeroCount", Kind.FIXED64),
-    (8, "positive", Kind.MESSAGE),
-    (9, "negative", Kind.MESSAGE),
-    (10, "flags", Kind.UINT32),
-    (12, "min", Kind.DOUBLE),
-    (13, "max", Kind.DOUBLE),
-    (14, "zeroThreshold", Kind.DOUBLE),
-)
-BUCKETS = Message((1, "offset", Kind.SINT32), (2, "bucketCounts", Kind.UINT64S))
-SUMMARY_POINT = Message(
-    *_TIMES,
-    *_COUNT_AND_SUM,
-    (6, "quantileValues", Kind.MESSAGES),
-    (7, "attributes", Kind.MESSAGES),
-    (8, "flags", Kind.UINT32),
-)
-QUANTILE = Message((1, "quantile", Kind.DOUBLE), (2, "value", Kind.DOUBLE))
 KEY_VALUE = Message((1, "key", Kind.TEXT), (2, "value", Kind.MESSAGE))
 ANY_VALUE = Message(
     (1, "stringValue", Kind.TEXT),
@@ -148,8 +110,8 @@ VALUES = Message((1, "values", Kind.MESSAGES))
 class Encoding(Protocol):
     """How to read messages."""
 
-    def request(self, body: bytes) -> Sequence[Any]:
-        """The parts `resourceMetrics` of a request.
+    def request(self, body: bytes, form: RequestForm) -> Sequence[Any]:
+        """The parts of a request, one for each resource.
 
         Raises:
             InputError: the body is not a request.
@@ -176,14 +138,16 @@ class Encoding(Protocol):
 class Protobuf:
     """The binary encoding; a message is a memoryview."""
 
-    def request(self, body: bytes) -> Sequence[memoryview]:
+    def request(self, body: bytes, form: RequestForm) -> Sequence[memoryview]:
         try:
-            found = self.read(memoryview(body), REQUEST)
+            found = self.read(memoryview(body), form.request)
         except MALFORMED as error:
-            raise InputError("the body is not an OTLP request for metrics in protobuf") from error
+            raise InputError(f"the body is not an OTLP request for {form.content} in protobuf") from error
         if body and not found:
-            raise InputError("the body is not an OTLP request for metrics: it has no resource_metrics")
-        parts: list[memoryview] = found.get("resourceMetrics", [])
+            raise InputError(
+                f"the body is not an OTLP request for {form.content}: it has no {_snake_case(form.parts)}"
+            )
+        parts: list[memoryview] = found.get(form.parts, [])
         return parts
 
     def read(self, raw: memoryview, message: Message) -> dict[str, Any]:
@@ -236,6 +200,7 @@ _SCALARS: Mapping[Kind, Callable[[Value], Any]] = {
     Kind.TEXT: _text,
     Kind.MESSAGE: as_bytes,
     Kind.BYTES: lambda value: bytes(as_bytes(value)),
+    Kind.ID: lambda value: bytes(as_bytes(value)),
     Kind.DOUBLE: lambda value: _fixed(value, "<d"),
     Kind.FIXED64: lambda value: _fixed(value, "<Q"),
     Kind.SFIXED64: lambda value: _fixed(value, "<q"),
@@ -254,7 +219,7 @@ _REPEATED: Mapping[Kind, Callable[[Value], Any]] = {
 class Json:
     """OTLP's JSON; a message is an object. Numbers of 64 bits may be texts, and enumerations are numbers."""
 
-    def request(self, body: bytes) -> Sequence[Any]:
+    def request(self, body: bytes, form: RequestForm) -> Sequence[Any]:
         if body.count(b",") >= MAX_JSON_VALUES:
             raise InputError(f"the body holds more than {MAX_JSON_VALUES} values; send it in parts")
         try:
@@ -263,12 +228,12 @@ class Json:
         except (ValueError, RecursionError) as error:
             raise InputError("the body is not JSON") from error
         try:
-            fields = self.read(found, REQUEST)
+            fields = self.read(found, form.request)
         except MALFORMED as error:
-            raise InputError(f"the body is not an OTLP request for metrics: {error}") from error
+            raise InputError(f"the body is not an OTLP request for {form.content}: {error}") from error
         if found and not fields:
-            raise InputError("the body is not an OTLP request for metrics: it has no resourceMetrics")
-        parts: Sequence[Any] = fields.get("resourceMetrics", [])
+            raise InputError(f"the body is not an OTLP request for {form.content}: it has no {form.parts}")
+        parts: Sequence[Any] = fields.get(form.parts, [])
         return parts
 
     def read(self, raw: Any, message: Message) -> dict[str, Any]:
@@ -338,7 +303,7 @@ def _json_bool(value: Any) -> bool:
 
 
 def _json_enum(value: Any) -> int:
-    return _TEMPORALITIES[value] if value in _TEMPORALITIES else _UINT32(value)
+    return _ENUMERATIONS[value] if isinstance(value, str) and value in _ENUMERATIONS else _UINT32(value)
 
 
 def _json_list(value: Any) -> list[Any]:
@@ -355,10 +320,18 @@ _UINT32 = _json_integer(0, 2**32 - 1)
 _UINT64 = _json_integer(0, 2**64 - 1)
 _INT64 = _json_integer(-(2**63), 2**63 - 1)
 #: protobuf's own JSON writes the names of enumerations.
-_TEMPORALITIES = {
-    "AGGREGATION_TEMPORALITY_UNSPECIFIED": 0,
-    "AGGREGATION_TEMPORALITY_DELTA": 1,
-    "AGGREGATION_TEMPORALITY_CUMULATIVE": 2,
+_ENUMERATIONS = {
+    f"{prefix}_{name}": number
+    for prefix, names in (
+        ("AGGREGATION_TEMPORALITY", "UNSPECIFIED DELTA CUMULATIVE"),
+        ("SPAN_KIND", "UNSPECIFIED INTERNAL SERVER CLIENT PRODUCER CONSUMER"),
+        ("STATUS_CODE", "UNSET OK ERROR"),
+    )
+    for number, name in enumerate(names.split())
+} | {
+    f"SEVERITY_NUMBER_{name}{n or ''}": 4 * place + (n or 1)
+    for place, name in enumerate(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"])
+    for n in (0, 2, 3, 4)
 }
 _FROM_JSON: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _json_text,
@@ -372,6 +345,7 @@ _FROM_JSON: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.SINT32: _json_integer(-(2**31), 2**31 - 1),
     Kind.BOOL: _json_bool,
     Kind.BYTES: lambda value: base64.b64decode(_json_text(value), validate=True),
+    Kind.ID: lambda value: bytes.fromhex(_json_text(value)),
     Kind.DOUBLES: _json_numbers(_json_double),
     Kind.FIXED64S: _json_numbers(_UINT64),
     Kind.UINT64S: _json_numbers(_UINT64),

@@ -10,17 +10,17 @@ import numpy.typing as npt
 
 from core.arrays import BoolArray, FloatArray
 from core.errors import InputError
-from pipelines.sources.otlp_messages import (
+from pipelines.sources.buckets import QUANTILES
+from pipelines.sources.otlp_messages import Encoding, Message
+from pipelines.sources.otlp_metric_messages import (
     BUCKETS,
     EXPONENTIAL_POINT,
     HISTOGRAM_POINT,
     NUMBER_POINT,
     QUANTILE,
     SUMMARY_POINT,
-    Encoding,
-    Message,
 )
-from pipelines.sources.otlp_quantiles import QUANTILES, explicit_buckets, exponential_buckets
+from pipelines.sources.otlp_quantiles import explicit_buckets, exponential_buckets
 from pipelines.sources.protobuf import read_fields
 
 UnsignedArray = npt.NDArray[np.uint64]

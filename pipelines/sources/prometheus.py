@@ -9,7 +9,7 @@ References:
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from core.batch import Batch
@@ -19,6 +19,7 @@ from core.durations import DAY_S
 from core.errors import InputError
 from core.ports import MetricSource
 from core.service_names import SERVICE_LABELS, ServiceRule
+from core.settings import Settings
 from pipelines.sources.golden_signals import GoldenSignals
 from pipelines.sources.prometheus_api import Login, PrometheusApi
 from pipelines.sources.prometheus_queries import Span
@@ -97,16 +98,9 @@ class PrometheusSource:
         settings = setup.settings
         if settings.prometheus_url is None:
             return None
-        api = PrometheusApi(
-            settings.prometheus_url,
-            login=Login(
-                username=settings.prometheus_username,
-                password=settings.prometheus_password,
-                bearer_token=settings.prometheus_bearer_token,
-            ),
-        )
+        api = configured_api(settings, settings.prometheus_url)
         plan = None
-        if settings.prometheus_signals and not settings.prometheus_match:
+        if settings.golden_signals and not settings.prometheus_match:
             plan = GoldenSignals(read_exporters(settings.recipes_dir), budget=settings.series_budget)
         return cls(
             api,
@@ -143,7 +137,7 @@ class PrometheusSource:
             start = int(cursor) + step_s
         chunk_s = max(1, min(MAX_POINTS, MAX_CHUNK_S // step_s)) * step_s
         with self._api.connected():
-            window_s = self._rate_window_s()
+            window_s = rate_window_s(self._api, self._step_s)
             while start <= last:
                 end = min(start + chunk_s - step_s, last)
                 yield from self._span(start, end, window_s)
@@ -154,7 +148,6 @@ class PrometheusSource:
         span = Span(self._api, start=start, end=end, step_s=self._step_s)
         declared = self._api.types()
         pull = Pull(
-            api=self._api,
             tenant=self._tenant,
             step_s=self._step_s,
             services=self._services,
@@ -174,8 +167,25 @@ class PrometheusSource:
                 yield pending.batch(span.take_rejected())
                 pending = Pending()
         span.require_some()
-        yield pending.batch(span.take_rejected(), cursor=str(end), notes=self._plan.take_notes())
+        calls = self._plan.calls(span, pull)
+        events = self._plan.events(span, pull)
+        last = pending.batch(span.take_rejected(), cursor=str(end), notes=self._plan.take_notes())
+        yield replace(last, calls=calls, events=events)
 
-    def _rate_window_s(self) -> int:
-        scrape_s = self._api.longest_scrape_interval_s() or ASSUMED_SCRAPE_S
-        return max(self._step_s, int(-(-scrape_s * SCRAPES_IN_RATE // 1)))
+
+def configured_api(settings: Settings, url: str) -> PrometheusApi:
+    """The API of a Prometheus, with the login that the settings have."""
+    return PrometheusApi(
+        url,
+        login=Login(
+            username=settings.prometheus_username,
+            password=settings.prometheus_password,
+            bearer_token=settings.prometheus_bearer_token,
+        ),
+    )
+
+
+def rate_window_s(api: PrometheusApi, step_s: int) -> int:
+    """The window of rates, in seconds: the step, or more where targets are scraped seldom."""
+    scrape_s = api.longest_scrape_interval_s() or ASSUMED_SCRAPE_S
+    return max(step_s, int(-(-scrape_s * SCRAPES_IN_RATE // 1)))

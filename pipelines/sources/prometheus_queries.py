@@ -119,7 +119,7 @@ class Span:
         """The last time, in seconds since 1970."""
         return self._end
 
-    def names(self, match: Sequence[str]) -> list[str]:
+    def names(self, match: Sequence[str] = ('{__name__!=""}',)) -> list[str]:
         """The names of the metrics that a selector matches, sorted.
 
         Raises:
@@ -135,9 +135,21 @@ class Span:
                 names.add(name)
         return sorted(names)
 
+    def label_names(self, metric: str) -> list[str]:
+        """The names of the labels of all series of a metric."""
+        return self._api.labels(metric, self._start, self._end)
+
+    def series_of(self, metrics: Sequence[str], since: float) -> list[Mapping[str, str]]:
+        """The labels of all series of these metrics from that time to the end of the span."""
+        return self._api.series(metrics, since, self._end)
+
     def read(self, query: RangeQuery) -> Iterator[Item]:
         """The series of a query with their values."""
         yield from self._read(query, self._start, self._end)
+
+    def read_last(self, query: RangeQuery) -> Iterator[Item]:
+        """The series of a query with their values at the end of the span."""
+        yield from self._read(query, self._end, self._end)
 
     def reject(self, row: Mapping[str, object], reason: str) -> None:
         """Keep for a dead letter what cannot be stored."""

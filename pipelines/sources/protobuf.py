@@ -4,7 +4,7 @@ References:
     https://protobuf.dev/programming-guides/encoding/
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -120,6 +120,35 @@ def as_integer(value: Value) -> int:
 def as_signed(value: int) -> int:
     """The signed number of a 64-bit two's complement."""
     return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def as_zigzag(value: int) -> int:
+    """The signed number of a zigzag encoding (sint32, sint64)."""
+    return (value >> 1) ^ -(value & 1)
+
+
+def integers_of(values: Sequence[Value]) -> list[int]:
+    """The numbers of a repeated field, packed or one by one.
+
+    Raises:
+        IndexError: the last number is cut, or one has more than 64 bits.
+    """
+    found: list[int] = []
+    for one in values:
+        found += [one] if isinstance(one, int) else packed_varints(one).tolist()
+    return found
+
+
+def doubles_of(values: Sequence[Value]) -> npt.NDArray[np.float64]:
+    """The numbers of a repeated field of doubles, packed or one by one.
+
+    Raises:
+        IndexError: the last number is cut.
+    """
+    content = b"".join(bytes(as_bytes(one)) for one in values)
+    if len(content) % 8:
+        raise IndexError("the message ends too early")
+    return np.frombuffer(content, dtype="<f8").astype(np.float64)
 
 
 def packed_varints(message: memoryview) -> npt.NDArray[np.uint64]:

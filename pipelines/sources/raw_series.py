@@ -1,13 +1,20 @@
 """The raw series that people selected, metric by metric; buckets of histograms are left out."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from core.domain import Series, SeriesKind
+from core.domain import Direction, Event, Role, Series, SeriesKind, ServiceEdges
 from core.metric_names import guess_metric
 from core.metric_types import declaring_names, is_bucket, is_counter
 from core.service_names import ServiceRule
 from pipelines.sources.prometheus_queries import Query, Span
 from pipelines.sources.read_plan import Pull, Read
+
+#: The metric that Prometheus adds to each target: 1 while it can scrape it, else 0. A dead exporter is found by it,
+#: because Prometheus ends all other series of the target.
+UP = "up"
 
 
 class RawSeries:
@@ -20,7 +27,7 @@ class RawSeries:
     def name(self) -> str:
         return " ".join(self._match)
 
-    def reads(self, span: Span, pull: Pull) -> Iterator[Read]:
+    def reads(self, span: Span, pull: Pull) -> Iterator[Read[Query]]:
         """One query for each metric and selector."""
         for name in span.names(self._match):
             if is_bucket(name, pull.types):
@@ -29,11 +36,17 @@ class RawSeries:
             for selector in self._match:
                 yield _read(name, selector, pull, counter)
 
+    def calls(self, span: Span, pull: Pull) -> ServiceEdges:
+        return ()
+
+    def events(self, _span: Span, _pull: Pull) -> list[Event]:
+        return []
+
     def take_notes(self) -> tuple[str, ...]:
         return ()
 
 
-def _read(metric: str, selector: str, pull: Pull, counter: bool) -> Read:
+def _read(metric: str, selector: str, pull: Pull, counter: bool) -> Read[Query]:
     def series_of(labels: Mapping[str, str]) -> Series:
         return series_of_labels(
             pull.tenant, metric, labels, counter=counter, step_s=pull.step_s, services=pull.services
@@ -42,6 +55,12 @@ def _read(metric: str, selector: str, pull: Pull, counter: bool) -> Read:
     query = Query.of_metric(metric, selector, pull.window_s if counter else None)
     relevant = declaring_names([metric])
     return Read(query, series_of, {name: kind for name, kind in pull.declared.items() if name in relevant})
+
+
+def raw_id_of(labels: Mapping[str, str]) -> int:
+    """A stable 63-bit id of the labels of a raw series, whatever their order."""
+    text = json.dumps(sorted(labels.items()))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def series_of_labels(
@@ -61,7 +80,7 @@ def series_of_labels(
     named = services.label_in(labels)
     guess = guess_metric(metric)
     rate_unit = f"{guess.unit}/s" if guess.unit else "1/s"
-    return Series(
+    found = Series(
         tenant=tenant,
         service="unknown" if named is None else labels[named].strip(),
         metric=metric,
@@ -75,3 +94,6 @@ def series_of_labels(
         role=guess.role,
         step_s=step_s,
     )
+    if metric == UP:
+        return replace(found, role=Role.ERRORS, slo_threshold=0.5, direction=Direction.DOWN_IS_BAD)
+    return found

@@ -1,12 +1,12 @@
-"""What a pull from Prometheus asks for: a plan gives the queries of one span of time."""
+"""What a pull asks for: a plan gives the queries of one span of time."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from core.domain import Series
+from core.domain import Event, Series, ServiceEdges
 from core.service_names import ServiceRule
-from pipelines.sources.prometheus_api import PrometheusApi
+from pipelines.sources.call_queries import CallSpan
 from pipelines.sources.prometheus_queries import RangeQuery, Span
 
 
@@ -21,7 +21,6 @@ class Pull:
         types: the same and the types that were declared earlier.
     """
 
-    api: PrometheusApi
     tenant: str
     step_s: int
     services: ServiceRule
@@ -30,8 +29,36 @@ class Pull:
     types: Mapping[str, str]
 
 
+class MetricSpan(CallSpan, Protocol):
+    """Which metrics exist in a span of time, of a Prometheus or of what clients pushed."""
+
+    @property
+    def end(self) -> int:
+        """The last time, in seconds since 1970."""
+        ...
+
+    def names(self) -> list[str]:
+        """The names of all metrics, sorted."""
+        ...
+
+    def label_names(self, metric: str) -> list[str]:
+        """The names of the labels of all series of a metric."""
+        ...
+
+    def series_of(self, metrics: Sequence[str], since: float) -> list[Mapping[str, str]]:
+        """The labels of all series of these metrics from that time (seconds since 1970) to the end of the span.
+
+        Raises:
+            RefusedQueryError: a server refuses the query.
+        """
+        ...
+
+
+Query = TypeVar("Query", bound=RangeQuery, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Read:
+class Read(Generic[Query]):
     """One query.
 
     Attributes:
@@ -39,7 +66,7 @@ class Read:
         declared: types that the server declares for the metric, where series of other senders may need them.
     """
 
-    query: RangeQuery
+    query: Query
     series_of: Callable[[Mapping[str, str]], Series]
     declared: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,8 +79,16 @@ class ReadPlan(Protocol):
         """A part of the name of the source, because sources with other plans have other cursors."""
         ...
 
-    def reads(self, span: Span, pull: Pull) -> Iterator[Read]:
+    def reads(self, span: Span, pull: Pull) -> Iterator[Read[RangeQuery]]:
         """The queries for one span of time, those of the most important series first."""
+        ...
+
+    def calls(self, span: Span, pull: Pull) -> ServiceEdges:
+        """Which service calls which, at the end of a span of time, sorted."""
+        ...
+
+    def events(self, span: Span, pull: Pull) -> list[Event]:
+        """What the server knows of changes in the span, after `reads`."""
         ...
 
     def take_notes(self) -> tuple[str, ...]:

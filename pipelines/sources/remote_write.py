@@ -1,35 +1,46 @@
-"""Reads Prometheus's remote_write, version 1: a POST of snappy-compressed protobuf becomes a batch.
+"""Reads Prometheus's remote_write, versions 1 and 2: a POST of snappy-compressed protobuf becomes a batch.
 
 References:
     https://prometheus.io/docs/specs/prw/remote_write_spec/
+    https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from core.arrays import FloatArray, IntArray
+from core.arrays import BoolArray, FloatArray, IntArray
 from core.batch import Batch
 from core.checks import require_name
-from core.domain import DEFAULT_STEP_S, Series
 from core.errors import InputError
-from core.frames import SAMPLES
+from core.frames import SAMPLES, TIMES
 from core.metric_types import is_counter
 from core.service_names import ServiceRule
 from pipelines.sources.protobuf import Parts, as_bytes, as_integer, read_few, read_fields, read_varint
-from pipelines.sources.raw_series import series_of_labels
+from pipelines.sources.remote_write_columns import (
+    OLDEST_CREATED_MS,
+    STALE_BITS,
+    Columns,
+    SentHistogram,
+    WriteRequest,
+)
+from pipelines.sources.remote_write_histograms import HistogramColumns
+from pipelines.sources.remote_write_known import MAX_KNOWN, KnownLabels, KnownSeries
 from pipelines.sources.remote_write_series import (
     TAIL_BYTES,
-    LabelledSeries,
+    VERSION_1,
+    VERSION_2,
+    LabelMessages,
     WrittenSeries,
     parts_of_request,
     read_series,
     read_tails,
 )
+from pipelines.sources.remote_write_v2 import NO_METADATA, TYPES, Symbols, declared_type
 from pipelines.sources.stepped_series import SteppedSeries
 from pipelines.stores.dead_letters import REJECTED
 
@@ -37,54 +48,17 @@ from pipelines.stores.dead_letters import REJECTED
 MAX_BYTES = 32_000_000
 #: Three bytes of snappy are at most 64 bytes uncompressed.
 MAX_RATIO = 22
-#: So many series are remembered, with so many bytes of labels in all. With more, all are forgotten and read again.
-MAX_KNOWN = 20_000
-MAX_KNOWN_BYTES = 8_000_000
-_TIMESERIES, _METADATA = 1, 3
 _NOTHING = memoryview(b"")
-_TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
+# Fields of the requests; each version has none of the other.
+_TIMESERIES_1, _METADATA_1 = 1, 3
+_SYMBOLS_2, _TIMESERIES_2 = 4, 5
 
 
-@dataclass(frozen=True, slots=True)
-class WriteRequest:
-    """A decoded request, as columns: many requests have thousands of series with one sample each.
+class Message(StrEnum):
+    """The message in a request, by the name in its Content-Type."""
 
-    Attributes:
-        series: in the order of the request; a series may come more than once.
-        lengths: how many samples each of them has.
-        times_ms, values: of all samples, series after series; a value may be NaN.
-        metric_types: metric -> type, from the metadata of the request.
-        rejected: columns `row` and `reason`, of series and samples that cannot be read.
-    """
-
-    series: Sequence["_Remembered"]
-    lengths: IntArray
-    times_ms: IntArray
-    values: FloatArray
-    metric_types: Mapping[str, str]
-    rejected: pl.DataFrame
-
-    @property
-    def metrics(self) -> set[str]:
-        return {one.metric for one in self.series}
-
-
-class _Remembered:
-    """Labels as they were sent, and the series that they give.
-
-    Attributes:
-        parts: of the request, with one sample.
-        as_counter, as_gauge: null until it was needed.
-    """
-
-    __slots__ = ("as_counter", "as_gauge", "labels", "metric", "parts")
-
-    def __init__(self, labelled: LabelledSeries) -> None:
-        self.metric = labelled.metric
-        self.labels = labelled.labels
-        self.parts = labelled.parts + 1
-        self.as_counter: Series | None = None
-        self.as_gauge: Series | None = None
+    VERSION_1 = "prometheus.WriteRequest"
+    VERSION_2 = "io.prometheus.write.v2.Request"
 
 
 class RemoteWriteReceiver(SteppedSeries):
@@ -96,168 +70,209 @@ class RemoteWriteReceiver(SteppedSeries):
 
     def __init__(self, tenant: str, services: ServiceRule | None = None) -> None:
         super().__init__(MAX_KNOWN)
-        self._tenant = tenant
-        self._services = services or ServiceRule()
-        self._known: dict[bytes, _Remembered] = {}
-        self._known_bytes = 0
+        self._known = KnownSeries(tenant, services or ServiceRule())
 
     @property
     def name(self) -> str:
         """The name of the source in dead letters."""
         return "remote_write"
 
-    def decode(self, body: bytes) -> WriteRequest:
-        """The series, samples and metadata of one request.
+    def decode(self, body: bytes, message: Message | None = Message.VERSION_1) -> WriteRequest:
+        """The series, samples, histograms and metadata of one request.
+
+        Args:
+            message: null: its fields tell, because the versions have none in common.
 
         Raises:
-            InputError: the body is not a snappy-compressed WriteRequest.
+            InputError: the body is not such a message, compressed with snappy.
         """
-        types: dict[str, str] = {}
-        rejected: list[tuple[str, str]] = []
         parts = parts_of_request()
         try:
-            messages = [
-                (field, as_bytes(value))
-                for field, value in parts.counted(read_fields(memoryview(_decompress(body))))
-            ]
+            fields = parts.counted(read_fields(memoryview(uncompressed(body))))
+            messages = [(number, as_bytes(value)) for number, value in fields]
         except (IndexError, TypeError) as error:
-            raise InputError("the body is not a remote_write request of version 1") from error
-        columns = self._usual(messages, parts)
-        for at in np.flatnonzero(~columns.read).tolist():
-            field, message = messages[at]
-            if field == _TIMESERIES:
-                one = read_series(message, parts, rejected)
-                if one is not None:
-                    columns.add([at], [self._remember(one)], [len(one.values)], one.times_ms, one.values)
-            elif field == _METADATA:
-                types |= _metadata(message, rejected)
-        frame = pl.DataFrame(rejected, schema=REJECTED, orient="row")
-        return WriteRequest(*columns.in_order(), types, frame)
+            raise InputError(
+                f"the body is not a remote_write request: no {message or 'WriteRequest'}"
+            ) from error
+        numbers = {number for number, _ in messages}
+        if message is None:
+            message = Message.VERSION_2 if _SYMBOLS_2 in numbers else Message.VERSION_1
+        of_other = (
+            {_SYMBOLS_2, _TIMESERIES_2} if message is Message.VERSION_1 else {_TIMESERIES_1, _METADATA_1}
+        )
+        if numbers & of_other:
+            raise InputError(
+                f"the body is not a remote_write request: no {message}, which its Content-Type names"
+            )
+        reading = _Reading1 if message is Message.VERSION_1 else _Reading2
+        return reading(self._known, messages, parts).request()
 
     def batch(self, request: WriteRequest, types: Mapping[str, str]) -> Batch:
-        """The batch of a request, without stale markers and NaN.
+        """The batch of a request, with the ends of series in place of stale markers, and without other NaN.
 
         Args:
             types: metric -> type, of all that is known of the metrics of the request.
         """
-        series: dict[int, Series] = {}
-        rejected: list[tuple[str, str]] = []
         counters = {metric: is_counter(metric, types) for metric in request.metrics}
-        ids = [0] * len(request.series)
-        of_counters, good = [False] * len(ids), [True] * len(ids)
-        for position, one in enumerate(request.series):
-            counter = counters[one.metric]
-            found = one.as_counter if counter else one.as_gauge
-            if found is None:
-                try:
-                    found = self._series(one, counter)
-                except InputError as error:
-                    rejected.append((json.dumps({"labels": dict(one.labels)}), str(error)))
-                    good[position] = False
-                    continue
-            ids[position] = series_id = found.series_id
-            of_counters[position] = counter
-            series[series_id] = found
-        more = pl.DataFrame(rejected, schema=REJECTED, orient="row")
-        measured = np.repeat(np.array(good, dtype=bool), request.lengths) & ~np.isnan(request.values)
-        counts = np.repeat(np.array(of_counters, dtype=bool), request.lengths)
+        chosen = [one.series(counter=counters[one.metric]) for one in request.series]
+        series = {one.series_id: one for one in chosen}
         samples = _frame(
-            np.repeat(np.array(ids, dtype=np.int64), request.lengths), request.times_ms, request.values
+            np.repeat(np.array([one.series_id for one in chosen], dtype=np.int64), request.lengths),
+            request.times_ms,
+            request.values,
         )
+        counts = np.repeat(np.array([counters[one.metric] for one in request.series], bool), request.lengths)
+        missing = np.isnan(request.values)
+        ended = missing & (request.values.view(np.uint64) == STALE_BITS)
+        histograms = HistogramColumns(request.histograms)
+        series |= histograms.series
+        told = (request.created_ms >= OLDEST_CREATED_MS) & (request.created_ms < request.times_ms)
         return Batch(
             series=tuple(series.values()),
-            samples=samples.filter(pl.Series(measured & ~counts)),
-            counts=samples.filter(pl.Series(measured & counts)),
+            samples=pl.concat([_chosen(samples, ~missing & ~counts), histograms.levels]),
+            counts=pl.concat([_chosen(samples, ~missing & counts), histograms.counts]),
+            created=pl.concat(
+                [_created(samples, request.created_ms, counts & ~missing & told), histograms.created]
+            ),
+            histograms=histograms.cumulative,
+            ends=pl.concat([_chosen(samples, ended).select(*TIMES), histograms.ends]),
             metric_types=request.metric_types,
-            rejected=pl.concat([request.rejected, more]),
+            rejected=request.rejected,
         )
 
-    def _usual(self, messages: Sequence[tuple[int, memoryview]], parts: Parts) -> "_Columns":
+
+class _Reading1:
+    """Reads one request of version 1."""
+
+    form = VERSION_1
+    timeseries = _TIMESERIES_1
+
+    def __init__(self, known: KnownSeries, messages: Sequence[tuple[int, memoryview]], parts: Parts) -> None:
+        self._messages = messages
+        self._known = known
+        self._parts = parts
+        self._types: dict[str, str] = {}
+        self._rejected: list[tuple[str, str]] = []
+        self._histograms: list[SentHistogram] = []
+        self._columns = Columns(len(messages))
+        self._labels: LabelMessages | Symbols = LabelMessages()
+
+    def request(self) -> WriteRequest:
+        """The whole request."""
+        self._take_usual()
+        for at in np.flatnonzero(~self._columns.read).tolist():
+            number, message = self._messages[at]
+            if number == self.timeseries:
+                one = read_series(message, self.form, self._labels, self._parts, self._rejected)
+                if one is not None:
+                    self._take(at, one)
+            else:
+                self._take_other(number, message)
+        rejected = pl.DataFrame(self._rejected, schema=REJECTED, orient="row")
+        series, lengths, times_ms, values, created_ms = self._columns.in_order()
+        return WriteRequest(
+            series=series,
+            lengths=lengths,
+            times_ms=times_ms,
+            values=values,
+            created_ms=created_ms,
+            histograms=self._histograms,
+            metric_types=self._types,
+            rejected=rejected,
+        )
+
+    def _take_usual(self) -> None:
         """Read the messages that are known labels and one sample of the usual form."""
-        places: list[int] = []
-        series: list[_Remembered] = []
-        tails: list[bytes] = []
-        for at, (field, message) in enumerate(messages):
-            if field == _TIMESERIES:
+        found: list[tuple[int, KnownLabels, bytes]] = []
+        for at, (number, message) in enumerate(self._messages):
+            if number == _TIMESERIES_1:
                 known = self._known.get(bytes(message[:-TAIL_BYTES]))
                 if known is not None:
-                    places.append(at)
-                    series.append(known)
-                    tails.append(bytes(message[-TAIL_BYTES:]))
-        columns = _Columns(len(messages))
-        times_ms, values, usual = read_tails(tails)
-        if not usual.all():
-            places = [at for at, is_usual in zip(places, usual, strict=True) if is_usual]
-            series = [one for one, is_usual in zip(series, usual, strict=True) if is_usual]
-        parts.take(sum([one.parts for one in series]))
-        columns.add(places, series, [1] * len(series), times_ms[usual], values[usual])
-        return columns
+                    found.append((at, known, bytes(message[-TAIL_BYTES:])))
+        self._add_usual(found)
 
-    def _remember(self, written: WrittenSeries) -> _Remembered:
-        start = written.start
-        if start is None:
-            return _Remembered(written.series)
-        known = self._known.get(start)
-        if known is None:
-            if len(self._known) >= MAX_KNOWN or self._known_bytes + len(start) > MAX_KNOWN_BYTES:
-                self._known.clear()
-                self._known_bytes = 0
-            known = self._known[start] = _Remembered(written.series)
-            self._known_bytes += len(start)
+    def _add_usual(self, found: Sequence[tuple[int, KnownLabels, bytes]]) -> list[int]:
+        """Add series whose sample has the usual form; returns their positions in `found`."""
+        times_ms, values, usual = read_tails([tail for _, _, tail in found])
+        taken: list[int] = np.flatnonzero(usual).tolist()
+        chosen = found if len(taken) == len(found) else [found[at] for at in taken]
+        series = [one for _, one, _ in chosen]
+        self._parts.take(sum([one.parts for one in series]))
+        self._columns.add_usual([at for at, _, _ in chosen], series, times_ms[usual], values[usual])
+        return taken
+
+    def _take(self, at: int, one: WrittenSeries) -> None:
+        """Take a series that was read field by field."""
+        try:
+            known = self._remember(at, one)
+            if one.histograms:
+                known.histogram_series(gauge=False)
+        except InputError as error:
+            self._rejected.append((json.dumps({"labels": dict(one.series.labels)}), str(error)))
+            return
+        if one.values:
+            self._columns.add(at, known, one.times_ms, one.values, one.created_ms)
+        self._histograms += [SentHistogram(known, *histogram) for histogram in one.histograms]
+
+    def _remember(self, at: int, one: WrittenSeries) -> KnownLabels:
+        return self._known.remember(one.start, one.series)
+
+    def _take_other(self, number: int, message: memoryview) -> None:
+        if number == _METADATA_1:
+            self._types |= _metadata(message, self._rejected)
+
+
+class _Reading2(_Reading1):
+    """Reads one request of version 2."""
+
+    form = VERSION_2
+    timeseries = _TIMESERIES_2
+
+    def __init__(self, known: KnownSeries, messages: Sequence[tuple[int, memoryview]], parts: Parts) -> None:
+        super().__init__(known, messages, parts)
+        self._declared_at: dict[str, int] = {}
+        self._labels = self._symbols = Symbols(
+            [bytes(one) for number, one in messages if number == _SYMBOLS_2]
+        )
+
+    def _take_usual(self) -> None:
+        series = [(at, one) for at, (number, one) in enumerate(self._messages) if number == _TIMESERIES_2]
+        usual = [(one, self._known.get(one.key)) for one in self._symbols.usual(series)]
+        known = [(one, known) for one, known in usual if known is not None]
+        taken = self._add_usual([(one.place, labels, one.tail) for one, labels in known])
+        for place in taken:
+            one, labels = known[place]
+            self._declare(one.place, declared_type(labels.metric, one.metadata.kind))
+
+    def _remember(self, at: int, one: WrittenSeries) -> KnownLabels:
+        try:
+            metadata = self._symbols.metadata(bytes(one.metadata)) if one.metadata else NO_METADATA
+            unit = metadata.unit.decode()
+        except (IndexError, TypeError, UnicodeDecodeError) as error:
+            raise InputError(f"the metadata of the series cannot be read: {error}") from error
+        known = self._known.remember(self._symbols.key(one.refs, metadata), one.series, unit)
+        self._declare(at, declared_type(known.metric, metadata.kind, has_histograms=bool(one.histograms)))
         return known
 
-    def _series(self, one: _Remembered, counter: bool) -> Series:
-        found = series_of_labels(
-            self._tenant,
-            one.metric,
-            one.labels,
-            counter=counter,
-            step_s=DEFAULT_STEP_S,
-            services=self._services,
-        )
-        if counter:
-            one.as_counter = found
-        else:
-            one.as_gauge = found
-        return found
+    def _declare(self, place: int, declared: tuple[str, str]) -> None:
+        """Keep a type; of several for a metric the last one in the request counts."""
+        metric, kind = declared
+        if kind != "unknown" and self._declared_at.get(metric, -1) < place:
+            self._declared_at[metric] = place
+            self._types[metric] = kind
+
+    def _take_other(self, number: int, message: memoryview) -> None:
+        """Nothing else is read: symbols are, and later versions may add fields."""
 
 
-class _Columns:
-    """Series and their samples, which may come in any order of their places in the request."""
+def _chosen(frame: pl.DataFrame, chosen: BoolArray) -> pl.DataFrame:
+    return frame.filter(pl.Series(chosen))
 
-    def __init__(self, count: int) -> None:
-        #: Which messages of the request are read already.
-        self.read = np.zeros(count, dtype=bool)
-        self._places: list[int] = []
-        self._series: list[_Remembered] = []
-        self._lengths: list[int] = []
-        self._times_ms: list[IntArray] = []
-        self._values: list[FloatArray] = []
 
-    def add(
-        self,
-        places: Sequence[int],
-        series: Sequence[_Remembered],
-        lengths: Sequence[int],
-        times_ms: IntArray | Sequence[int],
-        values: FloatArray | Sequence[float],
-    ) -> None:
-        """Add series with all their samples."""
-        self.read[places] = True
-        self._places += places
-        self._series += series
-        self._lengths += lengths
-        self._times_ms.append(np.asarray(times_ms, dtype=np.int64))
-        self._values.append(np.asarray(values, dtype=np.float64))
-
-    def in_order(self) -> tuple[Sequence[_Remembered], IntArray, IntArray, FloatArray]:
-        """Series, lengths, times in ms and values, in the order of the request."""
-        places, lengths = np.array(self._places, dtype=np.int64), np.array(self._lengths, dtype=np.int64)
-        times_ms, values = np.concatenate(self._times_ms), np.concatenate(self._values)
-        if bool(np.all(places[1:] > places[:-1])):
-            return self._series, lengths, times_ms, values
-        order, samples = np.argsort(places), np.argsort(places.repeat(lengths), kind="stable")
-        return [self._series[at] for at in order.tolist()], lengths[order], times_ms[samples], values[samples]
+def _created(samples: pl.DataFrame, created_ms: IntArray, chosen: BoolArray) -> pl.DataFrame:
+    """The times of samples of counters that tell since when they count, and that time."""
+    created = pl.Series("created", created_ms * 1000).cast(SAMPLES["ts"])
+    return samples.select(*TIMES).with_columns(created).filter(pl.Series(chosen))
 
 
 def _frame(ids: IntArray, times_ms: IntArray, values: FloatArray) -> pl.DataFrame:
@@ -265,7 +280,7 @@ def _frame(ids: IntArray, times_ms: IntArray, values: FloatArray) -> pl.DataFram
     return pl.DataFrame({name: pl.Series(column).cast(SAMPLES[name]) for name, column in columns.items()})
 
 
-def _decompress(body: bytes) -> bytes:
+def uncompressed(body: bytes) -> bytes:
     """Decompress a block of snappy; it starts with the length of its content."""
     length, _ = read_varint(memoryview(body), 0)
     if length > MAX_BYTES:
@@ -291,4 +306,4 @@ def _metadata(message: memoryview, rejected: list[tuple[str, str]]) -> dict[str,
             (json.dumps({"metadata": bytes(message).hex()}), f"the metadata cannot be read: {error}")
         )
         return {}
-    return {name: _TYPES[kind] if kind < len(_TYPES) else "unknown"} if name else {}
+    return {name: TYPES[kind] if kind < len(TYPES) else "unknown"} if name else {}

@@ -3,15 +3,18 @@
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
 from core.arrays import BoolArray, FloatArray, IntArray
 from core.errors import InputError
+from pipelines.sources.native_histograms import NativeHistogram, read_histogram
 from pipelines.sources.protobuf import (
     Parts,
     TooManyPartsError,
+    Value,
     as_bytes,
     as_integer,
     as_signed,
@@ -25,7 +28,7 @@ OLDEST_MS, NEWEST_MS = -62_135_596_800_000, 253_402_300_799_000
 #: Series, labels and samples in one request. A usual request has some ten thousand.
 MAX_PARTS = 300_000
 
-_LABEL, _SAMPLE, _HISTOGRAM = 1, 2, 4
+_SAMPLE = 2
 #: The first bytes of the two fields of a Sample: their numbers and wire types.
 _VALUE, _TIME = 1 << 3 | 1, 2 << 3
 _NOTHING = memoryview(b"")
@@ -43,6 +46,40 @@ def parts_of_request() -> Parts:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """Numbers of the fields of a TimeSeries in a version of the protocol. Labels and samples have the same in both.
+
+    Attributes:
+        metadata, created: 0 where the version has no such field.
+    """
+
+    histogram: int
+    metadata: int = 0
+    created: int = 0
+
+
+LABELS, SAMPLES = 1, _SAMPLE
+VERSION_1, VERSION_2 = Form(histogram=4), Form(histogram=3, metadata=5, created=6)
+
+
+class LabelReader(Protocol):
+    """Reads the labels of a series in a version of the protocol."""
+
+    def read(self, raw: Sequence[Value], parts: Parts) -> Mapping[str, str]:
+        """The labels. A label without a value is the same as no label.
+
+        Raises:
+            IndexError, TypeError: a field is not of labels.
+            InputError: a label is not UTF-8 or comes twice, or the series has no name.
+        """
+        ...
+
+    def shown(self, raw: Sequence[Value]) -> object:
+        """The labels as they came, for a dead letter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledSeries:
     """What the labels of a TimeSeries tell.
 
@@ -57,16 +94,24 @@ class LabelledSeries:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSeries:
-    """Some samples of one series.
+    """Samples and histograms of one series.
 
     Attributes:
         start: the bytes of the message before its samples, when it has nothing but labels there; else null.
+        times_ms, values, created_ms: of the samples; a counter began to count at `created_ms`, 0 if that is not known.
+        histograms: each with its message.
+        metadata: the message; empty where there is none.
+        refs: the fields of the labels, as they came.
     """
 
     series: LabelledSeries
     start: bytes | None
     times_ms: Sequence[int]
     values: Sequence[float]
+    created_ms: Sequence[int]
+    histograms: Sequence[tuple[NativeHistogram, bytes]]
+    metadata: memoryview
+    refs: Sequence[Value]
 
 
 def read_tails(tails: Sequence[bytes]) -> tuple[IntArray, FloatArray, BoolArray]:
@@ -87,50 +132,89 @@ def read_tails(tails: Sequence[bytes]) -> tuple[IntArray, FloatArray, BoolArray]
     return times_ms, found["value"].astype(np.float64), usual
 
 
-def read_series(message: memoryview, parts: Parts, rejected: list[tuple[str, str]]) -> WrittenSeries | None:
-    """One TimeSeries; what of it cannot be stored is added to `rejected`. Null: it has no samples."""
-    raw: list[memoryview] = []
-    samples: list[memoryview] = []
-    histograms = 0
-    in_order = True
-    try:
-        for field, value in parts.counted(read_fields(message)):
-            if field == _LABEL:
-                raw.append(as_bytes(value))
-                in_order &= not samples
-            elif field == _SAMPLE:
-                samples.append(as_bytes(value))
+@dataclass(slots=True)
+class _Fields:
+    """The fields of a TimeSeries by their meaning."""
+
+    labels: list[Value] = field(default_factory=list)
+    samples: list[memoryview] = field(default_factory=list)
+    histograms: list[memoryview] = field(default_factory=list)
+    metadata: memoryview = _NOTHING
+    created_ms: int = 0
+    in_order: bool = True
+
+    def read(self, message: memoryview, form: Form, parts: Parts) -> None:
+        for number, value in parts.counted(read_fields(message)):
+            if number == LABELS:
+                self.labels.append(value)
+                self.in_order &= not self.samples
+            elif number == SAMPLES:
+                self.samples.append(as_bytes(value))
             else:
-                in_order = False
-                histograms += field == _HISTOGRAM
-        labels = _labels(raw)
+                self.in_order = False
+                if number == form.histogram:
+                    self.histograms.append(as_bytes(value))
+                elif number == form.metadata:
+                    self.metadata = as_bytes(value)
+                elif number == form.created:
+                    self.created_ms = in_calendar(as_signed(as_integer(value)))
+
+
+def read_series(
+    message: memoryview, form: Form, reader: LabelReader, parts: Parts, rejected: list[tuple[str, str]]
+) -> WrittenSeries | None:
+    """One TimeSeries; what of it cannot be stored is added to `rejected`. Null: it has no samples."""
+    found = _Fields()
+    try:
+        found.read(message, form, parts)
+        labels = reader.read(found.labels, parts)
+        if form.metadata and not found.samples and not found.histograms:
+            raise InputError("it has neither samples nor histograms")
     except TooManyPartsError:
         raise
     except (IndexError, TypeError, InputError) as error:
-        row = json.dumps({"labels": [bytes(label).decode(errors="backslashreplace") for label in raw]})
+        row = json.dumps({"labels": reader.shown(found.labels)})
         rejected.append((row, f"the series cannot be read: {error}"))
         return None
-    if histograms:
-        rejected.append(
-            (
-                json.dumps({"labels": labels}),
-                "native histograms are not supported; send classic buckets as well",
-            )
-        )
-    times_ms: list[int] = []
-    values: list[float] = []
-    for sample in samples:
+    shown = json.dumps({"labels": labels})
+    samples: list[tuple[int, float, int]] = []
+    for one in found.samples:
         try:
-            time_ms, number = _sample(sample)
+            samples.append(_sample(one, found.created_ms))
         except (IndexError, TypeError, struct.error, InputError) as error:
-            rejected.append((json.dumps({"labels": labels}), f"a sample cannot be read: {error}"))
+            rejected.append((shown, f"a sample cannot be read: {error}"))
+    histograms: list[tuple[NativeHistogram, bytes]] = []
+    for one in found.histograms:
+        try:
+            histogram = read_histogram(one, parts)
+            in_calendar(histogram.time_ms)
+            in_calendar(histogram.start_ms)
+        except TooManyPartsError:
+            raise
+        except (IndexError, TypeError, struct.error, InputError) as error:
+            rejected.append((shown, f"a native histogram cannot be stored: {error}"))
         else:
-            times_ms.append(time_ms)
-            values.append(number)
-    if not values:
+            since_ms = histogram.start_ms or found.created_ms
+            histograms.append((replace(histogram, start_ms=since_ms), bytes(one)))
+    if not samples and not histograms:
         return None
-    start = _start(message, samples) if in_order else None
-    return WrittenSeries(LabelledSeries(labels["__name__"], labels, len(raw)), start, times_ms, values)
+    times_ms, values, created_ms = zip(*samples, strict=True) if samples else ((), (), ())
+    start = _start(message, found.samples) if found.in_order else None
+    series = LabelledSeries(labels["__name__"], labels, len(found.labels))
+    return WrittenSeries(
+        series, start, times_ms, values, created_ms, histograms, found.metadata, found.labels
+    )
+
+
+def in_calendar(time_ms: int) -> int:
+    """The same time.
+
+    Raises:
+        InputError: no calendar has it.
+    """
+    if not OLDEST_MS <= time_ms <= NEWEST_MS:
+        raise InputError(f"the time {time_ms} ms is outside the calendar: is its unit milliseconds?")
+    return time_ms
 
 
 def _start(message: memoryview, samples: Sequence[memoryview]) -> bytes | None:
@@ -142,8 +226,12 @@ def _start(message: memoryview, samples: Sequence[memoryview]) -> bytes | None:
     return bytes(message[:-TAIL_BYTES])
 
 
-def _sample(message: memoryview) -> tuple[int, float]:
-    """Time in ms and value of a Sample."""
+def _sample(message: memoryview, created_ms: int) -> tuple[int, float, int]:
+    """Time in ms and value of a Sample, and since when it counts.
+
+    Args:
+        created_ms: of the series; a later version of the protocol has it in each sample.
+    """
     if len(message) > 10 and message[0] == _VALUE and message[9] == _TIME:  # as all senders write it
         raw_time, end = read_varint(message, 10)
     else:
@@ -152,23 +240,31 @@ def _sample(message: memoryview) -> tuple[int, float]:
     if end != len(message):
         fields = read_few(message)
         raw_time, value = as_integer(fields.get(2, 0)), as_bytes(fields.get(1, memoryview(bytes(8))))
-    time_ms = as_signed(raw_time)
-    if not OLDEST_MS <= time_ms <= NEWEST_MS:
-        raise InputError(f"the time {time_ms} ms is outside the calendar: is its unit milliseconds?")
-    return time_ms, struct.unpack("<d", value)[0]
+        created_ms = in_calendar(as_signed(as_integer(fields.get(3, 0)))) or created_ms
+    return in_calendar(as_signed(raw_time)), struct.unpack("<d", value)[0], created_ms
 
 
-def _labels(messages: Sequence[memoryview]) -> Mapping[str, str]:
-    """The labels of a series. A label without a value is the same as no label.
+class LabelMessages:
+    """Labels as version 1 sends them: each is a message (`LabelReader`)."""
+
+    def read(self, raw: Sequence[Value], parts: Parts) -> Mapping[str, str]:
+        fields = [read_few(as_bytes(one)) for one in raw]
+        return labels_of([bytes(as_bytes(one.get(number, _NOTHING))) for one in fields for number in (1, 2)])
+
+    def shown(self, raw: Sequence[Value]) -> object:
+        return [
+            str(one) if isinstance(one, int) else bytes(one).decode(errors="backslashreplace") for one in raw
+        ]
+
+
+def labels_of(texts: Sequence[bytes]) -> Mapping[str, str]:
+    """The labels of a series, from names and values in turn. A label without a value is the same as no label.
 
     Raises:
-        IndexError, TypeError: a message is not a Label.
         InputError: a label is not UTF-8 or comes twice, or the series has no name.
     """
     labels: dict[str, str] = {}
-    for message in messages:
-        fields = read_few(message)
-        raw_name, raw_value = (bytes(as_bytes(fields.get(field, _NOTHING))) for field in (1, 2))
+    for raw_name, raw_value in zip(texts[::2], texts[1::2], strict=True):
         try:
             name, value = raw_name.decode(), raw_value.decode()
         except UnicodeDecodeError as error:

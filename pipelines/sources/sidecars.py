@@ -19,6 +19,7 @@ from typing import TypeVar
 import polars as pl
 
 from core.batch import Batch, Declaration
+from core.contradictions import Contradiction
 from core.domain import Direction, Event, EventKind, Incident, Series, SeriesKind, Severity
 from core.errors import InputError
 from core.ports import MetricSource
@@ -71,8 +72,21 @@ class Sidecars:
             incidents=(*batch.incidents, *self.incidents),
             rejected=rejected,
             declarations=self.declarations,
+            contradictions=(*batch.contradictions, *self._contradictions(batch.series)),
             notes=(*batch.notes, *self.notes, *kinds),
         )
+
+    def _contradictions(self, series: Sequence[Series]) -> list[Contradiction]:
+        """Kinds and units that `series.csv` declares otherwise than the source, once for each metric."""
+        found: dict[tuple[str, str], Contradiction] = {}
+        for one in series:
+            declared = self.describe(one)
+            is_counter = SeriesKind.COUNTER
+            if (one.kind is is_counter) is not (declared.kind is is_counter):
+                found[one.metric, "kind"] = _contradiction(one, "kind", one.kind, declared.kind)
+            if one.unit and declared.unit != one.unit:
+                found[one.metric, "unit"] = _contradiction(one, "unit", one.unit, declared.unit)
+        return list(found.values())
 
     @property
     def descriptions_only(self) -> "Sidecars":
@@ -89,6 +103,17 @@ def with_kind_as_read(series: Series, described: Series) -> tuple[Series, str]:
         f" {series.kind}; correct the type at the source"
     )
     return replace(described, kind=series.kind, unit=series.unit), note
+
+
+def _contradiction(series: Series, field: str, value: str, declared: str) -> Contradiction:
+    return Contradiction(
+        metric=series.metric,
+        field=field,
+        source="",
+        value=value,
+        other_source="series.csv",
+        other_value=declared,
+    )
 
 
 class DescribedSource:

@@ -130,13 +130,23 @@ class MetricTypeStore:
         )
         return {row["metric"]: row["type"] for row in rows}
 
-    def declare(self, types: Mapping[str, str]) -> None:
-        """Store types; a later declaration replaces an earlier one."""
+    def sources(self, metrics: Sequence[str]) -> dict[str, str]:
+        """Metric -> the source that declared its type; empty where it is not known."""
+        rows = self._session.rows(
+            "SELECT metric, source FROM metric_types WHERE tenant = %(tenant)s AND metric = ANY(%(metrics)s::text[])",
+            {"metrics": list(metrics)},
+        )
+        return {row["metric"]: row["source"] for row in rows}
+
+    def declare(self, types: Mapping[str, str], source: str = "") -> None:
+        """Store types that a source declares; a later declaration replaces an earlier one."""
         metrics = sorted(types)
         self._session.execute(
-            "INSERT INTO metric_types AS t (tenant, metric, type) SELECT %(tenant)s, d.metric, d.type"
+            "INSERT INTO metric_types AS t (tenant, metric, type, source)"
+            " SELECT %(tenant)s, d.metric, d.type, %(source)s"
             " FROM unnest(%(metrics)s::text[], %(types)s::text[]) AS d (metric, type)"
-            " ON CONFLICT (tenant, metric) DO UPDATE SET type = excluded.type, changed_at = now()"
+            " ON CONFLICT (tenant, metric) DO UPDATE"
+            " SET type = excluded.type, source = excluded.source, changed_at = now()"
             " WHERE t.type <> excluded.type",
-            {"metrics": metrics, "types": [types[metric] for metric in metrics]},
+            {"metrics": metrics, "types": [types[metric] for metric in metrics], "source": source},
         )

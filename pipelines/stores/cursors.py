@@ -5,7 +5,7 @@ from pipelines.stores.session import Session, utc
 
 
 class CursorStore:
-    """The cursors of one tenant (`core.ports.CursorRepository`)."""
+    """The cursors of one tenant (`core.cursors.CursorRepository`)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -24,6 +24,23 @@ class CursorStore:
             " ON CONFLICT (tenant, source) DO UPDATE SET cursor = excluded.cursor, updated_at = now()",
             {"source": source, "cursor": cursor},
         )
+
+    def advance(self, source: str, known: str | None, cursor: str) -> bool:
+        """Set the cursor if it still is `known` (null: there is none); false when another process has moved it.
+
+        The row stays locked until the end of the transaction, so that another process waits and then gets false.
+        """
+        if known is None:
+            statement = (
+                "INSERT INTO cursors (tenant, source, cursor) VALUES (%(tenant)s, %(source)s, %(cursor)s)"
+                " ON CONFLICT DO NOTHING"
+            )
+        else:
+            statement = (
+                "UPDATE cursors SET cursor = %(cursor)s, updated_at = now()"
+                " WHERE tenant = %(tenant)s AND source = %(source)s AND cursor = %(known)s"
+            )
+        return self._session.execute(statement, {"source": source, "known": known, "cursor": cursor}) == 1
 
     def list(self) -> list[CursorState]:
         """All sources with a cursor, by name."""

@@ -29,7 +29,7 @@ from pipelines.stores.connecting import connection_parameters
 from pipelines.stores.session import database_errors
 
 VIEW = "service_features"
-#: Entity rows in one point-in-time query. Its cost grows faster than the number of rows.
+#: Entity rows in one point-in-time query. Its cost grows with the rows times the moments of a service.
 CHUNK_ROWS = 20_000
 
 
@@ -170,6 +170,7 @@ class FeastFeatureStore:
         }
         raw = yaml.safe_load(text)
         config = {key: _fill(value, values) for key, value in raw.items()}
+        config["offline_store"]["db_schema"] = _without_nested_loops(config["offline_store"]["db_schema"])
         if self._redis_url:
             config["online_store"] = {"type": "redis", "connection_string": _redis(self._redis_url)}
         return config
@@ -189,6 +190,15 @@ def _search_path(options: str) -> str:
     """The first schema of `-c search_path=a,b` among libpq options, else public."""
     _, found, rest = options.partition("search_path=")
     return rest.split()[0].split(",")[0].strip('"') if found else "public"
+
+
+def _without_nested_loops(schema: str) -> str:
+    """The search path, and a planner setting after it, because Feast offers no other way to set one.
+
+    Feast's point-in-time query joins two results that PostgreSQL expects to have a handful of rows. So it compares each
+    row of one with each row of the other: 3,360 moments took 20 times as long as with a hash join.
+    """
+    return f"{schema} -c enable_nestloop=off -c search_path={schema}"
 
 
 def _redis(url: str) -> str:

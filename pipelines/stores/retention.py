@@ -19,11 +19,13 @@ _BY_ALL = {
     "signals": "coalesce(ended_at, started_at)",
     "feedback": "at",
     "diagnoses": "made_at",
+    "service_edges": "seen_at",
+    "limit_changes": "at",
 }
 
 
 class Retention:
-    """The retention of one tenant's data (`core.ports.RetentionPolicy`)."""
+    """The retention of one tenant's data (`core.retention.RetentionPolicy`)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -56,6 +58,8 @@ class Retention:
                 gone["samples"] = self._delete_of_series("samples", raw)
                 gone["rollups_5m"] = self._delete_of_series("rollups_5m", rollup)
                 gone["rollups_1h"] = self._delete_of_series("rollups_1h", rollup)
+            gone["series_ends"] = self._delete("series_ends", "ended_at", raw)
+            gone["native_histograms"] = self._delete("native_histograms", "ts", raw)
             gone["service_features"] = self._delete("service_features", "ts", rollup)
             gone["forecasts"] = self._delete("forecasts", "made_at", rollup)
             for table, column in _BY_ALL.items():

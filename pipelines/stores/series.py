@@ -7,6 +7,7 @@ from psycopg.types.json import Jsonb
 
 from core.domain import Direction, Role, Series, SeriesKind
 from core.errors import InputError, UnknownSeriesError
+from core.limit_changes import LimitChange
 from pipelines.stores.binary import Int8Array
 from pipelines.stores.session import Session
 
@@ -27,6 +28,7 @@ _PARAMETERS = (
 )
 _FACTS = "unit, kind, role, step_s, limit_value, slo_threshold, direction"
 _COLUMNS = "tenant, service, metric, labels, unit, kind, role, limit_value, slo_threshold, step_s, direction"
+_READ = f"{_COLUMNS}, proposed_threshold"
 
 
 class SeriesStore:
@@ -35,9 +37,11 @@ class SeriesStore:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def register(self, series: Iterable[Series]) -> None:
+    def register(self, series: Iterable[Series]) -> list[LimitChange]:
         """Store series, or update their metadata. A series without a limit or a direction keeps the one that is stored.
 
+        Returns:
+            Limits that replaced another limit.
         Raises:
             InputError: a series belongs to another tenant.
         """
@@ -46,14 +50,15 @@ class SeriesStore:
             if item.tenant != self._session.tenant:
                 raise InputError(f"series {item.name} belongs to another tenant")
         if not rows:
-            return
+            return []
         # Most requests bring nothing new, and a lock is a write.
         new = _news(rows, self._facts(list(rows)))
         if not new:
-            return
-        new = _news(new, self._facts(list(new), lock=True))
+            return []
+        stored = self._facts(list(new), lock=True)
+        new = _news(new, stored)
         if not new:
-            return
+            return []
         # sorted, so that two writers lock the rows in the same order
         columns = zip(*(_to_row(*pair) for pair in sorted(new.items())), strict=True)
         self._session.execute(
@@ -73,6 +78,7 @@ class SeriesStore:
             " coalesce(excluded.direction, s.direction))",
             {name: list(column) for name, column in zip(_PARAMETERS, columns, strict=True)},
         )
+        return _changed_limits(new, stored)
 
     def _facts(self, series_ids: Sequence[int], *, lock: bool = False) -> dict[int, tuple[object, ...]]:
         """Series id -> what can change of a stored series; locked until the end of the transaction, if wanted."""
@@ -96,7 +102,7 @@ class SeriesStore:
     ) -> list[Series]:
         """All series with that service, metric and role (null: any), by name."""
         rows = self._session.rows(
-            f"SELECT {_COLUMNS} FROM series WHERE tenant = %(tenant)s"
+            f"SELECT {_READ} FROM series WHERE tenant = %(tenant)s"
             " AND (%(service)s::text IS NULL OR service = %(service)s)"
             " AND (%(metric)s::text IS NULL OR metric = %(metric)s)"
             " AND (%(role)s::text IS NULL OR role = %(role)s)"
@@ -112,12 +118,22 @@ class SeriesStore:
             UnknownSeriesError: this tenant has no series with that id.
         """
         rows = self._session.rows(
-            f"SELECT {_COLUMNS} FROM series WHERE tenant = %(tenant)s AND series_id = %(series_id)s",
+            f"SELECT {_READ} FROM series WHERE tenant = %(tenant)s AND series_id = %(series_id)s",
             {"series_id": series_id},
         )
         if not rows:
             raise UnknownSeriesError(f"there is no series {series_id}")
         return _from_row(rows[0])
+
+    def propose(self, thresholds: Mapping[int, float | None]) -> None:
+        """Store the proposed threshold of each of these series; null: none is proposed."""
+        self._session.execute(
+            "UPDATE series AS s SET proposed_threshold = p.threshold"
+            " FROM unnest(%(ids)s::bigint[], %(thresholds)s::float8[]) AS p (id, threshold)"
+            " WHERE s.tenant = %(tenant)s AND s.series_id = p.id"
+            " AND s.proposed_threshold IS DISTINCT FROM p.threshold",
+            {"ids": Int8Array(list(thresholds)), "thresholds": list(thresholds.values())},
+        )
 
     def known(self, series_ids: Sequence[int]) -> set[int]:
         """Those of the ids that are series of this tenant."""
@@ -130,7 +146,7 @@ class SeriesStore:
     def of_metrics(self, metrics: Sequence[str]) -> list[Series]:
         """The series of these metrics."""
         rows = self._session.rows(
-            f"SELECT {_COLUMNS} FROM series WHERE tenant = %(tenant)s AND metric = ANY(%(metrics)s::text[])"
+            f"SELECT {_READ} FROM series WHERE tenant = %(tenant)s AND metric = ANY(%(metrics)s::text[])"
             " ORDER BY series_id",
             {"metrics": list(metrics)},
         )
@@ -162,6 +178,15 @@ def _is_news(item: Series, stored: tuple[object, ...] | None) -> bool:
         or item.slo_threshold not in {None, stored[5]}
         or item.direction not in {None, stored[6]}
     )
+
+
+def _changed_limits(new: Mapping[int, Series], stored: Mapping[int, tuple[object, ...]]) -> list[LimitChange]:
+    found = []
+    for key, item in sorted(new.items()):
+        before = stored[key][4] if key in stored else None
+        if isinstance(before, float) and item.limit is not None and item.limit != before:
+            found.append(LimitChange(series=item, before=before, after=item.limit))
+    return found
 
 
 def _to_row(series_id: int, item: Series) -> tuple[object, ...]:

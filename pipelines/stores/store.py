@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 
 from pipelines.stores.baselines import BaselineStore
+from pipelines.stores.contradictions import ContradictionStore
 from pipelines.stores.counters import CounterStore, MetricTypeStore
 from pipelines.stores.cursors import CursorStore
 from pipelines.stores.dead_letters import DeadLetterStore
@@ -11,14 +12,19 @@ from pipelines.stores.diagnoses import DiagnosisStore, TransitionStore
 from pipelines.stores.events import EventStore, IncidentStore
 from pipelines.stores.feedback import FeedbackStore
 from pipelines.stores.forecasts import ForecastStore
+from pipelines.stores.limit_changes import LimitChangeStore
 from pipelines.stores.locks import LockStore
+from pipelines.stores.logs import LogStore
+from pipelines.stores.pushed import PushedStore
 from pipelines.stores.retention import Retention
 from pipelines.stores.rollups import RollupStore
 from pipelines.stores.samples import SampleStore
 from pipelines.stores.series import SeriesStore
+from pipelines.stores.series_ends import NativeHistogramStore, SeriesEndStore
 from pipelines.stores.service_features import ServiceFeatureStore
 from pipelines.stores.session import Pool, Session
 from pipelines.stores.signals import SignalStore
+from pipelines.stores.traces import ServiceEdgeStore, SpanStore
 
 
 class Store:
@@ -38,8 +44,16 @@ class Store:
         self.series = SeriesStore(session)
         self.samples = SampleStore(session)
         self.rollups = RollupStore(session)
+        self.series_ends = SeriesEndStore(session)
         self.counters = CounterStore(session)
+        self.native_histograms = NativeHistogramStore(session)
         self.metric_types = MetricTypeStore(session)
+        self.pushed = PushedStore(session)
+        self.spans = SpanStore(session)
+        self.service_edges = ServiceEdgeStore(session)
+        self.logs = LogStore(session)
+        self.contradictions = ContradictionStore(session)
+        self.limit_changes = LimitChangeStore(session)
         self.events = EventStore(session)
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)

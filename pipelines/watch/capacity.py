@@ -8,6 +8,7 @@ from models.breach.capacity import Capacity, by_urgency, plan_capacity
 from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.progress import Progress, silent
+from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.tenant_platform import Platform
 from pipelines.processes.parallel import chunked
 
@@ -26,7 +27,7 @@ def capacity(
 ) -> list[Capacity]:
     """Predict when each resource runs out at its present growth; the most urgent come first.
 
-    A resource without enough history is left out.
+    A resource without enough history is left out, and so is one whose sender ended it.
 
     Args:
         at: the present; null: now, or the end of the data if that is earlier.
@@ -37,7 +38,12 @@ def capacity(
     _, bundle = load_forecasters(platform)
     forecasters = bundle.forecasters
     now = current_time(platform, at)
-    ids = [key for key, entry in sorted(forecasters.entries.items()) if entry.series.role in _ROLES_THAT_FILL]
+    ended = ended_series(platform.store, read_ends(platform.store, now), now)
+    ids = [
+        key
+        for key, entry in sorted(forecasters.entries.items())
+        if entry.series.role in _ROLES_THAT_FILL and key not in ended
+    ]
     resources: list[Capacity] = []
     for number, part in enumerate(chunked(ids, CHUNK), start=1):
         recent = read_recent(platform, bundle, part, now)

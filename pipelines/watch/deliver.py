@@ -16,7 +16,7 @@ from core.locks import delivery_lock
 from core.outbox import DeliveryLane
 from core.ports import SignalSink
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import service_graph
+from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.watch.sink_delivery import SinkDelivery, SinkReport
 
@@ -65,7 +65,7 @@ def deliver(
         lock_wait_s: how long to wait, for each sink, for another run that delivers to it.
     """
     if edges is None:
-        edges = service_graph(platform.settings.service_graph, platform.store.series.find())
+        edges = graph_of(platform, platform.store.series.find())
     sinks = platform.sinks
     enqueued = sum(platform.store.deliveries.enqueue(sink.name, DeliveryLane.NEW) for sink in sinks)
     reports = {}

@@ -1,6 +1,6 @@
 """Score new samples with the champion detector, and turn anomalies and missing series into signals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -9,10 +9,12 @@ import polars as pl
 from core.domain import ModelRef, Signal, SignalKind
 from models.detect.bundle import DetectorBundle
 from models.signals.anomaly import anomaly_signals
+from models.signals.ends import closed
 from models.signals.missing import ended_silences, missing_signals
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.scoring_cursor import SCORED_UNTIL
+from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import KIND
 
@@ -78,7 +80,8 @@ def detect(
     scored = bundle.score(samples, events)
     progress("detect anomalies", 1, 2)
     anomalies = anomaly_signals(bundle, scored, ref, since=start, events=events)
-    missing = missing_signals(bundle, samples, ref, start=start, end=end)
+    ends = read_ends(platform.store, start - CONTEXT)
+    missing = missing_signals(bundle, samples, ref, start=start, end=end, ends=ends)
     known = platform.store.signals.find(since=start - 2 * CONTEXT)
     signals = [
         replace(
@@ -93,7 +96,9 @@ def detect(
     ]  # fmt: skip
     # The samples before `end` cannot show whether a silence that began later is over.
     begun = [one for one in known if one.started_at <= end]
-    signals += ended_silences(begun, signals, bundle, samples)
+    ended = ended_series(platform.store, ends, end)
+    signals += ended_silences(begun, signals, bundle, samples, ended)
+    signals = _with_ended(signals, begun, ended)
     with platform.store.atomically():
         new, _ = platform.store.signals.upsert(signals)
         platform.store.cursors.set(SCORED_UNTIL, end.isoformat())
@@ -110,6 +115,20 @@ def detect(
         missing=len(missing),
         model=ref,
     )
+
+
+def _with_ended(
+    signals: Sequence[Signal], known: Sequence[Signal], ended: Mapping[int, datetime]
+) -> list[Signal]:
+    """The signals, and known ones besides them that are over because the sender ended their series.
+
+    Predicted breaches are closed where breaches are predicted.
+    """
+    ids = {one.signal_id for one in signals}
+    about_now = (SignalKind.ANOMALY, SignalKind.MISSING)
+    others = [one for one in known if one.kind in about_now and one.signal_id not in ids]
+    over = {one.signal_id: one for one in closed([*signals, *others], ended)}
+    return [over.pop(one.signal_id, one) for one in signals] + list(over.values())
 
 
 def _last_end(platform: Platform) -> datetime | None:

@@ -20,7 +20,7 @@ from models.causes.propose import SUSPECT_WINDOW, IncidentContext, propose_hypot
 from models.causes.score import require_transition, score_hypotheses
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import service_graph
+from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 
 #: Open signals are read from so long before now.
@@ -123,7 +123,7 @@ class _Snapshot:
             for signal in store.signals.find(since=since, suppressed=False)
             if since <= signal.started_at <= at and not _is_rejected(newest_feedback, signal.signal_id)
         ]
-        graph = service_graph(platform.settings.service_graph, series) if edges is None else edges
+        graph = graph_of(platform, series) if edges is None else edges
         self.incidents = [
             incident for incident in correlate(signals, graph) if any(map(self._is_open, incident.signals))
         ]

@@ -10,11 +10,13 @@ from core.domain import ModelRef, Signal, SignalKind
 from core.durations import DAY
 from core.errors import InsufficientDataError
 from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, urgency
+from models.signals.ends import closed
 from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import load_forecasters, read_recent
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
-from pipelines.common.service_graph import service_graph
+from pipelines.common.series_ends import ended_series, read_ends
+from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.processes.parallel import chunked
 
@@ -65,11 +67,15 @@ def forecast(
     outlooks: dict[int, SeriesOutlook] = {}
     skipped: dict[str, str] = {}
     ids = sorted(bundle.forecasters.entries)
+    ended = ended_series(platform.store, read_ends(platform.store, now), now)
     for part in chunked(ids, CHUNK):
         recent = read_recent(platform, bundle, part, now)
         by_series = {int(key[0]): one for key, one in recent.partition_by("series_id", as_dict=True).items()}
         for series_id in part:
             series = bundle.forecasters.entries[series_id].series
+            if series_id in ended:
+                skipped[series.name] = f"its sender ended it at {ended[series_id]:%Y-%m-%d %H:%M} UTC"
+                continue
             mine = by_series.get(series_id, recent.clear())
             try:
                 prediction, outlook = bundle.outlook(series_id, mine, now)
@@ -84,11 +90,11 @@ def forecast(
         progress("forecasts", len(frames), len(ids))
     if frames:
         platform.store.forecasts.publish(pl.concat(frames), made_at=now, model=model)
-    edges = service_graph(platform.settings.service_graph, platform.store.series.find())
+    edges = graph_of(platform, platform.store.series.find())
     events = platform.store.events.between(now - DAY, now + DAY)
     context = BreachContext(now=now, cascades=bundle.cascades, edges=edges, events=events)
     begun = {key: one for key, one in open_signals.items() if one.started_at <= now}
-    signals = breach_signals(outlooks, begun, model, context)
+    signals = [*breach_signals(outlooks, begun, model, context), *closed(list(begun.values()), ended)]
     platform.store.signals.upsert(signals)
     still_open = [one for one in signals if one.ended_at is None]
     passed = sorted((one for one in still_open if one.suppressed_by is None), key=urgency)

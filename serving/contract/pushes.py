@@ -6,6 +6,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, RootModel
 
 #: Each entry costs a query. Larger bodies would block others.
 MAX_ENTRIES = 5_000
+_EXAMPLE_RESOURCE: JsonValue = {"attributes": [{"key": "service.name", "value": {"stringValue": "checkout"}}]}
+_EXAMPLE_SPAN: JsonValue = {
+    "traceId": "5b8efff798038103d269b633813fc60c",
+    "spanId": "eee19b7ec3c1b174",
+    "name": "POST /orders",
+    "kind": 2,
+    "startTimeUnixNano": "1769860800000000000",
+    "endTimeUnixNano": "1769860800250000000",
+}
+_EXAMPLE_LOG: JsonValue = {
+    "timeUnixNano": "1769860800000000000",
+    "severityNumber": 17,
+    "body": {"stringValue": "no connection to orders-db"},
+}
 _EXAMPLE_METRIC: JsonValue = {
     "name": "queue.depth",
     "unit": "{message}",
@@ -26,7 +40,7 @@ WebhookBody = Annotated[JsonValue, AfterValidator(_require_few_entries)]
 
 
 class DeploysWebhook(RootModel[WebhookBody]):
-    """The webhook of a deploy tool (GitHub, GitLab, Argo CD, Flux), or one or several events in the plain format."""
+    """The webhook of a tool for deploys or feature flags, or one or several events in the plain format."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -38,10 +52,14 @@ class DeploysWebhook(RootModel[WebhookBody]):
 
 
 class RemoteWrite(RootModel[bytes]):
-    """A WriteRequest of Prometheus: protobuf, compressed with snappy."""
+    """A WriteRequest or, in version 2, a Request of Prometheus: protobuf, compressed with snappy."""
 
 
-class OtlpMetrics(RootModel[bytes]):
+class OtlpBody(RootModel[bytes]):
+    """A request of OpenTelemetry, in protobuf."""
+
+
+class OtlpMetrics(OtlpBody):
     """An ExportMetricsServiceRequest of OpenTelemetry, in protobuf."""
 
 
@@ -53,12 +71,7 @@ class OtlpJson(BaseModel):
             "examples": [
                 {
                     "resourceMetrics": [
-                        {
-                            "resource": {
-                                "attributes": [{"key": "service.name", "value": {"stringValue": "checkout"}}]
-                            },
-                            "scopeMetrics": [{"metrics": [_EXAMPLE_METRIC]}],
-                        }
+                        {"resource": _EXAMPLE_RESOURCE, "scopeMetrics": [{"metrics": [_EXAMPLE_METRIC]}]}
                     ]
                 }
             ]
@@ -66,6 +79,75 @@ class OtlpJson(BaseModel):
     )
 
     resourceMetrics: list[dict[str, JsonValue]]  # noqa: N815 - a name of OTLP
+
+
+class OtlpTraces(OtlpBody):
+    """An ExportTraceServiceRequest of OpenTelemetry, in protobuf."""
+
+
+class OtlpTracesJson(BaseModel):
+    """An ExportTraceServiceRequest of OpenTelemetry, in OTLP's JSON. Its parts are checked where they are read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "resourceSpans": [
+                        {"resource": _EXAMPLE_RESOURCE, "scopeSpans": [{"spans": [_EXAMPLE_SPAN]}]}
+                    ]
+                }
+            ]
+        }
+    )
+
+    resourceSpans: list[dict[str, JsonValue]]  # noqa: N815 - a name of OTLP
+
+
+class OtlpLogs(OtlpBody):
+    """An ExportLogsServiceRequest of OpenTelemetry, in protobuf."""
+
+
+class OtlpLogsJson(BaseModel):
+    """An ExportLogsServiceRequest of OpenTelemetry, in OTLP's JSON. Its parts are checked where they are read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "resourceLogs": [
+                        {"resource": _EXAMPLE_RESOURCE, "scopeLogs": [{"logRecords": [_EXAMPLE_LOG]}]}
+                    ]
+                }
+            ]
+        }
+    )
+
+    resourceLogs: list[dict[str, JsonValue]]  # noqa: N815 - a name of OTLP
+
+
+class LokiPush(RootModel[bytes]):
+    """A PushRequest of Loki: protobuf, compressed with snappy."""
+
+
+class LokiJson(BaseModel):
+    """A push of Loki in JSON: of each stream its labels, and of each line its time in nanoseconds and its text."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "streams": [
+                        {
+                            "stream": {"service_name": "checkout", "level": "error"},
+                            "values": [["1769860800000000000", "no connection to orders-db"]],
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    streams: list[dict[str, JsonValue]]
 
 
 class AlertsWebhook(RootModel[WebhookBody]):

@@ -67,6 +67,7 @@ class ForecastResponse:
     series: str
     unit: str
     threshold: float | None
+    proposed_threshold: float | None
     made_at: datetime
     points: tuple[ForecastPoint, ...]
 

@@ -60,6 +60,7 @@ def forecast(context: TenantContext, request: ForecastRequest) -> ForecastRespon
         series=series.name,
         unit=series.unit,
         threshold=series.threshold,
+        proposed_threshold=series.proposed_threshold if series.threshold is None else None,
         made_at=prediction.made_at,
         points=points,
     )

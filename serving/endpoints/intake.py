@@ -5,15 +5,13 @@ from dataclasses import dataclass
 
 from core.batch import Batch
 from core.domain import Event
-from core.errors import InputError
 from pipelines.collect.ingest import ingest
-from pipelines.collect.push import store_remote_write
 from pipelines.sources.webhook_formats.registered import parse_webhook
 from pipelines.sources.webhook_formats.webhook_format import Webhook
-from serving.contract.pushes import AlertsWebhook, DeploysWebhook, RemoteWrite
+from serving.contract.pushes import AlertsWebhook, DeploysWebhook
 from serving.contract.requests import EventsRequest
 from serving.contract.responses import EventsResponse, WebhookResponse
-from serving.endpoints.route import PROTOBUF, Route, for_tenant
+from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
 from serving.state.work import Lane
 
@@ -70,25 +68,9 @@ def take_alerts(context: TenantContext, webhook: AlertsWebhook) -> WebhookRespon
 
 
 def _take(context: TenantContext, webhook: Webhook, body: object) -> WebhookResponse:
-    batch = parse_webhook(webhook, body, context.platform.tenant, context.services)
+    batch = parse_webhook(webhook, body, context.platform.tenant, context.services, context.mapped_formats)
     report = ingest(context.platform, _PostedBody(f"webhook:{webhook}", batch))
     return WebhookResponse(events=report.events, incidents=report.incidents, rejected=report.rejected)
-
-
-def take_remote_write(context: TenantContext, request: RemoteWrite) -> None:
-    """Store what Prometheus pushed. Prometheus drops a request after an InputError and repeats it after other errors.
-
-    Raises:
-        InputError: the body is not a WriteRequest compressed with snappy; or a part of it was rejected, after the
-            rest was stored, as the protocol demands.
-        UnavailableError: the database does not respond; nothing of the request is kept.
-    """
-    describe = context.stored_sidecars().added_to
-    report = store_remote_write(context.platform, context.remote_write, request.root, describe)
-    if report.rejected:
-        raise InputError(
-            f"{report.rejected} parts rejected, the others stored; the first: {report.first_rejected}"
-        )
 
 
 EVENTS_ROUTE = Route(
@@ -104,7 +86,7 @@ DEPLOYS_ROUTE = Route(
     method="POST",
     lane=Lane.WRITES,
     path="/webhooks/deploys",
-    summary="Store the deploys of a webhook of GitHub, GitLab, Argo CD or Flux, or in the plain format.",
+    summary="Store the deploys and config changes of a webhook, such as GitHub's, Argo CD's or LaunchDarkly's.",
     handler=for_tenant(take_deploys),
     request=DeploysWebhook,
     response=WebhookResponse,
@@ -117,14 +99,4 @@ ALERTS_ROUTE = Route(
     handler=for_tenant(take_alerts),
     request=AlertsWebhook,
     response=WebhookResponse,
-)
-REMOTE_WRITE_ROUTE = Route(
-    method="POST",
-    lane=Lane.WRITES,
-    path="/api/v1/write",
-    summary="Store the samples that Prometheus pushes by remote_write, version 1; status 204.",
-    handler=for_tenant(take_remote_write),
-    request=RemoteWrite,
-    media_type=PROTOBUF,
-    compressions=("snappy",),
 )

@@ -1,21 +1,34 @@
-"""The endpoint that takes metrics of OpenTelemetry by OTLP/HTTP, and the responses that its protocol demands.
+"""The endpoints that take metrics, traces and logs of OpenTelemetry by OTLP/HTTP, and the responses that OTLP demands.
 
 References:
     https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
 """
 
 import json
+from dataclasses import replace
 
 from starlette.responses import Response
 from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
 
 from pipelines.collect.push import store_pushed
+from pipelines.collect.store_logs import store_logs
+from pipelines.collect.store_traces import store_traces
 from pipelines.sources.otlp import decompressed
-from pipelines.sources.otlp_messages import Json, Protobuf
+from pipelines.sources.otlp_logs import read_logs
+from pipelines.sources.otlp_messages import Encoding, Json, Protobuf
+from pipelines.sources.otlp_spans import read_traces
 from pipelines.sources.protobuf import bytes_field, varint_field
 from serving.contract.errors import readable
 from serving.contract.otlp_errors import as_status
-from serving.contract.pushes import OtlpJson, OtlpMetrics
+from serving.contract.pushes import (
+    OtlpBody,
+    OtlpJson,
+    OtlpLogs,
+    OtlpLogsJson,
+    OtlpMetrics,
+    OtlpTraces,
+    OtlpTracesJson,
+)
 from serving.endpoints.route import JSON, PROTOBUF, Call, Route
 from serving.state.runtime import Runtime
 from serving.state.work import Lane
@@ -34,6 +47,32 @@ class OtlpResponse(TypedDict, total=False):
     partialSuccess: PartialSuccess
 
 
+class PartialLogs(TypedDict):
+    """How many log records were rejected, as a text; they are dead letters. And the first reason."""
+
+    rejectedLogRecords: str
+    errorMessage: str
+
+
+class OtlpLogsResponse(TypedDict, total=False):
+    """An ExportLogsServiceResponse. It is empty when everything was stored."""
+
+    partialSuccess: PartialLogs
+
+
+class PartialTraces(TypedDict):
+    """How many spans were rejected, as a text; they are dead letters. And the first reason."""
+
+    rejectedSpans: str
+    errorMessage: str
+
+
+class OtlpTracesResponse(TypedDict, total=False):
+    """An ExportTraceServiceResponse. It is empty when everything was stored."""
+
+    partialSuccess: PartialTraces
+
+
 def take_otlp(runtime: Runtime, call: Call) -> Response:
     """Store the metrics of a request. Its senders repeat it after a 429 or a 503, and after no other error.
 
@@ -42,10 +81,7 @@ def take_otlp(runtime: Runtime, call: Call) -> Response:
         UnavailableError: the database does not respond; nothing of the request is kept.
     """
     context = runtime.context(call.tenant_name)
-    body = call.request_as(OtlpMetrics).root
-    if call.compression == "gzip":
-        body = decompressed(body)
-    request = context.otlp.decode(body, Json() if call.media_type == JSON else Protobuf())
+    request = context.otlp.decode(*_body(call, OtlpMetrics))
     describe = context.stored_sidecars().added_to
     report = store_pushed(context.platform, context.otlp, request, describe)
     # What the store rejects are samples; a point of a histogram has several.
@@ -53,16 +89,54 @@ def take_otlp(runtime: Runtime, call: Call) -> Response:
     rejected = (
         request.rejected + min(of_store, request.points - request.rejected) if of_store else request.rejected
     )
-    reason = readable(report.first_rejected or "") if report.rejected else ""
-    return _response(call.media_type, rejected, reason)
+    reason = (report.first_rejected or "") if report.rejected else ""
+    return _response(call.media_type, "rejectedDataPoints", rejected, reason)
 
 
-def _response(media_type: str, rejected: int, reason: str) -> Response:
-    """An ExportMetricsServiceResponse in the encoding of the request."""
+def take_traces(runtime: Runtime, call: Call) -> Response:
+    """Store what the spans of a request tell; errors as for metrics.
+
+    Raises:
+        InputError: the body is not an ExportTraceServiceRequest.
+        UnavailableError: the database does not respond; nothing of the request is kept.
+    """
+    context = runtime.context(call.tenant_name)
+    request = read_traces(*_body(call, OtlpTraces), context.services)
+    stored = store_traces(context.platform, request)
+    return _response(call.media_type, "rejectedSpans", stored.rejected, stored.first_rejected or "")
+
+
+def take_logs(runtime: Runtime, call: Call) -> Response:
+    """Count the log records of a request; errors as for metrics.
+
+    Raises:
+        InputError: the body is not an ExportLogsServiceRequest.
+        UnavailableError: the database does not respond; nothing of the request is kept.
+    """
+    context = runtime.context(call.tenant_name)
+    request = read_logs(*_body(call, OtlpLogs), context.services)
+    stored = store_logs(context.platform, request)
+    return _response(call.media_type, "rejectedLogRecords", stored.rejected, stored.first_rejected or "")
+
+
+def _body(call: Call, kind: type[OtlpBody]) -> tuple[bytes, Encoding]:
+    """The body of a request without compression, and its encoding."""
+    body = call.request_as(kind).root
+    if call.compression == "gzip":
+        body = decompressed(body)
+    return body, Json() if call.media_type == JSON else Protobuf()
+
+
+def _response(media_type: str, counted: str, rejected: int, reason: str) -> Response:
+    """An Export...ServiceResponse in the encoding of the request.
+
+    Args:
+        counted: the name in JSON of the number of rejected items.
+        reason: why the first of them was rejected; empty: none was.
+    """
+    reason = readable(reason)
     if media_type == JSON:
-        content: OtlpResponse = {}
-        if reason:
-            content = {"partialSuccess": {"rejectedDataPoints": str(rejected), "errorMessage": reason}}
+        content = {"partialSuccess": {counted: str(rejected), "errorMessage": reason}} if reason else {}
         return Response(json.dumps(content), media_type=JSON)
     partial = varint_field(1, rejected) + bytes_field(2, reason.encode()) if reason else b""
     return Response(bytes_field(1, partial) if partial else b"", media_type=PROTOBUF)
@@ -80,4 +154,22 @@ ROUTE = Route(
     compressions=("identity", "gzip"),
     response=OtlpResponse,
     errors=as_status,
+)
+TRACES_ROUTE = replace(
+    ROUTE,
+    path="/v1/traces",
+    summary="Store requests, errors and latency of the spans that OpenTelemetry pushes by OTLP/HTTP.",
+    handler=take_traces,
+    request=OtlpTraces,
+    json_form=OtlpTracesJson,
+    response=OtlpTracesResponse,
+)
+LOGS_ROUTE = replace(
+    ROUTE,
+    path="/v1/logs",
+    summary="Count the log lines that OpenTelemetry pushes by OTLP/HTTP, by service and level.",
+    handler=take_logs,
+    request=OtlpLogs,
+    json_form=OtlpLogsJson,
+    response=OtlpLogsResponse,
 )

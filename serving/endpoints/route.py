@@ -38,12 +38,14 @@ class Call:
         tenant: null on a public route without a key.
         request: the validated body or query string; null when the route takes none.
         media_type, compression: of the body, as it was sent.
+        message: the name of the protobuf message in the body, on a route that takes several.
     """
 
     tenant: str | None
     request: BaseModel | None
     media_type: str = JSON
     compression: str = "identity"
+    message: str = ""
 
     @property
     def tenant_name(self) -> str:
@@ -89,6 +91,8 @@ class Route:
         media_type: of the body: JSON or protobuf.
         json_form: describes the body in JSON, where the route takes that beside `media_type`; else null.
         compressions: of the body; "identity" is none.
+        messages: names of protobuf messages, one of which `proto` in the Content-Type may name; without it, the body is
+            the first one. Empty: `proto` means nothing.
         response: the dataclass of the JSON response; null when the response is not JSON.
         errors: gives an error response the form that a protocol demands, for the type of the request; null: JSON.
         public: needs no key; its response must contain no data of a tenant.
@@ -105,6 +109,7 @@ class Route:
     media_type: str = JSON
     json_form: type[BaseModel] | None = None
     compressions: tuple[str, ...] = ("identity",)
+    messages: tuple[str, ...] = ()
     response: type | None = None
     errors: Callable[[Response, str], Response] | None = None
     public: bool = False

@@ -41,7 +41,6 @@ CALL = "forewarn.call"
 REQUEST_TIMEOUT_S = 30.0
 #: Larger bodies are parsed in a thread; the event loop parses this much in about a millisecond.
 PARSE_AT_ONCE_BYTES = 16_384
-_SNAPPY = ("snappy",)
 
 
 class Admission:
@@ -141,12 +140,12 @@ class Admission:
         if not route.has_body:
             _require_utf8(scope["query_string"])
             return Call(tenant, parsed_query(route.request, QueryParams(scope["query_string"])))
-        media_type, compression = _sent_as(headers, route)
+        media_type, compression, message = _sent_as(headers, route)
         limit = self._runtime.settings.max_body_bytes
         memory.owner = tenant
         body = await read_body(receive, headers.get("content-length"), limit, memory)
         if route.media_type != JSON:
-            return Call(tenant, route.request.model_validate(body), media_type, compression)
+            return Call(tenant, route.request.model_validate(body), media_type, compression, message)
         if len(body) <= PARSE_AT_ONCE_BYTES:
             return Call(tenant, parsed(route.request, body))
         return Call(tenant, await self._runtime.parsing.run(partial(parsed, route.request, body)))
@@ -217,8 +216,8 @@ def _media_type(scope: Scope, route: Route) -> str:
     return given.partition(";")[0].strip().lower()
 
 
-def _sent_as(headers: Headers, route: Route) -> tuple[str, str]:
-    """Type and compression of a body.
+def _sent_as(headers: Headers, route: Route) -> tuple[str, str, str]:
+    """Type and compression of a body, and the name of its message.
 
     Raises:
         RefusedError: 415, because the route does not take them.
@@ -226,19 +225,35 @@ def _sent_as(headers: Headers, route: Route) -> tuple[str, str]:
     given, _, parameters = headers.get("content-type", route.media_type).partition(";")
     media_type, parameters = given.strip().lower(), parameters.strip().lower()
     compression = headers.get("content-encoding", "identity").strip().lower()
+    message = _message(parameters, route)
     problem = None
     if media_type not in route.media_types:
         wanted = " or ".join(route.media_types)
         problem = f"the body should be {wanted}, not {readable(given.strip()[:80])}"
     elif compression not in route.compressions:
         problem = _wrong_compression(route)
-    elif route.compressions == _SNAPPY and parameters not in ("", "proto=prometheus.writerequest"):
-        problem = "the body should be a WriteRequest of remote_write version 1"
+    elif message is None:
+        problem = f"the message in the body should be {' or '.join(route.messages)}"
     elif media_type == JSON and parameters.removeprefix("charset=").strip('"') not in ("", "utf-8", "utf8"):
         problem = "the body should be UTF-8"
     if problem is not None:
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
-    return media_type, compression
+    return media_type, compression, message or ""
+
+
+def _message(parameters: str, route: Route) -> str | None:
+    """The message that the parameters of the Content-Type name; null: the route does not take it.
+
+    Args:
+        parameters: in lower case; parameters besides `proto` mean nothing.
+    """
+    if not route.messages:
+        return ""
+    pairs = [one.partition("=") for one in parameters.split(";")]
+    named = [value.strip().strip('"') for name, _, value in pairs if name.strip() == "proto"]
+    if not named:
+        return route.messages[0]
+    return next((one for one in route.messages if one.lower() == named[0]), None)
 
 
 def _wrong_compression(route: Route) -> str:

@@ -7,6 +7,8 @@ References:
     https://developer.pagerduty.com/docs/verifying-webhook-signatures
     https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
     https://docs.gitlab.com/user/project/integrations/webhooks/ (secret token)
+    https://launchdarkly.com/docs/home/infrastructure/webhooks
+    https://docs.flagsmith.com/administration-and-security/platform-configuration/environment-settings
 """
 
 import hmac
@@ -47,6 +49,8 @@ _SIGNED: Mapping[str, _Signed] = {
     "pagerduty": _Signed("X-PagerDuty-Signature", "v1="),
     "github": _Signed("X-Hub-Signature-256", "sha256="),
     "gitlab": _Signed("X-Gitlab-Token", None),
+    "launchdarkly": _Signed("X-LD-Signature", ""),
+    "flagsmith": _Signed("X-Flagsmith-Signature", ""),
 }
 
 
@@ -56,6 +60,8 @@ def _secrets(settings: Settings) -> dict[str, bytes]:
         "pagerduty": settings.pagerduty_webhook_secret,
         "github": settings.github_webhook_secret,
         "gitlab": settings.gitlab_webhook_token,
+        "launchdarkly": settings.launchdarkly_webhook_secret,
+        "flagsmith": settings.flagsmith_webhook_secret,
     }
     return {name: secret.get_secret_value().encode() for name, secret in given.items() if secret is not None}
 

@@ -11,6 +11,7 @@ from serving.endpoints.route import Call, Route
 from serving.http.admission import CALL, ROUTE, App, Scope, Send
 from serving.http.routes import ROUTES
 from serving.http.signatures import require_signature
+from serving.http.sns import admit_sns
 from serving.state.limits import Receive
 from serving.state.runtime import Runtime
 from serving.state.work import Batcher
@@ -36,6 +37,10 @@ def web_app(runtime: Runtime, routes: Sequence[Route] = ROUTES) -> App:
             require_signature(runtime.settings, scope, call)
         except AuthenticationError as error:
             await response_to(error)(scope, receive, send)
+            return
+        answered = await admit_sns(runtime, call)
+        if answered is not None:
+            await answered(scope, receive, send)
             return
         batcher = batchers.get(route.path)
         if batcher is not None:

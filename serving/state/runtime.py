@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from core.clock import SystemClock
 from core.errors import ForewarnError
 from core.settings import Settings
 from serving.contract.errors import RefusedError
@@ -18,6 +19,7 @@ from serving.state.tenants import TenantContext, Tenants
 from serving.state.work import Lane, WorkPool
 
 if TYPE_CHECKING:
+    from pipelines.sources.sns_messages import SnsVerifier
     from pipelines.wiring import Tenancy
 
 #: A probe that waits longer than this counts as failed with every orchestrator's default.
@@ -39,9 +41,11 @@ class Runtime:
     limiter: RateLimiter
     bodies: BodyMemory
     tenants: Tenants
+    sns: "SnsVerifier | None"
 
     def __init__(self) -> None:
         self.metrics = Metrics()
+        self.sns = None
         # In all fewer threads than the pool of the database has connections.
         self.pools = {
             Lane.READS: WorkPool("reads", threads=2, waiting=64),
@@ -50,6 +54,8 @@ class Runtime:
             Lane.PAGES: WorkPool("pages", threads=1, waiting=64),
         }
         self.parsing = WorkPool("large bodies", threads=1, waiting=32)
+        #: May wait for a certificate of Amazon, so it must not keep other work waiting.
+        self.verifying = WorkPool("signatures of Amazon SNS", threads=1, waiting=64)
         self._probing = WorkPool("probes", threads=1, waiting=8)
         self._stack = ExitStack()
         self._tenancy: Tenancy | None = None
@@ -66,6 +72,7 @@ class Runtime:
             ConfigurationError: a setting is missing or contradicts another.
             UnavailableError: the database does not respond.
         """
+        from pipelines.sources.sns_messages import SnsVerifier
         from pipelines.stores.connecting import SERVICE_LIMITS
         from pipelines.wiring import open_tenancy
 
@@ -77,6 +84,7 @@ class Runtime:
         self.limiter = RateLimiter(settings.rate_limit_per_s, monotonic)
         self.bodies = BodyMemory(max(BODIES_BYTES, 4 * settings.max_body_bytes))
         self.tenants = Tenants(self._open_context)
+        self.sns = SnsVerifier(settings.sns_topic_arns, SystemClock()) if settings.sns_topic_arns else None
         self._tenancy = tenancy
         self._warm(settings.tenant)
         self._stopping.clear()
@@ -88,7 +96,7 @@ class Runtime:
     def close(self) -> None:
         """Stop the thread that loads new models, and disconnect."""
         self._tenancy = None
-        for pool in (*self.pools.values(), self.parsing, self._probing):
+        for pool in (*self.pools.values(), self.parsing, self.verifying, self._probing):
             pool.close()
         self._stack.close()
 

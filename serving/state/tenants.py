@@ -9,15 +9,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
 
-from core.batch import Batch
 from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
 from core.service_names import SERVICE_LABELS, ServiceRule
-from pipelines.collect.ingest import ingest_batch
+from pipelines.collect.pushed_sidecars import PushedSidecars
+from pipelines.collect.stage import Staging
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.otlp import OtlpReceiver
 from pipelines.sources.remote_write import RemoteWriteReceiver
-from pipelines.sources.sidecars import CurrentSidecars, Sidecars
+from pipelines.sources.sidecars import Sidecars
+from pipelines.sources.webhook_formats.mapped import read_mappings
 from serving.contract.requests import Point, SeriesRef
 from serving.state.loaded_models import LoadedModels
 
@@ -37,8 +38,10 @@ class TenantContext:
 
     Attributes:
         remote_write: reads the requests of the tenant's Prometheus.
+        staging: keeps their raw samples, where golden signals are computed from them.
         otlp: reads the requests of the tenant's OpenTelemetry.
         services: derives the service of what clients send.
+        mapped_formats: webhook formats that the settings describe.
     """
 
     def __init__(self, platform: Platform, models: LoadedModels) -> None:
@@ -46,23 +49,17 @@ class TenantContext:
         self.models = models
         settings = platform.settings
         self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
+        self.mapped_formats = read_mappings(settings.webhook_mappings)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
+        self.staging = Staging(platform)
         self.otlp = OtlpReceiver(platform.tenant, self.services)
-        described = settings.sidecars_dir if platform.tenant == settings.tenant else None
-        self._sidecars = CurrentSidecars(described, platform.tenant)
-        # Without a folder there is nothing to store.
-        self._stored: Sidecars | None = self._sidecars.get() if described is None else None
+        self._sidecars = PushedSidecars(platform)
         self._series: OrderedDict[int, tuple[Series, float]] = OrderedDict()
         self._cached: dict[str, tuple[bytes, float]] = {}
 
     def stored_sidecars(self) -> Sidecars:
-        """What the sidecar files declare of series now. Their events and incidents, and their bad rows as dead letters,
-        are stored when the files are new or have changed."""
-        current = self._sidecars.get()
-        if current is not self._stored:
-            ingest_batch(self.platform, "sidecars", current.added_to(Batch()))
-            self._stored = current
-        return current.descriptions_only
+        """What the sidecar files declare of series now; see `PushedSidecars.stored`."""
+        return self._sidecars.stored()
 
     def series(self, ref: SeriesRef) -> Series:
         """The series that a request names.

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 from data_sets import DATASETS
+from fakes.queue_messages import of_json
 from servers.commands import Forewarn, forewarn_in
 from servers.prefect_server import prefect_server, running, wait_until
+from servers.queues import broker
 
 from pipelines.processes.server_process import start_server
 
@@ -55,6 +58,24 @@ def test_the_main_job_leaves_baselines_champions_and_signals(fleet: Forewarn) ->
     shown = fleet.json("signals", "show", signals[0]["signal_id"][:12])
     assert shown == signals[0]
     assert shown["model"]["run_id"]
+
+
+def test_consume_stores_what_a_queue_brings_until_it_is_told_to_end(fleet: Forewarn, tmp_path: Path) -> None:
+    with broker("redis", tmp_path) as server:
+        server.send([of_json(0)])
+        settings = {"FOREWARN_QUEUES": f"{server.url}?format=json", "FOREWARN_TENANT": "queues"}
+        command = Forewarn(fleet.home, settings)
+        process = command.start("consume")
+        with redis.Redis.from_url(server.url.removesuffix("/metrics")) as client:
+            wait_until(
+                lambda: any(one["last-delivered-id"] != b"0-0" for one in client.xinfo_groups("metrics")), 60
+            )
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 128 + signal.SIGTERM
+        assert errors.strip() == f"reading {server.url}?group=forewarn"
+        server.send([of_json(1)])
+        assert command.json("consume", "--until-empty")["inserted"] == 1
 
 
 def test_capacity_lists_resources_and_a_breach_is_plotted(fleet: Forewarn, tmp_path: Path) -> None:

@@ -52,9 +52,9 @@ def test_what_prometheus_writes_remotely_is_stored_for_the_tenant_of_its_key(
         (b"", {"Content-Type": "application/x-protobuf"}, 415, "compressed with snappy"),
         (
             b"",
-            {**PROTOBUF, "Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"},
+            {**PROTOBUF, "Content-Type": "application/x-protobuf;proto=io.prometheus.write.v3.Request"},
             415,
-            "version 1",
+            "prometheus.WriteRequest or io.prometheus.write.v2.Request",
         ),
         (b"no snappy at all", PROTOBUF, 400, "snappy"),
         (b"", PROTOBUF, 400, "remote_write request"),
@@ -75,7 +75,7 @@ def test_nobody_writes_without_a_key(fleet: Fleet) -> None:
 
 
 CASE = Path(__file__).parents[1] / "cases" / "servers" / "remote_write_with_bad_series.py"
-#: As the protocol defines it: 204 when all is stored, 400 when only the good part is, 415 for version 2.
+#: As the protocol defines it: 204 when all is stored, 400 when only the good part is.
 EXPECTED = {
     "plain": 204,
     "one series without a name": 400,
@@ -90,7 +90,7 @@ EXPECTED = {
     "counter, sent twice": 204,
     "counter, sent twice, on": 204,
     "native histogram": 400,
-    "version 2": 415,
+    "version 2": 204,
     "clock an hour ahead": 400,
     "same time, other value": 400,
     "not compressed": 400,
@@ -125,12 +125,13 @@ def test_good_series_are_stored_and_bad_ones_are_dead_letters(fleet: Fleet) -> N
         "rw_future": gauge,
         "rw_empty": gauge,
         "rw_long": gauge,
+        "rw_v2": [5.0],
         "rw_jobs_done": [pytest.approx(1 / 60)] * 4 + [1.0],
     }
     letters = store.dead_letters.list()
     assert {letter.source for letter in letters} == {"remote_write"}
     reasons = " ".join(letter.reason for letter in letters)
-    for reason in ("no name", "NUL", "not UTF-8", "native histograms", "in the future", "contradicts"):
+    for reason in ("no name", "NUL", "not UTF-8", "native histogram", "in the future", "contradicts"):
         assert reason in reasons
     assert len(letters) == 6
 

@@ -72,6 +72,7 @@ def test_a_filling_disk_is_named_before_it_is_full_and_a_second_start_goes_on(
 
 def test_without_an_address_it_says_which_one_it_needs(tmp_path: Path) -> None:
     with forewarn_in(tmp_path) as command:
-        assert "give the address of a Prometheus, or set FOREWARN_PROMETHEUS_URL" in command.run(
-            "watch", code=2
+        assert (
+            "give the address of a Prometheus, set FOREWARN_PROMETHEUS_URL, or let one push"
+            in command.run("watch", code=2)
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -12,12 +13,13 @@ from core.alert_changes import AlertChange
 from core.clock import Clock
 from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import CursorState, DeadLetterCount
+from core.cursors import CursorRepository
 from core.dead_letters import EVERY_DEAD_LETTER, DeadLetter, DeadLetterFilter, DeadLetterRepository
 from core.domain import Event, Incident, Role, Series, SeriesKind
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES
+from core.limit_changes import LimitChange
 from core.ports import (
-    CursorRepository,
     EventRepository,
     IncidentRepository,
     SampleRepository,
@@ -33,8 +35,10 @@ class MemorySeries(SeriesRepository):
     def __init__(self) -> None:
         self.by_id: dict[int, Series] = {}
 
-    def register(self, series: Iterable[Series]) -> None:
+    def register(self, series: Iterable[Series]) -> list[LimitChange]:
+        """It reports no changed limits."""
         self.by_id.update({one.series_id: one for one in series})
+        return []
 
     def find(
         self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
@@ -50,6 +54,10 @@ class MemorySeries(SeriesRepository):
         if series_id not in self.by_id:
             raise UnknownSeriesError(f"there is no series {series_id}")
         return self.by_id[series_id]
+
+    def propose(self, thresholds: Mapping[int, float | None]) -> None:
+        for key, threshold in thresholds.items():
+            self.by_id[key] = replace(self.by_id[key], proposed_threshold=threshold)
 
     def known(self, series_ids: Sequence[int]) -> set[int]:
         return set(series_ids) & set(self.by_id)
@@ -125,8 +133,12 @@ class MemoryMetricTypes(MetricTypeRepository):
     def declared(self, metrics: Sequence[str] | None = None) -> dict[str, str]:
         return {name: kind for name, kind in self.types.items() if metrics is None or name in metrics}
 
-    def declare(self, types: Mapping[str, str]) -> None:
+    def declare(self, types: Mapping[str, str], source: str = "") -> None:
         self.types.update(types)
+
+    def sources(self, metrics: Sequence[str]) -> dict[str, str]:
+        """It does not know who declared a type."""
+        return {}
 
 
 class MemoryEvents(EventRepository):
@@ -152,9 +164,17 @@ class MemoryIncidents(IncidentRepository):
         return len(self.by_id) - before
 
     def change(self, changes: Iterable[AlertChange]) -> int:
-        if list(changes):
-            raise AssertionError("MemoryIncidents does not support change")
-        return 0
+        """Open and end incidents, of changes that arrive in the order of time."""
+        before = len(self.by_id)
+        for one in changes:
+            same = [
+                i for i in self.by_id.values() if (i.service, i.type, i.end) == (one.service, one.type, None)
+            ]
+            if one.firing and not same:
+                self.add([_started_by(one)])
+            elif not one.firing:
+                self.add([replace(incident, end=one.at) for incident in same])
+        return len(self.by_id) - before
 
     def between(self, start: datetime, end: datetime, service: str | None = None) -> list[Incident]:
         return [incident for incident in self.by_id.values() if start <= incident.start < end]
@@ -205,6 +225,12 @@ class MemoryCursors(CursorRepository):
     def set(self, source: str, cursor: str) -> None:
         self.by_source[source] = cursor
 
+    def advance(self, source: str, known: str | None, cursor: str) -> bool:
+        if self.by_source.get(source) != known:
+            return False
+        self.by_source[source] = cursor
+        return True
+
     def list(self) -> list[CursorState]:
         raise AssertionError("MemoryCursors does not support list")
 
@@ -239,4 +265,14 @@ def memory_platform(store: MemoryStore, clock: Clock, settings: Settings | None 
         features=cast(Any, None),
         sinks=(),
         clock=clock,
+    )
+
+
+def _started_by(change: AlertChange) -> Incident:
+    return Incident(
+        tenant=change.tenant,
+        service=change.service,
+        type=change.type,
+        severity=change.severity,
+        start=change.at,
     )

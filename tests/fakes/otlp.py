@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fakes.remote_write import T0
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
@@ -36,6 +36,7 @@ SHOP: Mapping[str, str | int | bool | float] = {
 }
 
 Attributes = Mapping[str, str | int | bool | float]
+Data = TypeVar("Data", Sum, Histogram, ExponentialHistogram)
 
 
 def ns(at_s: float) -> int:
@@ -87,24 +88,25 @@ def total(
 ) -> Metric:
     """A Sum."""
     data = Sum(is_monotonic=monotonic, data_points=points)
-    data.aggregation_temporality = temporality  # type: ignore[assignment]
-    return Metric(name=name, unit=unit, sum=data)
+    return Metric(name=name, unit=unit, sum=_with(temporality, data))
 
 
 def histogram(
     name: str, *points: HistogramDataPoint, unit: str = "s", temporality: int = CUMULATIVE
 ) -> Metric:
-    data = Histogram(data_points=points)
-    data.aggregation_temporality = temporality  # type: ignore[assignment]
-    return Metric(name=name, unit=unit, histogram=data)
+    return Metric(name=name, unit=unit, histogram=_with(temporality, Histogram(data_points=points)))
 
 
 def exponential(
     name: str, *points: ExponentialHistogramDataPoint, unit: str = "s", temporality: int = CUMULATIVE
 ) -> Metric:
     data = ExponentialHistogram(data_points=points)
+    return Metric(name=name, unit=unit, exponential_histogram=_with(temporality, data))
+
+
+def _with(temporality: int, data: Data) -> Data:
     data.aggregation_temporality = temporality  # type: ignore[assignment]
-    return Metric(name=name, unit=unit, exponential_histogram=data)
+    return data
 
 
 def summary(name: str, *points: SummaryDataPoint, unit: str = "s") -> Metric:

@@ -7,14 +7,17 @@ from typing import NoReturn, TypeVar
 
 import polars as pl
 
+from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
+from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
+from core.limit_changes import LimitChangeRepository
 from core.locks import HeldLock, LockOwner, LockRepository
+from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
-    CursorRepository,
     DiagnosisRepository,
     EventRepository,
     FeatureRepository,
@@ -23,13 +26,16 @@ from core.ports import (
     ForecastRepository,
     IncidentRepository,
     ModelRegistry,
-    RetentionPolicy,
     SampleRepository,
     SeriesRepository,
     SignalRepository,
     Store,
     TransitionRepository,
 )
+from core.pushed import PushedRepository
+from core.retention import RetentionPolicy
+from core.series_ends import NativeHistogramRepository, SeriesEndRepository
+from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
 T = TypeVar("T")
@@ -127,12 +133,44 @@ class FakeStore(Store):
         return self._given(self._samples, "samples")
 
     @property
+    def series_ends(self) -> SeriesEndRepository:
+        unsupported(self, "series_ends")
+
+    @property
+    def native_histograms(self) -> NativeHistogramRepository:
+        unsupported(self, "native_histograms")
+
+    @property
     def counters(self) -> CounterRepository:
         unsupported(self, "counters")
 
     @property
     def metric_types(self) -> MetricTypeRepository:
         unsupported(self, "metric_types")
+
+    @property
+    def pushed(self) -> PushedRepository:
+        unsupported(self, "pushed")
+
+    @property
+    def spans(self) -> SpanRepository:
+        unsupported(self, "spans")
+
+    @property
+    def service_edges(self) -> ServiceEdgeRepository:
+        unsupported(self, "service_edges")
+
+    @property
+    def logs(self) -> LogRepository:
+        unsupported(self, "logs")
+
+    @property
+    def contradictions(self) -> ContradictionRepository:
+        unsupported(self, "contradictions")
+
+    @property
+    def limit_changes(self) -> LimitChangeRepository:
+        unsupported(self, "limit_changes")
 
     @property
     def events(self) -> EventRepository:

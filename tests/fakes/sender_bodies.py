@@ -193,6 +193,107 @@ def flux() -> Body:
     }
 
 
+def kubernetes() -> Body:
+    """The start of a rollout, as kubernetes-event-exporter posts it."""
+    return {
+        "metadata": {
+            "name": "checkout.1656cffa3223676d",
+            "namespace": "shop",
+            "uid": "f5b5c92f",
+            "creationTimestamp": "2026-03-02T12:00:00Z",
+        },
+        "reason": "ScalingReplicaSet",
+        "message": "Scaled up replica set checkout-279484c0 to 1",
+        "source": {"component": "deployment-controller"},
+        "firstTimestamp": "2026-03-02T12:00:00Z",
+        "lastTimestamp": "2026-03-02T12:00:00Z",
+        "count": 1,
+        "type": "Normal",
+        "eventTime": None,
+        "reportingComponent": "",
+        "reportingInstance": "",
+        "involvedObject": {
+            "kind": "Deployment",
+            "namespace": "shop",
+            "name": "checkout",
+            "apiVersion": "apps/v1",
+            "labels": {"team": "shop"},
+        },
+    }
+
+
+def launchdarkly() -> Body:
+    return {
+        "_links": {"parent": {"href": "/api/v2/auditlog", "type": "application/json"}},
+        "_id": "57c0a8e29969090743529965",
+        "_accountId": "1234",
+        "date": ms(NOON),
+        "accesses": [
+            {"action": "updateOn", "resource": "proj/default:env/production:flag/new-cart;service.checkout,x"}
+        ],
+        "kind": "flag",
+        "name": "New cart",
+        "description": "",
+        "member": {"email": "ariel@acme.com"},
+        "titleVerb": "turned on the flag",
+        "title": "[Ariel](mailto:ariel@acme.com) turned on the flag [New cart](https://app.launchdarkly.com)",
+        "target": {"name": "New cart", "resources": ["proj/default:env/production:flag/new-cart"]},
+        "currentVersion": {"name": "New cart", "kind": "boolean", "tags": ["x"]},
+    }
+
+
+def unleash() -> Body:
+    return {
+        "id": 842,
+        "type": "feature-environment-enabled",
+        "createdBy": "user@company.com",
+        "createdAt": "2026-03-02T12:00:00.000Z",
+        "data": None,
+        "preData": None,
+        "tags": [{"type": "simple", "value": "service:checkout"}, {"type": "simple", "value": "x"}],
+        "featureName": "new-cart",
+        "project": "my-project",
+        "environment": "production",
+    }
+
+
+def flagsmith() -> Body:
+    def state(enabled: bool) -> Body:
+        return {
+            "enabled": enabled,
+            "environment": {"id": 23, "name": "production"},
+            "feature": {
+                "id": 7168,
+                "name": "new-cart",
+                "project": {"id": 12, "name": "Shop"},
+                "type": "CONFIG",
+            },
+            "feature_segment": None,
+            "feature_state_value": "x",
+            "identity": None,
+            "identity_identifier": None,
+        }
+
+    return {
+        "data": {
+            "changed_by": "Ben",
+            "new_state": state(True),
+            "previous_state": state(False),
+            "timestamp": "2026-03-02T12:00:00.000000Z",
+        },
+        "event_type": "FLAG_UPDATED",
+    }
+
+
+def feature_flag() -> Body:
+    return {
+        "feature_flag.key": "new-cart",
+        "variant": "on",
+        "at": "2026-03-02T12:00:00Z",
+        "service": "checkout",
+    }
+
+
 ALERTS: Mapping[str, Callable[..., Body]] = {
     "pagerduty": pagerduty,
     "opsgenie": opsgenie,
@@ -202,5 +303,16 @@ ALERTS: Mapping[str, Callable[..., Body]] = {
     "azure": azure,
     "splunk": splunk,
 }
-DEPLOYS: Mapping[str, Callable[[], Body]] = {"gitlab": gitlab, "argo_cd": argo_cd, "flux": flux}
+DEPLOYS: Mapping[str, Callable[[], Body]] = {
+    "gitlab": gitlab,
+    "argo_cd": argo_cd,
+    "flux": flux,
+    "kubernetes": kubernetes,
+}
+FLAGS: Mapping[str, Callable[[], Body]] = {
+    "launchdarkly": launchdarkly,
+    "unleash": unleash,
+    "flagsmith": flagsmith,
+    "feature_flag": feature_flag,
+}
 STARTLESS = {"datadog", "cloudwatch"}

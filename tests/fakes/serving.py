@@ -13,6 +13,7 @@ from core.clock import FixedClock
 from core.domain import Band, ModelRef, Role, Series, SeriesKind
 from core.errors import ModelUnavailableError, UnknownSeriesError
 from core.frames import SAMPLES
+from core.limit_changes import LimitChange
 from core.ports import SampleRepository, SeriesRepository, WriteResult
 from models.detect.series_model import PointScore
 from serving.state.jobs import FleetDetector
@@ -79,13 +80,16 @@ class FakeSeriesStore(SeriesRepository):
     def __init__(self, series: Sequence[Series]) -> None:
         self._known = {one.series_id: one for one in series}
 
-    def register(self, series: Iterable[Series]) -> None:
+    def register(self, series: Iterable[Series]) -> list[LimitChange]:
         unsupported(self, "register")
 
     def get(self, series_id: int) -> Series:
         if series_id not in self._known:
             raise UnknownSeriesError(f"there is no series {series_id}")
         return self._known[series_id]
+
+    def propose(self, thresholds: Mapping[int, float | None]) -> None:
+        unsupported(self, "propose")
 
     def known(self, series_ids: Sequence[int]) -> set[int]:
         unsupported(self, "known")

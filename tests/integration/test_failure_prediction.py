@@ -125,6 +125,15 @@ def test_feast_gives_the_features_of_each_moment_and_none_of_a_later_one(platfor
     assert frame["hour_of_day"].to_list() == [at.hour, at.hour, None]
 
 
+def test_the_planner_uses_no_nested_loops_in_the_queries_of_feast(platform: Platform) -> None:
+    from feast.infra.utils.postgres.connection_utils import _get_conn
+
+    assert isinstance(platform.features, FeastFeatureStore)
+    with _get_conn(platform.features._store().config.offline_store) as connection:
+        shown = [connection.execute(f"SHOW {name}").fetchone() for name in ("enable_nestloop", "search_path")]
+    assert shown == [("off",), ("public,public",)]
+
+
 def test_services_of_another_tenant_are_refused(platform: Platform) -> None:
     with pytest.raises(InputError, match=TENANT):
         platform.features.online(["other/checkout"], FEATURE_NAMES)

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 from any_float import soaking
+from fakes.queue_messages import GARBAGE, of_json
 from fakes.receiver import Receiver
 from fakes.signals import make_signal
 from integration.test_ingest import fleet
@@ -28,6 +29,7 @@ from servers.bench import Bench, Undisturbed, finish, undisturbed
 from servers.commands import Forewarn
 from servers.kills import FAILED, Place, moments, run
 from servers.postgres import scratch_folder
+from servers.queues import broker
 from servers.small_disk import small_disk
 
 from core.domain import Severity
@@ -136,6 +138,18 @@ def test_a_killed_pull(bench: Bench, tmp_path: Path) -> None:
 def test_a_killed_receiver_of_remote_write(bench: Bench) -> None:
     kill_again_and_again(bench, undisturbed(bench, "empty", victims.receive_remote_write))
     assert len(kills.tables(bench.dsn("job"))["samples"]) == 4 * 4 * victims.REQUESTS - 3
+
+
+@pytest.mark.parametrize("kind", ["kafka", "redis", "nats"])
+def test_a_killed_consumer_of_a_queue(bench: Bench, tmp_path: Path, kind: str) -> None:
+    before = bench.place
+    with broker(kind, tmp_path) as server:
+        server.send([GARBAGE if n % 10 == 9 else of_json(n) for n in range(60)])
+        with_settings(bench, queues=(SecretStr(f"{server.url}?format=json"),))
+        kill_again_and_again(bench, undisturbed(bench, "empty", victims.consume_queue))
+    bench.place = before
+    left = kills.tables(bench.dsn("job"))
+    assert (len(left["samples"]), len(left["dead_letters"])) == (54, 6)
 
 
 def test_a_killed_night(bench: Bench, night: Undisturbed) -> None:

@@ -2,136 +2,37 @@
 
 import inspect
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
 import pytest
-
-from core.alert_changes import AlertChange
-from core.dead_letters import EVERY_DEAD_LETTER
-from core.diagnosis import (
-    Diagnosis,
-    DiagnosisRecord,
-    Feedback,
-    FeedbackValue,
-    IncidentState,
-    PolicyDecision,
-    Transition,
+from fakes.filled_store import (
+    END,
+    STEP,
+    T0,
+    Filled,
+    alert_change,
+    baselines,
+    contradiction,
+    features_of,
+    forecast_of,
+    hold_all,
+    pushed_samples,
+    template,
 )
-from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
+
+from core.dead_letters import EVERY_DEAD_LETTER
+from core.domain import Signal
 from core.errors import InputError, NotFoundError, UnknownSeriesError
-from core.frames import SAMPLES, TIME, Schema
+from core.frames import SAMPLES
+from core.limit_changes import LimitChange
+from core.logs import LogCount
 from core.outbox import DeliveryLane
 from core.settings import Settings
-from pipelines.stores.baselines import BASELINE_ROWS
+from core.traces import SpanCount, SpanMark
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
-
-T0 = datetime(2026, 1, 5, tzinfo=UTC)
-END = T0 + timedelta(days=1)
-STEP = timedelta(minutes=5)
-
-
-class Filled:
-    """A store in which every table has something, the same for each tenant but for the tenant itself."""
-
-    def __init__(self, pool: Pool, tenant: str, value: float) -> None:
-        self.store = store = Store(pool, tenant)
-        self.value = value
-        self.series = Series(tenant=tenant, service="checkout", metric="latency")
-        store.series.register([self.series])
-        ids = [self.series.series_id]
-        rows = [(ids[0], T0 + n * STEP, value) for n in range(12)]
-        store.samples.write(pl.DataFrame(rows, schema=SAMPLES, orient="row"))
-        store.rollups.refresh(T0, END)
-        self.event = Event(tenant=tenant, service="checkout", kind=EventKind.DEPLOY, at=T0, title=tenant)
-        store.events.add([self.event])
-        store.counters.save(pl.DataFrame([(ids[0], T0, value)], schema=SAMPLES, orient="row"))
-        store.metric_types.declare({"latency": tenant})
-        self.incident = Incident(
-            tenant=tenant, service="checkout", type="x", severity=Severity.INFO, start=T0, end=T0 + STEP
-        )
-        store.incidents.add([self.incident])
-        store.dead_letters.add("csv:x", pl.DataFrame({"row": [tenant], "reason": ["bad"]}))
-        store.cursors.set("csv:x", tenant)
-        store.baselines.publish(_baselines(ids[0], value), window_start=T0, window_end=END, model=None)
-        store.forecasts.publish(_forecast(ids[0], value), made_at=T0, model=None)
-        store.features.write(_features(tenant, value))
-        self.signal = _signal(tenant)
-        store.signals.upsert([self.signal])
-        store.deliveries.enqueue("slack", DeliveryLane.NEW)
-        store.deliveries.sink_failed("slack", T0, tenant, None)
-        self.feedback = Feedback(
-            tenant=tenant, subject_id="s1", value=FeedbackValue.TRUE_POSITIVE, at=T0, by=tenant, note=""
-        )
-        store.feedback.add([self.feedback])
-        self.record = _verdict(tenant)
-        store.diagnoses.add([self.record])
-        self.transition = Transition(
-            tenant=tenant, incident_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by=tenant
-        )
-        store.transitions.append(self.transition)
-
-
-def _change(tenant: str) -> AlertChange:
-    """The end of the incident of `Filled`, if it were of that tenant."""
-    return AlertChange(
-        tenant=tenant, service="checkout", type="x", severity=Severity.INFO, at=END, firing=False
-    )
-
-
-def _baselines(series_id: int, value: float) -> pl.DataFrame:
-    row: tuple[object, ...] = (
-        series_id,
-        1,
-        value,
-        0.0,
-        [value],
-        "none",
-        [],
-        [value],
-        300,
-        [value],
-        [value],
-        "",
-    )
-    return pl.DataFrame([row], schema=BASELINE_ROWS, orient="row")
-
-
-def _forecast(series_id: int, value: float) -> pl.DataFrame:
-    names = ("yhat", "lo_80", "hi_80", "lo_95", "hi_95")
-    schema: Schema = {"series_id": pl.Int64, "ts": TIME, **dict.fromkeys(names, pl.Float64)}
-    return pl.DataFrame([(series_id, T0, *[value] * 5)], schema=schema, orient="row")
-
-
-def _features(tenant: str, value: float) -> pl.DataFrame:
-    schema: Schema = {"service_id": pl.String, "ts": TIME, "cpu_trend": pl.Float64}
-    return pl.DataFrame([(f"{tenant}/checkout", T0, value)], schema=schema, orient="row")
-
-
-def _signal(tenant: str) -> Signal:
-    return Signal(
-        signal_id="s1",
-        tenant=tenant,
-        kind=SignalKind.ANOMALY,
-        service="checkout",
-        started_at=T0,
-        summary=f"of {tenant}",
-        severity=Severity.INFO,
-    )
-
-
-def _verdict(tenant: str) -> DiagnosisRecord:
-    diagnosis = Diagnosis(decision=PolicyDecision.ASK, reason=tenant, ranked=(), shown=())
-    return DiagnosisRecord(
-        tenant=tenant,
-        incident_id="c1",
-        service="checkout",
-        made_at=T0,
-        signal_ids=("s1",),
-        diagnosis=diagnosis,
-    )
 
 
 def _seen(filled: Filled) -> dict[str, Any]:
@@ -177,6 +78,10 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "deliveries.sink_states": store.deliveries.sink_states,
         "locks.owners": lambda: store.locks.owners(["job"]),
         "feedback.list": store.feedback.list,
+        "pushed.read": lambda: store.pushed.read(T0, END).values.tolist(),
+        "pushed.extent": store.pushed.extent,
+        "pushed.labels": lambda: store.pushed.labels([1]),
+        "pushed.series_of": lambda: store.pushed.series_of(["latency"], T0),
         "series.of_metrics": lambda: store.series.of_metrics(["latency"]),
         "series.kinds_and_steps": lambda: store.series.kinds_and_steps([filled.series.series_id]),
         "samples.newest_times": lambda: store.samples.newest_times([filled.series.series_id]),
@@ -185,6 +90,17 @@ def _seen(filled: Filled) -> dict[str, Any]:
         ).rows(),
         "counters.recent": lambda: store.counters.recent([filled.series.series_id]).rows(),
         "metric_types.declared": store.metric_types.declared,
+        "spans.operations": lambda: store.spans.operations(["checkout"], T0),
+        "spans.oldest": store.spans.oldest,
+        "spans.calls": store.spans.calls,
+        "logs.levels": lambda: store.logs.levels(T0),
+        "logs.templates": store.logs.templates,
+        "logs.oldest": store.logs.oldest,
+        "service_edges.since": lambda: store.service_edges.since(T0),
+        "service_edges.known_among": lambda: store.service_edges.known_among(["checkout", "other"]),
+        "metric_types.sources": lambda: store.metric_types.sources(["latency"]),
+        "contradictions.list": lambda: store.contradictions.list(T0),
+        "limit_changes.past_limits": lambda: store.limit_changes.past_limits([filled.series.series_id]),
         "diagnoses.list": store.diagnoses.list,
         "transitions.list": store.transitions.list,
     }
@@ -202,13 +118,19 @@ def _rows(frame: pl.DataFrame | None) -> list[Any] | None:
 
 #: Every method that writes is tried below, from the other tenant.
 WRITES = {
-    "series.register", "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
+    "series.register", "series.propose", "limit_changes.add", "contradictions.add",
+    "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
     "dead_letters.add",
     "dead_letters.remove", "dead_letters.put_back",
-    "cursors.set", "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
+    "cursors.set", "cursors.advance",
+    "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
+    "pushed.add", "pushed.forget", "pushed.forget_series",
+    "spans.hold", "spans.remember", "spans.see_operations", "spans.add", "spans.take", "spans.forget",
+    "service_edges.see", "logs.hold", "logs.is_repeated", "logs.add", "logs.take", "logs.forget",
+    "logs.hold_templates", "logs.save_templates", "logs.see_templates",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
 }  # fmt: skip
@@ -256,6 +178,19 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["series.of_metrics"] == [mine.series]
         assert [row[2] for row in seen["counters.recent"]] == [mine.value]
         assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
+        assert seen["pushed.read"] == [mine.value]
+        assert seen["pushed.extent"].count == 1
+        labels = {"__name__": "latency", "t": mine.store.tenant}
+        assert (seen["pushed.labels"], seen["pushed.series_of"]) == ({1: labels}, [labels])
+        assert seen["spans.operations"] == {"checkout": {mine.store.tenant}}
+        assert seen["logs.templates"] == [template(mine.store.tenant)]
+        assert seen["logs.levels"] == [(mine.store.tenant, "error")]
+        assert seen["spans.calls"] == [("web", mine.store.tenant)]
+        assert seen["service_edges.since"] == (("checkout", mine.store.tenant),)
+        assert [one.contradiction.source for one in seen["contradictions.list"]] == [mine.store.tenant]
+        assert seen["limit_changes.past_limits"] == {mine.series.series_id: [(T0, mine.value)]}
+        assert mine.store.limit_changes.past_limits([other.series.series_id]) == {}
+        assert mine.series.proposed_threshold == mine.value
         assert mine.store.series.kinds_and_steps([other.series.series_id]) == {}
         at_start = pl.DataFrame({"series_id": [other.series.series_id], "ts": [T0]})
         assert mine.store.samples.stored_at(at_start).is_empty()
@@ -279,9 +214,9 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         lambda: store.samples.write(pl.DataFrame([(ids[0], END, 9.0)], schema=SAMPLES, orient="row")),
         lambda: store.events.add([other.event]),
         lambda: store.incidents.add([other.incident]),
-        lambda: store.incidents.change([_change(other.store.tenant)]),
-        lambda: store.forecasts.publish(_forecast(ids[0], 9.0), made_at=T0, model=None),
-        lambda: store.features.write(_features(other.store.tenant, 9.0)),
+        lambda: store.incidents.change([alert_change(other.store.tenant)]),
+        lambda: store.forecasts.publish(forecast_of(ids[0], 9.0), made_at=T0, model=None),
+        lambda: store.features.write(features_of(other.store.tenant, 9.0)),
         lambda: store.signals.upsert([other.signal]),
         lambda: store.feedback.add([other.feedback]),
         lambda: store.diagnoses.add([other.record]),
@@ -290,15 +225,16 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     for write in refused:
         with pytest.raises(InputError):
             write()
-    store.incidents.change([_change(mine.store.tenant)])
+    store.incidents.change([alert_change(mine.store.tenant)])
     store.rollups.refresh(T0, END)
     store.dead_letters.add("csv:x", pl.DataFrame({"row": ["more"], "reason": ["bad"]}))
     letters = other.store.dead_letters.list()
     assert store.dead_letters.remove([one.letter_id for one in letters]) == 0
     assert store.dead_letters.put_back(letters) == 0, "the id is in use"
     store.cursors.set("csv:x", "moved")
+    assert store.cursors.advance("csv:x", "moved", "further")
     store.baselines.publish(
-        _baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None
+        baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None
     )
     for lane in DeliveryLane:
         store.deliveries.enqueue("pagerduty", lane)
@@ -316,11 +252,32 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     assert store.samples.remove(ids[0]) == 0
     store.counters.save(pl.DataFrame([(ids[0], END, 9.0)], schema=SAMPLES, orient="row"))
     store.counters.forget(ids)
-    store.metric_types.declare({"latency": "counter"})
+    store.metric_types.declare({"latency": "counter"}, "csv:x")
+    store.contradictions.add([contradiction("x")], END)
+    store.series.propose({ids[0]: 9.0})
+    store.limit_changes.add([LimitChange(series=other.series, before=8.0, after=9.0)], END)
     with mine.store.atomically():
-        store.metric_types.hold(change=True)
+        hold_all(store)
         with other.store.atomically():
-            other.store.metric_types.hold(change=True)
+            hold_all(other.store)
+    store.pushed.add({1: {"__name__": "latency", "t": "more"}}, pushed_samples(9.0), END)
+    later = END + timedelta(days=1)
+    store.pushed.forget(later)
+    store.pushed.forget_series(later, keep=[], keep_since=later)
+    assert store.spans.remember([SpanMark(1, True, 2, "x"), SpanMark(9, True, 2, "x")], END) == {(9, True)}
+    store.spans.see_operations([("checkout", other.store.tenant)], END)
+    store.spans.add([SpanCount(T0, "checkout", other.store.tenant, 7, 1, 1)])
+    assert len(store.spans.take(END)) == 2
+    store.spans.forget(END + STEP, END + STEP)
+    store.service_edges.see([("checkout", "x")], END)
+    assert not store.logs.is_repeated(8, END)
+    store.logs.add([LogCount(T0, other.store.tenant, "error", "x", 1)], END)
+    assert len(store.logs.take(END)) == 2
+    store.logs.save_templates([template(mine.store.tenant, "y")])
+    store.logs.see_templates([("checkout", "x")], END)
+    assert [(one.pattern, one.seen_at) for one in store.logs.templates()] == [("y", END)]
+    store.logs.forget(END + STEP, END + STEP, END + STEP)
+    assert other.store.logs.is_repeated(7, T0)
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
     assert _seen(other) == before

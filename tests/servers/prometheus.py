@@ -36,11 +36,15 @@ def prometheus(
     *,
     scrape_s: int = 1,
     remote_write: Mapping[str, object] | None = None,
+    features: Sequence[str] = (),
+    receives: bool = False,
 ) -> Iterator[str]:
     """The URL of a running Prometheus that scrapes `targets` (job -> host:port); its blocks are in `folder`/data.
 
     Args:
         remote_write: where it pushes what it scrapes, as its own configuration says it.
+        features: of Prometheus that are off otherwise, such as native-histograms.
+        receives: whether it takes samples of others by remote_write.
     """
     jobs = "".join(
         f"  - job_name: {job}\n    static_configs: [{{targets: ['{address}']}}]\n"
@@ -62,7 +66,9 @@ def prometheus(
         f"--web.listen-address={url.removeprefix('http://')}",
         "--storage.tsdb.retention.time=50y",
         "--log.level=error",
+        *(["--web.enable-remote-write-receiver"] if receives else []),
     ]
+    command += [f"--enable-feature={one}" for one in features]
     with start_server("Prometheus", command, url=url, log=folder / "prometheus.log") as server:
         server.wait_until_ready("/-/ready")
         yield url
@@ -77,5 +83,7 @@ def backfill(folder: Path, samples: Mapping[str, Sequence[tuple[datetime, float]
         for at, value in history
     ]
     text.write_text("\n".join(lines) + "\n# EOF\n")
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
+    # promtool reads the whole text again for each block, so there are few.
+    command = ["promtool", "tsdb", "create-blocks-from", "--max-block-duration=720h", "openmetrics"]
+    command += [str(text), str(folder / "data")]
     subprocess.run(command, check=True, capture_output=True)

@@ -9,6 +9,7 @@ from servers.kills import Place
 from core.clock import FixedClock
 from core.errors import ModelUnavailableError
 from flows.environment import one_thread_in_a_process
+from pipelines.collect.consume import drain
 from pipelines.collect.ingest import ingest
 from pipelines.collect.pull import pull
 from pipelines.collect.push import store_remote_write
@@ -17,6 +18,8 @@ from pipelines.learn import baseline, features, promote, train_detectors, train_
 from pipelines.operate.retention import apply_retention
 from pipelines.sources import files, prometheus, text_files
 from pipelines.sources.csv_files import CsvFiles
+from pipelines.sources.queues import kafka, nats_jetstream, redis_streams
+from pipelines.sources.queues.configured import configured_queues
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.watch import deliver, detect, diagnose, forecast, predict_failure
@@ -55,6 +58,14 @@ def receive_remote_write(place: Place) -> None:
                 receiver = RemoteWriteReceiver(TENANT)
                 store_remote_write(platform, receiver, _request(number), lambda batch: batch)
                 acknowledged.touch()
+
+
+def consume_queue(place: Place) -> None:
+    # Small fetches, so that a kill falls between or inside many transactions.
+    kafka.MAX_MESSAGES = nats_jetstream.MAX_MESSAGES = redis_streams.MAX_ENTRIES = 7
+    with _platform(place) as platform:
+        (queue,) = configured_queues(place.settings)
+        drain(platform, queue)
 
 
 def nightly(place: Place) -> None:

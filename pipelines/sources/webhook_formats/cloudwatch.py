@@ -4,7 +4,8 @@ The service is what the description of the alarm names (`service=checkout severi
 names (`ServiceName`, `QueueName`, ...). The message of an end does not contain the start, so both are matched by
 service and name of the alarm.
 
-SNS confirms a subscription by a URL in a message. Forewarn opens no URL of a message: the confirmation becomes a dead
+SNS confirms a subscription by a URL in a message. With topics in the settings, `serving.http.sns` verifies each message
+and confirms subscriptions to these topics. Without, Forewarn opens no URL of a message: the confirmation becomes a dead
 letter, and a person opens the URL or runs `aws sns confirm-subscription` with its token.
 
 References:
@@ -13,6 +14,9 @@ References:
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
@@ -22,30 +26,13 @@ from core.batch import Batch
 from core.errors import InputError
 from core.service_names import ServiceRule
 from core.storable import name_problem
+from pipelines.sources.aws_dimensions import service_dimension
 from pipelines.sources.webhook_formats.entries import Time, Title, parse_entries
 from pipelines.sources.webhook_formats.severities import severity_of
 from pipelines.sources.webhook_formats.tags import labels_of
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
-_FIRES, _ENDS = "ALARM", "OK"
-#: Dimensions that name a service or a resource, the most telling first.
-_DIMENSIONS = (
-    "ServiceName",
-    "Service",
-    "FunctionName",
-    "QueueName",
-    "TopicName",
-    "TableName",
-    "DBClusterIdentifier",
-    "DBInstanceIdentifier",
-    "CacheClusterId",
-    "ApiName",
-    "LoadBalancer",
-    "AutoScalingGroupName",
-    "ClusterName",
-    "BucketName",
-    "InstanceId",
-)
+FIRES, ENDS = "ALARM", "OK"
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 
@@ -64,6 +51,23 @@ class _Alarm(BaseModel):
     at: Time = Field(validation_alias="StateChangeTime")
     description: str | None = Field(None, validation_alias="AlarmDescription")
     trigger: _Trigger | None = Field(None, validation_alias="Trigger")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmState:
+    """The state of an alarm, however it arrived.
+
+    Attributes:
+        description: may contain `service=NAME` and `severity=WORD`.
+        dimensions: of its metric.
+        at: since when it has this state.
+    """
+
+    name: str
+    description: str
+    dimensions: Mapping[str, str]
+    at: datetime
+    firing: bool
 
 
 class _Envelope(BaseModel):
@@ -93,11 +97,29 @@ def _change(entry: object, tenant: str, services: ServiceRule) -> AlertChange | 
     except (ValueError, RecursionError):
         raise InputError("Message: should be the JSON of an alarm of CloudWatch") from None
     alarm = _Alarm.model_validate(message)
-    if alarm.state not in {_FIRES, _ENDS}:
+    if alarm.state not in {FIRES, ENDS}:
         return None
-    described = labels_of((alarm.description or "").split(), "=")
-    service = services.service_of(described) or _named_by_dimension(alarm.trigger, services)
-    if service is None:
+    dimensions = {} if alarm.trigger is None else {one.name: one.value for one in alarm.trigger.dimensions}
+    state = AlarmState(
+        name=alarm.name,
+        description=alarm.description or "",
+        dimensions=dimensions,
+        at=alarm.at,
+        firing=alarm.state == FIRES,
+    )
+    return change_of(state, tenant, services)
+
+
+def change_of(alarm: AlarmState, tenant: str, services: ServiceRule) -> AlertChange:
+    """The change of an alarm.
+
+    Raises:
+        InputError: the alarm names no service, or one that cannot be stored.
+    """
+    described = labels_of(alarm.description.split(), "=")
+    dimension = service_dimension(alarm.dimensions, services)
+    service = services.service_of(described) or (dimension and alarm.dimensions[dimension].strip())
+    if not service:
         raise InputError(
             f"alarm {alarm.name[:100]!r} names no service: add service=NAME to the description of the alarm"
         )
@@ -110,14 +132,8 @@ def _change(entry: object, tenant: str, services: ServiceRule) -> AlertChange | 
         type=alarm.name,
         severity=severity_of(described.get("severity", "")),
         at=alarm.at,
-        firing=alarm.state == _FIRES,
+        firing=alarm.firing,
     )
-
-
-def _named_by_dimension(trigger: _Trigger | None, services: ServiceRule) -> str | None:
-    labels = {} if trigger is None else {one.name: one.value for one in trigger.dimensions}
-    named = next((labels[name].strip() for name in _DIMENSIONS if labels.get(name, "").strip()), None)
-    return services.service_of(labels) or named
 
 
 def _confirmation(url: str) -> str:

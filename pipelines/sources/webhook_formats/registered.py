@@ -10,14 +10,19 @@ from pipelines.sources.webhook_formats.argo_cd import ARGO_CD
 from pipelines.sources.webhook_formats.azure_monitor import AZURE_MONITOR
 from pipelines.sources.webhook_formats.cloudwatch import CLOUDWATCH
 from pipelines.sources.webhook_formats.datadog import DATADOG
+from pipelines.sources.webhook_formats.feature_flag import FEATURE_FLAG
+from pipelines.sources.webhook_formats.flagsmith import FLAGSMITH
 from pipelines.sources.webhook_formats.flux import FLUX
 from pipelines.sources.webhook_formats.github import GITHUB
 from pipelines.sources.webhook_formats.gitlab import GITLAB
 from pipelines.sources.webhook_formats.grafana import GRAFANA
+from pipelines.sources.webhook_formats.kubernetes import KUBERNETES, KUBERNETES_DEPLOYS
+from pipelines.sources.webhook_formats.launchdarkly import LAUNCHDARKLY
 from pipelines.sources.webhook_formats.opsgenie import OPSGENIE
 from pipelines.sources.webhook_formats.pagerduty import PAGERDUTY
 from pipelines.sources.webhook_formats.plain import PLAIN
 from pipelines.sources.webhook_formats.splunk_on_call import SPLUNK_ON_CALL
+from pipelines.sources.webhook_formats.unleash import UNLEASH
 from pipelines.sources.webhook_formats.webhook_format import Webhook, WebhookFormat
 
 #: The first format that matches a body reads it. To add a format, write its file and add one line here.
@@ -26,6 +31,12 @@ FORMATS: Sequence[WebhookFormat] = (
     GITLAB,
     ARGO_CD,
     FLUX,
+    LAUNCHDARKLY,
+    UNLEASH,
+    FLAGSMITH,
+    KUBERNETES_DEPLOYS,
+    FEATURE_FLAG,
+    KUBERNETES,
     PAGERDUTY,
     OPSGENIE,
     DATADOG,
@@ -43,17 +54,25 @@ def format_of(webhook: Webhook, body: object) -> WebhookFormat | None:
     return next((one for one in FORMATS if one.webhook is webhook and one.matches(body)), None)
 
 
-def parse_webhook(webhook: Webhook, body: object, tenant: str, services: ServiceRule | None = None) -> Batch:
+def parse_webhook(
+    webhook: Webhook,
+    body: object,
+    tenant: str,
+    services: ServiceRule | None = None,
+    mapped: Sequence[WebhookFormat] = (),
+) -> Batch:
     """The events and incidents in the JSON body of one webhook.
 
     Args:
         services: derives the service from labels; null: the usual labels.
+        mapped: formats that people have described; they come before the built-in ones.
 
     Raises:
         InputError: the body has none of the formats of this webhook.
     """
-    found = format_of(webhook, body)
+    described = (one for one in mapped if one.webhook is webhook and one.matches(body))
+    found = next(described, None) or format_of(webhook, body)
     if found is not None:
         return found.parse(body, tenant, services or ServiceRule())
-    expected = ", or ".join(one.expects for one in FORMATS if one.webhook is webhook)
+    expected = ", or ".join(one.expects for one in (*mapped, *FORMATS) if one.webhook is webhook)
     raise InputError(f"the body of a webhook for {webhook} must be {expected}")

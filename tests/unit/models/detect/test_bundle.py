@@ -142,10 +142,10 @@ def test_series_of_a_service_that_fall_silent_together_are_one_finding_until_all
     assert still.ended_at is None
     late = day_after.filter(pl.col("ts") >= end - timedelta(hours=1))  # what was before is out of sight
     assert missing_signals(bundle, late, None, start=end - timedelta(hours=1), end=end) == []
-    (ended,) = ended_silences([one], [], bundle, late)
+    (ended,) = ended_silences([one], [], bundle, late, {})
     assert (ended.signal_id, ended.ended_at) == (one.signal_id, end - timedelta(hours=1))
-    assert ended_silences([one], [], bundle, late.filter(half)) == []
-    assert ended_silences([one], [one], bundle, late) == []
+    assert ended_silences([one], [], bundle, late.filter(half), {}) == []
+    assert ended_silences([one], [one], bundle, late, {}) == []
 
 
 def test_files_bring_the_bundle_back(bundle: DetectorBundle, day_after: pl.DataFrame) -> None:
@@ -174,7 +174,7 @@ def test_one_value_at_a_time_sees_what_the_batch_sees(
     context = (before["ts"].dt.epoch("s").to_numpy(), before["value"].to_numpy())
     point = bundle.score_points(key, [first, first + STEP], [390.0, None], context)
     assert point[0].is_anomaly
-    assert [one.passed for one in point[0].filters] == [True, True, True]
+    assert [one.passed for one in point[0].filters] == [True, True, True, True]
     assert point[0].band is not None
     assert point[0].band.upper < 390.0
     assert point[1].score is None

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from core.domain import Role, Series
-from models.detect.filters import clear_baseline, crosses, predictable, slo_impact, variance_ratio_z
+from core.domain import Band, Role, Series
+from models.detect.filters import (
+    clear_baseline,
+    crosses,
+    noticeable,
+    predictable,
+    slo_impact,
+    variance_ratio_z,
+)
 
 
 def test_a_random_walk_is_told_from_a_level_with_noise() -> None:
@@ -48,6 +55,37 @@ def test_only_what_users_could_notice_passes(
 ) -> None:
     series = Series(tenant="t", service="s", metric="m", role=role, slo_threshold=slo)
     assert slo_impact(series, value, 100.0).passed is passes
+
+
+@pytest.mark.parametrize(
+    ("unit", "role", "value", "band", "passes"),
+    [
+        ("seconds", Role.LATENCY, 0.00075, (0.00064, 0.00044, 0.00084), False),  # inside
+        ("seconds", Role.LATENCY, 0.0011, (0.00064, 0.00044, 0.00084), False),  # half a millisecond
+        ("seconds", Role.LATENCY, 0.0025, (0.00064, 0.00044, 0.00084), True),
+        ("seconds", Role.LATENCY, 2.1, (2.0, 1.99, 2.01), False),  # one part in twenty
+        ("seconds", Role.LATENCY, 2.3, (2.0, 1.99, 2.01), True),
+        ("ratio", Role.SATURATION, 0.32, (0.3, 0.299, 0.301), False),
+        ("ratio", Role.SATURATION, 0.95, (0.88, 0.87, 0.89), True),
+        ("ratio", Role.ERRORS, 0.015, (0.0, 0.0, 0.001), True),
+        ("transactions/s", Role.TRAFFIC, 17.5, (19.0, 18.6, 23.7), False),
+        ("transactions/s", Role.TRAFFIC, 5.0, (19.0, 18.6, 23.7), True),
+        ("", Role.SATURATION, 1.7e308, (0.0, -1.0, 1.0), True),
+        ("", Role.SATURATION, 1.7e308, (-1.7e308, -1.7e308, 1.0), True),
+    ],
+)
+def test_a_value_must_leave_the_expected_range_by_more_than_nobody_cares_about(
+    unit: str, role: Role, value: float, band: tuple[float, float, float], *, passes: bool
+) -> None:
+    series = Series(tenant="t", service="s", metric="m", unit=unit, role=role)
+    expected, lower, upper = band
+    result = noticeable(series, value, Band(expected=expected, lower=lower, upper=upper))
+    assert result.passed is passes, result.reason
+
+
+def test_past_its_threshold_each_difference_is_noticeable() -> None:
+    series = Series(tenant="t", service="s", metric="m", unit="ratio", role=Role.CAPACITY, limit=1.0)
+    assert noticeable(series, 0.985, Band(expected=0.97, lower=0.9, upper=0.99)).passed
 
 
 def test_a_level_that_crept_past_the_threshold_does_not_turn_its_bad_side_round() -> None:

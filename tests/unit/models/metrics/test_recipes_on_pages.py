@@ -54,6 +54,11 @@ def _problems(exporter: Exporter, page: Mapping[str, Sequence[Labels]]) -> list[
                 found.append(f"{recipe.signal}: {term.metric} has no labels {', '.join(recipe.by)}")
             elif recipe.quantile is not None and not all("le" in labels for labels in selected):
                 found.append(f"{recipe.signal}: {term.metric} is no histogram")
+    for call in exporter.calls:
+        selected = [labels for labels in page.get(call.metric, ()) if call.where.items() <= labels.items()]
+        ends = [call.callee, call.caller] if call.caller else [call.callee]
+        if not any(all(any(map(labels.get, end)) for end in ends) for labels in selected):
+            found.append(f"{call.metric} does not name both ends of a call")
     return found
 
 

@@ -15,6 +15,8 @@ from models.breach.growth import Growth
 from models.breach.outlook import BreachPattern
 from models.series.thresholds import is_upward
 from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, likely_cascades
+from models.words.one_line import describe
+from models.words.page import signal_page
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -213,3 +215,18 @@ def test_a_series_over_its_threshold_shows_since_when() -> None:
     assert signal.breach is not None
     assert signal.breach.when == TimeRange(p10=crossed, p50=crossed, p90=crossed)
     assert signal.peak_at == crossed
+
+
+@pytest.mark.parametrize("pattern", [BreachPattern.OVER, BreachPattern.FILL])
+def test_a_proposed_threshold_is_called_proposed_and_wakes_nobody(pattern: BreachPattern) -> None:
+    accepted = seen(SLOW, 1.0, pattern=pattern)
+    series = replace(SLOW, slo_threshold=None, proposed_threshold=0.5)
+    signal = signal_of(replace(accepted, series=series))
+    assert signal.severity is Severity.WARNING
+    assert signal_of(accepted).severity is Severity.CRITICAL
+    value = "500 ms" if SLOW.unit else "0.5"
+    assert f"its proposed threshold of {value}" in signal.summary
+    assert "its proposed threshold of" in describe(signal, NOW)
+    shown = signal_page(signal)
+    assert "proposed threshold" in shown or "proposed" in shown["passes"][0]
+    assert "proposed" not in signal_of(accepted).summary

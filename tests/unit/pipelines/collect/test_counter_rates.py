@@ -1,5 +1,6 @@
 """Counters as rates, against a plain loop."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.frames import SAMPLES
-from pipelines.collect.counter_rates import JITTER, KEPT_COUNTS, MOST_LOST, rates_of
+from core.frames import CREATED, SAMPLES
+from pipelines.collect.counter_rates import JITTER, KEPT_COUNTS, MOST_LOST, rates_of, without_starts
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -183,3 +184,81 @@ def test_the_order_in_one_request_does_not_matter(order: list[int], cut: int) ->
     assert rates_of(EMPTY, shuffled).rates.equals(rates_of(EMPTY, whole).rates)
     parts = rates_of(rates_of(EMPTY, whole[:cut]).recent, whole[cut:][::-1])
     assert parts.rates.equals(rates_of(EMPTY, whole).rates[max(0, cut - 1) :])
+
+
+def created(counts: pl.DataFrame, at_s: float) -> pl.DataFrame:
+    """All counts count since so many seconds after `T0`."""
+    return counts.select(
+        "series_id", "ts", created=pl.lit(T0 + timedelta(seconds=at_s)).cast(CREATED["created"])
+    )
+
+
+def test_the_first_count_has_a_rate_if_it_is_known_since_when_it_counts() -> None:
+    first = frame([30.0], first=1)
+    counted = rates_of(EMPTY, first, created(first, 50))
+    assert counted.rates["value"].to_list() == [3.0]
+    assert without_starts(counted.recent).rows() == first.rows()
+    later = frame([30.0, 90.0], first=1)
+    again = rates_of(counted.recent, later, created(later, 50))
+    assert (again.rates["value"].to_list(), again.duplicates, again.late.height) == ([1.0], 1, 0)
+
+
+@pytest.mark.parametrize("count", [40.0, 100.0, 150.0])
+def test_a_reset_is_exact_if_the_start_is_known_whatever_the_new_count_is(count: float) -> None:
+    """Without a start, 150 after 100 is no reset, and 100 after 100 is no growth."""
+    before, after = frame([100.0, 100.0]), frame([count], first=2)
+    recent = rates_of(EMPTY, before, created(before, -600)).recent
+    counted = rates_of(recent, after, created(after, 100))
+    assert counted.rates["value"].to_list() == [count / 20]
+    (following,) = rates_of(
+        counted.recent, frame([count + 60], first=3), created(frame([0.0], first=3), 100)
+    ).rates["value"]
+    assert following == 1.0
+
+
+def test_a_count_of_0_after_a_start_is_no_failed_reading() -> None:
+    recent = rates_of(EMPTY, frame([100.0])).recent
+    after = frame([0.0, 0.0, 120.0], first=2)
+    assert rates_of(recent, after, created(after, 90)).rates["value"].to_list() == [0.0, 0.0, 2.0]
+
+
+@given(
+    st.lists(st.integers(0, 1000), min_size=1, max_size=KEPT_COUNTS),
+    st.randoms(use_true_random=False),
+    st.integers(1, 3000),
+)
+def test_counts_with_a_start_may_come_in_any_order(steps: list[int], rng: random.Random, ago_s: int) -> None:
+    """Each count has a rate, none is rejected, and the first one counts since the start."""
+    total = 0
+    counts = []
+    for step in steps:
+        total += step
+        counts.append(float(total))
+    whole = frame(counts)
+    order = list(range(len(counts)))
+    rng.shuffle(order)
+    recent, rated = EMPTY, 0
+    for place in order:
+        piece = whole[place : place + 1]
+        counted = rates_of(recent, piece, created(piece, -ago_s))
+        recent, rated = counted.recent, rated + counted.rates.height
+        assert (counted.late.height, counted.contradicting.height, counted.duplicates) == (0, 0, 0)
+        if place == 0:
+            assert counted.rates.filter(pl.col("ts") == T0)["value"].to_list() == [counts[0] / ago_s]
+    assert rated == len(counts)
+    again = rates_of(recent, whole, created(whole, -ago_s))
+    assert (again.rates.height, again.duplicates) == (0, len(counts))
+
+
+def test_counts_within_the_window_may_come_in_any_order_and_none_is_lost() -> None:
+    whole = frame([60.0 * n for n in range(KEPT_COUNTS)])
+    for seed in range(30):
+        order = list(range(KEPT_COUNTS))
+        random.Random(seed).shuffle(order)
+        recent, rates = EMPTY, []
+        for place in order:
+            counted = rates_of(recent, whole[place : place + 1])
+            recent = counted.recent
+            rates += counted.rates["value"].to_list()
+            assert counted.late.height == 0
+        assert rates == [1.0] * (KEPT_COUNTS - 1)

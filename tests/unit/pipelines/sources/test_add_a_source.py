@@ -10,6 +10,7 @@ from fakes.memory_store import MemoryStore, memory_platform
 from core.batch import Batch
 from core.clock import Clock, FixedClock
 from core.domain import Series
+from core.errors import UnavailableError
 from core.frames import SAMPLES
 from core.ports import MetricSource
 from pipelines.collect.ingest import IngestReport
@@ -73,3 +74,18 @@ def test_reports_of_several_sources_are_added(store: MemoryStore, monkeypatch: p
 
 def test_without_a_configured_source_nothing_is_pulled() -> None:
     assert pull(memory_platform(MemoryStore(), FixedClock(NOON))) is None
+
+
+def test_a_source_that_does_not_answer_keeps_no_other_source_from_being_read(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Thermometer):
+        name = "broken"
+
+        def batches(self, cursor: str | None) -> Iterator[Batch]:
+            raise UnavailableError("the thermometer does not answer")
+
+    monkeypatch.setitem(SOURCES, "prometheus", Broken.configured)  # stands before the others
+    with pytest.raises(UnavailableError, match="the thermometer does not answer"):
+        pull(memory_platform(store, FixedClock(NOON)))
+    assert store.samples.latest().height == 1

@@ -1,5 +1,6 @@
 """Follows the recipe "Add a webhook format" of CONTRIBUTING: one file, and one line in `FORMATS`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -60,6 +61,7 @@ SHIPIT = WebhookFormat(
 class ContextWithAStore:
     platform: Platform
     services: ServiceRule
+    mapped_formats: Sequence[WebhookFormat] = ()
 
 
 @pytest.fixture

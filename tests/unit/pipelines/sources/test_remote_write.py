@@ -86,7 +86,7 @@ def test_an_empty_request_is_an_empty_batch() -> None:
         (time_series({"__name__": b"\xff"}, [(0, 1.0)]), "not UTF-8"),
         (time_series({"__name__": "bad", "job": "x" * 8000}, [(0, 1.0)]), "at most"),
         (time_series({"__name__": "bad" * 4000, "job": "x"}, [(0, 1.0)]), "at most"),
-        (time_series({"__name__": "rpc_seconds"}, [], field(4, b"\x08\x03")), "native histograms"),
+        (time_series({"__name__": "rpc_seconds"}, [], field(4, b"\x08\x03")), "native histogram"),
         (field(1, b"\x0a\xff"), "cannot be read"),
         (field(1, field(1, b"\x08\x01")), "cannot be read"),
         (field(3, field(2, b"\xff")), "metadata cannot be read"),

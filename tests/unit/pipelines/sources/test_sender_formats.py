@@ -8,6 +8,7 @@ import pytest
 from fakes.sender_bodies import (
     ALERTS,
     DEPLOYS,
+    FLAGS,
     LATER,
     NOON,
     STARTLESS,
@@ -69,13 +70,13 @@ def test_a_successful_deploy_is_an_event(sender: str) -> None:
 def test_each_body_is_read_by_the_format_of_its_sender_only() -> None:
     bodies = [
         *((name, ALERTS[name](resolved=False)) for name in ALERTS),
-        *((n, DEPLOYS[n]()) for n in DEPLOYS),
+        *((n, make()) for n, make in {**DEPLOYS, **FLAGS}.items()),
     ]
     general = {"plain", "alertmanager"}
     for name, body in bodies:
-        matching = [one.name for one in FORMATS if one.matches(body) and one.name not in general]
+        matching = {one.name for one in FORMATS if one.matches(body) and one.name not in general}
         assert len(matching) == 1, (name, matching)
-        assert matching[0].startswith(name[:5])
+        assert min(matching).startswith(name[:5])
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def _changed(body: Body, path: tuple[Any, ...], value: object) -> Any:
 BODIES = {
     **{f"{name}, firing": (Webhook.ALERTS, make(resolved=False)) for name, make in ALERTS.items()},
     **{f"{name}, resolved": (Webhook.ALERTS, make(resolved=True)) for name, make in ALERTS.items()},
-    **{name: (Webhook.DEPLOYS, make()) for name, make in DEPLOYS.items()},
+    **{name: (Webhook.DEPLOYS, make()) for name, make in {**DEPLOYS, **FLAGS}.items()},
 }
 ODD: tuple[Any, ...] = (
     None,

@@ -1,34 +1,24 @@
 """Signatures of webhooks, through admission and the application behind it."""
 
-import asyncio
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import httpx
 import pytest
-from fakes.memory_store import MemoryStore, memory_platform
+from fakes.sender_bodies import flagsmith, launchdarkly
+from fakes.web import post as post_to
+from fakes.web import runtime_with
 
-from core.clock import FixedClock
-from core.service_names import ServiceRule
 from core.settings import Settings
-from pipelines.common.tenant_platform import Platform
-from serving.http.admission import Admission
-from serving.http.signatures import BodyDigests
-from serving.http.web import web_app
-from serving.state.api_keys import KeyCache
-from serving.state.limits import BodyMemory, RateLimiter
-from serving.state.runtime import Runtime
-from serving.state.tenants import TenantContext, Tenants
 
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECRETS: Mapping[str, Any] = {
     "pagerduty_webhook_secret": "pager",
     "github_webhook_secret": "hub",
     "gitlab_webhook_token": "lab",
+    "launchdarkly_webhook_secret": "dark",
+    "flagsmith_webhook_secret": "smith",
 }
 PAGERDUTY = {
     "event": {
@@ -57,43 +47,11 @@ GITLAB = {
 PLAIN = {"service": "checkout", "at": "2026-03-02T12:00:00Z"}
 
 
-class Ring:
-    def resolve(self, key: str) -> str | None:
-        return "t" if key == "key" else None
-
-
-@dataclass(frozen=True)
-class Context:
-    platform: Platform
-    services: ServiceRule
-
-
-def runtime_with(settings: Mapping[str, Any]) -> Runtime:
-    context = cast(TenantContext, Context(memory_platform(MemoryStore(), FixedClock(NOON)), ServiceRule()))
-    runtime = Runtime()
-    runtime.settings = Settings(_env_file=None, **settings)
-    runtime.keys = KeyCache(Ring())
-    runtime.limiter = RateLimiter(1_000.0, lambda: 0.0)
-    runtime.bodies = BodyMemory(100_000_000)
-    runtime.tenants = Tenants(lambda tenant: context)
-    return runtime
-
-
 def post(
     path: str, body: object, headers: Mapping[str, str], settings: Mapping[str, Any] = SECRETS
 ) -> httpx.Response:
     """Post a body that is spaced as its sender spaces it, in parts."""
-    runtime = runtime_with(settings)
-    app: Any = BodyDigests(Admission(web_app(runtime), runtime), runtime)
-    content = body if isinstance(body, bytes) else sent(body)
-
-    async def run() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://web") as client:
-            all_headers = {"X-API-Key": "key", "Content-Type": "application/json", **headers}
-            return await client.post(f"/webhooks/{path}", content=content, headers=all_headers)
-
-    return asyncio.run(run())
+    return post_to(runtime_with(settings), path, body if isinstance(body, bytes) else sent(body), headers)
 
 
 def sent(body: object) -> bytes:
@@ -108,6 +66,8 @@ SIGNED = [
     ("alerts", PAGERDUTY, "X-PagerDuty-Signature", "v1=" + signature("pager", PAGERDUTY)),
     ("deploys", GITHUB, "X-Hub-Signature-256", "sha256=" + signature("hub", GITHUB)),
     ("deploys", GITLAB, "X-Gitlab-Token", "lab"),
+    ("deploys", launchdarkly(), "X-LD-Signature", signature("dark", launchdarkly())),
+    ("deploys", flagsmith(), "X-Flagsmith-Signature", signature("smith", flagsmith())),
 ]
 
 

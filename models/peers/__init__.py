@@ -1,0 +1,1 @@
+"""Compares the replicas of a service with each other."""

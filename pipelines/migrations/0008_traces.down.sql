@@ -1,0 +1,4 @@
+DROP TABLE service_edges;
+DROP TABLE operations;
+DROP TABLE recent_spans;
+DROP TABLE span_counts;

@@ -1,0 +1,1 @@
+"""Queues that carry metrics: Kafka, Redis Streams and NATS JetStream behind one port."""
