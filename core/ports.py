@@ -24,6 +24,7 @@ from core.outbox import DeliveryRepository
 from core.pushed import PushedRepository
 from core.retention import RetentionPolicy
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
+from core.source_states import SourceStateRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
@@ -360,6 +361,8 @@ class Store(Protocol):
     def dead_letters(self) -> DeadLetterRepository: ...
     @property
     def cursors(self) -> CursorRepository: ...
+    @property
+    def source_states(self) -> SourceStateRepository: ...
     @property
     def baselines(self) -> BaselineRepository: ...
     @property

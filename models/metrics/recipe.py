@@ -127,6 +127,11 @@ class Recipe:
         return parse_formula(self.formula)
 
     @property
+    def every_term(self) -> tuple[Term, ...]:
+        """The terms of the formula, and that of `unless`."""
+        return (*self.terms.values(), *(() if self.unless is None else (self.unless,)))
+
+    @property
     def metrics(self) -> set[str]:
         """The metrics without which the signal cannot be computed."""
         return {term.metric for term in self.terms.values() if term.else_zero_of is None}

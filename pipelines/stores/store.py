@@ -24,6 +24,7 @@ from pipelines.stores.series_ends import NativeHistogramStore, SeriesEndStore
 from pipelines.stores.service_features import ServiceFeatureStore
 from pipelines.stores.session import Pool, Session
 from pipelines.stores.signals import SignalStore
+from pipelines.stores.source_states import SourceStateStore
 from pipelines.stores.traces import ServiceEdgeStore, SpanStore
 
 
@@ -58,6 +59,7 @@ class Store:
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)
         self.cursors = CursorStore(session)
+        self.source_states = SourceStateStore(session)
         self.baselines = BaselineStore(session)
         self.forecasts = ForecastStore(session)
         self.features = ServiceFeatureStore(session)

@@ -35,6 +35,7 @@ from core.ports import (
 from core.pushed import PushedRepository
 from core.retention import RetentionPolicy
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
+from core.source_states import SourceStateRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
@@ -187,6 +188,10 @@ class FakeStore(Store):
     @property
     def cursors(self) -> CursorRepository:
         unsupported(self, "cursors")
+
+    @property
+    def source_states(self) -> SourceStateRepository:
+        unsupported(self, "source_states")
 
     @property
     def baselines(self) -> BaselineRepository:
