@@ -16,6 +16,8 @@ Receive = Callable[[], Awaitable[Message]]
 BODY_TIMEOUT_S = 20.0
 #: All bodies in memory have at most so many bytes, or that of four bodies of the largest size.
 BODIES_BYTES = 16_000_000
+#: The memory for bodies that a priority lane has for itself, or that of two bodies of the largest size.
+LANE_BODIES_BYTES = 2_000_000
 #: A body that found no memory may be sent again after this time.
 RETRY_AFTER_S = 2
 
