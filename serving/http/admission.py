@@ -166,14 +166,16 @@ class Admission:
         if arrival is not None:
             arrival.complete()
         if route.media_type != JSON:
+            if arrival is not None:
+                arrival.admit(None)
             return Call(tenant, route.request.model_validate(body), media_type, compression, message)
         if len(body) <= PARSE_AT_ONCE_BYTES:
             request, lane = _parsed_with_lane(route, route.request, body)
         else:
             parse = partial(_parsed_with_lane, route, route.request, body)
             request, lane = await self._runtime.parsing(route.lane).run(parse)
-        if arrival is not None and lane is not None:
-            arrival.lane = lane
+        if arrival is not None:
+            arrival.admit(lane)
         return Call(tenant, request, lane=lane)
 
     async def _tenant(self, route: Route, headers: Headers) -> str | None:

@@ -54,7 +54,7 @@ class Arrival:
     """One request of a source, from its first byte to its response.
 
     Attributes:
-        lane: may change once the body is read.
+        lane: may change once the body is parsed.
         tenant: null until the key is known.
         since: when its body was complete; null: it is not.
     """
@@ -67,8 +67,16 @@ class Arrival:
         self.since: float | None = None
 
     def complete(self) -> None:
-        """The body is here: the request waits for its work from now on."""
+        """The body is here: the latency counts from now on."""
         self.since = time.monotonic()
+
+    def admit(self, lane: PriorityLane | None) -> None:
+        """The request is valid and waits for its work.
+
+        Args:
+            lane: null: that of the route.
+        """
+        self.lane = lane or self.lane
         self._intake.begin(self)
 
     def finish(self, status: int, problem: str | None, receipt: Receipt) -> None:

@@ -31,7 +31,7 @@ READY_TIMEOUT_S = 3.0
 CONNECTIONS = 16
 
 #: How often the counts of the intake are stored.
-COUNTS_EVERY_S = 15.0
+COUNTS_EVERY_S = 5.0
 
 _logger = logging.getLogger("forewarn.serving")
 

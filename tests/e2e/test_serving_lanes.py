@@ -13,6 +13,9 @@ from fakes.loki import json_push
 from servers.lane_load import JSON, SNAPPY, flood
 from servers.load import Address, Client, Shard, Tally, percentile_ms, post, running
 
+from pipelines.operate.status_of_intake import intake
+from serving.state.runtime import COUNTS_EVERY_S
+
 #: Clients of each flood: more than its lane has threads, so that requests always wait.
 CLIENTS = 20
 #: Alerts come one after the other, with this pause.
@@ -53,9 +56,9 @@ def bodies_of_logs() -> list[bytes]:
     return pushes
 
 
-def flooded(fleet: Fleet, seconds: float) -> tuple[Tally, dict[str, Tally]]:
+def flooded(fleet: Fleet, tenant: str, seconds: float) -> tuple[Tally, dict[str, Tally]]:
     """Critical alerts, and the floods meanwhile, all of one tenant."""
-    key = fleet.tenancy.keys.create(f"lanes_{time.time_ns()}")
+    key = fleet.tenancy.keys.create(tenant)
     address = Address(fleet.settings.serve_port, key)
     shard = Shard(0, round(1_000 * (time.time() - 7_200)))
     floods: dict[str, tuple[str, list[bytes], str]] = {
@@ -104,12 +107,23 @@ def test_critical_alerts_do_not_wait_while_other_lanes_are_flooded(
     fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with capsys.disabled():
-        alerts, floods = flooded(fleet, FLOOD_S)
+        alerts, floods = flooded(fleet, "flooded", FLOOD_S)
         check(alerts, floods)
+    ended = time.monotonic()
     stored = metric(fleet, "forewarn_intake_items_total", source="webhook:alerts", lane="alerts")
     assert stored >= len(alerts.seconds)
     assert metric(fleet, "forewarn_intake_items_total", source="remote_write", outcome="duplicate") > 0
     assert metric(fleet, "forewarn_intake_depth") == 0
+    # Counts are stored at this interval, and all requests have ended.
+    time.sleep(max(0.0, COUNTS_EVERY_S + 1.0 - (time.monotonic() - ended)))
+    states = {part.name: part.state for part in intake(fleet.tenancy.platform("flooded"))}
+    assert f"{len(floods['warnings'].seconds)} requests" in states["intake warnings (P1) of webhook:alerts"]
+    assert list(states) == [
+        "intake alerts (P0) of webhook:alerts",
+        "intake warnings (P1) of webhook:alerts",
+        "intake metrics (P2) of remote_write",
+        "intake background (P3) of loki",
+    ]
 
 
 @pytest.mark.soak
@@ -117,4 +131,4 @@ def test_critical_alerts_do_not_wait_during_a_long_flood(
     fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with capsys.disabled():
-        check(*flooded(fleet, SOAK_FLOOD_S))
+        check(*flooded(fleet, "long_flooded", SOAK_FLOOD_S))

@@ -1,7 +1,10 @@
 """Counts of the intake are stored by several services at once, survive a restart, and are shown by `status`."""
 
+import json
 from datetime import timedelta
+from pathlib import Path
 
+import psycopg
 from fakes.platform import platform_of
 from fakes.signals import NOON
 from prometheus_client import CollectorRegistry
@@ -13,6 +16,7 @@ from pipelines.operate.status_of_intake import intake
 from pipelines.stores.store import Store
 from serving.state.intake import Intake, Receipt, write_counts
 
+ROOT = Path(__file__).parents[2]
 MINUTE = timedelta(minutes=1)
 METRICS = PriorityLane.METRICS
 
@@ -63,6 +67,7 @@ def test_counts_that_could_not_be_stored_are_stored_the_next_time(store: Store) 
         arrival = counting.arrival(METRICS, "remote_write")
         arrival.tenant = store.tenant
         arrival.complete()
+        arrival.admit(None)
         arrival.finish(204, None, Receipt(new=number))
         if number == 0:
             arrival = counting.arrival(METRICS, "remote_write")
@@ -82,4 +87,34 @@ def test_counts_that_could_not_be_stored_are_stored_the_next_time(store: Store) 
         (IntakeKind.ITEMS, "new"): 3,
         (IntakeKind.ERRORS, "rate"): 1,
         (IntakeKind.MOST, "depth"): 1,
+    }
+
+
+def test_the_panels_of_the_dashboard_show_the_counts(store: Store, dsn: str) -> None:
+    store.intake.add(
+        NOON,
+        [
+            *counts_of((IntakeKind.ITEMS, "new", 60), (IntakeKind.ITEMS, "duplicate", 20)),
+            *counts_of((IntakeKind.LATENCY, "0.01", 97), (IntakeKind.LATENCY, "inf", 3)),
+            *counts_of((IntakeKind.ERRORS, "busy", 2), (IntakeKind.MOST, "depth", 7)),
+            *counts_of((IntakeKind.MOST, "age_ms", 1_500)),
+        ],
+    )
+    dashboard = json.loads((ROOT / "deploy/grafana/dashboards/forewarn.json").read_text())
+    panels = [one for one in dashboard["panels"] if one["title"].startswith("Intake")]
+    shown = {}
+    with psycopg.connect(dsn) as connection:
+        for panel in panels:
+            query = panel["targets"][0]["rawSql"].replace("$tenant", store.tenant)
+            rows = connection.execute(query.replace("$__timeFilter(at)", "true")).fetchall()
+            shown[panel["title"].removeprefix("Intake: ")] = [row[1:] for row in rows]
+    assert shown == {
+        "items a minute": [("metrics remote_write", 16)],
+        "latency": [("metrics p50", 0.01), ("metrics p95", 0.01), ("metrics p99", 60.0)],
+        "most requests at once": [("metrics remote_write", 7)],
+        "oldest request": [("metrics", 1.5)],
+        "duplicates and errors": [
+            ("remote_write", "duplicates", "25.0 %"),
+            ("remote_write", "error: busy", "2"),
+        ],
     }

@@ -143,6 +143,7 @@ def test_wrong_requests_are_counted_by_the_class_of_the_reason() -> None:
         return [one.status_code for one in answers]
 
     assert asking(runtime, steps) == [400, 415, 401, 413]
+    assert values(runtime, "forewarn_intake_depth") == [0.0]
     for reason in ("invalid", "wrong_type", "no_valid_key", "too_large"):
         found = values(runtime, "forewarn_intake_errors_total", source="webhook:alerts", reason=reason)
         assert found == [1.0]
