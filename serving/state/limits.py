@@ -3,10 +3,11 @@
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
+from core.intake import PriorityLane
 from serving.contract.errors import RefusedError
 
 Message = MutableMapping[str, Any]
@@ -104,6 +105,12 @@ class BodyMemory:
             self._held[owner] = held
         else:
             self._held.pop(owner, None)
+
+
+def bodies_by_lane(max_body_bytes: int) -> Mapping[PriorityLane, BodyMemory]:
+    """The memory for bodies of the lanes that have their own; metrics share theirs with requests that only read."""
+    size = max(LANE_BODIES_BYTES, 2 * max_body_bytes)
+    return {lane: BodyMemory(size) for lane in PriorityLane if lane is not PriorityLane.METRICS}
 
 
 class Lease:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from core.settings import Settings
 from serving.contract.errors import RefusedError
 from serving.state.api_keys import KeyCache
 from serving.state.intake import write_counts
-from serving.state.limits import BODIES_BYTES, LANE_BODIES_BYTES, BodyMemory, RateLimiter
+from serving.state.limits import BODIES_BYTES, BodyMemory, RateLimiter, bodies_by_lane
 from serving.state.loaded_models import LoadedModels
 from serving.state.metrics import Metrics
 from serving.state.tenants import TenantContext, Tenants
@@ -37,7 +37,7 @@ _logger = logging.getLogger("forewarn.serving")
 
 
 class Runtime:
-    """Settings, keys, limits, metrics, the contexts of tenants, and the thread that loads new models.
+    """Settings, keys, limits, metrics, the contexts of tenants, and the threads that load models and store counts.
 
     The constructor connects to nothing; `open` does.
     """
@@ -67,7 +67,7 @@ class Runtime:
             lane: WorkPool(f"large bodies of {lane}", threads=1, waiting=32)
             for lane in (PriorityLane.ALERTS, PriorityLane.WARNINGS)
         }
-        self._bodies_of: dict[PriorityLane, BodyMemory] = {}
+        self.lane_bodies: Mapping[PriorityLane, BodyMemory] = {}
         #: May wait for a certificate of Amazon, so it must not keep other work waiting.
         self.verifying = WorkPool("signatures of Amazon SNS", threads=1, waiting=64)
         self._probing = WorkPool("probes", threads=1, waiting=8)
@@ -97,11 +97,7 @@ class Runtime:
         self.keys = KeyCache(tenancy.keys)
         self.limiter = RateLimiter(settings.rate_limit_per_s, monotonic)
         self.bodies = BodyMemory(max(BODIES_BYTES, 4 * settings.max_body_bytes))
-        self._bodies_of = {
-            lane: BodyMemory(max(LANE_BODIES_BYTES, 2 * settings.max_body_bytes))
-            for lane in PriorityLane
-            if lane is not PriorityLane.METRICS
-        }
+        self.lane_bodies = bodies_by_lane(settings.max_body_bytes)
         self.tenants = Tenants(self._open_context)
         self.sns = SnsVerifier(settings.sns_topic_arns, SystemClock()) if settings.sns_topic_arns else None
         self._tenancy = tenancy
@@ -116,7 +112,7 @@ class Runtime:
         self._stack.callback(self._stopping.set)
 
     def close(self) -> None:
-        """Stop the thread that loads new models, and disconnect."""
+        """Stop the threads that load new models and store counts, and disconnect."""
         self._tenancy = None
         pools = (*self.pools.values(), *self._parsing_of.values())
         for pool in (*pools, self._parsing, self.verifying, self._probing):
@@ -124,8 +120,8 @@ class Runtime:
         self._stack.close()
 
     def bodies_of(self, lane: Lane | PriorityLane) -> BodyMemory:
-        """The memory for bodies of that lane; lanes that rarely have large bodies have some of their own."""
-        return self._bodies_of.get(lane, self.bodies) if isinstance(lane, PriorityLane) else self.bodies
+        """The memory for bodies of that lane."""
+        return self.lane_bodies.get(lane, self.bodies) if isinstance(lane, PriorityLane) else self.bodies
 
     def parsing(self, lane: Lane | PriorityLane) -> WorkPool:
         """Where large JSON bodies of that lane are parsed."""

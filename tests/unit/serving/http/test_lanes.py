@@ -16,9 +16,9 @@ from serving.endpoints.alert_lane import alert_lane
 from serving.http.admission import Admission
 from serving.http.routes import ROUTES
 from serving.http.web import web_app
-from serving.state.limits import RateLimiter
+from serving.state.limits import BodyMemory, RateLimiter, bodies_by_lane
 from serving.state.runtime import CONNECTIONS, Runtime
-from serving.state.work import WorkPool
+from serving.state.work import Lane, WorkPool
 
 ALERT = {"labels": {"alertname": "down", "service": "checkout", "severity": "critical"}, "status": "firing",
          "startsAt": "2026-01-31T11:00:00Z"}  # fmt: skip
@@ -88,6 +88,37 @@ def test_the_rate_of_one_lane_is_not_used_up_by_another() -> None:
 
     assert asking(runtime, steps) == [200, 200, 429, 200]
     assert values(runtime, "forewarn_intake_errors_total", source="events", reason="rate") == [1.0]
+
+
+def test_bodies_of_metrics_do_not_take_the_memory_of_other_lanes() -> None:
+    runtime = runtime_with({})
+    runtime.bodies = BodyMemory(1)
+    runtime.lane_bodies = bodies_by_lane(1_000_000)
+
+    async def steps(client: httpx.AsyncClient) -> list[int]:
+        requests = [*REQUESTS.values(), ("/webhooks/deploys", DEPLOY)]
+        return [(await client.post(path, json=body)).status_code for path, body in requests]
+
+    alerts, warnings, metrics, background, deploys = asking(runtime, steps)
+    assert (alerts, warnings, metrics, deploys) == (200, 200, 503, 200)
+    assert background != 503
+
+
+def test_large_bodies_of_alerts_do_not_wait_for_those_of_other_requests() -> None:
+    runtime = runtime_with({})
+    large = {**ALERTS, "padding": " " * 20_000}
+    release = threading.Event()
+
+    async def steps(client: httpx.AsyncClient) -> httpx.Response:
+        others = (runtime.parsing(Lane.MODELS), runtime.parsing(PriorityLane.WARNINGS))
+        blocked = [asyncio.create_task(pool.run(release.wait)) for pool in others]
+        await asyncio.sleep(0)
+        answer = await client.post("/webhooks/alerts", json=large)
+        release.set()
+        await asyncio.gather(*blocked)
+        return answer
+
+    assert asking(runtime, steps).status_code == 200
 
 
 def test_all_threads_that_ask_the_database_can_have_a_connection_at_once() -> None:
