@@ -16,12 +16,14 @@ from core.domain import (
     FilterResult,
     ModelRef,
     Role,
+    Series,
     Severity,
     Shape,
     Signal,
     SignalKind,
     stable_id,
 )
+from core.resizes import is_resize_of
 from models.detect.bundle import DetectorBundle
 from models.detect.episodes import Episode, find_episodes
 from models.detect.filters import crosses
@@ -29,6 +31,7 @@ from models.detect.series_model import COMBINED, SeriesModel, detector_results
 from models.series.maintenance import is_planned
 from models.words.anomaly import (
     AFTER_A_DEPLOY,
+    AFTER_A_RESIZE,
     ENDED_WITHIN_MINUTES,
     anomaly_summary,
     busy_traffic,
@@ -38,6 +41,8 @@ from models.words.anomaly import (
 #: A deviation that begins so soon after a deploy is a disturbance by the deploy; it counts as brief up to the second.
 JUST_DEPLOYED = timedelta(minutes=30)
 AFTER_DEPLOY = timedelta(hours=1)
+#: A deviation that begins so near to a change of the size is its effect.
+JUST_RESIZED = timedelta(minutes=30)
 #: Traffic so far above the expected value explains that other metrics rise, as long as they stay below their threshold.
 BUSY_SIGMA = 4.0
 
@@ -57,7 +62,7 @@ def anomaly_signals(
 
     Args:
         scored: what `DetectorBundle.score` returned.
-        events: maintenance windows among them explain what happens in them.
+        events: maintenance windows, deploys and resizes among them explain deviations.
     """
     signals: list[Signal] = []
     service_of = {key: one.series.service for key, one in bundle.models.items()}
@@ -141,7 +146,7 @@ class _SeriesEpisodes:
         one: model of the series.
         scored: rows of the series, as `DetectorBundle.score` returned them.
         service: rows of all series of its service.
-        events: maintenance windows and deploys among them explain deviations.
+        events: maintenance windows, deploys and resizes among them explain deviations.
     """
 
     bundle: DetectorBundle
@@ -213,6 +218,8 @@ class _SeriesEpisodes:
         brief = self._lasted_s(episode) <= AFTER_DEPLOY.total_seconds()
         if brief and _just_deployed(series.service, start, self.events):
             return AFTER_A_DEPLOY
+        if _just_resized(series, start, self.events):
+            return AFTER_A_RESIZE
         traffic = traffic_sigma(self.bundle, self.service, at)
         return busy_traffic(traffic) if traffic >= BUSY_SIGMA and series.role is not Role.TRAFFIC else ""
 
@@ -227,6 +234,15 @@ def _just_deployed(service: str, start: datetime, events: Sequence[Event]) -> bo
         and event.service in (service, "*")
         and timedelta(0) <= start - event.at <= JUST_DEPLOYED
         for event in events
+    )
+
+
+def _just_resized(series: Series, start: datetime, events: Sequence[Event]) -> bool:
+    """Whether a deviation begins with a change of the size. It may last: a disk keeps its new size."""
+    return any(
+        is_resize_of(event, series) and abs(start - event.at) <= JUST_RESIZED
+        for event in events
+        if event.kind is EventKind.CONFIG_CHANGE
     )
 
 
