@@ -58,7 +58,7 @@ def measure_resize(series: Series, at: datetime, samples: pl.DataFrame) -> Resiz
     Returns:
         null if a side has no values, or if the size does not change the values, as for used bytes.
     """
-    mine = samples.filter(pl.col("series_id") == series.series_id, pl.col("value").is_finite())
+    mine = samples.filter(pl.col("series_id") == series.series_id, pl.col("value").is_finite()).sort("ts")
     seconds = (mine["ts"] - at).dt.total_seconds(fractional=True).to_numpy()
     near = np.abs(seconds) <= NEAR_S
     seconds, values = seconds[near], mine["value"].to_numpy()[near]
@@ -76,7 +76,11 @@ def measure_resize(series: Series, at: datetime, samples: pl.DataFrame) -> Resiz
 
 
 def _step(seconds: FloatArray, values: FloatArray) -> float | None:
-    """The step at time 0 in values that go on with the same slope; null if a side has none."""
+    """The step at time 0 in values that go on with the same slope; null if a side has none, or if there is no step.
+
+    Args:
+        seconds: ascending.
+    """
     after = seconds >= 0
     if after.all() or not after.any():
         return None
@@ -84,7 +88,10 @@ def _step(seconds: FloatArray, values: FloatArray) -> float | None:
     if (~after).sum() >= LEAST_FOR_SLOPE:
         columns.append(seconds)
     found, *_ = np.linalg.lstsq(np.column_stack(columns), values, rcond=None)
-    return float(found[1])
+    step, first = float(found[1]), int(np.argmax(after))
+    # Where the values step at another time, the fit finds a part of that step here.
+    beside = float(values[first] - values[first - 1])
+    return step if abs(beside - step) <= abs(step) / 2 else None
 
 
 def adapted_samples(samples: pl.DataFrame, resizes: Sequence[Resize]) -> pl.DataFrame:

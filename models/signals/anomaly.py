@@ -16,7 +16,6 @@ from core.domain import (
     FilterResult,
     ModelRef,
     Role,
-    Series,
     Severity,
     Shape,
     Signal,
@@ -41,8 +40,10 @@ from models.words.anomaly import (
 #: A deviation that begins so soon after a deploy is a disturbance by the deploy; it counts as brief up to the second.
 JUST_DEPLOYED = timedelta(minutes=30)
 AFTER_DEPLOY = timedelta(hours=1)
-#: A deviation that begins so near to a change of the size is its effect.
+#: A deviation that begins so near to a change of the size is its effect. After the second time the models have learned
+#: the new size.
 JUST_RESIZED = timedelta(minutes=30)
+RESIZE_EXPLAINS = timedelta(days=7)
 #: Traffic so far above the expected value explains that other metrics rise, as long as they stay below their threshold.
 BUSY_SIGMA = 4.0
 
@@ -218,10 +219,23 @@ class _SeriesEpisodes:
         brief = self._lasted_s(episode) <= AFTER_DEPLOY.total_seconds()
         if brief and _just_deployed(series.service, start, self.events):
             return AFTER_A_DEPLOY
-        if _just_resized(series, start, self.events):
+        if self._resized(start):
             return AFTER_A_RESIZE
         traffic = traffic_sigma(self.bundle, self.service, at)
         return busy_traffic(traffic) if traffic >= BUSY_SIGMA and series.role is not Role.TRAFFIC else ""
+
+    def _resized(self, start: datetime) -> bool:
+        """Whether the deviation begins with a change of the size. It may last: a disk keeps its new size.
+
+        One that has lasted since the first values here may have begun before them.
+        """
+        lasting = start - self.scored["ts"][0] <= JUST_RESIZED
+        return any(
+            is_resize_of(event, self.one.series)
+            and (abs(start - event.at) <= JUST_RESIZED or (lasting and timedelta(0) <= start - event.at))
+            for event in self.events
+            if event.kind is EventKind.CONFIG_CHANGE
+        )
 
     def _lasted_s(self, episode: Episode) -> float:
         lasted: timedelta = self.scored["ts"][episode.last] - self.scored["ts"][episode.first]
@@ -234,15 +248,6 @@ def _just_deployed(service: str, start: datetime, events: Sequence[Event]) -> bo
         and event.service in (service, "*")
         and timedelta(0) <= start - event.at <= JUST_DEPLOYED
         for event in events
-    )
-
-
-def _just_resized(series: Series, start: datetime, events: Sequence[Event]) -> bool:
-    """Whether a deviation begins with a change of the size. It may last: a disk keeps its new size."""
-    return any(
-        is_resize_of(event, series) and abs(start - event.at) <= JUST_RESIZED
-        for event in events
-        if event.kind is EventKind.CONFIG_CHANGE
     )
 
 

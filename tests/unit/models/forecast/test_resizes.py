@@ -133,6 +133,12 @@ def test_used_bytes_do_not_change_with_the_size() -> None:
     assert measure_resize(USED, RESIZED, samples) is None  # it has no samples
 
 
+def test_values_that_step_at_another_time_are_not_adapted() -> None:
+    samples = course(FREE_BYTES, before=100.0, after=200.0)
+    assert measure_resize(FREE_BYTES, RESIZED + timedelta(minutes=30), samples) is None
+    assert measure_resize(FREE_BYTES, RESIZED - timedelta(hours=5), samples) is None
+
+
 @pytest.mark.parametrize("series", SERIES, ids=lambda one: one.metric)
 def test_samples_and_hours_are_adapted_alike(series: Series) -> None:
     samples = course(series, before=100.0, after=200.0, pace=1.0).filter(pl.col("ts") < NOW)
@@ -168,3 +174,7 @@ def test_a_resize_explains_the_step_of_its_series_unless_it_is_full(to: float) -
         assert bool(open_) != explained, [(one.summary, one.started_at, one.filters) for one in found]
         if explained:
             assert any("size was changed" in result.reason for one in found for result in one.filters)
+            later = scored.filter(pl.col("ts") >= RESIZED + timedelta(hours=20))
+            for known, alerts in (((event,), 0), ((), 1)):
+                lasting = anomaly_signals(learned, later, None, since=TRAINED, events=known)
+                assert len([one for one in lasting if one.suppressed_by is None]) == alerts
