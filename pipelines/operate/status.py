@@ -14,6 +14,7 @@ from pipelines.operate.status_of_data import (
     scoring,
     sources,
 )
+from pipelines.operate.status_of_intake import intake
 from pipelines.operate.status_of_queues import queues
 from pipelines.operate.status_of_work import deliveries, locks, open_incidents, signals, stray_servers
 from pipelines.operate.status_part import StatusPart, shortened
@@ -36,6 +37,7 @@ _CHECKS: dict[str, Callable[[Platform], Iterator[StatusPart]]] = {
     "sources": sources,
     "budgets": budgets,
     "queues": queues,
+    "intake": intake,
     "dead letters": dead_letters,
     "contradictions": contradictions,
     "baselines": baselines,

@@ -12,6 +12,7 @@ from pipelines.stores.diagnoses import DiagnosisStore, TransitionStore
 from pipelines.stores.events import EventStore, IncidentStore
 from pipelines.stores.feedback import FeedbackStore
 from pipelines.stores.forecasts import ForecastStore
+from pipelines.stores.intake import IntakeStore
 from pipelines.stores.limit_changes import LimitChangeStore
 from pipelines.stores.locks import LockStore
 from pipelines.stores.logs import LogStore
@@ -59,6 +60,7 @@ class Store:
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)
         self.cursors = CursorStore(session)
+        self.intake = IntakeStore(session)
         self.source_states = SourceStateStore(session)
         self.baselines = BaselineStore(session)
         self.forecasts = ForecastStore(session)

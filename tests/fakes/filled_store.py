@@ -18,6 +18,7 @@ from core.diagnosis import (
 )
 from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
 from core.frames import SAMPLES, TIME, TIMES, Schema
+from core.intake import IntakeCount, IntakeKind
 from core.limit_changes import LimitChange
 from core.logs import LogCount, LogTemplate
 from core.outbox import DeliveryLane
@@ -73,6 +74,7 @@ class Filled:
         store.dead_letters.add("csv:x", pl.DataFrame({"row": [tenant], "reason": ["bad"]}))
         store.cursors.set("csv:x", tenant)
         store.source_states.worked("csv:x", [tenant])
+        store.intake.add(END, [intake_count(tenant)])
         store.series_ends.add(ends_of(ids[0], T0))
         store.native_histograms.replace(histograms_of(ids[0], tenant))
         store.baselines.publish(baselines(ids[0], value), window_start=T0, window_end=END, model=None)
@@ -172,6 +174,10 @@ def signal_of(tenant: str) -> Signal:
         summary=f"of {tenant}",
         severity=Severity.INFO,
     )
+
+
+def intake_count(source: str) -> IntakeCount:
+    return IntakeCount("metrics", source, IntakeKind.ITEMS, "new", 1)
 
 
 def verdict(tenant: str) -> DiagnosisRecord:

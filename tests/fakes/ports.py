@@ -12,6 +12,7 @@ from core.counters import CounterRepository, MetricTypeRepository
 from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
+from core.intake import IntakeRepository
 from core.limit_changes import LimitChangeRepository
 from core.locks import HeldLock, LockOwner, LockRepository
 from core.logs import LogRepository
@@ -188,6 +189,10 @@ class FakeStore(Store):
     @property
     def cursors(self) -> CursorRepository:
         unsupported(self, "cursors")
+
+    @property
+    def intake(self) -> IntakeRepository:
+        unsupported(self, "intake")
 
     @property
     def source_states(self) -> SourceStateRepository:
