@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipelines.common.tenant_platform import Platform
+from pipelines.operate.status_of_budgets import budgets
 from pipelines.operate.status_of_data import (
     baselines,
     contradictions,
@@ -34,6 +35,7 @@ class PlatformStatus:
 _CHECKS: dict[str, Callable[[Platform], Iterator[StatusPart]]] = {
     "samples": samples,
     "sources": sources,
+    "budgets": budgets,
     "queues": queues,
     "intake": intake,
     "dead letters": dead_letters,

@@ -6,6 +6,7 @@ from core.clock import Clock
 from core.ports import MetricSource
 from core.pushed import PushedRepository
 from core.settings import Settings
+from pipelines.sources.azure_monitor import AzureMonitorSource
 from pipelines.sources.cloudwatch import CloudWatchSource
 from pipelines.sources.cloudwatch_alarms import CloudWatchAlarms
 from pipelines.sources.grafana_alerts import GrafanaAlerts
@@ -26,6 +27,7 @@ SOURCES: dict[str, SourceBuilder] = {
     "prometheus": PrometheusSource.configured,
     "pushed": PushedSignals.configured,
     "cloudwatch": CloudWatchSource.configured,
+    "azure_monitor": AzureMonitorSource.configured,
 }
 
 

@@ -166,7 +166,7 @@ class GoldenSignals:
         ]
         counted = [name for name in others if is_of_requests(name)]
         codes = _code_labels(counted, known, span)
-        of_requests = list(request_recipes(others, codes, pull.window_s))
+        of_requests = list(request_recipes(others, codes))
         used = {metric for recipe in of_requests for metric in recipe.metrics}
         rest = [name for name in others if name not in used]
         plain = list(plain_recipes((name for name in rest if is_watched(name)), pull.types))
