@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from core.domain import Event, EventKind, Series
-from core.entities import title_of
-from core.formatting import format_value
+from core.domain import Event, Series
+from core.resizes import resize_event
 
 #: A limit that goes back and forth, as where two senders disagree, makes so many events of a series within a day.
 MOST_A_DAY = 3
@@ -28,14 +27,7 @@ class LimitChange:
 
     def event(self, at: datetime) -> Event:
         """The change as an event of the service, for people and for diagnoses."""
-        before, after = (format_value(one, self.series.unit) for one in (self.before, self.after))
-        return Event(
-            tenant=self.series.tenant,
-            service=self.series.service,
-            kind=EventKind.CONFIG_CHANGE,
-            at=at,
-            title=f"{title_of(self.series)}: limit from {before} to {after}",
-        )
+        return resize_event(self.series, "limit", self.before, self.after, unit=self.series.unit, at=at)
 
 
 #: Earlier limits of a series, oldest first, each with the time at which it ended.

@@ -17,6 +17,7 @@ from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
 from core.diagnosis import DiagnosisRecord, Feedback, Transition
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
+from core.intake import IntakeRepository
 from core.limit_changes import LimitChange, LimitChangeRepository
 from core.locks import LockRepository
 from core.logs import LogRepository
@@ -24,6 +25,7 @@ from core.outbox import DeliveryRepository
 from core.pushed import PushedRepository
 from core.retention import RetentionPolicy
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
+from core.source_states import SourceStateRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
@@ -360,6 +362,10 @@ class Store(Protocol):
     def dead_letters(self) -> DeadLetterRepository: ...
     @property
     def cursors(self) -> CursorRepository: ...
+    @property
+    def intake(self) -> IntakeRepository: ...
+    @property
+    def source_states(self) -> SourceStateRepository: ...
     @property
     def baselines(self) -> BaselineRepository: ...
     @property

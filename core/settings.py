@@ -104,6 +104,36 @@ class Settings(BaseSettings):
     cloudwatch_endpoint_url: str | None = Field(
         None, description="Another address of CloudWatch, such as of a VPC endpoint."
     )
+    azure_resources: tuple[str, ...] = Field(
+        (), description="Ids of resources of Azure whose metrics are pulled, as a JSON list."
+    )
+    azure_tenant_id: str | None = Field(
+        None, description="Directory (tenant) of the application that logs in."
+    )
+    azure_client_id: str | None = Field(
+        None, description="That application; it needs the role Monitoring Reader."
+    )
+    azure_client_secret: SecretStr | None = Field(None, description="Client secret of that application.")
+    azure_bearer_token: SecretStr | None = Field(
+        None, description="A token for the Azure Resource Manager, in place of that application."
+    )
+    azure_dimensions: tuple[str, ...] = Field(
+        (), description='Dimensions that are read one by one, as a JSON list such as ["Instance"].'
+    )
+    azure_max_metrics: int = Field(500, ge=1, description="At most so many metrics of Azure are read.")
+    azure_step_s: int = Field(
+        300, ge=60, description="Seconds of a period of Azure Monitor: 60, 300, 900, 1800 or 3600."
+    )
+    azure_since_h: float = Field(
+        24.0, gt=0, description="How far back the first pull from Azure Monitor goes."
+    )
+    azure_endpoint_url: str = Field(
+        "https://management.azure.com",
+        description="The Azure Resource Manager; national clouds have their own.",
+    )
+    azure_login_url: str = Field(
+        "https://login.microsoftonline.com", description="Where the application logs in."
+    )
     grafana_url: str | None = Field(
         None, description="Grafana whose alerts are pulled: an alert that fires is an incident."
     )

@@ -181,7 +181,8 @@ class _Screen:
 
         lead = max(incident.signals, key=lambda one: one.severity.rank)
         others = [one for one in incident.signals if one is not lead]
-        text = describe(lead, cycle.at) + (f", {together_with(others)}" if others else "")
+        together = together_with(lead, others)
+        text = describe(lead, cycle.at) + (f", {together}" if together else "")
         return Text.assemble(f"{cycle.at:%H:%M} ", (f"{word:<8}", style), f" {text}")
 
     def cycle_failed(self, at: datetime, error: ForewarnError) -> None:

@@ -1,7 +1,7 @@
 """The bundle of one version: the forecasters of a fleet, with the correction and the cascades of its past breaches."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,6 +18,9 @@ from models.breach.growth import Present
 from models.breach.outlook import BreachOutlook, BreachPattern, predict_breach
 from models.forecast import files as forecast_files
 from models.forecast.bundle import ForecasterBundle, Prediction
+from models.forecast.entry import Entry
+from models.forecast.protocols import History
+from models.forecast.resizes import Resize, adapted_history, adapted_samples
 from models.series.thresholds import is_past, is_upward, with_known_limit, with_limits
 
 #: The present level is the median of so many of the newest samples, so that one bad sample is no breach.
@@ -32,6 +35,7 @@ class BreachBundle:
         forecasters: of each series; they do not use thresholds.
         correction: corrects predicted breaches; null = no correction.
         cascades: which breaches follow others; null = none known.
+        resizes: by `series_id`, by time; the histories of `forecasters` are adapted to them already.
     """
 
     def __init__(
@@ -40,10 +44,18 @@ class BreachBundle:
         *,
         correction: BreachCorrection | None = None,
         cascades: CascadeModel | None = None,
+        resizes: Mapping[int, Sequence[Resize]] | None = None,
     ) -> None:
         self.forecasters = forecasters
         self.correction = correction or BreachCorrection()
         self.cascades = cascades or CascadeModel()
+        self._resizes = resizes or {}
+
+    def present(self, series_id: int, recent: pl.DataFrame, now: datetime) -> History:
+        """The history of one series up to now, in its present size; see `ForecasterBundle.present`."""
+        mine = recent.filter(pl.col("series_id") == series_id)
+        adapted = adapted_samples(mine, self._resizes.get(series_id, ()))
+        return self.forecasters.present(self.forecasters.entry(series_id), adapted, now)
 
     def outlook(
         self, series_id: int, recent: pl.DataFrame, now: datetime
@@ -61,10 +73,9 @@ class BreachBundle:
             InsufficientDataError: the history has fewer than two values.
             UnknownSeriesError: the bundle does not hold that series.
         """
-        entry = self.forecasters.entry(series_id)
-        series = entry.series
+        series = self.forecasters.entry(series_id).series
         recent = recent.filter(pl.col("series_id") == series_id)
-        history = self.forecasters.present(entry, recent, now)
+        history = self.present(series_id, recent, now)
         prediction = self.forecasters.predict(series_id, history)
         newest = history.in_unit(history.values[np.isfinite(history.values)][-1:])[0]
         known = recent.filter(pl.col("ts") < now, pl.col("value").is_finite())
@@ -72,14 +83,15 @@ class BreachBundle:
             known.get_column("ts").dt.epoch("us").to_numpy() / 1e6,
             known.get_column("value").to_numpy(),
         )
-        level = _level(seconds, values, now, float(newest))
+        adapted = adapted_samples(known, self._resizes.get(series_id, ())).get_column("value").to_numpy()
+        level = _level(seconds, adapted, now, float(newest))
         impact_level = self.cascades.impact_level(series)
         rng = np.random.default_rng([self.forecasters.parts.seed, series_id % 2**32, int(now.timestamp()), 1])
         outlook = predict_breach(
             series,
             history,
             self.forecasters.paths(prediction),
-            Present(at=now, level=level, level_an_hour_ago=_level(seconds, values, now - HOUR, level)),
+            Present(at=now, level=level, level_an_hour_ago=_level(seconds, adapted, now - HOUR, level)),
             rng=rng,
             impact_level=impact_level,
         )
@@ -110,8 +122,29 @@ class BreachBundle:
             if entry is not None:
                 now = with_known_limit(with_limits(entry.series, one), entry.history.values)
                 entries[one.series_id] = entry if now == entry.series else replace(entry, series=now)
+        return self._with_entries(entries, self._resizes)
+
+    def with_resizes(self, resizes: Mapping[int, Sequence[Resize]]) -> "BreachBundle":
+        """The bundle with histories as the present sizes would have given them; call it once.
+
+        Args:
+            resizes: by `series_id`, by time.
+        """
+        if not resizes:
+            return self
+        entries = dict(self.forecasters.entries)
+        for series_id, found in resizes.items():
+            entry = entries[series_id]
+            entries[series_id] = replace(entry, history=adapted_history(entry.history, found))
+        return self._with_entries(entries, resizes)
+
+    def _with_entries(
+        self, entries: Mapping[int, Entry], resizes: Mapping[int, Sequence[Resize]]
+    ) -> "BreachBundle":
         parts = replace(self.forecasters.parts, entries=entries)
-        return BreachBundle(ForecasterBundle(parts), correction=self.correction, cascades=self.cascades)
+        return BreachBundle(
+            ForecasterBundle(parts), correction=self.correction, cascades=self.cascades, resizes=resizes
+        )
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Forecast each series that has samples in `frame`, see `ForecasterBundle.predict_frame`."""

@@ -117,6 +117,7 @@ def fold(incident: DetectedIncident, anchor: Signal | None = None) -> Signal:
     others = [signal for signal in incident.signals if signal.signal_id != lead.signal_id]
     if not others:
         return lead
+    together = together_with(lead, others)
     ends = [signal.ended_at for signal in incident.signals]
     events: dict[str, Event] = {
         event.event_id: event for signal in (lead, *others) for event in signal.nearby_events
@@ -128,7 +129,7 @@ def fold(incident: DetectedIncident, anchor: Signal | None = None) -> Signal:
         ended_at=None if None in ends else max(end for end in ends if end is not None),
         factors=(
             *lead.factors,
-            Factor(name=RELATED, value=None, contribution=0.0, text=together_with(others)),
+            *([Factor(name=RELATED, value=None, contribution=0.0, text=together)] if together else []),
         ),
         nearby_events=tuple(events.values()),
     )

@@ -52,15 +52,12 @@ def is_of_requests(metric: str) -> bool:
     return metric.endswith("_total") and bool(_REQUEST.search(metric))
 
 
-def request_recipes(
-    metrics: Iterable[str], code_labels: Mapping[str, str], window_s: int
-) -> Iterator[Recipe]:
+def request_recipes(metrics: Iterable[str], code_labels: Mapping[str, str]) -> Iterator[Recipe]:
     """Traffic, error ratio and latency of all metrics that count requests.
 
     Args:
         metrics: the metrics that exist.
         code_labels: metric -> its label that holds the result of a request, of those that have one.
-        window_s: of rates, in seconds.
     """
     known = set(metrics)
     counted: set[str] = set()
@@ -72,13 +69,13 @@ def request_recipes(
                 counted.add(_stem(base))
                 yield _traffic(_stem(base), f"{base}_count")
                 if f"{base}_count" in code_labels:
-                    yield _errors(_stem(base), f"{base}_count", code_labels[f"{base}_count"], window_s)
+                    yield _errors(_stem(base), f"{base}_count", code_labels[f"{base}_count"])
     for metric in sorted(known & code_labels.keys()):
         if metric.endswith("_total"):
             stem = _stem(metric.removesuffix("_total"))
             if stem not in counted:
                 yield _traffic(stem, metric)
-            yield _errors(stem, metric, code_labels[metric], window_s)
+            yield _errors(stem, metric, code_labels[metric])
 
 
 def _stem(base: str) -> str:
@@ -123,7 +120,7 @@ def _traffic(stem: str, metric: str) -> Recipe:
     )
 
 
-def _errors(stem: str, metric: str, code_label: str, window_s: int) -> Recipe:
+def _errors(stem: str, metric: str, code_label: str) -> Recipe:
     failed = Term(metric=metric, rate=True, matching={code_label: FAILED}, else_zero_of="requests")
     return Recipe(
         signal=f"{stem.removesuffix('s')}_error_ratio",
@@ -132,7 +129,7 @@ def _errors(stem: str, metric: str, code_label: str, window_s: int) -> Recipe:
         unit="ratio",
         direction=Direction.UP_IS_BAD,
         scope=Scope.SERVICE,
-        formula=f"clamp(failed / max(requests, {ENOUGH_REQUESTS / window_s!r}))",
+        formula=f"clamp(failed / max(requests, {ENOUGH_REQUESTS} / window))",
         terms={"requests": Term(metric=metric, rate=True), "failed": failed},
         peers=True,
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.arrays import FloatArray, IntArray
 from core.service_names import SERVICE_LABELS
-from models.metrics.formula import NOW, compute, names_in
+from models.metrics.formula import NOW, WINDOW, compute, names_in
 from models.metrics.promql import LE, grouping
 from models.metrics.quantiles import quantile_of_buckets
 from models.metrics.raw_samples import RawSamples, equal_to, having
@@ -66,7 +66,10 @@ class Evaluator:
         present = np.ones(shape, dtype=bool)
         for vector, chosen in zip(used, rows, strict=True):
             present &= vector.present[chosen].reshape(shape)
-        values: dict[str, FloatArray] = {NOW: np.broadcast_to(self.times_ms / 1000, shape)}
+        values: dict[str, FloatArray] = {
+            NOW: np.broadcast_to(self.times_ms / 1000, shape),
+            WINDOW: np.asarray(self.window_s, dtype=np.float64),
+        }
         for name, vector, chosen in zip(sorted(names_in(recipe.tree)), used, rows, strict=True):
             values[name] = vector.values[chosen].reshape(shape)
         return Vector(keys, np.broadcast_to(compute(recipe.tree, values), shape), present)

@@ -1,7 +1,8 @@
 """Formulas of recipes: arithmetic on named terms, as PromQL or computed from arrays.
 
 A formula is written as people write it: `clamp(1 - idle / all)`. It has numbers, terms, `+ - * /`, parentheses,
-`clamp(x)`, which limits x to [0, 1], `max(x, number)`, and `now`, the time in seconds since 1970.
+`clamp(x)`, which limits x to [0, 1], `max(x, y)`, `now`, the time in seconds since 1970, and `window`, the seconds over
+which rates are computed. The y of `max` has no terms: `max(all, 20 / window)` is the rate of at least 20 requests.
 """
 
 import ast
@@ -12,8 +13,8 @@ import numpy as np
 from core.arrays import FloatArray
 from core.errors import InputError
 
-#: The name of the time in a formula.
-NOW = "now"
+#: The names of the time and of the window of rates in a formula.
+NOW, WINDOW = "now", "window"
 
 _OPERATORS: Mapping[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
@@ -33,21 +34,21 @@ def parse_formula(text: str) -> ast.expr:
             isinstance(node, ast.Constant) and type(node.value) not in (int, float)
         ):
             raise InputError(
-                f"'{text}' is no formula: '{ast.unparse(node)}' is no number, term, + - * /, clamp(x) or max(x, number)"
+                f"'{text}' is no formula: '{ast.unparse(node)}' is no number, term, + - * /, clamp(x) or max(x, y)"
             )
     return tree
 
 
 def names_in(tree: ast.expr) -> set[str]:
     """The terms of a formula."""
-    return {node.id for node in _operands(tree) if isinstance(node, ast.Name)} - {NOW}
+    return {node.id for node in _operands(tree) if isinstance(node, ast.Name)} - {NOW, WINDOW}
 
 
 def to_promql(tree: ast.expr, terms: Mapping[str, str]) -> str:
     """The formula in PromQL.
 
     Args:
-        terms: name -> PromQL of the term.
+        terms: name -> PromQL of the term; `WINDOW`: its seconds, where the formula has it.
     Examples:
         >>> to_promql(parse_formula("clamp(1 - idle / all)"), {"idle": "sum(idle_total)", "all": "sum(all_total)"})
         'clamp((1 - (sum(idle_total) / sum(all_total))), 0, 1)'
@@ -72,7 +73,7 @@ def compute(tree: ast.expr, terms: Mapping[str, FloatArray]) -> FloatArray:
     """The values of the formula, as Prometheus computes them: 0 / 0 is NaN, 1 / 0 is infinite.
 
     Args:
-        terms: name -> values, all of one length; `NOW`: the times of the values, where the formula has it.
+        terms: name -> values, all of one length; `NOW` and `WINDOW`, where the formula has them.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.asarray(_compute(tree, terms), dtype=np.float64)
@@ -114,8 +115,16 @@ def _operands(tree: ast.expr) -> Iterator[ast.expr]:
             yield from _operands(operand)
         case ast.Call(func=ast.Name(id="clamp"), args=[argument], keywords=[]):
             yield from _operands(argument)
-        case ast.Call(func=ast.Name(id="max"), args=[argument, ast.Constant() as least], keywords=[]):
+        case ast.Call(func=ast.Name(id="max"), args=[argument, least], keywords=[]) if _is_scalar(least):
             yield from _operands(argument)
-            yield least
+            yield from _operands(least)
         case _:
             yield tree
+
+
+def _is_scalar(tree: ast.expr) -> bool:
+    """Whether a part of a formula has one value at a time, because it has no terms."""
+    return all(
+        isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id in (NOW, WINDOW))
+        for node in _operands(tree)
+    )

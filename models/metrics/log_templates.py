@@ -23,6 +23,7 @@ EXAMPLE_CHARS = 500
 #: So many characters of a line are read.
 _READ_CHARS = 4_000
 _JSON_CHARS = 20_000
+_SHORT_CHARS = 1_000
 #: The form of a line without text.
 EMPTY = "(empty)"
 _MESSAGES = ("msg", "message", "event", "log", "text", "error")
@@ -37,7 +38,6 @@ _VARIABLES = re.compile(
 )
 
 
-@lru_cache(maxsize=20_000)
 def form_of(text: str) -> str:
     """The form of a line.
 
@@ -47,6 +47,16 @@ def form_of(text: str) -> str:
         >>> form_of('{"level": "error", "msg": "payment of order 4711 failed"}')
         'payment of order <*> failed'
     """
+    # Only short lines are remembered: senders decide how long their lines are.
+    return _short_form(text) if len(text) <= _SHORT_CHARS else _form(text)
+
+
+@lru_cache(maxsize=20_000)
+def _short_form(text: str) -> str:
+    return _form(text)
+
+
+def _form(text: str) -> str:
     # the message comes first, because a JSON object with a mask is no JSON any more
     plain = _VARIABLES.sub(WILDCARD, _readable(_message(text))).replace(MASK, WILDCARD)
     return " ".join(plain.split())[:FORM_CHARS].strip() or EMPTY

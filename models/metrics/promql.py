@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 
 from core.service_names import SERVICE_LABELS
-from models.metrics.formula import to_promql
+from models.metrics.formula import WINDOW, to_promql
 from models.metrics.recipe import Recipe, Scope, Term
 
 #: Labels that name a place of many services; a service with the same name elsewhere is another one.
@@ -29,7 +29,7 @@ def query_of(
     """
     labels = grouping(recipe, service_labels)
     by = (*labels, LE) if recipe.quantile is not None else labels
-    texts: dict[str, str] = {}
+    texts = {WINDOW: str(window_s)}
     # A term that is 0 of another one comes after it.
     for name, term in sorted(recipe.terms.items(), key=lambda item: item[1].else_zero_of is not None):
         text = _aggregated(term, by, window_s, only)

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from core.domain import Direction, Role, SeriesKind
 from core.errors import InputError
-from models.metrics.formula import names_in, parse_formula
+from models.metrics.formula import NOW, WINDOW, names_in, parse_formula
 
 #: The least difference of two replicas that a person would care about, by unit; and that of two error ratios.
 LEAST_DIFFERENCES: Mapping[str, float] = {
@@ -105,6 +105,12 @@ class Recipe:
     peers: bool = False
 
     def __post_init__(self) -> None:
+        reserved = {NOW, WINDOW} & self.terms.keys()
+        if reserved:
+            raise InputError(
+                f"signal {self.signal}: {' and '.join(sorted(reserved))} cannot be the name of a term; formulas use it"
+                " for the time or the window of rates"
+            )
         missing = names_in(self.tree) - self.terms.keys()
         if missing:
             raise InputError(f"signal {self.signal}: the formula has no term {', '.join(sorted(missing))}")
@@ -125,6 +131,11 @@ class Recipe:
     def tree(self) -> ast.expr:
         """The parsed formula."""
         return parse_formula(self.formula)
+
+    @property
+    def every_term(self) -> tuple[Term, ...]:
+        """The terms of the formula, and that of `unless`."""
+        return (*self.terms.values(), *(() if self.unless is None else (self.unless,)))
 
     @property
     def metrics(self) -> set[str]:

@@ -22,6 +22,7 @@ from core.domain import (
     SignalKind,
     stable_id,
 )
+from core.resizes import is_resize_of
 from models.detect.bundle import DetectorBundle
 from models.detect.episodes import Episode, find_episodes
 from models.detect.filters import crosses
@@ -29,6 +30,7 @@ from models.detect.series_model import COMBINED, SeriesModel, detector_results
 from models.series.maintenance import is_planned
 from models.words.anomaly import (
     AFTER_A_DEPLOY,
+    AFTER_A_RESIZE,
     ENDED_WITHIN_MINUTES,
     anomaly_summary,
     busy_traffic,
@@ -38,6 +40,10 @@ from models.words.anomaly import (
 #: A deviation that begins so soon after a deploy is a disturbance by the deploy; it counts as brief up to the second.
 JUST_DEPLOYED = timedelta(minutes=30)
 AFTER_DEPLOY = timedelta(hours=1)
+#: A deviation that begins so near to a change of the size is its effect. After the second time the models have learned
+#: the new size.
+JUST_RESIZED = timedelta(minutes=30)
+RESIZE_EXPLAINS = timedelta(days=7)
 #: Traffic so far above the expected value explains that other metrics rise, as long as they stay below their threshold.
 BUSY_SIGMA = 4.0
 
@@ -57,7 +63,7 @@ def anomaly_signals(
 
     Args:
         scored: what `DetectorBundle.score` returned.
-        events: maintenance windows among them explain what happens in them.
+        events: maintenance windows, deploys and resizes among them explain deviations.
     """
     signals: list[Signal] = []
     service_of = {key: one.series.service for key, one in bundle.models.items()}
@@ -141,7 +147,7 @@ class _SeriesEpisodes:
         one: model of the series.
         scored: rows of the series, as `DetectorBundle.score` returned them.
         service: rows of all series of its service.
-        events: maintenance windows and deploys among them explain deviations.
+        events: maintenance windows, deploys and resizes among them explain deviations.
     """
 
     bundle: DetectorBundle
@@ -213,8 +219,23 @@ class _SeriesEpisodes:
         brief = self._lasted_s(episode) <= AFTER_DEPLOY.total_seconds()
         if brief and _just_deployed(series.service, start, self.events):
             return AFTER_A_DEPLOY
+        if self._resized(start):
+            return AFTER_A_RESIZE
         traffic = traffic_sigma(self.bundle, self.service, at)
         return busy_traffic(traffic) if traffic >= BUSY_SIGMA and series.role is not Role.TRAFFIC else ""
+
+    def _resized(self, start: datetime) -> bool:
+        """Whether the deviation begins with a change of the size. It may last: a disk keeps its new size.
+
+        One that has lasted since the first values here may have begun before them.
+        """
+        lasting = start - self.scored["ts"][0] <= JUST_RESIZED
+        return any(
+            is_resize_of(event, self.one.series)
+            and (abs(start - event.at) <= JUST_RESIZED or (lasting and timedelta(0) <= start - event.at))
+            for event in self.events
+            if event.kind is EventKind.CONFIG_CHANGE
+        )
 
     def _lasted_s(self, episode: Episode) -> float:
         lasted: timedelta = self.scored["ts"][episode.last] - self.scored["ts"][episode.first]

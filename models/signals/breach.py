@@ -40,7 +40,7 @@ from models.words.breach import (
     probability_reason,
     withdrawn_breach,
 )
-from models.words.filters import maintenance_reason
+from models.words.filters import accepted_reason, maintenance_reason
 
 #: An alert begins at the first probability and ends below the second. In between it stays as it is.
 RAISE_AT, DROP_BELOW = ALERT_FROM, 0.25
@@ -273,6 +273,15 @@ class _Finding:
                 passed=not self.in_maintenance or was_sent,
                 reason=maintenance_reason(planned=self.in_maintenance),
             ),
+            self._accepted(was_sent=was_sent),
+        )
+
+    def _accepted(self, *, was_sent: bool) -> FilterResult:
+        """Before values are past it, a proposed threshold is worth no alert: noise near it looks like an approach."""
+        proposed = is_proposed(self.outlook.series)
+        passed = not proposed or self.outlook.is_over or was_sent
+        return FilterResult(
+            name="accepted", passed=passed, reason=accepted_reason(proposed=proposed, passed=passed)
         )
 
     def _summary(self) -> str:

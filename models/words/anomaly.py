@@ -16,6 +16,7 @@ _SHAPES = {
 #: Reasons why a deviation needs no alert as long as the series does not cross its threshold.
 ENDED_WITHIN_MINUTES = "it ended within minutes"
 AFTER_A_DEPLOY = "it began right after a deploy and ended soon"
+AFTER_A_RESIZE = "it began when the size was changed, which explains the step"
 
 
 def anomaly_summary(

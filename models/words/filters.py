@@ -14,6 +14,15 @@ def maintenance_reason(*, planned: bool) -> str:
     return "within a planned maintenance window" if planned else "in no planned maintenance window"
 
 
+def accepted_reason(*, proposed: bool, passed: bool) -> str:
+    """Whether a prediction about a threshold matters."""
+    if not proposed:
+        return "the threshold is a limit or an SLO"
+    if passed:
+        return "values are past the proposed threshold"
+    return "nobody has accepted the proposed threshold, and the values have not reached it"
+
+
 def history_reason(days: float, needed: float) -> str:
     """How much history the baseline is learned from."""
     return f"{days:z.1f} days of clean history; more than {needed:z.0f} are needed"

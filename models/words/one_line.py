@@ -71,7 +71,7 @@ def _anomaly(signal: Signal, now: datetime) -> str:
     text = f"{signal.metric or 'value'} at {format_value(signal.value, signal.unit)}"
     if signal.band is not None:
         lower, upper = (format_value(edge, signal.unit) for edge in (signal.band.lower, signal.band.upper))
-        text += f", expected {lower} to {upper}"
+        text += f", expected {lower}" + (f" to {upper}" if upper != lower else "")
     if signal.deviation_sigma is not None:
         text += f" ({format_deviation(signal.deviation_sigma)})"
     return f"{text}, {_lasting(signal, now)}"

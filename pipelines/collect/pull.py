@@ -1,5 +1,6 @@
 """Pull new samples from the configured sources and queues, before they are scored."""
 
+from contextlib import suppress
 from functools import partial
 
 from core.errors import BusyError, InputError, UnavailableError
@@ -19,7 +20,9 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
     Returns:
         The sum over all sources; null where there is none. Metrics are then pushed, and stored as raw series.
     Raises:
-        UnavailableError: a source does not answer; what the others have is ingested.
+        UnavailableError: a source does not answer; what the others have is ingested. `forewarn status`
+            shows since when.
+        InputError: a source refuses the login or a query; likewise.
     """
     settings, store = platform.settings, platform.store
     sources = configured_sources(
@@ -32,14 +35,19 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
     queues = configured_queues(platform.settings)
     if not (sources or queues):
         return None
-    reads = [partial(ingest, platform, source, progress=progress) for source in sources]
-    reads += [partial(_drained, platform, queue) for queue in queues]
+    reads = {source.name: partial(ingest, platform, source, progress=progress) for source in sources}
+    reads |= {queue.address.name: partial(_drained, platform, queue) for queue in queues}
     report, failure = IngestReport(), None
-    for read in reads:
+    for name, read in reads.items():
         try:
-            report += read()
-        except UnavailableError as error:
+            one = read()
+        except (UnavailableError, InputError) as error:
             failure = failure or error
+            with suppress(UnavailableError):  # the database may be what does not answer
+                store.source_states.failed(name, platform.clock.now(), str(error))
+        else:
+            report += one
+            store.source_states.worked(name, one.notes if one.series else None)
     if failure is not None:
         raise failure
     return report

@@ -91,13 +91,15 @@ def _by_operation(counts: Sequence[SpanCount]) -> dict[tuple[datetime, str, str]
     return {key: _Operation(found, errors[key]) for key, found in buckets.items()}
 
 
-_REQUESTS, _ERRORS = "operation_requests_per_second", "operation_error_ratio"
+#: The metric of the rate of requests of an operation.
+REQUESTS_METRIC = "operation_requests_per_second"
+_ERRORS = "operation_error_ratio"
 _LATENCIES = {f"operation_p{100 * share:g}_seconds": share for share in QUANTILES}
 
 
 def _values(found: _Operation) -> Iterator[tuple[str, float]]:
     """Metric and value, as the recipes of golden signals give them for metrics of requests."""
-    yield _REQUESTS, found.requests / STEP.total_seconds()
+    yield REQUESTS_METRIC, found.requests / STEP.total_seconds()
     yield _ERRORS, found.errors / max(found.requests, ENOUGH_REQUESTS)
     if found.requests:
         for metric, share in _LATENCIES.items():
@@ -106,7 +108,7 @@ def _values(found: _Operation) -> Iterator[tuple[str, float]]:
 
 def _series(tenant: str, service: str, operation: str, metric: str) -> Series:
     role, unit, kind, direction = {
-        _REQUESTS: (Role.TRAFFIC, "requests/s", SeriesKind.GAUGE, Direction.BOTH),
+        REQUESTS_METRIC: (Role.TRAFFIC, "requests/s", SeriesKind.GAUGE, Direction.BOTH),
         _ERRORS: (Role.ERRORS, "ratio", SeriesKind.RATIO, Direction.UP_IS_BAD),
     }.get(metric, (Role.LATENCY, "seconds", SeriesKind.GAUGE, Direction.UP_IS_BAD))
     return Series(

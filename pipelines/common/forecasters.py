@@ -1,15 +1,20 @@
 """Load the active forecasters and the samples that they start from."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from core.domain import ModelRef
 from core.durations import HOUR
 from core.errors import ModelUnavailableError
+from core.resizes import is_resize_of
 from models.breach.bundle import BreachBundle
+from models.forecast.resizes import NEAR_S, Resize, measure_resize
 from pipelines.common.tenant_platform import Platform
+
+#: After this time a model has learned a new size from the values themselves.
+RESIZED_WITHIN = timedelta(days=14)
 
 
 def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:
@@ -23,6 +28,27 @@ def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:
     except ModelUnavailableError:
         model, files = platform.registry.load("forecaster", "challenger")
     return model, BreachBundle.from_files(files).with_limits(platform.store.series.find())
+
+
+def in_present_sizes(platform: Platform, bundle: BreachBundle, now: datetime) -> BreachBundle:
+    """The bundle with histories as the present sizes of disks, volumes and pools would have given them.
+
+    The resizes of the last two weeks count, each measured from the values beside it.
+    """
+    near = timedelta(seconds=NEAR_S)
+    series = [entry.series for entry in bundle.forecasters.entries.values()]
+    found: dict[int, list[Resize]] = {}
+    for event in platform.store.events.between(now - RESIZED_WITHIN, now):
+        mine = [one for one in series if is_resize_of(event, one)]
+        if not mine:
+            continue
+        end = min(event.at + near, now)
+        samples = platform.store.samples.read(event.at - near, end, [one.series_id for one in mine])
+        for one in mine:
+            resize = measure_resize(one, event.at, samples)
+            if resize is not None and all(known.at != resize.at for known in found.get(one.series_id, ())):
+                found.setdefault(one.series_id, []).append(resize)
+    return bundle.with_resizes(found)
 
 
 def read_recent(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipelines.common.tenant_platform import Platform
+from pipelines.operate.status_of_budgets import budgets
 from pipelines.operate.status_of_data import (
     baselines,
     contradictions,
@@ -13,6 +14,7 @@ from pipelines.operate.status_of_data import (
     scoring,
     sources,
 )
+from pipelines.operate.status_of_intake import intake
 from pipelines.operate.status_of_queues import queues
 from pipelines.operate.status_of_work import deliveries, locks, open_incidents, signals, stray_servers
 from pipelines.operate.status_part import StatusPart, shortened
@@ -33,7 +35,9 @@ class PlatformStatus:
 _CHECKS: dict[str, Callable[[Platform], Iterator[StatusPart]]] = {
     "samples": samples,
     "sources": sources,
+    "budgets": budgets,
     "queues": queues,
+    "intake": intake,
     "dead letters": dead_letters,
     "contradictions": contradictions,
     "baselines": baselines,

@@ -111,10 +111,14 @@ def sources(platform: Platform) -> Iterator[StatusPart]:
         return
     now = platform.clock.now()
     read = {one.source: one for one in _source_cursors(platform)}
+    health = {one.source: one for one in platform.store.source_states.list()}
     for name in sorted(pulled | set(read)):
-        cursor = read.get(name)
+        cursor, known = read.get(name), health.get(name)
         problem = None
-        if name in pulled and (cursor is None or now - cursor.updated_at > STALE_AFTER):
+        if name in pulled and known is not None and known.failing_since is not None:
+            since = f"{known.failing_since:%Y-%m-%d %H:%M} UTC"
+            problem = f"Source {name} cannot be read since {since}: {known.error}."
+        elif name in pulled and (cursor is None or now - cursor.updated_at > STALE_AFTER):
             since = "never" if cursor is None else f"last at {cursor.updated_at:%Y-%m-%d %H:%M} UTC"
             problem = f"Source {name} is stale: it was read {since}. Check that the watch flow runs."
         state = "pulled by the watch flow" if name in pulled else "read on demand"
@@ -124,6 +128,8 @@ def sources(platform: Platform) -> Iterator[StatusPart]:
             as_of=None if cursor is None else cursor.updated_at,
             problem=problem,
         )
+        for note in () if known is None else known.notes:
+            yield StatusPart(name=f"note on source {name}", state=note)
 
 
 def dead_letters(platform: Platform) -> Iterator[StatusPart]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from core.domain import Signal, SignalKind
 from core.errors import InputError
 from pipelines.common.current_time import current_time
-from pipelines.common.forecasters import load_forecasters, read_recent
+from pipelines.common.forecasters import in_present_sizes, load_forecasters, read_recent
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.plots.breach_and_capacity import plot_breach, save
@@ -35,14 +35,13 @@ def plot_signal(platform: Platform, signal: Signal, *, at: datetime | None = Non
     _, bundle = load_forecasters(platform)
     entry = bundle.forecasters.entry(signal.series_id)
     now = at or (current_time(platform) if signal.ended_at is None else signal.started_at)
+    bundle = in_present_sizes(platform, bundle, now)
     recent = read_recent(platform, bundle, [signal.series_id], now)
     prediction, outlook = bundle.outlook(signal.series_id, recent, now)
     if outlook is None:
         raise InputError(f"{entry.series.name} has no threshold any more")
     when = (signal.breach or outlook.breach).when
-    return plot_breach(
-        entry.series, bundle.forecasters.present(entry, recent, now), prediction, outlook, when
-    )
+    return plot_breach(entry.series, bundle.present(signal.series_id, recent, now), prediction, outlook, when)
 
 
 def save_plots(

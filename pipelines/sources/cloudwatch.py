@@ -1,16 +1,15 @@
 """Pulls metrics from Amazon CloudWatch, in periods of a fixed length. It needs the extra `aws`.
 
-A value is stored at the end of its period. Values of CloudWatch can come late. So each pull asks for the last hour
-again and takes what is new: the cursor holds, for each series, which periods of that hour have been read. A value that
-CloudWatch changes afterwards stays as it was first read.
+A value is stored at the end of its period. Values of CloudWatch can come late, so each pull asks for the last hour
+again (`pipelines.sources.late_values`).
 
 References:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -25,14 +24,13 @@ from core.ports import MetricSource
 from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.sources.cloudwatch_api import CloudWatchApi, Period, connect
 from pipelines.sources.cloudwatch_metrics import Metric
+from pipelines.sources.late_values import LateCursor, LateReads
 from pipelines.sources.prometheus_values import Floats, Ints, Pending
 from pipelines.sources.source_setup import SourceSetup
 from pipelines.stores.dead_letters import REJECTED
 
 #: The newest period may still get values.
 LAG_S = 60
-#: A pull asks for this time again.
-LATENESS_S = HOUR_S
 #: Over this time the unit of a metric is looked up.
 _UNIT_S = 3 * HOUR_S
 BATCH_ROWS = 250_000
@@ -57,44 +55,6 @@ class CloudWatchSelection:
     def __post_init__(self) -> None:
         if self.step_s <= 0 or self.step_s % 60:
             raise InputError(f"FOREWARN_CLOUDWATCH_STEP_S must be a multiple of 60, got {self.step_s}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What was read of one metric.
-
-    Attributes:
-        unit: as CloudWatch writes it.
-        periods: a bit for each of the last periods, the newest is the lowest one: whether its value was read.
-    """
-
-    unit: str
-    periods: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Cursor:
-    """Everything up to `until` (seconds since 1970) was asked for."""
-
-    until: int
-    read: Mapping[int, _Read] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, text: str) -> "_Cursor":
-        held = json.loads(text)
-        return cls(held["until"], {int(key): _Read(*value) for key, value in held["read"].items()})
-
-    def text(self) -> str:
-        held = {str(key): [one.unit, one.periods] for key, one in self.read.items()}
-        return json.dumps({"until": self.until, "read": held}, separators=(",", ":"))
-
-    def moved_to(self, until: int, step_s: int) -> "_Cursor":
-        """The same at a later time; periods that are too old for another read are forgotten."""
-        shift = (until - self.until) // step_s
-        kept = (1 << LATENESS_S // step_s) - 1
-        return _Cursor(
-            until, {key: _Read(one.unit, one.periods << shift & kept) for key, one in self.read.items()}
-        )
 
 
 class CloudWatchSource:
@@ -170,14 +130,14 @@ class CloudWatchSource:
         step_s = self._selection.step_s
         until = int((now_s - LAG_S) // step_s) * step_s
         first = int((now_s - self._selection.since.total_seconds()) // step_s) * step_s
-        before = _Cursor(first) if cursor is None else _Cursor.parse(cursor)
+        before = LateCursor(first) if cursor is None else LateCursor.parse(cursor)
         if until <= before.until:
             return
         metrics, rejected, notes = self._chosen(before, recent=cursor is not None)
         pull = _Pull(self._api, self._series, step_s, before, until)
         known = [one for one in metrics if self._series(one).series_id in before.read]
         new = [one for one in metrics if self._series(one).series_id not in before.read]
-        yield from pull.read(known, min(before.until, until - LATENESS_S // step_s * step_s))
+        yield from pull.read(known, before.asks_again_from(until, step_s))
         yield from pull.read(new, first)
         yield pull.last(notes, pl.DataFrame(rejected, schema=REJECTED, orient="row"))
 
@@ -188,7 +148,7 @@ class CloudWatchSource:
         )
 
     def _chosen(
-        self, before: _Cursor, *, recent: bool
+        self, before: LateCursor, *, recent: bool
     ) -> tuple[list[Metric], list[tuple[str, str]], list[str]]:
         """The metrics to read, those first that were read before; those that cannot be stored; what is left out."""
         found: list[Metric] = []
@@ -228,15 +188,14 @@ class _Pull:
         api: CloudWatchApi,
         series_of: Callable[[Metric, str], Series],
         step_s: int,
-        before: _Cursor,
+        before: LateCursor,
         until: int,
     ) -> None:
         self._api = api
         self._series_of = series_of
         self._step_s = step_s
-        self._before = before
         self._until = until
-        self._read = dict(before.moved_to(until, step_s).read)
+        self._reads = LateReads(before, until, step_s)
         self._asked: set[int] = set()
         self._pending = Pending()
 
@@ -255,26 +214,13 @@ class _Pull:
 
     def _add(self, metric: Metric, ends: Ints, values: Floats) -> None:
         key = self._series_of(metric, "").series_id
-        known = self._read.get(key)
-        if known is None:
-            last_hours = Period(self._until - _UNIT_S, self._until, HOUR_S)
-            known = _Read(self._api.unit(metric, last_hours), 0)
-        ages = (self._until - ends) // self._step_s
-        # Values of a metric that was read before are known, but for late ones in the window.
-        repeats = (ages >= LATENESS_S // self._step_s) & (ends <= self._before.until)
-        seen = repeats if key in self._before.read else np.zeros(len(ends), dtype=bool)
-        seen |= np.array([known.periods >> int(age) & 1 for age in ages], dtype=bool)
-        new = np.isfinite(values) & ~seen & (ages >= 0)
-        periods = known.periods
-        for age in ages[new & (ages < LATENESS_S // self._step_s)]:
-            periods |= 1 << int(age)
-        self._read[key] = replace(known, periods=periods)
-        series = self._series_of(metric, known.unit)
-        scale = metric.scale(known.unit, self._step_s)
-        self._pending.add(series, ends[new] * 1_000_000, values[new] * scale)
+        unit = self._reads.unit(key)
+        if unit is None:
+            unit = self._api.unit(metric, Period(self._until - _UNIT_S, self._until, HOUR_S))
+        new = self._reads.take(key, unit, ends, values)
+        series = self._series_of(metric, unit)
+        self._pending.add(series, ends[new] * 1_000_000, values[new] * metric.scale(unit, self._step_s))
 
     def last(self, notes: Sequence[str], rejected: pl.DataFrame) -> Batch:
-        """The rest, with the cursor, which forgets metrics that have gone: hosts and functions come and go."""
-        kept = {key: one for key, one in self._read.items() if one.periods or key in self._asked}
-        cursor = _Cursor(self._until, kept).text()
-        return self._pending.batch(rejected, cursor=cursor, notes=notes)
+        """The rest, with the cursor."""
+        return self._pending.batch(rejected, cursor=self._reads.cursor(self._asked), notes=notes)

@@ -6,6 +6,7 @@ from core.clock import Clock
 from core.ports import MetricSource
 from core.pushed import PushedRepository
 from core.settings import Settings
+from pipelines.sources.azure_monitor import AzureMonitorSource
 from pipelines.sources.cloudwatch import CloudWatchSource
 from pipelines.sources.cloudwatch_alarms import CloudWatchAlarms
 from pipelines.sources.grafana_alerts import GrafanaAlerts
@@ -18,13 +19,15 @@ from pipelines.sources.source_setup import SourceSetup
 #: Builds the source of a tenant; null where the settings do not name it.
 SourceBuilder = Callable[[SourceSetup], MetricSource | None]
 
-#: Name -> builder. To add a source, write its file and add one line here.
+#: Name -> builder. To add a source, write its file and add one line here. Alerts come before metrics, so that they do
+#: not wait for a large pull.
 SOURCES: dict[str, SourceBuilder] = {
+    "cloudwatch_alarms": CloudWatchAlarms.configured,
+    "grafana_alerts": GrafanaAlerts.configured,
     "prometheus": PrometheusSource.configured,
     "pushed": PushedSignals.configured,
     "cloudwatch": CloudWatchSource.configured,
-    "cloudwatch_alarms": CloudWatchAlarms.configured,
-    "grafana_alerts": GrafanaAlerts.configured,
+    "azure_monitor": AzureMonitorSource.configured,
 }
 
 

@@ -29,6 +29,9 @@ from pipelines.sources.size_changes import resizes
 HOST_MEMORY_S = 30 * DAY_S
 #: Tells the name of a host where its targets are known by address only.
 NAME_METRIC = "node_uname_info"
+#: Why a metric is left out.
+NOT_WATCHED = "they are facts, moments or parts of distributions"
+NO_RECIPE = "no recipe of their exporter reads them"
 #: So many metrics that were left out are named in the report.
 SHOWN = 5
 
@@ -90,6 +93,7 @@ class GoldenSignals:
         naming = self.naming(span, pull)
         self._names, self._naming = names, naming
         of_exporters, of_requests, plain = self.recipes(span, pull, names)
+        self._leave_out(names, [*of_exporters, *of_requests, *plain])
         self._sized = [(recipe, naming) for recipe in of_exporters if recipe.size is not None]
         for recipe in (*of_exporters, *of_requests):
             yield self._read(recipe, pull, naming)
@@ -98,6 +102,14 @@ class GoldenSignals:
                 self._left_out[recipe.signal] = f"the budget of {self._budget} series is used up"
             else:
                 yield self._read(recipe, pull, naming)
+
+    def _leave_out(self, names: Sequence[str], recipes: Iterable[Recipe]) -> None:
+        """Remember which metrics no recipe reads, and why."""
+        read = {term.metric for recipe in recipes for term in recipe.every_term} | set(self.host_metrics)
+        for name in names:
+            if name not in read:
+                owned = any(one.owns(name) for one in self._exporters)
+                self._left_out[name] = NO_RECIPE if owned else NOT_WATCHED
 
     def calls(self, span: MetricSpan, pull: Pull) -> ServiceEdges:
         """What the metrics of the last `reads` tell about calls."""
@@ -154,7 +166,7 @@ class GoldenSignals:
         ]
         counted = [name for name in others if is_of_requests(name)]
         codes = _code_labels(counted, known, span)
-        of_requests = list(request_recipes(others, codes, pull.window_s))
+        of_requests = list(request_recipes(others, codes))
         used = {metric for recipe in of_requests for metric in recipe.metrics}
         rest = [name for name in others if name not in used]
         plain = list(plain_recipes((name for name in rest if is_watched(name)), pull.types))

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from core.domain import Event, EventKind
-from core.entities import title_of
+from core.domain import Event
 from core.errors import InputError
-from core.formatting import format_value
 from core.metric_names import guess_metric
+from core.resizes import resize_event
 from models.metrics.promql import grouping, selector
 from models.metrics.recipe import Recipe
 from models.metrics.signal_series import Naming
@@ -75,11 +74,4 @@ def resizes(recipe: Recipe, naming: Naming, span: Span, pull: Pull) -> Iterator[
                 continue
             after = float(known[time])
             before = after / float(ratio)
-            shown = " to ".join(format_value(one, unit) for one in (before, after))
-            yield Event(
-                tenant=pull.tenant,
-                service=series.service,
-                kind=EventKind.CONFIG_CHANGE,
-                at=datetime.fromtimestamp(time, UTC),
-                title=f"{title_of(series)}: size from {shown}",
-            )
+            yield resize_event(series, "size", before, after, unit=unit, at=datetime.fromtimestamp(time, UTC))

@@ -12,6 +12,7 @@ from pipelines.stores.diagnoses import DiagnosisStore, TransitionStore
 from pipelines.stores.events import EventStore, IncidentStore
 from pipelines.stores.feedback import FeedbackStore
 from pipelines.stores.forecasts import ForecastStore
+from pipelines.stores.intake import IntakeStore
 from pipelines.stores.limit_changes import LimitChangeStore
 from pipelines.stores.locks import LockStore
 from pipelines.stores.logs import LogStore
@@ -24,6 +25,7 @@ from pipelines.stores.series_ends import NativeHistogramStore, SeriesEndStore
 from pipelines.stores.service_features import ServiceFeatureStore
 from pipelines.stores.session import Pool, Session
 from pipelines.stores.signals import SignalStore
+from pipelines.stores.source_states import SourceStateStore
 from pipelines.stores.traces import ServiceEdgeStore, SpanStore
 
 
@@ -58,6 +60,8 @@ class Store:
         self.incidents = IncidentStore(session)
         self.dead_letters = DeadLetterStore(session)
         self.cursors = CursorStore(session)
+        self.intake = IntakeStore(session)
+        self.source_states = SourceStateStore(session)
         self.baselines = BaselineStore(session)
         self.forecasts = ForecastStore(session)
         self.features = ServiceFeatureStore(session)

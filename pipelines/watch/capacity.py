@@ -6,7 +6,7 @@ from core.domain import CAPACITY_DAYS, Role
 from core.errors import InsufficientDataError
 from models.breach.capacity import Capacity, by_urgency, plan_capacity
 from pipelines.common.current_time import current_time
-from pipelines.common.forecasters import load_forecasters, read_recent
+from pipelines.common.forecasters import in_present_sizes, load_forecasters, read_recent
 from pipelines.common.progress import Progress, silent
 from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.tenant_platform import Platform
@@ -36,8 +36,9 @@ def capacity(
         ModelUnavailableError: no forecaster has been trained yet.
     """
     _, bundle = load_forecasters(platform)
-    forecasters = bundle.forecasters
     now = current_time(platform, at)
+    bundle = in_present_sizes(platform, bundle, now)
+    forecasters = bundle.forecasters
     ended = ended_series(platform.store, read_ends(platform.store, now), now)
     ids = [
         key
@@ -50,7 +51,7 @@ def capacity(
         for key in part:
             entry = forecasters.entries[key]
             try:
-                history = forecasters.present(entry, recent, now)
+                history = bundle.present(key, recent, now)
                 _, outlook = bundle.outlook(key, recent, now)
             except InsufficientDataError:
                 continue

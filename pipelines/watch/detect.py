@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from core.domain import ModelRef, Signal, SignalKind
+from core.domain import EventKind, ModelRef, Signal, SignalKind
 from models.detect.bundle import DetectorBundle
-from models.signals.anomaly import anomaly_signals
+from models.signals.anomaly import RESIZE_EXPLAINS, anomaly_signals
 from models.signals.ends import closed
 from models.signals.missing import ended_silences, missing_signals
 from pipelines.common.one_at_a_time import one_at_a_time
@@ -79,7 +79,9 @@ def detect(
     events = platform.store.events.between(start - CONTEXT - NEARBY, end)
     scored = bundle.score(samples, events)
     progress("detect anomalies", 1, 2)
-    anomalies = anomaly_signals(bundle, scored, ref, since=start, events=events)
+    earlier = platform.store.events.between(start - RESIZE_EXPLAINS, start - CONTEXT - NEARBY)
+    resizes = [event for event in earlier if event.kind is EventKind.CONFIG_CHANGE]
+    anomalies = anomaly_signals(bundle, scored, ref, since=start, events=[*resizes, *events])
     ends = read_ends(platform.store, start - CONTEXT)
     missing = missing_signals(bundle, samples, ref, start=start, end=end, ends=ends)
     known = platform.store.signals.find(since=start - 2 * CONTEXT)

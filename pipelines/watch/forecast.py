@@ -12,7 +12,7 @@ from core.errors import InsufficientDataError
 from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, urgency
 from models.signals.ends import closed
 from pipelines.common.current_time import current_time
-from pipelines.common.forecasters import load_forecasters, read_recent
+from pipelines.common.forecasters import in_present_sizes, load_forecasters, read_recent
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.series_ends import ended_series, read_ends
@@ -58,6 +58,7 @@ def forecast(
     """
     model, bundle = load_forecasters(platform)
     now = current_time(platform, at)
+    bundle = in_present_sizes(platform, bundle, now)
     open_signals = {
         signal.series_id: signal
         for signal in platform.store.signals.find(kind=SignalKind.BREACH, since=now)

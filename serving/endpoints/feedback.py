@@ -1,11 +1,11 @@
 """`POST /feedback`: store what a person says about a signal, a hypothesis or a diagnosis."""
 
+from core.intake import PriorityLane
 from pipelines.operate.feedback import hypothesis_feedback, signal_feedback
 from serving.contract.requests import FeedbackRequest
 from serving.contract.responses import FeedbackResponse
 from serving.endpoints.route import Route, for_tenant
 from serving.state.tenants import TenantContext
-from serving.state.work import Lane
 
 
 def store_feedback(context: TenantContext, request: FeedbackRequest) -> FeedbackResponse:
@@ -34,5 +34,5 @@ ROUTE = Route(
     handler=for_tenant(store_feedback),
     request=FeedbackRequest,
     response=FeedbackResponse,
-    lane=Lane.WRITES,
+    lane=PriorityLane.WARNINGS,
 )

@@ -3,13 +3,14 @@
 from starlette.responses import Response
 
 from core.errors import InputError
+from core.intake import PriorityLane
 from pipelines.collect.store_logs import store_logs
 from pipelines.sources.loki_push import read_json_push, read_protobuf_push
 from pipelines.sources.otlp import decompressed
 from serving.contract.pushes import LokiJson, LokiPush
+from serving.endpoints.receipts import count_lines
 from serving.endpoints.route import JSON, PROTOBUF, Call, Route
 from serving.state.runtime import Runtime
-from serving.state.work import Lane
 
 
 def take_loki(runtime: Runtime, call: Call) -> Response:
@@ -33,6 +34,7 @@ def take_loki(runtime: Runtime, call: Call) -> Response:
         # Promtail compresses it without a word in the headers
         request = read_protobuf_push(body, context.services)
     stored = store_logs(context.platform, request)
+    count_lines(call.receipt, request, stored)
     if stored.rejected:
         raise InputError(
             f"{stored.rejected} lines rejected, the others counted; the first: {stored.first_rejected}"
@@ -42,7 +44,8 @@ def take_loki(runtime: Runtime, call: Call) -> Response:
 
 ROUTE = Route(
     method="POST",
-    lane=Lane.WRITES,
+    lane=PriorityLane.BACKGROUND,
+    source="loki",
     path="/loki/api/v1/push",
     summary="Count the log lines that are pushed by Loki's protocol, by service and level; status 204.",
     handler=take_loki,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from starlette.responses import Response
 from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
 
+from core.intake import PriorityLane
 from pipelines.collect.push import store_pushed
 from pipelines.collect.store_logs import store_logs
 from pipelines.collect.store_traces import store_traces
@@ -29,9 +30,9 @@ from serving.contract.pushes import (
     OtlpTraces,
     OtlpTracesJson,
 )
+from serving.endpoints.receipts import count_lines, count_samples, count_spans
 from serving.endpoints.route import JSON, PROTOBUF, Call, Route
 from serving.state.runtime import Runtime
-from serving.state.work import Lane
 
 
 class PartialSuccess(TypedDict):
@@ -84,6 +85,7 @@ def take_otlp(runtime: Runtime, call: Call) -> Response:
     request = context.otlp.decode(*_body(call, OtlpMetrics))
     describe = context.stored_sidecars().added_to
     report = store_pushed(context.platform, context.otlp, request, describe)
+    count_samples(call.receipt, report)
     # What the store rejects are samples; a point of a histogram has several.
     of_store = report.rejected - (0 if request.content.rejected is None else request.content.rejected.height)
     rejected = (
@@ -103,6 +105,7 @@ def take_traces(runtime: Runtime, call: Call) -> Response:
     context = runtime.context(call.tenant_name)
     request = read_traces(*_body(call, OtlpTraces), context.services)
     stored = store_traces(context.platform, request)
+    count_spans(call.receipt, request, stored)
     return _response(call.media_type, "rejectedSpans", stored.rejected, stored.first_rejected or "")
 
 
@@ -116,6 +119,7 @@ def take_logs(runtime: Runtime, call: Call) -> Response:
     context = runtime.context(call.tenant_name)
     request = read_logs(*_body(call, OtlpLogs), context.services)
     stored = store_logs(context.platform, request)
+    count_lines(call.receipt, request, stored)
     return _response(call.media_type, "rejectedLogRecords", stored.rejected, stored.first_rejected or "")
 
 
@@ -144,7 +148,8 @@ def _response(media_type: str, counted: str, rejected: int, reason: str) -> Resp
 
 ROUTE = Route(
     method="POST",
-    lane=Lane.WRITES,
+    lane=PriorityLane.METRICS,
+    source="otlp_metrics",
     path="/v1/metrics",
     summary="Store the metrics that OpenTelemetry pushes by OTLP/HTTP, in protobuf or JSON.",
     handler=take_otlp,
@@ -158,6 +163,8 @@ ROUTE = Route(
 TRACES_ROUTE = replace(
     ROUTE,
     path="/v1/traces",
+    lane=PriorityLane.BACKGROUND,
+    source="otlp_traces",
     summary="Store requests, errors and latency of the spans that OpenTelemetry pushes by OTLP/HTTP.",
     handler=take_traces,
     request=OtlpTraces,
@@ -167,6 +174,8 @@ TRACES_ROUTE = replace(
 LOGS_ROUTE = replace(
     ROUTE,
     path="/v1/logs",
+    lane=PriorityLane.BACKGROUND,
+    source="otlp_logs",
     summary="Count the log lines that OpenTelemetry pushes by OTLP/HTTP, by service and level.",
     handler=take_logs,
     request=OtlpLogs,

@@ -8,14 +8,15 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
+from core.intake import PriorityLane
 from pipelines.collect.push import store_request
 from pipelines.collect.written import Written, written
 from pipelines.sources.remote_write import Message
 from serving.contract.errors import error_response
 from serving.contract.pushes import RemoteWrite
+from serving.endpoints.receipts import count_samples
 from serving.endpoints.route import PROTOBUF, Call, Route
 from serving.state.runtime import Runtime
-from serving.state.work import Lane
 
 
 def take_remote_write(runtime: Runtime, call: Call) -> Response:
@@ -38,6 +39,7 @@ def take_remote_write(runtime: Runtime, call: Call) -> Response:
         describe = context.stored_sidecars().added_to
         report, rejected = store_request(context.platform, receiver, request, describe)
         stored = written(request, rejected)
+    count_samples(call.receipt, report)
     headers = {
         "X-Prometheus-Remote-Write-Samples-Written": str(stored.samples),
         "X-Prometheus-Remote-Write-Histograms-Written": str(stored.histograms),
@@ -51,7 +53,8 @@ def take_remote_write(runtime: Runtime, call: Call) -> Response:
 
 ROUTE = Route(
     method="POST",
-    lane=Lane.WRITES,
+    lane=PriorityLane.METRICS,
+    source="remote_write",
     path="/api/v1/write",
     summary="Store the samples that Prometheus pushes by remote_write, version 1 or 2; status 204.",
     handler=take_remote_write,

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -12,9 +12,11 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from core.errors import ForewarnError
+from core.intake import PriorityLane
 from serving.contract.deprecated import deprecation_headers
 from serving.contract.errors import response_to
 from serving.contract.responses import respond
+from serving.state.intake import Receipt
 from serving.state.runtime import Runtime
 from serving.state.tenants import TenantContext
 from serving.state.work import Lane
@@ -39,6 +41,8 @@ class Call:
         request: the validated body or query string; null when the route takes none.
         media_type, compression: of the body, as it was sent.
         message: the name of the protobuf message in the body, on a route that takes several.
+        lane: where it is not the lane of the route.
+        receipt: the handler of a route with a source counts there what it stored.
     """
 
     tenant: str | None
@@ -46,6 +50,8 @@ class Call:
     media_type: str = JSON
     compression: str = "identity"
     message: str = ""
+    lane: PriorityLane | None = None
+    receipt: Receipt = field(default_factory=Receipt, compare=False)
 
     @property
     def tenant_name(self) -> str:
@@ -96,6 +102,8 @@ class Route:
         response: the dataclass of the JSON response; null when the response is not JSON.
         errors: gives an error response the form that a protocol demands, for the type of the request; null: JSON.
         public: needs no key; its response must contain no data of a tenant.
+        source: what the requests come from, where they bring input: it is counted under this name.
+        lane_of: the lane of a request, where it depends on the body.
         optional_key: a public route that shows a tenant's data to the tenant's own key.
         batching: handles the calls that have arrived together, instead of `handler`.
         probe: makes the response at once, on the event loop, instead of `handler`.
@@ -114,7 +122,9 @@ class Route:
     errors: Callable[[Response, str], Response] | None = None
     public: bool = False
     optional_key: bool = False
-    lane: Lane = Lane.READS
+    lane: Lane | PriorityLane = Lane.READS
+    source: str = ""
+    lane_of: Callable[[BaseModel], PriorityLane] | None = None
     batching: Batching | None = None
     probe: Probe | None = None
 

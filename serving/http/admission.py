@@ -19,11 +19,13 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 
 from core.errors import AuthenticationError, ForewarnError, InputError
+from core.intake import PriorityLane
 from serving.contract.errors import RefusedError, error_response, readable, response_to, sentence_of
 from serving.contract.limits import MAX_VALUES, MOST_VALUES
 from serving.endpoints.route import JSON, Call, Route
 from serving.http.routes import ROUTES, RouteTable
 from serving.state.api_keys import key_from
+from serving.state.intake import BUSY, STOPPING, TIMEOUT, Arrival, Receipt
 from serving.state.limits import Lease, Message, Receive, read_body, require_rate
 from serving.state.runtime import Runtime
 
@@ -65,12 +67,14 @@ class Admission:
                 return
             await self._app(scope, receive, send)
             return
-        memory = self._runtime.bodies.lease()
+        memory: Lease | None = None
+        arrival: Arrival | None = None
+        call: Call | None = None
+        problem: str | None = None
         started = time.perf_counter()
         status = HTTPStatus.INTERNAL_SERVER_ERROR.value
         headers_sent = False
         route: Route | None = None
-        tenant: str | None = None
 
         async def counting_send(message: Message) -> None:
             nonlocal status, headers_sent
@@ -84,20 +88,26 @@ class Admission:
 
         try:
             route = self._routes.find(scope["method"], scope["path"])
+            memory = self._runtime.bodies_of(route.lane).lease()
+            if route.source and isinstance(route.lane, PriorityLane):
+                arrival = self._runtime.metrics.intake.arrival(route.lane, route.source)
             async with asyncio.timeout(self._timeout_s):
-                call = await self._admit(route, scope, receive, memory)
-                tenant = call.tenant
+                call = await self._admit(route, scope, receive, memory, arrival)
                 scope.update({ROUTE: route, CALL: call})
                 with self._runtime.metrics.in_progress.track_inprogress():
                     await self._respond(route, scope, receive, counting_send)
         except ForewarnError as error:
+            if isinstance(error, RefusedError) and error.status is HTTPStatus.SERVICE_UNAVAILABLE:
+                problem = BUSY
             await in_form(response_to(error))(scope, receive, counting_send)
         except asyncio.CancelledError:
+            problem = STOPPING
             # The service stops, and the time that running requests have to finish is over.
             if not headers_sent:
                 await in_form(_stopping())(scope, receive, counting_send)
             raise
         except TimeoutError:
+            problem = TIMEOUT
             if headers_sent:
                 raise
             await in_form(_too_slow(self._timeout_s))(scope, receive, counting_send)
@@ -108,7 +118,10 @@ class Admission:
                 raise
             await in_form(_internal_error())(scope, receive, counting_send)
         finally:
-            memory.release()
+            if memory is not None:
+                memory.release()
+            if arrival is not None:
+                arrival.finish(status, problem, Receipt() if call is None else call.receipt)
             seconds = time.perf_counter() - started
             path = route.path if route else "unknown"
             self._runtime.metrics.observe(scope["method"] if route else "other", path, status, seconds)
@@ -120,7 +133,7 @@ class Admission:
                     readable(scope["path"][:200]),
                     status,
                     1_000 * seconds,
-                    tenant or "-",
+                    (call.tenant if call else None) or "-",
                 )
 
     async def _respond(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,11 +143,17 @@ class Admission:
             return
         await self._app(scope, _without_body(receive) if route.method == "POST" else receive, send)
 
-    async def _admit(self, route: Route, scope: Scope, receive: Receive, memory: Lease) -> Call:
+    async def _admit(
+        self, route: Route, scope: Scope, receive: Receive, memory: Lease, arrival: Arrival | None
+    ) -> Call:
         headers = Headers(raw=scope["headers"])
         tenant = await self._tenant(route, headers)
+        if arrival is not None:
+            arrival.tenant = tenant
         if tenant is not None:
-            require_rate(self._runtime.limiter, tenant)
+            # A flood in one priority lane must not use up the rate of another.
+            of_lane = f" {route.lane}" if isinstance(route.lane, PriorityLane) else ""
+            require_rate(self._runtime.limiter, f"{tenant}{of_lane}")
         if route.request is None:
             return Call(tenant, None)
         if not route.has_body:
@@ -144,11 +163,20 @@ class Admission:
         limit = self._runtime.settings.max_body_bytes
         memory.owner = tenant
         body = await read_body(receive, headers.get("content-length"), limit, memory)
+        if arrival is not None:
+            arrival.complete()
         if route.media_type != JSON:
+            if arrival is not None:
+                arrival.admit(None)
             return Call(tenant, route.request.model_validate(body), media_type, compression, message)
         if len(body) <= PARSE_AT_ONCE_BYTES:
-            return Call(tenant, parsed(route.request, body))
-        return Call(tenant, await self._runtime.parsing.run(partial(parsed, route.request, body)))
+            request, lane = _parsed_with_lane(route, route.request, body)
+        else:
+            parse = partial(_parsed_with_lane, route, route.request, body)
+            request, lane = await self._runtime.parsing(route.lane).run(parse)
+        if arrival is not None:
+            arrival.admit(lane)
+        return Call(tenant, request, lane=lane)
 
     async def _tenant(self, route: Route, headers: Headers) -> str | None:
         try:
@@ -160,6 +188,14 @@ class Admission:
         if route.public and not route.optional_key:
             return None
         return await self._runtime.keys.tenant_of(key)
+
+
+def _parsed_with_lane(
+    route: Route, kind: type[BaseModel], body: bytes
+) -> tuple[BaseModel, PriorityLane | None]:
+    """The request, and its lane where that depends on the body."""
+    request = parsed(kind, body)
+    return request, None if route.lane_of is None else route.lane_of(request)
 
 
 def parsed(kind: type[BaseModel], body: bytes) -> BaseModel:

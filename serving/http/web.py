@@ -46,7 +46,7 @@ def web_app(runtime: Runtime, routes: Sequence[Route] = ROUTES) -> App:
         if batcher is not None:
             response = await batcher.submit(call)
         else:
-            response = await runtime.pools[route.lane].run(partial(route.run, runtime, call))
+            response = await runtime.pools[call.lane or route.lane].run(partial(route.run, runtime, call))
         await response(scope, receive, send)
 
     return app

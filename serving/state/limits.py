@@ -3,10 +3,11 @@
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
+from core.intake import PriorityLane
 from serving.contract.errors import RefusedError
 
 Message = MutableMapping[str, Any]
@@ -16,6 +17,8 @@ Receive = Callable[[], Awaitable[Message]]
 BODY_TIMEOUT_S = 20.0
 #: All bodies in memory have at most so many bytes, or that of four bodies of the largest size.
 BODIES_BYTES = 16_000_000
+#: The memory for bodies that a priority lane has for itself, or that of two bodies of the largest size.
+LANE_BODIES_BYTES = 2_000_000
 #: A body that found no memory may be sent again after this time.
 RETRY_AFTER_S = 2
 
@@ -102,6 +105,12 @@ class BodyMemory:
             self._held[owner] = held
         else:
             self._held.pop(owner, None)
+
+
+def bodies_by_lane(max_body_bytes: int) -> Mapping[PriorityLane, BodyMemory]:
+    """The memory for bodies of the lanes that have their own; metrics share theirs with requests that only read."""
+    size = max(LANE_BODIES_BYTES, 2 * max_body_bytes)
+    return {lane: BodyMemory(size) for lane in PriorityLane if lane is not PriorityLane.METRICS}
 
 
 class Lease:

@@ -5,6 +5,8 @@ No label contains a tenant, a key, or a path that is not in the list of routes.
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from serving.state.intake import Intake
+
 #: From a tenth of the promised median of 50 ms to well beyond the promised p99 of 200 ms.
 _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0)
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -45,6 +47,7 @@ class Metrics:
             ["kind", "outcome"],
             registry=self._registry,
         )
+        self.intake = Intake(self._registry)
         self.tenants = Gauge("forewarn_tenants_open", "Tenants in memory.", registry=self._registry)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:

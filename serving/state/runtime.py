@@ -3,16 +3,19 @@
 import asyncio
 import logging
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from core.clock import SystemClock
 from core.errors import ForewarnError
+from core.intake import IntakeCount, PriorityLane
 from core.settings import Settings
 from serving.contract.errors import RefusedError
 from serving.state.api_keys import KeyCache
-from serving.state.limits import BODIES_BYTES, BodyMemory, RateLimiter
+from serving.state.intake import write_counts
+from serving.state.limits import BODIES_BYTES, BodyMemory, RateLimiter, bodies_by_lane
 from serving.state.loaded_models import LoadedModels
 from serving.state.metrics import Metrics
 from serving.state.tenants import TenantContext, Tenants
@@ -25,13 +28,16 @@ if TYPE_CHECKING:
 #: A probe that waits longer than this counts as failed with every orchestrator's default.
 READY_TIMEOUT_S = 3.0
 #: To the database. All stay open, because a busy machine takes seconds to open another one.
-CONNECTIONS = 12
+CONNECTIONS = 16
+
+#: How often the counts of the intake are stored.
+COUNTS_EVERY_S = 5.0
 
 _logger = logging.getLogger("forewarn.serving")
 
 
 class Runtime:
-    """Settings, keys, limits, metrics, the contexts of tenants, and the thread that loads new models.
+    """Settings, keys, limits, metrics, the contexts of tenants, and the threads that load models and store counts.
 
     The constructor connects to nothing; `open` does.
     """
@@ -46,14 +52,22 @@ class Runtime:
     def __init__(self) -> None:
         self.metrics = Metrics()
         self.sns = None
-        # In all fewer threads than the pool of the database has connections.
-        self.pools = {
+        # In all fewer threads than the database has connections: no kind of work can take those of another kind.
+        self.pools: dict[Lane | PriorityLane, WorkPool] = {
             Lane.READS: WorkPool("reads", threads=2, waiting=64),
-            Lane.WRITES: WorkPool("writes", threads=2, waiting=64),
+            PriorityLane.ALERTS: WorkPool("alerts", threads=2, waiting=64),
+            PriorityLane.WARNINGS: WorkPool("warnings", threads=1, waiting=64),
+            PriorityLane.METRICS: WorkPool("metrics", threads=2, waiting=64),
+            PriorityLane.BACKGROUND: WorkPool("background", threads=1, waiting=64),
             Lane.MODELS: WorkPool("models", threads=2, waiting=64),
             Lane.PAGES: WorkPool("pages", threads=1, waiting=64),
         }
-        self.parsing = WorkPool("large bodies", threads=1, waiting=32)
+        self._parsing = WorkPool("large bodies", threads=1, waiting=32)
+        self._parsing_of = {
+            lane: WorkPool(f"large bodies of {lane}", threads=1, waiting=32)
+            for lane in (PriorityLane.ALERTS, PriorityLane.WARNINGS)
+        }
+        self.lane_bodies: Mapping[PriorityLane, BodyMemory] = {}
         #: May wait for a certificate of Amazon, so it must not keep other work waiting.
         self.verifying = WorkPool("signatures of Amazon SNS", threads=1, waiting=64)
         self._probing = WorkPool("probes", threads=1, waiting=8)
@@ -83,6 +97,7 @@ class Runtime:
         self.keys = KeyCache(tenancy.keys)
         self.limiter = RateLimiter(settings.rate_limit_per_s, monotonic)
         self.bodies = BodyMemory(max(BODIES_BYTES, 4 * settings.max_body_bytes))
+        self.lane_bodies = bodies_by_lane(settings.max_body_bytes)
         self.tenants = Tenants(self._open_context)
         self.sns = SnsVerifier(settings.sns_topic_arns, SystemClock()) if settings.sns_topic_arns else None
         self._tenancy = tenancy
@@ -91,14 +106,26 @@ class Runtime:
         refresher = threading.Thread(target=self._refresh_models, name="model-refresh", daemon=True)
         refresher.start()
         self._stack.callback(refresher.join, timeout=10.0)
+        writer = threading.Thread(target=self._write_counts, name="intake-counts", daemon=True)
+        writer.start()
+        self._stack.callback(writer.join, timeout=10.0)
         self._stack.callback(self._stopping.set)
 
     def close(self) -> None:
-        """Stop the thread that loads new models, and disconnect."""
+        """Stop the threads that load new models and store counts, and disconnect."""
         self._tenancy = None
-        for pool in (*self.pools.values(), self.parsing, self.verifying, self._probing):
+        pools = (*self.pools.values(), *self._parsing_of.values())
+        for pool in (*pools, self._parsing, self.verifying, self._probing):
             pool.close()
         self._stack.close()
+
+    def bodies_of(self, lane: Lane | PriorityLane) -> BodyMemory:
+        """The memory for bodies of that lane."""
+        return self.lane_bodies.get(lane, self.bodies) if isinstance(lane, PriorityLane) else self.bodies
+
+    def parsing(self, lane: Lane | PriorityLane) -> WorkPool:
+        """Where large JSON bodies of that lane are parsed."""
+        return self._parsing_of.get(lane, self._parsing) if isinstance(lane, PriorityLane) else self._parsing
 
     def context(self, tenant: str) -> TenantContext:
         """The context of that tenant."""
@@ -147,6 +174,20 @@ class Runtime:
             threading.Thread(
                 target=_open_features, args=(context,), name="open-features", daemon=True
             ).start()
+
+    def _write_counts(self) -> None:
+        stopping = False
+        while not stopping:
+            # Once more at the end, so that the last counts are stored too.
+            stopping = self._stopping.wait(COUNTS_EVERY_S)
+            try:
+                write_counts(self.metrics.intake, self._store_counts)
+            except Exception:
+                _logger.exception("the counts of the intake could not be stored")
+
+    def _store_counts(self, tenant: str, counts: Sequence[IntakeCount]) -> None:
+        platform = self.tenants.context(tenant).platform
+        platform.store.intake.add(platform.clock.now(), counts)
 
     def _refresh_models(self) -> None:
         failing = False

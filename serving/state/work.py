@@ -24,10 +24,9 @@ RETRY_AFTER_S = 2
 
 
 class Lane(StrEnum):
-    """Which pool does the work of a route."""
+    """Which pool does the work of a route that stores no input; the others have a `PriorityLane`."""
 
     READS = "reads"
-    WRITES = "writes"
     MODELS = "models"
     PAGES = "pages"
 
@@ -38,10 +37,13 @@ class WorkPool:
     Args:
         name: for the error text and the names of the threads.
         waiting: how much work may wait for a thread.
+    Attributes:
+        threads: how many there are.
     """
 
     def __init__(self, name: str, *, threads: int, waiting: int) -> None:
         self._name = name
+        self.threads = threads
         self._most = threads + waiting
         self._unfinished = 0
         self._lock = threading.Lock()

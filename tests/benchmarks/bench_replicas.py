@@ -182,6 +182,7 @@ def delays(values: FloatArray, factor: float, rng: np.random.Generator) -> tuple
 
 def show_false_alarms() -> None:
     """Print findings for each replica and 30 days."""
+    print("Findings for each replica and 30 days, while nothing is wrong:\n")
     print("| values | " + " | ".join(f"{size} replicas" for size in SIZES) + " | 6, no past |")
     print("|---|" + "---:|" * (len(SIZES) + 1))
     for kind in KINDS:
@@ -196,6 +197,7 @@ def show_false_alarms() -> None:
 
 def show_delays() -> None:
     """Print how many changed replicas are found within 15 min, and within an hour."""
+    print("\nShare of changed replicas that are found within 15 min (within an hour):\n")
     print("| values | replicas | " + " | ".join(CHANGES) + " |")
     print("|---|---:|" + "---:|" * len(CHANGES))
     for kind in KINDS[:8]:

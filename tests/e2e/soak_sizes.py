@@ -17,3 +17,6 @@ MEMORY_GROWTH = 0.05
 #: Generated requests for each route that takes input, valid ones and invalid ones apart: in CI about 60 s in all.
 SCHEMA_EXAMPLES = 20
 SOAK_SCHEMA_EXAMPLES = int(os.environ.get("SOAK_SCHEMA_EXAMPLES", "5000"))
+#: Seconds of a flood in all priority lanes but that of alerts.
+FLOOD_S = 6.0
+SOAK_FLOOD_S = float(os.environ.get("SOAK_FLOOD_S", "120"))

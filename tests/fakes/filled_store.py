@@ -17,7 +17,8 @@ from core.diagnosis import (
     Transition,
 )
 from core.domain import Event, EventKind, Incident, Series, Severity, Signal, SignalKind
-from core.frames import SAMPLES, TIME, Schema
+from core.frames import SAMPLES, TIME, TIMES, Schema
+from core.intake import IntakeCount, IntakeKind
 from core.limit_changes import LimitChange
 from core.logs import LogCount, LogTemplate
 from core.outbox import DeliveryLane
@@ -72,6 +73,10 @@ class Filled:
         store.incidents.add([self.incident])
         store.dead_letters.add("csv:x", pl.DataFrame({"row": [tenant], "reason": ["bad"]}))
         store.cursors.set("csv:x", tenant)
+        store.source_states.worked("csv:x", [tenant])
+        store.intake.add(END, [intake_count(tenant)])
+        store.series_ends.add(ends_of(ids[0], T0))
+        store.native_histograms.replace(histograms_of(ids[0], tenant))
         store.baselines.publish(baselines(ids[0], value), window_start=T0, window_end=END, model=None)
         store.forecasts.publish(forecast_of(ids[0], value), made_at=T0, model=None)
         store.features.write(features_of(tenant, value))
@@ -131,6 +136,15 @@ def features_of(tenant: str, value: float) -> pl.DataFrame:
     return pl.DataFrame([(f"{tenant}/checkout", T0, value)], schema=schema, orient="row")
 
 
+def ends_of(series_id: int, at: datetime) -> pl.DataFrame:
+    return pl.DataFrame([(series_id, at)], schema=TIMES, orient="row")
+
+
+def histograms_of(series_id: int, content: str) -> pl.DataFrame:
+    schema: Schema = {**TIMES, "content": pl.Binary}
+    return pl.DataFrame([(series_id, T0, content.encode())], schema=schema, orient="row")
+
+
 def template(tenant: str, pattern: str = "x") -> LogTemplate:
     return LogTemplate(
         tenant=tenant,
@@ -160,6 +174,10 @@ def signal_of(tenant: str) -> Signal:
         summary=f"of {tenant}",
         severity=Severity.INFO,
     )
+
+
+def intake_count(source: str) -> IntakeCount:
+    return IntakeCount("metrics", source, IntakeKind.ITEMS, "new", 1)
 
 
 def verdict(tenant: str) -> DiagnosisRecord:

@@ -28,6 +28,7 @@ from core.ports import (
     WriteResult,
 )
 from core.settings import Settings
+from core.source_states import SourceState, SourceStateRepository
 from pipelines.common.tenant_platform import Platform
 
 
@@ -235,6 +236,27 @@ class MemoryCursors(CursorRepository):
         raise AssertionError("MemoryCursors does not support list")
 
 
+class MemorySourceStates(SourceStateRepository):
+    def __init__(self) -> None:
+        self.by_source: dict[str, SourceState] = {}
+
+    def failed(self, source: str, at: datetime, error: str) -> None:
+        known = self.by_source.get(source)
+        since = at if known is None or known.failing_since is None else known.failing_since
+        notes = () if known is None else known.notes
+        self.by_source[source] = SourceState(source=source, failing_since=since, error=error, notes=notes)
+
+    def worked(self, source: str, notes: Sequence[str] | None) -> None:
+        known = self.by_source.get(source)
+        kept = () if known is None else known.notes
+        self.by_source[source] = SourceState(
+            source=source, failing_since=None, error="", notes=kept if notes is None else tuple(notes)
+        )
+
+    def list(self) -> list[SourceState]:
+        return [self.by_source[source] for source in sorted(self.by_source)]
+
+
 class MemoryStore:
     """The part of `core.ports.Store` that ingesting uses; any other repository fails at once."""
 
@@ -248,6 +270,7 @@ class MemoryStore:
         self.incidents = MemoryIncidents()
         self.dead_letters = MemoryDeadLetters()
         self.cursors = MemoryCursors()
+        self.source_states = MemorySourceStates()
         self.locks = FreeLocks()
 
     @contextmanager

@@ -12,6 +12,7 @@ from core.counters import CounterRepository, MetricTypeRepository
 from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
 from core.domain import ModelRef
+from core.intake import IntakeRepository
 from core.limit_changes import LimitChangeRepository
 from core.locks import HeldLock, LockOwner, LockRepository
 from core.logs import LogRepository
@@ -35,6 +36,7 @@ from core.ports import (
 from core.pushed import PushedRepository
 from core.retention import RetentionPolicy
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
+from core.source_states import SourceStateRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 
@@ -187,6 +189,14 @@ class FakeStore(Store):
     @property
     def cursors(self) -> CursorRepository:
         unsupported(self, "cursors")
+
+    @property
+    def intake(self) -> IntakeRepository:
+        unsupported(self, "intake")
+
+    @property
+    def source_states(self) -> SourceStateRepository:
+        unsupported(self, "source_states")
 
     @property
     def baselines(self) -> BaselineRepository:

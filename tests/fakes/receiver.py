@@ -79,7 +79,7 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 request = Request(self.path, dict(self.headers.items()), body, receiver.clock.now())
                 reply = Reply(receiver.answers.pop(0)) if receiver.answers else receiver.reply_to(request)
                 receiver.attempts.append(request)
@@ -99,6 +99,9 @@ class Receiver:
                     self.end_headers()
                     with suppress(OSError):  # the client has read enough
                         self.wfile.write(reply.body)
+
+            def do_GET(self) -> None:
+                self.do_POST()
 
             def _drip(self) -> None:
                 self.close_connection = True

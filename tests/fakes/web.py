@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -14,6 +14,8 @@ from core.clock import FixedClock
 from core.service_names import ServiceRule
 from core.settings import Settings
 from pipelines.common.tenant_platform import Platform
+from pipelines.sources.otlp import OtlpReceiver
+from pipelines.sources.sidecars import Sidecars
 from pipelines.sources.webhook_formats.webhook_format import WebhookFormat
 from serving.http.admission import Admission
 from serving.http.signatures import BodyDigests
@@ -36,6 +38,10 @@ class Context:
     platform: Platform
     services: ServiceRule
     mapped_formats: Sequence[WebhookFormat] = ()
+    otlp: OtlpReceiver = field(default_factory=lambda: OtlpReceiver("t", ServiceRule()))
+
+    def stored_sidecars(self) -> Sidecars:
+        return Sidecars()
 
 
 def runtime_with(settings: Mapping[str, Any]) -> Runtime:

@@ -148,4 +148,4 @@ def test_what_is_over_the_budget_is_left_out_and_named(url: str) -> None:
     assert "shop/orders_total" not in values_of(batches)
     assert "shop/http_requests_per_second" in values_of(batches)  # golden signals come first
     notes = [note for batch in batches for note in batch.notes]
-    assert notes == ["1 metrics are left out, because the budget of 3 series is used up: orders_total"]
+    assert "1 metrics are left out, because the budget of 3 series is used up: orders_total" in notes

@@ -4,13 +4,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 from fakes.platform import platform_of
 
 from core.batch import Batch, Declaration
 from core.clock import FixedClock
-from core.domain import EventKind, Role, Series
+from core.domain import EventKind, Role, Series, SeriesKind
 from core.frames import SAMPLES
+from core.resizes import resize_event
+from models.breach.bundle import BreachBundle
+from models.forecast.bundle import ForecasterBundle
+from models.forecast.choice.selection import Plan, select
+from models.forecast.entry import Entry
+from models.forecast.files import ForecastParts
+from models.forecast.history import histories
 from pipelines.collect.ingest import ingest_batch
+from pipelines.common.forecasters import in_present_sizes
 from pipelines.operate.status_of_data import contradictions
 from pipelines.sources.sidecars import Sidecars
 from pipelines.stores.store import Store
@@ -49,6 +58,42 @@ def test_a_limit_that_goes_back_and_forth_makes_few_events(store: Store) -> None
         limit = 1.0 + minutes % 2
         ingest_batch(platform_of(store, clock), "push", Batch(series=[disk(store, limit)]))
     assert len(store.events.between(NOW, NOW + DAY)) == 3
+
+
+def test_forecasts_read_resizes_from_the_events_and_the_samples(store: Store) -> None:
+    used, other = (
+        replace(
+            disk(store, 1.0),
+            metric="disk_used_ratio",
+            kind=SeriesKind.RATIO,
+            unit="ratio",
+            labels={"mount": mount},
+        )
+        for mount in ("/var", "/")
+    )
+    resized = NOW - timedelta(hours=3)
+    times = pl.datetime_range(NOW - DAY, NOW, "5m", closed="left", eager=True, time_zone="UTC")
+    values = [0.8 if at < resized else 0.4 for at in times]
+    frames = [
+        pl.DataFrame(
+            {"series_id": [one.series_id] * len(times), "ts": times, "value": values}, schema=SAMPLES
+        )
+        for one in (used, other)
+    ]
+    event = resize_event(used, "size", 1e11, 2e11, unit="bytes", at=resized)
+    platform = platform_of(store, FixedClock(NOW))
+    ingest_batch(platform, "push", Batch(series=[used, other], samples=pl.concat(frames), events=[event]))
+    samples = store.samples.read(NOW - DAY, NOW)
+    series = {one.series_id: one for one in (used, other)}
+    past = histories(samples, series, step_s=3_600, end=NOW - timedelta(hours=2), steps=20)
+    entries = {
+        key: Entry(series=series[key], history=one, choice=select(one, Plan(origins=2)))
+        for key, one in past.items()
+    }
+    bundle = BreachBundle(ForecasterBundle(ForecastParts(entries=entries)))
+    adapted = in_present_sizes(platform, bundle, NOW)
+    assert adapted.present(used.series_id, samples, NOW).values == pytest.approx(0.4)
+    assert max(adapted.present(other.series_id, samples, NOW).values) == pytest.approx(0.8)
 
 
 def test_status_shows_two_senders_that_declare_one_metric_differently(store: Store) -> None:

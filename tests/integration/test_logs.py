@@ -19,6 +19,7 @@ from pipelines.collect.log_templates import OTHER as OTHER_LINES
 from pipelines.collect.steps import LATENESS
 from pipelines.collect.store_logs import StoredLogs, store_logs, summarise_logs
 from pipelines.common.tenant_platform import Platform
+from pipelines.operate.status_of_budgets import budgets
 from pipelines.sources.otlp_logs import read_logs
 from pipelines.sources.otlp_messages import Protobuf
 from pipelines.stores.store import Store
@@ -126,6 +127,10 @@ def test_templates_beyond_the_budget_of_a_service_are_counted_together(
     write(platform, *[record(kind, 1) for kind in kinds])
     found = by_template(platform)
     assert (len(found), found[f"shop {OTHER_LINES}"]) == (MAX_TEMPLATES + 1, {60.0: 7.0})
+    [note] = budgets(at(platform, 1))
+    assert note.name == "note on logs"
+    assert "templates beyond 100" in note.state
+    assert note.state.endswith("those of shop (6.5% of its lines)")
 
 
 def at(platform: Platform, hours: float) -> Platform:

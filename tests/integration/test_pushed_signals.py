@@ -47,7 +47,6 @@ RECIPES = [
     *request_recipes(
         ["http_request_duration_seconds_bucket", "http_request_duration_seconds_count"],
         {"http_request_duration_seconds_count": "code"},
-        300,
     ),
     *plain_recipes(["orders_total", "queue_depth"], {}),
 ]

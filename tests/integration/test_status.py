@@ -12,9 +12,11 @@ from fakes.signals import NOON, make_signal
 
 from core.clock import FixedClock
 from core.domain import ModelRef, Series, Severity
+from core.errors import UnavailableError
 from core.frames import SAMPLES
 from core.locks import delivery_lock
 from core.settings import Settings
+from pipelines.collect.pull import pull
 from pipelines.common.tenant_platform import Platform
 from pipelines.operate.status import PlatformStatus, read_status
 from pipelines.stores.store import Store
@@ -161,3 +163,22 @@ def test_people_see_few_lines_and_programs_all(platform: Platform) -> None:
         "30 rows rejected",
         "and 21 more; `forewarn status --all` lists them",
     ]
+
+
+def test_a_source_that_fails_is_a_problem_since_its_first_failure_until_it_can_be_read(store: Store) -> None:
+    settings = Settings(prometheus_url="http://127.0.0.1:9", _env_file=None)
+    platform = platform_of(store, FixedClock(START), registry=AllChampions(), settings=settings)
+    for later in (platform, advanced(platform, minutes=5)):
+        with pytest.raises(UnavailableError):
+            pull(later)
+    (source,) = [part for part in read_status(platform).parts if part.name.startswith("source prometheus")]
+    assert source.problem is not None
+    assert (
+        f"cannot be read since {START:%Y-%m-%d %H:%M} UTC: Prometheus at http://127.0.0.1:9 does not"
+        in source.problem
+    )
+    store.source_states.worked(source.name.removeprefix("source "), ["2 metrics are left out"])
+    store.source_states.worked(source.name.removeprefix("source "), None)
+    status = read_status(platform)
+    assert states(status)[f"note on {source.name}"] == "2 metrics are left out"
+    assert not [part for part in status.parts if "cannot be read" in (part.problem or "")]

@@ -15,9 +15,12 @@ from fakes.filled_store import (
     alert_change,
     baselines,
     contradiction,
+    ends_of,
     features_of,
     forecast_of,
+    histograms_of,
     hold_all,
+    intake_count,
     pushed_samples,
     template,
 )
@@ -58,6 +61,10 @@ def _seen(filled: Filled) -> dict[str, Any]:
             letter.row for letter in store.dead_letters.lock_next(EVERY_DEAD_LETTER, 0, 9, 99)
         ],
         "cursors.list": lambda: [(one.source, one.cursor) for one in store.cursors.list()],
+        "intake.since": lambda: [one.source for one in store.intake.since(T0)],
+        "source_states.list": lambda: [one.notes for one in store.source_states.list()],
+        "series_ends.since": lambda: store.series_ends.since(T0).rows(),
+        "native_histograms.recent": lambda: store.native_histograms.recent([filled.series.series_id]).rows(),
         "cursors.get": lambda: store.cursors.get("csv:x"),
         "baselines.current": lambda: _version_and_rows(store),
         "baselines.extent": store.baselines.extent,
@@ -122,7 +129,8 @@ WRITES = {
     "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
     "dead_letters.add",
     "dead_letters.remove", "dead_letters.put_back",
-    "cursors.set", "cursors.advance",
+    "cursors.set", "cursors.advance", "source_states.worked", "source_states.failed", "intake.add",
+    "series_ends.add", "native_histograms.replace",
     "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
@@ -165,6 +173,10 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert (seen["dead_letters.count"], seen["dead_letters.list"]) == (1, [mine.store.tenant])
         assert seen["dead_letters.lock_next"] == [mine.store.tenant]
         assert seen["cursors.get"] == mine.store.tenant
+        assert seen["series_ends.since"] == [(mine.series.series_id, T0)]
+        assert [row[2] for row in seen["native_histograms.recent"]] == [mine.store.tenant.encode()]
+        assert seen["intake.since"] == [mine.store.tenant]
+        assert seen["source_states.list"] == [(mine.store.tenant,)]
         assert [row[2] for row in seen["baselines.current"][1]] == [mine.value]
         assert seen["baselines.extent"] == (1, END, 1)
         assert [row[2] for row in seen["forecasts.latest_all"]] == [mine.value]
@@ -232,6 +244,11 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     assert store.dead_letters.remove([one.letter_id for one in letters]) == 0
     assert store.dead_letters.put_back(letters) == 0, "the id is in use"
     store.cursors.set("csv:x", "moved")
+    store.source_states.failed("csv:x", END, "down")
+    store.series_ends.add(ends_of(ids[0], END))
+    store.native_histograms.replace(histograms_of(ids[0], "moved"))
+    store.source_states.worked("csv:x", ["moved"])
+    store.intake.add(END, [intake_count("moved")])
     assert store.cursors.advance("csv:x", "moved", "further")
     store.baselines.publish(
         baselines(mine.series.series_id, 3.0), window_start=T0, window_end=END, model=None

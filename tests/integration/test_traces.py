@@ -23,6 +23,7 @@ from pipelines.collect.summarise_traces import summarise_traces
 from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.service_graph import EDGE_LIFETIME, graph_of
 from pipelines.common.tenant_platform import Platform
+from pipelines.operate.status_of_budgets import budgets
 from pipelines.sources.otlp_messages import Protobuf
 from pipelines.sources.otlp_spans import read_traces
 from pipelines.stores.store import Store
@@ -153,6 +154,11 @@ def test_operations_beyond_the_budget_of_a_service_are_counted_together(platform
     rates = {name: one for name, one in found.items() if name.startswith("operation_requests")}
     assert len(rates) == MAX_OPERATIONS + 1
     assert rates[f"operation_requests_per_second {OTHER}"] == {60.0: 7 / 60}
+    [note] = budgets(replace(platform, clock=FixedClock(T0 + timedelta(hours=1))))
+    assert (note.name, note.problem) == ("note on traces", None)
+    assert note.state.startswith("operations beyond 100 of a service are counted together as `other`")
+    assert note.state.endswith("in the last day those of shop (6.5% of its requests)")
+    assert not list(budgets(replace(platform, clock=FixedClock(T0 + timedelta(days=2)))))
 
 
 def test_only_spans_that_begin_the_work_of_a_service_are_requests(platform: Platform) -> None:

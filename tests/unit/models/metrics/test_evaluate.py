@@ -76,6 +76,13 @@ def test_now_is_the_time_in_seconds() -> None:
     assert found == {"b": [293.0, 353.0, 413.0]}
 
 
+def test_window_is_the_seconds_of_the_window_of_rates() -> None:
+    found = computed(
+        PODS, formula="max(x, 6 * window / 60)", terms={"x": Term(metric="depth", where={"job": "b"})}
+    )
+    assert found == {"b": [30.0, 30.0, 30.0]}
+
+
 def test_a_term_without_a_value_is_zero_where_another_has_one() -> None:
     terms = {"all": Term(metric="depth"), "bad": Term(metric="failed", else_zero_of="all")}
     found = computed({**PODS, ("failed", "job=a"): [3.0, 1.0, 6.0]}, formula="bad / all", terms=terms)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from models.metrics.formula import compute, names_in, parse_formula, to_promql
+from models.metrics.formula import WINDOW, compute, names_in, parse_formula, to_promql
 
 
 @pytest.mark.parametrize(
@@ -14,12 +14,13 @@ from models.metrics.formula import compute, names_in, parse_formula, to_promql
         ("clamp(1 - used / all)", "clamp((1 - (U / A)), 0, 1)"),
         ("(used - now) / 86400", "((U - time()) / 86400)"),
         ("used / max(all, 0.5)", "(U / clamp_min(A, 0.5))"),
+        ("used / max(all, 20 / window)", "(U / clamp_min(A, (20 / 300)))"),
         ("-used * 2 + all", "(((-U) * 2) + A)"),
     ],
 )
 def test_a_formula_becomes_promql(formula: str, promql: str) -> None:
     tree = parse_formula(formula)
-    assert to_promql(tree, {"used": "U", "all": "A"}) == promql
+    assert to_promql(tree, {"used": "U", "all": "A", WINDOW: "300"}) == promql
     assert names_in(tree) <= {"used", "all"}
 
 
@@ -33,6 +34,8 @@ def test_a_formula_becomes_promql(formula: str, promql: str) -> None:
         "open('x')",
         "clamp(used, 2)",
         "max(used)",
+        "max(used, all)",
+        "max(used, 20 / all)",
         "'a'",
         "True",
         "a if b else c",

@@ -60,6 +60,10 @@ def test_a_recipe_becomes_one_query_that_keeps_service_and_entity() -> None:
         (changed(role="speed"), "demo.yaml: recipes.0.role"),
         (changed(formula="used / sise"), "signal demo_used_ratio: the formula has no term sise"),
         (changed(formula="used %"), "is no formula"),
+        (
+            changed(terms={"used": {"metric": "a"}, "window": {"metric": "b"}}),
+            "window cannot be the name of a term",
+        ),
         (changed(limits=3), "recipes.0.limits"),
         (changed(quantile=1.5), "a quantile lies between 0 and 1"),
         (changed(terms={"used": {"metric": "two words"}}), "recipes.0.terms.used.metric"),
@@ -99,7 +103,7 @@ def test_recipes_of_the_same_signal_are_for_different_metrics_or_entities() -> N
 
 def test_any_histogram_of_requests_gives_traffic_errors_and_latency() -> None:
     names = [f"http_request_duration_seconds_{part}" for part in ("bucket", "sum", "count")]
-    found = {one.signal: one for one in request_recipes(names, {names[2]: "code"}, 300)}
+    found = {one.signal: one for one in request_recipes(names, {names[2]: "code"})}
     assert list(found) == [
         "http_request_duration_p50_seconds",
         "http_request_duration_p90_seconds",
@@ -116,7 +120,7 @@ def test_any_histogram_of_requests_gives_traffic_errors_and_latency() -> None:
 def test_a_counter_of_requests_counts_once_beside_its_histogram() -> None:
     histogram = [f"grpc_server_handling_seconds_{part}" for part in ("bucket", "sum", "count")]
     names = ["grpc_server_handled_total", "orders_total", *histogram]
-    found = [one.signal for one in request_recipes(names, {"grpc_server_handled_total": "grpc_code"}, 60)]
+    found = [one.signal for one in request_recipes(names, {"grpc_server_handled_total": "grpc_code"})]
     assert [name for name in found if not re.search(r"_p\d", name)] == [
         "grpc_server_requests_per_second",
         "grpc_server_request_error_ratio",
@@ -134,7 +138,7 @@ def test_a_counter_of_requests_counts_once_beside_its_histogram() -> None:
     ],
 )
 def test_a_counter_with_results_gives_traffic_and_errors(metric: str, signal: str | None) -> None:
-    found = [one.signal for one in request_recipes([metric], {metric: "code"}, 60)]
+    found = [one.signal for one in request_recipes([metric], {metric: "code"})]
     assert found[:1] == ([] if signal is None else [signal])
 
 

@@ -54,7 +54,6 @@ def test_the_most_telling_signals_of_exporters_and_requests_are_compared() -> No
     of_requests = request_recipes(
         ["http_request_duration_seconds_bucket", "http_request_duration_seconds_count"],
         {"http_request_duration_seconds_count": "code"},
-        300,
     )
     recipes = [*of_requests, *(one for exporter in read_exporters() for one in exporter.recipes)]
     assert {one.signal for one in recipes if one.peers} >= {

@@ -230,3 +230,13 @@ def test_a_proposed_threshold_is_called_proposed_and_wakes_nobody(pattern: Breac
     shown = signal_page(signal)
     assert "proposed threshold" in shown or "proposed" in shown["passes"][0]
     assert "proposed" not in signal_of(accepted).summary
+
+
+def test_only_values_past_a_proposed_threshold_are_reported_and_a_reported_breach_stays() -> None:
+    series = replace(SLOW, slo_threshold=None, proposed_threshold=0.5)
+    near = replace(seen(SLOW, 1.0, pattern=BreachPattern.FILL), series=series)
+    past = replace(seen(SLOW, 1.0, pattern=BreachPattern.OVER), series=series)
+    assert signal_of(near).suppressed_by == "accepted"
+    begun = signal_of(past, known=signal_of(near))
+    assert begun.suppressed_by is None
+    assert signal_of(near, known=begun).suppressed_by is None
