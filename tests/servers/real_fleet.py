@@ -145,6 +145,7 @@ def real_fleet(folder: Path) -> Iterator[RealFleet]:
     with ExitStack() as stack:
         fleet = RealFleet(folder, ports, stack)
         stack.callback(fleet.stopped.set)
+        stack.callback(fleet.give_connections_back)
         _mount(fleet)
         _start_postgres(fleet)
         fleet.start(
@@ -168,8 +169,12 @@ def _mount(fleet: RealFleet) -> None:
     fleet.disk.mkdir()
     subprocess.run(["mkfs.ext4", "-q", image], check=True, capture_output=True)
     subprocess.run(["mount", "-o", "loop", image, fleet.disk], check=True, capture_output=True)
-    fleet.stack.callback(subprocess.run, ["umount", "--lazy", fleet.disk], check=False)
+    fleet.stack.callback(_unmount, fleet.disk)
     fleet.write_to_disk(0.4 * DISK_MB)
+
+
+def _unmount(disk: Path) -> None:
+    subprocess.run(["umount", "--lazy", disk], check=False)
 
 
 def _start_postgres(fleet: RealFleet) -> None:

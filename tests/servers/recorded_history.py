@@ -48,7 +48,15 @@ def repeat_into_past(url: str, folder: Path, *, minutes: float, days: float, ste
         file.write("# EOF\n")
     # promtool reads the whole file again for each block, so there are few.
     longest = f"--max-block-duration={24 * days:.0f}h"
-    command = ["promtool", "tsdb", "create-blocks-from", longest, "openmetrics", str(text), str(folder / "blocks")]
+    command = [
+        "promtool",
+        "tsdb",
+        "create-blocks-from",
+        longest,
+        "openmetrics",
+        str(text),
+        str(folder / "blocks"),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     for block in (folder / "blocks").iterdir():
         shutil.move(block, folder / "data" / block.name)
@@ -60,8 +68,13 @@ def _is_counter(name: str, metadata: dict[str, list[dict[str, str]]]) -> bool:
     """Whether its type is that of a counter, or it is a part of a histogram or summary."""
     kinds = {one["type"] for one in metadata.get(name, [])}
     for suffix in ("_bucket", "_count", "_sum"):
-        kinds |= {one["type"] for one in metadata.get(name.removesuffix(suffix), [])} & {"histogram", "summary"}
-    return bool(kinds & {"counter", "histogram"}) or (name.endswith(("_count", "_sum")) and "summary" in kinds)
+        kinds |= {one["type"] for one in metadata.get(name.removesuffix(suffix), [])} & {
+            "histogram",
+            "summary",
+        }
+    return bool(kinds & {"counter", "histogram"}) or (
+        name.endswith(("_count", "_sum")) and "summary" in kinds
+    )
 
 
 def _repeated(
