@@ -168,9 +168,10 @@ def test_people_see_few_lines_and_programs_all(platform: Platform) -> None:
 def test_a_source_that_fails_is_a_problem_since_its_first_failure_until_it_can_be_read(store: Store) -> None:
     settings = Settings(prometheus_url="http://127.0.0.1:9", _env_file=None)
     platform = platform_of(store, FixedClock(START), registry=AllChampions(), settings=settings)
-    for later in (platform, advanced(platform, minutes=5)):
-        with pytest.raises(UnavailableError):
-            pull(later)
+    with pytest.raises(UnavailableError):
+        pull(platform)
+    (state,) = store.source_states.list()
+    store.source_states.failed(state.source, START + timedelta(minutes=5), state.error)
     (source,) = [part for part in read_status(platform).parts if part.name.startswith("source prometheus")]
     assert source.problem is not None
     assert (
