@@ -102,13 +102,15 @@ def predictable(z: float, *, past: bool = False) -> FilterResult:
     return FilterResult(name=PREDICTABLE, passed=passed, reason=predictable_reason(z, passed=passed))
 
 
-def noticeable(series: Series, value: float, band: Band) -> FilterResult:
+def noticeable(series: Series, value: float, band: Band, *, past: bool = False) -> FilterResult:
     """The value lies outside the expected range, by a difference that somebody would care about.
 
-    Detectors also add up small deviations, and the values of some series hardly vary. Past its threshold each
-    difference counts.
+    Detectors also add up small deviations, and the values of some series hardly vary.
+
+    Args:
+        past: the value is past its threshold, where each difference counts.
     """
-    if crosses(series, value, band.expected):
+    if past:
         return FilterResult(name=NOTICEABLE, passed=True, reason=PAST_THRESHOLD_ANYWAY)
     if band.lower <= value <= band.upper:
         return FilterResult(name=NOTICEABLE, passed=False, reason=inside_reason())

@@ -151,10 +151,11 @@ class SeriesModel:
     ) -> tuple[FilterResult, ...]:
         """The four filters for a value; `planned` and `excuse` as in `models.detect.filters.slo_impact`."""
         expected = band.expected
+        past = crosses(self.series, value, expected)
         return (
             clear_baseline(float(self.baselines.days[self.row])),
-            predictable(self.randomness_z, past=crosses(self.series, value, expected)),
-            noticeable(self.series, value, band),
+            predictable(self.randomness_z, past=past),
+            noticeable(self.series, value, band, past=past),
             slo_impact(self.series, value, expected, planned=planned, excuse=excuse),
         )
 

@@ -85,7 +85,9 @@ def test_a_value_must_leave_the_expected_range_by_more_than_nobody_cares_about(
 
 def test_past_its_threshold_each_difference_is_noticeable() -> None:
     series = Series(tenant="t", service="s", metric="m", unit="ratio", role=Role.CAPACITY, limit=1.0)
-    assert noticeable(series, 0.985, Band(expected=0.97, lower=0.9, upper=0.99)).passed
+    band = Band(expected=0.97, lower=0.9, upper=0.99)
+    assert crosses(series, 0.985, band.expected)
+    assert noticeable(series, 0.985, band, past=True).passed
 
 
 def test_a_level_that_crept_past_the_threshold_does_not_turn_its_bad_side_round() -> None:
