@@ -1,6 +1,7 @@
 """Decodes the messages of a queue into requests, as the service decodes what is pushed to it."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -58,7 +59,7 @@ class Payloads(Protocol):
         ...
 
 
-class _OneByOne:
+class _OneByOne(ABC):
     """Each message is a request of its own, because senders put many series into one."""
 
     def __init__(self, receiver: Receiver[Any]) -> None:
@@ -73,9 +74,9 @@ class _OneByOne:
                 work.rejected.append(_dead_letter(message, error))
             yield work
 
+    @abstractmethod
     def decode(self, body: bytes) -> PushedRequest:
         """The request of a message; raises InputError."""
-        raise NotImplementedError
 
 
 class _Otlp(_OneByOne):

@@ -59,6 +59,12 @@ class OtlpBody(RootModel[bytes]):
     """A request of OpenTelemetry, in protobuf."""
 
 
+def _with_example(resources: str, scopes: str, content: dict[str, JsonValue]) -> ConfigDict:
+    """The example of an OTLP request: what one resource reports in one scope."""
+    example: dict[str, JsonValue] = {resources: [{"resource": _EXAMPLE_RESOURCE, scopes: [content]}]}
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 class OtlpMetrics(OtlpBody):
     """An ExportMetricsServiceRequest of OpenTelemetry, in protobuf."""
 
@@ -66,17 +72,7 @@ class OtlpMetrics(OtlpBody):
 class OtlpJson(BaseModel):
     """An ExportMetricsServiceRequest of OpenTelemetry, in OTLP's JSON. Its parts are checked where they are read."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "resourceMetrics": [
-                        {"resource": _EXAMPLE_RESOURCE, "scopeMetrics": [{"metrics": [_EXAMPLE_METRIC]}]}
-                    ]
-                }
-            ]
-        }
-    )
+    model_config = _with_example("resourceMetrics", "scopeMetrics", {"metrics": [_EXAMPLE_METRIC]})
 
     resourceMetrics: list[dict[str, JsonValue]]  # noqa: N815 - a name of OTLP
 
@@ -88,17 +84,7 @@ class OtlpTraces(OtlpBody):
 class OtlpTracesJson(BaseModel):
     """An ExportTraceServiceRequest of OpenTelemetry, in OTLP's JSON. Its parts are checked where they are read."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "resourceSpans": [
-                        {"resource": _EXAMPLE_RESOURCE, "scopeSpans": [{"spans": [_EXAMPLE_SPAN]}]}
-                    ]
-                }
-            ]
-        }
-    )
+    model_config = _with_example("resourceSpans", "scopeSpans", {"spans": [_EXAMPLE_SPAN]})
 
     resourceSpans: list[dict[str, JsonValue]]  # noqa: N815 - a name of OTLP
 
@@ -110,17 +96,7 @@ class OtlpLogs(OtlpBody):
 class OtlpLogsJson(BaseModel):
     """An ExportLogsServiceRequest of OpenTelemetry, in OTLP's JSON. Its parts are checked where they are read."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "resourceLogs": [
-                        {"resource": _EXAMPLE_RESOURCE, "scopeLogs": [{"logRecords": [_EXAMPLE_LOG]}]}
-                    ]
-                }
-            ]
-        }
-    )
+    model_config = _with_example("resourceLogs", "scopeLogs", {"logRecords": [_EXAMPLE_LOG]})
 
     resourceLogs: list[dict[str, JsonValue]]  # noqa: N815 - a name of OTLP
 

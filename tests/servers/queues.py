@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class KafkaBroker:
 
 
 @dataclass
-class _Server:
+class _Server(ABC):
     """A server that a test can stop and start again on the same port. The test skips where it is not installed.
 
     Attributes:
@@ -102,8 +103,8 @@ class _Server:
             self.process.stop()
 
     @property
-    def command(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def command(self) -> list[str]: ...
 
 
 class RedisBroker(_Server):

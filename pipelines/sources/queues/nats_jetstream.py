@@ -23,6 +23,8 @@ MAX_MESSAGES = 200
 _ANSWER_S = 5.0
 #: Several hosts are tried in turn.
 _CONNECT_S = 15.0
+#: A server that refuses a login closes the connection at once, and its reason may be lost on the way.
+_LOGINS = 5
 #: NATS sends a message again that is not acknowledged within this time; storing takes less.
 _ACKNOWLEDGE_S = 600.0
 
@@ -81,14 +83,20 @@ class JetStreamConsumer:
 
     def start(self) -> None:
         """Log in, find the stream, and create the consumer at the stored position."""
-        self._run(asyncio.wait_for(self._client.connect(**self._settings()), _CONNECT_S))
+        for left in reversed(range(_LOGINS)):
+            try:
+                self._run(asyncio.wait_for(self._client.connect(**self._settings()), _CONNECT_S))
+                break
+            except UnavailableError:
+                if not left or not isinstance(self._fault, ConnectionResetError):
+                    raise
+                self._fault, self._client = None, self._library.NATS()
         self._begin(check=True)
 
     def close(self) -> None:
         """Close the connection; the durable consumer stays, for the tools of NATS."""
-        if self._client is not None:
-            with suppress(Exception):
-                self._runner.run(self._client.close())
+        with suppress(self._library.errors.Error, OSError, TimeoutError):
+            self._runner.run(self._client.close())
 
     def fetch(self, wait_s: float) -> Fetched:
         """The next messages; see `QueueConsumer.fetch`."""
