@@ -23,6 +23,8 @@ RECORD_MIN = float(os.environ.get("SOAK_RECORD_MIN", "12"))
 #: After learning, nothing happens for so long, and nothing may be found.
 QUIET_MIN = float(os.environ.get("SOAK_QUIET_MIN", "15"))
 FAULTS_MIN = float(os.environ.get("SOAK_FAULTS_MIN", "45"))
+#: Then all is mended, and every finding must end within so long.
+RECOVERY_MIN = float(os.environ.get("SOAK_RECOVERY_MIN", "45"))
 DAYS = 8.0
 
 
@@ -32,6 +34,7 @@ class Trial:
     command: Forewarn
     calm_until: datetime
     signals: list[dict[str, Any]]
+    open_after_recovery: list[dict[str, Any]]
     printed: str
 
     def found(self, service: str, *metrics: str) -> list[dict[str, Any]]:
@@ -55,11 +58,19 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
                 time.sleep(60 * QUIET_MIN)
                 calm_until = datetime.now(UTC)
                 _break(fleet, FAULTS_MIN)
-                signals = command.json("signals", "list", "--limit", "1000")
+                signals = _signals(command)
+                fleet.mend()
+                time.sleep(60 * RECOVERY_MIN)
+                still_open = [one for one in _signals(command) if one["ended_at"] is None]
             finally:
                 watch.terminate()
                 watch.wait(120)
-            yield Trial(fleet, command, calm_until, signals, log.read_text())
+            yield Trial(fleet, command, calm_until, signals, still_open, log.read_text())
+
+
+def _signals(command: Forewarn) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = command.json("signals", "list", "--limit", "1000")
+    return found
 
 
 def _wait_for(log: Path, text: str, seconds: float) -> None:
@@ -113,3 +124,7 @@ def test_the_slow_release_is_named(trial: Trial) -> None:
 
 def test_the_dead_exporter_is_named(trial: Trial) -> None:
     assert trial.found("nginx", "up")
+
+
+def test_every_finding_ends_after_all_is_mended(trial: Trial) -> None:
+    assert not trial.open_after_recovery, trial.open_after_recovery

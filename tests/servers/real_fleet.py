@@ -24,6 +24,8 @@ PROGRAMS = (
     "prometheus-redis-exporter", "prometheus-nginx-exporter", "prometheus-blackbox-exporter", "mkfs.ext4",
 )  # fmt: skip
 DISK_MB = 400
+#: What is used of the small disk while nothing is wrong.
+FIRST_DISK_SHARE = 0.4
 MOST_CONNECTIONS = 60
 REDIS_MB = 64
 REQUESTS_PER_S = 12.0
@@ -119,6 +121,22 @@ class RealFleet:
             except redis.ResponseError:  # it is full
                 return
 
+    def start_nginx_exporter(self) -> None:
+        self.start(
+            "nginx_exporter", "prometheus-nginx-exporter",
+            f"--nginx.scrape-uri=http://127.0.0.1:{self.ports['nginx']}/stub_status",
+            f"--web.listen-address=127.0.0.1:{self.ports['nginx_exporter']}", ready="/metrics",
+        )  # fmt: skip
+
+    def mend(self) -> None:
+        """Undo all that was broken: the state is again the one before the first fault."""
+        (self.disk / "log").unlink()
+        self.write_to_disk(FIRST_DISK_SHARE * DISK_MB)
+        redis.Redis(port=self.ports["redis"]).flushall()
+        self.give_connections_back()
+        self.start_nginx_exporter()
+        self.start_shop(1)
+
     def load(self) -> None:
         """Requests at random moments, until the servers stop."""
         url = f"http://127.0.0.1:{self.ports['nginx']}/order"
@@ -170,7 +188,7 @@ def _mount(fleet: RealFleet) -> None:
     subprocess.run(["mkfs.ext4", "-q", image], check=True, capture_output=True)
     subprocess.run(["mount", "-o", "loop", image, fleet.disk], check=True, capture_output=True)
     fleet.stack.callback(_unmount, fleet.disk)
-    fleet.write_to_disk(0.4 * DISK_MB)
+    fleet.write_to_disk(FIRST_DISK_SHARE * DISK_MB)
 
 
 def _unmount(disk: Path) -> None:
@@ -229,11 +247,7 @@ def _start_exporters(fleet: RealFleet) -> None:
         "redis_exporter", "prometheus-redis-exporter", f"-redis.addr=redis://127.0.0.1:{ports['redis']}",
         f"-web.listen-address=127.0.0.1:{ports['redis_exporter']}", ready="/metrics",
     )  # fmt: skip
-    fleet.start(
-        "nginx_exporter", "prometheus-nginx-exporter",
-        f"--nginx.scrape-uri=http://127.0.0.1:{ports['nginx']}/stub_status", listen("nginx_exporter"),
-        ready="/metrics",
-    )  # fmt: skip
+    fleet.start_nginx_exporter()
     modules = fleet.folder / "blackbox.yml"
     modules.write_text("modules: {http_2xx: {prober: http}}\n")
     fleet.start(
