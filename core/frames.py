@@ -5,13 +5,16 @@ of them takes some milliseconds. Hence the functions here that need none.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
 import polars as pl
 
-from core.arrays import BoolArray, FloatArray, IntArray
 from core.errors import InvalidFrameError
+
+if TYPE_CHECKING:  # the command line loads this file before it sets NumPy's number of threads
+    import numpy.typing as npt
+
+    from core.arrays import BoolArray, FloatArray, IntArray
 
 TIME = pl.Datetime("us", "UTC")
 
@@ -66,18 +69,18 @@ def require_frame(frame: pl.DataFrame, schema: Schema, name: str = "frame") -> p
     return frame if frame.columns == list(schema) else frame.select(list(schema))
 
 
-def frame_of(schema: Schema, *columns: npt.NDArray[Any]) -> pl.DataFrame:
+def frame_of(schema: Schema, *columns: "npt.NDArray[Any]") -> pl.DataFrame:
     """A frame from one array for each column; times in microseconds since 1970."""
     pairs = zip(schema.items(), columns, strict=True)
     return pl.DataFrame([pl.Series(name, column).cast(dtype) for (name, dtype), column in pairs])
 
 
-def microseconds_of(times: pl.Series) -> IntArray:
+def microseconds_of(times: pl.Series) -> "IntArray":
     """Times as microseconds since 1970."""
     return times.cast(pl.Int64).to_numpy()
 
 
-def sample_arrays(samples: pl.DataFrame) -> tuple[IntArray, IntArray, FloatArray]:
+def sample_arrays(samples: pl.DataFrame) -> "tuple[IntArray, IntArray, FloatArray]":
     """Ids, times in microseconds since 1970, and values of `SAMPLES`."""
     return samples["series_id"].to_numpy(), microseconds_of(samples["ts"]), samples["value"].to_numpy()
 
@@ -90,7 +93,7 @@ def stacked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(filled)
 
 
-def chosen_rows(frame: pl.DataFrame, chosen: BoolArray) -> pl.DataFrame:
+def chosen_rows(frame: pl.DataFrame, chosen: "BoolArray") -> pl.DataFrame:
     """The rows for which `chosen` is true."""
     if chosen.all():
         return frame

@@ -87,7 +87,9 @@ class Evaluator:
             selected = self.samples.values_at(chosen, self.times_ms)
         keys = [key_of(self.samples.labels[at], by) for at in chosen.tolist()]
         vector = aggregated(selected, keys, term.aggregate)
-        return vector if term.above is None else vector.above(term.above)
+        if term.above is not None:
+            vector = vector.above(term.above)
+        return vector if term.below is None else vector.below(term.below)
 
     def _selected(self, term: Term) -> IntArray:
         series = self.samples.of_metric(term.metric)

@@ -22,6 +22,7 @@ class _TermFile(BaseModel):
     excluding: dict[_Name, str] = {}
     rate: bool = False
     above: float | None = None
+    below: float | None = None
     aggregate: Aggregate = Aggregate.SUM
     else_zero_of: str | None = None
 

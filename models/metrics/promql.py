@@ -74,7 +74,9 @@ def aggregated(term: Term, by: Sequence[str], values: str) -> str:
         values: PromQL of the values of the term.
     """
     text = f"{term.aggregate} by ({', '.join(by)}) ({values})"
-    return text if term.above is None else f"({text} > {term.above!r})"
+    if term.above is not None:
+        text = f"({text} > {term.above!r})"
+    return text if term.below is None else f"({text} < {term.below!r})"
 
 
 def _aggregated(term: Term, by: Sequence[str], window_s: int, only: Sequence[str]) -> str:

@@ -54,7 +54,7 @@ class Term:
         matching: label -> regular expression that its whole value must match (RE2, as in PromQL).
         excluding: label -> regular expression that its whole value must not match.
         rate: a counter, used as its rate per second.
-        above: values that are not above this one are left out, such as an unknown speed of -1.
+        above, below: values that are not above, or not below this one are left out, such as an unknown speed of -1.
         else_zero_of: name of another term; where that one has a value and this one has none, this one is 0.
     """
 
@@ -64,6 +64,7 @@ class Term:
     excluding: Mapping[str, str] = field(default_factory=dict)
     rate: bool = False
     above: float | None = None
+    below: float | None = None
     aggregate: Aggregate = Aggregate.SUM
     else_zero_of: str | None = None
 

@@ -36,6 +36,11 @@ class Vector:
         with np.errstate(invalid="ignore"):
             return Vector(self.keys, self.values, self.present & (self.values > least))
 
+    def below(self, most: float) -> "Vector":
+        """Without the values that are not below this one."""
+        with np.errstate(invalid="ignore"):
+            return Vector(self.keys, self.values, self.present & (self.values < most))
+
     def or_zero_of(self, other: "Vector") -> "Vector":
         """`self or other * 0`."""
         with np.errstate(invalid="ignore"):

@@ -15,7 +15,7 @@ from core.durations import DAY_S
 from core.errors import InputError
 from models.metrics.calls import client_metrics
 from models.metrics.conventions import CODE_LABELS, is_of_requests, request_recipes
-from models.metrics.plain import is_watched, plain_recipes
+from models.metrics.plain import may_be_moment, plain_recipes, watched
 from models.metrics.promql import grouping, query_of, selector
 from models.metrics.recipe import Exporter, Recipe
 from models.metrics.signal_series import Naming, hosts_of
@@ -77,6 +77,7 @@ class GoldenSignals:
         self._exporters = exporters
         self._budget = budget
         self._seen: set[int] = set()
+        self._given: set[str] = set()
         self._sized: list[tuple[Recipe, Naming]] = []
         self._left_out: dict[str, str] = {}
         self._noted = False
@@ -102,6 +103,8 @@ class GoldenSignals:
                 self._left_out[recipe.signal] = f"the budget of {self._budget} series is used up"
             else:
                 yield self._read(recipe, pull, naming)
+                if recipe.signal not in self._given and may_be_moment(recipe):
+                    self._left_out[recipe.signal] = NOT_WATCHED
 
     def _leave_out(self, names: Sequence[str], recipes: Iterable[Recipe]) -> None:
         """Remember which metrics no recipe reads, and why."""
@@ -139,6 +142,7 @@ class GoldenSignals:
         def series_of(labels: Mapping[str, str]) -> Series:
             series = naming.series(recipe, labels)
             self._seen.add(series.series_id)
+            self._given.add(series.metric)
             return series
 
         return Read(SignalQuery(recipe, pull.window_s, tuple(pull.services.prometheus_labels)), series_of)
@@ -169,7 +173,7 @@ class GoldenSignals:
         of_requests = list(request_recipes(others, codes))
         used = {metric for recipe in of_requests for metric in recipe.metrics}
         rest = [name for name in others if name not in used]
-        plain = list(plain_recipes((name for name in rest if is_watched(name)), pull.types))
+        plain = list(plain_recipes(watched(rest), pull.types))
         return of_exporters, of_requests, plain
 
     @property

@@ -5,15 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from core.domain import Direction, Role, SeriesKind
 from core.errors import InputError
 from core.service_names import ServiceRule
 from models.metrics.conventions import request_recipes
+from models.metrics.evaluate import Evaluator
 from models.metrics.parse_recipes import parse_exporter
-from models.metrics.plain import is_watched, plain_recipes
+from models.metrics.plain import plain_recipes, watched
 from models.metrics.promql import query_of
+from models.metrics.raw_samples import RawSamples
 from models.metrics.recipe import Recipe, Term
 from models.metrics.signal_series import Naming, hosts_of
 from pipelines.sources.recipe_files import read_exporters
@@ -150,12 +153,66 @@ def test_facts_and_moments_are_not_watched_and_other_metrics_are_added_up_by_ser
         "cache_hit_ratio",
         "job_last_success_timestamp_seconds",
     ]
-    watched = [name for name in names if is_watched(name)]
-    orders, queue, ratio = sorted(plain_recipes(watched, {}), key=lambda one: watched.index(one.signal))
+    ratio, orders, queue = plain_recipes(watched(names), {})
     assert (orders.unit, orders.terms["value"].rate) == ("1/s", True)
     assert "sum by" in query_of(queue, 60)
     assert "max by" in query_of(ratio, 60)
     assert ratio.direction is Direction.DOWN_IS_BAD
+
+
+@pytest.mark.parametrize(
+    ("metric", "type_", "role", "direction"),
+    [
+        # A count has no latency, and a rate fills nothing.
+        ("dns_response_codes_total", "counter", Role.SATURATION, Direction.BOTH),
+        ("swap_ins_total", "counter", Role.SATURATION, Direction.BOTH),
+        ("response_seconds_total", "counter", Role.LATENCY, Direction.UP_IS_BAD),
+        ("query_errors_total", "counter", Role.ERRORS, Direction.UP_IS_BAD),
+        ("mailer_up", "gauge", Role.ERRORS, Direction.DOWN_IS_BAD),
+        ("agent_alive", "gauge", Role.ERRORS, Direction.DOWN_IS_BAD),
+        ("group_response_seconds", "gauge", Role.LATENCY, Direction.UP_IS_BAD),
+        ("startup_slots", "gauge", Role.SATURATION, Direction.BOTH),
+    ],
+)
+def test_the_role_of_a_metric_without_a_recipe_fits_what_it_measures(
+    metric: str, type_: str, role: Role, direction: Direction
+) -> None:
+    (recipe,) = plain_recipes([metric], {metric: type_})
+    assert (recipe.role, recipe.direction) == (role, direction)
+
+
+def test_the_state_of_a_service_is_that_of_its_worst_instance() -> None:
+    (recipe,) = plain_recipes(["mailer_up"], {})
+    assert query_of(recipe, 60).startswith("min by")
+
+
+@pytest.mark.parametrize(
+    ("metric", "moment"),
+    [("boot_time_seconds", 1.7e9), ("last_push_ms", 1.7e12), ("job_x_finish_unixtime", 1.7e9)],
+)
+def test_a_moment_is_no_value_to_watch_and_a_duration_is(metric: str, moment: float) -> None:
+    (recipe,) = plain_recipes([metric], {})
+    labels = [{"__name__": metric, "job": job} for job in ("a", "b")]
+    samples = RawSamples(labels, np.array([0, 1]), np.array([1_000, 1_000]), np.array([moment, 12.0]))
+    evaluator = Evaluator(samples=samples, times_ms=np.array([2_000]), window_s=60, service_labels=("job",))
+    vector = evaluator.value(recipe)
+    found = {dict(key)["job"]: bool(one.all()) for key, one in zip(vector.keys, vector.present, strict=True)}
+    assert found == {"a": False, "b": True}
+    assert " < " in query_of(recipe, 60)
+
+
+@pytest.mark.parametrize(
+    ("ends", "kept"),
+    [
+        ((5, 50, 95), 0),
+        ((50, 90, 99), 0),
+        ((1, 2, 3), 3),  # numbers of things
+        ((50, 95), 2),
+        ((8080, 8090, 8095), 3),
+    ],
+)
+def test_metrics_of_the_percentiles_of_a_distribution_are_left_out(ends: tuple[int, ...], kept: int) -> None:
+    assert len(watched(f"proxy_lookups_{end}" for end in ends)) == kept
 
 
 def naming(hosts: list[dict[str, str]]) -> Naming:
