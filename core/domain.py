@@ -395,13 +395,3 @@ class Signal:
 def stable_id(*parts: str) -> str:
     """32 hexadecimal digits that depend only on the parts (blake2b, 128 bits)."""
     return hashlib.blake2b(SEPARATOR.join(parts).encode(), digest_size=16).hexdigest()
-
-
-def service_id(tenant: str, service: str) -> str:
-    """The join key of a service in the feature store.
-
-    Examples:
-        >>> service_id("acme", "checkout")
-        'acme/checkout'
-    """
-    return f"{tenant}/{service}"
