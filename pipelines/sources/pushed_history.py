@@ -42,7 +42,7 @@ class SizeHistory:
         )
         steps = -(-samples.times_ms[chosen] // (self._step_s * 1000))
         thin = np.flatnonzero(chosen)[
-            _extremes_and_last(
+            extremes_and_last(
                 samples.series_ids[chosen], steps, samples.times_ms[chosen], samples.values[chosen]
             )
         ]
@@ -54,13 +54,20 @@ class SizeHistory:
 def keep(repository: PushedRepository, found: Stored, after: int, end: int) -> None:
     """Add the samples of the times in (after, end] and the labels of their series.
 
-    The labels of known series are stored again once an hour, which shows that the series still exists.
+    What a computation kept that failed later is not added again. The labels of known series are stored again once an
+    hour, which shows that the series still exists.
     """
-    ids = np.unique(found.samples.series_ids).tolist()
+    samples = found.samples
+    kept = repository.extent(moment(after + 0.001), moment(end))
+    if kept is not None:
+        new_ones = samples.times_ms > round(kept.last.timestamp() * 1000)
+        columns = (samples.series_ids[new_ones], samples.times_ms[new_ones], samples.values[new_ones])
+        samples = PushedSamples(*columns)
+    ids = np.unique(samples.series_ids).tolist()
     is_full_hour = end // HOUR_S > after // HOUR_S
     known: Mapping[int, object] = {} if is_full_hour else repository.labels(ids)
     new = {one: found.labels[one] for one in ids if one not in known}
-    repository.add(new, found.samples, moment(end))
+    repository.add(new, samples, moment(end))
 
 
 def forget(repository: PushedRepository, before: float) -> None:
@@ -94,8 +101,8 @@ def _selected(term: Term, labels: Sequence[Mapping[str, str]]) -> BoolArray:
         return np.zeros(len(labels), dtype=bool)
 
 
-def _extremes_and_last(ids: IntArray, steps: IntArray, times_ms: IntArray, values: FloatArray) -> IntArray:
-    """Which samples are the highest, the lowest or the newest one of their series and step."""
+def extremes_and_last(ids: IntArray, steps: IntArray, times_ms: IntArray, values: FloatArray) -> IntArray:
+    """Which samples are the highest, the lowest or the newest one of their series and step; without NaN."""
     chosen: set[int] = set()
     for key in (times_ms, values, -values):
         order = np.lexsort((times_ms, key, steps, ids))

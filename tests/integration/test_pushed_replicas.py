@@ -15,6 +15,7 @@ from servers.prometheus import missing_programs, prometheus
 
 from core.clock import FixedClock
 from core.domain import Event
+from core.pushed import PushedRepository
 from core.resizes import is_resize_of
 from core.settings import Settings
 from models.forecast.resizes import measure_resize
@@ -28,6 +29,7 @@ from pipelines.sources.peers import PeerSource, PrometheusPeers
 from pipelines.sources.prometheus import PrometheusSource, Selection
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.sources.pushed_peers import PushedPeers
+from pipelines.sources.pushed_signals import PushedSignals
 from pipelines.sources.recipe_files import read_exporters
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.stores.session import Pool
@@ -40,7 +42,7 @@ pytestmark = pytest.mark.skipif(
 
 SETTINGS = Settings(_env_file=None, golden_signals=True)
 #: A resize is known only if the six hours before it are.
-HOURS, RESIZED_H = 17, 3
+HOURS, RESIZED_H = 15, 3
 #: The newest values are computed when samples of a minute later are there.
 LAG_S = 130
 HEADERS = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
@@ -165,3 +167,22 @@ def test_what_is_kept_of_pushed_samples_is_bounded(both: Both) -> None:
     assert hours[0] < 3
     assert hours[1] < 9
     assert hours[2] > HOURS - 2
+
+
+def test_what_is_computed_again_after_a_crash_is_kept_once(both: Both) -> None:
+    stores = pushed_stores(both.platform)
+    assert stores is not None
+    before = [counts_by_time(one) for one in (stores.sizes, stores.replicas)]
+    source = PushedSignals(
+        stores, signals(), tenant=both.platform.tenant, clock=both.platform.clock, step_s=300
+    )
+    again = list(source.batches(str(int((NOW - timedelta(minutes=30)).timestamp()))))
+    assert again
+    assert [counts_by_time(one) for one in (stores.sizes, stores.replicas)] == before
+
+
+def counts_by_time(kept: PushedRepository) -> dict[int, int]:
+    """How many samples each of the last times has."""
+    samples = kept.read(NOW - timedelta(hours=1), NOW)
+    times, counts = np.unique(samples.times_ms, return_counts=True)
+    return dict(zip(times.tolist(), counts.tolist(), strict=True))

@@ -146,6 +146,11 @@ def test_a_pull_and_a_push_give_the_same_series_and_values(pushed: Pushed) -> No
     assert found.select("name", "ts").equals(theirs.select("name", "ts"))
     np.testing.assert_allclose(found["value"], theirs["value"], rtol=1e-9, atol=1e-12)
     assert found["name"].n_unique() > 250
+    events_of_pull, events_of_push = (
+        {event.event_id for batch in one for event in batch.events if event.at <= T0 + timedelta(minutes=30)}
+        for one in batches
+    )
+    assert events_of_push == events_of_pull != set()
     calls_of_pull, calls_of_push = (one[-1].calls for one in batches)
     assert calls_of_pull == calls_of_push != ()
 
