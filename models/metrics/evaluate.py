@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.arrays import FloatArray, IntArray
+from core.arrays import BoolArray, FloatArray, IntArray
 from core.service_names import SERVICE_LABELS
 from models.metrics.formula import NOW, WINDOW, compute, names_in
 from models.metrics.promql import LE, grouping
@@ -108,12 +108,7 @@ class Evaluator:
     def _selected(self, term: Term) -> IntArray:
         series = self.samples.of_metric(term.metric)
         labels = [self.samples.labels[at] for at in series.tolist()]
-        fits = (
-            equal_to(labels, term.where)
-            & having(labels, term.matching)
-            & having(labels, term.excluding, negated=True)
-        )
-        return series[fits]
+        return series[selected_by(term, labels)]
 
     def _named_like(self, pattern: str) -> Vector:
         """The targets that have a metric with such a name."""
@@ -121,3 +116,16 @@ class Evaluator:
         selected = self.samples.values_at(chosen, self.times_ms)
         keys = [key_of(self.samples.labels[at], _TARGET) for at in chosen.tolist()]
         return aggregated(selected, keys, Aggregate.COUNT)
+
+
+def selected_by(term: Term, labels: Sequence[Mapping[str, str]]) -> BoolArray:
+    """Which series of its metric a term selects.
+
+    Raises:
+        InputError: a regular expression of the term is invalid.
+    """
+    return (
+        equal_to(labels, term.where)
+        & having(labels, term.matching)
+        & having(labels, term.excluding, negated=True)
+    )

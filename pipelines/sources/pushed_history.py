@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from core.arrays import BoolArray, FloatArray, IntArray
+from core.arrays import FloatArray, IntArray
 from core.durations import HOUR_S
 from core.errors import InputError
 from core.pushed import PushedRepository, PushedSamples
-from models.metrics.raw_samples import NAME, equal_to, having
+from models.metrics.evaluate import selected_by
+from models.metrics.raw_samples import NAME
 from models.metrics.recipe import Term
 from models.metrics.size_changes import STABLE_S
 from pipelines.sources.pushed_span import Stored, moment, stored_samples
@@ -85,20 +86,12 @@ def _series_of(labels: Mapping[int, Mapping[str, str]], terms: Sequence[Term]) -
     found: set[int] = set()
     for term in terms:
         ids = of_metric.get(term.metric, [])
-        fits = _selected(term, [labels[one] for one in ids])
-        found.update(one for one, fit in zip(ids, fits.tolist(), strict=True) if fit)
+        try:
+            selected = selected_by(term, [labels[one] for one in ids])
+        except InputError:
+            continue  # an invalid regular expression; the signal itself is rejected with the reason
+        found.update(one for one, fits in zip(ids, selected.tolist(), strict=True) if fits)
     return sorted(found)
-
-
-def _selected(term: Term, labels: Sequence[Mapping[str, str]]) -> BoolArray:
-    try:
-        return (
-            equal_to(labels, term.where)
-            & having(labels, term.matching)
-            & having(labels, term.excluding, negated=True)
-        )
-    except InputError:  # an invalid regular expression; the signal itself is rejected with the reason
-        return np.zeros(len(labels), dtype=bool)
 
 
 def extremes_and_last(ids: IntArray, steps: IntArray, times_ms: IntArray, values: FloatArray) -> IntArray:

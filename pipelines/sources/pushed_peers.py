@@ -127,21 +127,18 @@ class PushedPeers:
             declared={},
             types={},
         )
-        return PeerReader(
-            self._signals, pull, self._span(recent), self._span(past_times(recent.start))
-        ).read()
-
-    def _span(self, times: range) -> "_RecordedSpan":
-        last = times[-1]
         raw = raw_samples(stored_samples(self._pushed.raw, last - LOOKBACK_MS // 1000, last))
-        return _RecordedSpan(self._pushed, raw, times=times)
+        spans = [
+            _RecordedSpan(self._pushed, raw, times=times) for times in (recent, past_times(recent.start))
+        ]
+        return PeerReader(self._signals, pull, *spans).read()
 
 
 class _RecordedSpan(PushedMetrics):
     """Metrics that were pushed in a span of time, and values of replicas that were computed for its times.
 
     Args:
-        raw: tell which metrics exist.
+        raw: the newest raw samples, which tell which metrics exist.
     """
 
     def __init__(self, pushed: PushedStores, raw: RawSamples, *, times: range) -> None:

@@ -148,7 +148,7 @@ class PushedSignals:
                 except InputError as error:
                     span.reject({"query": read.query.text, "labels": dict(labels)}, str(error))
         calls, events = self._plan.calls(span, pull), self._plan.events(span, pull)
-        # Before the batch is stored: what is computed again after a crash replaces the same values.
+        # Before the batch is stored, so that a crash loses nothing. What is kept already is not added again.
         self._sizes.record(raw, self._plan.size_terms, start, end)
         self._replicas.record(span, self._plan, pull)
         last = pending.batch(span.take_rejected(), cursor=str(end), notes=self._plan.take_notes())
