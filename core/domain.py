@@ -172,7 +172,12 @@ class Series(_Identified):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A deploy, a config change, a maintenance window or a holiday. `service` "*" means all services."""
+    """A deploy, a config change, a maintenance window or a holiday. `service` "*" means all services.
+
+    Attributes:
+        metric, labels: the series that the event changed, such as the used share of a disk that was resized; null: the
+            event is about the whole service.
+    """
 
     tenant: str
     service: str
@@ -181,9 +186,13 @@ class Event:
     until: datetime | None = None
     title: str = ""
     version: str = ""
+    metric: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         require_name(self.service, "service")
+        if self.metric is not None:
+            require_name(self.metric, "metric")
         require_text(self.title, "title")
         require_text(self.version, "version")
         require_utc(self.at, "at")
@@ -386,13 +395,3 @@ class Signal:
 def stable_id(*parts: str) -> str:
     """32 hexadecimal digits that depend only on the parts (blake2b, 128 bits)."""
     return hashlib.blake2b(SEPARATOR.join(parts).encode(), digest_size=16).hexdigest()
-
-
-def service_id(tenant: str, service: str) -> str:
-    """The join key of a service in the feature store.
-
-    Examples:
-        >>> service_id("acme", "checkout")
-        'acme/checkout'
-    """
-    return f"{tenant}/{service}"

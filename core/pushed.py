@@ -71,3 +71,18 @@ class PushedRepository(Protocol):
             keep: metrics whose series stay if they were sent at or after `keep_since`.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushedStores:
+    """All that is kept of what the clients of a tenant push.
+
+    Attributes:
+        raw: samples as they were sent, for an hour.
+        sizes: samples of the sizes of wholes, such as disks, for a few hours.
+        replicas: computed values of single replicas, for three days.
+    """
+
+    raw: PushedRepository
+    sizes: PushedRepository
+    replicas: PushedRepository

@@ -1,13 +1,10 @@
 """Events of wholes that were resized, such as a disk: which series one is about."""
 
-import re
 from datetime import datetime
 
 from core.domain import Event, EventKind, Role, Series
-from core.entities import entity_of, named_with_entity, title_of
+from core.entities import entity_of, title_of
 from core.formatting import format_value
-
-_TITLE = re.compile(r"(?P<named>.+) (?P<metric>\S+): (?:size|limit) from ")
 
 
 def resize_event(series: Series, what: str, before: float, after: float, *, unit: str, at: datetime) -> Event:
@@ -24,18 +21,16 @@ def resize_event(series: Series, what: str, before: float, after: float, *, unit
         kind=EventKind.CONFIG_CHANGE,
         at=at,
         title=f"{title_of(series)}: {what} from {shown}",
+        metric=series.metric,
+        labels=series.labels,
     )
 
 
 def is_resize_of(event: Event, series: Series) -> bool:
     """Whether the event resized what the series measures: the series itself, or the same disk, volume or pool."""
-    if event.kind is not EventKind.CONFIG_CHANGE or event.service != series.service:
+    if event.kind is not EventKind.CONFIG_CHANGE or event.metric is None or event.service != series.service:
         return False
-    found = _TITLE.match(event.title)
-    if found is None:
-        return False
-    named = named_with_entity(series.service, series.labels)
-    if found["named"] != named:
-        return False
-    has_entity = bool(entity_of(series.service, series.labels))
-    return found["metric"] == series.metric or (has_entity and series.role is Role.CAPACITY)
+    if (event.metric, event.labels) == (series.metric, series.labels):
+        return True
+    entity = entity_of(series.service, series.labels)
+    return series.role is Role.CAPACITY and entity != "" and entity == entity_of(event.service, event.labels)

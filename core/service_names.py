@@ -67,3 +67,13 @@ class ServiceRule:
 def _as_label(name: str) -> str:
     """The name as Prometheus writes it: `service.name` is `service_name`."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def service_id(tenant: str, service: str) -> str:
+    """The join key of a service in the feature store.
+
+    Examples:
+        >>> service_id("acme", "checkout")
+        'acme/checkout'
+    """
+    return f"{tenant}/{service}"

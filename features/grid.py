@@ -9,10 +9,11 @@ import polars as pl
 
 from core.arrays import FloatArray, IntArray
 from core.directions import low_is_bad
-from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, SeriesKind, service_id
+from core.domain import DEFAULT_STEP_S, Event, EventKind, Series, SeriesKind
 from core.durations import DAY_S, HOUR_S
 from core.frames import SAMPLES, TIME, require_frame
 from core.metric_names import feature_slot
+from core.service_names import service_id
 from features.missing import column_of
 from features.slots import SLOTS, dependencies, scale_of
 

@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray
-from core.domain import Incident, service_id
+from core.domain import Incident
 from core.durations import HOUR_S
 from core.frames import TIME
+from core.service_names import service_id
 
 #: Horizons of the probabilities, in seconds: 1, 3, 6, 12 and 24 h.
 FAILURE_HORIZONS_S: tuple[int, ...] = (HOUR_S, 3 * HOUR_S, 6 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S)

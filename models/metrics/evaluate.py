@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.arrays import FloatArray, IntArray
+from core.arrays import BoolArray, FloatArray, IntArray
 from core.service_names import SERVICE_LABELS
 from models.metrics.formula import NOW, WINDOW, compute, names_in
 from models.metrics.promql import LE, grouping
 from models.metrics.quantiles import quantile_of_buckets
-from models.metrics.raw_samples import RawSamples, equal_to, having
+from models.metrics.raw_samples import RawSamples, Selected, equal_to, having
 from models.metrics.recipe import Aggregate, Recipe, Term
 from models.metrics.vector import Vector, aggregated, key_of
 
@@ -85,6 +85,22 @@ class Evaluator:
             selected = self.samples.rates_at(chosen, self.times_ms, self.window_s)
         else:
             selected = self.samples.values_at(chosen, self.times_ms)
+        return self._aggregated(term, by, chosen, selected)
+
+    def extremes(
+        self, term: Term, by: Sequence[str], *, window_s: int, offset_s: int
+    ) -> tuple[Vector, Vector]:
+        """A term of the highest, and of the lowest values of the window that ends `offset_s` before each time.
+
+        Raises:
+            InputError: a regular expression of the term is invalid.
+        """
+        chosen = self._selected(term)
+        found = self.samples.extremes_at(chosen, self.times_ms - offset_s * 1000, window_s)
+        highest, lowest = (self._aggregated(term, by, chosen, one) for one in found)
+        return highest, lowest
+
+    def _aggregated(self, term: Term, by: Sequence[str], chosen: IntArray, selected: Selected) -> Vector:
         keys = [key_of(self.samples.labels[at], by) for at in chosen.tolist()]
         vector = aggregated(selected, keys, term.aggregate)
         if term.above is not None:
@@ -94,12 +110,7 @@ class Evaluator:
     def _selected(self, term: Term) -> IntArray:
         series = self.samples.of_metric(term.metric)
         labels = [self.samples.labels[at] for at in series.tolist()]
-        fits = (
-            equal_to(labels, term.where)
-            & having(labels, term.matching)
-            & having(labels, term.excluding, negated=True)
-        )
-        return series[fits]
+        return series[selected_by(term, labels)]
 
     def _named_like(self, pattern: str) -> Vector:
         """The targets that have a metric with such a name."""
@@ -107,3 +118,16 @@ class Evaluator:
         selected = self.samples.values_at(chosen, self.times_ms)
         keys = [key_of(self.samples.labels[at], _TARGET) for at in chosen.tolist()]
         return aggregated(selected, keys, Aggregate.COUNT)
+
+
+def selected_by(term: Term, labels: Sequence[Mapping[str, str]]) -> BoolArray:
+    """Which series of its metric a term selects.
+
+    Raises:
+        InputError: a regular expression of the term is invalid.
+    """
+    return (
+        equal_to(labels, term.where)
+        & having(labels, term.matching)
+        & having(labels, term.excluding, negated=True)
+    )

@@ -130,6 +130,23 @@ class RawSamples:
         rates[present] = _rates(points, first[present], last[present], ends_ms, window_s)
         return Selected(rates, present)
 
+    def extremes_at(self, series: IntArray, times_ms: IntArray, window_s: int) -> tuple[Selected, Selected]:
+        """The highest and the lowest value of each series in the window before each time.
+
+        These are PromQL's `max_over_time` and `min_over_time`.
+        """
+        points = self._live
+        first, last = self._windows(points, series, times_ms, window_s * 1000)
+        present = last >= first
+        # Of each two neighbours, the first one is the window, and the second one is what lies between two windows.
+        bounds = np.stack([first[present], last[present] + 1], axis=1).reshape(-1)
+        ended = np.append(points.values, np.nan)
+        highest, lowest = np.full(present.shape, np.nan), np.full(present.shape, np.nan)
+        if len(bounds):
+            highest[present] = np.fmax.reduceat(ended, bounds)[::2]
+            lowest[present] = np.fmin.reduceat(ended, bounds)[::2]
+        return Selected(highest, present), Selected(lowest, present)
+
     def _windows(
         self, points: "_Points", series: IntArray, ends_ms: IntArray, length_ms: int
     ) -> tuple[IntArray, IntArray]:

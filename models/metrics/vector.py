@@ -41,6 +41,22 @@ class Vector:
         with np.errstate(invalid="ignore"):
             return Vector(self.keys, self.values, self.present & (self.values < most))
 
+    def both(self, other: "Vector") -> "Vector":
+        """`self and other`."""
+        known = dict(zip(other.keys, other.present, strict=True))
+        kept = [at for at, key in enumerate(self.keys) if key in known]
+        keys = [self.keys[at] for at in kept]
+        others = np.array([known[key] for key in keys], dtype=bool).reshape(len(keys), self.values.shape[1])
+        return Vector(keys, self.values[kept], self.present[kept] & others)
+
+    def divided_by(self, other: "Vector") -> "Vector":
+        """`self / other`."""
+        mine, theirs = self.both(other), other.both(self)
+        place = {key: at for at, key in enumerate(theirs.keys)}
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            ratio = mine.values / theirs.values[[place[key] for key in mine.keys]].reshape(mine.values.shape)
+        return Vector(mine.keys, ratio, mine.present)
+
     def or_zero_of(self, other: "Vector") -> "Vector":
         """`self or other * 0`."""
         with np.errstate(invalid="ignore"):

@@ -7,6 +7,7 @@ from core.errors import BusyError, InputError, UnavailableError
 from pipelines.collect.consume import PULL_S, drain
 from pipelines.collect.ingest import IngestReport, ingest
 from pipelines.common.progress import Progress, silent
+from pipelines.common.pushed_stores import pushed_stores
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.configured import configured_sources
 from pipelines.sources.prometheus import PULLED
@@ -30,7 +31,7 @@ def pull(platform: Platform, progress: Progress = silent) -> IngestReport | None
         platform.tenant,
         platform.clock,
         known_types=store.metric_types.declared,
-        pushed=store.pushed if settings.golden_signals else None,
+        pushed=pushed_stores(platform),
     )
     queues = configured_queues(platform.settings)
     if not (sources or queues):

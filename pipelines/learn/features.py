@@ -8,10 +8,11 @@ from itertools import chain, islice
 import polars as pl
 
 from core.arrays import FloatArray, IntArray
-from core.domain import DEFAULT_STEP_S, Series, ServiceEdges, service_id
+from core.domain import DEFAULT_STEP_S, Series, ServiceEdges
 from core.errors import InsufficientDataError
 from core.frames import TIME
 from core.metric_names import feature_slot
+from core.service_names import service_id
 from features.catalog import FEATURE_NAMES, checked_values, features_of_services
 from features.feature import LOOKBACK_H, RASTER, RASTER_S
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from core.domain import DEFAULT_STEP_S, service_id
+from core.domain import DEFAULT_STEP_S
 from core.errors import InsufficientDataError
+from core.service_names import service_id
 from core.training import Attempt, Training
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
 from features.leakage import check_training_set

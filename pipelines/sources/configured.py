@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 
 from core.clock import Clock
 from core.ports import MetricSource
-from core.pushed import PushedRepository
+from core.pushed import PushedStores
 from core.settings import Settings
 from pipelines.sources.azure_monitor import AzureMonitorSource
 from pipelines.sources.cloudwatch import CloudWatchSource
 from pipelines.sources.cloudwatch_alarms import CloudWatchAlarms
 from pipelines.sources.grafana_alerts import GrafanaAlerts
-from pipelines.sources.peers import PeerSource, PrometheusPeers
+from pipelines.sources.peers import AllPeers, PeerSource, PrometheusPeers
 from pipelines.sources.prometheus import PrometheusSource
+from pipelines.sources.pushed_peers import PushedPeers
 from pipelines.sources.pushed_signals import PushedSignals
 from pipelines.sources.sidecars import DescribedSource, read_sidecars
 from pipelines.sources.source_setup import SourceSetup
@@ -38,14 +39,14 @@ def configured_sources(
     *,
     names: Iterable[str] | None = None,
     known_types: Callable[[], Mapping[str, str]] = dict,
-    pushed: PushedRepository | None = None,
+    pushed: PushedStores | None = None,
 ) -> list[MetricSource]:
     """The sources that the settings name, with what the sidecar files add to them.
 
     Args:
         names: keys of `SOURCES` to choose from; null: all.
         known_types: reads metric -> the type that sources declared earlier.
-        pushed: raw samples that clients push; null: no golden signals are computed of them.
+        pushed: what clients push; null: no golden signals are computed of them.
     Raises:
         InputError: a source is named but the folder of sidecar files does not exist, or its `series.csv` is invalid.
     """
@@ -58,6 +59,15 @@ def configured_sources(
     return [DescribedSource(source, sidecars) for source in sources]
 
 
-def configured_peers(settings: Settings, tenant: str, clock: Clock) -> PeerSource | None:
-    """The source that knows the values of single replicas; null where the settings name none."""
-    return PrometheusPeers.configured(SourceSetup(settings=settings, tenant=tenant, clock=clock))
+def configured_peers(
+    settings: Settings, tenant: str, clock: Clock, *, pushed: PushedStores | None = None
+) -> PeerSource | None:
+    """The sources that know the values of single replicas, as one; null where there is none.
+
+    Args:
+        pushed: what clients push; null: no golden signals are computed of it.
+    """
+    setup = SourceSetup(settings=settings, tenant=tenant, clock=clock, pushed=pushed)
+    built = (PrometheusPeers.configured(setup), PushedPeers.configured(setup))
+    sources = [source for source in built if source is not None]
+    return AllPeers(sources) if sources else None

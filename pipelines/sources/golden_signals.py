@@ -15,14 +15,17 @@ from core.durations import DAY_S
 from core.errors import InputError
 from models.metrics.calls import client_metrics
 from models.metrics.conventions import CODE_LABELS, is_of_requests, request_recipes
+from models.metrics.evaluate import Evaluator
 from models.metrics.plain import may_be_moment, plain_recipes, watched
 from models.metrics.promql import grouping, query_of, selector
-from models.metrics.recipe import Exporter, Recipe
+from models.metrics.recipe import Exporter, Recipe, Term
 from models.metrics.signal_series import Naming, hosts_of
+from models.metrics.size_changes import size_term
+from models.metrics.vector import Vector
 from pipelines.sources.call_queries import read_calls
 from pipelines.sources.prometheus_api import RefusedQueryError
-from pipelines.sources.prometheus_queries import Span, matchers_of_halves
-from pipelines.sources.read_plan import MetricSpan, Pull, Read
+from pipelines.sources.prometheus_queries import matchers_of_halves
+from pipelines.sources.read_plan import MetricSpan, Pull, Read, ValueSpan
 from pipelines.sources.size_changes import resizes
 
 #: So far back a host is remembered whose exporter is down.
@@ -53,6 +56,10 @@ class SignalQuery:
     @property
     def text(self) -> str:
         return query_of(self.recipe, self.window_s, service_labels=self.service_labels, only=self.only)
+
+    def vector(self, evaluator: Evaluator) -> Vector:
+        """The values of the recipe, of pushed samples."""
+        return evaluator.value(self.recipe)
 
     def may_be_halved_by(self, label: str) -> bool:
         return label in grouping(self.recipe, self.service_labels)
@@ -124,7 +131,7 @@ class GoldenSignals:
         of_clients = client_metrics(name for name in self._names if name not in declared)
         return read_calls([*of_exporters, *of_clients], self._naming, span)
 
-    def events(self, span: Span, pull: Pull) -> list[Event]:
+    def events(self, span: ValueSpan, pull: Pull) -> list[Event]:
         """Each change of the size of a whole, such as a resized disk, at the first time with the new size."""
         return [event for recipe, naming in self._sized for event in resizes(recipe, naming, span, pull)]
 
@@ -175,6 +182,11 @@ class GoldenSignals:
         rest = [name for name in others if name not in used]
         plain = list(plain_recipes(watched(rest), pull.types))
         return of_exporters, of_requests, plain
+
+    @property
+    def size_terms(self) -> list[Term]:
+        """The sizes of wholes, such as disks."""
+        return [size_term(recipe) for one in self._exporters for recipe in one.recipes if recipe.size]
 
     @property
     def host_metrics(self) -> list[str]:

@@ -1,15 +1,16 @@
-"""Reads the values of single replicas from a Prometheus, which keeps them; Forewarn stores none of them.
+"""Reads the values of single replicas: from the Prometheus that keeps them, or from those kept of pushed metrics.
 
-Pods come and go, so their values are no series. Each watch cycle asks for the last two hours and, of groups that are
-large enough, for one value an hour of the days before. A restart therefore loses nothing.
+Pods come and go, so their values are no series. Each watch cycle reads the last two hours and, of groups that are
+large enough, one value an hour of the days before. A restart therefore loses nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 import numpy as np
+import polars as pl
 
 from core.arrays import FloatArray, IntArray
 from core.domain import Series
@@ -17,17 +18,19 @@ from core.durations import DAY_S, HOUR_S
 from core.errors import InputError
 from core.service_names import SERVICE_LABELS, ServiceRule
 from models.metrics.conventions import ENOUGH_REQUESTS
+from models.metrics.evaluate import Evaluator
 from models.metrics.promql import LE, query_of
 from models.metrics.recipe import Recipe, Scope
 from models.metrics.signal_series import Naming, target_of
+from models.metrics.vector import Vector
 from models.peers.comparison import MIN_REPLICAS
 from models.peers.groups import INSTANCE, POD, PeerGroup, peer_group
 from pipelines.sources.golden_signals import GoldenSignals, SignalQuery
 from pipelines.sources.prometheus import LAG_S, configured_api, rate_window_s
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.sources.prometheus_queries import Span
-from pipelines.sources.prometheus_values import measured
-from pipelines.sources.read_plan import Pull
+from pipelines.sources.prometheus_values import Values
+from pipelines.sources.read_plan import MetricSpan, Pull
 from pipelines.sources.recipe_files import read_exporters
 from pipelines.sources.source_setup import SourceSetup
 
@@ -66,6 +69,23 @@ class PeerSource(Protocol):
         ...
 
 
+class PeerSpan(MetricSpan, Protocol):
+    """A span of time in which values of replicas are known."""
+
+    @property
+    def start(self) -> int:
+        """The first time, in seconds since 1970."""
+        ...
+
+    def values(self, query: "PeerQuery") -> Iterator[Values]:
+        """The values of the replicas. Those of one replica may come in several parts."""
+        ...
+
+    def take_rejected(self) -> pl.DataFrame:
+        """What could not be read since the last call."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PeerQuery(SignalQuery):
     """The query of a recipe with one series for each replica."""
@@ -75,12 +95,56 @@ class PeerQuery(SignalQuery):
         text = super(PeerQuery, self).text
         if self.recipe.quantile is None:
             return text
-        # A quantile of few requests is the latency of one request.
+        counted = query_of(self._counted, self.window_s, service_labels=self.service_labels, only=self.only)
+        return f"{text} and {counted}"
+
+    def vector(self, evaluator: Evaluator) -> Vector:
+        """The values of the replicas, of pushed samples."""
+        values = evaluator.value(self.recipe)
+        return values if self.recipe.quantile is None else values.both(evaluator.value(self._counted))
+
+    @property
+    def _counted(self) -> Recipe:
+        """What has a value where a replica has enough requests: a quantile of few is the latency of one request."""
         (buckets,) = self.recipe.terms.values()
         enough = replace(buckets, where={**buckets.where, LE: "+Inf"}, above=ENOUGH_REQUESTS / self.window_s)
-        counted = replace(self.recipe, formula="enough", quantile=None, terms={"enough": enough})
-        labels = self.service_labels
-        return f"{text} and {query_of(counted, self.window_s, service_labels=labels, only=self.only)}"
+        return replace(self.recipe, formula="enough", quantile=None, terms={"enough": enough})
+
+
+def peer_queries(signals: GoldenSignals, span: MetricSpan, pull: Pull) -> list[PeerQuery]:
+    """The queries of all signals by which replicas are compared."""
+    of_exporters, of_requests, _ = signals.recipes(span, pull, span.names())
+    labels = tuple(pull.services.prometheus_labels)
+    return [
+        PeerQuery(_with_replicas(one), pull.window_s, labels)
+        for one in (*of_exporters, *of_requests)
+        if one.peers
+    ]
+
+
+def past_times(start: int) -> range:
+    """The times of the days before the recent values, which begin at `start`; in seconds since 1970."""
+    return range(start - PAST_DAYS * DAY_S, start - HOUR_S + 1, HOUR_S)
+
+
+class AllPeers:
+    """Several sources as one (`PeerSource`)."""
+
+    def __init__(self, sources: Sequence[PeerSource]) -> None:
+        self._sources = sources
+
+    def read(self, now: datetime) -> PeerReading:
+        """The groups of all sources. What one of them cannot read now is unread.
+
+        Raises:
+            UnavailableError: a server does not answer.
+        """
+        read = [source.read(now) for source in self._sources]
+        return PeerReading(
+            groups=tuple(group for one in read for group in one.groups),
+            unread=frozenset(signal for one in read for signal in one.unread),
+            notes=tuple(note for one in read for note in one.notes),
+        )
 
 
 class PrometheusPeers:
@@ -129,40 +193,39 @@ class PrometheusPeers:
                 types={},
             )
             recent = Span(self._api, start=last - (STEPS - 1) * step_s, end=last, step_s=step_s)
-            past = Span(
-                self._api, start=recent.start - PAST_DAYS * DAY_S, end=recent.start - HOUR_S, step_s=HOUR_S
-            )
-            return _Reader(self._signals, pull, recent, past).read()
+            before = past_times(recent.start)
+            past = Span(self._api, start=before[0], end=before[-1], step_s=HOUR_S)
+            return PeerReader(self._signals, pull, recent, past).read()
 
 
-class _Reader:
+class PeerReader:
     """Reads all groups once."""
 
-    def __init__(self, signals: GoldenSignals, pull: Pull, recent: Span, past: Span) -> None:
+    def __init__(self, signals: GoldenSignals, pull: Pull, recent: PeerSpan, past: PeerSpan) -> None:
         self._pull = pull
         self._recent = recent
         self._past = past
         self._naming: Naming = signals.naming(recent, pull)
-        of_exporters, of_requests, _ = signals.recipes(recent, pull, recent.names())
-        self._recipes = [_with_replicas(one) for one in (*of_exporters, *of_requests) if one.peers]
+        self._queries = peer_queries(signals, recent, pull)
         self._replicas = 0
 
     def read(self) -> PeerReading:
         groups: list[PeerGroup] = []
         unread: dict[str, str] = {}
-        for recipe in self._recipes:
+        for query in self._queries:
+            signal = query.recipe.signal
             if self._replicas >= MOST_REPLICAS:
-                unread[recipe.signal] = f"more than {MOST_REPLICAS} replicas are not compared"
+                unread[signal] = f"more than {MOST_REPLICAS} replicas are not compared"
                 continue
-            groups += self._groups(recipe)
+            groups += self._groups(query)
             refused = [*self._recent.take_rejected()["reason"], *self._past.take_rejected()["reason"]]
             if refused:
-                unread[recipe.signal] = refused[0]
+                unread[signal] = refused[0]
         notes = tuple(f"replicas are not compared by {signal}: {why}" for signal, why in unread.items())
         return PeerReading(groups=tuple(groups), unread=frozenset(unread), notes=notes)
 
-    def _groups(self, recipe: Recipe) -> Iterator[PeerGroup]:
-        query = PeerQuery(recipe, self._pull.window_s, tuple(self._pull.services.prometheus_labels))
+    def _groups(self, query: PeerQuery) -> Iterator[PeerGroup]:
+        recipe = query.recipe
         members: dict[tuple[str, ...], list[tuple[Series, Row]]] = {}
         for labels, values in self._rows(query, self._recent, self._pull.step_s):
             self._replicas += 1
@@ -190,18 +253,13 @@ class _Reader:
                 past=np.array([before.get(_key(labels), nothing) for _, (labels, _) in group]),
             )
 
-    def _rows(self, query: PeerQuery, span: Span, step_s: int) -> Iterator[Row]:
+    def _rows(self, query: PeerQuery, span: PeerSpan, step_s: int) -> Iterator[Row]:
         """The values of each replica at the times of a span; a query that was halved gives parts of them."""
         count = (span.end - span.start) // step_s + 1
         rows: dict[tuple[tuple[str, str], ...], Row] = {}
-        for labels, times, texts in span.read(query):
+        for labels, at_us, numbers in span.values(query):
             _, values = rows.setdefault(_key(labels), (labels, np.full(count, np.nan)))
-            try:
-                at_us, numbers = measured(times, texts)
-            except ValueError as error:
-                span.reject({"query": query.text, "labels": dict(labels)}, str(error))
-            else:
-                values[(at_us // 1_000_000 - span.start) // step_s] = numbers
+            values[(at_us // 1_000_000 - span.start) // step_s] = numbers
         yield from rows.values()
 
 

@@ -23,7 +23,7 @@ from core.settings import Settings
 from pipelines.sources.golden_signals import GoldenSignals
 from pipelines.sources.prometheus_api import Login, PrometheusApi
 from pipelines.sources.prometheus_queries import Span
-from pipelines.sources.prometheus_values import Pending, measured
+from pipelines.sources.prometheus_values import Pending
 from pipelines.sources.raw_series import RawSeries
 from pipelines.sources.read_plan import Pull, ReadPlan
 from pipelines.sources.recipe_files import read_exporters
@@ -158,10 +158,10 @@ class PrometheusSource:
         pending = Pending()
         for read in self._plan.reads(span, pull):
             pending.metric_types.update(read.declared)
-            for labels, times, values in span.read(read.query):
+            for labels, times, values in span.values(read.query):
                 try:
-                    pending.add(read.series_of(labels), *measured(times, values))
-                except (InputError, ValueError) as error:
+                    pending.add(read.series_of(labels), times, values)
+                except InputError as error:
                     span.reject({"query": read.query.text, "labels": dict(labels)}, str(error))
             if pending.rows >= BATCH_ROWS:
                 yield pending.batch(span.take_rejected())

@@ -15,6 +15,7 @@ import polars as pl
 from core.checks import require_name
 from core.errors import InputError
 from pipelines.sources.prometheus_api import PrometheusApi, QueryTooLargeError, RefusedQueryError
+from pipelines.sources.prometheus_values import Values, measured
 from pipelines.stores.dead_letters import REJECTED
 
 #: Bytes of a regular expression of label values. VictoriaMetrics accepts queries of up to 16 KB.
@@ -146,6 +147,16 @@ class Span:
     def read(self, query: RangeQuery) -> Iterator[Item]:
         """The series of a query with their values."""
         yield from self._read(query, self._start, self._end)
+
+    def values(self, query: RangeQuery) -> Iterator[Values]:
+        """The series of a query with their values as numbers, without NaN. One series may come in several parts."""
+        for labels, times, texts in self.read(query):
+            try:
+                known = measured(times, texts)
+            except ValueError as error:
+                self.reject({"query": query.text, "labels": dict(labels)}, str(error))
+            else:
+                yield labels, *known
 
     def read_last(self, query: RangeQuery) -> Iterator[Item]:
         """The series of a query with their values at the end of the span."""

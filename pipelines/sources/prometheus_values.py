@@ -1,6 +1,6 @@
 """The values of a pull, gathered into batches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,9 @@ from core.frames import SAMPLES
 
 #: The times from 1900 to 2100 are inside the calendar of every part of the stack.
 MAX_TIME_S = 4.1e9
+
+#: Labels of a series, its times in microseconds since 1970, and its values without NaN.
+Values = tuple[Mapping[str, str], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

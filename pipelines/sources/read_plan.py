@@ -6,8 +6,11 @@ from typing import Generic, Protocol, TypeVar
 
 from core.domain import Event, Series, ServiceEdges
 from core.service_names import ServiceRule
+from models.metrics.evaluate import Evaluator
+from models.metrics.vector import Vector
 from pipelines.sources.call_queries import CallSpan
 from pipelines.sources.prometheus_queries import RangeQuery, Span
+from pipelines.sources.prometheus_values import Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,36 @@ class MetricSpan(CallSpan, Protocol):
         Raises:
             RefusedQueryError: a server refuses the query.
         """
+        ...
+
+
+class ComputedQuery(RangeQuery, Protocol):
+    """A query that a Prometheus computes of what it keeps, and we compute of what clients push."""
+
+    @property
+    def window_s(self) -> int:
+        """Of rates, in seconds."""
+        ...
+
+    @property
+    def service_labels(self) -> Sequence[str]:
+        """Labels that may name a service."""
+        ...
+
+    def vector(self, evaluator: Evaluator) -> Vector:
+        """The values of the query.
+
+        Raises:
+            InputError: a regular expression is invalid.
+        """
+        ...
+
+
+class ValueSpan(MetricSpan, Protocol):
+    """A span of time of which queries give values."""
+
+    def values(self, query: ComputedQuery) -> Iterator[Values]:
+        """The series of a query. One series may come in several parts."""
         ...
 
 

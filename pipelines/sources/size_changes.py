@@ -8,12 +8,14 @@ from core.domain import Event
 from core.errors import InputError
 from core.metric_names import guess_metric
 from core.resizes import resize_event
+from models.metrics.evaluate import Evaluator
 from models.metrics.promql import grouping, selector
 from models.metrics.recipe import Recipe
 from models.metrics.signal_series import Naming
-from models.metrics.size_changes import size_changes_query, size_term
-from pipelines.sources.prometheus_queries import Span, matchers_of_halves
-from pipelines.sources.read_plan import Pull
+from models.metrics.size_changes import size_changes, size_changes_query, size_term
+from models.metrics.vector import Vector
+from pipelines.sources.prometheus_queries import matchers_of_halves
+from pipelines.sources.read_plan import Pull, ValueSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,14 @@ class SizeChanges:
             relative=self.relative,
         )
 
+    @property
+    def window_s(self) -> int:
+        return self.step_s
+
+    def vector(self, evaluator: Evaluator) -> Vector:
+        """The changes, of pushed samples."""
+        return size_changes(evaluator, self.recipe, self.step_s, relative=self.relative)
+
     def may_be_halved_by(self, label: str) -> bool:
         return label in grouping(self.recipe, self.service_labels)
 
@@ -52,16 +62,16 @@ class SizeChanges:
         return hash((self.recipe.signal, self.relative, self.only))
 
 
-def resizes(recipe: Recipe, naming: Naming, span: Span, pull: Pull) -> Iterator[Event]:
+def resizes(recipe: Recipe, naming: Naming, span: ValueSpan, pull: Pull) -> Iterator[Event]:
     """Each change of the size of a recipe in the span. Without changes it costs one query with an empty response."""
     query = SizeChanges(recipe, pull.step_s, tuple(pull.services.prometheus_labels), relative=True)
-    changes = list(span.read(query))
-    if not changes:
+    changes = list(span.values(query))
+    if not any(len(times) for _, times, _ in changes):
         return
-    sizes = {
-        frozenset(labels.items()): dict(zip(times, values, strict=True))
-        for labels, times, values in span.read(replace(query, relative=False))
-    }
+    sizes: dict[frozenset[tuple[str, str]], dict[int, float]] = {}
+    for labels, times, values in span.values(replace(query, relative=False)):
+        known = sizes.setdefault(frozenset(labels.items()), {})
+        known.update(zip(times.tolist(), values.tolist(), strict=True))
     unit = guess_metric(size_term(recipe).metric).unit
     for labels, times, ratios in changes:
         try:
@@ -69,9 +79,8 @@ def resizes(recipe: Recipe, naming: Naming, span: Span, pull: Pull) -> Iterator[
         except InputError:
             continue  # the signal itself is rejected with the reason
         known = sizes.get(frozenset(labels.items()), {})
-        for time, ratio in zip(times, ratios, strict=True):
-            if time not in known:
-                continue
-            after = float(known[time])
-            before = after / float(ratio)
-            yield resize_event(series, "size", before, after, unit=unit, at=datetime.fromtimestamp(time, UTC))
+        for time, ratio in zip(times.tolist(), ratios.tolist(), strict=True):
+            if time in known:
+                after = known[time]
+                at = datetime.fromtimestamp(time // 1_000_000, UTC)
+                yield resize_event(series, "size", after / ratio, after, unit=unit, at=at)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core.clock import Clock
-from core.pushed import PushedRepository
+from core.pushed import PushedStores
 from core.settings import Settings
 
 
@@ -14,11 +14,11 @@ class SourceSetup:
 
     Attributes:
         known_types: reads metric -> the type that sources declared earlier.
-        pushed: raw samples that clients push; null: no golden signals are computed of them.
+        pushed: what clients push; null: no golden signals are computed of them.
     """
 
     settings: Settings
     tenant: str
     clock: Clock
     known_types: Callable[[], Mapping[str, str]] = dict
-    pushed: PushedRepository | None = None
+    pushed: PushedStores | None = None

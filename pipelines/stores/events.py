@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 
 from core.alert_changes import AlertChange
 from core.domain import Event, EventKind, Incident, Severity
@@ -28,8 +29,9 @@ class EventStore:
         for event in {event.event_id: event for event in events}.values():
             _require_tenant(event, self._session)
             rows = self._session.rows(
-                "INSERT INTO events (tenant, event_id, service, kind, at, until, title, version) VALUES"
-                " (%(tenant)s, %(id)s, %(service)s, %(kind)s, %(at)s, %(until)s, %(title)s, %(version)s)"
+                "INSERT INTO events (tenant, event_id, service, kind, at, until, title, version, metric, labels) VALUES"
+                " (%(tenant)s, %(id)s, %(service)s, %(kind)s, %(at)s, %(until)s, %(title)s, %(version)s,"
+                " %(metric)s, %(labels)s)"
                 " ON CONFLICT (tenant, event_id) DO UPDATE SET until = coalesce(excluded.until, events.until)"
                 " RETURNING xmax = 0 AS inserted",
                 {
@@ -40,6 +42,8 @@ class EventStore:
                     "until": event.until,
                     "title": event.title,
                     "version": event.version,
+                    "metric": event.metric,
+                    "labels": Jsonb(dict(event.labels)),
                 },
             )
             new += bool(rows[0]["inserted"])
@@ -51,7 +55,7 @@ class EventStore:
         An event with an end is included when it overlaps; one without an end when it starts inside.
         """
         rows = self._session.rows(
-            "SELECT tenant, service, kind, at, until, title, version FROM events"
+            "SELECT tenant, service, kind, at, until, title, version, metric, labels FROM events"
             " WHERE tenant = %(tenant)s AND at < %(end)s"
             " AND (at >= %(start)s OR until > %(start)s)"
             " AND (%(service)s::text IS NULL OR service IN (%(service)s, '*'))"

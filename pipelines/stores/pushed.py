@@ -1,4 +1,4 @@
-"""Raw samples that clients push: one row for each request, and one for each series."""
+"""Samples that clients push, or that are computed of them: one row for each request, and one for each series."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,20 @@ REGISTER_AGAIN = timedelta(minutes=15)
 _CODEC = pa.Codec("zstd", compression_level=1)
 _SAMPLE_BYTES = 24
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
-_OVERLAPPING = " FROM pushed_samples WHERE tenant = %(tenant)s AND last >= %(start)s AND first <= %(end)s"
 
 
 class PushedStore:
-    """The raw samples of one tenant (`core.pushed.PushedRepository`)."""
+    """Samples of one tenant (`core.pushed.PushedRepository`)."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, table: str = "pushed") -> None:
+        """Args:
+        table: the names of the tables, `{table}_samples` and `{table}_series`, begin with it.
+        """
         self._session = session
+        self._samples, self._series = f"{table}_samples", f"{table}_series"
+        self._overlapping = (
+            f" FROM {self._samples} WHERE tenant = %(tenant)s AND last >= %(start)s AND first <= %(end)s"
+        )
 
     def add(self, series: Mapping[int, Mapping[str, str]], samples: PushedSamples, now: datetime) -> None:
         """Keep samples, and the labels of the series that may not be known yet."""
@@ -32,7 +38,7 @@ class PushedStore:
             ids = sorted(series)
             # In the order of the ids, two requests with the same series do not wait for each other in a circle.
             self._session.execute(
-                "INSERT INTO pushed_series AS s (tenant, series_id, metric, labels, last_seen)"
+                f"INSERT INTO {self._series} AS s (tenant, series_id, metric, labels, last_seen)"
                 " SELECT %(tenant)s, g.id, g.metric, g.labels, %(now)s"
                 " FROM unnest(%(ids)s::bigint[], %(metrics)s::text[], %(labels)s::text[]) AS g (id, metric, labels)"
                 " ON CONFLICT (tenant, series_id) DO UPDATE SET last_seen = excluded.last_seen"
@@ -46,7 +52,7 @@ class PushedStore:
             )
         if len(samples.times_ms):
             self._session.execute(
-                "INSERT INTO pushed_samples (tenant, first, last, count, samples)"
+                f"INSERT INTO {self._samples} (tenant, first, last, count, samples)"
                 " VALUES (%(tenant)s, %(first)s, %(last)s, %(count)s, %(samples)b)",
                 {
                     "first": _moment(int(samples.times_ms.min())),
@@ -59,7 +65,7 @@ class PushedStore:
     def extent(self, start: datetime | None = None, end: datetime | None = None) -> PushedExtent | None:
         """What is kept, in all or of [start, end]; null: nothing. Times and count are those of whole requests."""
         row = self._session.rows(
-            "SELECT min(first) AS first, max(last) AS last, sum(count)::bigint AS count" + _OVERLAPPING,
+            "SELECT min(first) AS first, max(last) AS last, sum(count)::bigint AS count" + self._overlapping,
             {"start": start or _FIRST, "end": end or _LAST},
         )[0]
         if row["count"] is None:
@@ -70,7 +76,7 @@ class PushedStore:
         """The samples of [start, end], in the order in which they came; a sample may come more than once."""
         with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
             cursor.execute(
-                "SELECT count, samples" + _OVERLAPPING + " ORDER BY id",
+                "SELECT count, samples" + self._overlapping + " ORDER BY id",
                 {"tenant": self._session.tenant, "start": start, "end": end},
             )
             parts = [_unpacked(count, data) for count, data in cursor]
@@ -84,7 +90,7 @@ class PushedStore:
     def labels(self, series_ids: Sequence[int]) -> dict[int, Mapping[str, str]]:
         """Series id -> labels with `__name__`, of those that are known."""
         rows = self._session.rows(
-            "SELECT series_id, labels FROM pushed_series WHERE tenant = %(tenant)s"
+            f"SELECT series_id, labels FROM {self._series} WHERE tenant = %(tenant)s"
             " AND series_id = ANY(%(ids)s::bigint[])",
             {"ids": Int8Array(series_ids)},
         )
@@ -93,7 +99,7 @@ class PushedStore:
     def series_of(self, metrics: Sequence[str], since: datetime) -> list[Mapping[str, str]]:
         """The labels of the series of these metrics that were sent at or after that time, or not long before."""
         rows = self._session.rows(
-            "SELECT labels FROM pushed_series WHERE tenant = %(tenant)s AND metric = ANY(%(metrics)s::text[])"
+            f"SELECT labels FROM {self._series} WHERE tenant = %(tenant)s AND metric = ANY(%(metrics)s::text[])"
             " AND last_seen >= %(since)s ORDER BY series_id",
             {"metrics": list(metrics), "since": since - REGISTER_AGAIN},
         )
@@ -102,7 +108,7 @@ class PushedStore:
     def forget(self, before: datetime) -> None:
         """Remove the samples before that time."""
         self._session.execute(
-            "DELETE FROM pushed_samples WHERE tenant = %(tenant)s AND last < %(before)s", {"before": before}
+            f"DELETE FROM {self._samples} WHERE tenant = %(tenant)s AND last < %(before)s", {"before": before}
         )
 
     def forget_series(self, before: datetime, *, keep: Sequence[str], keep_since: datetime) -> None:
@@ -113,7 +119,7 @@ class PushedStore:
             keep: metrics whose series stay if they were sent at or after `keep_since`.
         """
         self._session.execute(
-            "DELETE FROM pushed_series WHERE tenant = %(tenant)s AND last_seen < %(registered)s"
+            f"DELETE FROM {self._series} WHERE tenant = %(tenant)s AND last_seen < %(registered)s"
             " AND NOT (metric = ANY(%(keep)s::text[]) AND last_seen >= %(keep_since)s)",
             {
                 # A series may have been sent for a while since it was registered last, with times in the future.

@@ -63,6 +63,10 @@ class Retention:
             gone["intake_counts"] = self._delete("intake_counts", "at", raw)
             gone["service_features"] = self._delete("service_features", "ts", rollup)
             gone["forecasts"] = self._delete("forecasts", "made_at", rollup)
+            # Computations remove them earlier, as long as golden signals are computed.
+            for kept in ("pushed_size", "pushed_replica"):
+                gone[f"{kept}_samples"] = self._delete(f"{kept}_samples", "last", raw)
+                gone[f"{kept}_series"] = self._delete(f"{kept}_series", "last_seen", raw)
             for table, column in _BY_ALL.items():
                 gone[table] = self._delete(table, column, everything)
         return {table: count for table, count in gone.items() if count}

@@ -51,6 +51,8 @@ class Store:
         self.native_histograms = NativeHistogramStore(session)
         self.metric_types = MetricTypeStore(session)
         self.pushed = PushedStore(session)
+        self.pushed_sizes = PushedStore(session, "pushed_size")
+        self.pushed_replicas = PushedStore(session, "pushed_replica")
         self.spans = SpanStore(session)
         self.service_edges = ServiceEdgeStore(session)
         self.logs = LogStore(session)

@@ -9,6 +9,7 @@ from models.signals.peers import peer_signals
 from models.words.peers import is_about_peers
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
+from pipelines.common.pushed_stores import pushed_stores
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.configured import configured_peers
 from pipelines.sources.peers import PeerSource
@@ -51,7 +52,9 @@ def compare_replicas(
     Raises:
         UnavailableError: the source does not answer.
     """
-    source = source or configured_peers(platform.settings, platform.tenant, platform.clock)
+    source = source or configured_peers(
+        platform.settings, platform.tenant, platform.clock, pushed=pushed_stores(platform)
+    )
     if source is None:
         return None
     now = platform.clock.now()

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from core.domain import FailureRisk, ModelRef, Signal, SignalKind, service_id
+from core.domain import FailureRisk, ModelRef, Signal, SignalKind
+from core.service_names import service_id
 from features.catalog import FEATURE_NAMES
 from models.failure import FailureBundle
 from models.signals.failure_risk import RiskAlerts

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from core.domain import service_id
+from core.service_names import service_id
 from features.catalog import FEATURE_NAMES
 from features.grid import fleet_grid
 from pipelines.learn.features import (

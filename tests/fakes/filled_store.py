@@ -59,7 +59,8 @@ class Filled:
         store.limit_changes.add([LimitChange(series=self.series, before=value, after=value)], T0)
         store.counters.save(pl.DataFrame([(ids[0], T0, value)], schema=SAMPLES, orient="row"))
         store.metric_types.declare({"latency": tenant})
-        store.pushed.add({1: {"__name__": "latency", "t": tenant}}, pushed_samples(value), T0)
+        for pushed in (store.pushed, store.pushed_sizes, store.pushed_replicas):
+            pushed.add({1: {"__name__": "latency", "t": tenant}}, pushed_samples(value), T0)
         store.spans.remember([SpanMark(1, True, 2, tenant), SpanMark(2, False, None, "web")], T0)
         store.spans.see_operations([("checkout", tenant)], T0)
         store.spans.add([SpanCount(T0, "checkout", tenant, 7, 3, 1)])

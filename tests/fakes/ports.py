@@ -155,6 +155,14 @@ class FakeStore(Store):
         unsupported(self, "pushed")
 
     @property
+    def pushed_sizes(self) -> PushedRepository:
+        unsupported(self, "pushed_sizes")
+
+    @property
+    def pushed_replicas(self) -> PushedRepository:
+        unsupported(self, "pushed_replicas")
+
+    @property
     def spans(self) -> SpanRepository:
         unsupported(self, "spans")
 

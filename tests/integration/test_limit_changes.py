@@ -47,6 +47,7 @@ def test_a_changed_limit_is_an_event_and_the_limit_before_it_is_kept(store: Stor
     [event] = store.events.between(NOW, NOW + DAY)
     assert (event.service, event.kind) == ("web1", EventKind.CONFIG_CHANGE)
     assert event.title == "web1 /var disk_used_bytes: limit from 93.1 GiB to 186 GiB"
+    assert (event.metric, event.labels) == ("disk_used_bytes", {"mount": "/var"})
     assert event.at == NOW + timedelta(hours=4)
     key = disk(store, None).series_id
     assert store.limit_changes.past_limits([key]) == {key: [(event.at, 100e9)]}

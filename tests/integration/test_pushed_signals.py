@@ -17,16 +17,19 @@ from servers.prometheus import missing_programs, prometheus
 from core.arrays import FloatArray
 from core.batch import Batch
 from core.clock import FixedClock
+from core.settings import Settings
 from models.metrics.conventions import request_recipes
 from models.metrics.evaluate import Evaluator
 from models.metrics.plain import plain_recipes
 from models.metrics.promql import query_of
 from models.metrics.recipe import Recipe
 from pipelines.collect.stage import Staging
+from pipelines.common.pushed_stores import pushed_stores
 from pipelines.sources.golden_signals import GoldenSignals
 from pipelines.sources.prometheus import PrometheusSource, Selection
 from pipelines.sources.prometheus_api import PrometheusApi
-from pipelines.sources.pushed_signals import PushedSignals, raw_samples
+from pipelines.sources.pushed_signals import PushedSignals
+from pipelines.sources.pushed_span import raw_samples, stored_samples
 from pipelines.sources.recipe_files import read_exporters
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.stores.session import Pool
@@ -42,6 +45,7 @@ WINDOWS_S = (300, 47)
 STEP_S = 30
 NOW = T0 + timedelta(minutes=MINUTES, seconds=40)
 BUDGET = 5_000
+SETTINGS = Settings(_env_file=None, golden_signals=True)
 RECIPES = [
     *(recipe for exporter in read_exporters() for recipe in exporter.recipes),
     *request_recipes(
@@ -81,7 +85,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, pool: Pool) -> Iterator[Pus
 def test_every_recipe_equals_that_of_prometheus(pushed: Pushed, window_s: int) -> None:
     start, end = T0 + timedelta(minutes=10), T0 + timedelta(minutes=MINUTES + 3)
     times: FloatArray = np.arange(start.timestamp(), end.timestamp() + 1, STEP_S).astype(np.float64)
-    samples = raw_samples(pushed.store.pushed, start - timedelta(minutes=5), end)
+    samples = raw_samples(stored_samples(pushed.store.pushed, start.timestamp() - 300, end.timestamp()))
     evaluator = Evaluator(samples=samples, times_ms=(times * 1000).astype(np.int64), window_s=window_s)
     compared = [compare(pushed.api, evaluator, recipe, times) for recipe in RECIPES]
     assert sum(count > 0 for count in compared) > 0.95 * len(RECIPES)
@@ -128,8 +132,10 @@ def test_a_pull_and_a_push_give_the_same_series_and_values(pushed: Pushed) -> No
             step_s=300,
         ),
     )
+    stores = pushed_stores(platform_of(pushed.store, settings=SETTINGS))
+    assert stores is not None
     ours = PushedSignals(
-        pushed.store.pushed,
+        stores,
         GoldenSignals(read_exporters(), budget=BUDGET),
         tenant=pushed.store.tenant,
         clock=FixedClock(NOW),
@@ -140,6 +146,11 @@ def test_a_pull_and_a_push_give_the_same_series_and_values(pushed: Pushed) -> No
     assert found.select("name", "ts").equals(theirs.select("name", "ts"))
     np.testing.assert_allclose(found["value"], theirs["value"], rtol=1e-9, atol=1e-12)
     assert found["name"].n_unique() > 250
+    events_of_pull, events_of_push = (
+        {event.event_id for batch in one for event in batch.events if event.at <= T0 + timedelta(minutes=30)}
+        for one in batches
+    )
+    assert events_of_push == events_of_pull != set()
     calls_of_pull, calls_of_push = (one[-1].calls for one in batches)
     assert calls_of_pull == calls_of_push != ()
 

@@ -32,6 +32,7 @@ from core.frames import SAMPLES
 from core.limit_changes import LimitChange
 from core.logs import LogCount
 from core.outbox import DeliveryLane
+from core.pushed import PushedRepository
 from core.settings import Settings
 from core.traces import SpanCount, SpanMark
 from pipelines.stores.session import Pool
@@ -85,10 +86,9 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "deliveries.sink_states": store.deliveries.sink_states,
         "locks.owners": lambda: store.locks.owners(["job"]),
         "feedback.list": store.feedback.list,
-        "pushed.read": lambda: store.pushed.read(T0, END).values.tolist(),
-        "pushed.extent": store.pushed.extent,
-        "pushed.labels": lambda: store.pushed.labels([1]),
-        "pushed.series_of": lambda: store.pushed.series_of(["latency"], T0),
+        **_pushed_reads("pushed", store.pushed),
+        **_pushed_reads("pushed_sizes", store.pushed_sizes),
+        **_pushed_reads("pushed_replicas", store.pushed_replicas),
         "series.of_metrics": lambda: store.series.of_metrics(["latency"]),
         "series.kinds_and_steps": lambda: store.series.kinds_and_steps([filled.series.series_id]),
         "samples.newest_times": lambda: store.samples.newest_times([filled.series.series_id]),
@@ -114,6 +114,15 @@ def _seen(filled: Filled) -> dict[str, Any]:
     return {name: read() for name, read in reads.items()}
 
 
+def _pushed_reads(name: str, pushed: PushedRepository) -> dict[str, Callable[[], Any]]:
+    return {
+        f"{name}.read": lambda: pushed.read(T0, END).values.tolist(),
+        f"{name}.extent": pushed.extent,
+        f"{name}.labels": lambda: pushed.labels([1]),
+        f"{name}.series_of": lambda: pushed.series_of(["latency"], T0),
+    }
+
+
 def _version_and_rows(store: Store) -> tuple[int, list[Any]] | None:
     current = store.baselines.current()
     return None if current is None else (current[0], current[1].rows())
@@ -135,7 +144,11 @@ WRITES = {
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
-    "pushed.add", "pushed.forget", "pushed.forget_series",
+    *(
+        f"{name}.{method}"
+        for name in ("pushed", "pushed_sizes", "pushed_replicas")
+        for method in ("add", "forget", "forget_series")
+    ),
     "spans.hold", "spans.remember", "spans.see_operations", "spans.add", "spans.take", "spans.forget",
     "service_edges.see", "logs.hold", "logs.is_repeated", "logs.add", "logs.take", "logs.forget",
     "logs.hold_templates", "logs.save_templates", "logs.see_templates",
@@ -190,10 +203,11 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert seen["series.of_metrics"] == [mine.series]
         assert [row[2] for row in seen["counters.recent"]] == [mine.value]
         assert seen["metric_types.declared"] == {"latency": mine.store.tenant}
-        assert seen["pushed.read"] == [mine.value]
-        assert seen["pushed.extent"].count == 1
         labels = {"__name__": "latency", "t": mine.store.tenant}
-        assert (seen["pushed.labels"], seen["pushed.series_of"]) == ({1: labels}, [labels])
+        for name in ("pushed", "pushed_sizes", "pushed_replicas"):
+            assert seen[f"{name}.read"] == [mine.value]
+            assert seen[f"{name}.extent"].count == 1
+            assert (seen[f"{name}.labels"], seen[f"{name}.series_of"]) == ({1: labels}, [labels])
         assert seen["spans.operations"] == {"checkout": {mine.store.tenant}}
         assert seen["logs.templates"] == [template(mine.store.tenant)]
         assert seen["logs.levels"] == [(mine.store.tenant, "error")]
@@ -277,10 +291,11 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         hold_all(store)
         with other.store.atomically():
             hold_all(other.store)
-    store.pushed.add({1: {"__name__": "latency", "t": "more"}}, pushed_samples(9.0), END)
     later = END + timedelta(days=1)
-    store.pushed.forget(later)
-    store.pushed.forget_series(later, keep=[], keep_since=later)
+    for pushed in (store.pushed, store.pushed_sizes, store.pushed_replicas):
+        pushed.add({1: {"__name__": "latency", "t": "more"}}, pushed_samples(9.0), END)
+        pushed.forget(later)
+        pushed.forget_series(later, keep=[], keep_since=later)
     assert store.spans.remember([SpanMark(1, True, 2, "x"), SpanMark(9, True, 2, "x")], END) == {(9, True)}
     store.spans.see_operations([("checkout", other.store.tenant)], END)
     store.spans.add([SpanCount(T0, "checkout", other.store.tenant, 7, 1, 1)])

@@ -107,7 +107,7 @@ def test_the_prediction_is_that_of_a_disk_that_always_had_the_new_size(
     assert abs(resized.breach.when.p50 - always.breach.when.p50) < max(0.1 * left, timedelta(minutes=30))
 
 
-def test_the_text_of_an_event_finds_the_series_and_its_mirror_and_no_other() -> None:
+def test_the_fields_of_an_event_find_the_series_and_its_mirror_and_no_other() -> None:
     size = resize_event(USED, "size", 1e11, 2e11, unit="bytes", at=RESIZED)
     assert size.title == "web1 /var filesystem_used_ratio: size from 93.1 GiB to 186 GiB"
     whole = replace(USED, metric="memory_used_ratio", labels={})
@@ -121,7 +121,8 @@ def test_the_text_of_an_event_finds_the_series_and_its_mirror_and_no_other() -> 
     assert not any(is_resize_of(size, one) for one in others)
     memory = resize_event(whole, "size", 1e9, 2e9, unit="bytes", at=RESIZED)
     assert [one for one in (*SERIES, *others) if is_resize_of(memory, one)] == [whole]
-    by_hand = replace(size, title="web1 grew")
+    assert is_resize_of(replace(size, title="web1 grew"), FREE)
+    by_hand = replace(size, metric=None, labels={})
     assert not is_resize_of(by_hand, USED)
     assert not is_resize_of(replace(size, kind=EventKind.DEPLOY), USED)
 

@@ -64,6 +64,13 @@ def slow_value(samples: Sequence[Sample], at_ms: int) -> float | None:
     return None if not before or is_stale(before[-1][1]) else before[-1][1]
 
 
+def slow_extremes(samples: Sequence[Sample], end_ms: int, window_s: int) -> tuple[float, float] | None:
+    """max_over_time and min_over_time of promql/functions.go: NaN only where there is nothing else."""
+    window = [v for t, v in samples if end_ms - window_s * 1000 <= t <= end_ms and not is_stale(v)]
+    known = [value for value in window if not math.isnan(value)]
+    return (max(known), min(known)) if known else (math.nan, math.nan) if window else None
+
+
 COUNTS = st.one_of(
     st.floats(0, 1e15), st.integers(0, 50).map(float), st.just(STALE), st.just(math.nan), st.floats(-5, 0)
 )
@@ -77,17 +84,21 @@ SERIES = st.lists(
     st.lists(st.integers(-1_000, 1_200_000), min_size=1, max_size=6),
     st.integers(1, 700),
 )
-def test_rates_and_values_are_those_of_prometheus(
+def test_rates_values_and_extremes_are_those_of_prometheus(
     series: list[list[Sample]], times_ms: list[int], window_s: int
 ) -> None:
     samples = raw(*series)
     every, times = samples.of_metric("m"), np.array(times_ms, dtype=np.int64)
     rates, values = samples.rates_at(every, times, window_s), samples.values_at(every, times)
+    highest, lowest = samples.extremes_at(every, times, window_s)
     for row, own in enumerate(series):
         for column, at_ms in enumerate(times_ms):
+            most, least = slow_extremes(own, at_ms, window_s) or (None, None)
             for found, expected in (
                 (rates, slow_rate(own, at_ms, window_s)),
                 (values, slow_value(own, at_ms)),
+                (highest, most),
+                (lowest, least),
             ):
                 assert found.present[row, column] == (expected is not None)
                 if expected is not None:

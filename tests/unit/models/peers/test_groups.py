@@ -1,26 +1,17 @@
 """Which replicas are peers, and by which signals they are compared."""
 
 import pytest
+from fakes.recipes import recipe_of
 
-from core.domain import Direction, Role, Series
+from core.domain import Series
 from core.errors import InputError
 from models.metrics.conventions import request_recipes
-from models.metrics.recipe import Recipe, Term
 from models.peers.groups import peer_group
 from pipelines.sources.recipe_files import read_exporters
 
 
 def group(service: str, by: tuple[str, ...] = (), *, is_host: bool = False, **labels: str) -> tuple[str, ...]:
-    recipe = Recipe(
-        signal="cpu",
-        about="",
-        role=Role.SATURATION,
-        unit="cores",
-        direction=Direction.UP_IS_BAD,
-        formula="a",
-        terms={"a": Term(metric="a")},
-        by=by,
-    )
+    recipe = recipe_of("cpu", "cores", by=by)
     series = Series(tenant="acme", service=service, metric="cpu", labels=labels)
     return peer_group(recipe, series, labels, is_host=is_host)
 
@@ -70,13 +61,4 @@ def test_a_unit_without_a_least_difference_cannot_be_compared() -> None:
     with pytest.raises(
         InputError, match="signal threads: replicas are compared by signals with one of the units"
     ):
-        Recipe(
-            signal="threads",
-            about="",
-            role=Role.SATURATION,
-            unit="threads",
-            direction=Direction.UP_IS_BAD,
-            formula="a",
-            terms={"a": Term(metric="a")},
-            peers=True,
-        )
+        recipe_of("threads", "threads", peers=True)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from fakes.recipes import recipe_of
 
-from core.domain import Direction, Event, EventKind, Role, Series, Severity, Signal, SignalKind
-from models.metrics.recipe import Recipe, Term
+from core.domain import Event, EventKind, Role, Series, Severity, Signal, SignalKind
 from models.peers.groups import PeerGroup
 from models.signals.peers import peer_signals
 from models.words.one_line import describe
@@ -15,16 +15,7 @@ from models.words.peers import replica_name
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 STEP_S, STEPS = 300, 24
-RECIPE = Recipe(
-    signal="http_request_duration_p90_seconds",
-    about="",
-    role=Role.LATENCY,
-    unit="seconds",
-    direction=Direction.UP_IS_BAD,
-    formula="a",
-    terms={"a": Term(metric="a")},
-    peers=True,
-)
+RECIPE = recipe_of("http_request_duration_p90_seconds", "seconds", role=Role.LATENCY, peers=True)
 
 
 def group(since: int | None, until: int = STEPS, *, now: datetime = NOW, value: float = 1.2) -> PeerGroup:

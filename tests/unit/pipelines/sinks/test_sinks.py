@@ -11,9 +11,10 @@ from fakes.signals import NOON, make_signal
 from pydantic import SecretStr, TypeAdapter
 
 from core.clock import FixedClock
-from core.domain import Event, EventKind, Factor, FilterResult, ModelRef, Severity, Signal, SignalKind
+from core.domain import Event, EventKind, Factor, FilterResult, ModelRef, Series, Severity, Signal, SignalKind
 from core.errors import UnavailableError
 from core.ports import SignalSink
+from core.resizes import is_resize_of, resize_event
 from models.words.page import reasons
 from pipelines.sinks.alertmanager import HOLD, AlertmanagerSink, labels
 from pipelines.sinks.alerts import AlertSink, Links
@@ -128,6 +129,18 @@ def test_a_cloud_event_holds_the_whole_signal_and_the_end_is_other_news() -> Non
     assert event["id"] == "s1-ended"
     assert event["type"] == "io.forewarn.anomaly.ended"
     assert TypeAdapter(Signal).validate_python(event["data"]) == over
+
+
+def test_the_json_of_a_resize_names_its_series_and_that_of_an_older_version_is_still_read() -> None:
+    disk = Series(tenant="t", service="web1", metric="disk_used_ratio", labels={"mount": "/var"})
+    resize = resize_event(disk, "size", 1e11, 2e11, unit="bytes", at=NOON)
+    event = json.loads(json.dumps(cloud_event(make_signal(nearby_events=(resize,)))))
+    (sent,) = event["data"]["nearby_events"]
+    assert (sent["metric"], sent["labels"]) == ("disk_used_ratio", {"mount": "/var"})
+    stored = TypeAdapter(Event)
+    assert stored.validate_python(sent) == resize
+    old = {name: value for name, value in sent.items() if name not in ("metric", "labels")}
+    assert not is_resize_of(stored.validate_python(old), disk)
 
 
 def test_a_cloud_event_carries_the_old_field_names_for_one_release() -> None:

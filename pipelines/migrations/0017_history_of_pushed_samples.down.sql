@@ -1,0 +1,1 @@
+DROP TABLE pushed_size_samples, pushed_size_series, pushed_replica_samples, pushed_replica_series;
