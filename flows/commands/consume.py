@@ -26,7 +26,7 @@ def consume(
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read the queues of FOREWARN_QUEUES: Kafka, Redis Streams and NATS JetStream.
+    """Read the queues of FOREWARN_QUEUES: Kafka, Redis Streams, NATS JetStream and Kinesis.
 
     It runs until you press Ctrl-C, and waits when a broker or the database does not answer. At the next start it goes
     on where it ended. Several processes can read the same queues.

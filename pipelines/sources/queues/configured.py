@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from core.settings import Settings
 from pipelines.sources.queues.kafka import KafkaQueue
+from pipelines.sources.queues.kinesis import KinesisQueue
 from pipelines.sources.queues.nats_jetstream import JetStreamQueue
 from pipelines.sources.queues.queue_address import QueueAddress, parse_queue
 from pipelines.sources.queues.queue_port import Queue
@@ -14,6 +15,7 @@ QUEUES: dict[str, Callable[[QueueAddress], Queue]] = {
     "kafka": KafkaQueue,
     "redis": RedisQueue,
     "nats": JetStreamQueue,
+    "kinesis": KinesisQueue,
 }
 
 
