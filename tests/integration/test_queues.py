@@ -23,6 +23,7 @@ from core.errors import BusyError, ConfigurationError, UnavailableError
 from core.locks import LockOwner, ingest_lock
 from core.queue_cursors import QueueCursor, cursor_name
 from core.settings import Settings
+from flows.commands.consume import check_queues
 from pipelines.collect import consume as consume_module
 from pipelines.collect.consume import Silent, _Reading, consume, drain
 from pipelines.collect.ingest import IngestReport
@@ -311,9 +312,12 @@ def test_status_shows_position_lag_and_dead_letters_of_a_queue(store: Store, tmp
         (part,) = queues(platform)
         assert part.problem is not None
         assert "was read never" in part.problem
+        with pytest.raises(UnavailableError, match="was read never"):
+            check_queues(platform)
         server.send([of_json(0), GARBAGE])
         drain(platform, queue)
         (part,) = queues(platform)
+        check_queues(platform)
     assert part.name == f"queue {queue.address.name}"
     assert part.state.startswith("position ")
     assert "; lag: 0; newest message " in part.state
