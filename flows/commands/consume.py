@@ -30,7 +30,7 @@ def consume(
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read the queues of FOREWARN_QUEUES: Kafka, Redis Streams, NATS JetStream and Kinesis.
+    """Read the queues of FOREWARN_QUEUES: Kafka, Redis Streams, NATS JetStream, Kinesis and Pub/Sub.
 
     It runs until you press Ctrl-C, and waits when a broker or the database does not answer. At the next start it goes
     on where it ended. Several processes can read the same queues.

@@ -140,7 +140,7 @@ def test_a_killed_receiver_of_remote_write(bench: Bench) -> None:
     assert len(kills.tables(bench.dsn("job"))["samples"]) == 4 * 4 * victims.REQUESTS - 3
 
 
-@pytest.mark.parametrize("kind", ["kafka", "redis", "nats", "kinesis"])
+@pytest.mark.parametrize("kind", ["kafka", "redis", "nats", "kinesis", "pubsub"])
 def test_a_killed_consumer_of_a_queue(bench: Bench, tmp_path: Path, kind: str) -> None:
     before = bench.place
     with broker(kind, tmp_path) as server:

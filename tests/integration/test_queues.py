@@ -35,6 +35,7 @@ from pipelines.sources.queues.queue_port import Queue
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
 
+#: The queues with positions: two consumers can fetch the same message.
 KINDS = ("kafka", "redis", "nats", "kinesis")
 NOW = T0 + timedelta(days=1)
 _NUMBERS = count()
@@ -82,7 +83,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "payload"),
-    [("kafka", "otlp"), ("redis", "remote_write"), ("nats", "json"), ("kinesis", "otlp")],
+    [("kafka", "otlp"), ("redis", "remote_write"), ("nats", "json"), ("kinesis", "otlp"), ("pubsub", "otlp")],
 )
 def test_each_message_is_stored_once_and_a_bad_one_is_a_dead_letter(
     kind: str, payload: str, store: Store, tmp_path: Path
@@ -105,6 +106,7 @@ def test_each_message_is_stored_once_and_a_bad_one_is_a_dead_letter(
         "redis": "entry ",
         "nats": "fleet.one, sequence 2: ",
         "kinesis": "shardId-000000000000, sequence number 2: ",
+        "pubsub": "message 2: ",
     }[kind]
     assert letter.reason.startswith(place)
 
@@ -238,6 +240,7 @@ def test_a_kafka_that_does_not_answer_is_named(
         ("redis", "0/nosuch", "has no stream nosuch; create it"),
         ("nats", "nosuch", "has no stream nosuch; create it"),
         ("kinesis", "nosuch", "has no stream nosuch; create it"),
+        ("pubsub", "nosuch", "has no subscription nosuch; create it"),
     ],
 )
 def test_a_queue_that_does_not_exist_is_named_with_the_remedy(

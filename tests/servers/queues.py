@@ -17,6 +17,7 @@ import pytest
 import redis
 from nats.js.api import StreamConfig
 from servers.kinesis import KinesisBroker
+from servers.pubsub import PubSubBroker
 
 from pipelines.processes.server_process import ServerProcess, free_port, start_server
 
@@ -39,7 +40,13 @@ class Broker(Protocol):
 @contextmanager
 def broker(kind: str, folder: Path) -> Iterator[Broker]:
     """A running broker with its queue."""
-    kinds = {"kafka": KafkaBroker, "redis": RedisBroker, "nats": NatsBroker, "kinesis": KinesisBroker}
+    kinds = {
+        "kafka": KafkaBroker,
+        "redis": RedisBroker,
+        "nats": NatsBroker,
+        "kinesis": KinesisBroker,
+        "pubsub": PubSubBroker,
+    }
     started = kinds[kind](folder)
     try:
         yield started

@@ -6,6 +6,7 @@ from core.settings import Settings
 from pipelines.sources.queues.kafka import KafkaQueue
 from pipelines.sources.queues.kinesis import KinesisQueue
 from pipelines.sources.queues.nats_jetstream import JetStreamQueue
+from pipelines.sources.queues.pubsub import PubSubQueue
 from pipelines.sources.queues.queue_address import QueueAddress, parse_queue
 from pipelines.sources.queues.queue_port import Queue
 from pipelines.sources.queues.redis_streams import RedisQueue
@@ -16,6 +17,7 @@ QUEUES: dict[str, Callable[[QueueAddress], Queue]] = {
     "redis": RedisQueue,
     "nats": JetStreamQueue,
     "kinesis": KinesisQueue,
+    "pubsub": PubSubQueue,
 }
 
 

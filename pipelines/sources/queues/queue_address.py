@@ -4,9 +4,10 @@
     redis://host:6379/0/stream
     nats://host:4222/stream[/subject]
     kinesis://region/stream
+    pubsub://project/subscription
 
 Options follow after `?`: `format` (otlp, remote_write or json), `group`, and `tls=true`, `ca=FILE`, `mechanism`
-(Kafka), `field` (Redis) and `endpoint` (Kinesis). A password stands before the host, as in `redis://:secret@host/0/stream`.
+(Kafka), `field` (Redis) and `endpoint` (Kinesis and Pub/Sub). A password stands before the host, as in `redis://:secret@host/0/stream`.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _FORMS = {
     "redis": "redis://host:6379/0/stream?format=otlp",
     "nats": "nats://host:4222/stream/subject?format=otlp",
     "kinesis": "kinesis://eu-west-1/stream?format=otlp",
+    "pubsub": "pubsub://project/subscription?format=otlp",
 }
 
 
@@ -41,9 +43,9 @@ class QueueAddress:
     """One queue: where it is, what its messages contain, and how to log in.
 
     Attributes:
-        scheme: kafka, redis, nats or kinesis.
-        hosts: `host:port`, several with commas between, or a region; the login of the URL is not in it.
-        path: topic; database and stream; stream and, if given, subject; stream.
+        scheme: kafka, redis, nats, kinesis or pubsub.
+        hosts: `host:port`, several with commas between; a region; a project. The login is not in it.
+        path: topic; database and stream; stream and, if given, subject; stream; subscription.
         mechanism: SASL mechanism of Kafka.
         ca: file of the certificate authorities that sign the server's certificate; "": those of the system.
         field: of an entry of a Redis stream that has the content; "": its only field.
@@ -70,7 +72,7 @@ class QueueAddress:
 
     @property
     def place(self) -> str:
-        """Scheme and `host:port` or region, for texts."""
+        """Scheme and `host:port`, region or project, for texts."""
         return f"{self.scheme}://{self.hosts}"
 
     @property
@@ -135,13 +137,13 @@ def _payload(options: dict[str, str], place: str) -> PayloadFormat:
 
 
 def _check(address: QueueAddress, options: dict[str, str]) -> None:
-    lengths = {"kafka": (1,), "redis": (2,), "nats": (1, 2), "kinesis": (1,)}[address.scheme]
+    lengths = {"kafka": (1,), "redis": (2,), "nats": (1, 2), "kinesis": (1,), "pubsub": (1,)}[address.scheme]
     form = _FORMS[address.scheme]
     problem = None
     if not address.hosts or len(address.path) not in lengths:
         problem = f"give an address such as {form}"
-    elif address.scheme == "kinesis" and (address.user or address.password):
-        problem = "an address of AWS has no login; credentials are read where boto3 finds them"
+    elif address.scheme in {"kinesis", "pubsub"} and (address.user or address.password):
+        problem = "the address of a cloud has no login; the cloud's own library finds it"
     elif address.endpoint and not address.endpoint.startswith(("http://", "https://")):
         problem = "the endpoint begins with http:// or https://"
     elif unknown := [name for name in options if name not in _OPTIONS]:

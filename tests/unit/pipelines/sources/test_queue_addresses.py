@@ -45,7 +45,7 @@ def test_an_address_has_all_that_its_url_tells() -> None:
         ("redis://host/0/a%20b?format=json", "have no blanks"),
         (f"redis://host/0/{'a' * 900}?format=json", "the address is too long"),
         ("kinesis:///a?format=json", "give an address such as kinesis://eu-west-1/stream"),
-        ("kinesis://host/a?format=json", "an address of AWS has no login"),
+        ("kinesis://host/a?format=json", "the address of a cloud has no login"),
         ("kinesis://region/a?format=json&endpoint=host", "the endpoint begins with http:// or https://"),
         ("kafka://host/topic?format", "the URL cannot be read"),
         ("kafka://[host/topic?format=json", "the URL cannot be read"),
