@@ -7,7 +7,8 @@
     pubsub://project/subscription
 
 Options follow after `?`: `format` (otlp, remote_write or json), `group`, and `tls=true`, `ca=FILE`, `mechanism`
-(Kafka), `field` (Redis) and `endpoint` (Kinesis and Pub/Sub). A password stands before the host, as in `redis://:secret@host/0/stream`.
+(Kafka), `field` (Redis) and `endpoint` (Kinesis and Pub/Sub). A password stands before the host, as in
+`redis://:secret@host/0/stream`.
 """
 
 from dataclasses import dataclass
