@@ -21,6 +21,9 @@ help:  ## Show this help.
 # Without --no-compile the installation takes twice as long; Python compiles modules when it first imports them.
 LOCKED := --quiet --disable-pip-version-check --progress-bar on --no-compile --no-deps --require-hashes
 
+# The extras that everybody gets, and the image: what builds the project, and the libraries of queues and clouds.
+INSTALLED := build aws gcp kafka nats
+
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Forewarn needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
 	@echo "Installing the locked packages into $(VENV) (about 1.5 GB, once)."
@@ -70,7 +73,7 @@ clean:  ## Remove caches. Data and models stay.
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 lock:  ## Update both lock files from pyproject.toml (needs uv).
-	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml $(INSTALLED:%=--extra %) --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 	uv pip compile pyproject.toml --all-extras --constraints requirements.lock --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements-dev.lock

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from core.errors import InputError
+from core.errors import InputError, UnavailableError
 from flows.commands.console import AsJson, TenantOption, err, settings_for, show
 
 if TYPE_CHECKING:
@@ -23,10 +23,14 @@ def consume(
     until_empty: Annotated[
         bool, typer.Option("--until-empty", help="Read what the queues have now, and end.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Read nothing. Fail if a queue is not being read, for health checks."),
+    ] = False,
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read the queues of FOREWARN_QUEUES: Kafka, Redis Streams and NATS JetStream.
+    """Read the queues of FOREWARN_QUEUES: Kafka, Redis Streams, NATS JetStream, Kinesis and Pub/Sub.
 
     It runs until you press Ctrl-C, and waits when a broker or the database does not answer. At the next start it goes
     on where it ended. Several processes can read the same queues.
@@ -44,10 +48,25 @@ def consume(
         )
     with open_tenancy(settings, connections=2 + _CONNECTIONS * len(queues)) as tenancy:
         platform = tenancy.platform(settings.tenant)
-        if until_empty:
+        if check:
+            check_queues(platform)
+        elif until_empty:
             show(sum((drain(platform, one) for one in queues), IngestReport()), as_json=as_json)
         else:
             _consume(platform, queues)
+
+
+def check_queues(platform: "Platform") -> None:
+    """Check that `forewarn consume` or the watch cycles read each queue.
+
+    Raises:
+        UnavailableError: a queue was not read lately.
+    """
+    from pipelines.operate.status_of_queues import queues
+
+    problems = [part.problem for part in queues(platform) if part.problem]
+    if problems:
+        raise UnavailableError(" ".join(problems))
 
 
 def _consume(platform: "Platform", queues: "list[Queue]") -> None:

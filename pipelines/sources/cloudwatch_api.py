@@ -1,37 +1,22 @@
 """The calls to CloudWatch that a pull needs. They need the extra `aws`.
 
-boto3 reads region and credentials where it always does: from the environment, a profile, or the role of the machine.
-
 References:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from core.errors import ConfigurationError, InputError, UnavailableError
+from pipelines.sources.aws import aws_client, aws_failures
 from pipelines.sources.cloudwatch_metrics import Metric
 
 #: Limits of one call of GetMetricData.
 MAX_QUERIES, MAX_POINTS = 500, 100_000
 #: A namespace with more pages of 500 metrics is read up to here.
 MAX_PAGES = 20
-#: boto3 repeats a call that is throttled with growing waits.
-_ATTEMPTS = 5
-_CONNECT_S, _READ_S = 5, 30
-_THROTTLED = frozenset(
-    {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "LimitExceeded"}
-)
-_REFUSED = frozenset(
-    {
-        "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "InvalidClientTokenId",
-        "UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException",
-        "AuthFailure", "OptInRequired",
-    }
-)  # fmt: skip
+_TITLE = "CloudWatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +46,7 @@ class CloudWatchApi:
         """
         arguments = {"Namespace": namespace, **({"RecentlyActive": "PT3H"} if recent else {})}
         found: set[Metric] = set()
-        with _failures("cloudwatch:ListMetrics"):
+        with aws_failures(_TITLE, "cloudwatch:ListMetrics"):
             for number, page in enumerate(self._client.get_paginator("list_metrics").paginate(**arguments)):
                 found.update(_metric(one) for one in page.get("Metrics", ()))
                 if number + 1 == MAX_PAGES and page.get("NextToken"):
@@ -91,7 +76,7 @@ class CloudWatchApi:
             }
             for number, metric in enumerate(metrics)
         ]
-        with _failures("cloudwatch:GetMetricData"):
+        with aws_failures(_TITLE, "cloudwatch:GetMetricData"):
             pages = self._client.get_paginator("get_metric_data").paginate(
                 MetricDataQueries=queries,
                 StartTime=datetime.fromtimestamp(period.start, UTC),
@@ -106,7 +91,7 @@ class CloudWatchApi:
 
     def unit(self, metric: Metric, period: Period) -> str:
         """The unit of the values in that time; empty where there are none."""
-        with _failures("cloudwatch:GetMetricStatistics"):
+        with aws_failures(_TITLE, "cloudwatch:GetMetricStatistics"):
             points = self._client.get_metric_statistics(
                 **_named(metric),
                 StartTime=datetime.fromtimestamp(period.start, UTC),
@@ -118,7 +103,7 @@ class CloudWatchApi:
 
     def alarms(self) -> Iterator[Mapping[str, Any]]:
         """All alarms of metrics, as DescribeAlarms writes them."""
-        with _failures("cloudwatch:DescribeAlarms"):
+        with aws_failures(_TITLE, "cloudwatch:DescribeAlarms"):
             for page in self._client.get_paginator("describe_alarms").paginate(AlarmTypes=["MetricAlarm"]):
                 yield from page.get("MetricAlarms", ())
 
@@ -130,49 +115,15 @@ def connect(region: str, endpoint_url: str | None = None) -> CloudWatchApi:
         ConfigurationError: the extra is not installed.
         InputError: boto3 refuses the region or the profile.
     """
-    try:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-    except ImportError:
-        raise ConfigurationError(
-            "FOREWARN_CLOUDWATCH_REGION needs boto3: run pip install 'forewarn[aws]'"
-        ) from None
-    config = Config(
-        retries={"mode": "standard", "max_attempts": _ATTEMPTS},
-        connect_timeout=_CONNECT_S,
-        read_timeout=_READ_S,
+    return CloudWatchApi(
+        aws_client(
+            "cloudwatch",
+            _TITLE,
+            region=region,
+            endpoint_url=endpoint_url,
+            needed_by="FOREWARN_CLOUDWATCH_REGION",
+        )
     )
-    try:
-        client = boto3.client("cloudwatch", region_name=region, endpoint_url=endpoint_url, config=config)
-    except (BotoCoreError, ValueError) as error:
-        raise InputError(f"CloudWatch cannot be used: {error}") from error
-    return CloudWatchApi(client)
-
-
-@contextmanager
-def _failures(permission: str) -> Iterator[None]:
-    """Errors of boto3 as ours."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-
-    try:
-        yield
-    except ClientError as error:
-        code, text = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
-        if code in _THROTTLED:
-            raise UnavailableError(f"CloudWatch throttles the calls: {text}") from error
-        if code in _REFUSED:
-            raise InputError(
-                f"CloudWatch refuses the login or lacks the permission {permission}: {text}"
-            ) from error
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-        if status >= 500:
-            raise UnavailableError(f"CloudWatch does not answer: {code} {text}") from error
-        raise InputError(f"CloudWatch refuses a call ({code}): {text}") from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise InputError(f"CloudWatch needs credentials of AWS: {error}") from error
-    except BotoCoreError as error:
-        raise UnavailableError(f"CloudWatch does not answer: {error}") from error
 
 
 def _metric(one: Mapping[str, Any]) -> Metric:

@@ -63,17 +63,17 @@ def test_the_main_job_leaves_baselines_champions_and_signals(fleet: Forewarn) ->
 def test_consume_stores_what_a_queue_brings_until_it_is_told_to_end(fleet: Forewarn, tmp_path: Path) -> None:
     with broker("redis", tmp_path) as server:
         server.send([of_json(0)])
-        settings = {"FOREWARN_QUEUES": f"{server.url}?format=json", "FOREWARN_TENANT": "queues"}
+        settings = {"FOREWARN_QUEUES": f"{server.url}format=json", "FOREWARN_TENANT": "queues"}
         command = Forewarn(fleet.home, settings)
         process = command.start("consume")
-        with redis.Redis.from_url(server.url.removesuffix("/metrics")) as client:
+        with redis.Redis.from_url(server.url.removesuffix("/metrics?")) as client:
             wait_until(
                 lambda: any(one["last-delivered-id"] != b"0-0" for one in client.xinfo_groups("metrics")), 60
             )
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 128 + signal.SIGTERM
-        assert errors.strip() == f"reading {server.url}?group=forewarn"
+        assert errors.strip() == f"reading {server.url}group=forewarn"
         server.send([of_json(1)])
         assert command.json("consume", "--until-empty")["inserted"] == 1
 

@@ -140,12 +140,12 @@ def test_a_killed_receiver_of_remote_write(bench: Bench) -> None:
     assert len(kills.tables(bench.dsn("job"))["samples"]) == 4 * 4 * victims.REQUESTS - 3
 
 
-@pytest.mark.parametrize("kind", ["kafka", "redis", "nats"])
+@pytest.mark.parametrize("kind", ["kafka", "redis", "nats", "kinesis", "pubsub"])
 def test_a_killed_consumer_of_a_queue(bench: Bench, tmp_path: Path, kind: str) -> None:
     before = bench.place
     with broker(kind, tmp_path) as server:
         server.send([GARBAGE if n % 10 == 9 else of_json(n) for n in range(60)])
-        with_settings(bench, queues=(SecretStr(f"{server.url}?format=json"),))
+        with_settings(bench, queues=(SecretStr(f"{server.url}format=json"),))
         kill_again_and_again(bench, undisturbed(bench, "empty", victims.consume_queue))
     bench.place = before
     left = kills.tables(bench.dsn("job"))

@@ -23,6 +23,7 @@ from core.errors import BusyError, ConfigurationError, UnavailableError
 from core.locks import LockOwner, ingest_lock
 from core.queue_cursors import QueueCursor, cursor_name
 from core.settings import Settings
+from flows.commands.consume import check_queues
 from pipelines.collect import consume as consume_module
 from pipelines.collect.consume import Silent, _Reading, consume, drain
 from pipelines.collect.ingest import IngestReport
@@ -34,7 +35,8 @@ from pipelines.sources.queues.queue_port import Queue
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
 
-KINDS = ("kafka", "redis", "nats")
+#: The queues with positions: two consumers can fetch the same message.
+KINDS = ("kafka", "redis", "nats", "kinesis")
 NOW = T0 + timedelta(days=1)
 _NUMBERS = count()
 
@@ -80,7 +82,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "payload"), [("kafka", "otlp"), ("redis", "remote_write"), ("nats", "json")]
+    ("kind", "payload"),
+    [("kafka", "otlp"), ("redis", "remote_write"), ("nats", "json"), ("kinesis", "otlp"), ("pubsub", "otlp")],
 )
 def test_each_message_is_stored_once_and_a_bad_one_is_a_dead_letter(
     kind: str, payload: str, store: Store, tmp_path: Path
@@ -88,7 +91,7 @@ def test_each_message_is_stored_once_and_a_bad_one_is_a_dead_letter(
     message = MESSAGES[payload]
     with broker(kind, tmp_path) as server:
         server.send([message(0), GARBAGE, message(1)])
-        platform, queue = reader(store, f"{server.url}?format={payload}")
+        platform, queue = reader(store, f"{server.url}format={payload}")
         assert drain(platform, queue) == IngestReport(inserted=2, rejected=1, series=2 - (payload == "json"))
         assert drain(platform, queue) == IngestReport()
         server.send([message(2)])
@@ -98,14 +101,20 @@ def test_each_message_is_stored_once_and_a_bad_one_is_a_dead_letter(
     assert values(store) == [0.0, 1.0, 2.0]
     (letter,) = store.dead_letters.list()
     assert letter.source == queue.address.name
-    place = {"kafka": "partition 0, offset 1: ", "redis": "entry ", "nats": "fleet.one, sequence 2: "}[kind]
+    place = {
+        "kafka": "partition 0, offset 1: ",
+        "redis": "entry ",
+        "nats": "fleet.one, sequence 2: ",
+        "kinesis": "shardId-000000000000, sequence number 2: ",
+        "pubsub": "message 2: ",
+    }[kind]
     assert letter.reason.startswith(place)
 
 
 def test_golden_signals_are_computed_of_the_raw_samples_in_a_queue(store: Store, tmp_path: Path) -> None:
     with broker("redis", tmp_path) as server:
         server.send([MESSAGES["remote_write"](n) for n in (*range(4), 2, *range(4, 8))])
-        platform, queue = reader(store, f"{server.url}?format=remote_write")
+        platform, queue = reader(store, f"{server.url}format=remote_write")
         platform = replace(platform, settings=platform.settings.model_copy(update={"golden_signals": True}))
         assert drain(platform, queue).inserted == 9
         pull(platform)
@@ -118,7 +127,7 @@ def test_messages_that_another_consumer_has_stored_meanwhile_are_dropped(
 ) -> None:
     with broker(kind, tmp_path) as server:
         server.send([of_json(n) for n in range(5)])
-        platform, queue = reader(store, f"{server.url}?format=json")
+        platform, queue = reader(store, f"{server.url}format=json")
         slow = _Reading(platform, queue, Silent())
         with queue.connect(slow.stored_position, joins_group=False) as consumer:
             fetched = consumer.fetch(0.5)
@@ -153,7 +162,7 @@ def test_two_consumers_of_a_kafka_group_share_the_partitions_and_store_each_mess
     one, other, sent = Heard(), Heard(), 0
     with broker("kafka", tmp_path) as server:
         assert isinstance(server, KafkaBroker)
-        platform, queue = reader(store, f"{server.url}?format=json")
+        platform, queue = reader(store, f"{server.url}format=json")
         with consuming(platform, queue, one), consuming(platform, queue, other):
             while not (one.inserted and other.inserted):
                 assert sent < 400
@@ -174,7 +183,7 @@ def test_a_second_consumer_of_a_queue_with_one_order_takes_over_when_the_first_o
     stop, first, second = Event(), Heard(), Heard()
     with broker(kind, tmp_path) as server:
         server.send([of_json(0)])
-        platform, queue = reader(store, f"{server.url}?format=json")
+        platform, queue = reader(store, f"{server.url}format=json")
         with consuming(platform, queue, first, stop):
             wait_until(lambda: values(store) == [0.0])
             (owner,) = _owners(platform, queue)
@@ -202,7 +211,7 @@ def test_a_restart_of_the_broker_is_waited_out(
     with broker(kind, tmp_path) as server:
         assert isinstance(server, RedisBroker | NatsBroker)
         server.send([of_json(0)])
-        platform, queue = reader(store, f"{server.url}?format=json")
+        platform, queue = reader(store, f"{server.url}format=json")
         heard = Heard()
         with consuming(platform, queue, heard):
             wait_until(lambda: values(store) == [0.0])
@@ -230,13 +239,16 @@ def test_a_kafka_that_does_not_answer_is_named(
         ("kafka", "nosuch", "has no topic nosuch; create it"),
         ("redis", "0/nosuch", "has no stream nosuch; create it"),
         ("nats", "nosuch", "has no stream nosuch; create it"),
+        ("kinesis", "nosuch", "has no stream nosuch; create it"),
+        ("pubsub", "nosuch", "has no subscription nosuch; create it"),
     ],
 )
 def test_a_queue_that_does_not_exist_is_named_with_the_remedy(
     kind: str, path: str, text: str, store: Store, tmp_path: Path
 ) -> None:
     with broker(kind, tmp_path) as server:
-        platform, queue = reader(store, f"{kind}://{_hosts(server)}/{path}?format=json")
+        options = server.url.partition("?")[2]
+        platform, queue = reader(store, f"{kind}://{_hosts(server)}/{path}?{options}format=json")
         with pytest.raises(UnavailableError, match=text):
             drain(platform, queue)
 
@@ -266,7 +278,7 @@ def test_deleted_entries_of_a_redis_stream_and_a_new_stream_are_reported(
 ) -> None:
     with broker("redis", tmp_path) as server:
         assert isinstance(server, RedisBroker)
-        platform, queue = reader(store, f"{server.url}?format=json")
+        platform, queue = reader(store, f"{server.url}format=json")
         with redis.Redis(port=server.port) as client:
             for numbers in (range(2), range(2, 6)):
                 server.send([of_json(n) for n in numbers])
@@ -289,7 +301,7 @@ def test_a_queue_that_was_created_anew_is_read_from_its_start(
 ) -> None:
     with broker(kind, tmp_path) as server:
         server.send([of_json(0)])
-        platform, queue = reader(store, f"{server.url}?format=json")
+        platform, queue = reader(store, f"{server.url}format=json")
         partition = "0" if kind == "kafka" else ""
         stored = QueueCursor(position="1000 an older stream" if kind == "nats" else "1000").to_text()
         store.cursors.set(cursor_name(queue.address.name, partition), stored)
@@ -299,13 +311,16 @@ def test_a_queue_that_was_created_anew_is_read_from_its_start(
 
 def test_status_shows_position_lag_and_dead_letters_of_a_queue(store: Store, tmp_path: Path) -> None:
     with broker("redis", tmp_path) as server:
-        platform, queue = reader(store, f"{server.url}?format=json")
+        platform, queue = reader(store, f"{server.url}format=json")
         (part,) = queues(platform)
         assert part.problem is not None
         assert "was read never" in part.problem
+        with pytest.raises(UnavailableError, match="was read never"):
+            check_queues(platform)
         server.send([of_json(0), GARBAGE])
         drain(platform, queue)
         (part,) = queues(platform)
+        check_queues(platform)
     assert part.name == f"queue {queue.address.name}"
     assert part.state.startswith("position ")
     assert "; lag: 0; newest message " in part.state

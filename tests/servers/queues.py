@@ -1,4 +1,4 @@
-"""Real brokers of the tests' own: Redis, NATS with JetStream, and the mock brokers inside Kafka's client library."""
+"""Brokers of the tests' own: real Redis and NATS with JetStream, mock brokers of Kafka's client library, and moto."""
 
 import asyncio
 import shutil
@@ -16,6 +16,8 @@ import nats
 import pytest
 import redis
 from nats.js.api import StreamConfig
+from servers.kinesis import KinesisBroker
+from servers.pubsub import PubSubBroker
 
 from pipelines.processes.server_process import ServerProcess, free_port, start_server
 
@@ -24,7 +26,7 @@ class Broker(Protocol):
     """A broker with one queue, to which a test sends messages.
 
     Attributes:
-        url: of the queue, without options.
+        url: of the queue; options can be added to it.
     """
 
     @property
@@ -38,7 +40,14 @@ class Broker(Protocol):
 @contextmanager
 def broker(kind: str, folder: Path) -> Iterator[Broker]:
     """A running broker with its queue."""
-    started = {"kafka": KafkaBroker, "redis": RedisBroker, "nats": NatsBroker}[kind](folder)
+    kinds = {
+        "kafka": KafkaBroker,
+        "redis": RedisBroker,
+        "nats": NatsBroker,
+        "kinesis": KinesisBroker,
+        "pubsub": PubSubBroker,
+    }
+    started = kinds[kind](folder)
     try:
         yield started
     finally:
@@ -54,7 +63,7 @@ class KafkaBroker:
         )
         (address,) = self._producer.list_topics(timeout=5).brokers.values()
         self.hosts = f"{address.host}:{address.port}"
-        self.url = f"kafka://{self.hosts}/metrics"
+        self.url = f"kafka://{self.hosts}/metrics?"
         self._producer.list_topics("metrics", timeout=5)
 
     def send(self, bodies: Sequence[bytes], partition: int = 0) -> None:
@@ -112,7 +121,7 @@ class RedisBroker(_Server):
         super().__init__(folder / "redis", options=options)
         self.start()
         self.hosts = f"127.0.0.1:{self.port}"
-        self.url = f"redis://{self.hosts}/0/metrics"
+        self.url = f"redis://{self.hosts}/0/metrics?"
 
     @property
     def command(self) -> list[str]:
@@ -130,7 +139,7 @@ class NatsBroker(_Server):
         super().__init__(folder / "nats", options=options)
         self.start()
         self.hosts = f"127.0.0.1:{self.port}"
-        self.url = f"nats://{self.hosts}/metrics/fleet.one"
+        self.url = f"nats://{self.hosts}/metrics/fleet.one?"
 
     @property
     def command(self) -> list[str]:

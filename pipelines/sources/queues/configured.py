@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from core.settings import Settings
 from pipelines.sources.queues.kafka import KafkaQueue
+from pipelines.sources.queues.kinesis import KinesisQueue
 from pipelines.sources.queues.nats_jetstream import JetStreamQueue
+from pipelines.sources.queues.pubsub import PubSubQueue
 from pipelines.sources.queues.queue_address import QueueAddress, parse_queue
 from pipelines.sources.queues.queue_port import Queue
 from pipelines.sources.queues.redis_streams import RedisQueue
@@ -14,6 +16,8 @@ QUEUES: dict[str, Callable[[QueueAddress], Queue]] = {
     "kafka": KafkaQueue,
     "redis": RedisQueue,
     "nats": JetStreamQueue,
+    "kinesis": KinesisQueue,
+    "pubsub": PubSubQueue,
 }
 
 

@@ -3,9 +3,12 @@
     kafka://broker:9092[,broker2:9092]/topic
     redis://host:6379/0/stream
     nats://host:4222/stream[/subject]
+    kinesis://region/stream
+    pubsub://project/subscription
 
 Options follow after `?`: `format` (otlp, remote_write or json), `group`, and `tls=true`, `ca=FILE`, `mechanism`
-(Kafka) and `field` (Redis). A password stands before the host, as in `redis://:secret@host/0/stream`.
+(Kafka), `field` (Redis) and `endpoint` (Kinesis and Pub/Sub). A password stands before the host, as in
+`redis://:secret@host/0/stream`.
 """
 
 from dataclasses import dataclass
@@ -18,11 +21,13 @@ from core.errors import ConfigurationError
 from core.storable import NAME_BYTES
 
 DEFAULT_GROUP = "forewarn"
-_OPTIONS = ("format", "group", "tls", "ca", "mechanism", "field")
+_OPTIONS = ("format", "group", "tls", "ca", "mechanism", "field", "endpoint")
 _FORMS = {
     "kafka": "kafka://broker:9092/topic?format=otlp",
     "redis": "redis://host:6379/0/stream?format=otlp",
     "nats": "nats://host:4222/stream/subject?format=otlp",
+    "kinesis": "kinesis://eu-west-1/stream?format=otlp",
+    "pubsub": "pubsub://project/subscription?format=otlp",
 }
 
 
@@ -39,12 +44,13 @@ class QueueAddress:
     """One queue: where it is, what its messages contain, and how to log in.
 
     Attributes:
-        scheme: kafka, redis or nats.
-        hosts: `host:port`, several with commas between; the only part of the URL with a login is not in it.
-        path: topic; database and stream; stream and, if given, subject.
+        scheme: kafka, redis, nats, kinesis or pubsub.
+        hosts: `host:port`, several with commas between; a region; a project. The login is not in it.
+        path: topic; database and stream; stream and, if given, subject; stream; subscription.
         mechanism: SASL mechanism of Kafka.
         ca: file of the certificate authorities that sign the server's certificate; "": those of the system.
         field: of an entry of a Redis stream that has the content; "": its only field.
+        endpoint: address of the cloud's API; "": its usual one.
     """
 
     scheme: str
@@ -58,6 +64,7 @@ class QueueAddress:
     ca: str = ""
     mechanism: str = "PLAIN"
     field: str = ""
+    endpoint: str = ""
 
     @property
     def name(self) -> str:
@@ -66,7 +73,7 @@ class QueueAddress:
 
     @property
     def place(self) -> str:
-        """`host:port` for texts."""
+        """Scheme and `host:port`, region or project, for texts."""
         return f"{self.scheme}://{self.hosts}"
 
     @property
@@ -114,6 +121,7 @@ def parse_queue(url: SecretStr) -> QueueAddress:
         ca=options.get("ca", ""),
         mechanism=options.get("mechanism", "PLAIN").upper(),
         field=options.get("field", ""),
+        endpoint=options.get("endpoint", ""),
     )
     _check(address, options)
     return address
@@ -130,11 +138,15 @@ def _payload(options: dict[str, str], place: str) -> PayloadFormat:
 
 
 def _check(address: QueueAddress, options: dict[str, str]) -> None:
-    lengths = {"kafka": (1,), "redis": (2,), "nats": (1, 2)}[address.scheme]
+    lengths = {"kafka": (1,), "redis": (2,), "nats": (1, 2), "kinesis": (1,), "pubsub": (1,)}[address.scheme]
     form = _FORMS[address.scheme]
     problem = None
     if not address.hosts or len(address.path) not in lengths:
         problem = f"give an address such as {form}"
+    elif address.scheme in {"kinesis", "pubsub"} and (address.user or address.password):
+        problem = "the address of a cloud has no login; the cloud's own library finds it"
+    elif address.endpoint and not address.endpoint.startswith(("http://", "https://")):
+        problem = "the endpoint begins with http:// or https://"
     elif unknown := [name for name in options if name not in _OPTIONS]:
         problem = f"there is no option {', '.join(unknown)}; the options are {', '.join(_OPTIONS)}"
     elif options.get("tls", "false").lower() not in {"true", "false", "1", "0"}:

@@ -1,4 +1,4 @@
-"""The port of queues: what `pipelines.collect.consume` needs from Kafka, Redis Streams and NATS JetStream."""
+"""The port of queues: what `pipelines.collect.consume` needs from Kafka, Redis Streams, NATS JetStream and others."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager

@@ -26,7 +26,7 @@ SERVICES: dict[str, Service] = yaml.safe_load(COMPOSE.read_text())["services"]
 #: Ends when its work is done, so that it needs no health check and is not started again.
 ONE_SHOT = "migrate"
 #: Containers that run Forewarn itself; MLflow and Prefect run from the same image.
-FOREWARN = ("migrate", "flows", "service")
+FOREWARN = ("migrate", "flows", "consume", "service")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     (folder / ".env").write_text("".join(f"{name}=set-{name}\n" for name in _setting_names()))
     subprocess.run([sys.executable, folder / "deploy/environment.py"], check=True)
     shown = subprocess.run(
-        [client, "--file", folder / "docker-compose.yml", "config"],
+        [client, "--file", folder / "docker-compose.yml", "--profile", "consume", "config"],
         cwd=folder,
         env={
             name: value
@@ -129,6 +129,12 @@ def test_the_service_has_a_public_address_also_where_nobody_set_one() -> None:
         assert SERVICES[name]["environment"]["FOREWARN_PUBLIC_URL"] == (
             "${FOREWARN_PUBLIC_URL:-http://127.0.0.1:3000}"
         )
+
+
+def test_only_the_consumer_of_queues_has_to_be_asked_for() -> None:
+    assert {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one} == {
+        "consume": ["consume"]
+    }
 
 
 def test_all_six_parts_are_there() -> None:
