@@ -22,6 +22,7 @@ from core.ports import MetricSource
 from core.pushed import PushedRepository
 from core.service_names import SERVICE_LABELS, ServiceRule
 from models.metrics.calls import call_grouping
+from models.metrics.deltas import MAX_SPREAD_MS
 from models.metrics.evaluate import Evaluator
 from models.metrics.raw_samples import LOOKBACK_MS, RawSamples
 from models.metrics.recipe import Term
@@ -130,13 +131,18 @@ class PushedSignals:
             steps //= 2
         return steps * self._step_s
 
+    def _samples(self, start: int, end: int) -> RawSamples:
+        """The samples of [start, end], with the deltas at its edges."""
+        spread_s = MAX_SPREAD_MS // 1000
+        return raw_samples(self._pushed, _moment(start - spread_s), _moment(end + spread_s))
+
     def _chunk(self, start: int, end: int) -> Batch:
         back_s = max(self._step_s, LOOKBACK_MS // 1000)
-        samples = raw_samples(self._pushed, _moment(start - back_s), _moment(end))
+        samples = self._samples(start - back_s, end)
         scrape_s = samples.interval_s("job") or ASSUMED_SCRAPE_S
         window_s = max(self._step_s, int(-(-scrape_s * SCRAPES_IN_RATE // 1)))
         if window_s > back_s:
-            samples = raw_samples(self._pushed, _moment(start - window_s), _moment(end))
+            samples = self._samples(start - window_s, end)
         types = self._known_types()
         pull = Pull(
             tenant=self._tenant,

@@ -71,7 +71,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, pool: Pool) -> Iterator[Pus
         headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
         for body in requests_of(found):
             httpx.post(f"{url}/api/v1/write", content=body, headers=headers).raise_for_status()
-            assert staging.store(receiver.name, receiver.decode(body)).rejected == 0
+            assert staging.store(receiver.name, receiver.decode(body)).report.rejected == 0
         api = PrometheusApi(url)
         with api.connected():
             yield Pushed(api, store)
