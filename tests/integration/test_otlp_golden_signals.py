@@ -23,7 +23,12 @@ from fakes.otlp import (
 from fakes.platform import platform_of
 from fakes.promql_values import compared_values
 from fakes.remote_write import T0, compressed, time_series
-from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric, NumberDataPoint
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    HistogramDataPoint,
+    Metric,
+    NumberDataPoint,
+    ResourceMetrics,
+)
 from servers.prometheus import missing_programs, prometheus
 
 from core.arrays import FloatArray
@@ -39,7 +44,6 @@ from pipelines.sources.otlp import OtlpReceiver
 from pipelines.sources.otlp_messages import Protobuf
 from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.sources.pushed_signals import raw_samples
-from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
 
 MINUTES = 32
@@ -51,8 +55,8 @@ SETTINGS = Settings(_env_file=None, golden_signals=True)
 BOUNDS = (0.05, 0.1, 0.5, 1.0)
 CODE = "http.response.status_code"
 DURATION = "http_server_request_duration_seconds"
-LABELS = {"job": "eu/shop", "instance": "a-1", "service_name": "shop"}
-RESOURCE = {"service.name": "shop", "service.namespace": "eu", "service.instance.id": "a-1"}
+#: Service -> how it counts.
+TEMPORALITIES = {"shop": CUMULATIVE, "cart": DELTA}
 RECIPES = [
     *request_recipes(
         [f"{DURATION}_bucket", f"{DURATION}_count"], {f"{DURATION}_count": "http_response_status_code"}
@@ -84,11 +88,16 @@ def counted(count: int) -> list[Requests]:
     return found
 
 
-def pushed_to_prometheus(url: str, times_s: FloatArray, found: Sequence[Requests]) -> None:
-    """Cumulative counts with labels as Prometheus has them; the first sample is 0, except where counts go on."""
+def resource_of(service: str) -> dict[str, str | int | bool | float]:
+    return {"service.name": service, "service.namespace": "eu", "service.instance.id": "a-1"}
+
+
+def pushed_to_prometheus(url: str, service: str, times_s: FloatArray, found: Sequence[Requests]) -> None:
+    """Push cumulative counts with the labels that a Prometheus gives to OTLP."""
+    of_service = {"job": f"eu/{service}", "instance": "a-1", "service_name": service}
     series = []
     for one in found:
-        labels = {**LABELS, "http_response_status_code": str(one.code)}
+        labels = {**of_service, "http_response_status_code": str(one.code)}
         total_counts = np.cumsum(one.counts, axis=0)
         columns = [
             ("_count", {}, total_counts.sum(axis=1)),
@@ -105,11 +114,11 @@ def pushed_to_prometheus(url: str, times_s: FloatArray, found: Sequence[Requests
             series.append(time_series({"__name__": DURATION + ending, **labels, **more}, samples))
     orders = np.cumsum(found[0].seconds)
     series.append(
-        time_series({"__name__": "orders_total", **LABELS}, list(zip(times_s[1:], orders, strict=True)))
+        time_series({"__name__": "orders_total", **of_service}, list(zip(times_s[1:], orders, strict=True)))
     )
     for name in ("queue_depth", "jvm_memory_used_bytes"):
         depth = list(zip(times_s[1:].tolist(), found[1].seconds.tolist(), strict=True))
-        series.append(time_series({"__name__": name, **LABELS}, depth))
+        series.append(time_series({"__name__": name, **of_service}, depth))
     headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
     httpx.post(f"{url}/api/v1/write", content=compressed(*series), headers=headers).raise_for_status()
 
@@ -153,38 +162,39 @@ def at(store: Store, seconds: float = 60 * MINUTES) -> Platform:
     return platform_of(store, FixedClock(T0 + timedelta(seconds=seconds)), settings=SETTINGS)
 
 
-def push(platform: Platform, *metrics: Metric) -> Kept:
+def push(platform: Platform, *parts: Metric | ResourceMetrics) -> Kept:
+    """A request to a service that has just been started."""
     receiver = OtlpReceiver(platform.tenant)
-    body = request(resource_metrics(*metrics, resource=RESOURCE)).SerializeToString()
-    return Staging(platform).store(receiver.name, receiver.decode_raw(body, Protobuf()))
+    decoded = receiver.decode_raw(request(*parts).SerializeToString(), Protobuf())
+    return Staging(platform).store(receiver.name, decoded)
 
 
 @pytest.mark.skipif(bool(missing_programs()), reason=f"not installed: {', '.join(missing_programs())}")
-@pytest.mark.parametrize("temporality", [CUMULATIVE, DELTA], ids=["cumulative", "delta"])
-def test_signals_of_otlp_are_those_of_prometheus(
-    temporality: int, tmp_path: Path, pool: Pool, store: Store
-) -> None:
-    times_s: FloatArray = np.arange(0, MINUTES * 60, EVERY_S).astype(np.float64)
-    if temporality == CUMULATIVE:  # Prometheus extrapolates what is between samples and the ends of windows
-        times_s[1:] += np.round(np.random.default_rng(3).uniform(-5, 5, len(times_s) - 1), 3)
-    found = counted(len(times_s) - 1)
-    requests = list(exported(times_s, found, temporality))
-    # the second half comes first, and all of it twice
-    staging, receiver = Staging(at(store)), OtlpReceiver(store.tenant)
-    for metrics in [*requests[64:], *requests[:64], *requests]:
-        body = request(resource_metrics(*metrics, resource=RESOURCE)).SerializeToString()
-        kept = staging.store(receiver.name, receiver.decode_raw(body, Protobuf()))
-        assert kept.report.rejected == 0
+def test_signals_of_otlp_are_those_of_prometheus(tmp_path: Path, store: Store) -> None:
+    regular: FloatArray = np.arange(0, MINUTES * 60, EVERY_S).astype(np.float64)
+    # Prometheus extrapolates counts up to the ends of a window; deltas need none of it
+    irregular = regular + np.round(np.random.default_rng(3).uniform(-5, 5, len(regular)), 3).clip(-regular)
+    times: FloatArray = T0.timestamp() + np.arange(600, MINUTES * 60 - 60, STEP_S, dtype=np.float64)
+    platform = at(store)
     with prometheus(tmp_path, {}, receives=True) as url:
-        pushed_to_prometheus(url, times_s, found)
-        times: FloatArray = T0.timestamp() + np.arange(600, MINUTES * 60 - 60, STEP_S, dtype=np.float64)
+        for service, temporality in TEMPORALITIES.items():
+            times_s = irregular if temporality == CUMULATIVE else regular
+            found = counted(len(times_s) - 1)
+            pushed_to_prometheus(url, service, times_s, found)
+            exports = [
+                resource_metrics(*one, resource=resource_of(service))
+                for one in exported(times_s, found, temporality)
+            ]
+            # the second half comes first, and all of it twice
+            for parts in (exports[64:], exports[:64], exports):
+                assert push(platform, *parts).report.rejected == 0
         samples = raw_samples(store.pushed, T0, NOW)
         evaluator = Evaluator(samples=samples, times_ms=(times * 1000).astype(np.int64), window_s=WINDOW_S)
         api = PrometheusApi(url)
         with api.connected():
             compared = [compared_values(api, evaluator, recipe, times, STEP_S) for recipe in RECIPES]
     assert len(compared) == 8
-    assert min(compared) == len(times)
+    assert min(compared) == len(times) * len(TEMPORALITIES)
 
 
 def signals(store: Store) -> dict[str, dict[int, float]]:

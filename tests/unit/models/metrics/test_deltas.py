@@ -115,7 +115,7 @@ def in_window(deltas: list[Delta], first: int, last: int) -> float:
 def test_deltas_change_no_rate_of_counts() -> None:
     counts = [{"__name__": "hits_total", "instance": "c"}]
     times = np.arange(0, 1_200_000, 15_000, dtype=np.int64)
-    values = np.arange(len(times)) * 3.0
+    values: FloatArray = np.arange(len(times)) * np.float64(3)
     alone = RawSamples(counts, np.zeros(len(times), dtype=np.int64), times, values)
     both = RawSamples(
         [*counts, LABELS[0]],
