@@ -94,7 +94,8 @@ class PrometheusSeries(KnownSeries[KnownLabels]):
     ) -> KnownLabels:
         name = name_and_type(metric)[0] + ending.suffix
         labels = {**entity.labels, "__name__": name}
-        if ending.label:
+        if ending.label:  # the series of buckets are far more than the attributes that are counted
+            self._make_room(len(name))
             labels[ending.label] = ending.value
         if values is Values.DELTA:
             labels[DELTA_LABEL] = "1"
