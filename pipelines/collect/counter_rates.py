@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 
 from core.arrays import BoolArray, FloatArray, IntArray
-from core.frames import SAMPLES
+from core.frames import SAMPLES, chosen_rows, frame_of, sample_arrays, with_reason
 
 #: How many of the newest counts of a counter are kept, besides its first one. A late count may have its predecessor
 #: between the first and these; then it has no known predecessor.
@@ -68,7 +68,7 @@ START = -0.0
 
 def without_starts(counts: pl.DataFrame) -> pl.DataFrame:
     """The counts (`SAMPLES`) that were sent."""
-    return counts.filter(pl.Series(~np.signbit(counts["value"].to_numpy())))
+    return chosen_rows(counts, ~np.signbit(counts["value"].to_numpy()))
 
 
 def rates_of(recent: pl.DataFrame, counts: pl.DataFrame, created: pl.DataFrame | None = None) -> CountedRates:
@@ -83,13 +83,15 @@ def rates_of(recent: pl.DataFrame, counts: pl.DataFrame, created: pl.DataFrame |
         counts: `SAMPLES`, finite and not negative.
         created: `core.frames.CREATED`, of some counts.
     """
-    known, incoming = recent.select(*SAMPLES), counts.select(*SAMPLES).with_columns(pl.col("value") + 0.0)
+    ids, times, values = sample_arrays(counts)
+    values = values + 0.0  # a count of -0 is 0; -0 marks a start
     if created is not None and not created.is_empty():
-        incoming = pl.concat([incoming, _starts(known, incoming, created)])
-    both = pl.concat([known, incoming])
-    new = np.arange(both.height) >= known.height
-    ids, times = both["series_id"].to_numpy(), both["ts"].to_physical().to_numpy()
-    values = both["value"].to_numpy()
+        incoming = frame_of(SAMPLES, ids, times, values)
+        ids, times, values = sample_arrays(pl.concat([incoming, _starts(recent, incoming, created)]))
+    known_ids, known_times, known_values = sample_arrays(recent)
+    new = np.arange(len(known_ids) + len(ids)) >= len(known_ids)
+    ids, times = np.concatenate([known_ids, ids]), np.concatenate([known_times, times])
+    values = np.concatenate([known_values, values])
     if not _is_ordered(ids, times):
         # Stable: of two counts at one time the known one counts, or the first.
         order = np.lexsort((times, ids))
@@ -105,18 +107,20 @@ def rates_of(recent: pl.DataFrame, counts: pl.DataFrame, created: pl.DataFrame |
     rates = merged.rates
     rated = ~np.isnan(rates)
     return CountedRates(
-        rates=_frame(merged.ids[rated], merged.times[rated], rates[rated]),
+        rates=frame_of(SAMPLES, merged.ids[rated], merged.times[rated], rates[rated]),
         recent=merged.frame(merged.kept),
         duplicates=int(again.sum() - clash.sum()),
-        contradicting=_frame(ids[clash], times[clash], values[clash]).with_columns(
-            reason=pl.format(
+        contradicting=with_reason(
+            frame_of(SAMPLES, ids[clash], times[clash], values[clash]),
+            pl.format(
                 "count {} contradicts {}, the first count for that time",
                 "value",
                 pl.Series(values[kept[clash]], dtype=pl.Float64),
-            )
+            ),
         ),
-        late=merged.frame(merged.late).with_columns(
-            reason=pl.format("count {} came so late that the count before it is not known any more", "value")
+        late=with_reason(
+            merged.frame(merged.late),
+            pl.format("count {} came so late that the count before it is not known any more", "value"),
         ),
     )
 
@@ -164,7 +168,7 @@ class _Merged:
     resent: BoolArray
 
     def frame(self, chosen: BoolArray) -> pl.DataFrame:
-        return _frame(self.ids[chosen], self.times[chosen], self.values[chosen])
+        return frame_of(SAMPLES, self.ids[chosen], self.times[chosen], self.values[chosen])
 
     @cached_property
     def rates(self) -> FloatArray:
@@ -279,8 +283,3 @@ def _growth(counts: FloatArray, previous: FloatArray, elapsed_s: FloatArray, spe
     conditions.append((counts > 0) & (counts < previous))
     growths.append(counts)
     return np.select(conditions, growths, np.nan)
-
-
-def _frame(ids: IntArray, times: IntArray, values: FloatArray) -> pl.DataFrame:
-    columns = {"series_id": ids, "ts": times, "value": values}
-    return pl.DataFrame({name: pl.Series(column).cast(SAMPLES[name]) for name, column in columns.items()})

@@ -5,11 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
 
 from core.batch import Batch, Declaration
 from core.domain import Series
-from core.frames import SAMPLES
+from core.frames import (
+    SAMPLES,
+    TIMES,
+    chosen_rows,
+    require_frame,
+    rows_without,
+    stacked,
+    with_reason,
+)
 from core.locks import ingest_lock
 from core.ports import MetricSource, Store
 from pipelines.collect.counter_rates import rates_of
@@ -191,19 +200,19 @@ def store_accepted(
         store.contradictions.add([replace(one, source=name) for one in batch.contradictions], now)
     limits = register_series(store, batch.series, platform.clock.now())
     if batch.rejected is not None:
-        rejected.append(batch.rejected.select(*REJECTED))
+        rejected.append(require_frame(batch.rejected, REJECTED))
     known, now = _known_series(store, batch), platform.clock.now()
     checked = validate_samples(_frame(batch.samples), known, now, batch.origins)
     counted = _rated(
         store, validate_samples(_frame(batch.counts), known, now, batch.origins, counts=True), known, batch
     )
     quantiles = native_quantiles(store, batch.histograms, counted.accepted)
-    written = store.samples.write(pl.concat([checked.accepted, counted.rates, quantiles]))
+    written = store.samples.write(stacked([checked.accepted, counted.rates, quantiles]))
     reason = pl.format("value {} contradicts {}, which is stored for that time", "value", "stored")
-    conflicts = written.conflicts.with_columns(reason=reason)
+    conflicts = with_reason(written.conflicts, reason)
     rejected += [checked.rejected, counted.rejected, _store_ends(store, batch, known, now)]
     rejected.append(rejected_rows(conflicts, known, _origins_of(conflicts, batch.origins)))
-    refused = pl.concat(rejected)
+    refused = stacked(rejected)
     events = limits + store.events.add(batch.events)
     incidents = store.incidents.add(batch.incidents) + store.incidents.change(batch.alert_changes)
     if batch.calls:
@@ -257,23 +266,22 @@ def _rated(store: Store, counts: Validated, known: Mapping[int, Series], batch: 
     """Rates from counts and the counts that are stored; the newest counts are stored for the next batch."""
     if counts.accepted.is_empty():
         return _Rated(rates=counts.accepted, accepted=counts.accepted, duplicates=0, rejected=counts.rejected)
-    ids = counts.accepted["series_id"].unique().to_list()
+    ids = np.unique(counts.accepted["series_id"].to_numpy()).tolist()
     counted = rates_of(store.counters.recent(ids), counts.accepted, batch.created)
     store.counters.save(counted.recent)
     # A file that is read again has counts whose rates are stored.
-    stored = store.samples.stored_at(counted.late.select("series_id", "ts"))
-    late = counted.late.join(stored, on=["series_id", "ts"], how="anti", maintain_order="left")
-    is_finite = pl.col("value").is_finite()
-    infinite = counted.rates.filter(~is_finite).with_columns(
-        reason=pl.lit("the rate is infinite, because the count grew by too much")
+    stored = store.samples.stored_at(counted.late)
+    late = rows_without(counted.late, stored, list(TIMES))
+    is_finite = np.isfinite(counted.rates["value"].to_numpy())
+    infinite = with_reason(
+        chosen_rows(counted.rates, ~is_finite),
+        pl.lit("the rate is infinite, because the count grew by too much"),
     )
     return _Rated(
-        rates=counted.rates.filter(is_finite),
-        accepted=counts.accepted.join(
-            pl.concat([counted.contradicting, counted.late]), on=list(SAMPLES), how="anti"
-        ),
+        rates=chosen_rows(counted.rates, is_finite),
+        accepted=rows_without(counts.accepted, stacked([counted.contradicting, counted.late]), list(SAMPLES)),
         duplicates=counted.duplicates + stored.height,
-        rejected=pl.concat(
+        rejected=stacked(
             [
                 counts.rejected,
                 rejected_rows(counted.contradicting, known, batch.origins, counts=True),
@@ -312,7 +320,7 @@ def _known_series(store: Store, batch: Batch) -> dict[int, Series]:
     known = {series.series_id: series for series in batch.series}
     for frame in (batch.samples, batch.counts):
         if frame is not None:
-            others = set(frame["series_id"].drop_nulls().unique().to_list()) - known.keys()
+            others = set(frame["series_id"].to_list()) - known.keys() - {None}
             if others:
                 known.update({one: store.series.get(one) for one in store.series.known(list(others))})
     return known

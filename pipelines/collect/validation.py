@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from core.domain import Series, SeriesKind
-from core.frames import SAMPLES, require_frame
+from core.frames import SAMPLES, has_null, require_frame, sample_arrays
 from pipelines.stores.binary import microseconds
 from pipelines.stores.dead_letters import REJECTED
 
@@ -110,10 +110,9 @@ def _all_valid(frame: pl.DataFrame, series: Mapping[int, Series], now: datetime)
     """Whether no row has an error. This is known much sooner than the reasons, which are texts."""
     if frame.is_empty():
         return True
-    if frame.null_count().sum_horizontal().item():
+    if has_null(frame):
         return False
-    ids, values = frame["series_id"].to_numpy(), frame["value"].to_numpy()
-    times = frame["ts"].to_physical().to_numpy()
+    ids, times, values = sample_arrays(frame)
     latest = now + timedelta(seconds=FUTURE_TOLERANCE_S)
     if not (
         np.isfinite(values).all()

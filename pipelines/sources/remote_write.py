@@ -13,11 +13,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from core.arrays import BoolArray, FloatArray, IntArray
 from core.batch import Batch
 from core.checks import require_name
 from core.errors import InputError
-from core.frames import SAMPLES, TIMES
+from core.frames import CREATED, SAMPLES, TIMES, frame_of, stacked
 from core.metric_types import is_counter
 from core.service_names import ServiceRule
 from pipelines.sources.protobuf import Parts, as_bytes, as_integer, read_few, read_fields, read_varint
@@ -116,26 +115,27 @@ class RemoteWriteReceiver(SteppedSeries):
         counters = {metric: is_counter(metric, types) for metric in request.metrics}
         chosen = [one.series(counter=counters[one.metric]) for one in request.series]
         series = {one.series_id: one for one in chosen}
-        samples = _frame(
-            np.repeat(np.array([one.series_id for one in chosen], dtype=np.int64), request.lengths),
-            request.times_ms,
-            request.values,
-        )
+        ids = np.repeat(np.array([one.series_id for one in chosen], dtype=np.int64), request.lengths)
+        times, values = request.times_ms * 1000, request.values
         counts = np.repeat(np.array([counters[one.metric] for one in request.series], bool), request.lengths)
-        missing = np.isnan(request.values)
-        ended = missing & (request.values.view(np.uint64) == STALE_BITS)
+        missing = np.isnan(values)
+        ended = missing & (values.view(np.uint64) == STALE_BITS)
+        level, count = ~missing & ~counts, ~missing & counts
         histograms = HistogramColumns(request.histograms)
         series |= histograms.series
-        told = (request.created_ms >= OLDEST_CREATED_MS) & (request.created_ms < request.times_ms)
+        told = count & (request.created_ms >= OLDEST_CREATED_MS) & (request.created_ms < request.times_ms)
         return Batch(
             series=tuple(series.values()),
-            samples=pl.concat([_chosen(samples, ~missing & ~counts), histograms.levels]),
-            counts=pl.concat([_chosen(samples, ~missing & counts), histograms.counts]),
-            created=pl.concat(
-                [_created(samples, request.created_ms, counts & ~missing & told), histograms.created]
+            samples=stacked([frame_of(SAMPLES, ids[level], times[level], values[level]), histograms.levels]),
+            counts=stacked([frame_of(SAMPLES, ids[count], times[count], values[count]), histograms.counts]),
+            created=stacked(
+                [
+                    frame_of(CREATED, ids[told], times[told], request.created_ms[told] * 1000),
+                    histograms.created,
+                ]
             ),
             histograms=histograms.cumulative,
-            ends=pl.concat([_chosen(samples, ended).select(*TIMES), histograms.ends]),
+            ends=stacked([frame_of(TIMES, ids[ended], times[ended]), histograms.ends]),
             metric_types=request.metric_types,
             rejected=request.rejected,
         )
@@ -263,21 +263,6 @@ class _Reading2(_Reading1):
 
     def _take_other(self, number: int, message: memoryview) -> None:
         """Nothing else is read: symbols are, and later versions may add fields."""
-
-
-def _chosen(frame: pl.DataFrame, chosen: BoolArray) -> pl.DataFrame:
-    return frame.filter(pl.Series(chosen))
-
-
-def _created(samples: pl.DataFrame, created_ms: IntArray, chosen: BoolArray) -> pl.DataFrame:
-    """The times of samples of counters that tell since when they count, and that time."""
-    created = pl.Series("created", created_ms * 1000).cast(SAMPLES["ts"])
-    return samples.select(*TIMES).with_columns(created).filter(pl.Series(chosen))
-
-
-def _frame(ids: IntArray, times_ms: IntArray, values: FloatArray) -> pl.DataFrame:
-    columns = {"series_id": ids, "ts": times_ms * 1000, "value": values}
-    return pl.DataFrame({name: pl.Series(column).cast(SAMPLES[name]) for name, column in columns.items()})
 
 
 def uncompressed(body: bytes) -> bytes:

@@ -84,6 +84,8 @@ def _has_sum(one: NativeHistogram) -> bool:
 def _frame(
     rows: Sequence[tuple[object, ...]], schema: Mapping[str, pl.DataType | type[pl.DataType]]
 ) -> pl.DataFrame:
+    if not rows:
+        return pl.DataFrame(schema=schema)
     as_sent = {name: pl.Int64 if dtype == TIME else dtype for name, dtype in schema.items()}
     return pl.DataFrame(list(rows), schema=as_sent, orient="row").select(
         pl.col(name).cast(dtype) for name, dtype in schema.items()

@@ -22,6 +22,7 @@ from core.batch import Batch, Declaration
 from core.contradictions import Contradiction
 from core.domain import Direction, Event, EventKind, Incident, Series, SeriesKind, Severity
 from core.errors import InputError
+from core.frames import stacked
 from core.ports import MetricSource
 from pipelines.sources.csv_format import CsvFormat
 from pipelines.sources.dialect import FileOptions
@@ -62,7 +63,7 @@ class Sidecars:
 
         Its source has read each series as a counter or not, so that a declared kind cannot change that any more.
         """
-        rejected = self.rejected if batch.rejected is None else pl.concat([batch.rejected, self.rejected])
+        rejected = self.rejected if batch.rejected is None else stacked([batch.rejected, self.rejected])
         described = [with_kind_as_read(series, self.describe(series)) for series in batch.series]
         kinds = dict.fromkeys(note for _, note in described if note)
         return replace(

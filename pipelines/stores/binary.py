@@ -18,7 +18,7 @@ from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import AdaptersMap, Dumper, Loader
 
 from core.arrays import FloatArray, IntArray
-from core.frames import Schema
+from core.frames import Schema, frame_of
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
@@ -279,9 +279,7 @@ def frame_of_columns(columns: Sequence[npt.NDArray[Any]] | None, schema: Schema)
     if not is_ordered(ids, times):
         order = np.lexsort((times, ids))
         columns = [column[order] for column in columns]
-    # integer and time have the same bits: both count microseconds since 1970
-    pairs = zip(schema.items(), columns, strict=True)
-    return pl.DataFrame([pl.Series(name, column).cast(dtype) for (name, dtype), column in pairs])
+    return frame_of(schema, *columns)
 
 
 def is_ordered(ids: IntArray, times: IntArray) -> bool:

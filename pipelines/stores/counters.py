@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from core.frames import SAMPLES, require_frame
+from core.frames import SAMPLES, require_frame, sample_arrays
 from pipelines.stores.binary import (
     Float8Array,
     Int8Array,
     TimeArray,
     frame_of_columns,
+    is_ordered,
     read_arrays,
     sent_floats,
     sent_times,
@@ -78,8 +79,10 @@ class CounterStore:
         frame = require_frame(counts, SAMPLES, "counts")
         if frame.is_empty():
             return
-        frame = frame.sort("series_id", "ts")
-        ids = frame["series_id"].to_numpy()
+        ids, times, values = sample_arrays(frame)
+        if not is_ordered(ids, times):
+            order = np.lexsort((times, ids))
+            ids, times, values = ids[order], times[order], values[order]
         first = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
         # Arrays in arrays must have one length, so times and counts travel as flat columns and are cut by the server.
         self._session.execute(
@@ -94,8 +97,8 @@ class CounterStore:
                 "ids": Int8Array(ids[first]),
                 "first": Int8Array(first + 1),
                 "last": Int8Array(np.append(first[1:], len(ids))),
-                "times": TimeArray(frame["ts"].to_physical().to_numpy()),
-                "counts": Float8Array(frame["value"].to_numpy()),
+                "times": TimeArray(times),
+                "counts": Float8Array(values),
             },
         )
 

@@ -1,15 +1,25 @@
 """Samples: written with one binary COPY, read back as arrays."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import polars as pl
 import psycopg
 
-from core.arrays import FloatArray, IntArray
+from core.arrays import IntArray
 from core.errors import InputError, UnknownSeriesError
-from core.frames import SAMPLES, require_frame
+from core.frames import (
+    SAMPLES,
+    TIMES,
+    frame_of,
+    has_null,
+    microseconds_of,
+    require_frame,
+    sample_arrays,
+    stacked,
+)
 from core.ports import WriteResult
 from pipelines.stores.binary import (
     COPY_HEADER,
@@ -50,12 +60,12 @@ class SampleStore:
         frame = require_frame(frame, SAMPLES, "samples")
         if frame.is_empty():
             return WriteResult(inserted=0, duplicates=0, conflicts=pl.DataFrame(schema=_CONFLICTS))
-        if frame.null_count().sum_horizontal().item() or not frame["value"].is_finite().all():
+        if has_null(frame) or not np.isfinite(frame["value"].to_numpy()).all():
             raise InputError("samples must have a series, a time and a finite value in every row")
         total = frame.height
         frame, clashes = _first_of_each(frame)
         inserted, conflicts = self._session.atomically_retried(lambda: self._insert(frame))
-        clashes = pl.concat([clashes, conflicts])
+        clashes = stacked([clashes, conflicts])
         return WriteResult(inserted=inserted, duplicates=total - inserted - clashes.height, conflicts=clashes)
 
     def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
@@ -113,17 +123,17 @@ class SampleStore:
     def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
         """Those rows of `times` (series_id, ts) that have a sample."""
         if times.is_empty():
-            return times
+            return pl.DataFrame(schema=TIMES)
         rows = self._session.rows(
             "SELECT w.id AS series_id, w.ts FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) AS w (id, ts)"
             " JOIN series s ON s.series_id = w.id AND s.tenant = %(tenant)s"
             " WHERE EXISTS (SELECT FROM samples WHERE series_id = w.id AND ts = w.ts)",
             {
                 "ids": Int8Array(times["series_id"].to_numpy()),
-                "times": TimeArray(times["ts"].to_physical().to_numpy()),
+                "times": TimeArray(microseconds_of(times["ts"])),
             },
         )
-        return pl.DataFrame(rows, schema=times.schema)
+        return pl.DataFrame(rows, schema=TIMES)
 
     def remove(self, series_id: int) -> int:
         """Remove all samples and rollups of a series, which were read wrongly; returns how many samples."""
@@ -138,15 +148,14 @@ class SampleStore:
     def _insert(self, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
         """Store what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""
         with self._session.connection() as connection:
-            ranges = self._ranges(connection, frame)
-            if ranges.height == frame.height:
+            ranges = _Ranges.of(frame)
+            self._require_registered(connection, ranges.ids)
+            if len(ranges.ids) == frame.height:
                 # One sample a series: to look for stored ones would cost as much as to insert.
                 return _merge(connection, frame)
             occupied = _occupied(connection, ranges)
-            hit = pl.col("series_id").is_in(occupied.implode())
-            fresh, other = (
-                (frame, frame.clear()) if occupied.is_empty() else (frame.filter(~hit), frame.filter(hit))
-            )
+            hit = pl.col("series_id").is_in(occupied)
+            fresh, other = (frame.filter(~hit), frame.filter(hit)) if occupied else (frame, frame.clear())
             if not _copy_unless_taken(connection, fresh):
                 fresh, other = fresh.clear(), frame
             if other.is_empty():
@@ -154,25 +163,44 @@ class SampleStore:
             merged, conflicts = _merge(connection, other)
             return fresh.height + merged, conflicts
 
-    def _ranges(self, connection: Connection, frame: pl.DataFrame) -> pl.DataFrame:
-        """First and last time of each series of the frame, after a check that all series are this tenant's."""
-        ranges = frame.group_by("series_id").agg(first=pl.col("ts").min(), last=pl.col("ts").max())
-        ids = Int8Array(ranges["series_id"].to_numpy())
+    def _require_registered(self, connection: Connection, series_ids: IntArray) -> None:
+        """Check that all series are this tenant's."""
         known = connection.execute(
             "SELECT count(*) FROM series WHERE tenant = %s AND series_id = ANY(%s::bigint[])",
-            [self._session.tenant, ids],
+            [self._session.tenant, Int8Array(series_ids)],
         ).fetchone()
-        if known is None or known[0] != ranges.height:
-            raise UnknownSeriesError(f"not all of the {ranges.height} series are registered for this tenant")
-        return ranges
+        if known is None or known[0] != len(series_ids):
+            raise UnknownSeriesError(
+                f"not all of the {len(series_ids)} series are registered for this tenant"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranges:
+    """First and last time of each series, in microseconds since 1970."""
+
+    ids: IntArray
+    first: IntArray
+    last: IntArray
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> "_Ranges":
+        """Args:
+        frame: `SAMPLES`, by series_id, ts; at least one row.
+        """
+        ids, times, _ = sample_arrays(frame)
+        first = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
+        last = np.append(first[1:], len(ids)) - 1
+        return cls(ids[first], times[first], times[last])
 
 
 def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Sorted, one row for each series and time (the first given), and the rows that contradict it."""
-    ids, times = frame["series_id"].to_numpy(), frame["ts"].to_physical().to_numpy()
+    ids, times, values = sample_arrays(frame)
     if not is_ordered(ids, times):
-        frame = frame.sort("series_id", "ts", maintain_order=True)
-        ids, times = frame["series_id"].to_numpy(), frame["ts"].to_physical().to_numpy()
+        order = np.lexsort((times, ids))  # stable
+        ids, times, values = ids[order], times[order], values[order]
+        frame = frame_of(SAMPLES, ids, times, values)
     again = np.zeros(len(ids), dtype=bool)
     again[1:] = (ids[1:] == ids[:-1]) & (times[1:] == times[:-1])
     if not again.any():
@@ -183,18 +211,14 @@ def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return frame.filter(first), repeated.filter(pl.col("value") != pl.col("stored"))
 
 
-def _occupied(connection: Connection, ranges: pl.DataFrame) -> pl.Series:
+def _occupied(connection: Connection, ranges: _Ranges) -> list[int]:
     """Ids of the series that have a stored sample within their range: one index probe each."""
     rows = connection.execute(
         "SELECT r.id FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS r (id, first, last)"
         " WHERE EXISTS (SELECT FROM samples s WHERE s.series_id = r.id AND s.ts BETWEEN r.first AND r.last)",
-        [
-            Int8Array(ranges["series_id"].to_numpy()),
-            TimeArray(ranges["first"].to_physical().to_numpy()),
-            TimeArray(ranges["last"].to_physical().to_numpy()),
-        ],
+        [Int8Array(ranges.ids), TimeArray(ranges.first), TimeArray(ranges.last)],
     ).fetchall()
-    return pl.Series("series_id", [row[0] for row in rows], dtype=pl.Int64)
+    return [row[0] for row in rows]
 
 
 def _copy_unless_taken(connection: Connection, frame: pl.DataFrame) -> bool:
@@ -210,9 +234,7 @@ def _copy_unless_taken(connection: Connection, frame: pl.DataFrame) -> bool:
 
 
 def _copy(connection: Connection, statement: str, frame: pl.DataFrame) -> None:
-    ids: IntArray = frame["series_id"].to_numpy()
-    times: IntArray = frame["ts"].to_physical().to_numpy()
-    values: FloatArray = frame["value"].to_numpy()
+    ids, times, values = sample_arrays(frame)
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(COPY_HEADER)
         for at in range(0, len(ids), COPY_CHUNK_ROWS):
@@ -223,11 +245,8 @@ def _copy(connection: Connection, statement: str, frame: pl.DataFrame) -> None:
 
 def _merge(connection: Connection, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
     """Insert what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""
-    columns = {
-        "ids": Int8Array(frame["series_id"].to_numpy()),
-        "times": TimeArray(frame["ts"].to_physical().to_numpy()),
-        "values": Float8Array(frame["value"].to_numpy()),
-    }
+    ids, times, values = sample_arrays(frame)
+    columns = {"ids": Int8Array(ids), "times": TimeArray(times), "values": Float8Array(values)}
     given = "unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(values)s::float8[]) AS i (series_id, ts, value)"
     inserted = connection.execute(
         f"INSERT INTO samples SELECT * FROM {given} ON CONFLICT DO NOTHING", columns

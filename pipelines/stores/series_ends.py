@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from core.frames import HISTOGRAMS, TIMES, require_frame
+from core.frames import HISTOGRAMS, TIMES, microseconds_of, require_frame
 from pipelines.stores.binary import Int8Array, TimeArray
 from pipelines.stores.session import Session
 
@@ -33,7 +33,7 @@ class SeriesEndStore:
             " ON CONFLICT DO NOTHING",
             {
                 "ids": Int8Array(frame["series_id"].to_numpy()),
-                "times": TimeArray(frame["ts"].to_physical().to_numpy()),
+                "times": TimeArray(microseconds_of(frame["ts"])),
             },
         )
 
@@ -73,7 +73,7 @@ class NativeHistogramStore:
             return
         values = {
             "ids": Int8Array(frame["series_id"].to_numpy()),
-            "times": TimeArray(frame["ts"].to_physical().to_numpy()),
+            "times": TimeArray(microseconds_of(frame["ts"])),
             "contents": frame["content"].to_list(),
         }
         self._session.execute(

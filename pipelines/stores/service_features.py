@@ -8,7 +8,7 @@ import polars as pl
 from psycopg import sql
 
 from core.errors import InputError, InvalidFrameError
-from core.frames import TIME, Schema, require_frame
+from core.frames import TIME, Schema, microseconds_of, require_frame
 from pipelines.stores.binary import COPY_HEADER, COPY_TRAILER, feature_rows
 from pipelines.stores.session import Session, utc_or_none
 
@@ -77,7 +77,7 @@ class ServiceFeatureStore:
                 with cursor.copy(statement.format(columns)) as copy:
                     copy.write(COPY_HEADER)
                     for (service,), one in rows.partition_by("service_id", as_dict=True).items():
-                        times = one["ts"].to_physical().to_numpy()
+                        times = microseconds_of(one["ts"])
                         values = one.select(names).to_numpy()
                         copy.write(feature_rows((self._session.tenant, str(service)), times, values))
                     copy.write(COPY_TRAILER)

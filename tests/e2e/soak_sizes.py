@@ -20,3 +20,6 @@ SOAK_SCHEMA_EXAMPLES = int(os.environ.get("SOAK_SCHEMA_EXAMPLES", "5000"))
 #: Seconds of a flood in all priority lanes but that of alerts.
 FLOOD_S = 6.0
 SOAK_FLOOD_S = float(os.environ.get("SOAK_FLOOD_S", "120"))
+#: How often the running service is killed while samples are pushed.
+SERVICE_KILLS = 1
+SOAK_SERVICE_KILLS = 20

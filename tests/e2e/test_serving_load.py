@@ -5,13 +5,12 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 from e2e.fleet import Fleet
 from e2e.soak_sizes import LOAD_PER_MINUTE, LOAD_S, SOAK_LOAD_S, SOAK_PER_MINUTE
+from e2e.stored_load import assert_all_stored
 from servers.load import (
     DETECT_CLIENTS,
-    GROWTH,
     SHARDS,
     STEP_S,
     Address,
@@ -22,8 +21,6 @@ from servers.load import (
     probe,
     push,
     running,
-    series_of_shard,
-    value_of,
 )
 
 from pipelines.stores.store import Store
@@ -79,41 +76,6 @@ def print_latencies(pushed: list[Tally], asked: list[Tally], probed: Tally) -> N
             f"{name}: {dict(statuses)}, p50 {percentile_ms(seconds, 0.5):.1f} ms,"
             f" p99 {percentile_ms(seconds, 0.99):.1f} ms, most {1_000 * max(seconds):.1f} ms"
         )
-
-
-def assert_all_stored(store: Store, shard: int, acknowledged: int, start: datetime) -> None:
-    """Each acknowledged sample is stored with its value; a counter has its rate from the second count on."""
-    numbers = {}
-    for one in store.series.find():
-        text = one.labels.get("device", one.labels.get("path", ""))
-        numbers[int("".join(filter(str.isdigit, text.removeprefix("/api/v1/"))))] = one.series_id
-    mine = series_of_shard(shard)
-    scrapes, rest = divmod(acknowledged, len(mine))
-    end = start + timedelta(seconds=STEP_S * (scrapes + 1))
-    for first in range(0, len(mine), 500):
-        part = mine[first : first + 500]
-        frame = store.samples.read(start, end, [numbers[number] for number in part if number in numbers])
-        found = {
-            series_id: (times.to_physical().to_numpy(), values.to_numpy())
-            for series_id, times, values in (
-                (key[0], rows["ts"], rows["value"]) for key, rows in frame.group_by("series_id")
-            )
-        }
-        for position, number in enumerate(part, first):
-            sent = np.arange(scrapes + (position < rest))
-            counter = number % 2 == 1
-            expected = (
-                np.full(max(0, len(sent) - 1), GROWTH / STEP_S)
-                if counter
-                else [value_of(number, scrape) for scrape in sent.tolist()]
-            )
-            if not len(expected):
-                continue
-            times, values = found[numbers[number]]
-            at = round(start.timestamp()) * 1_000_000 + 1_000_000 * STEP_S * sent[1 if counter else 0 :]
-            # The last request may be stored and its acknowledgement not have been waited for.
-            np.testing.assert_array_equal(times[: len(at)], at)
-            np.testing.assert_allclose(values[: len(at)], expected, rtol=1e-9)
 
 
 @pytest.mark.timeout(240)
