@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     golden_signals: bool = Field(
         False,
         description="Compute golden signals, as `forewarn watch` does, of what is pulled from Prometheus and of what"
-        " remote_write pushes; else raw series are stored.",
+        " remote_write and OTLP push; else raw series are stored.",
     )
     recipes_dir: Path | None = Field(
         None,

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from core.arrays import BoolArray, FloatArray, IntArray
 from core.errors import InputError
+from models.metrics.deltas import DELTA_LABEL, Deltas, is_mark
 
 NAME = "__name__"
 #: So old a value may be at most, in milliseconds (`--query.lookback-delta` of Prometheus).
@@ -60,12 +61,19 @@ class RawSamples:
         self._start_ms = int(times_ms.min()) if len(times_ms) else 0
         keys: IntArray = (place[rows] << _SPAN_BITS) + (times_ms - self._start_ms)
         order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        first = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
-        self._all = _Points(keys[first], times_ms[order][first], values[order][first])
+        every = _Points(keys[order], times_ms[order], values[order])
+        #: Which series are deltas.
+        self._is_delta = np.array([DELTA_LABEL in one for one in self.labels], dtype=bool)
+        marks = self._of_deltas(every) & is_mark(every.values)
+        self._all = every.only(~marks).without_repeats()
         stale = np.isin(self._all.values.view(np.uint64), _STALE)
         self._stale = stale
-        self._live = self._all.only(~stale) if stale.any() else self._all
+        deltas = self._of_deltas(self._all)
+        #: The samples of counters and gauges that have not ended.
+        self._live = self._all.only(~(stale | deltas)) if (stale | deltas).any() else self._all
+        self._deltas = Deltas(
+            self._all.keys[deltas], self._all.values[deltas], every.keys[marks], row_bits=_SPAN_BITS
+        )
         self._by_metric: dict[str, list[int]] = {}
         for at, one in enumerate(self.labels):
             self._by_metric.setdefault(one[NAME], []).append(at)
@@ -120,7 +128,8 @@ class RawSamples:
     def rates_at(self, series: IntArray, times_ms: IntArray, window_s: int) -> Selected:
         """The rate per second of each series in the window before each time, as PromQL's `rate`.
 
-        The increase is corrected for resets, extrapolated to the ends of the window, and divided by its length.
+        The increase is corrected for resets, extrapolated to the ends of the window, and divided by its length. That of
+        deltas is their sum (`models.metrics.deltas`).
         """
         points = self._live
         first, last = self._windows(points, series, times_ms, window_s * 1000)
@@ -128,6 +137,11 @@ class RawSamples:
         rates = np.full(present.shape, np.nan)
         ends_ms = np.broadcast_to(times_ms, present.shape)[present]
         rates[present] = _rates(points, first[present], last[present], ends_ms, window_s)
+        if (deltas := self._is_delta[series]).any():
+            increases, told = self._deltas.increases(
+                series[deltas], times_ms - self._start_ms, window_s * 1000
+            )
+            rates[deltas], present[deltas] = increases / window_s, told
         return Selected(rates, present)
 
     def extremes_at(self, series: IntArray, times_ms: IntArray, window_s: int) -> tuple[Selected, Selected]:
@@ -146,6 +160,11 @@ class RawSamples:
             highest[present] = np.fmax.reduceat(ended, bounds)[::2]
             lowest[present] = np.fmin.reduceat(ended, bounds)[::2]
         return Selected(highest, present), Selected(lowest, present)
+
+    def _of_deltas(self, points: "_Points") -> BoolArray:
+        """Which samples are of deltas."""
+        found: BoolArray = self._is_delta[points.keys >> _SPAN_BITS]
+        return found
 
     def _windows(
         self, points: "_Points", series: IntArray, ends_ms: IntArray, length_ms: int
@@ -172,6 +191,10 @@ class _Points:
 
     def only(self, chosen: BoolArray) -> "_Points":
         return _Points(self.keys[chosen], self.times_ms[chosen], self.values[chosen])
+
+    def without_repeats(self) -> "_Points":
+        """The first sample of each series and time."""
+        return self.only(np.append(True, self.keys[1:] != self.keys[:-1])[: len(self.keys)])
 
 
 def _rates(points: _Points, first: IntArray, last: IntArray, ends_ms: IntArray, window_s: int) -> FloatArray:

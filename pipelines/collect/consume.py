@@ -142,9 +142,10 @@ class _Reading:
         self._name = queue.address.name
         self._listener = listener
         services = ServiceRule(platform.settings.prometheus_service_labels or SERVICE_LABELS)
-        self._payloads = payloads(queue.address.payload, platform.tenant, services)
+        keeps_raw = platform.settings.golden_signals
+        self._payloads = payloads(queue.address.payload, platform.tenant, services, keeps_raw=keeps_raw)
         self._sidecars = PushedSidecars(platform)
-        self._staging = Staging(platform) if platform.settings.golden_signals else None
+        self._staging = Staging(platform) if keeps_raw else None
         #: Partition -> its cursor as this process read or wrote it.
         self._known: dict[str, str | None] = {}
         self._renewed = time.monotonic()

@@ -4,6 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import polars as pl
@@ -82,14 +83,16 @@ class _OneByOne(ABC):
 class _Otlp(_OneByOne):
     """Requests for metrics of OpenTelemetry. In protobuf, no request begins with a brace."""
 
-    def __init__(self, tenant: str, services: ServiceRule) -> None:
+    def __init__(self, tenant: str, services: ServiceRule, *, keeps_raw: bool) -> None:
         self._otlp = OtlpReceiver(tenant, services)
+        self._keeps_raw = keeps_raw
         super().__init__(self._otlp)
 
     def decode(self, body: bytes) -> PushedRequest:
         if body.startswith(_GZIP):
             body = decompressed(body)
-        return self._otlp.decode(body, Json() if body.startswith(b"{") else Protobuf())
+        encoding = Json() if body.startswith(b"{") else Protobuf()
+        return (self._otlp.decode_raw if self._keeps_raw else self._otlp.decode)(body, encoding)
 
 
 class _RemoteWrite(_OneByOne):
@@ -126,10 +129,16 @@ class _JsonLines:
         yield work
 
 
-def payloads(payload: PayloadFormat, tenant: str, services: ServiceRule) -> Payloads:
-    """The decoder of a format, for one tenant."""
+def payloads(
+    payload: PayloadFormat, tenant: str, services: ServiceRule, *, keeps_raw: bool = False
+) -> Payloads:
+    """The decoder of a format, for one tenant.
+
+    Args:
+        keeps_raw: golden signals are computed of what Prometheus and OpenTelemetry send.
+    """
     known: dict[PayloadFormat, Callable[[str, ServiceRule], Payloads]] = {
-        PayloadFormat.OTLP: _Otlp,
+        PayloadFormat.OTLP: partial(_Otlp, keeps_raw=keeps_raw),
         PayloadFormat.REMOTE_WRITE: _RemoteWrite,
         PayloadFormat.JSON: _JsonLines,
     }

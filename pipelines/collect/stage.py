@@ -1,4 +1,4 @@
-"""Keep the raw samples of remote_write, until the watch cycle computes golden signals from them.
+"""Keep the raw samples of remote_write and OTLP, until the watch cycle computes golden signals from them.
 
 They are pushed, or come from a queue.
 One row of the database holds the samples of a request, so that a request costs one or two statements.
@@ -39,11 +39,13 @@ class Kept:
     """What became of a request.
 
     Attributes:
+        samples: which samples were kept.
         registered: ids of the series whose labels were stored.
         at: when.
     """
 
     report: IngestReport
+    samples: BoolArray
     registered: Sequence[int]
     at: datetime
 
@@ -61,7 +63,7 @@ class Staging:
         #: When samples that nothing was computed from were removed last.
         self._cleared = _NEVER
 
-    def store(self, name: str, request: WriteRequest) -> IngestReport:
+    def store(self, name: str, request: WriteRequest) -> Kept:
         """Keep the samples of a request, and dead letters of what cannot be kept, in one transaction.
 
         Args:
@@ -72,7 +74,7 @@ class Staging:
         with self._platform.store.atomically():
             kept = self.keep(name, request)
         self.remember(kept)
-        return kept.report
+        return kept
 
     def keep(self, name: str, request: WriteRequest, place: str = "") -> Kept:
         """As `store`, in the transaction of the caller, who calls `remember` when it is committed.
@@ -112,7 +114,7 @@ class Staging:
             series=len(ids),
             first_rejected=None if rejected.is_empty() else str(rejected["reason"][0]),
         )
-        return Kept(report, tuple(new), now)
+        return Kept(report, good, tuple(new), now)
 
     def remember(self, kept: Kept) -> None:
         """Take the series of a request for registered, now that its transaction is committed."""

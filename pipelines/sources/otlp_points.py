@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -71,8 +72,23 @@ class Values(Enum):
         return self is not Values.LEVEL
 
 
-#: The end of the name of a series, what its values are, and a value.
-Part = tuple[str, Values, float]
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a series of a metric has beyond the name and the attributes.
+
+    Attributes:
+        suffix: of its name.
+        label, value: a label of one bucket or quantile; empty: none.
+    """
+
+    suffix: str = ""
+    label: str = ""
+    value: str = ""
+
+
+#: The end of a series, what its values are, and a value.
+Part = tuple[Ending, Values, float]
+WHOLE, COUNT, SUM = Ending(), Ending("_count"), Ending("_sum")
 
 
 def values_of(kind: str, temporality: int, *, monotonic: bool) -> Values:
@@ -106,25 +122,63 @@ def parts_of_point(
     Raises:
         InputError: the point has no time, no value, or buckets that are wrong.
     """
-    if fields.get("flags", 0) & _NO_VALUE:
+    if is_without_value(fields):
         return ()
+    require_times(values, fields)
+    if POINTS[kind] is NUMBER_POINT:
+        found = [(WHOLE, values, number_of(fields))]
+    else:
+        found = [(COUNT, values, float(fields.get("count", 0)))]
+        if "sum" in fields:
+            found.append((SUM, values, fields["sum"]))
+        found += [
+            (Ending(f"_{name}"), Values.LEVEL, value)
+            for name, value in _quantiles(encoding, kind, values, fields)
+        ]
+    return [one for one in found if not math.isnan(one[2])]
+
+
+def is_without_value(fields: Mapping[str, Any]) -> bool:
+    """Whether the sender marks a point as one without a recorded value: its series has ended, or was not measured."""
+    return bool(fields.get("flags", 0) & _NO_VALUE)
+
+
+def require_times(values: Values, fields: Mapping[str, Any]) -> None:
+    """Check the times of a point.
+
+    Raises:
+        InputError: it has no time, or is a delta that does not start before it.
+    """
     start, end = fields.get("startTimeUnixNano", 0), fields.get("timeUnixNano", 0)
     if not end:
         raise InputError("it has no time")
     if values is Values.DELTA and not 0 < start < end:
         raise InputError("a delta needs a start before its time")
-    if POINTS[kind] is NUMBER_POINT:
-        if "asDouble" not in fields and "asInt" not in fields:
-            raise InputError("it has no value")
-        found = [("", values, float(fields["asDouble"] if "asDouble" in fields else fields["asInt"]))]
-    else:
-        found = [("_count", values, float(fields.get("count", 0)))]
-        if "sum" in fields:
-            found.append(("_sum", values, fields["sum"]))
-        found += [
-            (f"_{name}", Values.LEVEL, value) for name, value in _quantiles(encoding, kind, values, fields)
-        ]
-    return [one for one in found if not math.isnan(one[2])]
+
+
+def number_of(fields: Mapping[str, Any]) -> float:
+    """The value of a number point.
+
+    Raises:
+        InputError: it has none.
+    """
+    if "asDouble" not in fields and "asInt" not in fields:
+        raise InputError("it has no value")
+    return float(fields["asDouble"] if "asDouble" in fields else fields["asInt"])
+
+
+def quantiles_of_summary(encoding: Encoding, fields: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
+    """The quantiles of a summary (0 to 1) and their values.
+
+    Raises:
+        InputError: a quantile is not between 0 and 1.
+    """
+    for raw in fields.get("quantileValues", ()):
+        one = encoding.read(raw, QUANTILE)
+        share = one.get("quantile", 0.0)
+        if not 0 <= share <= 1:
+            raise InputError(f"the quantile {share} is not between 0 and 1")
+        yield share, one.get("value", 0.0)
 
 
 def _quantiles(
@@ -132,12 +186,8 @@ def _quantiles(
 ) -> Iterator[tuple[str, float]]:
     """Names and values of quantiles: those of a summary, or those of the values that a delta histogram counted."""
     if kind == "summary":
-        for raw in fields.get("quantileValues", ()):
-            one = encoding.read(raw, QUANTILE)
-            share = one.get("quantile", 0.0)
-            if not 0 <= share <= 1:
-                raise InputError(f"the quantile {share} is not between 0 and 1")
-            yield f"p{100 * share:.6g}".replace(".", ""), one.get("value", 0.0)
+        for share, value in quantiles_of_summary(encoding, fields):
+            yield f"p{100 * share:.6g}".replace(".", ""), value
         return
     if kind == "histogram":
         buckets = explicit_buckets(fields)

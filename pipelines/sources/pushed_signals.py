@@ -14,6 +14,7 @@ from core.errors import InputError
 from core.ports import MetricSource
 from core.pushed import PushedStores
 from core.service_names import SERVICE_LABELS, ServiceRule
+from models.metrics.deltas import MAX_SPREAD_MS
 from models.metrics.raw_samples import LOOKBACK_MS
 from pipelines.sources.golden_signals import HOST_MEMORY_S, GoldenSignals
 from pipelines.sources.prometheus import ASSUMED_SCRAPE_S, SCRAPES_IN_RATE
@@ -157,9 +158,14 @@ class PushedSignals:
     def _samples(self, start: int, end: int) -> tuple[Stored, int]:
         """The raw samples that the values of a span need, and the window of rates in seconds."""
         back_s = max(self._step_s, LOOKBACK_MS // 1000)
-        raw = stored_samples(self._pushed.raw, start - back_s, end)
+        raw = self._stored(start - back_s, end)
         scrape_s = raw_samples(raw).interval_s("job") or ASSUMED_SCRAPE_S
         window_s = max(self._step_s, int(-(-scrape_s * SCRAPES_IN_RATE // 1)))
         if window_s > back_s:
-            raw = stored_samples(self._pushed.raw, start - window_s, end)
+            raw = self._stored(start - window_s, end)
         return raw, window_s
+
+    def _stored(self, start: int, end: int) -> Stored:
+        """The raw samples of [start, end], with the deltas at its edges."""
+        spread_s = MAX_SPREAD_MS // 1000
+        return stored_samples(self._pushed.raw, start - spread_s, end + spread_s)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
 
 from core.intake import PriorityLane
+from pipelines.collect.ingest import IngestReport
 from pipelines.collect.push import store_pushed
 from pipelines.collect.store_logs import store_logs
 from pipelines.collect.store_traces import store_traces
@@ -33,6 +34,7 @@ from serving.contract.pushes import (
 from serving.endpoints.receipts import count_lines, count_samples, count_spans
 from serving.endpoints.route import JSON, PROTOBUF, Call, Route
 from serving.state.runtime import Runtime
+from serving.state.tenants import TenantContext
 
 
 class PartialSuccess(TypedDict):
@@ -82,17 +84,29 @@ def take_otlp(runtime: Runtime, call: Call) -> Response:
         UnavailableError: the database does not respond; nothing of the request is kept.
     """
     context = runtime.context(call.tenant_name)
-    request = context.otlp.decode(*_body(call, OtlpMetrics))
-    describe = context.stored_sidecars().added_to
-    report = store_pushed(context.platform, context.otlp, request, describe)
+    keeps_raw = context.platform.settings.golden_signals
+    report, rejected = (_staged if keeps_raw else _stored)(context, *_body(call, OtlpMetrics))
     count_samples(call.receipt, report)
-    # What the store rejects are samples; a point of a histogram has several.
-    of_store = report.rejected - (0 if request.content.rejected is None else request.content.rejected.height)
-    rejected = (
-        request.rejected + min(of_store, request.points - request.rejected) if of_store else request.rejected
-    )
     reason = (report.first_rejected or "") if report.rejected else ""
     return _response(call.media_type, "rejectedDataPoints", rejected, reason)
+
+
+def _staged(context: TenantContext, body: bytes, encoding: Encoding) -> tuple[IngestReport, int]:
+    """Keep the raw samples of a request; returns also how many points are rejected."""
+    request = context.otlp.decode_raw(body, encoding)
+    kept = context.staging.store(context.otlp.name, request)
+    return kept.report, request.rejected_with(kept.samples)
+
+
+def _stored(context: TenantContext, body: bytes, encoding: Encoding) -> tuple[IngestReport, int]:
+    """Store the series of a request; returns also how many points are rejected."""
+    request = context.otlp.decode(body, encoding)
+    describe = context.stored_sidecars().added_to
+    report = store_pushed(context.platform, context.otlp, request, describe)
+    # What the store rejects are samples; a point of a histogram has several.
+    of_store = report.rejected - (0 if request.content.rejected is None else request.content.rejected.height)
+    points = min(of_store, request.points - request.rejected) if of_store else 0
+    return report, request.rejected + points
 
 
 def take_traces(runtime: Runtime, call: Call) -> Response:

@@ -33,7 +33,7 @@ def take_remote_write(runtime: Runtime, call: Call) -> Response:
     receiver = context.remote_write
     request = receiver.decode(call.request_as(RemoteWrite).root, Message(call.message))
     if context.platform.settings.golden_signals:
-        report = context.staging.store(receiver.name, request)
+        report = context.staging.store(receiver.name, request).report
         stored = Written(samples=report.inserted, histograms=0)
     else:
         describe = context.stored_sidecars().added_to

@@ -4,14 +4,17 @@ import gzip
 import json
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import polars as pl
 import pytest
 from e2e.fleet import Fleet
 from fakes.otlp import as_json, gauge, number, request
 from fakes.otlp_sdk import request_of
 from fakes.remote_write import T0
+from google.protobuf import json_format  # type: ignore[import-untyped]
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsPartialSuccess,
@@ -21,9 +24,16 @@ from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
+from servers.service import environment_of
 
+from core.clock import FixedClock
 from core.domain import Series, SeriesKind
+from core.settings import Settings
+from flows.service_process import start_service
+from pipelines.collect.pull import pull
+from pipelines.processes.server_process import free_port
 from pipelines.stores.store import Store
+from pipelines.wiring import open_platform
 
 METRICS = "/v1/metrics"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
@@ -34,10 +44,12 @@ GOOD = gauge("queue.depth", number(3, 0), number(4, 60))
 BAD = gauge("", number(1, 0))
 
 
-def posted(fleet: Fleet, tenant: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+def posted(
+    fleet: Fleet, tenant: str, body: bytes, headers: dict[str, str], url: str | None = None
+) -> httpx.Response:
     key = fleet.keys.get(tenant) or fleet.tenancy.keys.create(tenant)
     return httpx.post(
-        f"{fleet.url}{METRICS}",
+        f"{url or fleet.url}{METRICS}",
         content=body,
         headers={**headers, "Authorization": f"Bearer {key}"},
         timeout=60,
@@ -117,6 +129,57 @@ def test_what_the_sdk_measures_as_deltas_has_quantiles(fleet: Fleet) -> None:
     assert series.unit == "seconds"
     assert quantiles == [pytest.approx(0.09, abs=0.01)] * 2
     assert found["db.duration_p50"][1] == [pytest.approx(10.0, rel=0.01)] * 2
+
+
+@pytest.fixture(scope="module")
+def with_signals(fleet: Fleet) -> Iterator[tuple[Settings, str]]:
+    """A service that computes golden signals."""
+    settings = fleet.settings.model_copy(update={"serve_port": free_port(), "golden_signals": True})
+    with start_service(settings, env=environment_of(settings)) as service:
+        yield settings, service.url
+
+
+@pytest.mark.parametrize("is_delta", [False, True], ids=["cumulative protobuf", "deltas in json"])
+def test_golden_signals_are_computed_of_what_the_sdk_measures(
+    fleet: Fleet, with_signals: tuple[Settings, str], is_delta: bool
+) -> None:
+    settings, url = with_signals
+    tenant = f"otlp-signals-{is_delta}".lower()
+    temporality = AggregationTemporality.DELTA if is_delta else AggregationTemporality.CUMULATIVE
+    last = datetime.now(UTC) + timedelta(seconds=settings.prometheus_step_s + 90)
+    later = gauge("queue.depth", number(1, (last - T0).total_seconds()))
+    sent = [*map(request_of, measured(temporality)), request(later)]
+    for message in sent:
+        body = gzip.compress(as_json(message)) if is_delta else message.SerializeToString()
+        answer = posted(fleet, tenant, body, {**JSON, **GZIP} if is_delta else PROTOBUF, url)
+        assert answer.status_code == 200
+        if message is not sent[-1]:
+            response = ExportMetricsServiceResponse()
+            if is_delta:
+                json_format.Parse(answer.content, response)
+            else:
+                response.ParseFromString(answer.content)
+            assert response.partial_success.rejected_data_points == 1
+            assert "send explicit buckets" in response.partial_success.error_message
+    with open_platform(settings, tenant=tenant, clock=FixedClock(last)) as platform:
+        pull(platform)
+        step = timedelta(seconds=settings.prometheus_step_s)
+        samples = platform.store.samples.read(last - 2 * step, last)
+        found = {one.metric: one for one in platform.store.series.find()}
+    requests = found["http_server_requests_per_second"]
+    assert (requests.service, requests.unit) == ("checkout", "requests/s")
+    values = {
+        name: samples.filter(pl.col("series_id") == one.series_id)["value"].to_list()
+        for name, one in found.items()
+    }
+    (traffic,) = values["http_server_requests_per_second"]
+    (p90,) = values["http_server_request_duration_p90_seconds"]
+    assert values["http_server_active_requests"] == [5.0]
+    # 1 of 100 requests took 0 s, and the SDK's next bound is 5
+    assert p90 == pytest.approx(5 * (90 - 1) / 99, rel=1e-9)
+    if is_delta:  # both collections
+        assert traffic * settings.prometheus_step_s == pytest.approx(200, rel=1e-9)
+    assert traffic > 0
 
 
 @pytest.mark.parametrize("is_json", [False, True], ids=["protobuf", "json"])

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from fakes.platform import platform_of
+from fakes.promql_values import compared_values
 from fakes.raw_histories import History, histories, requests_of
 from fakes.remote_write import T0
 from servers.prometheus import missing_programs, prometheus
@@ -21,8 +22,6 @@ from core.settings import Settings
 from models.metrics.conventions import request_recipes
 from models.metrics.evaluate import Evaluator
 from models.metrics.plain import plain_recipes
-from models.metrics.promql import query_of
-from models.metrics.recipe import Recipe
 from pipelines.collect.stage import Staging
 from pipelines.common.pushed_stores import pushed_stores
 from pipelines.sources.golden_signals import GoldenSignals
@@ -75,7 +74,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, pool: Pool) -> Iterator[Pus
         headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
         for body in requests_of(found):
             httpx.post(f"{url}/api/v1/write", content=body, headers=headers).raise_for_status()
-            assert staging.store(receiver.name, receiver.decode(body)).rejected == 0
+            assert staging.store(receiver.name, receiver.decode(body)).report.rejected == 0
         api = PrometheusApi(url)
         with api.connected():
             yield Pushed(api, store)
@@ -87,38 +86,9 @@ def test_every_recipe_equals_that_of_prometheus(pushed: Pushed, window_s: int) -
     times: FloatArray = np.arange(start.timestamp(), end.timestamp() + 1, STEP_S).astype(np.float64)
     samples = raw_samples(stored_samples(pushed.store.pushed, start.timestamp() - 300, end.timestamp()))
     evaluator = Evaluator(samples=samples, times_ms=(times * 1000).astype(np.int64), window_s=window_s)
-    compared = [compare(pushed.api, evaluator, recipe, times) for recipe in RECIPES]
+    compared = [compared_values(pushed.api, evaluator, recipe, times, STEP_S) for recipe in RECIPES]
     assert sum(count > 0 for count in compared) > 0.95 * len(RECIPES)
     assert sum(compared) > 14_000
-
-
-def compare(
-    api: PrometheusApi,
-    evaluator: Evaluator,
-    recipe: Recipe,
-    times: FloatArray,
-) -> int:
-    """Compare the values of a recipe; returns how many there are."""
-    matrix = api.query_range(query_of(recipe, evaluator.window_s), times[0], times[-1], STEP_S)
-    theirs = {
-        tuple(sorted(one["metric"].items())): {float(at): float(value) for at, value in one["values"]}
-        for one in matrix
-    }
-    vector = evaluator.value(recipe)
-    ours = {
-        key: dict(zip(times[present].tolist(), values[present].tolist(), strict=True))
-        for key, values, present in zip(vector.keys, vector.values, vector.present, strict=True)
-        if present.any()
-    }
-    assert ours.keys() == theirs.keys(), recipe.signal
-    for key, values in theirs.items():
-        assert ours[key].keys() == values.keys(), (recipe.signal, key)
-        at = list(values)
-        np.testing.assert_allclose(
-            [ours[key][one] for one in at], [values[one] for one in at], rtol=1e-9, atol=1e-12,
-            err_msg=f"{recipe.signal} {key}",
-        )  # fmt: skip
-    return sum(map(len, theirs.values()))
 
 
 def test_a_pull_and_a_push_give_the_same_series_and_values(pushed: Pushed) -> None:

@@ -111,10 +111,13 @@ def test_each_message_is_stored_once_and_a_bad_one_is_a_dead_letter(
     assert letter.reason.startswith(place)
 
 
-def test_golden_signals_are_computed_of_the_raw_samples_in_a_queue(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("payload", ["remote_write", "otlp"])
+def test_golden_signals_are_computed_of_the_raw_samples_in_a_queue(
+    payload: str, store: Store, tmp_path: Path
+) -> None:
     with broker("redis", tmp_path) as server:
-        server.send([MESSAGES["remote_write"](n) for n in (*range(4), 2, *range(4, 8))])
-        platform, queue = reader(store, f"{server.url}format=remote_write")
+        server.send([MESSAGES[payload](n) for n in (*range(4), 2, *range(4, 8))])
+        platform, queue = reader(store, f"{server.url}format={payload}")
         platform = replace(platform, settings=platform.settings.model_copy(update={"golden_signals": True}))
         assert drain(platform, queue).inserted == 9
         pull(platform)

@@ -37,7 +37,7 @@ def at(store: Store, seconds: float) -> Platform:
 def push(platform: Platform, *parts: bytes) -> IngestReport:
     """A request to a service that has just been started."""
     receiver = RemoteWriteReceiver(platform.tenant)
-    return Staging(platform).store(receiver.name, receiver.decode(compressed(*parts)))
+    return Staging(platform).store(receiver.name, receiver.decode(compressed(*parts))).report
 
 
 def counts(labels: Mapping[str, str], start: int, end: int, per_s: float = 2.0, every_s: int = 15) -> bytes:

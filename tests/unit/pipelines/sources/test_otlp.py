@@ -389,6 +389,6 @@ def test_a_body_that_is_no_request_is_refused(encoding: Encoding, body: bytes, m
 
 
 def test_a_request_of_too_many_parts_is_refused(monkeypatch: pytest.MonkeyPatch, read: Read) -> None:
-    monkeypatch.setattr("pipelines.sources.otlp.MAX_PARTS", 100)
+    monkeypatch.setattr("pipelines.sources.otlp_reading.MAX_PARTS", 100)
     with pytest.raises(InputError, match="more than 100 metrics, data points"):
         read(request(gauge("x", *[number(1, n) for n in range(200)])))
