@@ -43,7 +43,7 @@ from pipelines.common.tenant_platform import Platform
 from pipelines.sources.otlp import OtlpReceiver
 from pipelines.sources.otlp_messages import Protobuf
 from pipelines.sources.prometheus_api import PrometheusApi
-from pipelines.sources.pushed_signals import raw_samples
+from pipelines.sources.pushed_span import raw_samples, stored_samples
 from pipelines.stores.store import Store
 
 MINUTES = 32
@@ -188,7 +188,7 @@ def test_signals_of_otlp_are_those_of_prometheus(tmp_path: Path, store: Store) -
             # the second half comes first, and all of it twice
             for parts in (exports[64:], exports[:64], exports):
                 assert push(platform, *parts).report.rejected == 0
-        samples = raw_samples(store.pushed, T0, NOW)
+        samples = raw_samples(stored_samples(store.pushed, T0.timestamp(), NOW.timestamp()))
         evaluator = Evaluator(samples=samples, times_ms=(times * 1000).astype(np.int64), window_s=WINDOW_S)
         api = PrometheusApi(url)
         with api.connected():

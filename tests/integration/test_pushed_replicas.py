@@ -90,7 +90,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, pool: Pool) -> Iterator[Both]
             # Each hour a new process.
             platform = platform_of(store, FixedClock(at), settings=SETTINGS)
             receiver = RemoteWriteReceiver(store.tenant)
-            assert Staging(platform).store(receiver.name, receiver.decode(body)).rejected == 0
+            assert Staging(platform).store(receiver.name, receiver.decode(body)).report.rejected == 0
             assert pull(platform) is not None
         yield Both(url, platform)
 
