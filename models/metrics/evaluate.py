@@ -81,11 +81,13 @@ class Evaluator:
             InputError: a regular expression of the term is invalid.
         """
         chosen = self._selected(term)
-        if term.rate:
-            selected = self.samples.rates_at(chosen, self.times_ms, self.window_s)
-        else:
-            selected = self.samples.values_at(chosen, self.times_ms)
-        return self._aggregated(term, by, chosen, selected)
+        if not term.rate:
+            return self._aggregated(term, by, chosen, self.samples.values_at(chosen, self.times_ms))
+        rates = self.samples.rates_at(chosen, self.times_ms, self.window_s)
+        going_on = self.samples.going_on_at(chosen, self.times_ms)
+        keys = [key_of(self.samples.labels[at], by) for at in chosen.tolist()]
+        # Where no series goes on, such as of an exporter that died, the window is half empty and its rate too low.
+        return self._aggregated(term, by, chosen, rates).both(aggregated(going_on, keys, Aggregate.COUNT))
 
     def extremes(
         self, term: Term, by: Sequence[str], *, window_s: int, offset_s: int

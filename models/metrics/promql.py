@@ -80,12 +80,12 @@ def aggregated(term: Term, by: Sequence[str], values: str) -> str:
 
 
 def _aggregated(term: Term, by: Sequence[str], window_s: int, only: Sequence[str]) -> str:
-    return aggregated(term, by, _values(term, window_s, only))
-
-
-def _values(term: Term, window_s: int, only: Sequence[str]) -> str:
     series = selector(term, only)
-    return f"rate({series}[{window_s}s])" if term.rate else series
+    if not term.rate:
+        return aggregated(term, by, series)
+    # Where no series goes on, such as of an exporter that died, the window is half empty and its rate too low.
+    going_on = f"count by ({', '.join(by)}) ({series})"
+    return f"({aggregated(term, by, f'rate({series}[{window_s}s])')} and {going_on})"
 
 
 def _quoted(text: str) -> str:

@@ -144,6 +144,11 @@ class RawSamples:
             rates[deltas], present[deltas] = increases / window_s, told
         return Selected(rates, present)
 
+    def going_on_at(self, series: IntArray, times_ms: IntArray) -> Selected:
+        """Which series have not ended at each time. A series of deltas never ends: it counts in its intervals."""
+        found = self.values_at(series, times_ms)
+        return Selected(found.values, found.present | self._is_delta[series][:, np.newaxis])
+
     def extremes_at(self, series: IntArray, times_ms: IntArray, window_s: int) -> tuple[Selected, Selected]:
         """The highest and the lowest value of each series in the window before each time.
 

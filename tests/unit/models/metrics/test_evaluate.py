@@ -131,3 +131,28 @@ def test_a_bucket_that_is_missing_at_a_time_is_no_bucket_then() -> None:
         0.5, **{"1": (2.0, 2.0), "3": (6.0, nan), "5": (6.0, 6.0), "+Inf": (8.0, 8.0), "x": (inf, inf)}
     )
     assert found == [2.0, 3.0]
+
+
+#: How Prometheus marks the end of a series.
+ENDED = float(np.array(0x7FF0000000000002, dtype=np.uint64).view(np.float64))
+
+
+@pytest.mark.parametrize(
+    ("pods", "has_rate"),
+    [
+        ({"1": [0.0, 60.0, 120.0]}, True),
+        ({"1": [0.0, 60.0, ENDED]}, False),  # its exporter died: half of the window is empty
+        ({"1": [0.0, 60.0, ENDED], "2": [0.0, 30.0, 60.0]}, True),  # a pod was replaced
+        ({"1": [0.0, 60.0, ENDED], "2": [0.0, 30.0, ENDED]}, False),
+    ],
+)
+def test_a_service_whose_series_have_all_ended_has_no_rate(
+    pods: Mapping[str, list[float]], has_rate: bool
+) -> None:
+    found = computed(
+        {("hits_total", "job=a", f"pod={pod}"): counts for pod, counts in pods.items()},
+        formula="hits",
+        terms={"hits": Term(metric="hits_total", rate=True)},
+    )
+    assert (found["a"][-1] is not None) is has_rate
+    assert found["a"][1] is not None
