@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from core.errors import ConfigurationError
+from core.service_names import SERVICE_LABELS, ServiceRule
 
 _PREFIX = "FOREWARN_"
 
@@ -258,6 +259,11 @@ class Settings(BaseSettings):
         """The address of the service in links, without a slash at the end."""
         host = f"[{self.serve_host}]" if ":" in self.serve_host else self.serve_host
         return self.public_url or f"http://{host}:{self.serve_port}"
+
+    @property
+    def service_rule(self) -> ServiceRule:
+        """Which labels name the service."""
+        return ServiceRule(self.prometheus_service_labels or SERVICE_LABELS)
 
 
 def is_every_address(host: str) -> bool:

@@ -16,7 +16,6 @@ from typing import Protocol
 from core.errors import BusyError, UnavailableError
 from core.locks import ingest_lock
 from core.queue_cursors import QueueCursor, cursor_name
-from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.collect.ingest import IngestReport
 from pipelines.collect.push import store_pushed
 from pipelines.collect.pushed_sidecars import PushedSidecars
@@ -141,7 +140,7 @@ class _Reading:
         self._platform = platform
         self._name = queue.address.name
         self._listener = listener
-        services = ServiceRule(platform.settings.prometheus_service_labels or SERVICE_LABELS)
+        services = platform.settings.service_rule
         keeps_raw = platform.settings.golden_signals
         self._payloads = payloads(queue.address.payload, platform.tenant, services, keeps_raw=keeps_raw)
         self._sidecars = PushedSidecars(platform)

@@ -22,7 +22,7 @@ from core.domain import Series
 from core.durations import DAY_S
 from core.errors import InputError
 from core.ports import MetricSource
-from core.service_names import SERVICE_LABELS, ServiceRule
+from core.service_names import ServiceRule
 from pipelines.sources.azure_monitor_api import (
     MAX_METRICS,
     MAX_SERIES,
@@ -117,7 +117,7 @@ class AzureMonitorSource:
             selection,
             tenant=setup.tenant,
             clock=setup.clock,
-            services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
+            services=settings.service_rule,
         )
 
     @property

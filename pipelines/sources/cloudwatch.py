@@ -21,7 +21,7 @@ from core.domain import DEFAULT_STEP_S, Series
 from core.durations import HOUR_S
 from core.errors import ConfigurationError, InputError
 from core.ports import MetricSource
-from core.service_names import SERVICE_LABELS, ServiceRule
+from core.service_names import ServiceRule
 from pipelines.sources.cloudwatch_api import CloudWatchApi, Period, connect
 from pipelines.sources.cloudwatch_metrics import Metric
 from pipelines.sources.late_values import LateCursor, LateReads
@@ -110,7 +110,7 @@ class CloudWatchSource:
             region=settings.cloudwatch_region,
             tenant=setup.tenant,
             clock=setup.clock,
-            services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
+            services=settings.service_rule,
         )
 
     @property

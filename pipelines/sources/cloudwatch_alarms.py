@@ -18,7 +18,7 @@ from core.batch import Batch
 from core.clock import Clock
 from core.errors import InputError
 from core.ports import MetricSource
-from core.service_names import SERVICE_LABELS, ServiceRule
+from core.service_names import ServiceRule
 from pipelines.sources.alert_states import Key, changes_since
 from pipelines.sources.cloudwatch_api import CloudWatchApi, connect
 from pipelines.sources.source_setup import SourceSetup
@@ -64,7 +64,7 @@ class CloudWatchAlarms:
             region=settings.cloudwatch_region,
             tenant=setup.tenant,
             clock=setup.clock,
-            services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
+            services=settings.service_rule,
         )
 
     @property

@@ -18,7 +18,7 @@ from core.clock import Clock
 from core.domain import Incident
 from core.errors import InputError, UnavailableError
 from core.ports import MetricSource
-from core.service_names import SERVICE_LABELS, ServiceRule
+from core.service_names import ServiceRule
 from pipelines.common.http_retry import HttpRetry, RetryPolicy, body_text
 from pipelines.sources.alert_states import changes_since
 from pipelines.sources.source_setup import SourceSetup
@@ -77,7 +77,7 @@ class GrafanaAlerts:
             settings.grafana_token.get_secret_value() if settings.grafana_token else "",
             tenant=setup.tenant,
             clock=setup.clock,
-            services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
+            services=settings.service_rule,
         )
 
     @property

@@ -16,7 +16,7 @@ from core.arrays import FloatArray, IntArray
 from core.domain import Series
 from core.durations import DAY_S, HOUR_S
 from core.errors import InputError
-from core.service_names import SERVICE_LABELS, ServiceRule
+from core.service_names import ServiceRule
 from models.metrics.conventions import ENOUGH_REQUESTS
 from models.metrics.evaluate import Evaluator
 from models.metrics.promql import LE, query_of
@@ -175,7 +175,7 @@ class PrometheusPeers:
             configured_api(settings, settings.prometheus_url),
             GoldenSignals(read_exporters(settings.recipes_dir), budget=settings.series_budget),
             tenant=setup.tenant,
-            services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
+            services=settings.service_rule,
             step_s=settings.prometheus_step_s,
         )
 

@@ -18,7 +18,7 @@ from core.domain import DEFAULT_STEP_S
 from core.durations import DAY_S
 from core.errors import InputError
 from core.ports import MetricSource
-from core.service_names import SERVICE_LABELS, ServiceRule
+from core.service_names import ServiceRule
 from core.settings import Settings
 from pipelines.sources.golden_signals import GoldenSignals
 from pipelines.sources.prometheus_api import Login, PrometheusApi
@@ -112,7 +112,7 @@ class PrometheusSource:
                 since=timedelta(hours=settings.prometheus_since_h),
                 step_s=settings.prometheus_step_s,
             ),
-            services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
+            services=settings.service_rule,
             known_types=setup.known_types,
         )
 

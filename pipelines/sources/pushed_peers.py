@@ -9,7 +9,7 @@ from core.domain import DEFAULT_STEP_S, stable_id
 from core.durations import DAY_S, HOUR_S
 from core.lazy import Lazy
 from core.pushed import PushedRepository, PushedSamples, PushedStores
-from core.service_names import SERVICE_LABELS, ServiceRule
+from core.service_names import ServiceRule
 from models.metrics.raw_samples import LOOKBACK_MS, NAME, RawSamples
 from models.metrics.recipe import Recipe
 from pipelines.sources.golden_signals import GoldenSignals
@@ -108,7 +108,7 @@ class PushedPeers:
             GoldenSignals(read_exporters(settings.recipes_dir), budget=settings.series_budget),
             tenant=setup.tenant,
             step_s=settings.prometheus_step_s,
-            services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
+            services=settings.service_rule,
         )
 
     def read(self, now: datetime) -> PeerReading:

@@ -13,7 +13,7 @@ from core.durations import HOUR_S
 from core.errors import InputError
 from core.ports import MetricSource
 from core.pushed import PushedStores
-from core.service_names import SERVICE_LABELS, ServiceRule
+from core.service_names import ServiceRule
 from models.metrics.deltas import MAX_SPREAD_MS
 from models.metrics.raw_samples import LOOKBACK_MS
 from pipelines.sources.golden_signals import HOST_MEMORY_S, GoldenSignals
@@ -83,7 +83,7 @@ class PushedSignals:
             tenant=setup.tenant,
             clock=setup.clock,
             step_s=settings.prometheus_step_s,
-            services=ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS),
+            services=settings.service_rule,
             known_types=setup.known_types,
         )
 

@@ -11,7 +11,6 @@ from time import monotonic
 
 from core.domain import Series
 from core.errors import InputError, UnknownSeriesError
-from core.service_names import SERVICE_LABELS, ServiceRule
 from pipelines.collect.pushed_sidecars import PushedSidecars
 from pipelines.collect.stage import Staging
 from pipelines.common.tenant_platform import Platform
@@ -48,7 +47,7 @@ class TenantContext:
         self.platform = platform
         self.models = models
         settings = platform.settings
-        self.services = ServiceRule(settings.prometheus_service_labels or SERVICE_LABELS)
+        self.services = settings.service_rule
         self.mapped_formats = read_mappings(settings.webhook_mappings)
         self.remote_write = RemoteWriteReceiver(platform.tenant, self.services)
         self.staging = Staging(platform)
