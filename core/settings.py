@@ -68,7 +68,9 @@ class Settings(BaseSettings):
         description="Folder of your own recipes (YAML) of golden signals, in addition to the built-in ones.",
     )
     series_budget: int = Field(
-        1_500, ge=1, description="At most so many series are pulled as golden signals; the rest is reported."
+        1_500,
+        ge=1,
+        description="Metrics without a recipe become signals until there are so many series; the rest is reported.",
     )
     prometheus_step_s: int = Field(300, ge=1, description="Seconds between the values that are pulled.")
     prometheus_since_h: float = Field(24.0, gt=0, description="How far back the first pull goes.")
