@@ -140,7 +140,8 @@ def test_a_killed_receiver_of_remote_write(bench: Bench) -> None:
     assert len(kills.tables(bench.dsn("job"))["samples"]) == 4 * 4 * victims.REQUESTS - 3
 
 
-@pytest.mark.parametrize("kind", ["kafka", "redis", "nats", "kinesis", "pubsub"])
+#: Pub/Sub does not repeat what was acknowledged, so its state cannot be set back here; test_pubsub.py has its kills.
+@pytest.mark.parametrize("kind", ["kafka", "redis", "nats", pytest.param("kinesis", marks=pytest.mark.soak)])
 def test_a_killed_consumer_of_a_queue(bench: Bench, tmp_path: Path, kind: str) -> None:
     before = bench.place
     with broker(kind, tmp_path) as server:

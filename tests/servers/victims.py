@@ -19,7 +19,7 @@ from pipelines.learn import baseline, features, promote, train_detectors, train_
 from pipelines.operate.retention import apply_retention
 from pipelines.sources import files, prometheus, text_files
 from pipelines.sources.csv_files import CsvFiles
-from pipelines.sources.queues import kafka, kinesis, nats_jetstream, pubsub, redis_streams
+from pipelines.sources.queues import kafka, kinesis, nats_jetstream, redis_streams
 from pipelines.sources.queues.configured import configured_queues
 from pipelines.sources.remote_write import RemoteWriteReceiver
 from pipelines.sources.simulated import SimulatedFleet
@@ -64,7 +64,7 @@ def receive_remote_write(place: Place) -> None:
 def consume_queue(place: Place) -> None:
     # Small fetches, so that a kill falls between or inside many transactions.
     kafka.MAX_MESSAGES = nats_jetstream.MAX_MESSAGES = redis_streams.MAX_ENTRIES = kinesis.MAX_RECORDS = 7
-    pubsub.MAX_MESSAGES, kinesis.PAUSE_S = 7, 0.0
+    kinesis.PAUSE_S = 0.0
     with _platform(place) as platform:
         (queue,) = configured_queues(place.settings)
         drain(platform, queue)
