@@ -26,7 +26,7 @@ class Episode:
 
     Attributes:
         first, last, peak: indices into the scored values; `last` belongs to the episode.
-        open: whether it may continue after the newest value.
+        open: whether it may continue.
     """
 
     first: int
@@ -36,8 +36,19 @@ class Episode:
     shape: Shape
 
 
+def stays_open_s(step_s: int) -> int:
+    """For how many seconds after its last value an episode may continue."""
+    return max(JOIN_S, 2 * step_s)
+
+
 def find_episodes(
-    times_s: IntArray, surprise: FloatArray, anomalous: BoolArray, deviation: FloatArray, step_s: int
+    times_s: IntArray,
+    surprise: FloatArray,
+    anomalous: BoolArray,
+    deviation: FloatArray,
+    step_s: int,
+    *,
+    until_s: float | None = None,
 ) -> list[Episode]:
     """The episodes of one series, in the order of time.
 
@@ -47,7 +58,9 @@ def find_episodes(
         anomalous: where an episode starts, shape (n,).
         deviation: signed, in sigma, shape (n,).
         step_s: seconds between values.
+        until_s: the present, in epoch seconds; null: the time of the newest value.
     """
+    present_s = float(times_s[-1]) if until_s is None and times_s.size else until_s or 0.0
     episodes: list[Episode] = []
     n = times_s.size
     i = 0
@@ -57,13 +70,13 @@ def find_episodes(
             continue
         first = last = i
         j = i + 1
-        while j < n and times_s[j] - times_s[last] <= max(JOIN_S, 2 * step_s):
+        while j < n and times_s[j] - times_s[last] <= stays_open_s(step_s):
             if anomalous[j] or surprise[j] >= GOES_ON:
                 last = j
             j += 1
         last = _trim_echo(deviation, first, last)
         peak = first + int(np.nanargmax(surprise[first : last + 1]))
-        still_open = bool(times_s[-1] - times_s[last] <= max(JOIN_S, 2 * step_s))
+        still_open = bool(present_s - times_s[last] <= stays_open_s(step_s))
         shape = name_shape(
             times_s[first : last + 1],
             deviation[first : last + 1],

@@ -57,12 +57,14 @@ def anomaly_signals(
     model: ModelRef | None,
     *,
     since: datetime,
+    until: datetime | None = None,
     events: Sequence[Event] = (),
 ) -> list[Signal]:
     """One signal for each episode that lasts beyond `since`, suppressed ones included.
 
     Args:
         scored: what `DetectorBundle.score` returned.
+        until: the present; null: the time of the newest value of each series.
         events: maintenance windows, deploys and resizes among them explain deviations.
     """
     signals: list[Signal] = []
@@ -85,6 +87,7 @@ def anomaly_signals(
             anomalous,
             mine["deviation_sigma"].to_numpy(),
             one.series.step_s,
+            until_s=None if until is None else until.timestamp(),
         )
         found = _SeriesEpisodes(
             bundle=bundle,

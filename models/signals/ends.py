@@ -13,6 +13,7 @@ import polars as pl
 
 from core.arrays import IntArray
 from core.domain import Signal
+from models.detect.series_model import COMBINED
 
 _NONE = np.empty(0, dtype=np.int64)
 
@@ -73,4 +74,21 @@ def closed(signals: Sequence[Signal], ended: Mapping[int, datetime]) -> list[Sig
         replace(one, ended_at=max(ended[one.series_id], one.started_at))
         for one in signals
         if one.ended_at is None and one.series_id is not None and one.series_id in ended
+    ]
+
+
+def no_longer_found(known: Sequence[Signal], found: Sequence[Signal], *, at: datetime) -> list[Signal]:
+    """The open anomalies of detectors that are not found any more, closed: a new model expects such values, or the
+    series is gone.
+
+    Args:
+        at: until when they were found.
+    """
+    ids = {one.signal_id for one in found}
+    return [
+        replace(one, ended_at=max(at, one.started_at))
+        for one in known
+        if one.ended_at is None
+        and one.signal_id not in ids
+        and any(by.detector == COMBINED for by in one.detectors)
     ]

@@ -8,8 +8,9 @@ import polars as pl
 
 from core.domain import EventKind, ModelRef, Signal, SignalKind
 from models.detect.bundle import DetectorBundle
+from models.detect.episodes import stays_open_s
 from models.signals.anomaly import RESIZE_EXPLAINS, anomaly_signals
-from models.signals.ends import closed
+from models.signals.ends import closed, no_longer_found
 from models.signals.missing import ended_silences, missing_signals
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
@@ -81,7 +82,13 @@ def detect(
     progress("detect anomalies", 1, 2)
     earlier = platform.store.events.between(start - RESIZE_EXPLAINS, start - CONTEXT - NEARBY)
     resizes = [event for event in earlier if event.kind is EventKind.CONFIG_CHANGE]
-    anomalies = anomaly_signals(bundle, scored, ref, since=start, events=[*resizes, *events])
+    # An episode of before `start` may have been open until then.
+    stays_open = timedelta(
+        seconds=max((stays_open_s(one.series.step_s) for one in bundle.models.values()), default=0)
+    )
+    anomalies = anomaly_signals(
+        bundle, scored, ref, since=start - stays_open, until=end, events=[*resizes, *events]
+    )
     ends = read_ends(platform.store, start - CONTEXT)
     missing = missing_signals(bundle, samples, ref, start=start, end=end, ends=ends)
     known = platform.store.signals.find(since=start - 2 * CONTEXT)
@@ -98,9 +105,14 @@ def detect(
     ]  # fmt: skip
     # The samples before `end` cannot show whether a silence that began later is over.
     begun = [one for one in known if one.started_at <= end]
+    open_ids = {one.signal_id for one in begun if one.ended_at is None}
+    signals = [
+        one for one in signals if one.signal_id in open_ids or one.ended_at is None or one.ended_at >= start
+    ]
     ended = ended_series(platform.store, ends, end)
     signals += ended_silences(begun, signals, bundle, samples, ended)
     signals = _with_ended(signals, begun, ended)
+    signals += no_longer_found(begun, signals, at=start)
     with platform.store.atomically():
         new, _ = platform.store.signals.upsert(signals)
         platform.store.cursors.set(SCORED_UNTIL, end.isoformat())

@@ -14,7 +14,7 @@ from fakes.signals import make_signal
 
 from core.clock import FixedClock
 from core.diagnosis import Feedback, FeedbackValue
-from core.domain import Event, EventKind, ModelRef, Series, SignalKind
+from core.domain import Event, EventKind, ModelRef, Series, Signal, SignalKind
 from core.errors import ModelUnavailableError
 from core.frames import SAMPLES
 from core.settings import Settings
@@ -104,6 +104,75 @@ def test_an_hour_at_a_time_finds_the_same_troubles_as_all_at_once(platform: Plat
     detect(platform, start=END - DAY, end=END)
     after = platform.store.signals.find(kind=SignalKind.ANOMALY, limit=10_000)
     assert len(after) <= len(seen) + max(1, len(seen) // 10)
+
+
+CYCLE = timedelta(minutes=5)
+
+
+def watched(platform: Platform, until: datetime) -> None:
+    """Cycles every five minutes, as they run live: each sees what came since the one before."""
+    end = END
+    while end < until:
+        end += CYCLE
+        detect(platform, end=end)
+
+
+def write_course(platform: Platform, series: Series, values: list[float]) -> None:
+    rows = [(series.series_id, END + CYCLE * at, value) for at, value in enumerate(values)]
+    platform.store.samples.write(pl.DataFrame(rows, schema=dict(SAMPLES), orient="row"))
+
+
+def broken_series(platform: Platform) -> Series:
+    """The latency of the first service, with a detector; nothing after `END` is stored of the others."""
+    train_detectors(platform, at=END)
+    detect(platform, start=END - timedelta(hours=1), end=END)
+    return next(one for one in platform.store.series.find() if one.metric.startswith("latency"))
+
+
+def anomaly_of(platform: Platform, series: Series) -> Signal:
+    found = platform.store.signals.find(kind=SignalKind.ANOMALY, since=END, limit=1_000)
+    (signal,) = [one for one in found if one.series_id == series.series_id and one.started_at >= END]
+    return signal
+
+
+def test_an_anomaly_ends_with_its_last_value_within_two_cycles_of_when_it_can_be_known(
+    platform: Platform,
+) -> None:
+    series = broken_series(platform)
+    usual = platform.store.samples.read(END - CYCLE, END, [series.series_id])["value"][0]
+    write_course(platform, series, [usual] * 3 + [usual * 50] * 8 + [usual] * 20)
+    last = END + CYCLE * 10
+    watched(platform, last + timedelta(minutes=25))
+    assert anomaly_of(platform, series).ended_at is None
+    watched_until = last + timedelta(minutes=30) + 2 * CYCLE
+    detect(platform, end=watched_until - CYCLE)
+    detect(platform, end=watched_until)
+    signal = anomaly_of(platform, series)
+    assert (signal.started_at, signal.ended_at) == (END + CYCLE * 3, last)
+    detect(platform, end=watched_until + CYCLE)
+    assert anomaly_of(platform, series) == signal
+
+
+def test_an_anomaly_of_a_series_that_stops_ends_with_its_last_value(platform: Platform) -> None:
+    series = broken_series(platform)
+    usual = platform.store.samples.read(END - CYCLE, END, [series.series_id])["value"][0]
+    write_course(platform, series, [usual] * 3 + [usual * 50] * 8)
+    watched(platform, END + CYCLE * 20)
+    assert anomaly_of(platform, series).ended_at == END + CYCLE * 10
+
+
+def test_an_anomaly_that_a_new_model_does_not_find_is_closed(
+    platform: Platform, registry: FakeRegistry
+) -> None:
+    series = broken_series(platform)
+    usual = platform.store.samples.read(END - CYCLE, END, [series.series_id])["value"][0]
+    write_course(platform, series, [usual] * 3 + [usual * 50] * 8)
+    watched(platform, END + CYCLE * 11)
+    bundle = DetectorBundle.from_files(registry.kept[-1][1])
+    del bundle.models[series.series_id]
+    registry.kept.append((registry.kept[-1][0], bundle.to_files()))
+    detect(platform, end=END + CYCLE * 12)
+    assert anomaly_of(platform, series).ended_at == END + CYCLE * 11
 
 
 def test_silent_services_are_told_once_each_and_end_when_all_is_back_even_after_days(
