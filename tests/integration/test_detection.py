@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ from core.frames import SAMPLES
 from core.settings import Settings
 from core.training import Training
 from models.detect.bundle import DetectorBundle
+from models.detect.series_model import SeriesModel
 from models.series.clock import LocalClock
 from pipelines.collect.ingest import ingest
 from pipelines.common.tenant_platform import Platform
@@ -169,7 +171,7 @@ def test_an_anomaly_that_a_new_model_does_not_find_is_closed(
     write_course(platform, series, [usual] * 3 + [usual * 50] * 8)
     watched(platform, END + CYCLE * 11)
     bundle = DetectorBundle.from_files(registry.kept[-1][1])
-    del bundle.models[series.series_id]
+    del cast("dict[int, SeriesModel]", bundle.models)[series.series_id]
     registry.kept.append((registry.kept[-1][0], bundle.to_files()))
     detect(platform, end=END + CYCLE * 12)
     assert anomaly_of(platform, series).ended_at == END + CYCLE * 11
