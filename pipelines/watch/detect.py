@@ -82,13 +82,10 @@ def detect(
     progress("detect anomalies", 1, 2)
     earlier = platform.store.events.between(start - RESIZE_EXPLAINS, start - CONTEXT - NEARBY)
     resizes = [event for event in earlier if event.kind is EventKind.CONFIG_CHANGE]
-    # An episode of before `start` may have been open until then.
-    stays_open = timedelta(
-        seconds=max((stays_open_s(one.series.step_s) for one in bundle.models.values()), default=0)
-    )
-    anomalies = anomaly_signals(
-        bundle, scored, ref, since=start - stays_open, until=end, events=[*resizes, *events]
-    )
+    # An episode of before `start` may have been open until then. A run that was killed after this step comes again for
+    # the same time, and changes nothing.
+    since = start - _stays_open(bundle) if start < end else start
+    anomalies = anomaly_signals(bundle, scored, ref, since=since, until=end, events=[*resizes, *events])
     ends = read_ends(platform.store, start - CONTEXT)
     missing = missing_signals(bundle, samples, ref, start=start, end=end, ends=ends)
     known = platform.store.signals.find(since=start - 2 * CONTEXT)
@@ -112,7 +109,8 @@ def detect(
     ended = ended_series(platform.store, ends, end)
     signals += ended_silences(begun, signals, bundle, samples, ended)
     signals = _with_ended(signals, begun, ended)
-    signals += no_longer_found(begun, signals, at=start)
+    if start < end:
+        signals += no_longer_found(begun, signals, at=start)
     with platform.store.atomically():
         new, _ = platform.store.signals.upsert(signals)
         platform.store.cursors.set(SCORED_UNTIL, end.isoformat())
@@ -128,6 +126,13 @@ def detect(
         suppressed=sum(one.suppressed_by is not None for one in signals),
         missing=len(missing),
         model=ref,
+    )
+
+
+def _stays_open(bundle: DetectorBundle) -> timedelta:
+    """For how long an episode of any series may continue after its last value."""
+    return timedelta(
+        seconds=max((stays_open_s(one.series.step_s) for one in bundle.models.values()), default=0)
     )
 
 
