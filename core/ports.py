@@ -138,6 +138,10 @@ class SeriesRepository(Protocol):
         """Store series, or update what is known of them, without taking a limit away; returns replaced limits."""
         ...
 
+    def hold(self) -> None:
+        """Let no other transaction change series, or store the first counts of counters, until the end of this one."""
+        ...
+
     def find(
         self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
     ) -> list[Series]:

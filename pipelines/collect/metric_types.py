@@ -80,6 +80,7 @@ def reread(store: Store, described: Sequence[Series]) -> pl.DataFrame:
     Returns:
         Rejected rows, as `declare_types`.
     """
+    store.series.hold()  # before the counts of the series are locked
     kinds = {one.series_id: one.kind for one in described}
     rejected = [pl.DataFrame(schema=REJECTED)]
     for stored in store.series.of_metrics(sorted({one.metric for one in described})):

@@ -17,9 +17,7 @@ from pipelines.stores.binary import (
     sent_times,
 )
 from pipelines.stores.session import Session
-
-#: First half of the key of the advisory lock on the types of a tenant; the second half is the tenant.
-_LOCK = 0x74797065
+from pipelines.stores.tenant_locks import TenantLock, hold
 
 
 class CounterStore:
@@ -56,17 +54,13 @@ class CounterStore:
         return frame_of_columns(columns, SAMPLES)
 
     def _hold_new_counters(self, series_ids: Sequence[int]) -> None:
-        """Lock the series where some have no counts that could be locked."""
-        ids = {"ids": Int8Array(series_ids)}
-        known = (
-            "SELECT count(*) FROM counters WHERE tenant = %(tenant)s AND series_id = ANY(%(ids)s::bigint[])"
+        """Let no other transaction store first counts, where some series have no counts that could be locked."""
+        known = self._session.rows(
+            "SELECT count(*) FROM counters WHERE tenant = %(tenant)s AND series_id = ANY(%(ids)s::bigint[])",
+            {"ids": Int8Array(series_ids)},
         )
-        if self._session.rows(known, ids)[0]["count"] < len(series_ids):
-            self._session.rows(
-                "SELECT count(*) FROM (SELECT FROM series WHERE tenant = %(tenant)s"
-                " AND series_id = ANY(%(ids)s::bigint[]) ORDER BY series_id FOR NO KEY UPDATE) AS held",
-                ids,
-            )
+        if known[0]["count"] < len(series_ids):
+            hold(self._session, TenantLock.SERIES)
 
     def save(self, counts: pl.DataFrame) -> None:
         """Replace the stored counts of the series in `counts`.
@@ -121,8 +115,7 @@ class MetricTypeStore:
 
         Samples that are read with one type and stored after it has changed would be counts among rates.
         """
-        lock = "pg_advisory_xact_lock" if change else "pg_advisory_xact_lock_shared"
-        self._session.rows(f"SELECT {lock}(%(key)s, hashtext(%(tenant)s))", {"key": _LOCK})
+        hold(self._session, TenantLock.TYPES, shared=not change)
 
     def declared(self, metrics: Sequence[str] | None = None) -> dict[str, str]:
         """The declared types of these metrics; null: of all."""

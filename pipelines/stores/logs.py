@@ -5,12 +5,9 @@ from datetime import datetime, timedelta
 
 from core.logs import LogCount, LogTemplate
 from pipelines.stores.session import Session, utc
-from pipelines.stores.traces import SEEN_EVERY, hold_steps, oldest_step
+from pipelines.stores.tenant_locks import TenantLock, hold
+from pipelines.stores.traces import SEEN_EVERY, oldest_step
 
-#: First half of the key of the advisory lock on the complete steps of a tenant; the second half is the tenant.
-_LOCK = 0x6C6F6773
-#: The same for the lock on the templates.
-_TEMPLATE_LOCK = 0x74706C73
 #: A signal about a new template ends an hour after its last line, so that time is stored more often.
 _TEMPLATE_SEEN_EVERY = timedelta(minutes=1)
 
@@ -23,7 +20,7 @@ class LogStore:
 
     def hold(self, *, change: bool = False) -> None:
         """Keep the end of the complete steps as it is until the end of the transaction; `change`: change it."""
-        hold_steps(self._session, _LOCK, change=change)
+        hold(self._session, TenantLock.LOG_STEPS, shared=not change)
 
     def is_repeated(self, digest: int, now: datetime) -> bool:
         """Whether a request with this digest has come before; it is remembered."""
@@ -85,7 +82,7 @@ class LogStore:
 
     def hold_templates(self) -> None:
         """Let no other transaction change the templates until the end of this one."""
-        hold_steps(self._session, _TEMPLATE_LOCK, change=True)
+        hold(self._session, TenantLock.TEMPLATES)
 
     def templates(self, services: Sequence[str] | None = None) -> list[LogTemplate]:
         """The templates of these services; null: of all."""

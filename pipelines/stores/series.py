@@ -10,6 +10,7 @@ from core.errors import InputError, UnknownSeriesError
 from core.limit_changes import LimitChange
 from pipelines.stores.binary import Int8Array
 from pipelines.stores.session import Session
+from pipelines.stores.tenant_locks import TenantLock, hold
 
 _KINDS = {kind.value: kind for kind in SeriesKind}
 _PARAMETERS = (
@@ -51,16 +52,23 @@ class SeriesStore:
                 raise InputError(f"series {item.name} belongs to another tenant")
         if not rows:
             return []
-        # Most requests bring nothing new, and a lock is a write.
-        new = _news(rows, self._facts(list(rows)))
-        if not new:
+        # Most requests bring nothing new, and need not wait for others.
+        if not _news(rows, self._facts(rows)):
             return []
-        stored = self._facts(list(new), lock=True)
-        new = _news(new, stored)
-        if not new:
-            return []
-        # sorted, so that two writers lock the rows in the same order
-        columns = zip(*(_to_row(*pair) for pair in sorted(new.items())), strict=True)
+        with self._session.atomically():
+            self.hold()
+            stored = self._facts(rows)
+            if new := _news(rows, stored):
+                self._write(new)
+        return _changed_limits(new, stored)
+
+    def hold(self) -> None:
+        """Let no other transaction change series, or store the first counts of counters, until the end of this one."""
+        hold(self._session, TenantLock.SERIES)
+
+    def _write(self, series: Mapping[int, Series]) -> None:
+        """Store what is known of these series."""
+        columns = zip(*(_to_row(*pair) for pair in series.items()), strict=True)
         self._session.execute(
             f"INSERT INTO series AS s (series_id, {_COLUMNS})"
             " SELECT * FROM unnest(%(series_id)s::bigint[], %(tenants)s::text[], %(service)s::text[],"
@@ -78,18 +86,15 @@ class SeriesStore:
             " coalesce(excluded.direction, s.direction))",
             {name: list(column) for name, column in zip(_PARAMETERS, columns, strict=True)},
         )
-        return _changed_limits(new, stored)
 
-    def _facts(self, series_ids: Sequence[int], *, lock: bool = False) -> dict[int, tuple[object, ...]]:
-        """Series id -> what can change of a stored series; locked until the end of the transaction, if wanted."""
-        # in order, so that two writers lock the rows in the same order
-        order = " ORDER BY series_id FOR NO KEY UPDATE" if lock else ""
+    def _facts(self, series_ids: Iterable[int]) -> dict[int, tuple[object, ...]]:
+        """Series id -> what can change of a stored series."""
         with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
             row = cursor.execute(
                 f"WITH held AS MATERIALIZED (SELECT series_id, {_FACTS} FROM series"
-                f" WHERE tenant = %s AND series_id = ANY(%s::bigint[]){order})"
+                f" WHERE tenant = %s AND series_id = ANY(%s::bigint[]))"
                 f" SELECT {', '.join(f'array_agg({one})' for one in ('series_id', *_FACTS.split(', ')))} FROM held",
-                [self._session.tenant, Int8Array(series_ids)],
+                [self._session.tenant, Int8Array(list(series_ids))],
             ).fetchone()
         return (
             {}
@@ -127,13 +132,15 @@ class SeriesStore:
 
     def propose(self, thresholds: Mapping[int, float | None]) -> None:
         """Store the proposed threshold of each of these series; null: none is proposed."""
-        self._session.execute(
-            "UPDATE series AS s SET proposed_threshold = p.threshold"
-            " FROM unnest(%(ids)s::bigint[], %(thresholds)s::float8[]) AS p (id, threshold)"
-            " WHERE s.tenant = %(tenant)s AND s.series_id = p.id"
-            " AND s.proposed_threshold IS DISTINCT FROM p.threshold",
-            {"ids": Int8Array(list(thresholds)), "thresholds": list(thresholds.values())},
-        )
+        with self._session.atomically():
+            self.hold()
+            self._session.execute(
+                "UPDATE series AS s SET proposed_threshold = p.threshold"
+                " FROM unnest(%(ids)s::bigint[], %(thresholds)s::float8[]) AS p (id, threshold)"
+                " WHERE s.tenant = %(tenant)s AND s.series_id = p.id"
+                " AND s.proposed_threshold IS DISTINCT FROM p.threshold",
+                {"ids": Int8Array(list(thresholds)), "thresholds": list(thresholds.values())},
+            )
 
     def known(self, series_ids: Sequence[int]) -> set[int]:
         """Those of the ids that are series of this tenant."""

@@ -6,17 +6,10 @@ from datetime import datetime, timedelta
 from core.domain import ServiceEdges
 from core.traces import SpanCount, SpanMark
 from pipelines.stores.session import Session, utc, utc_or_none
+from pipelines.stores.tenant_locks import TenantLock, hold
 
-#: First half of the key of the advisory lock on the complete steps of a tenant; the second half is the tenant.
-_LOCK = 0x7370616E
 #: The time at which something was seen last is stored again after this time, so that most requests write nothing.
 SEEN_EVERY = timedelta(hours=1)
-
-
-def hold_steps(session: Session, key: int, *, change: bool) -> None:
-    """Keep the end of the complete steps as it is until the end of the transaction; `change`: change it."""
-    lock = "pg_advisory_xact_lock" if change else "pg_advisory_xact_lock_shared"
-    session.rows(f"SELECT {lock}(%(key)s, hashtext(%(tenant)s))", {"key": key})
 
 
 def oldest_step(session: Session, table: str) -> datetime | None:
@@ -33,7 +26,7 @@ class SpanStore:
 
     def hold(self, *, change: bool = False) -> None:
         """Keep the end of the complete steps as it is until the end of the transaction; `change`: change it."""
-        hold_steps(self._session, _LOCK, change=change)
+        hold(self._session, TenantLock.SPAN_STEPS, shared=not change)
 
     def remember(self, marks: Sequence[SpanMark], now: datetime) -> set[tuple[int, bool]]:
         """Those spans that are new: `span` and `is_entry`."""

@@ -41,6 +41,9 @@ class MemorySeries(SeriesRepository):
         self.by_id.update({one.series_id: one for one in series})
         return []
 
+    def hold(self) -> None:
+        """One thread alone writes to this store."""
+
     def find(
         self, *, service: str | None = None, metric: str | None = None, role: Role | None = None
     ) -> list[Series]:

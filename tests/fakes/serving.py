@@ -83,6 +83,9 @@ class FakeSeriesStore(SeriesRepository):
     def register(self, series: Iterable[Series]) -> list[LimitChange]:
         unsupported(self, "register")
 
+    def hold(self) -> None:
+        unsupported(self, "hold")
+
     def get(self, series_id: int) -> Series:
         if series_id not in self._known:
             raise UnknownSeriesError(f"there is no series {series_id}")
