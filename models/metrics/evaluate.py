@@ -10,7 +10,7 @@ from core.service_names import SERVICE_LABELS
 from models.metrics.formula import NOW, WINDOW, compute, names_in
 from models.metrics.promql import LE, grouping
 from models.metrics.quantiles import quantile_of_buckets
-from models.metrics.raw_samples import RawSamples, Selected, equal_to, having
+from models.metrics.raw_samples import MAX_DENSE_WINDOW_S, RawSamples, Selected, equal_to, having
 from models.metrics.recipe import Aggregate, Recipe, Term
 from models.metrics.vector import Vector, aggregated, key_of
 
@@ -84,10 +84,13 @@ class Evaluator:
         if not term.rate:
             return self._aggregated(term, by, chosen, self.samples.values_at(chosen, self.times_ms))
         rates = self.samples.rates_at(chosen, self.times_ms, self.window_s)
+        vector = self._aggregated(term, by, chosen, rates)
+        if self.window_s > MAX_DENSE_WINDOW_S:
+            return vector
         going_on = self.samples.going_on_at(chosen, self.times_ms)
         keys = [key_of(self.samples.labels[at], by) for at in chosen.tolist()]
         # Where no series goes on, such as of an exporter that died, the window is half empty and its rate too low.
-        return self._aggregated(term, by, chosen, rates).both(aggregated(going_on, keys, Aggregate.COUNT))
+        return vector.both(aggregated(going_on, keys, Aggregate.COUNT))
 
     def extremes(
         self, term: Term, by: Sequence[str], *, window_s: int, offset_s: int

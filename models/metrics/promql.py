@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from core.service_names import SERVICE_LABELS
 from models.metrics.formula import WINDOW, to_promql
+from models.metrics.raw_samples import MAX_DENSE_WINDOW_S
 from models.metrics.recipe import Recipe, Scope, Term
 
 #: Labels that name a place of many services; a service with the same name elsewhere is another one.
@@ -83,9 +84,11 @@ def _aggregated(term: Term, by: Sequence[str], window_s: int, only: Sequence[str
     series = selector(term, only)
     if not term.rate:
         return aggregated(term, by, series)
+    rates = aggregated(term, by, f"rate({series}[{window_s}s])")
+    if window_s > MAX_DENSE_WINDOW_S:
+        return rates
     # Where no series goes on, such as of an exporter that died, the window is half empty and its rate too low.
-    going_on = f"count by ({', '.join(by)}) ({series})"
-    return f"({aggregated(term, by, f'rate({series}[{window_s}s])')} and {going_on})"
+    return f"({rates} and count by ({', '.join(by)}) ({series}))"
 
 
 def _quoted(text: str) -> str:

@@ -22,6 +22,8 @@ from models.metrics.deltas import DELTA_LABEL, Deltas, is_mark
 NAME = "__name__"
 #: So old a value may be at most, in milliseconds (`--query.lookback-delta` of Prometheus).
 LOOKBACK_MS = 300_000
+#: In a longer window of rates, most times have no value that is young enough to tell that a series goes on.
+MAX_DENSE_WINDOW_S = 1_200
 #: A NaN with these bits marks the end of a series (model/value/value.go); the second is the same after an operation.
 _STALE = np.array([0x7FF0000000000002, 0x7FF8000000000002], dtype=np.uint64)
 #: Above the milliseconds of any span: 139 years.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from core.domain import Event, Series, ServiceEdges
 from core.durations import DAY_S
 from core.errors import InputError
+from core.settings import Settings
 from models.metrics.calls import client_metrics
 from models.metrics.conventions import CODE_LABELS, is_of_requests, request_recipes
 from models.metrics.evaluate import Evaluator
@@ -26,6 +27,7 @@ from pipelines.sources.call_queries import read_calls
 from pipelines.sources.prometheus_api import RefusedQueryError
 from pipelines.sources.prometheus_queries import matchers_of_halves
 from pipelines.sources.read_plan import MetricSpan, Pull, Read, ValueSpan
+from pipelines.sources.recipe_files import read_exporters
 from pipelines.sources.size_changes import resizes
 
 #: So far back a host is remembered whose exporter is down.
@@ -90,6 +92,15 @@ class GoldenSignals:
         self._noted = False
         self._names: Sequence[str] = ()
         self._naming: Naming | None = None
+
+    @classmethod
+    def configured(cls, settings: Settings) -> "GoldenSignals":
+        """With our recipes and those of `recipes_dir`.
+
+        Raises:
+            InputError: a recipe is wrong.
+        """
+        return cls(read_exporters(settings.recipes_dir), budget=settings.series_budget)
 
     @property
     def name(self) -> str:

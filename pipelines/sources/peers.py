@@ -31,7 +31,6 @@ from pipelines.sources.prometheus_api import PrometheusApi
 from pipelines.sources.prometheus_queries import Span
 from pipelines.sources.prometheus_values import Values
 from pipelines.sources.read_plan import MetricSpan, Pull
-from pipelines.sources.recipe_files import read_exporters
 from pipelines.sources.source_setup import SourceSetup
 
 #: So many steps are compared, and so many days before them show what is usual.
@@ -173,7 +172,7 @@ class PrometheusPeers:
             return None
         return cls(
             configured_api(settings, settings.prometheus_url),
-            GoldenSignals(read_exporters(settings.recipes_dir), budget=settings.series_budget),
+            GoldenSignals.configured(settings),
             tenant=setup.tenant,
             services=settings.service_rule,
             step_s=settings.prometheus_step_s,

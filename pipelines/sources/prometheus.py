@@ -26,7 +26,6 @@ from pipelines.sources.prometheus_queries import Span
 from pipelines.sources.prometheus_values import Pending
 from pipelines.sources.raw_series import RawSeries
 from pipelines.sources.read_plan import Pull, ReadPlan
-from pipelines.sources.recipe_files import read_exporters
 from pipelines.sources.source_setup import SourceSetup
 
 #: Prometheus refuses a range query of more than 11,000 points in a series. One query asks for at most a day.
@@ -101,7 +100,7 @@ class PrometheusSource:
         api = configured_api(settings, settings.prometheus_url)
         plan = None
         if settings.golden_signals and not settings.prometheus_match:
-            plan = GoldenSignals(read_exporters(settings.recipes_dir), budget=settings.series_budget)
+            plan = GoldenSignals.configured(settings)
         return cls(
             api,
             tenant=setup.tenant,

@@ -10,13 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import polars as pl
-
-from core.checks import require_name
-from core.errors import InputError
 from pipelines.sources.prometheus_api import PrometheusApi, QueryTooLargeError, RefusedQueryError
 from pipelines.sources.prometheus_values import Values, measured
-from pipelines.stores.dead_letters import REJECTED
+from pipelines.sources.rejections import Rejections
 
 #: Bytes of a regular expression of label values. VictoriaMetrics accepts queries of up to 16 KB.
 MAX_MATCHER_BYTES = 4_000
@@ -97,15 +93,15 @@ class Query:
         return replace(self, matchers=(*self.matchers, one)), replace(self, matchers=(*self.matchers, other))
 
 
-class Span:
+class Span(Rejections):
     """The queries over one span of time, from `start` to `end` in seconds, and what was rejected."""
 
     def __init__(self, api: PrometheusApi, *, start: int, end: int, step_s: int) -> None:
+        super().__init__()
         self._api = api
         self._start = start
         self._end = end
         self._step_s = step_s
-        self._rejected: dict[tuple[str, str], None] = {}
         self._refusal: RefusedQueryError | None = None
         self._refused_times: dict[RangeQuery, int] = {}
         self._succeeded = False
@@ -126,15 +122,7 @@ class Span:
         Raises:
             InputError: a selector is invalid.
         """
-        names = set()
-        for name in self._names(match, self._start, self._end):
-            try:
-                require_name(name, "metric")
-            except InputError as error:
-                self.reject({"metric": name}, str(error))
-            else:
-                names.add(name)
-        return sorted(names)
+        return sorted(set(self.possible_names(self._names(match, self._start, self._end))))
 
     def label_names(self, metric: str) -> list[str]:
         """The names of the labels of all series of a metric."""
@@ -161,16 +149,6 @@ class Span:
     def read_last(self, query: RangeQuery) -> Iterator[Item]:
         """The series of a query with their values at the end of the span."""
         yield from self._read(query, self._end, self._end)
-
-    def reject(self, row: Mapping[str, object], reason: str) -> None:
-        """Keep for a dead letter what cannot be stored."""
-        self._rejected[json.dumps(row, sort_keys=True), reason] = None
-
-    def take_rejected(self) -> pl.DataFrame:
-        """What was rejected since the last call."""
-        frame = pl.DataFrame(list(self._rejected), schema=REJECTED, orient="row")
-        self._rejected.clear()
-        return frame
 
     def require_some(self) -> None:
         """Raises InputError when the server refused every query: then nothing of the span was read."""

@@ -35,7 +35,6 @@ from pipelines.sources.pushed_span import (
 )
 from pipelines.sources.raw_series import raw_id_of
 from pipelines.sources.read_plan import Pull
-from pipelines.sources.recipe_files import read_exporters
 from pipelines.sources.source_setup import SourceSetup
 
 #: The label that tells recipes with the same signal apart.
@@ -105,7 +104,7 @@ class PushedPeers:
             return None
         return cls(
             pushed,
-            GoldenSignals(read_exporters(settings.recipes_dir), budget=settings.series_budget),
+            GoldenSignals.configured(settings),
             tenant=setup.tenant,
             step_s=settings.prometheus_step_s,
             services=settings.service_rule,

@@ -30,7 +30,6 @@ from pipelines.sources.pushed_span import (
     stored_samples,
 )
 from pipelines.sources.read_plan import Pull
-from pipelines.sources.recipe_files import read_exporters
 from pipelines.sources.source_setup import SourceSetup
 
 #: Raw samples are kept so long after the newest time that was computed from them.
@@ -79,7 +78,7 @@ class PushedSignals:
             return None
         return cls(
             pushed,
-            GoldenSignals(read_exporters(settings.recipes_dir), budget=settings.series_budget),
+            GoldenSignals.configured(settings),
             tenant=setup.tenant,
             clock=setup.clock,
             step_s=settings.prometheus_step_s,

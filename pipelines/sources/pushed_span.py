@@ -1,14 +1,11 @@
 """The samples that clients pushed, as a span of time of which our own computation gives the values of queries."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import polars as pl
 
-from core.checks import require_name
 from core.errors import InputError
 from core.pushed import PushedExtent, PushedRepository, PushedSamples
 from models.metrics.calls import call_grouping
@@ -19,13 +16,13 @@ from pipelines.sources.call_queries import CallQuery
 from pipelines.sources.prometheus_queries import Item
 from pipelines.sources.prometheus_values import Values
 from pipelines.sources.read_plan import ComputedQuery
-from pipelines.stores.dead_letters import REJECTED
+from pipelines.sources.rejections import Rejections
 
 #: Samples come at most so late. Prometheus sends what it scrapes within a few seconds.
 LATENESS_S = 60
 
 
-class PushedMetrics:
+class PushedMetrics(Rejections):
     """The metrics that were pushed in one span of time (`pipelines.sources.read_plan.MetricSpan`).
 
     Args:
@@ -34,11 +31,11 @@ class PushedMetrics:
     """
 
     def __init__(self, pushed: PushedRepository, samples: RawSamples, *, times: range) -> None:
+        super().__init__()
         self._pushed = pushed
         self._samples = samples
         self._times_ms = np.array(times, dtype=np.int64) * 1000
         self._start, self._end = times[0], times[-1]
-        self._rejected: dict[tuple[str, str], None] = {}
 
     @property
     def start(self) -> int:
@@ -49,15 +46,7 @@ class PushedMetrics:
         return self._end
 
     def names(self) -> list[str]:
-        names = []
-        for name in self._samples.metrics:
-            try:
-                require_name(name, "metric")
-            except InputError as error:
-                self.reject({"metric": name}, str(error))
-            else:
-                names.append(name)
-        return names
+        return list(self.possible_names(self._samples.metrics))
 
     def label_names(self, metric: str) -> list[str]:
         series = self._samples.of_metric(metric).tolist()
@@ -79,16 +68,6 @@ class PushedMetrics:
         for key, present in zip(vector.keys, vector.present, strict=True):
             if present.any():
                 yield dict(key), [], []
-
-    def reject(self, row: Mapping[str, object], reason: str) -> None:
-        """Keep for a dead letter what cannot be computed or stored."""
-        self._rejected[json.dumps(row, sort_keys=True), reason] = None
-
-    def take_rejected(self) -> pl.DataFrame:
-        """What was rejected since the last call."""
-        frame = pl.DataFrame(list(self._rejected), schema=REJECTED, orient="row")
-        self._rejected.clear()
-        return frame
 
 
 class PushedSpan(PushedMetrics):

@@ -156,3 +156,25 @@ def test_a_service_whose_series_have_all_ended_has_no_rate(
     )
     assert (found["a"][-1] is not None) is has_rate
     assert found["a"][1] is not None
+
+
+@pytest.mark.parametrize(
+    ("scrape_s", "window_s", "known"), [(600, 2400, 1.0), (300, 1200, 1.0), (600, 1200, 0.5)]
+)
+def test_targets_that_are_scraped_rarely_have_rates_between_their_scrapes(
+    scrape_s: int, window_s: int, known: float
+) -> None:
+    """Their newest value is often older than the five minutes after which Prometheus sees none."""
+    scrapes_ms = np.arange(0, 36_000, scrape_s) * 1000
+    samples = RawSamples(
+        [{"__name__": "hits_total", "job": "a"}],
+        np.zeros(len(scrapes_ms), dtype=np.int64),
+        scrapes_ms,
+        scrapes_ms / 1000,
+    )
+    times_ms = np.arange(12_000, 24_000, 150) * 1000 + 1
+    found = Evaluator(samples=samples, times_ms=times_ms, window_s=window_s).term(
+        Term(metric="hits_total", rate=True), ["job"]
+    )
+    assert found.present.mean() == pytest.approx(known, abs=0.01)
+    assert found.values[found.present] == pytest.approx(1.0)
