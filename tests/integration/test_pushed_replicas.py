@@ -1,6 +1,7 @@
 """Replicas and sizes of pushed samples: the groups, values and events of a real Prometheus with these samples."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -92,7 +93,18 @@ def both(tmp_path_factory: pytest.TempPathFactory, pool: Pool) -> Iterator[Both]
             receiver = RemoteWriteReceiver(store.tenant)
             assert Staging(platform).store(receiver.name, receiver.decode(body)).report.rejected == 0
             assert pull(platform) is not None
+        _wait_for_scrape_interval(url)
         yield Both(url, platform)
+
+
+def _wait_for_scrape_interval(url: str) -> None:
+    """The window of rates follows the targets, which Prometheus knows some seconds after its start."""
+    until = time.monotonic() + 30
+    api = PrometheusApi(url)
+    with api.connected():
+        while api.longest_scrape_interval_s() is None:
+            assert time.monotonic() < until, "Prometheus has no targets"
+            time.sleep(0.1)
 
 
 def signals() -> GoldenSignals:

@@ -134,7 +134,7 @@ def _rows(frame: pl.DataFrame | None) -> list[Any] | None:
 
 #: Every method that writes is tried below, from the other tenant.
 WRITES = {
-    "series.register", "series.propose", "limit_changes.add", "contradictions.add",
+    "series.register", "series.hold", "series.propose", "limit_changes.add", "contradictions.add",
     "samples.write", "rollups.refresh", "events.add", "incidents.add", "incidents.change",
     "dead_letters.add",
     "dead_letters.remove", "dead_letters.put_back",
