@@ -1,11 +1,15 @@
 """Build the adapters from the settings. No other module builds them."""
 
+import atexit
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from core.clock import Clock, SystemClock
+from core.errors import UnavailableError
 from core.settings import Settings, read_settings
+from pipelines.common.open_models import OpenModels
 from pipelines.common.privacy import silence_telemetry
 from pipelines.common.storage_errors import storage_errors
 from pipelines.common.tenant_platform import Platform
@@ -19,6 +23,15 @@ from pipelines.stores.session import Pool, database_errors, open_pool
 from pipelines.stores.store import Store
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a tenant has open: its models, and its view of the feature store."""
+
+    registry: MlflowRegistry
+    models: OpenModels
+    features: FeastFeatureStore
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenancy:
     """The platforms of all tenants over one connection pool, for a service with many tenants."""
@@ -27,6 +40,7 @@ class Tenancy:
     clock: Clock
     dsn: str
     pool: Pool
+    _opened: dict[str, _Opened] = field(default_factory=dict)
 
     @property
     def keys(self) -> KeyRing:
@@ -35,12 +49,20 @@ class Tenancy:
 
     def platform(self, tenant: str) -> Platform:
         """Build the platform of one tenant. It gives no access to data of other tenants."""
+        store = Store(self.pool, tenant)
+        opened = self._opened.get(tenant)
+        if opened is None:
+            registry = MlflowRegistry(self.settings, tenant)
+            features = FeastFeatureStore(self.settings, self.dsn, tenant)
+            # Of two threads that come first, both use what one of them has opened.
+            opened = self._opened.setdefault(tenant, _Opened(registry, OpenModels(registry), features))
         return Platform(
             settings=self.settings,
             tenant=tenant,
-            store=Store(self.pool, tenant),
-            registry=MlflowRegistry(self.settings, tenant),
-            features=FeastFeatureStore(self.settings, self.dsn, tenant),
+            store=store,
+            registry=opened.registry,
+            models=opened.models,
+            features=opened.features,
             sinks=configured_sinks(self.settings, self.clock),
             clock=self.clock,
         )
@@ -98,3 +120,63 @@ def open_platform(
     settings = settings or read_settings()
     with open_tenancy(settings, clock=clock) as tenancy:
         yield tenancy.platform(tenant or settings.tenant)
+
+
+class _Kept:
+    """The tenancy that this process keeps open. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tenancy: Tenancy | None = None
+        self._close = ExitStack()
+
+    def get(self, settings: Settings) -> Tenancy:
+        """The open tenancy with these settings; another one is closed first."""
+        with self._lock:
+            if self._tenancy is None or self._tenancy.settings != settings:
+                self._drop()
+                with ExitStack() as opened:
+                    self._tenancy = opened.enter_context(open_tenancy(settings))
+                    self._close = opened.pop_all()
+            return self._tenancy
+
+    def drop(self, tenancy: Tenancy) -> None:
+        """Close a tenancy, if it is still the one that is kept."""
+        with self._lock:
+            if self._tenancy is tenancy:
+                self._drop()
+
+    def close(self) -> None:
+        """Close what is open."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._tenancy = None
+        self._close.close()
+
+
+_kept = _Kept()
+atexit.register(_kept.close)
+
+
+@contextmanager
+def kept_platform(
+    settings: Settings | None = None, *, tenant: str | None = None, clock: Clock | None = None
+) -> Iterator[Platform]:
+    """The platform of one tenant, which stays open in this process after the `with` block, for the next one.
+
+    The steps of flows use it. To open everything again for each of them takes longer than most of them. After an outage
+    it is opened anew.
+
+    Raises:
+        as `open_platform`.
+    """
+    settings = settings or read_settings()
+    tenancy = _kept.get(settings)
+    try:
+        with storage_errors(settings), database_errors():
+            yield replace(tenancy, clock=clock or SystemClock()).platform(tenant or settings.tenant)
+    except UnavailableError:
+        _kept.drop(tenancy)
+        raise

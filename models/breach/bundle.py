@@ -141,9 +141,11 @@ class BreachBundle:
     def _with_entries(
         self, entries: Mapping[int, Entry], resizes: Mapping[int, Sequence[Resize]]
     ) -> "BreachBundle":
-        parts = replace(self.forecasters.parts, entries=entries)
         return BreachBundle(
-            ForecasterBundle(parts), correction=self.correction, cascades=self.cascades, resizes=resizes
+            self.forecasters.with_entries(entries),
+            correction=self.correction,
+            cascades=self.cascades,
+            resizes=resizes,
         )
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:

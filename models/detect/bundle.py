@@ -25,7 +25,14 @@ from models.detect.budget import OTHERS, AlertBudget
 from models.detect.catalog import select_detectors
 from models.detect.files import from_files, to_files
 from models.detect.fit import GridHistory, fit_grid
-from models.detect.series_model import SCORED, PointScore, SeriesModel, scored_schema
+from models.detect.series_model import (
+    SCORED,
+    PointScore,
+    SeriesModel,
+    SeriesScores,
+    scored_frame,
+    scored_schema,
+)
 from models.series.clock import UTC_ZONE, clocks
 from models.series.grid import Grid, exclusion_mask, grids
 from models.series.thresholds import with_limits
@@ -123,21 +130,20 @@ class DetectorBundle:
             One row for each sample: the columns of `scored_schema(self.names)`; null where not scorable.
         """
         deploys = _deploys(events, {key: one.series for key, one in self.models.items()})
-        parts = [
-            part
-            for grid in grids(samples, {key: one.series.step_s for key, one in self.models.items()})
-            for part in self._score_grid(grid, deploys)
-        ]
-        if not parts:
+        sharing: dict[str, dict[int, SeriesScores]] = {}
+        for grid in grids(samples, {key: one.series.step_s for key, one in self.models.items()}):
+            for key, scores in self._score_grid(grid, deploys):
+                sharing.setdefault(_budget_of(self.models[key], self.budgets), {})[key] = scores
+        if not sharing:
             return pl.DataFrame(schema=scored_schema(self.names))
-        sharing: dict[str, list[pl.DataFrame]] = {}
-        for part in parts:
-            model = self.models[part["series_id"][0]]
-            sharing.setdefault(_budget_of(model, self.budgets), []).append(part)
-        return pl.concat(_decided(self.budgets[key], pl.concat(group)) for key, group in sharing.items())
+        return pl.concat(
+            _decided(self.budgets[name], scored_frame(group, self.names)) for name, group in sharing.items()
+        )
 
-    def _score_grid(self, grid: Grid, deploys_s: Mapping[int, Sequence[int]]) -> Iterator[pl.DataFrame]:
-        """The scored samples of each series of a grid that has samples."""
+    def _score_grid(
+        self, grid: Grid, deploys_s: Mapping[int, Sequence[int]]
+    ) -> Iterator[tuple[int, SeriesScores]]:
+        """Series id and scores of each series of a grid that has samples."""
         times_s = grid.times_s
         rows = {int(key): row for row, key in enumerate(grid.series_ids)}
         found: dict[int, Residuals] = {}
@@ -153,7 +159,7 @@ class DetectorBundle:
             if present.any():
                 model = self.models[key]
                 scores = model.scores(times_s, grid.values[row], found[row], table_scores[id(model.table)])
-                yield scores.where(present).frame(key, self.names)
+                yield key, scores.where(present)
 
     def _score_tables(
         self, rows: Mapping[int, int], residual: FloatArray

@@ -1,6 +1,6 @@
 """The model of one series: its fitted detectors and calibrations, and how they score values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -99,25 +99,6 @@ class SeriesScores:
         """The scores of some of the values."""
         kept = {name: getattr(self, name)[rows] for name in self.__slots__ if name != "surprises"}
         return replace(self, **kept, surprises={name: one[rows] for name, one in self.surprises.items()})
-
-    def frame(self, series_id: int, names: Sequence[str]) -> pl.DataFrame:
-        """As rows of `SCORED` and one column of p-values for each of `names`; `is_anomaly` is false everywhere."""
-        missing = np.full(self.times_s.size, np.nan)
-        columns: dict[str, Any] = {
-            "series_id": np.full(self.times_s.size, series_id, dtype=np.int64),
-            "ts": pl.Series(self.times_s * 1_000_000).cast(pl.Datetime("us", "UTC")),
-            "value": self.values, "expected": self.expected, "lower": self.lower, "upper": self.upper,
-            "score": score_of(self.surprise), "p_value": 10.0**-self.surprise, "surprise": self.surprise,
-            "deviation_sigma": self.residual,
-            "weight": self.weight,
-            "is_anomaly": np.zeros(self.times_s.size, dtype=np.bool_),
-        }  # fmt: skip
-        columns |= {
-            name: 10.0 ** -self.surprises[name] if name in self.surprises else missing for name in names
-        }
-        return pl.DataFrame(columns, schema=scored_schema(names)).with_columns(
-            pl.col(pl.Float64).fill_nan(None)
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,6 +223,36 @@ class SeriesModel:
                 {name: float(one[at]) for name, one in scores.surprises.items()} | {COMBINED: surprise}
             ),
         )
+
+
+def scored_frame(scores: Mapping[int, SeriesScores], names: Sequence[str]) -> pl.DataFrame:
+    """Series id -> its scores as rows of `scored_schema(names)`, in this order; `is_anomaly` is false everywhere."""
+    of_series = list(scores.values())
+    sizes = [one.times_s.size for one in of_series]
+
+    def joined(values: Callable[[SeriesScores], NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([values(one) for one in of_series])
+
+    def p_values(name: str) -> FloatArray:
+        return 10.0 ** -joined(lambda one: one.surprises.get(name, np.full(one.times_s.size, np.nan)))
+
+    surprise = joined(lambda one: one.surprise)
+    columns: dict[str, Any] = {
+        "series_id": np.repeat(np.array(list(scores), dtype=np.int64), sizes),
+        "ts": pl.Series(joined(lambda one: one.times_s) * 1_000_000).cast(pl.Datetime("us", "UTC")),
+        "value": joined(lambda one: one.values),
+        "expected": joined(lambda one: one.expected),
+        "lower": joined(lambda one: one.lower),
+        "upper": joined(lambda one: one.upper),
+        "score": score_of(surprise),
+        "p_value": 10.0**-surprise,
+        "surprise": surprise,
+        "deviation_sigma": joined(lambda one: one.residual),
+        "weight": joined(lambda one: one.weight),
+        "is_anomaly": np.zeros(surprise.size, dtype=np.bool_),
+        **{name: p_values(name) for name in names},
+    }
+    return pl.DataFrame(columns, schema=scored_schema(names)).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
 def scored_schema(names: Sequence[str]) -> dict[str, Any]:

@@ -88,6 +88,12 @@ class ForecasterBundle:
         self._medians = NewestBySeries[FloatArray]()
         self._stored = NewestBySeries[Mapping[str, FittedForecaster]]()
 
+    def with_entries(self, entries: Mapping[int, Entry]) -> "ForecasterBundle":
+        """The bundle with other limits or histories of its series; it shares what was computed, which knows neither."""
+        other = ForecasterBundle(replace(self.parts, entries=entries))
+        other._medians, other._stored = self._medians, self._stored
+        return other
+
     @property
     def entries(self) -> Mapping[int, Entry]:
         """series_id -> what the forecasts of that series need."""

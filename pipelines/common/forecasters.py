@@ -7,7 +7,6 @@ import polars as pl
 
 from core.domain import ModelRef
 from core.durations import HOUR
-from core.errors import ModelUnavailableError
 from core.resizes import is_resize_of
 from models.breach.bundle import BreachBundle
 from models.forecast.resizes import NEAR_S, Resize, measure_resize
@@ -23,11 +22,8 @@ def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:
     Raises:
         ModelUnavailableError: no forecaster has been trained yet.
     """
-    try:
-        model, files = platform.registry.load("forecaster")
-    except ModelUnavailableError:
-        model, files = platform.registry.load("forecaster", "challenger")
-    return model, BreachBundle.from_files(files).with_limits(platform.store.series.find())
+    model, bundle = platform.models.get_newest("forecaster", BreachBundle.from_files)
+    return model, bundle.with_limits(platform.store.series.find())
 
 
 def in_present_sizes(platform: Platform, bundle: BreachBundle, now: datetime) -> BreachBundle:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from core.clock import Clock
 from core.ports import FeatureStore, ModelRegistry, SignalSink, Store
 from core.settings import Settings
+from pipelines.common.open_models import OpenModels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,7 @@ class Platform:
     tenant: str
     store: Store
     registry: ModelRegistry
+    models: OpenModels
     features: FeatureStore
     sinks: tuple[SignalSink, ...]
     clock: Clock

@@ -73,8 +73,8 @@ def detect(
     end = end or platform.clock.now()
     # After the clock went back, the last run ended later than this one. What came since then is scored again.
     start = start or min(_last_end(platform) or end - FIRST_WINDOW, end)
-    ref, files = platform.registry.load(KIND)
-    bundle = DetectorBundle.from_files(files).with_limits(platform.store.series.find())
+    ref, learned = platform.models.get(KIND, DetectorBundle.from_files)
+    bundle = learned.with_limits(platform.store.series.find())
     progress("detect anomalies", 0, 2)
     samples = platform.store.samples.read(start - CONTEXT, end)
     events = platform.store.events.between(start - CONTEXT - NEARBY, end)

@@ -53,8 +53,7 @@ def predict_failure(
         ModelUnavailableError: no failure model is active.
         InsufficientDataError: there are no samples.
     """
-    ref, files = platform.registry.load(KIND)
-    bundle = FailureBundle.from_files(files)
+    ref, bundle = platform.models.get(KIND, FailureBundle.from_files)
     now = newest_moment(platform, at)
     services = sorted({one.service for one in platform.store.series.find()})
     features = _online(platform, services, now, progress)

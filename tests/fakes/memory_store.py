@@ -288,6 +288,7 @@ def memory_platform(store: MemoryStore, clock: Clock, settings: Settings | None 
         tenant=store.tenant,
         store=cast(Store, store),
         registry=cast(Any, None),
+        models=cast(Any, None),
         features=cast(Any, None),
         sinks=(),
         clock=clock,

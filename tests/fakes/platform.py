@@ -11,6 +11,7 @@ from core.domain import Signal
 from core.errors import RetryLaterError, UnavailableError
 from core.ports import FeatureStore, ModelRegistry, SignalSink, Store
 from core.settings import Settings
+from pipelines.common.open_models import OpenModels
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alerts import AlertSink
 from pipelines.sinks.posting import RejectedError
@@ -73,7 +74,8 @@ def platform_of(
         settings=settings or Settings(_env_file=None),
         tenant=store.tenant,
         store=store,
-        registry=registry or NoRegistry(),
+        registry=(used := registry or NoRegistry()),
+        models=OpenModels(used),
         features=features or NoFeatures(),
         sinks=tuple(sinks),
         clock=clock or FixedClock(NOW),

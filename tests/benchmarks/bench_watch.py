@@ -1,0 +1,271 @@
+"""A watch cycle as the fleet grows: seconds, memory, rows and queries of each step.
+
+    python tests/benchmarks/bench_watch.py                160, 2,000 and 10,000 series
+    python tests/benchmarks/bench_watch.py 160 50000      others
+
+The models are trained once, on 45 days of 20 simulated services with 8 series each (ten minutes). Larger fleets are
+copies: each copy has series, models and two days of samples of its own. `FOREWARN_BENCH_HOME` names a folder that keeps
+the trained fleet for the next run.
+
+Each size runs in a process of its own: two cycles that are not counted, then `CYCLES` cycles five minutes apart. The
+median is printed.
+"""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import psycopg  # noqa: E402 - after the path
+
+from core.clock import FixedClock  # noqa: E402
+from core.domain import Series  # noqa: E402
+from core.settings import Settings  # noqa: E402
+from core.training import Training  # noqa: E402
+from models.breach.bundle import BreachBundle  # noqa: E402
+from models.detect.bundle import DetectorBundle  # noqa: E402
+from models.detect.series_model import SeriesModel, ServiceTable  # noqa: E402
+from models.forecast.bundle import ForecasterBundle  # noqa: E402
+from pipelines.collect.ingest import ingest  # noqa: E402
+from pipelines.common.tenant_platform import Platform  # noqa: E402
+from pipelines.learn import baseline, features, train_detectors, train_failure, train_forecasters  # noqa: E402
+from pipelines.sources.simulated import SimulatedFleet  # noqa: E402
+from pipelines.watch.deliver import deliver  # noqa: E402
+from pipelines.watch.detect import detect  # noqa: E402
+from pipelines.watch.diagnose import diagnose  # noqa: E402
+from pipelines.watch.forecast import forecast  # noqa: E402
+from pipelines.watch.predict_failure import predict_failure  # noqa: E402
+from pipelines.wiring import Tenancy, kept_platform, open_tenancy  # noqa: E402
+
+SIZES = (160, 2_000, 10_000)
+SERVICES, DAYS = 20, 45
+CYCLES, UNCOUNTED = 3, 2
+#: The models are trained here; the cycles come after it.
+TRAINED_AT = datetime(2026, 3, 1, tzinfo=UTC)
+FIRST_CYCLE = TRAINED_AT + timedelta(minutes=30)
+EVERY = timedelta(minutes=5)
+#: So many days of samples a copy has.
+COPIED = timedelta(days=2)
+ORIGINAL = "original"
+KINDS = ("detector", "forecaster", "failure")
+STEPS: Mapping[str, Callable[[Platform], Any]] = {
+    "score": detect,
+    "forecast": forecast,
+    "predict": predict_failure,
+    "diagnose": diagnose,
+    "send": deliver,
+}
+
+
+@dataclass
+class Counted:
+    """What the statements of this process asked of the database."""
+
+    queries: int = 0
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Used:
+    """What one step took."""
+
+    seconds: float
+    core_seconds: float
+    queries: int
+    rows: int
+
+
+@dataclass
+class Measured:
+    """Step -> what it took in each counted cycle."""
+
+    steps: dict[str, list[Used]] = field(default_factory=dict)
+
+    def add(self, name: str, used: Used) -> None:
+        self.steps.setdefault(name, []).append(used)
+
+    def lines(self, series: int) -> Iterator[str]:
+        total = [
+            sum(one) for one in zip(*([u.seconds for u in used] for used in self.steps.values()), strict=True)
+        ]
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        for name, used in self.steps.items():
+            yield (
+                f"| {series:,} | {name} | {statistics.median(one.seconds for one in used):.2f}"
+                f" | {statistics.median(one.core_seconds for one in used):.2f}"
+                f" | {used[-1].queries:,} | {used[-1].rows:,} | |"
+            )
+        yield f"| {series:,} | cycle | {statistics.median(total):.2f} | | | | {memory:,.0f} |"
+
+
+def main(sizes: list[int]) -> None:
+    home = os.environ.get("FOREWARN_BENCH_HOME")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(home or scratch)
+        if not (folder / "trained").exists():
+            print("training ...", file=sys.stderr)
+            run("train", str(folder))
+            (folder / "trained").touch()
+        print("| series | step | s | core s | queries | rows read | MiB |")
+        print("|---:|---|---:|---:|---:|---:|---:|")
+        for size in sizes:
+            run("watch", str(folder), str(size))
+
+
+def run(*arguments: str) -> None:
+    subprocess.run([sys.executable, __file__, *arguments], check=True)
+
+
+def settings(folder: Path) -> Settings:
+    return Settings(_env_file=None, data_dir=folder / "data", mlruns_dir=folder / "mlruns", seed=1)
+
+
+def fleet() -> SimulatedFleet:
+    end = FIRST_CYCLE + (CYCLES + UNCOUNTED) * EVERY
+    return SimulatedFleet(SERVICES, DAYS, seed=1, end=end, tenant=ORIGINAL)
+
+
+def train(folder: Path) -> None:
+    """Ingest the original fleet and train all kinds of models."""
+    with open_tenancy(settings(folder), clock=FixedClock(fleet().end)) as tenancy:
+        ingest(tenancy.platform(ORIGINAL), fleet())
+    with open_tenancy(settings(folder), clock=FixedClock(TRAINED_AT)) as tenancy:
+        platform = tenancy.platform(ORIGINAL)
+        features.build_features(platform)
+        features.materialize(platform)
+        baseline.build_baselines(platform)
+        for train_kind in (
+            train_failure.train_failure,
+            train_detectors.train_detectors,
+            train_forecasters.train_forecasters,
+        ):
+            platform.registry.promote(train_kind(platform).model)
+
+
+def watch(folder: Path, size: int) -> None:
+    """Print what the cycles of a fleet of `size` series took."""
+    tenant = ORIGINAL if size == len(fleet().series) else f"copies_{size}"
+    measured = Measured()
+    with open_tenancy(settings(folder), clock=FixedClock(TRAINED_AT)) as tenancy:
+        if tenant != ORIGINAL and not tenancy.platform(tenant).store.series.find():
+            copy_fleet(tenancy, tenant, size)
+    for number in range(UNCOUNTED + CYCLES):
+        clock = FixedClock(FIRST_CYCLE + number * EVERY)
+        for name, step in STEPS.items():
+            with kept_platform(settings(folder), tenant=tenant, clock=clock) as platform:
+                used = measure(step, platform)
+            if number >= UNCOUNTED:
+                measured.add(name, used)
+    for line in measured.lines(size):
+        print(line, flush=True)
+
+
+def measure(step: Callable[[Platform], Any], platform: Platform) -> Used:
+    with counted() as found:
+        began, began_core = time.perf_counter(), time.process_time()
+        step(platform)
+        return Used(time.perf_counter() - began, time.process_time() - began_core, found.queries, found.rows)
+
+
+@contextmanager
+def counted() -> Iterator[Counted]:
+    """Count the statements of this process and the rows that they return or change."""
+    found, execute = Counted(), psycopg.Cursor.execute
+
+    def counting(cursor: Any, *arguments: Any, **options: Any) -> Any:
+        done = execute(cursor, *arguments, **options)
+        found.queries += 1
+        found.rows += max(cursor.rowcount, 0)
+        return done
+
+    psycopg.Cursor.execute = counting  # type: ignore[method-assign, assignment]
+    try:
+        yield found
+    finally:
+        psycopg.Cursor.execute = execute  # type: ignore[method-assign]
+
+
+def copy_fleet(tenancy: Tenancy, tenant: str, size: int) -> None:
+    """Give a tenant so many series, with models and two days of samples."""
+    original, target = tenancy.platform(ORIGINAL), tenancy.platform(tenant)
+    known = sorted(original.store.series.find(), key=lambda one: (one.service, one.series_id))
+    copies = {
+        copied(one, tenant, number).series_id: (one, number)
+        for number in range(-(-size // len(known)))
+        for one in known
+    }
+    chosen = dict(list(copies.items())[:size])
+    target.store.series.register(copied(one, tenant, number) for one, number in chosen.values())
+    with tenancy.pool.connection() as connection:
+        connection.execute(
+            "INSERT INTO samples (series_id, ts, value) SELECT c.copy, s.ts, s.value"
+            " FROM unnest(%s::bigint[], %s::bigint[]) AS c (copy, original)"
+            " JOIN samples s ON s.series_id = c.original WHERE s.ts >= %s",
+            [list(chosen), [one.series_id for one, _ in chosen.values()], TRAINED_AT - COPIED],
+        )
+    bundles = {
+        "detector": copied_detectors,
+        "forecaster": copied_forecasters,
+        "failure": lambda files, *_: files,
+    }
+    for kind, copy in bundles.items():
+        _, files = original.registry.load(kind)
+        training = Training(window_start=TRAINED_AT - COPIED, window_end=TRAINED_AT, seed=1)
+        target.registry.promote(target.registry.register(kind, copy(files, chosen, tenant), training))
+
+
+def copied(series: Series, tenant: str, number: int) -> Series:
+    return replace(series, tenant=tenant, service=f"{series.service}-{number:04}")
+
+
+Chosen = Mapping[int, tuple[Series, int]]
+
+
+def copied_detectors(files: Mapping[str, bytes], chosen: Chosen, tenant: str) -> Mapping[str, bytes]:
+    bundle = DetectorBundle.from_files(files)
+    tables: dict[tuple[int, int], ServiceTable] = {}
+    models: dict[int, SeriesModel] = {}
+    for key, (one, number) in chosen.items():
+        if (model := bundle.models.get(one.series_id)) is not None:
+            # The series of one copy of a service have a table of their own.
+            table = tables.setdefault((id(model.table), number), replace(model.table))
+            models[key] = replace(model, series=copied(one, tenant, number), table=table)
+    return replace(bundle, models=models, skipped={}).to_files()
+
+
+def copied_forecasters(files: Mapping[str, bytes], chosen: Chosen, tenant: str) -> Mapping[str, bytes]:
+    bundle = BreachBundle.from_files(files)
+    entries = bundle.forecasters.entries
+    parts = replace(
+        bundle.forecasters.parts,
+        entries={
+            key: replace(entries[one.series_id], series=copied(entries[one.series_id].series, tenant, number))
+            for key, (one, number) in chosen.items()
+            if one.series_id in entries
+        },
+    )
+    return BreachBundle(
+        ForecasterBundle(parts), correction=bundle.correction, cascades=bundle.cascades
+    ).to_files()
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["train", folder]:
+            train(Path(folder))
+        case ["watch", folder, size]:
+            watch(Path(folder), int(size))
+        case sizes:
+            main([int(one) for one in sizes] or list(SIZES))
