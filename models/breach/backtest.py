@@ -11,7 +11,7 @@ from core.domain import Series
 from core.durations import HOUR_S
 from core.limit_changes import PastLimits
 from models.breach.growth import BELIEVED, LASTED, NOTICED, SPANS_H, Present
-from models.breach.outlook import PATHS, BreachOutlook, BreachPattern, is_inert, predict_breach
+from models.breach.outlook import PATHS, BreachOutlook, BreachPattern, SeriesPast, is_inert, predict_breach
 from models.forecast.choice.selection import Choice
 from models.forecast.intervals.widths import variability
 from models.forecast.pool.pool import POOL
@@ -210,9 +210,10 @@ def backtest_breaches(
         rng = np.random.default_rng([seed, series.series_id % 2**32, int(now_s)])
         yhat = forecaster.fit(then).predict(BACKTEST_STEPS)
         errors = choice.errors.at(variability(then.values, season), known - len(history))
+        limited = with_limit_of(series, past.limits, now_s)
         outlook = predict_breach(
-            with_limit_of(series, past.limits, now_s),
-            then,
+            limited,
+            SeriesPast.of(limited, then, BACKTEST_STEPS),
             then.in_unit(errors.paths(yhat, PATHS, then.bounds, rng)),
             Present(
                 at=then.end,

@@ -9,19 +9,27 @@ import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray
+from core.cache import NewestBySeries
 from core.domain import Series
 from core.durations import HOUR
 from models.breach.backtest import find_breaches
 from models.breach.cascade import CascadeModel
 from models.breach.correction import BreachCorrection
 from models.breach.growth import Present
-from models.breach.outlook import BreachOutlook, BreachPattern, predict_breach
+from models.breach.outlook import BreachOutlook, BreachPattern, SeriesPast, predict_breach
 from models.forecast import files as forecast_files
 from models.forecast.bundle import ForecasterBundle, Prediction
 from models.forecast.entry import Entry
 from models.forecast.protocols import History
+from models.forecast.recent import Recent
 from models.forecast.resizes import Resize, adapted_history, adapted_samples
-from models.series.thresholds import is_past, is_upward, with_known_limit, with_limits
+from models.series.thresholds import (
+    breach_threshold_of,
+    is_past,
+    is_upward,
+    with_known_limit,
+    with_limits,
+)
 
 #: The present level is the median of so many of the newest samples, so that one bad sample is no breach.
 NEWEST_SAMPLES = 3
@@ -50,22 +58,22 @@ class BreachBundle:
         self.correction = correction or BreachCorrection()
         self.cascades = cascades or CascadeModel()
         self._resizes = resizes or {}
+        self._pasts = NewestBySeries[SeriesPast]()
 
-    def present(self, series_id: int, recent: pl.DataFrame, now: datetime) -> History:
+    def present(self, series_id: int, recent: Recent, now: datetime) -> History:
         """The history of one series up to now, in its present size; see `ForecasterBundle.present`."""
-        mine = recent.filter(pl.col("series_id") == series_id)
-        adapted = adapted_samples(mine, self._resizes.get(series_id, ()))
+        adapted = adapted_samples(recent, self._resizes.get(series_id, ()))
         return self.forecasters.present(self.forecasters.entry(series_id), adapted, now)
 
     def outlook(
-        self, series_id: int, recent: pl.DataFrame, now: datetime
+        self, series_id: int, recent: Recent, now: datetime
     ) -> tuple[Prediction, BreachOutlook | None]:
         """Forecast one series and predict its breach. The result is the same each time for the same moment.
 
         Args:
             series_id: one of the bundle.
-            recent: `core.frames.SAMPLES` since the bundle was trained, and at least of the two hours before `now`;
-                other series are ignored.
+            recent: samples of the series since the bundle was trained, and at least of the two hours before `now`
+                (`models.forecast.recent.recent_of`).
             now: the present; later samples are ignored.
         Returns:
             The forecast, and the outlook; the outlook is null if the series has no threshold.
@@ -74,22 +82,20 @@ class BreachBundle:
             UnknownSeriesError: the bundle does not hold that series.
         """
         series = self.forecasters.entry(series_id).series
-        recent = recent.filter(pl.col("series_id") == series_id)
         history = self.present(series_id, recent, now)
         prediction = self.forecasters.predict(series_id, history)
+        if breach_threshold_of(series) is None:
+            return prediction, None
         newest = history.in_unit(history.values[np.isfinite(history.values)][-1:])[0]
-        known = recent.filter(pl.col("ts") < now, pl.col("value").is_finite())
-        seconds, values = (
-            known.get_column("ts").dt.epoch("us").to_numpy() / 1e6,
-            known.get_column("value").to_numpy(),
-        )
-        adapted = adapted_samples(known, self._resizes.get(series_id, ())).get_column("value").to_numpy()
+        known = recent.before(now)
+        seconds, values = known.times_us / 1e6, known.values
+        adapted = adapted_samples(known, self._resizes.get(series_id, ())).values
         level = _level(seconds, adapted, now, float(newest))
         impact_level = self.cascades.impact_level(series)
         rng = np.random.default_rng([self.forecasters.parts.seed, series_id % 2**32, int(now.timestamp()), 1])
         outlook = predict_breach(
             series,
-            history,
+            self._past(series, history, len(prediction.yhat)),
             self.forecasters.paths(prediction),
             Present(at=now, level=level, level_an_hour_ago=_level(seconds, adapted, now - HOUR, level)),
             rng=rng,
@@ -108,6 +114,13 @@ class BreachBundle:
         breach = self.correction.correct(outlook.breach, series, outlook.pattern, now)
         return prediction, replace(
             outlook, breach=breach, impact=impact, impact_since=impact_since, over_since=over_since
+        )
+
+    def _past(self, series: Series, history: History, horizon_steps: int) -> SeriesPast:
+        """What the history tells; until the next step is complete, the same is asked in each cycle."""
+        question = (horizon_steps, is_upward(series), hash(history.values.tobytes()))
+        return self._pasts.get(
+            series.series_id, question, lambda: SeriesPast.of(series, history, horizon_steps)
         )
 
     def with_limits(self, stored: Iterable[Series]) -> "BreachBundle":
@@ -141,12 +154,14 @@ class BreachBundle:
     def _with_entries(
         self, entries: Mapping[int, Entry], resizes: Mapping[int, Sequence[Resize]]
     ) -> "BreachBundle":
-        return BreachBundle(
+        other = BreachBundle(
             self.forecasters.with_entries(entries),
             correction=self.correction,
             cascades=self.cascades,
             resizes=resizes,
         )
+        other._pasts = self._pasts
+        return other
 
     def predict_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Forecast each series that has samples in `frame`, see `ForecasterBundle.predict_frame`."""

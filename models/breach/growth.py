@@ -95,27 +95,70 @@ def interpolate(before: Values, after: Values, fraction: float) -> Values:
     return before + fraction * (after - before)
 
 
-def measure_growth(
-    values: FloatArray,
-    usual: FloatArray,
-    step_s: int,
-    present: Present,
-    *,
-    step_fraction: float,
-    inert: bool = True,
-) -> Growth:
-    """Measure the growth that exceeds what the series usually does.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsualGrowth:
+    """What a series usually does over each of `SPANS_H` that its history allows, length k.
+
+    Attributes:
+        away: the newest part of the past without its seasonal median, as long as the longest span, newest last.
+        usual: the seasonal median at each of these steps and at the next step.
+        middle, spread: of the growth over each span, in units per hour.
+        step_s: length of a step in seconds.
+    """
+
+    away: FloatArray
+    usual: FloatArray
+    middle: tuple[float, ...]
+    spread: tuple[float, ...]
+    step_s: int
+
+
+def usual_growth(values: FloatArray, usual: FloatArray, step_s: int) -> UsualGrowth:
+    """Measure what a series usually does.
 
     Args:
         values: the past on an even grid, length n, without NaN, newest last.
         usual: the seasonal median at each of these steps and at the next step, length n + 1.
         step_s: length of a step in seconds.
+    """
+    away = values - usual[:-1]
+    steps_an_hour = max(1, HOUR_S // step_s)
+    least = float(least_spread(values))
+    middles: list[float] = []
+    spreads: list[float] = []
+    for span_h in SPANS_H:
+        span = span_h * steps_an_hour
+        if len(away) < 4 * span + 2:
+            break
+        past = ((away[span:] - away[:-span]) / span_h)[:-span]
+        middle = float(np.median(past))
+        spread = MAD_TO_SIGMA_PRINTED * float(np.median(np.abs(past - middle)))
+        low, high = np.percentile(past, [16, 84])
+        middles.append(middle)
+        spreads.append(max(spread, LEAST_SPREAD * float(high - low) / 2, least))
+    kept = SPANS_H[-1] * steps_an_hour + 1
+    return UsualGrowth(
+        # Copies, because these few values are kept and the others are not.
+        away=away[-kept:].copy(),
+        usual=usual[-kept - 1 :].copy(),
+        middle=tuple(middles),
+        spread=tuple(spreads),
+        step_s=step_s,
+    )
+
+
+def measure_growth(
+    past: UsualGrowth, present: Present, *, step_fraction: float, inert: bool = True
+) -> Growth:
+    """Measure the growth that exceeds what the series usually does.
+
+    Args:
         present: the value now and an hour ago.
         step_fraction: share of the unfinished step that has passed, in [0, 1].
         inert: true for a series that fills: an hour of growth is likely to continue. False for a series that is
             measured per request: an hour of growth is a jump, unless the growth began earlier.
     """
-    away = values - usual[:-1]
+    away, usual, step_s = past.away, past.usual, past.step_s
     steps_an_hour = max(1, HOUR_S // step_s)
 
     def back(course: FloatArray, steps: int) -> float:
@@ -124,21 +167,11 @@ def measure_growth(
 
     newest = present.level - back(usual, 1)
     last_hour = present.level - present.level_an_hour_ago
-    before = present.level_an_hour_ago - back(usual, 1 + min(steps_an_hour, len(values) - 1))
-    least = float(least_spread(values))
+    before = present.level_an_hour_ago - back(usual, 1 + min(steps_an_hour, len(away) - 1))
     found: list[tuple[float, float, float]] = []
-    for span_h in SPANS_H:
-        span = span_h * steps_an_hour
-        if len(away) < 4 * span + 2:
-            break
-        slopes = (away[span:] - away[:-span]) / span_h
-        past = slopes[:-span]
-        middle = float(np.median(past))
-        spread = MAD_TO_SIGMA_PRINTED * float(np.median(np.abs(past - middle)))
-        low, high = np.percentile(past, [16, 84])
-        spread = max(spread, LEAST_SPREAD * float(high - low) / 2, least)
+    for span_h, middle, spread in zip(SPANS_H, past.middle, past.spread, strict=False):
         # The mean of a step lies half a step before its end. The newest value does not.
-        then = back(away, span)
+        then = back(away, span_h * steps_an_hour)
         now = (newest - then) / (span_h + step_s / 7_200)
         stands_out = (abs(now - middle) / spread - NOTICED) / (BELIEVED - NOTICED)
         goes_on = last_hour / (STILL * now) if STILL * now else 0.0

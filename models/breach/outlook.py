@@ -14,11 +14,18 @@ import numpy as np
 from core.arrays import FloatArray
 from core.domain import Breach, Role, Series
 from core.durations import HOUR_S
-from models.breach.growth import Growth, Present, interpolate, measure_growth
+from models.breach.growth import (
+    Growth,
+    Present,
+    UsualGrowth,
+    interpolate,
+    measure_growth,
+    usual_growth,
+)
 from models.breach.paths import SimulatedPaths, simulate_growth
 from models.breach.resets import Sawtooth, find_resets
 from models.forecast.history import prepare
-from models.forecast.protocols import History
+from models.forecast.protocols import Bounds, History
 from models.series.magnitude import from_ordinary, scaled_number, to_ordinary
 from models.series.thresholds import breach_threshold_of, is_upward
 
@@ -98,31 +105,50 @@ class BreachOutlook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesForecast:
-    """What is known of one series and its usual future.
+class SeriesPast:
+    """What the whole steps of a series tell, for which high is bad: the same until the next step is complete.
 
     Attributes:
-        history: all whole steps up to now.
-        usual_paths: (count, steps), simulated by the forecaster from the end of the history on.
-        present: the value now and an hour ago.
+        end, step_s, bounds, exponent: of the history; of its mirror image where low is bad.
+        newest: the last two values.
+        usual: the seasonal median at the last step.
+        ahead: the seasonal median at each of the steps that follow, one more than are forecast.
+        growth: what it usually does.
+        sawtooth: its resets; null if it has none.
     """
 
-    history: History
-    usual_paths: FloatArray
-    present: Present
+    end: datetime
+    step_s: int
+    bounds: Bounds
+    exponent: int
+    newest: FloatArray
+    usual: float
+    ahead: FloatArray
+    growth: UsualGrowth
+    sawtooth: Sawtooth | None
 
-    def mirrored(self) -> "SeriesForecast":
-        """The same of the series with the opposite sign."""
-        return SeriesForecast(
-            history=self.history.mirrored(),
-            usual_paths=0.0 - self.usual_paths,
-            present=self.present.mirrored(),
+    @classmethod
+    def of(cls, series: Series, history: History, horizon_steps: int) -> "SeriesPast":
+        """The past of a series; raises InsufficientDataError if the history has fewer than two values."""
+        upward = history if is_upward(series) else history.mirrored()
+        values = prepare(upward)
+        usual, ahead = _seasonal_medians(values, upward, horizon_steps + 1)
+        return cls(
+            end=upward.end,
+            step_s=upward.step_s,
+            bounds=upward.bounds,
+            exponent=upward.exponent,
+            newest=values[-2:].copy(),
+            usual=float(usual[-1]),
+            ahead=ahead,
+            growth=usual_growth(values, np.append(usual, ahead[0]), upward.step_s),
+            sawtooth=find_resets(values),
         )
 
 
 def predict_breach(
     series: Series,
-    history: History,
+    past: SeriesPast,
     usual_paths: FloatArray,
     present: Present,
     *,
@@ -133,7 +159,7 @@ def predict_breach(
 
     Args:
         series: with its threshold or limit.
-        history: all whole steps up to now.
+        past: of this series.
         usual_paths: (count, steps), simulated by the forecaster from the end of the history on, in the unit of the
             series.
         present: the value now and an hour ago, in the unit of the series.
@@ -146,54 +172,48 @@ def predict_breach(
     if threshold is None:
         return None
     # In the units of the history, in which nothing overflows.
-    exponent = history.exponent
-    forecast = SeriesForecast(
-        history=history, usual_paths=to_ordinary(usual_paths, exponent), present=present.scaled(-exponent)
-    )
+    exponent = past.exponent
+    paths, now = to_ordinary(usual_paths, exponent), present.scaled(-exponent)
     levels = [threshold] if impact_level is None or impact_level == threshold else [threshold, impact_level]
     crossed = tuple(scaled_number(level, -exponent) for level in levels)
     if is_upward(series):
-        found = _predict_upward(forecast, crossed, rng, inert=is_inert(series))
+        found = _predict_upward(past, paths, now, crossed, rng, inert=is_inert(series))
         return replace(found.scaled(exponent), level=present.level)
     # Negation is exact, so that a series for which low is bad gets exactly the prediction of its mirror image.
     mirrored = tuple(0.0 - level for level in crossed)
-    found = _predict_upward(forecast.mirrored(), mirrored, rng, inert=is_inert(series)).mirrored()
-    return replace(found.scaled(exponent), level=present.level)
+    found = _predict_upward(past, 0.0 - paths, now.mirrored(), mirrored, rng, inert=is_inert(series))
+    return replace(found.mirrored().scaled(exponent), level=present.level)
 
 
 def _predict_upward(
-    forecast: SeriesForecast, crossed: tuple[float, ...], rng: np.random.Generator, *, inert: bool
+    past: SeriesPast,
+    usual_paths: FloatArray,
+    present: Present,
+    crossed: tuple[float, ...],
+    rng: np.random.Generator,
+    *,
+    inert: bool,
 ) -> BreachOutlook:
     """Predict the breaches of a series for which high is bad.
 
     Args:
         crossed: the threshold, and the impact level where it is another one.
     """
-    history, usual_paths, present = forecast.history, forecast.usual_paths, forecast.present
+    sawtooth, ahead = past.sawtooth, past.ahead
     # The share of the unfinished step that has passed. The history does not cover it, the present level does.
-    step_fraction = float(np.clip((present.at - history.end).total_seconds() / history.step_s, 0.0, 1.0))
-    values = prepare(history)
-    sawtooth = find_resets(values)
+    step_fraction = float(np.clip((present.at - past.end).total_seconds() / past.step_s, 0.0, 1.0))
     count, steps = usual_paths.shape
-    usual, ahead = _seasonal_medians(values, history, steps + 1)
-    growth = measure_growth(
-        values,
-        np.append(usual, ahead[0]),
-        history.step_s,
-        present,
-        step_fraction=step_fraction,
-        inert=inert,
-    )
+    growth = measure_growth(past.growth, present, step_fraction=step_fraction, inert=inert)
     shifted = np.append(usual_paths[:, 1:], usual_paths[:, -1:], axis=1)
     paths = interpolate(usual_paths, shifted, step_fraction)
     filling = round(growth.weight * count) if growth.per_hour > 0 else 0
     if filling:
-        resets = None if sawtooth is None else sawtooth.at_present(values, present.level, step_fraction)
-        fills = present.level + simulate_growth(growth, (filling, steps), history.step_s, rng, resets)
+        resets = None if sawtooth is None else sawtooth.at_present(past.newest, present.level, step_fraction)
+        fills = present.level + simulate_growth(growth, (filling, steps), past.step_s, rng, resets)
         usual_ahead = interpolate(ahead[:-1], ahead[1:], step_fraction)
-        paths[:filling] = fills + usual_ahead - interpolate(usual[-1], ahead[0], step_fraction)
+        paths[:filling] = fills + usual_ahead - interpolate(past.usual, float(ahead[0]), step_fraction)
     simulated = SimulatedPaths(
-        values=paths, level=present.level, at=present.at, step_s=history.step_s, bounds=history.bounds
+        values=paths, level=present.level, at=present.at, step_s=past.step_s, bounds=past.bounds
     )
     breach = simulated.breach(crossed[0], horizons_s=BREACH_HORIZONS_S)
     impact = breach

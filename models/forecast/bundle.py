@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from core.arrays import FloatArray
+from core.arrays import FloatArray, IntArray
 from core.cache import NewestBySeries
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
@@ -20,10 +20,10 @@ from models.forecast.choice.members import member_forecasts
 from models.forecast.combination import combine
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts, from_files, to_files
-from models.forecast.history import on_grid
 from models.forecast.intervals.conformal import LEVELS, ErrorModel
 from models.forecast.intervals.widths import variability
 from models.forecast.protocols import FittedForecaster, History, StoredForecaster
+from models.forecast.recent import NOTHING, Recent, microseconds, moment_of, recent_of
 from models.series.magnitude import to_ordinary
 
 #: Number of the newest errors that correct the level of a stored member: a quarter of a day of hours.
@@ -60,20 +60,16 @@ class Prediction:
     def times(self) -> list[datetime]:
         return [self.made_at + timedelta(seconds=self.step_s * step) for step in range(len(self.yhat))]
 
+    @property
+    def times_us(self) -> IntArray:
+        """The times in microseconds since 1970."""
+        return microseconds(self.made_at) + 1_000_000 * self.step_s * np.arange(
+            len(self.yhat), dtype=np.int64
+        )
+
     def frame(self) -> pl.DataFrame:
         """The rows of `FORECASTS`; the levels 0.8 and 0.95 must be there."""
-        return pl.DataFrame(
-            {
-                "series_id": np.full(len(self.yhat), self.series_id, dtype=np.int64),
-                "ts": self.times(),
-                "yhat": self.yhat,
-                "lo_80": self.lower[0.8],
-                "hi_80": self.upper[0.8],
-                "lo_95": self.lower[0.95],
-                "hi_95": self.upper[0.95],
-            },
-            schema=dict(FORECASTS),
-        )
+        return forecast_frame([self])
 
 
 class ForecasterBundle:
@@ -119,7 +115,8 @@ class ForecasterBundle:
             UnknownSeriesError: the bundle has no forecaster of that series.
             InsufficientDataError: fewer than two values are known at that moment.
         """
-        history = self.present(self.entry(series_id), recent, at)
+        newest = None if recent is None else recent_of(recent).get(series_id, NOTHING)
+        history = self.present(self.entry(series_id), newest, at)
         return self.predict(series_id, history, horizon_steps, levels)
 
     def predict(
@@ -164,7 +161,7 @@ class ForecasterBundle:
             raise UnknownSeriesError(f"no forecaster was trained for series {series_id}")
         return self.entries[series_id]
 
-    def present(self, entry: Entry, recent: pl.DataFrame | None, at: datetime | None) -> History:
+    def present(self, entry: Entry, recent: Recent | None, at: datetime | None) -> History:
         """The stored history, extended to `at` with the recent samples, or cut at `at` if it ends later.
 
         The grid of the history is kept: an `at` between two of its points is rounded down.
@@ -173,20 +170,15 @@ class ForecasterBundle:
         moment = history.end if at is None else at
         if recent is None and at is None:
             return history
-        if recent is not None and at is None and recent.height:
-            newest = recent.get_column("ts").max()
-            assert isinstance(newest, datetime)  # noqa: S101 - SAMPLES has a time column
+        if recent is not None and at is None and recent.times_us.size:
+            newest = moment_of(int(recent.times_us.max()))
             moment = max(moment, newest + timedelta(seconds=entry.series.step_s))
         fresh = int((moment - history.end).total_seconds() // history.step_s)
         if fresh <= 0:
             return history.until(max(0, len(history) + fresh)) if fresh else history
         added = np.full(fresh, np.nan)
         if recent is not None:
-            mine = recent.filter(pl.col("series_id") == entry.series.series_id)
-            end = history.end + timedelta(seconds=history.step_s * fresh)
-            added = on_grid(mine, step_s=history.step_s, end=end, steps=fresh).get(
-                entry.series.series_id, added
-            )
+            added = recent.means(start=history.end, step_s=history.step_s, steps=fresh)
         added = to_ordinary(added, history.exponent)
         return replace(history, values=np.concatenate([history.values, added]))
 
@@ -237,6 +229,26 @@ class ForecasterBundle:
             ModelUnavailableError: the files have another format.
         """
         return cls(from_files(files))
+
+
+def forecast_frame(predictions: Sequence[Prediction]) -> pl.DataFrame:
+    """The rows of `FORECASTS` of all predictions, in their order; the levels 0.8 and 0.95 must be there."""
+    if not predictions:
+        return pl.DataFrame(schema=dict(FORECASTS))
+    lengths = [len(one.yhat) for one in predictions]
+    times_us = np.concatenate([one.times_us for one in predictions])
+    return pl.DataFrame(
+        {
+            "series_id": np.repeat([one.series_id for one in predictions], lengths),
+            "ts": pl.Series(times_us).cast(TIME),
+            "yhat": np.concatenate([one.yhat for one in predictions]),
+            "lo_80": np.concatenate([one.lower[0.8] for one in predictions]),
+            "hi_80": np.concatenate([one.upper[0.8] for one in predictions]),
+            "lo_95": np.concatenate([one.lower[0.95] for one in predictions]),
+            "hi_95": np.concatenate([one.upper[0.95] for one in predictions]),
+        },
+        schema=dict(FORECASTS),
+    )
 
 
 def _stored_members(entry: Entry) -> dict[str, FittedForecaster]:

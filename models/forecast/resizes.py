@@ -15,6 +15,7 @@ from core.arrays import BoolArray, FloatArray
 from core.domain import Series, SeriesKind
 from core.durations import HOUR_S
 from models.forecast.protocols import History
+from models.forecast.recent import Recent, microseconds
 from models.series.magnitude import to_ordinary
 from models.series.thresholds import is_upward
 
@@ -94,18 +95,16 @@ def _step(seconds: FloatArray, values: FloatArray) -> float | None:
     return step if abs(beside - step) <= abs(step) / 2 else None
 
 
-def adapted_samples(samples: pl.DataFrame, resizes: Sequence[Resize]) -> pl.DataFrame:
+def adapted_samples(samples: Recent, resizes: Sequence[Resize]) -> Recent:
     """The samples of one series, adapted to its newest size.
 
     Args:
         resizes: of the series, by time.
     """
-    if not resizes:
-        return samples
-    times, values = samples["ts"], samples["value"].to_numpy()
+    values = samples.values
     for one in resizes:
-        values = one.adapted(values, (times < one.at).to_numpy())
-    return samples.with_columns(value=pl.Series(values, dtype=pl.Float64))
+        values = one.adapted(values, samples.times_us < microseconds(one.at))
+    return replace(samples, values=values)
 
 
 def adapted_history(history: History, resizes: Iterable[Resize]) -> History:

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import polars as pl
-
 from core.domain import ModelRef
 from core.durations import HOUR
 from core.resizes import is_resize_of
 from models.breach.bundle import BreachBundle
+from models.forecast.recent import NOTHING, Recent, recent_of
 from models.forecast.resizes import NEAR_S, Resize, measure_resize
 from pipelines.common.tenant_platform import Platform
 
@@ -49,10 +48,11 @@ def in_present_sizes(platform: Platform, bundle: BreachBundle, now: datetime) ->
 
 def read_recent(
     platform: Platform, bundle: BreachBundle, series_ids: Sequence[int], now: datetime
-) -> pl.DataFrame:
-    """Read the samples of some series since the bundle was trained, or since `now` if that is earlier.
+) -> dict[int, Recent]:
+    """Read the samples of each of some series since the bundle was trained, or since `now` if that is earlier.
 
     Two more hours are read, so that the newest level is known even if the bundle was trained a moment ago.
     """
     since = min(now, *(bundle.forecasters.entry(series_id).history.end for series_id in series_ids))
-    return platform.store.samples.read(since - 2 * HOUR, now, series_ids)
+    found = recent_of(platform.store.samples.read(since - 2 * HOUR, now, series_ids))
+    return {series_id: found.get(series_id, NOTHING) for series_id in series_ids}

@@ -36,7 +36,7 @@ def plot_signal(platform: Platform, signal: Signal, *, at: datetime | None = Non
     entry = bundle.forecasters.entry(signal.series_id)
     now = at or (current_time(platform) if signal.ended_at is None else signal.started_at)
     bundle = in_present_sizes(platform, bundle, now)
-    recent = read_recent(platform, bundle, [signal.series_id], now)
+    recent = read_recent(platform, bundle, [signal.series_id], now)[signal.series_id]
     prediction, outlook = bundle.outlook(signal.series_id, recent, now)
     if outlook is None:
         raise InputError(f"{entry.series.name} has no threshold any more")

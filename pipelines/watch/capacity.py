@@ -51,8 +51,8 @@ def capacity(
         for key in part:
             entry = forecasters.entries[key]
             try:
-                history = bundle.present(key, recent, now)
-                _, outlook = bundle.outlook(key, recent, now)
+                history = bundle.present(key, recent[key], now)
+                _, outlook = bundle.outlook(key, recent[key], now)
             except InsufficientDataError:
                 continue
             resource = plan_capacity(

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import polars as pl
-
 from core.domain import ModelRef, Signal, SignalKind
 from core.durations import DAY
 from core.errors import InsufficientDataError
+from models.forecast.bundle import Prediction, forecast_frame
 from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, urgency
 from models.signals.ends import closed
 from pipelines.common.current_time import current_time
@@ -64,33 +63,31 @@ def forecast(
         for signal in platform.store.signals.find(kind=SignalKind.BREACH, since=now)
         if signal.ended_at is None and signal.series_id is not None
     }
-    frames: list[pl.DataFrame] = []
+    predictions: list[Prediction] = []
     outlooks: dict[int, SeriesOutlook] = {}
     skipped: dict[str, str] = {}
     ids = sorted(bundle.forecasters.entries)
     ended = ended_series(platform.store, read_ends(platform.store, now), now)
     for part in chunked(ids, CHUNK):
         recent = read_recent(platform, bundle, part, now)
-        by_series = {int(key[0]): one for key, one in recent.partition_by("series_id", as_dict=True).items()}
         for series_id in part:
             series = bundle.forecasters.entries[series_id].series
             if series_id in ended:
                 skipped[series.name] = f"its sender ended it at {ended[series_id]:%Y-%m-%d %H:%M} UTC"
                 continue
-            mine = by_series.get(series_id, recent.clear())
             try:
-                prediction, outlook = bundle.outlook(series_id, mine, now)
+                prediction, outlook = bundle.outlook(series_id, recent[series_id], now)
             except InsufficientDataError as error:
                 skipped[series.name] = str(error)
                 continue
-            frames.append(prediction.frame())
+            predictions.append(prediction)
             # An open signal that began later, before the clock went back, stays as it is.
             known = open_signals.get(series_id)
             if outlook is not None and (known is None or known.started_at <= now):
                 outlooks[series_id] = SeriesOutlook.of(series, outlook, prediction)
-        progress("forecasts", len(frames), len(ids))
-    if frames:
-        platform.store.forecasts.publish(pl.concat(frames), made_at=now, model=model)
+        progress("forecasts", len(predictions), len(ids))
+    if predictions:
+        platform.store.forecasts.publish(forecast_frame(predictions), made_at=now, model=model)
     edges = graph_of(platform, platform.store.series.find())
     events = platform.store.events.between(now - DAY, now + DAY)
     context = BreachContext(now=now, cascades=bundle.cascades, edges=edges, events=events)
@@ -102,7 +99,7 @@ def forecast(
     return ForecastReport(
         model=model,
         at=now,
-        series=len(frames),
+        series=len(predictions),
         signals=tuple(passed),
         withdrawn=tuple(one for one in signals if one.ended_at is not None),
         watched=len(still_open) - len(passed),

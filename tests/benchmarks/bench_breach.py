@@ -26,6 +26,7 @@ from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.history import ServiceCalendar, histories
+from models.forecast.recent import recent_of
 from models.series.maintenance import is_planned
 from models.series.thresholds import threshold_of
 from models.signals.breach import (
@@ -262,7 +263,7 @@ def _outlook_of(bundle: BreachBundle, one: Replayed, now: datetime, *, is_open: 
             level=float(known[-1]),
             band=Band(expected=0.0, lower=0.0, upper=0.0),
         )
-    prediction, outlook = bundle.outlook(series.series_id, one.samples.head(one.count(now)), now)
+    prediction, outlook = bundle.outlook(series.series_id, recent_of(one.samples)[series.series_id], now)
     assert outlook is not None
     return SeriesOutlook.of(series, outlook, prediction)
 

@@ -18,6 +18,7 @@ from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.history import histories
+from models.forecast.recent import recent_of
 from pipelines.collect.ingest import ingest_batch
 from pipelines.common.forecasters import in_present_sizes
 from pipelines.operate.status_of_data import contradictions
@@ -92,9 +93,9 @@ def test_forecasts_read_resizes_from_the_events_and_the_samples(store: Store) ->
         for key, one in past.items()
     }
     bundle = BreachBundle(ForecasterBundle(ForecastParts(entries=entries)))
-    adapted = in_present_sizes(platform, bundle, NOW)
-    assert adapted.present(used.series_id, samples, NOW).values == pytest.approx(0.4)
-    assert max(adapted.present(other.series_id, samples, NOW).values) == pytest.approx(0.8)
+    adapted, recent = in_present_sizes(platform, bundle, NOW), recent_of(samples)
+    assert adapted.present(used.series_id, recent[used.series_id], NOW).values == pytest.approx(0.4)
+    assert max(adapted.present(other.series_id, recent[other.series_id], NOW).values) == pytest.approx(0.8)
 
 
 def test_status_shows_two_senders_that_declare_one_metric_differently(store: Store) -> None:

@@ -17,6 +17,7 @@ from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.history import histories
+from models.forecast.recent import recent_of
 
 TRAINED = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 21
@@ -72,7 +73,7 @@ def test_growth_and_the_time_left_are_those_of_the_present(
     bundle: BreachBundle, series: Series, samples: pl.DataFrame, minutes: int
 ) -> None:
     now = NOW + timedelta(minutes=minutes)
-    _, outlook = bundle.outlook(series.series_id, samples.filter(pl.col("ts") < now), now)
+    _, outlook = bundle.outlook(series.series_id, recent_of(samples)[series.series_id], now)
     assert outlook is not None
     assert outlook.growth.per_hour == pytest.approx(PACE if series is DISK else -PACE, rel=0.05)
     when = outlook.breach.when
@@ -92,7 +93,7 @@ def test_a_jump_is_no_growth_at_any_minute(
         .then(mirrored(series, pl.lit(USUAL + 25.0)))
         .otherwise(mirrored(series, USUAL + mirrored(series, pl.col("value")) * 0.001))
     )
-    _, outlook = bundle.outlook(series.series_id, jumped.filter(pl.col("ts") < now), now)
+    _, outlook = bundle.outlook(series.series_id, recent_of(jumped)[series.series_id], now)
     assert outlook is not None
     assert outlook.breach.probability < 0.2
 
@@ -101,7 +102,7 @@ def test_a_limit_that_is_changed_in_the_store_counts_at_once(
     bundle: BreachBundle, series: Series, samples: pl.DataFrame
 ) -> None:
     now = NOW + timedelta(minutes=20)
-    recent = samples.filter(pl.col("ts") < now)
+    recent = recent_of(samples)[series.series_id]
     _, before = bundle.outlook(series.series_id, recent, now)
     farther = replace(series, limit=None, slo_threshold=10 * LIMIT if series is DISK else -10 * LIMIT)
     changed = bundle.with_limits([farther, replace(series, service="another")])

@@ -11,7 +11,7 @@ from core.arrays import FloatArray
 from core.domain import Role, Series
 from models.breach.capacity import Capacity, by_urgency, plan_capacity, robust_growth
 from models.breach.growth import Present
-from models.breach.outlook import predict_breach
+from models.breach.outlook import SeriesPast, predict_breach
 from models.forecast.protocols import History
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -42,7 +42,7 @@ def plan(series: Series, values: FloatArray) -> Capacity:
     if MIRRORED:
         series, history = mirrored_series(series, ABOUT), mirrored_history(history, ABOUT)
         usual, present = ABOUT - usual, mirrored_present(present, ABOUT)
-    outlook = predict_breach(series, history, usual, present, rng=rng)
+    outlook = predict_breach(series, SeriesPast.of(series, history, 24), usual, present, rng=rng)
     found = plan_capacity(series, history, at=NOW, seed=1, outlook=outlook)
     assert found is not None
     return mirrored_capacity(found, ABOUT) if MIRRORED else found

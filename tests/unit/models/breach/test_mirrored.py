@@ -22,7 +22,7 @@ from models.breach.capacity import Capacity, plan_capacity
 from models.breach.cascade import CascadeModel
 from models.breach.growth import Present
 from models.breach.learn_cascades import HourlyPeaks
-from models.breach.outlook import BreachOutlook, BreachPattern, predict_breach
+from models.breach.outlook import BreachOutlook, BreachPattern, SeriesPast, predict_breach
 from models.forecast.protocols import Bounds, History
 from models.series.thresholds import is_past, is_upward, threshold_of, used_share, weights, with_known_limit
 from models.signals.breach import BreachContext, SeriesOutlook, breach_signals
@@ -87,7 +87,8 @@ def both(seed: int) -> tuple[list[BreachOutlook], list[Capacity], list[Signal], 
             history = mirrored_history(history, about)
             usual, present = about - usual, mirrored_present(present, about)
             assert not is_upward(series)
-        outlook = predict_breach(series, history, usual, present, rng=np.random.default_rng(seed))
+        past = SeriesPast.of(series, history, usual.shape[1])
+        outlook = predict_breach(series, past, usual, present, rng=np.random.default_rng(seed))
         plan = plan_capacity(series, history, at=NOW, seed=seed, outlook=outlook)
         assert outlook is not None
         assert plan is not None

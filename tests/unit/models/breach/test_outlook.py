@@ -17,7 +17,7 @@ from core.arrays import FloatArray
 from core.domain import Role, Series, SeriesKind
 from core.formatting import format_duration
 from models.breach.growth import Growth, Present
-from models.breach.outlook import BREACH_HORIZONS_S, BreachOutlook, BreachPattern, predict_breach
+from models.breach.outlook import BREACH_HORIZONS_S, BreachOutlook, BreachPattern, SeriesPast, predict_breach
 from models.breach.paths import SimulatedPaths
 from models.forecast.intervals.conformal import fit_errors
 from models.forecast.intervals.widths import PastErrors
@@ -82,7 +82,7 @@ def outlook(
     if MIRRORED and is_upward(series):
         found = predict_breach(
             mirrored_series(series, ABOUT),
-            mirrored_history(history, ABOUT),
+            SeriesPast.of(mirrored_series(series, ABOUT), mirrored_history(history, ABOUT), 24),
             ABOUT - usual,
             mirrored_present(present, ABOUT),
             rng=rng,
@@ -90,7 +90,8 @@ def outlook(
         )
         assert found is not None
         return mirrored_outlook(found, ABOUT)
-    found = predict_breach(series, history, usual, present, rng=rng, impact_level=impact_level)
+    past = SeriesPast.of(series, history, 24)
+    found = predict_breach(series, past, usual, present, rng=rng, impact_level=impact_level)
     assert found is not None
     return found
 

@@ -21,6 +21,7 @@ from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.history import histories
+from models.forecast.recent import recent_of
 
 pytestmark = pytest.mark.many_examples
 
@@ -71,14 +72,14 @@ def test_any_float_is_forecast(values: Any, limit: float, newest: float) -> None
     assert (prediction.lower[0.95] <= prediction.upper[0.95]).all()
     assert np.isfinite(bundle.paths(prediction, 20)).all()
     try:
-        _, outlook = BreachBundle(bundle).outlook(series.series_id, recent, now)
+        _, outlook = BreachBundle(bundle).outlook(series.series_id, recent_of(recent)[series.series_id], now)
     except InsufficientDataError:
         return
     assert outlook is not None
     assert 0.0 <= outlook.breach.probability <= 1.0
     assert np.isfinite(outlook.paths).all()
     assert np.isfinite([outlook.level, outlook.growth.per_hour, outlook.growth.weight]).all()
-    history = bundle.present(bundle.entry(series.series_id), recent, now)
+    history = bundle.present(bundle.entry(series.series_id), recent_of(recent)[series.series_id], now)
     plan = plan_capacity(series, history, at=now, seed=1, horizon_days=10, outlook=outlook)
     if plan is not None:
         assert np.isfinite([plan.level, plan.per_day]).all()
@@ -102,7 +103,7 @@ def test_the_scale_of_a_series_does_not_change_its_forecast(exponent: int) -> No
     expected = np.ldexp(first.forecast(key, horizon_steps=24).yhat, exponent)
     np.testing.assert_allclose(second.forecast(key, horizon_steps=24).yhat, expected, rtol=1e-6)
     outlooks = [
-        BreachBundle(one).outlook(key, samples(SERIES, given_[1][-3:]), END)[1]
+        BreachBundle(one).outlook(key, recent_of(samples(SERIES, given_[1][-3:]))[key], END)[1]
         for one, given_ in ((first, plain), (second, other))
     ]
     assert outlooks[0] is not None

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from core.arrays import FloatArray
 from core.domain import Direction, EventKind, Role, Series, SeriesKind
 from core.frames import EXCLUSIONS, SAMPLES
 from core.resizes import is_resize_of, resize_event
@@ -19,6 +20,7 @@ from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts
 from models.forecast.history import histories
 from models.forecast.protocols import History
+from models.forecast.recent import recent_of
 from models.forecast.resizes import adapted_history, adapted_samples, measure_resize
 from models.signals.anomaly import anomaly_signals
 
@@ -68,7 +70,7 @@ def outlook_at(series: Series, samples: pl.DataFrame, now: datetime, *, known: b
         resize = measure_resize(series, RESIZED, samples)
         assert resize is not None
         bundle = bundle.with_resizes({series.series_id: [resize]})
-    _, outlook = bundle.outlook(series.series_id, samples.filter(pl.col("ts") < now), now)
+    _, outlook = bundle.outlook(series.series_id, recent_of(samples)[series.series_id], now)
     assert outlook is not None
     return outlook
 
@@ -146,12 +148,14 @@ def test_samples_and_hours_are_adapted_alike(series: Series) -> None:
     resize = measure_resize(series, RESIZED, samples)
     assert resize is not None
 
-    def hourly(frame: pl.DataFrame) -> History:
+    def hourly(values: FloatArray) -> History:
+        frame = samples.with_columns(value=pl.Series(values))
         return histories(frame, {series.series_id: series}, step_s=3_600, end=NOW, steps=24)[series.series_id]
 
+    recent = recent_of(samples)[series.series_id]
     by_hours, by_samples = (
-        adapted_history(hourly(samples), [resize]),
-        hourly(adapted_samples(samples, [resize])),
+        adapted_history(hourly(recent.values), [resize]),
+        hourly(adapted_samples(recent, [resize]).values),
     )
     assert by_hours.in_unit(by_hours.values) == pytest.approx(by_samples.in_unit(by_samples.values), rel=1e-9)
 

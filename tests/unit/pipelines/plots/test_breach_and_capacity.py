@@ -12,7 +12,7 @@ import pytest
 from core.domain import Role, Series
 from models.breach.capacity import plan_capacity
 from models.breach.growth import Present
-from models.breach.outlook import predict_breach
+from models.breach.outlook import SeriesPast, predict_breach
 from models.forecast.bundle import ForecasterBundle, Prediction
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
@@ -56,7 +56,7 @@ def test_a_breach_is_drawn_with_its_limit_and_its_range(
     prediction = bundle.forecast(series.series_id)
     outlook = predict_breach(
         series,
-        history,
+        SeriesPast.of(series, history, 24),
         bundle.paths(prediction),
         Present(
             at=history.end,
@@ -124,7 +124,7 @@ def test_any_float_is_drawn(one: float, limit: float, unit: str) -> None:
     )
     outlook = predict_breach(
         series,
-        history,
+        SeriesPast.of(series, history, 24),
         np.full((8, 24), one),
         Present(at=NOW, level=one, level_an_hour_ago=40.0),
         rng=np.random.default_rng(1),
