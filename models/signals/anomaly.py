@@ -1,6 +1,6 @@
 """Builds anomaly signals from scored values, one for each episode."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -68,18 +68,15 @@ def anomaly_signals(
         events: maintenance windows, deploys and resizes among them explain deviations.
     """
     signals: list[Signal] = []
-    service_of = {key: one.series.service for key, one in bundle.models.items()}
-    by_service = {
-        str(service): frame
-        for (service,), frame in scored.with_columns(
-            service=pl.col("series_id").replace_strict(service_of, return_dtype=pl.String)
-        ).group_by("service")
-    }
-    for (key,), mine in scored.group_by("series_id", maintain_order=True):
+    # Of a large fleet, few series have anomalies.
+    anomalous_ids = scored.filter("is_anomaly")["series_id"].unique()
+    by_service = _rows_by_service(
+        bundle, scored, {bundle.models[key].series.service for key in anomalous_ids}
+    )
+    of_anomalous = scored.filter(pl.col("series_id").is_in(anomalous_ids.implode()))
+    for (key,), mine in of_anomalous.group_by("series_id", maintain_order=True):
         one = bundle.models[int(key)]
         anomalous = mine["is_anomaly"].to_numpy()
-        if not anomalous.any():
-            continue
         times_s = mine["ts"].dt.epoch("s").to_numpy()
         episodes = find_episodes(
             times_s,
@@ -101,6 +98,20 @@ def anomaly_signals(
             found.signal(episode) for episode in episodes if times_s[episode.last] >= since.timestamp()
         ]
     return sorted(signals, key=lambda signal: (signal.started_at, signal.signal_id))
+
+
+def _rows_by_service(
+    bundle: DetectorBundle, scored: pl.DataFrame, services: Collection[str]
+) -> dict[str, pl.DataFrame]:
+    """Service -> the rows of all its series, of these services."""
+    service_of = {
+        key: one.series.service for key, one in bundle.models.items() if one.series.service in services
+    }
+    rows = scored.with_columns(
+        service=pl.col("series_id").replace_strict(service_of, default=None, return_dtype=pl.String)
+    )
+    parts = rows.drop_nulls("service").partition_by("service", as_dict=True)
+    return {str(service): frame for (service,), frame in parts.items()}
 
 
 def factors_at(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> tuple[Factor, ...]:
@@ -136,10 +147,16 @@ def factors_at(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> tu
 
 
 def traffic_sigma(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> float:
-    """How far above its expected value the traffic of a service was at a moment, in sigma; 0 if it has none."""
-    traffic = [key for key, one in bundle.models.items() if one.series.role is Role.TRAFFIC]
-    now = scored.filter((pl.col("ts") == ts) & pl.col("series_id").is_in(traffic))["deviation_sigma"].max()
-    return float(now) if isinstance(now, float) else 0.0
+    """How far above its expected value the traffic of a service was at a moment, in sigma; 0 if it has none.
+
+    Args:
+        scored: of one service, as `DetectorBundle.score` returned.
+    """
+    now = scored.filter(pl.col("ts") == ts).select("series_id", "deviation_sigma").rows()
+    of_traffic = [
+        sigma for key, sigma in now if sigma is not None and bundle.models[key].series.role is Role.TRAFFIC
+    ]
+    return max(of_traffic, default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

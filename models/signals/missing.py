@@ -106,44 +106,47 @@ def _gaps(
     start, end = window
     gaps = []
     present = samples.filter(pl.col("value").is_not_null()).sort("series_id", "ts")
-    traffic = _traffic(bundle, present)
-    for (key,), mine in present.group_by("series_id", maintain_order=True):
-        one = bundle.models.get(int(key))
-        if one is None:
+    ids, seconds = present["series_id"].to_numpy(), present["ts"].dt.epoch("s").to_numpy()
+    is_newest = np.append(ids[1:] != ids[:-1], True)[: ids.size]
+    following = np.where(is_newest, int(end.timestamp()), np.append(seconds[1:], 0)[: ids.size])
+    for at in np.flatnonzero(following - seconds > _longest_s(bundle, ids)).tolist():
+        one, last_s, back_s = bundle.models[int(ids[at])], int(seconds[at]), int(following[at])
+        back = as_utc(back_s)
+        if back < start or ends.has_within(int(ids[at]), 1000 * last_s, 1000 * back_s + 999):
             continue
-        longest = max(MISSING_STEPS * one.series.step_s, MISSING_S)
-        seconds = np.append(mine["ts"].dt.epoch("s").to_numpy(), int(end.timestamp()))
-        for i in np.flatnonzero(np.diff(seconds) > longest):
-            back = as_utc(seconds[i + 1])
-            if back < start or ends.has_within(int(key), 1000 * seconds[i], 1000 * seconds[i + 1] + 999):
-                continue
-            if not _without_requests(one, traffic, seconds[i], seconds[i + 1]):
-                due = as_utc(seconds[i]) + timedelta(seconds=one.series.step_s)
-                gaps.append(_Gap(one, due, None if i == seconds.size - 2 else back))
+        if not _without_requests(bundle, one, present, (last_s, back_s)):
+            due = as_utc(last_s) + timedelta(seconds=one.series.step_s)
+            gaps.append(_Gap(one, due, None if is_newest[at] else back))
     return gaps
 
 
-def _traffic(bundle: DetectorBundle, present: pl.DataFrame) -> dict[str, list[tuple[IntArray, FloatArray]]]:
-    """Service -> times in seconds and values of its traffic."""
-    found = defaultdict(list)
-    for (key,), mine in present.group_by("series_id"):
-        one = bundle.models.get(int(key))
-        if one is not None and one.series.role is Role.TRAFFIC:
-            found[one.series.service].append((mine["ts"].dt.epoch("s").to_numpy(), mine["value"].to_numpy()))
-    return found
+def _longest_s(bundle: DetectorBundle, ids: IntArray) -> FloatArray:
+    """For each sample, the longest time to the next one that is no gap; infinite for a series without a model."""
+    known, rows = np.unique(ids, return_inverse=True)
+    longest = [
+        max(MISSING_STEPS * one.series.step_s, MISSING_S)
+        if (one := bundle.models.get(key)) is not None
+        else np.inf
+        for key in known.tolist()
+    ]
+    return np.array(longest, dtype=np.float64)[rows]
 
 
 def _without_requests(
-    one: SeriesModel, traffic: Mapping[str, Sequence[tuple[IntArray, FloatArray]]], last_s: int, back_s: int
+    bundle: DetectorBundle, one: SeriesModel, present: pl.DataFrame, gap_s: tuple[int, int]
 ) -> bool:
     """Whether a latency has no values because nobody sent a request: its service's traffic is there, and is 0."""
     if one.series.role is not Role.LATENCY:
         return False
-    for times, values in traffic.get(one.series.service, ()):
-        inside = values[(times > last_s) & (times < back_s)]
-        if len(inside) and not inside.any():
-            return True
-    return False
+    last_s, back_s = gap_s
+    traffic = [
+        key
+        for key in _series_of(bundle, one.series.service)
+        if bundle.models[key].series.role is Role.TRAFFIC
+    ]
+    seconds = pl.col("ts").dt.epoch("s")
+    inside = present.filter(pl.col("series_id").is_in(traffic), seconds > last_s, seconds < back_s)
+    return any((values["value"] == 0).all() for values in inside.partition_by("series_id"))
 
 
 def _together(gaps: Sequence[_Gap]) -> list[list[_Gap]]:
