@@ -15,15 +15,20 @@ class KeptInMemory(NoRegistry):
     def __init__(self) -> None:
         self.files: Mapping[str, bytes] | None = None
         self.training: Training | None = None
+        self.version = 0
 
     def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
         self.files, self.training = dict(files), training
-        return ModelRef(name=kind, version=1, run_id="run")
+        self.version += 1
+        return self._ref(kind)
 
     def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
-        return None if self.files is None else ModelRef(name=kind, version=1, run_id="run")
+        return None if self.files is None else self._ref(kind)
 
     def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
         if self.files is None:
             raise ModelUnavailableError(f"no {kind} yet")
-        return ModelRef(name=kind, version=1, run_id="run"), self.files
+        return self._ref(kind), self.files
+
+    def _ref(self, kind: str) -> ModelRef:
+        return ModelRef(name=kind, version=self.version, run_id="run")

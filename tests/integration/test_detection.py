@@ -49,6 +49,9 @@ class FakeRegistry(NoRegistry):
         self.trainings.append(training)
         return ref
 
+    def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
+        return self.kept[-1][0] if self.kept else None
+
     def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
         if not self.kept:
             raise ModelUnavailableError(f"no {kind}")
@@ -172,7 +175,7 @@ def test_an_anomaly_that_a_new_model_does_not_find_is_closed(
     watched(platform, END + CYCLE * 11)
     bundle = DetectorBundle.from_files(registry.kept[-1][1])
     del cast("dict[int, SeriesModel]", bundle.models)[series.series_id]
-    registry.kept.append((registry.kept[-1][0], bundle.to_files()))
+    registry.register("detector", bundle.to_files(), registry.trainings[-1])
     detect(platform, end=END + CYCLE * 12)
     assert anomaly_of(platform, series).ended_at == END + CYCLE * 11
 

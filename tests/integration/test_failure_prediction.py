@@ -41,18 +41,26 @@ class OneModel(NoRegistry):
         self.files: dict[str, bytes] = {}
         self.training: Training | None = None
         self.promoted = False
+        self.version = 0
 
     def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
         self.files, self.training = dict(files), training
-        return ModelRef(name=f"{TENANT}.{kind}", version=1, run_id="run")
+        self.version += 1
+        return self._ref(kind)
 
     def promote(self, ref: ModelRef, alias: str = "champion") -> None:
         self.promoted = True
 
+    def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
+        return self._ref(kind) if self.promoted else None
+
     def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, dict[str, bytes]]:
         if not self.promoted:
             raise ModelUnavailableError(f"no {kind} is {alias} yet")
-        return ModelRef(name=f"{TENANT}.{kind}", version=1, run_id="run"), self.files
+        return self._ref(kind), self.files
+
+    def _ref(self, kind: str) -> ModelRef:
+        return ModelRef(name=f"{TENANT}.{kind}", version=self.version, run_id="run")
 
 
 @pytest.fixture(scope="module")
