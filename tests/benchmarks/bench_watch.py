@@ -24,30 +24,28 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+import psycopg
 
-import psycopg  # noqa: E402 - after the path
-
-from core.clock import FixedClock  # noqa: E402
-from core.domain import Series  # noqa: E402
-from core.settings import Settings  # noqa: E402
-from core.training import Training  # noqa: E402
-from models.breach.bundle import BreachBundle  # noqa: E402
-from models.detect.bundle import DetectorBundle  # noqa: E402
-from models.detect.series_model import SeriesModel, ServiceTable  # noqa: E402
-from models.forecast.bundle import ForecasterBundle  # noqa: E402
-from pipelines.collect.ingest import ingest  # noqa: E402
-from pipelines.common.tenant_platform import Platform  # noqa: E402
-from pipelines.learn import baseline, features, train_detectors, train_failure, train_forecasters  # noqa: E402
-from pipelines.sources.simulated import SimulatedFleet  # noqa: E402
-from pipelines.watch.deliver import deliver  # noqa: E402
-from pipelines.watch.detect import detect  # noqa: E402
-from pipelines.watch.diagnose import diagnose  # noqa: E402
-from pipelines.watch.forecast import forecast  # noqa: E402
-from pipelines.watch.predict_failure import predict_failure  # noqa: E402
-from pipelines.wiring import Tenancy, kept_platform, open_tenancy  # noqa: E402
+from core.clock import FixedClock
+from core.domain import Series
+from core.settings import Settings
+from core.training import Training
+from models.breach.bundle import BreachBundle
+from models.detect.bundle import DetectorBundle
+from models.detect.series_model import SeriesModel, ServiceTable
+from models.forecast.bundle import ForecasterBundle
+from pipelines.collect.ingest import ingest
+from pipelines.common.tenant_platform import Platform
+from pipelines.learn import baseline, features, train_detectors, train_failure, train_forecasters
+from pipelines.sources.simulated import SimulatedFleet
+from pipelines.watch.deliver import deliver
+from pipelines.watch.detect import detect
+from pipelines.watch.diagnose import diagnose
+from pipelines.watch.forecast import forecast
+from pipelines.watch.predict_failure import predict_failure
+from pipelines.wiring import Tenancy, kept_platform, open_tenancy
 
 SIZES = (160, 2_000, 10_000)
 SERVICES, DAYS = 20, 45
@@ -190,11 +188,8 @@ def counted() -> Iterator[Counted]:
         found.rows += max(cursor.rowcount, 0)
         return done
 
-    psycopg.Cursor.execute = counting  # type: ignore[method-assign, assignment]
-    try:
+    with patch.object(psycopg.Cursor, "execute", counting):
         yield found
-    finally:
-        psycopg.Cursor.execute = execute  # type: ignore[method-assign]
 
 
 def copy_fleet(tenancy: Tenancy, tenant: str, size: int) -> None:
