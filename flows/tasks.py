@@ -1,4 +1,4 @@
-"""Each pipeline step as a Prefect task: it opens the platform, runs one function and retries temporary errors."""
+"""Each pipeline step as a Prefect task: it runs one function on the kept platform and retries temporary errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from pipelines.learn import (
 from pipelines.operate.retention import apply_retention
 from pipelines.processes.temporary_files import own_temporary_folder
 from pipelines.watch import compare_replicas, deliver, detect, diagnose, forecast, predict_failure
-from pipelines.wiring import open_platform
+from pipelines.wiring import kept_platform
 
 R = TypeVar("R")
 
@@ -67,7 +67,7 @@ def step(function: Callable[..., R], *, optional: bool = False) -> Task[..., R |
     )
     def run(tenant: str, at: datetime, **arguments: Any) -> R | Skipped:
         own_temporary_folder()  # here, because a Prefect worker runs a flow without any command of ours
-        with open_platform(tenant=tenant, clock=FixedClock(at)) as platform:
+        with kept_platform(tenant=tenant, clock=FixedClock(at)) as platform:
             try:
                 return function(platform, progress=current_listener(), **arguments)
             except (InsufficientDataError, ModelUnavailableError) as error:

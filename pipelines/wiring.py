@@ -166,8 +166,8 @@ def kept_platform(
 ) -> Iterator[Platform]:
     """The platform of one tenant, which stays open in this process after the `with` block, for the next one.
 
-    It is for processes that run cycle after cycle: to open everything again takes longer than most steps. After an
-    outage it is opened anew. The flows open a platform for each step until their processes live on between cycles.
+    The steps of flows use it: to open everything again for each of them takes longer than most of them. After an outage
+    it is opened anew.
 
     Raises:
         as `open_platform`.
