@@ -55,10 +55,10 @@ def recent_of(samples: pl.DataFrame) -> dict[int, Recent]:
     order = np.argsort(ids, kind="stable")
     times_us, values = frame["ts"].dt.epoch("us").to_numpy()[order], frame["value"].to_numpy()[order]
     known, starts = np.unique(ids[order], return_index=True)
-    ends = [*starts[1:].tolist(), len(order)]
+    ends = np.append(starts[1:], len(order))[: len(known)]
     return {
         key: Recent(times_us[first:end], values[first:end])
-        for key, first, end in zip(known.tolist(), starts.tolist(), ends, strict=True)
+        for key, first, end in zip(known.tolist(), starts.tolist(), ends.tolist(), strict=True)
     }
 
 
