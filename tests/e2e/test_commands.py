@@ -15,11 +15,14 @@ import pytest
 import redis
 from data_sets import DATASETS
 from fakes.queue_messages import of_json
-from servers.commands import Forewarn, forewarn_in
+from servers.commands import COMMAND_S, Forewarn, forewarn_in
 from servers.prefect_server import prefect_server, running, wait_until
 from servers.queues import broker
 
 from pipelines.processes.server_process import start_server
+
+# The first test waits for two commands besides its own ones, and each of them has a limit.
+pytestmark = pytest.mark.timeout(3 * COMMAND_S)
 
 END = "2026-11-01T12:00:00Z"
 

@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+#: No command of a test takes longer, on a slow machine either.
+COMMAND_S = 400
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,23 @@ class Forewarn:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """What the command prints on standard output; fails unless it ends with `code`."""
-        process = self.start(*arguments)
-        printed, errors = process.communicate(timeout=400)
-        assert process.returncode == code, f"{arguments} ended with {process.returncode}:\n{errors[-3000:]}"
+        printed, errors = self._ended(arguments, code)
         return printed if code == 0 else printed + errors
 
     def json(self, *arguments: str, code: int = 0) -> Any:
-        process = self.start(*arguments, "--json")
-        printed, errors = process.communicate(timeout=400)
+        return json.loads(self._ended((*arguments, "--json"), code)[0])
+
+    def _ended(self, arguments: Sequence[str], code: int) -> tuple[str, str]:
+        """What a command printed on both outputs; it does not outlive a test that is ended before it."""
+        # Leaving the context waits for the process.
+        with self.start(*arguments) as process:
+            try:
+                printed, errors = process.communicate(timeout=COMMAND_S)
+            except BaseException:
+                process.kill()
+                raise
         assert process.returncode == code, f"{arguments} ended with {process.returncode}:\n{errors[-3000:]}"
-        return json.loads(printed)
+        return printed, errors
 
     @property
     def outward(self) -> list[str]:
