@@ -15,6 +15,7 @@ from core.arrays import FloatArray, IntArray
 from core.cache import NewestBySeries
 from core.errors import UnknownSeriesError
 from core.frames import SAMPLES, TIME, require_frame
+from core.moments import microseconds, moment_of
 from models.forecast.catalog import find_forecaster
 from models.forecast.choice.members import member_forecasts
 from models.forecast.combination import combine
@@ -23,7 +24,7 @@ from models.forecast.files import ForecastParts, from_files, to_files
 from models.forecast.intervals.conformal import LEVELS, ErrorModel
 from models.forecast.intervals.widths import variability
 from models.forecast.protocols import FittedForecaster, History, StoredForecaster
-from models.forecast.recent import NOTHING, Recent, microseconds, moment_of, recent_of
+from models.forecast.recent import NOTHING, Recent, recent_of
 from models.series.magnitude import to_ordinary
 
 #: Number of the newest errors that correct the level of a stored member: a quarter of a day of hours.

@@ -1,16 +1,15 @@
 """The newest samples of single series as arrays: what a forecast starts from."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray, IntArray
 from core.frames import SAMPLES, require_frame
+from core.moments import microseconds
 from models.series.grid import mean_by_cell
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +59,3 @@ def recent_of(samples: pl.DataFrame) -> dict[int, Recent]:
         key: Recent(times_us[first:end], values[first:end])
         for key, first, end in zip(known.tolist(), starts.tolist(), ends.tolist(), strict=True)
     }
-
-
-def microseconds(at: datetime) -> int:
-    """A moment in microseconds since 1970."""
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-def moment_of(times_us: int) -> datetime:
-    """The moment of microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=times_us)

@@ -14,8 +14,9 @@ import polars as pl
 from core.arrays import BoolArray, FloatArray
 from core.domain import Series, SeriesKind
 from core.durations import HOUR_S
+from core.moments import microseconds
 from models.forecast.protocols import History
-from models.forecast.recent import Recent, microseconds
+from models.forecast.recent import Recent
 from models.series.magnitude import to_ordinary
 from models.series.thresholds import is_upward
 

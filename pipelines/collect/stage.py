@@ -14,6 +14,7 @@ import polars as pl
 
 from core.arrays import BoolArray, IntArray
 from core.metric_types import declared_names, declaring_names, is_counter
+from core.moments import microseconds
 from core.ports import Store
 from core.pushed import PushedSamples
 from pipelines.collect.ingest import IngestReport
@@ -21,7 +22,6 @@ from pipelines.collect.validation import FUTURE_TOLERANCE_S
 from pipelines.common.tenant_platform import Platform
 from pipelines.sources.remote_write_columns import WriteRequest
 from pipelines.sources.remote_write_known import KnownLabels
-from pipelines.stores.binary import microseconds
 from pipelines.stores.dead_letters import REJECTED
 from pipelines.stores.pushed import REGISTER_AGAIN
 

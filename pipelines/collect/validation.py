@@ -10,7 +10,7 @@ import polars as pl
 
 from core.domain import Series, SeriesKind
 from core.frames import SAMPLES, has_null, require_frame, sample_arrays
-from pipelines.stores.binary import microseconds
+from core.moments import microseconds
 from pipelines.stores.dead_letters import REJECTED
 
 #: Clocks of machines differ. A larger difference is an error.

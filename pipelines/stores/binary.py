@@ -6,7 +6,6 @@ References:
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -238,12 +237,6 @@ def read_arrays(cursor: psycopg.Cursor[object]) -> None:
     cursor.adapters.register_loader(FLOAT8_ARRAY_OID, Float8ArrayLoader)
     cursor.adapters.register_loader(INT8_ARRAY_OID, IntArrayLoader)
     cursor.adapters.register_loader(TIMESTAMPTZ_ARRAY_OID, TimeArrayLoader)
-
-
-def microseconds(moment: datetime) -> int:
-    """Microseconds since 1970, exactly."""
-    delta = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def frame_of_arrays(rows: Sequence[tuple[Any, ...]], schema: Schema) -> pl.DataFrame:

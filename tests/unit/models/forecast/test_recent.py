@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from core.frames import SAMPLES
+from core.moments import microseconds, moment_of
 from models.forecast.history import on_grid
-from models.forecast.recent import NOTHING, microseconds, moment_of, recent_of
+from models.forecast.recent import NOTHING, recent_of
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTES = (0, 25, 59, 60, 61, 150, 299)
