@@ -1,14 +1,16 @@
 """Temporary files of this process, in a folder of its own that is removed after it, however the process dies."""
 
-import atexit
 import fcntl
 import os
 import shutil
 import tempfile
 from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 _PREFIX = "forewarn-process-"
+#: Lower than the priority with which multiprocessing removes its own temporary folder, which is in this one.
+_LAST = -1_000
 
 
 @cache
@@ -29,7 +31,7 @@ def own_temporary_folder() -> Path:
         if _lock(folder) is not None and folder.exists():
             break
     tempfile.tempdir = str(folder)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=_LAST)
     return folder
 
 

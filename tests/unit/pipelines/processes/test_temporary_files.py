@@ -18,13 +18,22 @@ sys.stdin.readline()
 if sys.argv[1] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 """
+WITH_MULTIPROCESSING = """
+from multiprocessing.util import get_temp_dir
+from pipelines.processes.temporary_files import own_temporary_folder
+own_temporary_folder()
+get_temp_dir()
+"""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
 
 
 def child(folder: Path, end: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", CHILD, end]
     return subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=environment(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -45,4 +54,11 @@ def test_the_next_process_removes_what_a_killed_one_left(tmp_path: Path, end: st
     assert set(tmp_path.iterdir()) == {of_running, of_following}
     for one in (running, following):
         one.communicate("\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_multiprocessing_removes_at_the_end_is_still_there(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITH_MULTIPROCESSING]
+    ended = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
     assert list(tmp_path.iterdir()) == []
