@@ -7,7 +7,7 @@ References:
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from models.metrics.promql import selector
 from models.metrics.recipe import CallMetric, Term
@@ -55,15 +55,17 @@ def caller_in(call: CallMetric, labels: Mapping[str, str]) -> str | None:
     return _first(labels, call.caller)
 
 
-def client_metrics(metrics: Iterable[str]) -> Iterator[CallMetric]:
+def client_metrics(metrics: Iterable[str], natives: Container[str] = ()) -> Iterator[CallMetric]:
     """Metrics of clients that follow conventions.
 
+    Args:
+        natives: those of the metrics that are native histograms.
     Examples:
         >>> [one.metric for one in client_metrics(["http_client_request_duration_seconds_count", "redis_clients"])]
         ['http_client_request_duration_seconds_count']
     """
     for metric in metrics:
-        if _CLIENT.search(metric) and _COUNT.search(metric):
+        if _CLIENT.search(metric) and (_COUNT.search(metric) or metric in natives):
             yield CallMetric(metric=metric, callee=PEER_LABELS)
 
 

@@ -7,7 +7,8 @@ References:
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from core.domain import Direction, Role
 from models.metrics.recipe import Recipe, Scope, Term
@@ -52,30 +53,50 @@ def is_of_requests(metric: str) -> bool:
     return metric.endswith("_total") and bool(_REQUEST.search(metric))
 
 
-def request_recipes(metrics: Iterable[str], code_labels: Mapping[str, str]) -> Iterator[Recipe]:
+def is_native(metric: str, known: Container[str], types: Mapping[str, str]) -> bool:
+    """Whether a metric is a native histogram, without classic buckets beside it: one series has all its buckets.
+
+    Args:
+        known: the metrics that exist.
+        types: metric -> declared type.
+    Examples:
+        >>> is_native("rpc_seconds", {"rpc_seconds"}, {"rpc_seconds": "histogram"})
+        True
+    """
+    return types.get(metric) == "histogram" and metric in known and f"{metric}_bucket" not in known
+
+
+def request_recipes(
+    metrics: Iterable[str], code_labels: Mapping[str, str], natives: Iterable[str] = ()
+) -> Iterator[Recipe]:
     """Traffic, error ratio and latency of all metrics that count requests.
 
     Args:
         metrics: the metrics that exist.
         code_labels: metric -> its label that holds the result of a request, of those that have one.
+        natives: those of the metrics that are native histograms.
     """
     known = set(metrics)
     counted: set[str] = set()
     for metric in sorted(known):
         if metric.endswith("_bucket") and is_of_requests(metric):
             base = metric.removesuffix("_bucket")
-            yield from _latency(metric)
+            yield from _latency(base, Term(metric=metric, rate=True))
             if f"{base}_count" in known:
                 counted.add(_stem(base))
-                yield _traffic(_stem(base), f"{base}_count")
-                if f"{base}_count" in code_labels:
-                    yield _errors(_stem(base), f"{base}_count", code_labels[f"{base}_count"])
+                yield from _counts(_stem(base), Term(metric=f"{base}_count", rate=True), code_labels)
+    for metric in sorted(natives):
+        if is_of_requests(f"{metric}_bucket"):
+            counted.add(_stem(metric))
+            histogram = Term(metric=metric, rate=True, native=True)
+            yield from _latency(metric, histogram)
+            yield from _counts(_stem(metric), histogram, code_labels)
     for metric in sorted(known & code_labels.keys()):
         if metric.endswith("_total"):
-            stem = _stem(metric.removesuffix("_total"))
+            stem, requests = _stem(metric.removesuffix("_total")), Term(metric=metric, rate=True)
             if stem not in counted:
-                yield _traffic(stem, metric)
-            yield _errors(stem, metric, code_labels[metric])
+                yield _traffic(stem, requests)
+            yield _errors(stem, requests, code_labels[metric])
 
 
 def _stem(base: str) -> str:
@@ -85,8 +106,15 @@ def _stem(base: str) -> str:
     return stem if _REQUEST_AT_END.search(stem) else f"{stem}_request"
 
 
-def _latency(bucket: str) -> Iterator[Recipe]:
-    match = _DURATION.match(bucket)
+def _counts(stem: str, requests: Term, code_labels: Mapping[str, str]) -> Iterator[Recipe]:
+    """Traffic, and the error ratio where a label holds the result."""
+    yield _traffic(stem, requests)
+    if requests.metric in code_labels:
+        yield _errors(stem, requests, code_labels[requests.metric])
+
+
+def _latency(base: str, histogram: Term) -> Iterator[Recipe]:
+    match = _DURATION.match(f"{base}_bucket")
     if match is None:
         return
     unit = match["unit"]
@@ -101,12 +129,12 @@ def _latency(bucket: str) -> Iterator[Recipe]:
             scope=Scope.SERVICE,
             formula="buckets",
             quantile=quantile,
-            terms={"buckets": Term(metric=bucket, rate=True)},
+            terms={"buckets": histogram},
             peers=quantile == QUANTILE_OF_PEERS,
         )
 
 
-def _traffic(stem: str, metric: str) -> Recipe:
+def _traffic(stem: str, requests: Term) -> Recipe:
     return Recipe(
         signal=f"{stem.removesuffix('s')}s_per_second",
         about="requests that the service handled",
@@ -115,13 +143,13 @@ def _traffic(stem: str, metric: str) -> Recipe:
         direction=Direction.BOTH,
         scope=Scope.SERVICE,
         formula="requests",
-        terms={"requests": Term(metric=metric, rate=True)},
+        terms={"requests": requests},
         peers=True,
     )
 
 
-def _errors(stem: str, metric: str, code_label: str) -> Recipe:
-    failed = Term(metric=metric, rate=True, matching={code_label: FAILED}, else_zero_of="requests")
+def _errors(stem: str, requests: Term, code_label: str) -> Recipe:
+    failed = replace(requests, matching={code_label: FAILED}, else_zero_of="requests")
     return Recipe(
         signal=f"{stem.removesuffix('s')}_error_ratio",
         about=f"requests that failed, of all requests, or of {ENOUGH_REQUESTS} where there are fewer",
@@ -130,6 +158,6 @@ def _errors(stem: str, metric: str, code_label: str) -> Recipe:
         direction=Direction.UP_IS_BAD,
         scope=Scope.SERVICE,
         formula=f"clamp(failed / max(requests, {ENOUGH_REQUESTS} / window))",
-        terms={"requests": Term(metric=metric, rate=True), "failed": failed},
+        terms={"requests": requests, "failed": failed},
         peers=True,
     )

@@ -41,7 +41,7 @@ class Evaluator:
             InputError: a regular expression of the recipe is invalid.
         """
         labels = grouping(recipe, self.service_labels)
-        by = (*labels, LE) if recipe.quantile is not None else labels
+        by = (*labels, LE) if recipe.of_buckets else labels
         terms: dict[str, Vector] = {}
         # A term that is 0 of another one comes after it.
         for name, term in sorted(recipe.terms.items(), key=lambda item: item[1].else_zero_of is not None):

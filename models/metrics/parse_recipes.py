@@ -21,6 +21,7 @@ class _TermFile(BaseModel):
     matching: dict[_Name, str] = {}
     excluding: dict[_Name, str] = {}
     rate: bool = False
+    native: bool = False
     above: float | None = None
     below: float | None = None
     aggregate: Aggregate = Aggregate.SUM

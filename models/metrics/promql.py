@@ -29,11 +29,11 @@ def query_of(
         only: further matchers for each metric, to ask for a part of the series.
     """
     labels = grouping(recipe, service_labels)
-    by = (*labels, LE) if recipe.quantile is not None else labels
+    by = (*labels, LE) if recipe.of_buckets else labels
     texts = {WINDOW: str(window_s)}
     # A term that is 0 of another one comes after it.
     for name, term in sorted(recipe.terms.items(), key=lambda item: item[1].else_zero_of is not None):
-        text = _aggregated(term, by, window_s, only)
+        text = _aggregated(term, by, window_s, only, whole=recipe.quantile is not None)
         other = term.else_zero_of
         texts[name] = text if other is None else f"({text} or {texts[other]} * 0)"
     value = to_promql(recipe.tree, texts)
@@ -80,11 +80,15 @@ def aggregated(term: Term, by: Sequence[str], values: str) -> str:
     return text if term.below is None else f"({text} < {term.below!r})"
 
 
-def _aggregated(term: Term, by: Sequence[str], window_s: int, only: Sequence[str]) -> str:
+def _aggregated(
+    term: Term, by: Sequence[str], window_s: int, only: Sequence[str], *, whole: bool = False
+) -> str:
+    """A term for each entity; a native histogram as the number of its values, or as a whole."""
     series = selector(term, only)
     if not term.rate:
         return aggregated(term, by, series)
-    rates = aggregated(term, by, f"rate({series}[{window_s}s])")
+    rate = f"rate({series}[{window_s}s])"
+    rates = aggregated(term, by, f"histogram_count({rate})" if term.native and not whole else rate)
     if window_s > MAX_DENSE_WINDOW_S:
         return rates
     # Where no series goes on, such as of an exporter that died, the window is half empty and its rate too low.

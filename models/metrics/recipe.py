@@ -54,6 +54,8 @@ class Term:
         matching: label -> regular expression that its whole value must match (RE2, as in PromQL).
         excluding: label -> regular expression that its whole value must not match.
         rate: a counter, used as its rate per second.
+        native: the metric is a native histogram of Prometheus, used as the number of its values; where the recipe has
+            a quantile, as the histogram. Only a Prometheus computes it.
         above, below: values that are not above, or not below this one are left out, such as an unknown speed of -1.
         else_zero_of: name of another term; where that one has a value and this one has none, this one is 0.
     """
@@ -63,6 +65,7 @@ class Term:
     matching: Mapping[str, str] = field(default_factory=dict)
     excluding: Mapping[str, str] = field(default_factory=dict)
     rate: bool = False
+    native: bool = False
     above: float | None = None
     below: float | None = None
     aggregate: Aggregate = Aggregate.SUM
@@ -79,7 +82,8 @@ class Recipe:
         by: labels of the entity within the service, such as a mount point.
         service: labels that name the service, before those that usually do, such as the deployment of a pod.
         formula: over the names of `terms`.
-        quantile: in (0, 1): the formula is one term, the buckets of a histogram, and the signal is their quantile.
+        quantile: in (0, 1): the formula is one term, the buckets of a histogram or a native histogram, and the signal
+            is their quantile.
         slo_threshold: where users or operators notice, in the unit of the values.
         size: name of the term that is the size of the whole; a change of it is an event.
         unless: entities for which this term is above 0 do not get this signal.
@@ -116,6 +120,10 @@ class Recipe:
         if missing:
             raise InputError(f"signal {self.signal}: the formula has no term {', '.join(sorted(missing))}")
         for name, term in self.terms.items():
+            if term.native and not term.rate:
+                raise InputError(
+                    f"signal {self.signal}, term {name}: a native histogram is used as a rate; add rate: true"
+                )
             if term.else_zero_of is not None and term.else_zero_of not in self.terms:
                 raise InputError(f"signal {self.signal}, term {name}: there is no term {term.else_zero_of}")
         if self.size is not None and self.size not in self.terms:
@@ -137,6 +145,11 @@ class Recipe:
     def every_term(self) -> tuple[Term, ...]:
         """The terms of the formula, and that of `unless`."""
         return (*self.terms.values(), *(() if self.unless is None else (self.unless,)))
+
+    @property
+    def of_buckets(self) -> bool:
+        """Whether the signal is a quantile of the buckets of classic histograms."""
+        return self.quantile is not None and not any(term.native for term in self.terms.values())
 
     @property
     def metrics(self) -> set[str]:

@@ -19,7 +19,9 @@ from core.ports import Store
 from core.pushed import PushedSamples
 from pipelines.collect.ingest import IngestReport
 from pipelines.collect.validation import FUTURE_TOLERANCE_S
+from pipelines.collect.written import Written
 from pipelines.common.tenant_platform import Platform
+from pipelines.sources.classic_buckets import classic_request
 from pipelines.sources.remote_write_columns import WriteRequest
 from pipelines.sources.remote_write_known import KnownLabels
 from pipelines.stores.dead_letters import REJECTED
@@ -39,13 +41,15 @@ class Kept:
     """What became of a request.
 
     Attributes:
-        samples: which samples were kept.
+        samples: which samples were kept, those of classic histograms after all others.
+        written: how many samples and native histograms of the request were kept.
         registered: ids of the series whose labels were stored.
         at: when.
     """
 
     report: IngestReport
     samples: BoolArray
+    written: Written
     registered: Sequence[int]
     at: datetime
 
@@ -84,6 +88,9 @@ class Staging:
             place: of the request in the source, for dead letters; "": it has none.
         """
         store, now = self._platform.store, self._platform.clock.now()
+        sent = len(request.values)
+        classic = classic_request(request)
+        request = classic.request
         ids = [one.raw_id for one in request.series]
         known = self._registered
         new = {
@@ -93,7 +100,6 @@ class Staging:
         }
         bad = _Bad(request)
         bad.by_time(now)
-        bad.histograms()
         good = bad.good
         samples = PushedSamples(
             np.repeat(np.array(ids, dtype=np.int64), request.lengths)[good],
@@ -114,7 +120,8 @@ class Staging:
             series=len(ids),
             first_rejected=None if rejected.is_empty() else str(rejected["reason"][0]),
         )
-        return Kept(report, good, tuple(new), now)
+        written = Written(samples=int(good[:sent].sum()), histograms=int(good[classic.firsts].sum()))
+        return Kept(report, good, written, tuple(new), now)
 
     def remember(self, kept: Kept) -> None:
         """Take the series of a request for registered, now that its transaction is committed."""
@@ -176,12 +183,6 @@ class _Bad:
             bad = times_ms[(places == place) & ~good]
             reason = "is older than a day" if bad[0] < first else "lies in the future"
             self._reject(self._request.series[place], len(bad), f"a sample {reason}: its time is {bad[0]} ms")
-
-    def histograms(self) -> None:
-        """Reject native histograms."""
-        reason = "golden signals are not computed of native histograms; send classic buckets as well"
-        for series in {one.series.raw_id: one.series for one in self._request.histograms}.values():
-            self._reject(series, 1, reason)
 
     def rejected(self) -> pl.DataFrame:
         """Everything that was rejected, with what could not be read."""

@@ -32,6 +32,18 @@ class Buckets:
     counts: FloatArray
     curved: BoolArray
 
+    def reached(self, bounds: FloatArray) -> FloatArray:
+        """How many values are at most each bound, float64; within a bucket values lie as `quantile` takes them to."""
+        at, lower, upper = bounds[:, None], self.lower, self.upper
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            straight = (at - lower) / (upper - lower)
+            share = np.where(
+                self.curved & (lower * upper > 0), np.log(at / lower) / np.log(upper / lower), straight
+            )
+        share = np.where(np.isfinite(lower) & np.isfinite(upper), share, 0.0)
+        share = np.where(at >= upper, 1.0, np.where(at <= lower, 0.0, share))
+        return np.asarray(share @ np.asarray(self.counts, dtype=np.float64))
+
     def quantile(self, share: float, least: float, most: float) -> float:
         """The value that a share of the values does not exceed; NaN when the buckets do not tell.
 
@@ -114,3 +126,7 @@ def exponential_ends(exponents: FloatArray | IntArray, scale: int) -> FloatArray
     """Ends of exponential buckets: powers of 2^(2^-scale)."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(np.exp2(exponents * math.ldexp(1.0, -scale)), dtype=np.float64)
+
+
+#: The bounds of classic buckets that stand for exponential ones: two in each octave, from 8 microseconds to 36 hours.
+LADDER = exponential_ends(np.arange(-34, 35), 1)

@@ -15,7 +15,7 @@ from core.durations import DAY_S
 from core.errors import InputError
 from core.settings import Settings
 from models.metrics.calls import client_metrics
-from models.metrics.conventions import CODE_LABELS, is_of_requests, request_recipes
+from models.metrics.conventions import CODE_LABELS, is_native, is_of_requests, request_recipes
 from models.metrics.evaluate import Evaluator
 from models.metrics.plain import may_be_moment, plain_recipes, watched
 from models.metrics.promql import grouping, query_of, selector
@@ -91,6 +91,7 @@ class GoldenSignals:
         self._left_out: dict[str, str] = {}
         self._noted = False
         self._names: Sequence[str] = ()
+        self._natives: Sequence[str] = ()
         self._naming: Naming | None = None
 
     @classmethod
@@ -139,7 +140,8 @@ class GoldenSignals:
         known = set(self._names)
         of_exporters = [call for one in self._exporters for call in one.calls if call.metric in known]
         declared = {call.metric for call in of_exporters}
-        of_clients = client_metrics(name for name in self._names if name not in declared)
+        others = (name for name in self._names if name not in declared)
+        of_clients = client_metrics(others, self._natives)
         return read_calls([*of_exporters, *of_clients], self._naming, span)
 
     def events(self, span: ValueSpan, pull: Pull) -> list[Event]:
@@ -186,10 +188,12 @@ class GoldenSignals:
         others = [
             name for name in names if name not in read and not any(one.owns(name) for one in self._exporters)
         ]
+        self._natives = natives = [name for name in others if is_native(name, known, pull.types)]
         counted = [name for name in others if is_of_requests(name)]
+        counted += [name for name in natives if is_of_requests(f"{name}_bucket")]
         codes = _code_labels(counted, known, span)
-        of_requests = list(request_recipes(others, codes))
-        used = {metric for recipe in of_requests for metric in recipe.metrics}
+        of_requests = list(request_recipes(others, codes, natives))
+        used = {metric for recipe in of_requests for metric in recipe.metrics} | set(natives)
         rest = [name for name in others if name not in used]
         plain = list(plain_recipes(watched(rest), pull.types))
         return of_exporters, of_requests, plain

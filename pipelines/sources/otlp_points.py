@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from core.arrays import BoolArray, FloatArray
 from core.errors import InputError
-from pipelines.sources.buckets import QUANTILES
+from pipelines.sources.buckets import QUANTILES, Buckets
 from pipelines.sources.otlp_messages import Encoding, Message
 from pipelines.sources.otlp_metric_messages import (
     BUCKETS,
@@ -181,6 +181,14 @@ def quantiles_of_summary(encoding: Encoding, fields: Mapping[str, Any]) -> Itera
         yield share, one.get("value", 0.0)
 
 
+def read_exponential_buckets(encoding: Encoding, fields: Mapping[str, Any]) -> Buckets:
+    """The buckets of the point of an exponential histogram."""
+    sides = [
+        encoding.read(fields[side], BUCKETS) if side in fields else {} for side in ("positive", "negative")
+    ]
+    return exponential_buckets(fields, *sides)
+
+
 def _quantiles(
     encoding: Encoding, kind: str, values: Values, fields: Mapping[str, Any]
 ) -> Iterator[tuple[str, float]]:
@@ -189,14 +197,7 @@ def _quantiles(
         for share, value in quantiles_of_summary(encoding, fields):
             yield f"p{100 * share:.6g}".replace(".", ""), value
         return
-    if kind == "histogram":
-        buckets = explicit_buckets(fields)
-    else:
-        sides = [
-            encoding.read(fields[side], BUCKETS) if side in fields else {}
-            for side in ("positive", "negative")
-        ]
-        buckets = exponential_buckets(fields, *sides)
+    buckets = explicit_buckets(fields) if kind == "histogram" else read_exponential_buckets(encoding, fields)
     if buckets is None or values is not Values.DELTA:
         return
     for name, share in QUANTILES.items():

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from core.arrays import BoolArray, IntArray
-from core.errors import InputError
 from models.metrics.deltas import DELTA_LABEL, MARK, starts_of
+from pipelines.sources.buckets import LADDER
 from pipelines.sources.otlp_messages import Encoding
 from pipelines.sources.otlp_points import (
     COUNT,
@@ -27,6 +27,7 @@ from pipelines.sources.otlp_points import (
     is_without_value,
     number_of,
     quantiles_of_summary,
+    read_exponential_buckets,
     require_times,
 )
 from pipelines.sources.otlp_prometheus_names import label_name, metric_name, number_text
@@ -69,7 +70,8 @@ def name_and_type(metric: Metric) -> tuple[str, str]:
     """
     monotonic = metric.values.is_counter
     name = metric_name(metric.name, metric.unit, metric.kind, monotonic=monotonic)
-    return name, metric.kind if metric.kind != "sum" else "counter" if monotonic else "gauge"
+    types = {"sum": "counter" if monotonic else "gauge", "exponentialHistogram": "histogram"}
+    return name, types.get(metric.kind, metric.kind)
 
 
 class PrometheusSeries(KnownSeries[KnownLabels]):
@@ -110,10 +112,6 @@ class PrometheusReading(Reading[KnownLabels]):
         self._types: dict[str, str] = {}
 
     def begin(self, metric: Metric) -> None:
-        if metric.kind == "exponentialHistogram":
-            raise InputError(
-                "golden signals are not computed of exponential histograms; send explicit buckets"
-            )
         name, kind = name_and_type(metric)
         self._types[name] = kind
 
@@ -138,11 +136,19 @@ class PrometheusReading(Reading[KnownLabels]):
             for share, value in quantiles_of_summary(self._encoding, fields):
                 yield Ending("", "quantile", number_text(share)), Values.LEVEL, value
             return
+        for bound, count in self._reached(metric, fields):
+            yield Ending("_bucket", "le", number_text(bound)), values, count
+        yield Ending("_bucket", "le", "+Inf"), values, float(fields.get("count", 0))
+
+    def _reached(self, metric: Metric, fields: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
+        """Bounds, and how many values are at most each of them. All points of a series have the same bounds."""
+        if metric.kind == "exponentialHistogram":
+            counts = read_exponential_buckets(self._encoding, fields).reached(LADDER)
+            yield from zip(LADDER.tolist(), counts.tolist(), strict=True)
+            return
         explicit_buckets(fields)  # bounds and counts fit each other
         reached = np.cumsum(fields.get("bucketCounts", ())).tolist()
-        for bound, count in zip(fields.get("explicitBounds", ()), reached, strict=False):
-            yield Ending("_bucket", "le", number_text(float(bound))), values, count
-        yield Ending("_bucket", "le", "+Inf"), values, float(fields.get("count", 0))
+        yield from zip(map(float, fields.get("explicitBounds", ())), reached, strict=False)
 
     def request(self) -> RawRequest:
         """What was collected. A delta becomes two samples, see `models.metrics.deltas`."""

@@ -105,8 +105,9 @@ class PeerQuery(SignalQuery):
     @property
     def _counted(self) -> Recipe:
         """What has a value where a replica has enough requests: a quantile of few is the latency of one request."""
-        (buckets,) = self.recipe.terms.values()
-        enough = replace(buckets, where={**buckets.where, LE: "+Inf"}, above=ENOUGH_REQUESTS / self.window_s)
+        (histogram,) = self.recipe.terms.values()
+        where = histogram.where if histogram.native else {**histogram.where, LE: "+Inf"}
+        enough = replace(histogram, where=where, above=ENOUGH_REQUESTS / self.window_s)
         return replace(self.recipe, formula="enough", quantile=None, terms={"enough": enough})
 
 
@@ -183,13 +184,14 @@ class PrometheusPeers:
         last = int((now.timestamp() - LAG_S) // step_s) * step_s
         with self._api.connected():
             window_s = rate_window_s(self._api, step_s)
+            types = self._api.types()
             pull = Pull(
                 tenant=self._tenant,
                 step_s=step_s,
                 services=self._services,
                 window_s=window_s,
-                declared={},
-                types={},
+                declared=types,
+                types=types,
             )
             recent = Span(self._api, start=last - (STEPS - 1) * step_s, end=last, step_s=step_s)
             before = past_times(recent.start)

@@ -239,7 +239,8 @@ class Span(Rejections):
         if entry.get("histograms"):
             self.reject(
                 {"query": query.text, "labels": labels},
-                "native histograms are not supported; expose classic buckets as well",
+                "native histograms are read as golden signals only; set FOREWARN_GOLDEN_SIGNALS=true, or expose classic"
+                " buckets as well",
             )
         points = entry.get("values") or []
         try:

@@ -215,7 +215,10 @@ class _Reading1:
         self._histograms += [SentHistogram(known, *histogram) for histogram in one.histograms]
 
     def _remember(self, at: int, one: WrittenSeries) -> KnownLabels:
-        return self._known.remember(one.start, one.series)
+        key: bytes | tuple[bytes, ...] | None = one.start
+        if key is None and one.histograms:
+            key = tuple(bytes(as_bytes(label)) for label in one.refs)
+        return self._known.remember(key, one.series, has_histograms=bool(one.histograms))
 
     def _take_other(self, number: int, message: memoryview) -> None:
         if number == _METADATA_1:
@@ -250,8 +253,10 @@ class _Reading2(_Reading1):
             unit = metadata.unit.decode()
         except (IndexError, TypeError, UnicodeDecodeError) as error:
             raise InputError(f"the metadata of the series cannot be read: {error}") from error
-        known = self._known.remember(self._symbols.key(one.refs, metadata), one.series, unit)
-        self._declare(at, declared_type(known.metric, metadata.kind, has_histograms=bool(one.histograms)))
+        has_histograms = bool(one.histograms)
+        key = self._symbols.key(one.refs, metadata)
+        known = self._known.remember(key, one.series, unit, has_histograms=has_histograms)
+        self._declare(at, declared_type(known.metric, metadata.kind, has_histograms=has_histograms))
         return known
 
     def _declare(self, place: int, declared: tuple[str, str]) -> None:

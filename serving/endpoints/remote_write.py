@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from core.intake import PriorityLane
 from pipelines.collect.push import store_request
-from pipelines.collect.written import Written, written
+from pipelines.collect.written import written
 from pipelines.sources.remote_write import Message
 from serving.contract.errors import error_response
 from serving.contract.pushes import RemoteWrite
@@ -33,8 +33,8 @@ def take_remote_write(runtime: Runtime, call: Call) -> Response:
     receiver = context.remote_write
     request = receiver.decode(call.request_as(RemoteWrite).root, Message(call.message))
     if context.platform.settings.golden_signals:
-        report = context.staging.store(receiver.name, request).report
-        stored = Written(samples=report.inserted, histograms=0)
+        kept = context.staging.store(receiver.name, request)
+        report, stored = kept.report, kept.written
     else:
         describe = context.stored_sidecars().added_to
         report, rejected = store_request(context.platform, receiver, request, describe)

@@ -142,6 +142,33 @@ def test_points_become_the_samples_of_a_prometheus(metric: Metric, expected: Sam
     assert samples(found, "le", "quantile") == expected
 
 
+@pytest.mark.parametrize("temporality", [CUMULATIVE, DELTA])
+def test_an_exponential_histogram_has_the_buckets_of_half_octaves(temporality: int) -> None:
+    point = ExponentialHistogramDataPoint(
+        start_time_unix_nano=ns(30), time_unix_nano=ns(60), count=10, sum=15.0, scale=0, zero_count=1,
+        positive=ExponentialHistogramDataPoint.Buckets(offset=0, bucket_counts=[4, 5]),
+    )  # fmt: skip
+    found = read(exponential("rpc", point, temporality=temporality))
+    assert found.metric_types == {"rpc_seconds": "histogram"}
+    reached = {
+        float(name.partition("le=")[2]): value
+        for (name, at_s), value in samples(found, "le").items()
+        if "le=" in name and at_s == 60
+    }
+    assert len(reached) == 70
+    halves = {
+        2**-17: 1.0,
+        1.0: 1.0,
+        2**0.5: 3.0,
+        2.0: 5.0,
+        2**1.5: 7.5,
+        4.0: 10.0,
+        2**17: 10.0,
+        math.inf: 10.0,
+    }
+    assert {bound: reached[bound] for bound in halves} == pytest.approx(halves)
+
+
 def test_a_nan_stays_one() -> None:
     assert np.isnan(read(gauge("depth", number(math.nan, 60))).values).tolist() == [True]
 
@@ -158,7 +185,6 @@ def test_a_nan_stays_one() -> None:
             total("jobs", number(1, 60, start_s=0), temporality=DELTA, monotonic=False),
             "cumulative temporality",
         ),
-        (exponential("rpc", ExponentialHistogramDataPoint(time_unix_nano=ns(60))), "send explicit buckets"),
         (histogram("rpc", latency(bucket_counts=[1])), "bounds need"),
         (gauge("..", number(1, 60)), "no letter or digit"),
     ],
