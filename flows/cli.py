@@ -34,9 +34,9 @@ from flows.commands import (
 )
 from flows.commands.console import err
 from flows.commands.deprecated import add_deprecated_command
-from flows.environment import one_thread_in_a_process
 from pipelines.common.storage_errors import storage_sentence
 from pipelines.processes.temporary_files import own_temporary_folder
+from pipelines.processes.threads import one_thread_in_a_process
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2

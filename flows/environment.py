@@ -4,17 +4,6 @@ import os
 
 from core.settings import Settings
 from pipelines.common.privacy import silence_telemetry
-from pipelines.processes.parallel import THREADS
-
-
-def one_thread_in_a_process() -> None:
-    """Limit numerical libraries to one thread in each process. Variables that the user has set stay.
-
-    Call it before NumPy is imported. Forewarn runs one process for each core; more threads than cores slow each other
-    down. On a busy machine, small matrices took forty times as long with as many threads as cores.
-    """
-    for name in THREADS:
-        os.environ.setdefault(name, "1")
 
 
 def prepare_prefect(settings: Settings, *, api_url: str | None = None) -> None:

@@ -13,6 +13,7 @@ from pipelines.common.open_models import OpenModels
 from pipelines.common.privacy import silence_telemetry
 from pipelines.common.storage_errors import storage_errors
 from pipelines.common.tenant_platform import Platform
+from pipelines.processes.threads import limit_threads
 from pipelines.sinks.configured import configured_sinks
 from pipelines.stores.connecting import JOB_LIMITS, TimeLimits, check_answers
 from pipelines.stores.feast_store import FeastFeatureStore
@@ -98,6 +99,7 @@ def open_tenancy(
         UnavailableError: the database does not answer.
     """
     silence_telemetry()
+    limit_threads()
     # Whatever reaches the disks or the database in this block, libraries included, fails with one sentence.
     with storage_errors(settings), ExitStack() as opened:
         with database_errors():

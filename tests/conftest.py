@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
-from flows.environment import one_thread_in_a_process
+from pipelines.processes.threads import one_thread_in_a_process
 
 # Before any test imports NumPy: with as many threads as cores, small matrices mostly wait for one another.
 one_thread_in_a_process()

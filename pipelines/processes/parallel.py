@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from pipelines.processes.cluster import shared_runner
 from pipelines.processes.end_with_parent import end_with
+from pipelines.processes.threads import THREADS
 
 Item = TypeVar("Item")
 Chunk = TypeVar("Chunk")
@@ -23,8 +24,6 @@ Result_co = TypeVar("Result_co", covariant=True)
 Compute = Literal["processes", "dask", "ray"]
 #: Submitted chunks per worker. Two keep every worker busy and few chunks in memory.
 AHEAD = 2
-#: The variables by which numerical libraries read their number of threads.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 #: Each worker process uses one thread, because threads of several processes would compete for the cores.
 ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", *THREADS), "1")
 

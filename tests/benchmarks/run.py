@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from pipelines.processes.parallel import THREADS  # noqa: E402 - after the path
+from pipelines.processes.threads import THREADS  # noqa: E402 - after the path
 
 FOLDER = Path(__file__).parent
 PAGE = ROOT / "docs" / "benchmarks.md"

@@ -9,7 +9,6 @@ from servers.kills import Place
 
 from core.clock import FixedClock
 from core.errors import ModelUnavailableError
-from flows.environment import one_thread_in_a_process
 from pipelines.collect.consume import drain
 from pipelines.collect.ingest import ingest
 from pipelines.collect.pull import pull
@@ -17,6 +16,7 @@ from pipelines.collect.push import store_remote_write
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn import baseline, features, promote, train_detectors, train_forecasters
 from pipelines.operate.retention import apply_retention
+from pipelines.processes.threads import one_thread_in_a_process
 from pipelines.sources import files, prometheus, text_files
 from pipelines.sources.csv_files import CsvFiles
 from pipelines.sources.queues import kafka, kinesis, nats_jetstream, redis_streams
