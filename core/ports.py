@@ -28,6 +28,7 @@ from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.source_states import SourceStateRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
+from core.watch_cycles import WatchCycleRepository
 
 
 class MetricSource(Protocol):
@@ -374,6 +375,8 @@ class Store(Protocol):
     def intake(self) -> IntakeRepository: ...
     @property
     def source_states(self) -> SourceStateRepository: ...
+    @property
+    def watch_cycles(self) -> WatchCycleRepository: ...
     @property
     def baselines(self) -> BaselineRepository: ...
     @property

@@ -7,18 +7,35 @@ watch     pull -> summarise traces and logs -> detect -> compare replicas -> for
 main_job  nightly, weekly and watch, once each
 """
 
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
-from prefect import flow
+from prefect import Task, flow, get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from core.settings import read_settings
+from core.watch_cycles import WatchCycle
 from flows import tasks
 from flows.prefect_logging import no_tracebacks
+from models.words.watch_cycle import late_cycle
 
 #: Name of a step -> its report.
 Reports = dict[str, Any]
+
+#: The steps of a watch cycle, in their order.
+_WATCH_STEPS: Mapping[str, Task[..., Any]] = {
+    "pulled": tasks.pull_metrics,
+    "traces": tasks.summarise_spans,
+    "logs": tasks.summarise_log_lines,
+    "anomalies": tasks.detect_anomalies,
+    "replicas": tasks.compare_peers,
+    "forecasts": tasks.forecast_series,
+    "failure_risks": tasks.predict_failures,
+    "diagnoses": tasks.diagnose_incidents,
+    "deliveries": tasks.deliver_signals,
+}
 
 
 class RunArguments(TypedDict):
@@ -67,17 +84,16 @@ def weekly(tenant: str | None = None, at: datetime | None = None) -> Reports:
 def watch(tenant: str | None = None, at: datetime | None = None) -> Reports:
     """Run one watch cycle: pull, summarise traces and logs, detect, compare replicas, forecast, predict, diagnose."""
     arguments = _run_arguments(tenant, at)
-    return {
-        "pulled": tasks.pull_metrics(**arguments),
-        "traces": tasks.summarise_spans(**arguments),
-        "logs": tasks.summarise_log_lines(**arguments),
-        "anomalies": tasks.detect_anomalies(**arguments),
-        "replicas": tasks.compare_peers(**arguments),
-        "forecasts": tasks.forecast_series(**arguments),
-        "failure_risks": tasks.predict_failures(**arguments),
-        "diagnoses": tasks.diagnose_incidents(**arguments),
-        "deliveries": tasks.deliver_signals(**arguments),
-    }
+    reports: Reports = {}
+    seconds: dict[str, float] = {}
+    for name, step in _WATCH_STEPS.items():
+        began = time.monotonic()
+        reports[name] = step(**arguments)
+        seconds[name] = time.monotonic() - began
+    cycle = tasks.keep_cycle(**arguments, step_seconds=seconds)
+    if isinstance(cycle, WatchCycle) and cycle.is_late:
+        get_run_logger().warning("%s", late_cycle(cycle))
+    return {**reports, "cycle": cycle}
 
 
 @flow

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import cast
 
 from prefect import Flow, serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
+from core.watch_cycles import WATCH_EVERY_S
 from flows.main_job import Reports, main_job, nightly, watch, weekly
 
 
@@ -21,10 +23,17 @@ class Schedule:
     purpose: str
 
 
+#: What falls due during a run is left out: in a queue, each run would be later than the one before.
+ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+
 SCHEDULES = (
     Schedule(nightly, "17 2 * * *", "compute features and baselines, delete expired rows"),
     Schedule(weekly, "43 3 * * 0", "train, evaluate and promote models"),
-    Schedule(watch, "*/5 * * * *", "one watch cycle: detect, forecast, predict, diagnose, send alerts"),
+    Schedule(
+        watch,
+        f"*/{WATCH_EVERY_S // 60} * * * *",
+        "one watch cycle: detect, forecast, predict, diagnose, send alerts",
+    ),
     Schedule(main_job, None, "all of the above once, for the first run"),
 )
 
@@ -37,8 +46,7 @@ def deployments(tenant: str) -> list[RunnerDeployment]:
             parameters={"tenant": tenant},
             schedule=Cron(entry.cron, timezone="UTC") if entry.cron else None,
             description=entry.purpose,
-            # A late run must not overlap the next one: a second run is harmless, but costs time.
-            concurrency_limit=1,
+            concurrency_limit=ONE_AT_A_TIME,
             # By module, not by file: then a run finds the flow from any working directory.
             entrypoint_type=EntrypointType.MODULE_PATH,
         )

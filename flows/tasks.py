@@ -25,7 +25,15 @@ from pipelines.learn import (
 )
 from pipelines.operate.retention import apply_retention
 from pipelines.processes.temporary_files import own_temporary_folder
-from pipelines.watch import compare_replicas, deliver, detect, diagnose, forecast, predict_failure
+from pipelines.watch import (
+    compare_replicas,
+    deliver,
+    detect,
+    diagnose,
+    forecast,
+    predict_failure,
+    record_cycle,
+)
 from pipelines.wiring import kept_platform
 
 R = TypeVar("R")
@@ -96,4 +104,5 @@ forecast_series = step(forecast.forecast, optional=True)
 predict_failures = step(predict_failure.predict_failure, optional=True)
 diagnose_incidents = step(diagnose.diagnose)
 deliver_signals = step(deliver.deliver)
+keep_cycle = step(record_cycle.record_cycle)
 drop_expired = step(apply_retention)

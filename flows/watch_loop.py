@@ -12,6 +12,7 @@ from cronsim import CronSim
 
 from core.domain import ServiceEdges, Signal
 from core.errors import ForewarnError
+from core.watch_cycles import WatchCycle
 from flows.main_job import Reports, nightly, watch, weekly
 from flows.schedules import SCHEDULES
 from flows.tasks import Skipped
@@ -52,6 +53,7 @@ class Cycle:
         grown: open incidents with their new findings only.
         open: how many incidents are open now.
         skipped: step -> why it was skipped.
+        steps: how long each step took.
     """
 
     at: datetime
@@ -63,6 +65,7 @@ class Cycle:
     ended: tuple[DetectedIncident, ...]
     open: int
     skipped: Mapping[str, str]
+    steps: WatchCycle
 
 
 @dataclass
@@ -143,6 +146,7 @@ class WatchLoop:
             ended=tuple(ended),
             open=still_open,
             skipped={name: report.reason for name, report in reports.items() if isinstance(report, Skipped)},
+            steps=reports["cycle"],
         )
 
     def _scheduled(self) -> None:

@@ -168,6 +168,10 @@ class _Screen:
             if self._skipped.get(step) != reason:
                 out.print(f"{cycle.at:%H:%M} {step.replace('_', ' ')}: not yet, {reason}", soft_wrap=True)
         self._skipped = dict(cycle.skipped)
+        if cycle.steps.is_late:
+            from models.words.watch_cycle import late_cycle
+
+            err.print(f"{cycle.at:%H:%M} {late_cycle(cycle.steps)}", style="yellow", soft_wrap=True)
         pulled = "" if cycle.pulled is None else f"{cycle.pulled:,} new values, "
         plural = "s" if cycle.open > 1 else ""
         found = f"{cycle.open} open incident{plural}" if cycle.open else "nothing found"

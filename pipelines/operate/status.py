@@ -16,7 +16,14 @@ from pipelines.operate.status_of_data import (
 )
 from pipelines.operate.status_of_intake import intake
 from pipelines.operate.status_of_queues import queues
-from pipelines.operate.status_of_work import deliveries, locks, open_incidents, signals, stray_servers
+from pipelines.operate.status_of_work import (
+    deliveries,
+    locks,
+    open_incidents,
+    signals,
+    stray_servers,
+    watch_cycles,
+)
 from pipelines.operate.status_part import StatusPart, shortened
 
 #: So many lines of each kind are shown to people.
@@ -43,6 +50,7 @@ _CHECKS: dict[str, Callable[[Platform], Iterator[StatusPart]]] = {
     "baselines": baselines,
     "models": models,
     "scoring": scoring,
+    "watch cycles": watch_cycles,
     "signals": signals,
     "open incidents": open_incidents,
     "deliveries": deliveries,

@@ -6,7 +6,9 @@ from datetime import timedelta
 from core.formatting import format_duration
 from core.locks import JOB_LOCKS, delivery_lock, ingest_lock
 from core.outbox import DeliveryLane, LaneCount
+from core.watch_cycles import WATCH_EVERY_S
 from models.causes.incidents import correlate
+from models.words.watch_cycle import late_cycle
 from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.operate.status_of_data import source_names
@@ -27,6 +29,28 @@ def signals(platform: Platform) -> Iterator[StatusPart]:
         name="signals of the last 24 h",
         state=f"{counts.passed} passed the filters ({len(unfinished)} open), {counts.suppressed} were suppressed",
         as_of=counts.newest,
+    )
+
+
+def watch_cycles(platform: Platform) -> Iterator[StatusPart]:
+    """How long the newest watch cycle took, and how many of the last day took too long."""
+    cycles = platform.store.watch_cycles.since(platform.clock.now() - timedelta(days=1))
+    if not cycles:
+        return
+    newest, late = cycles[-1], sum(one.is_late for one in cycles)
+    problem = None
+    if newest.is_late:
+        sentence = late_cycle(newest)
+        problem = (
+            f"{sentence[0].upper()}{sentence[1:]}. Give the worker more cores, or watch fewer"
+            " series (FOREWARN_SERIES_BUDGET)."
+        )
+    yield StatusPart(
+        name="watch cycle",
+        state=f"took {format_duration(newest.seconds)}; {late} of the {len(cycles)} of the last 24 h took longer than"
+        f" the {format_duration(WATCH_EVERY_S)} between cycles",
+        as_of=newest.at,
+        problem=problem,
     )
 
 

@@ -60,6 +60,7 @@ class Retention:
                 gone["rollups_1h"] = self._delete_of_series("rollups_1h", rollup)
             gone["series_ends"] = self._delete("series_ends", "ended_at", raw)
             gone["native_histograms"] = self._delete("native_histograms", "ts", raw)
+            gone["watch_cycles"] = self._delete("watch_cycles", "at", raw)
             gone["intake_counts"] = self._delete("intake_counts", "at", raw)
             gone["service_features"] = self._delete("service_features", "ts", rollup)
             gone["forecasts"] = self._delete("forecasts", "made_at", rollup)

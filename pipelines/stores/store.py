@@ -27,6 +27,7 @@ from pipelines.stores.session import Pool, Session
 from pipelines.stores.signals import SignalStore
 from pipelines.stores.source_states import SourceStateStore
 from pipelines.stores.traces import ServiceEdgeStore, SpanStore
+from pipelines.stores.watch_cycles import WatchCycleStore
 
 
 class Store:
@@ -64,6 +65,7 @@ class Store:
         self.cursors = CursorStore(session)
         self.intake = IntakeStore(session)
         self.source_states = SourceStateStore(session)
+        self.watch_cycles = WatchCycleStore(session)
         self.baselines = BaselineStore(session)
         self.forecasts = ForecastStore(session)
         self.features = ServiceFeatureStore(session)

@@ -24,6 +24,7 @@ from core.logs import LogCount, LogTemplate
 from core.outbox import DeliveryLane
 from core.pushed import PushedSamples
 from core.traces import SpanCount, SpanMark
+from core.watch_cycles import WatchCycle
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.session import Pool
 from pipelines.stores.store import Store
@@ -75,6 +76,7 @@ class Filled:
         store.dead_letters.add("csv:x", pl.DataFrame({"row": [tenant], "reason": ["bad"]}))
         store.cursors.set("csv:x", tenant)
         store.source_states.worked("csv:x", [tenant])
+        store.watch_cycles.add(WatchCycle(at=T0, step_seconds={tenant: 1.0}))
         store.intake.add(END, [intake_count(tenant)])
         store.series_ends.add(ends_of(ids[0], T0))
         store.native_histograms.replace(histograms_of(ids[0], tenant))

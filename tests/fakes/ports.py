@@ -39,6 +39,7 @@ from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.source_states import SourceStateRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
+from core.watch_cycles import WatchCycleRepository
 
 T = TypeVar("T")
 
@@ -205,6 +206,10 @@ class FakeStore(Store):
     @property
     def source_states(self) -> SourceStateRepository:
         unsupported(self, "source_states")
+
+    @property
+    def watch_cycles(self) -> WatchCycleRepository:
+        unsupported(self, "watch_cycles")
 
     @property
     def baselines(self) -> BaselineRepository:

@@ -16,6 +16,7 @@ from core.errors import UnavailableError
 from core.frames import SAMPLES
 from core.locks import delivery_lock
 from core.settings import Settings
+from core.watch_cycles import WatchCycle
 from pipelines.collect.pull import pull
 from pipelines.common.tenant_platform import Platform
 from pipelines.operate.status import PlatformStatus, read_status
@@ -151,6 +152,21 @@ def test_a_running_delivery_is_shown_with_its_owner(platform: Platform) -> None:
         (part,) = [one for one in read_status(platform).parts if one.name == "running deliver/machine"]
     assert "process" in part.state
     assert part.as_of is not None
+
+
+def test_a_watch_cycle_that_takes_too_long_is_a_problem_that_names_the_slowest_step(
+    platform: Platform,
+) -> None:
+    store, now = platform.store, platform.clock.now()
+    store.watch_cycles.add(
+        WatchCycle(at=now - timedelta(minutes=15), step_seconds={"pulled": 2.0, "forecasts": 8.0})
+    )
+    assert states(read_status(platform))["watch cycle"].startswith("took 10 s; 0 of the 1")
+    assert "watch cycle" not in problems(platform)
+    slow = {"pulled": 90.0, "failure_risks": 300.0, "diagnoses": 30.0}
+    store.watch_cycles.add(WatchCycle(at=now - timedelta(minutes=10), step_seconds=slow))
+    assert states(read_status(platform))["watch cycle"].startswith("took 7 min; 1 of the 2")
+    assert "The slowest step was failure risks (5 min)" in problems(platform)
 
 
 def test_people_see_few_lines_and_programs_all(platform: Platform) -> None:

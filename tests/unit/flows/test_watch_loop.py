@@ -10,9 +10,11 @@ import pytest
 import flows.watch_loop as watch_loop
 from core.domain import Severity, Signal, SignalKind
 from core.errors import ForewarnError, UnavailableError
+from core.watch_cycles import WatchCycle
 from flows.main_job import Reports
 from flows.tasks import Skipped
 from flows.watch_loop import AFTER, Cycle, WatchLoop
+from models.words.watch_cycle import late_cycle
 
 START = datetime(2026, 1, 3, 1, 2, tzinfo=UTC)  # a Saturday
 
@@ -38,7 +40,8 @@ class World:
             self.time += timedelta(seconds=self.takes_s)
             if name == "watch" and self.fails_at == len(self.of("watch")):
                 raise UnavailableError("the database does not answer")
-            return {"pulled": SimpleNamespace(inserted=7), "anomalies": Skipped("no model")}
+            cycle = WatchCycle(at=at, step_seconds={"pulled": 1.0, "forecasts": self.takes_s - 1.0})
+            return {"pulled": SimpleNamespace(inserted=7), "anomalies": Skipped("no model"), "cycle": cycle}
 
         return run
 
@@ -97,6 +100,11 @@ def test_late_cycles_are_left_out_and_not_made_up_for(world: World) -> None:
     world.takes_s = 8 * 60
     loop_of(world).run(cycles=3)
     assert [f"{at:%H:%M}" for at in world.of("watch")] == ["01:02", "01:10", "01:20"]
+    assert [cycle.steps.is_late for cycle in world.cycles] == [True, True, True]
+    assert late_cycle(world.cycles[0].steps) == (
+        "the watch cycle of 01:02 UTC took 8 min, longer than the 5 min between cycles; those that fell due meanwhile"
+        " are skipped. The slowest step was forecasts (8 min)"
+    )
 
 
 def test_without_a_model_training_is_tried_at_once_and_every_hour(world: World) -> None:
