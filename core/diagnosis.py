@@ -6,9 +6,11 @@ reproduced.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from core.checks import require_unit_interval, require_utc
 from core.domain import stable_id
@@ -273,3 +275,25 @@ class Transition:
 
     def __post_init__(self) -> None:
         require_utc(self.at, "at")
+
+
+class DiagnosisRepository(Protocol):
+    def add(self, records: Iterable[DiagnosisRecord]) -> int:
+        """Store diagnoses, each once and unchanged; returns how many are new."""
+        ...
+
+    def list(
+        self, *, incident_id: str | None = None, since: datetime | None = None, limit: int | None = None
+    ) -> list[DiagnosisRecord]:
+        """Diagnoses, newest first."""
+        ...
+
+
+class TransitionRepository(Protocol):
+    def append(self, transition: Transition) -> None:
+        """Log one state transition."""
+        ...
+
+    def list(self, incident_id: str | None = None) -> list[Transition]:
+        """The whole log, or that of one incident, in the order in which it was written."""
+        ...

@@ -15,7 +15,7 @@ from core.counters import CounterRepository, MetricTypeRepository
 from core.counts import SignalCounts
 from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
-from core.diagnosis import DiagnosisRecord, Feedback, Transition
+from core.diagnosis import DiagnosisRepository, Feedback, TransitionRepository
 from core.domain import Event, Incident, ModelRef, Role, Series, SeriesKind, Signal, SignalKind
 from core.intake import IntakeRepository
 from core.limit_changes import LimitChange, LimitChangeRepository
@@ -305,28 +305,6 @@ class FeedbackRepository(Protocol):
 
     def list(self, subject_ids: Sequence[str] | None = None) -> list[Feedback]:
         """All feedback, or that on some subjects, oldest first: the newest on a subject counts."""
-        ...
-
-
-class DiagnosisRepository(Protocol):
-    def add(self, records: Iterable[DiagnosisRecord]) -> int:
-        """Store diagnoses, each once and unchanged; returns how many are new."""
-        ...
-
-    def list(
-        self, *, incident_id: str | None = None, since: datetime | None = None, limit: int | None = None
-    ) -> list[DiagnosisRecord]:
-        """Diagnoses, newest first."""
-        ...
-
-
-class TransitionRepository(Protocol):
-    def append(self, transition: Transition) -> None:
-        """Log one state transition."""
-        ...
-
-    def list(self, incident_id: str | None = None) -> list[Transition]:
-        """The whole log, or that of one incident, in the order in which it was written."""
         ...
 
 

@@ -14,7 +14,7 @@ _DIAGNOSIS = TypeAdapter(DiagnosisRecord)
 
 
 class DiagnosisStore:
-    """The diagnoses of one tenant (`core.ports.DiagnosisRepository`)."""
+    """The diagnoses of one tenant (`core.diagnosis.DiagnosisRepository`)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -58,8 +58,9 @@ class DiagnosisStore:
 
 
 class TransitionStore:
-    """The log of state transitions (`core.ports.TransitionRepository`). It is append-only: a trigger in the database
-    refuses to change or delete a row.
+    """The log of state transitions (`core.diagnosis.TransitionRepository`).
+
+    It is append-only: a trigger in the database refuses to change or delete a row.
     """
 
     def __init__(self, session: Session) -> None:

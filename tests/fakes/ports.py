@@ -11,6 +11,7 @@ from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
 from core.cursors import CursorRepository
 from core.dead_letters import DeadLetterRepository
+from core.diagnosis import DiagnosisRepository, TransitionRepository
 from core.domain import ModelRef
 from core.intake import IntakeRepository
 from core.limit_changes import LimitChangeRepository
@@ -19,7 +20,6 @@ from core.logs import LogRepository
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
-    DiagnosisRepository,
     EventRepository,
     FeatureRepository,
     FeatureStore,
@@ -31,7 +31,6 @@ from core.ports import (
     SeriesRepository,
     SignalRepository,
     Store,
-    TransitionRepository,
 )
 from core.pushed import PushedRepository
 from core.retention import RetentionPolicy

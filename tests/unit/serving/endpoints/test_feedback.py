@@ -16,6 +16,7 @@ from core.diagnosis import (
     CauseKind,
     Diagnosis,
     DiagnosisRecord,
+    DiagnosisRepository,
     Feedback,
     Hypothesis,
     PolicyDecision,
@@ -23,7 +24,7 @@ from core.diagnosis import (
 )
 from core.domain import Signal
 from core.errors import NotFoundError
-from core.ports import DiagnosisRepository, FeedbackRepository, SignalRepository
+from core.ports import FeedbackRepository, SignalRepository
 from serving.contract.deprecated import deprecation_headers
 from serving.contract.requests import FeedbackRequest
 from serving.endpoints.feedback import store_feedback
