@@ -41,6 +41,11 @@ class Settings(BaseSettings):
 
     compute: Literal["processes", "dask", "ray"] = Field("processes", description="Where chunks of work run.")
     workers: int = Field(2, ge=1, description="How many chunks of series run at once.")
+    worker_memory_mb: int = Field(
+        4_000,
+        ge=100,
+        description="A process with watch cycles starts anew before a cycle, if it ever needed more memory than this.",
+    )
     seed: int = Field(20260101, description="Seed of everything that is drawn.")
 
     retention_raw_days: int = Field(

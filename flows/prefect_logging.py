@@ -27,16 +27,17 @@ class _NoFinalErrors(logging.Filter):
         return not (final and any(name in text for name in _error_names()))
 
 
-class _NoSkippedSteps(logging.Filter):
-    """Drops records about steps that were skipped, because the command says so in its own words."""
+class _NoCycles(logging.Filter):
+    """Drops records about steps that were skipped and late cycles, because the command says so in its own words."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return " is skipped: " not in record.getMessage()
+        text = record.getMessage()
+        return " is skipped: " not in text and " between cycles; " not in text
 
 
 _NO_TRACEBACKS = _NoTracebacks()
 _NO_FINAL_ERRORS = _NoFinalErrors()
-_NO_SKIPPED_STEPS = _NoSkippedSteps()
+_NO_CYCLES = _NoCycles()
 
 
 def no_tracebacks() -> None:
@@ -52,11 +53,11 @@ def no_final_errors() -> None:
 
 
 def only_warnings() -> None:
-    """Log neither skipped steps nor what Prophet chose. Only for commands that print what matters themselves."""
+    """Log no skipped steps, late cycles or choices of Prophet. Only for commands that print what matters themselves."""
     # Prophet sets its own level when it is imported.
     logging.getLogger("prophet").addFilter(_only_warnings)
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_NO_SKIPPED_STEPS)
+        logging.getLogger(name).addFilter(_NO_CYCLES)
 
 
 def _only_warnings(record: logging.LogRecord) -> bool:

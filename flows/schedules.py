@@ -1,6 +1,7 @@
 """The schedule of each flow, and its registration with a Prefect server."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -39,12 +40,15 @@ SCHEDULES = (
 
 
 def deployments(tenant: str) -> list[RunnerDeployment]:
-    """One Prefect deployment for each flow of one tenant."""
+    """One Prefect deployment for each flow of one tenant.
+
+    Watch cycles run in a process of their own (`flows.cycle_process`), so that their deployment has no schedule.
+    """
     made = [
         entry.flow.to_deployment(
             name=tenant,
             parameters={"tenant": tenant},
-            schedule=Cron(entry.cron, timezone="UTC") if entry.cron else None,
+            schedule=Cron(entry.cron, timezone="UTC") if entry.cron and entry.flow is not watch else None,
             description=entry.purpose,
             concurrency_limit=ONE_AT_A_TIME,
             # By module, not by file: then a run finds the flow from any working directory.
@@ -56,8 +60,8 @@ def deployments(tenant: str) -> list[RunnerDeployment]:
     return cast(list[RunnerDeployment], made)
 
 
-def serve_schedules(tenant: str) -> None:
-    """Register the deployments and run each flow on its schedule, until interrupted."""
+def serve_schedules(tenants: Sequence[str]) -> None:
+    """Register the deployments of tenants and run each flow on its schedule, until interrupted."""
     # On SIGTERM Prefect calls a coroutine without awaiting it, and then exits; Python would print a warning.
     warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
-    serve(*deployments(tenant), pause_on_shutdown=False)
+    serve(*(one for tenant in tenants for one in deployments(tenant)), pause_on_shutdown=False)

@@ -79,33 +79,40 @@ class WatchLoop:
         has_model: whether there is a detector; until then, training is tried every hour.
         sleep: waits so many seconds.
         now: the present.
+        learns: whether it does nightly and weekly work, too.
+        ends: whether to end before the next cycle.
     """
 
     tenant: str
     findings: Callable[[datetime], tuple[list[Signal], ServiceEdges]]
     has_model: Callable[[], bool]
     listener: WatchListener
-    sleep: Callable[[float], None]
+    sleep: Callable[[float], object]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    learns: bool = True
+    ends: Callable[[], bool] = lambda: False
     _open: dict[str, Signal] = field(default_factory=dict)
     _last_run: dict[str, datetime] = field(default_factory=dict)
 
     def run(self, cycles: int | None = None) -> None:
-        """Watch until interrupted.
+        """Watch until interrupted, or told to end.
 
         Args:
             cycles: how many cycles to run; null: without end.
         """
         now = self.now()
         self._last_run = dict.fromkeys(("nightly", "weekly"), now)
-        if not self.has_model():
+        if self.learns and not self.has_model():
             self._learn("nightly", nightly)
             self._learn("weekly", weekly)
         for _ in _counted(cycles):
             self._cycle()
-            self._scheduled()
+            if self.learns:
+                self._scheduled()
             if cycles is None or cycles > 1:
                 self._wait()
+            if self.ends():
+                return
 
     def _cycle(self) -> None:
         started = self.now()

@@ -23,6 +23,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 TenantOption = Annotated[
     str | None, typer.Option("--tenant", help="The tenant. Default: FOREWARN_TENANT.", show_default=False)
 ]
+TenantsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tenant",
+        help="A tenant; repeat it for several. Default: FOREWARN_TENANT.",
+        show_default=False,
+        metavar="NAME",
+    ),
+]
 AtOption = Annotated[
     datetime | None,
     typer.Option(

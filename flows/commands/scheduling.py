@@ -1,22 +1,32 @@
 """`forewarn flows`: run flows now, or on a schedule with Prefect."""
 
+import os
+import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from core.errors import NotFoundError, UnavailableError
+from core.settings import Settings
 from flows.commands.console import (
     AsJson,
     AtOption,
     TenantOption,
+    TenantsOption,
+    err,
     out,
     print_json,
     progress_bars,
     settings_for,
     utc,
 )
+from flows.commands.watch_screen import Screen, make_loop
+
+MIB = 2**20
 
 app = typer.Typer(help="Run flows now, or on a schedule with Prefect.", no_args_is_help=True)
 
@@ -58,33 +68,86 @@ def run(
             out.print(f"  {line}", soft_wrap=True)
 
 
+def _settings(tenants: Sequence[str] | None) -> list[Settings]:
+    """The settings for each tenant; without tenants, for that of FOREWARN_TENANT."""
+    return [settings_for(one) for one in tenants] if tenants else [settings_for(None)]
+
+
 @app.command()
-def deploy(tenant: TenantOption = None) -> None:
+def cycles(
+    tenants: TenantsOption = None,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "--cycles", help="Stop after so many cycles. Default: never.", min=1, show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Run the watch cycles of one or several tenants in one process that stays, until you press Ctrl-C.
+
+    Models and connections stay open between cycles. Each tenant has a thread, so that a large one does not delay a
+    small one. Nightly and weekly work is left to others; `flows deploy` does it, and starts this command.
+
+    If the process ever needed more than FOREWARN_WORKER_MEMORY_MB, it starts anew before a cycle.
+    """
+    every = _settings(tenants)
+    from flows.prefect_server import temporary_prefect_server
+    from pipelines.processes.prefect_app import READY
+
+    with suppress(KeyboardInterrupt), temporary_prefect_server(every[0]) as server:
+        from flows.cycle_worker import CycleWorker
+        from flows.prefect_logging import no_final_errors, only_warnings
+
+        if server is not None:
+            server.wait_until_ready(READY)
+        no_final_errors()
+        only_warnings()
+        worker = CycleWorker(
+            [
+                partial(make_loop, one, Screen(one.tenant if len(every) > 1 else ""), learns=False)
+                for one in every
+            ],
+            memory_bytes=every[0].worker_memory_mb * MIB,
+        )
+        if not worker.run(count) or count is not None:
+            return
+    err.print(f"starts anew: it needed more than {every[0].worker_memory_mb} MiB (FOREWARN_WORKER_MEMORY_MB)")
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this command again
+
+
+@app.command()
+def deploy(tenants: TenantsOption = None) -> None:
     """Register the schedules with Prefect and run each flow on its schedule, until you press Ctrl-C.
 
     The command uses the Prefect server of PREFECT_API_URL. Without PREFECT_API_URL it starts a server, which stops with
-    the command. If you deploy the flows of several tenants, start one Prefect server for all and set PREFECT_API_URL.
+    the command. Watch cycles run in a process of their own that stays, that of `flows cycles`; if it ends, it is
+    started again.
 
     The command refuses to start if the metrics were pulled from a Prometheus that no setting names, because no cycle
     would read new ones.
     """
-    settings = settings_for(tenant)
+    every = _settings(tenants)
+    settings = every[0]
     from flows.prefect_server import USER, names_a_server, password_file, prefect_server
     from pipelines.collect.pull import require_same_source
     from pipelines.wiring import open_platform
 
     out.print("Starting ...")
     # A database that does not answer yet is no reason: each flow tries again by itself.
-    with suppress(UnavailableError), open_platform(settings) as platform:
-        require_same_source(platform)
+    for one in every:
+        with suppress(UnavailableError), open_platform(one) as platform:
+            require_same_source(platform)
     started = not names_a_server()
     with prefect_server(settings) as api_url:
+        from flows.cycle_process import cycle_process
         from flows.schedules import serve_schedules
 
         out.print(f"Prefect: {api_url.removesuffix('/api')}")
         if started:
             out.print(f"Login: {USER}:<password>; the password is in {password_file(settings)}")
-        serve_schedules(settings.tenant)
+        names = [one.tenant for one in every]
+        with cycle_process(names):
+            serve_schedules(names)
 
 
 @app.command("list")

@@ -1,0 +1,72 @@
+"""Runs the watch cycles of tenants in one process that stays: models and connections stay open between cycles.
+
+Each tenant has a thread, so that the cycle of a large tenant does not delay that of a small one.
+"""
+
+import resource
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from threading import Event
+from typing import Protocol
+
+from flows.watch_loop import WatchLoop
+
+_KIB = 1024
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has had."""
+    return _KIB * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+class MakeLoop(Protocol):
+    def __call__(self, *, sleep: Callable[[float], object], ends: Callable[[], bool]) -> WatchLoop: ...
+
+
+class CycleWorker:
+    """Runs the loops of tenants until it is told to stop, or until it needs too much memory.
+
+    Args:
+        make_loops: each makes the loop of a tenant, given how it waits and what tells it to end.
+        memory_bytes: with more than this, it ends before the next cycle, so that a new process can go on.
+        memory: what this process needs.
+    """
+
+    def __init__(
+        self,
+        make_loops: Sequence[MakeLoop],
+        *,
+        memory_bytes: int,
+        memory: Callable[[], int] = peak_memory_bytes,
+    ) -> None:
+        self._stop = Event()
+        self._memory_bytes = memory_bytes
+        self._memory = memory
+        self._loops = [make(sleep=self._stop.wait, ends=self._ends) for make in make_loops]
+
+    def run(self, cycles: int | None = None) -> bool:
+        """Run all loops; returns whether the process needs too much memory and should be replaced.
+
+        Args:
+            cycles: how many cycles of each tenant; null: without end.
+        """
+        with ThreadPoolExecutor(len(self._loops)) as threads:
+            running = [threads.submit(loop.run, cycles) for loop in self._loops]
+            try:
+                waiting = set(running)
+                while waiting:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    for one in done:
+                        one.result()
+            finally:
+                # An error of one loop, or a signal, ends all of them after their cycle.
+                self._stop.set()
+        return self._is_too_large()
+
+    def _ends(self) -> bool:
+        if self._is_too_large():
+            self._stop.set()
+        return self._stop.is_set()
+
+    def _is_too_large(self) -> bool:
+        return self._memory() > self._memory_bytes
