@@ -40,12 +40,13 @@ class CycleWorker:
         memory: Callable[[], int] = peak_memory_bytes,
     ) -> None:
         self._stop = Event()
+        self._is_told = False
         self._memory_bytes = memory_bytes
         self._memory = memory
         self._loops = [make(sleep=self._stop.wait, ends=self._ends) for make in make_loops]
 
     def run(self, cycles: int | None = None) -> bool:
-        """Run all loops; returns whether the process needs too much memory and should be replaced.
+        """Run all loops; returns whether they ended because the process needs too much memory, and should be replaced.
 
         Args:
             cycles: how many cycles of each tenant; null: without end.
@@ -59,9 +60,13 @@ class CycleWorker:
                     for one in done:
                         one.result()
             finally:
-                # An error of one loop, or a signal, ends all of them after their cycle.
-                self._stop.set()
-        return self._is_too_large()
+                self._stop.set()  # an error of one loop ends all of them after their cycle
+        return self._is_too_large() and not self._is_told
+
+    def stop(self) -> None:
+        """Let all loops end after their running cycle."""
+        self._is_told = True
+        self._stop.set()
 
     def _ends(self) -> bool:
         if self._is_too_large():

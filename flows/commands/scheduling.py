@@ -1,11 +1,13 @@
 """`forewarn flows`: run flows now, or on a schedule with Prefect."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -25,6 +27,9 @@ from flows.commands.console import (
     utc,
 )
 from flows.commands.watch_screen import Screen, make_loop
+
+if TYPE_CHECKING:
+    from flows.cycle_worker import CycleWorker
 
 MIB = 2**20
 
@@ -94,7 +99,7 @@ def cycles(
     from flows.prefect_server import temporary_prefect_server
     from pipelines.processes.prefect_app import READY
 
-    with suppress(KeyboardInterrupt), temporary_prefect_server(every[0]) as server:
+    with temporary_prefect_server(every[0]) as server:
         from flows.cycle_worker import CycleWorker
         from flows.prefect_logging import no_final_errors, only_warnings
 
@@ -109,10 +114,24 @@ def cycles(
             ],
             memory_bytes=every[0].worker_memory_mb * MIB,
         )
+        _stop_at_signals(worker)
         if not worker.run(count) or count is not None:
             return
     err.print(f"starts anew: it needed more than {every[0].worker_memory_mb} MiB (FOREWARN_WORKER_MEMORY_MB)")
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this command again
+
+
+def _stop_at_signals(worker: "CycleWorker") -> None:
+    """Let running cycles end at the first signal. An exception would be raised in the middle of a lock."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        err.print("stops after the running cycles; a second signal stops at once")
+        worker.stop()
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_DFL)
+
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, stop)
 
 
 @app.command()

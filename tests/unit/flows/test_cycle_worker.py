@@ -79,3 +79,10 @@ def test_an_error_that_a_loop_does_not_handle_ends_all() -> None:
     with pytest.raises(UnavailableError):
         worker.run()
     assert other.cycles >= 1
+
+
+def test_a_worker_that_is_told_to_stop_ends_after_its_cycle_and_is_not_replaced() -> None:
+    worker, (loop,) = worker_of({"begins": begun()}, memory=lambda: 120)
+    worker.stop()
+    assert worker.run() is False
+    assert loop.cycles == 1
