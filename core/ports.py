@@ -100,8 +100,14 @@ class FeatureStore(Protocol):
         """Features as they were known at each `service_id`, `ts` of `entities` (point in time)."""
         ...
 
-    def online(self, service_ids: Sequence[str], features: Sequence[str]) -> pl.DataFrame:
-        """The newest features of each service."""
+    def online(
+        self, service_ids: Sequence[str], features: Sequence[str], *, until: datetime | None = None
+    ) -> pl.DataFrame:
+        """The newest features of each service, in the order of `service_ids`: service_id, ts and the features.
+
+        Args:
+            until: later ones are ignored, as far as the store remembers earlier ones.
+        """
         ...
 
 

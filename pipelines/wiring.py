@@ -54,7 +54,7 @@ class Tenancy:
         opened = self._opened.get(tenant)
         if opened is None:
             registry = MlflowRegistry(self.settings, tenant)
-            features = FeastFeatureStore(self.settings, self.dsn, tenant)
+            features = FeastFeatureStore(self.settings, self.dsn, store.features, tenant)
             # Of two threads that come first, both use what one of them has opened.
             opened = self._opened.setdefault(tenant, _Opened(registry, OpenModels(registry), features))
         return Platform(

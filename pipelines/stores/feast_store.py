@@ -1,5 +1,6 @@
-"""Feast as the feature store: the table `service_features` offline, PostgreSQL or Redis online.
+"""Feast as the feature store: the table `service_features` offline, and Redis online, where there is one.
 
+Without Redis, the newest features are read from the table itself (see docs/decisions/online-features.md).
 `import feast` takes seconds, so it happens at the first use and only in a process that uses it.
 """
 
@@ -9,14 +10,13 @@ import threading
 import warnings
 import weakref
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Template
 from typing import Any
 from urllib.parse import urlsplit
 
 import polars as pl
-import psycopg
 import yaml
 from psycopg.conninfo import conninfo_to_dict
 
@@ -25,7 +25,7 @@ from core.errors import InputError, InvalidFrameError
 from core.frames import TIME
 from core.settings import Settings
 from features.catalog import FEATURE_NAMES
-from pipelines.stores.connecting import connection_parameters
+from pipelines.stores.service_features import ServiceFeatureStore
 from pipelines.stores.session import database_errors
 
 VIEW = "service_features"
@@ -39,23 +39,28 @@ class FeastFeatureStore:
     Args:
         settings: `data_dir` has Feast's definitions (created when they are missing or older than the catalog);
             `redis_url`, where set, is the online store.
-        dsn: PostgreSQL with `service_features`; it is the online store where `redis_url` is not set.
+        dsn: PostgreSQL with `service_features`.
+        stored: the features of the tenant in that table.
         tenant: only services of this tenant can be queried.
     """
 
-    def __init__(self, settings: Settings, dsn: str, tenant: str) -> None:
-        self._dsn, self._tenant = dsn, tenant
+    def __init__(self, settings: Settings, dsn: str, stored: ServiceFeatureStore, tenant: str) -> None:
+        self._dsn, self._stored, self._tenant = dsn, stored, tenant
         self._registry = settings.data_dir / "feast" / "registry.db"
         self._redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
         self._opened: Any = None
         self._lock = threading.Lock()
 
     def materialize(self, start: datetime, end: datetime) -> int:
-        store = self._store()
-        # Feast prints its own progress; the pipeline shows ours
-        with database_errors(), _quiet(), contextlib.redirect_stdout(io.StringIO()):
-            store.materialize(start_date=start, end_date=end, feature_views=[VIEW])
-        return self._count(start, end)
+        found = self._stored.read(start, end + timedelta(microseconds=1))
+        if self._redis_url and not found.is_empty():
+            # Feast's own `materialize` would write the features of all tenants.
+            newest = found.group_by("service_id", maintain_order=True).last()
+            frame = newest.with_columns(created=pl.col("ts")).to_pandas()
+            # Feast prints its own progress; the pipeline shows ours
+            with database_errors(), _quiet(), contextlib.redirect_stdout(io.StringIO()):
+                self._store().write_to_online_store(VIEW, df=frame)
+        return found["service_id"].n_unique()
 
     def training_frame(self, entities: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
         self._require_own(entities.get_column("service_id").to_list())
@@ -70,13 +75,17 @@ class FeastFeatureStore:
         found = pl.concat(chunks).unique(["service_id", "ts"], keep="last")
         return entities.join(found, on=["service_id", "ts"], how="left", maintain_order="left")
 
-    def online(self, service_ids: Sequence[str], features: Sequence[str]) -> pl.DataFrame:
+    def online(
+        self, service_ids: Sequence[str], features: Sequence[str], *, until: datetime | None = None
+    ) -> pl.DataFrame:
         self._require_own(service_ids)
         _require_known(features)
         schema: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(features, pl.Float64)
         schema = {"service_id": pl.String(), "ts": TIME, **schema}
         if not service_ids:
             return pl.DataFrame(schema=schema)
+        if not self._redis_url:
+            return self._stored.latest(service_ids, features, until)
         store = self._store()
         with database_errors(), _quiet():
             response = store.get_online_features(
@@ -118,15 +127,6 @@ class FeastFeatureStore:
         foreign = next((one for one in service_ids if not one.startswith(f"{self._tenant}/")), None)
         if foreign is not None:
             raise InputError(f"service_id must begin with {self._tenant + '/'!r}, got {foreign!r}")
-
-    def _count(self, start: datetime, end: datetime) -> int:
-        with database_errors(), psycopg.connect(**connection_parameters(self._dsn)) as connection:
-            row = connection.execute(
-                "SELECT count(DISTINCT service_id) FROM service_features"
-                " WHERE ts BETWEEN %s AND %s AND starts_with(service_id, %s)",
-                (start, end, f"{self._tenant}/"),
-            ).fetchone()
-        return int(row[0]) if row else 0
 
     def _store(self) -> Any:
         with self._lock:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 from psycopg import sql
@@ -21,6 +22,7 @@ class ServiceFeatureStore:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._known: frozenset[str] = frozenset()
 
     def ensure_columns(self, names: Sequence[str]) -> None:
         """Add a double precision column for each feature that does not have one yet.
@@ -93,6 +95,43 @@ class ServiceFeatureStore:
         """The time of the newest features; null when there are none."""
         rows = self._session.rows("SELECT max(ts) AS ts FROM service_features WHERE tenant = %(tenant)s", {})
         return utc_or_none(rows[0]["ts"])
+
+    def latest(
+        self, service_ids: Sequence[str], names: Sequence[str], until: datetime | None = None
+    ) -> pl.DataFrame:
+        """The newest features of each service, in the order of `service_ids`: service_id, ts and the named features.
+
+        Services without features have nulls.
+
+        Args:
+            until: later features are ignored.
+        """
+        found: list[Any] = []
+        if self._has(names):
+            columns = sql.SQL(", ").join(
+                sql.SQL("f.{}").format(sql.Identifier(one)) for one in [*_KEYS, *names]
+            )
+            query = sql.SQL(
+                "SELECT {} FROM unnest(%(ids)s::text[]) AS wanted (id) CROSS JOIN LATERAL ("
+                "SELECT * FROM service_features WHERE tenant = %(tenant)s AND service_id = wanted.id"
+                " AND ts <= %(until)s ORDER BY ts DESC LIMIT 1) AS f"
+            ).format(columns)
+            with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+                parameters = {
+                    "tenant": self._session.tenant,
+                    "ids": list(service_ids),
+                    "until": until or "infinity",
+                }
+                found = cursor.execute(query, parameters).fetchall()
+        rows = pl.DataFrame(found, schema={**_KEYS, **dict.fromkeys(names, pl.Float64)}, orient="row")
+        wanted = pl.DataFrame({"service_id": service_ids}, schema={"service_id": pl.String})
+        return wanted.join(rows, on="service_id", how="left", maintain_order="left")
+
+    def _has(self, names: Sequence[str]) -> bool:
+        """Whether the table has a column for each feature. It has none before features were built, and loses none."""
+        if not self._known.issuperset(names):
+            self._known = frozenset(self._columns())
+        return self._known.issuperset(names)
 
     def read(self, start: datetime, end: datetime) -> pl.DataFrame:
         """Features of [start, end): service_id, ts and every feature column, by service_id, ts."""

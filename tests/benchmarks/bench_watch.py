@@ -159,6 +159,10 @@ def watch(folder: Path, size: int) -> None:
     with open_tenancy(settings(folder), clock=FixedClock(TRAINED_AT)) as tenancy:
         if tenant != ORIGINAL and not tenancy.platform(tenant).store.series.find():
             copy_fleet(tenancy, tenant, size)
+        with tenancy.pool.connection() as connection:  # of a run before
+            connection.execute(
+                "DELETE FROM service_features WHERE tenant = %s AND ts > %s", [tenant, TRAINED_AT]
+            )
     for number in range(UNCOUNTED + CYCLES):
         clock = FixedClock(FIRST_CYCLE + number * EVERY)
         for name, step in STEPS.items():

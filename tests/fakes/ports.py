@@ -76,7 +76,9 @@ class NoFeatures(FeatureStore):
     def training_frame(self, entities: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
         unsupported(self, "training_frame")
 
-    def online(self, service_ids: Sequence[str], features: Sequence[str]) -> pl.DataFrame:
+    def online(
+        self, service_ids: Sequence[str], features: Sequence[str], *, until: datetime | None = None
+    ) -> pl.DataFrame:
         unsupported(self, "online")
 
 

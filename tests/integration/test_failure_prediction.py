@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 from fakes.platform import platform_of
 from fakes.ports import NoRegistry
+from pydantic import SecretStr
+from servers.queues import RedisBroker, broker
 
 from core.clock import FixedClock
 from core.domain import ModelRef, Series, SignalKind
@@ -76,7 +78,7 @@ def platform(dsn: str, store: Store, tmp_path_factory: pytest.TempPathFactory) -
         FixedClock(END),
         settings=settings,
         registry=OneModel(),
-        features=FeastFeatureStore(settings, dsn, TENANT),
+        features=FeastFeatureStore(settings, dsn, store.features, TENANT),
     )
     ingest(whole, SimulatedFleet(services=SERVICES, days=20, seed=4, end=END, tenant=TENANT))
     build_features(whole)
@@ -93,6 +95,27 @@ def test_the_newest_moment_has_the_same_features_offline_and_online(platform: Pl
     online = platform.features.online(ids, FEATURE_NAMES)
     assert online.get_column("ts").to_list() == [END] * len(ids)
     assert offline.select(FEATURE_NAMES).equals(online.select(FEATURE_NAMES))
+
+
+def test_redis_has_the_same_features_online(platform: Platform, store: Store, tmp_path: Path) -> None:
+    assert isinstance(platform.features, FeastFeatureStore)
+    with broker("redis", tmp_path) as server:
+        assert isinstance(server, RedisBroker)
+        settings = Settings(
+            _env_file=None, data_dir=tmp_path, redis_url=SecretStr(f"redis://{server.hosts}/0")
+        )
+        redis = FeastFeatureStore(settings, platform.features._dsn, store.features, TENANT)
+        assert redis.materialize(END - timedelta(minutes=15), END) == SERVICES
+        ids = sorted(f"{TENANT}/{one.service}" for one in store.series.find(metric="cpu_utilization"))
+        names = FEATURE_NAMES[:20]
+        assert redis.online(ids, names).equals(platform.features.online(ids, names))
+
+
+def test_online_features_of_a_past_moment_are_not_later_ones(platform: Platform) -> None:
+    at = END - timedelta(days=2)
+    found = platform.features.online([f"{TENANT}/checkout", f"{TENANT}/nobody"], ["hour_of_day"], until=at)
+    assert found["ts"].to_list() == [at, None]
+    assert found["hour_of_day"].to_list() == [at.hour, None]
 
 
 def test_features_of_a_past_moment_do_not_change_when_time_goes_on(platform: Platform, store: Store) -> None:
@@ -223,7 +246,7 @@ def test_a_history_that_is_too_short_for_a_step_is_named(
         FixedClock(now),
         settings=settings,
         registry=OneModel(),
-        features=FeastFeatureStore(settings, dsn, tenant),
+        features=FeastFeatureStore(settings, dsn, store.features, tenant),
     )
     for step in (materialize, train_failure.train_failure):
         with pytest.raises(InsufficientDataError, match="there are no features yet"):

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import polars as pl
 import pytest
@@ -90,7 +91,7 @@ def test_the_run_of_another_tenant_under_an_own_name_reveals_nothing(
 
 def test_every_method_of_the_feature_store_that_takes_ids_refuses_another_tenant(settings: Settings) -> None:
     for tenant, other in PAIRS:
-        store = FeastFeatureStore(settings, "postgresql://unused", tenant)
+        store = FeastFeatureStore(settings, "postgresql://unused", cast(Any, None), tenant)
         foreign = [f"{other}/checkout"]
         entities = pl.DataFrame({"service_id": foreign, "ts": [T0]})
         calls: dict[str, Callable[[], object]] = {
