@@ -1,14 +1,16 @@
 """Build the failure features from the samples, store them, and load the newest into the online store."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
+import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray, IntArray
 from core.domain import DEFAULT_STEP_S, Series, ServiceEdges
+from core.durations import DAY
 from core.errors import InsufficientDataError
 from core.frames import TIME
 from core.metric_names import feature_slot
@@ -31,10 +33,16 @@ HISTORY = timedelta(days=60)
 LATE = timedelta(days=1)
 #: Services whose samples are read at once.
 SERVICES_PER_READ = 100
-#: Services of one job for a worker. Their results stay under 32 MB; larger results would get freshly mapped memory.
+#: Services of one job for a worker; more of them share the overhead of Polars. Results stay under 32 MB: larger ones
+#: would get freshly mapped memory.
 SERVICES_PER_JOB = 5
-#: With fewer services, starting the workers takes longer than they save.
-WORTH_PROCESSES = 100
+#: The same for spans of a day or less.
+SERVICES_PER_SHORT_JOB = 20
+#: Rows that are written at once: each write takes as long as some hundred rows.
+ROWS_PER_WRITE = 2_000
+#: With fewer moments of services, starting the workers takes longer than they save: in each watch cycle there is one
+#: moment of each service.
+WORTH_PROCESSES = 5_000
 #: Only features of this last span are loaded into the online store; older ones would exceed the TTL of the view.
 FRESH = timedelta(minutes=15)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,16 +93,18 @@ def build_missing_features(
     services = sorted({one.service for one in series})
     settings = platform.settings
     # A cluster that the settings name is used even for a small fleet.
-    worth = settings.compute != "processes" or len(services) >= WORTH_PROCESSES
+    moments = len(services) * (1 + (span.end - span.begin) // timedelta(seconds=EVERY_S))
+    worth = settings.compute != "processes" or moments >= WORTH_PROCESSES
     results = map_chunks(
         compute_features,
         _jobs(platform, series, services, span),
         workers=settings.workers if worth else 1,
         compute=settings.compute,
     )
-    rows = 0
-    for done, one in enumerate(chain.from_iterable(results), start=1):
-        rows += platform.store.features.write(one.frame())
+    rows, done = 0, 0
+    for batch in _batches(chain.from_iterable(results)):
+        rows += platform.store.features.write(frame_of_features(batch))
+        done += len(batch)
         progress("features", done, len(services))
     return FeatureReport(start=span.begin, end=span.end, services=len(services), rows=rows)
 
@@ -191,7 +201,8 @@ def _jobs(
 def feature_jobs(grid: FleetGrid, wanted: Collection[str], span: GridSpan) -> Iterator[FeatureJob]:
     """Jobs for the wanted services (`<tenant>/<service>`) of a grid."""
     wide = (one for one in grid.wide() if one[0] in wanted)
-    while frames := list(islice(wide, SERVICES_PER_JOB)):
+    size = SERVICES_PER_JOB if span.end - span.begin > DAY else SERVICES_PER_SHORT_JOB
+    while frames := list(islice(wide, size)):
         yield FeatureJob(frames, span)
 
 
@@ -210,12 +221,28 @@ class ServiceFeatures:
     times: IntArray
     values: FloatArray
 
-    def frame(self) -> pl.DataFrame:
-        """`service_id`, `ts` and a column for each feature."""
-        columns = map(column_of, self.values.T)
-        features = (column.alias(name) for name, column in zip(FEATURE_NAMES, columns, strict=True))
-        frame = pl.DataFrame([pl.Series("ts", self.times).cast(TIME), *features])
-        return frame.select(pl.lit(self.service_id).alias("service_id"), pl.all())
+
+def frame_of_features(found: Sequence[ServiceFeatures]) -> pl.DataFrame:
+    """`service_id`, `ts` and a column for each feature, of some services."""
+    columns = map(column_of, np.concatenate([one.values for one in found]).T)
+    features = (column.alias(name) for name, column in zip(FEATURE_NAMES, columns, strict=True))
+    services = np.repeat([one.service_id for one in found], [len(one.times) for one in found])
+    times = np.concatenate([one.times for one in found])
+    return pl.DataFrame(
+        [pl.Series("service_id", services.tolist()), pl.Series("ts", times).cast(TIME), *features]
+    )
+
+
+def _batches(found: Iterable[ServiceFeatures]) -> Iterator[list[ServiceFeatures]]:
+    """Services that are written at once: in a watch cycle, each has one row."""
+    batch: list[ServiceFeatures] = []
+    for one in found:
+        batch.append(one)
+        if sum(len(known.times) for known in batch) >= ROWS_PER_WRITE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def compute_features(job: FeatureJob) -> list[ServiceFeatures]:
@@ -225,7 +252,8 @@ def compute_features(job: FeatureJob) -> list[ServiceFeatures]:
         (pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == newest)
     )
     # Phase 0 are the half hours; the newest moment has its own phase within its half hour.
-    phases = sorted({0, int(newest.timestamp()) // DEFAULT_STEP_S % RASTER})
+    own = int(newest.timestamp()) // DEFAULT_STEP_S % RASTER
+    phases = sorted({own} if job.span.begin == newest else {0, own})
     frames = features_of_services([wide for _, wide in job.wide], phases=phases)
     found = []
     for (identity, _), frame in zip(job.wide, frames, strict=True):
