@@ -43,7 +43,7 @@ class ArchiveSummary:
     Attributes:
         days: each has one file.
         first, last: the first and the last day; null: there is none.
-        verified_at: when a file was last written and read back; null: never.
+        verified_at: since when every file is known to be whole; null: there is none.
         wait: null: no day waits.
     """
 
@@ -56,9 +56,38 @@ class ArchiveSummary:
     wait: ArchiveWait | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveCheck:
+    """The result of reading all files.
+
+    Attributes:
+        damaged: one sentence for each file that is missing or not what was written.
+    """
+
+    days: int
+    damaged: tuple[str, ...]
+
+
 class ArchiveRepository(Protocol):
     def summary(self) -> ArchiveSummary:
         """What the archive has, and which days wait for it."""
+        ...
+
+    def check(self, now: datetime) -> ArchiveCheck:
+        """Read each file and compare it with what was archived.
+
+        Raises:
+            ConfigurationError: the settings name no archive.
+            ArchiveUnavailableError: the archive cannot be read now.
+        """
+        ...
+
+    def forget(self, first: date, last: date) -> int:
+        """Remove the archived days from `first` to `last`, with their files; returns how many there were.
+
+        Raises:
+            ArchiveUnavailableError: a file cannot be removed now.
+        """
         ...
 
 

@@ -40,5 +40,5 @@ def _contents(summary: ArchiveSummary) -> str:
         return "no days yet"
     return (
         f"{summary.days} days from {summary.first} to {summary.last}, {summary.samples} samples in"
-        f" {summary.size_bytes / _MB:.1f} MB, verified when they were written"
+        f" {summary.size_bytes / _MB:.1f} MB"
     )

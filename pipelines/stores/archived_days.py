@@ -35,7 +35,7 @@ class ArchivedDay:
 
 
 class ArchivedDayStore:
-    """The archived days of one tenant (`core.archive.ArchiveRepository`)."""
+    """The archived days of one tenant."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -45,7 +45,7 @@ class ArchivedDayStore:
         rows = self._session.rows(
             "SELECT count(*) AS days, coalesce(sum(samples), 0)::bigint AS samples,"
             " coalesce(sum(size_bytes), 0)::bigint AS size_bytes, min(day) AS first, max(day) AS last,"
-            " max(verified_at) AS verified_at FROM archived_days WHERE tenant = %(tenant)s",
+            " min(verified_at) AS verified_at FROM archived_days WHERE tenant = %(tenant)s",
             {},
         )
         waits = self._session.rows(
@@ -65,6 +65,10 @@ class ArchivedDayStore:
     def get(self, day: date) -> ArchivedDay | None:
         """A day; null: it is not archived."""
         return next(iter(self._select("AND day = %(day)s", day=day)), None)
+
+    def all(self) -> list[ArchivedDay]:
+        """All archived days, the oldest first."""
+        return self._select("")
 
     def superseded(self) -> list[ArchivedDay]:
         """The days that have files of older versions still."""
@@ -112,12 +116,18 @@ class ArchivedDayStore:
             {"day": day.day, "version": day.version},
         )
 
-    def forget(self, day: date) -> bool:
-        """Give up the archived samples of a day; returns whether it was archived."""
-        return bool(
-            self._session.execute(
-                "DELETE FROM archived_days WHERE tenant = %(tenant)s AND day = %(day)s", {"day": day}
-            )
+    def verified(self, day: ArchivedDay) -> None:
+        """The file of a day was whole at `verified_at`."""
+        self._session.execute(
+            "UPDATE archived_days SET verified_at = %(at)s"
+            " WHERE tenant = %(tenant)s AND day = %(day)s AND version = %(version)s",
+            {"day": day.day, "version": day.version, "at": day.verified_at},
+        )
+
+    def forget(self, day: ArchivedDay) -> None:
+        """The archive does not have a day any more."""
+        self._session.execute(
+            "DELETE FROM archived_days WHERE tenant = %(tenant)s AND day = %(day)s", {"day": day.day}
         )
 
     def waits(self, days: Sequence[date], error: str, at: datetime) -> None:

@@ -48,7 +48,7 @@ class ArchivedSamples:
         inside = (pl.col("ts") >= start) & (pl.col("ts") < end)
         archived = [
             frame.filter(inside & pl.col("series_id").is_in(sorted(ids - day.removed)))
-            for day, frame in map(self._content, days)
+            for day, frame in (content_of(one, self._days, self._files) for one in days)
         ]
         return first_of_each([*archived, stored])
 
@@ -76,17 +76,6 @@ class ArchivedSamples:
         """As `SampleStore.remove`, which hides those of the archive, too."""
         return self._samples.remove(series_id)
 
-    def _content(self, day: ArchivedDay) -> tuple[ArchivedDay, pl.DataFrame]:
-        """A day and the samples of its file; the day may be newer, if it has been written again meanwhile."""
-        while True:
-            try:
-                return day, self._files.read(day.day, day.version, day.checksum)
-            except DamagedArchiveError:
-                newer = self._days.get(day.day)
-                if newer is None or newer.version == day.version:
-                    raise
-                day = newer
-
     def _known(self, series_ids: Sequence[int] | None) -> set[int]:
         """Those of the ids that are series of this tenant; null: all of them."""
         rows = self._session.rows(
@@ -95,6 +84,23 @@ class ArchivedSamples:
             {"ids": None if series_ids is None else Int8Array(series_ids)},
         )
         return {row["series_id"] for row in rows}
+
+
+def content_of(day: ArchivedDay, days: ArchivedDayStore, files: DayFiles) -> tuple[ArchivedDay, pl.DataFrame]:
+    """A day and the samples of its file; the day is a newer one, if it has been written again meanwhile.
+
+    Raises:
+        DamagedArchiveError: the file is missing or damaged.
+        ArchiveUnavailableError: it cannot be read now.
+    """
+    while True:
+        try:
+            return day, files.read(day.day, day.version, day.checksum)
+        except DamagedArchiveError:
+            newer = days.get(day.day)
+            if newer is None or newer.version == day.version:
+                raise
+            day = newer
 
 
 def first_of_each(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -69,7 +69,7 @@ class DayFiles:
         try:
             return decode(data, self._tenant, day)
         except NotWhatWasWrittenError as error:
-            raise self._damaged(name, str(error)) from error
+            raise self._damaged(name, day, str(error)) from error
 
     def read(self, day: date, version: int, checksum: str) -> pl.DataFrame:
         """The samples of a file that is known to exist.
@@ -81,17 +81,17 @@ class DayFiles:
         frame = self.find(day, version)
         name = day_file(self._tenant, day, version)
         if frame is None:
-            raise self._damaged(name, "it is missing")
+            raise self._damaged(name, day, "it is missing")
         if checksum_of(frame) != checksum:
-            raise self._damaged(name, "it has other samples than were archived")
+            raise self._damaged(name, day, "it has other samples than were archived")
         return frame
 
     def remove(self, day: date, version: int) -> None:
         """Remove a file, if it exists."""
         self._files.remove(day_file(self._tenant, day, version))
 
-    def _damaged(self, name: str, reason: str) -> DamagedArchiveError:
+    def _damaged(self, name: str, day: date, reason: str) -> DamagedArchiveError:
         return DamagedArchiveError(
-            f"{self._files.where}/{name} of the archive cannot be used: {reason}. Restore this file from a backup;"
-            " without one, `forewarn archive forget` gives its samples up"
+            f"the archived file {self._files.where}/{name} cannot be used: {reason}. Restore this file from a backup;"
+            f" without one, `forewarn archive forget {day}` gives up its samples"
         )

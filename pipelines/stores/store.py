@@ -32,6 +32,7 @@ from pipelines.stores.service_features import ServiceFeatureStore
 from pipelines.stores.session import Pool, Session
 from pipelines.stores.signals import SignalStore
 from pipelines.stores.source_states import SourceStateStore
+from pipelines.stores.tenant_archive import TenantArchive
 from pipelines.stores.traces import ServiceEdgeStore, SpanStore
 from pipelines.stores.watch_cycles import WatchCycleStore
 
@@ -52,14 +53,14 @@ class Store:
         self.tenant = tenant
         self._session = session = Session(pool, tenant)
         self.series = SeriesStore(session)
-        self.archive = ArchivedDayStore(session)
-        samples = SampleStore(session)
+        samples, days = SampleStore(session), ArchivedDayStore(session)
+        files = None if archive is None else DayFiles(archive, tenant)
+        self.archive = TenantArchive(days, files)
         self.samples: SampleRepository = samples
         archiver = None
-        if archive is not None:
-            files = DayFiles(archive, tenant)
-            self.samples = ArchivedSamples(session, samples, self.archive, files)
-            archiver = Archiver(session, samples, self.archive, files)
+        if files is not None:
+            self.samples = ArchivedSamples(session, samples, days, files)
+            archiver = Archiver(session, samples, days, files)
         self.rollups = RollupStore(session)
         self.series_ends = SeriesEndStore(session)
         self.counters = CounterStore(session)

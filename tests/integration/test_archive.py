@@ -1,6 +1,5 @@
 """The archive: samples that retention takes out of the database are read as if they were still there."""
 
-from collections.abc import Callable
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
@@ -10,71 +9,41 @@ import polars as pl
 import psycopg
 import pytest
 from any_float import FLOATS, many_examples
+from fakes.archive import ALL, DAY, END, NOW, FakeArchive, deletes, in_database, retain
 from fakes.platform import platform_of
 from fakes.rows import STEP, T0, make_series, samples_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.archive import ArchiveCheck
 from core.clock import FixedClock
 from core.domain import Series
-from core.errors import ArchiveUnavailableError, DamagedArchiveError
+from core.errors import ArchiveUnavailableError, ConfigurationError, DamagedArchiveError, NotFoundError
 from core.frames import SAMPLES
 from core.settings import Settings
+from pipelines.operate.archive import check_archive, forget_days
 from pipelines.operate.retention import apply_retention
 from pipelines.operate.status_of_archive import archive as archive_status
 from pipelines.stores.archive_files import LocalArchive
 from pipelines.stores.archived_days import ArchivedDayStore
 from pipelines.stores.archiver import Archiver
 from pipelines.stores.chunks import archived_until
+from pipelines.stores.day_files import DayFiles
+from pipelines.stores.samples import SampleStore
 from pipelines.stores.session import Pool, Session
 from pipelines.stores.store import Store
-from pipelines.stores.timescale import timescale_in_use
 
-DAY = timedelta(days=1)
 FIRST = date(2026, 1, 5)
-NOW = T0 + timedelta(days=40)
-END = NOW + DAY
-ALL = (T0 - 400 * DAY, END)
 _NUMBERS = count()
 
 
-class Archive(LocalArchive):
-    """Counts what is read, and can fail."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.folder = folder
-        self.reads = 0
-        self.is_down = False
-
-    def put(self, name: str, data: bytes) -> None:
-        self._check()
-        super().put(name, data)
-
-    def get(self, name: str) -> bytes | None:
-        self._check()
-        self.reads += 1
-        return super().get(name)
-
-    def remove(self, name: str) -> None:
-        self._check()
-        super().remove(name)
-
-    def files(self) -> list[str]:
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
-
-    def _check(self) -> None:
-        if self.is_down:
-            raise ArchiveUnavailableError("the archive is down")
+@pytest.fixture
+def archive(tmp_path: Path) -> FakeArchive:
+    return FakeArchive(tmp_path / "archive")
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "archive")
-
-
-@pytest.fixture
-def store(pool: Pool, archive: Archive) -> Store:
+def store(pool: Pool, archive: FakeArchive) -> Store:
     return Store(pool, f"archived{next(_NUMBERS)}", archive)
 
 
@@ -89,22 +58,8 @@ def series(store: Store) -> list[Series]:
     return two
 
 
-def retain(store: Store) -> dict[str, int]:
-    return dict(store.retention.apply(Settings(_env_file=None), NOW))
-
-
-def in_database(store: Store) -> pl.DataFrame:
-    return Store(store._session.pool, store.tenant).samples.read(*ALL)
-
-
-def deletes(store: Store) -> bool:
-    """Whether retention deletes rows here; TimescaleDB drops whole chunks."""
-    with store._session.connection() as connection:
-        return not timescale_in_use(connection)
-
-
 def test_what_is_archived_is_read_exactly_as_before(
-    store: Store, series: list[Series], archive: Archive
+    store: Store, series: list[Series], archive: FakeArchive
 ) -> None:
     before = store.samples.read(*ALL)
     gone = retain(store)
@@ -125,7 +80,7 @@ def test_what_is_archived_is_read_exactly_as_before(
     assert summary.size_bytes == sum((archive.folder / name).stat().st_size for name in archive.files())
 
 
-def test_a_second_run_changes_nothing(store: Store, series: list[Series], archive: Archive) -> None:
+def test_a_second_run_changes_nothing(store: Store, series: list[Series], archive: FakeArchive) -> None:
     retain(store)
     before, files = store.samples.read(*ALL), archive.files()
     reads = archive.reads
@@ -136,7 +91,7 @@ def test_a_second_run_changes_nothing(store: Store, series: list[Series], archiv
 
 
 def test_a_read_of_recent_samples_does_not_touch_the_archive(
-    store: Store, series: list[Series], archive: Archive
+    store: Store, series: list[Series], archive: FakeArchive
 ) -> None:
     retain(store)
     archive.is_down = True
@@ -147,7 +102,7 @@ def test_a_read_of_recent_samples_does_not_touch_the_archive(
 
 
 def test_late_samples_join_the_file_of_their_day(
-    store: Store, series: list[Series], archive: Archive
+    store: Store, series: list[Series], archive: FakeArchive
 ) -> None:
     retain(store)
     before = store.samples.read(*ALL)
@@ -168,74 +123,8 @@ def test_late_samples_join_the_file_of_their_day(
         assert in_database(store).height == 2
 
 
-class KilledError(BaseException):
-    """The process ends here."""
-
-
-def stop_before(name: str) -> Callable[..., None]:
-    def killed(*_: object, **__: object) -> None:
-        raise KilledError(name)
-
-    return killed
-
-
-def stop_after(method: Callable[..., object]) -> Callable[..., None]:
-    def killed(*arguments: object, **rest: object) -> None:
-        method(*arguments, **rest)
-        raise KilledError
-
-    return killed
-
-
-STEPS: list[tuple[type, str]] = [
-    (Archive, "put"),
-    (Archive, "get"),
-    (Archiver, "_take"),
-    (ArchivedDayStore, "put"),
-    (Archive, "remove"),
-    (ArchivedDayStore, "cleaned"),
-    (ArchivedDayStore, "waits"),
-]
-
-
-@pytest.mark.parametrize("late", [False, True], ids=["first", "late"])
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize(("owner", "step"), STEPS, ids=[f"{owner.__name__}.{step}" for owner, step in STEPS])
-def test_a_crash_at_any_step_loses_and_doubles_nothing(
-    store: Store,
-    series: list[Series],
-    archive: Archive,
-    monkeypatch: pytest.MonkeyPatch,
-    owner: type,
-    step: str,
-    moment: str,
-    late: bool,
-) -> None:
-    if late:
-        retain(store)
-        store.samples.write(samples_of(series[1], [3.5], T0 + DAY + timedelta(hours=3)))
-    before = store.samples.read(*ALL)
-    method = getattr(owner, step)
-    with monkeypatch.context() as broken:
-        broken.setattr(owner, step, stop_before(step) if moment == "before" else stop_after(method))
-        try:
-            retain(store)
-        except KilledError:
-            pass
-        else:  # only a day that is written again has files to remove
-            assert step in ("remove", "cleaned", "_take")
-    assert store.samples.read(*ALL).equals(before)
-    retain(store)
-    assert store.samples.read(*ALL).equals(before)
-    if deletes(store):
-        assert in_database(store).height == 2
-    assert len(archive.files()) == 3
-    retain(store)
-    assert len(archive.files()) == 3
-
-
 def test_while_the_archive_is_down_nothing_is_deleted_and_status_tells_it(
-    store: Store, series: list[Series], archive: Archive
+    store: Store, series: list[Series], archive: FakeArchive
 ) -> None:
     settings = Settings(_env_file=None, archive_url=str(archive.folder))
     platform = platform_of(store, FixedClock(NOW), settings=settings)
@@ -270,7 +159,7 @@ def test_an_archive_that_the_settings_do_not_name_any_more_is_a_problem(
 
 
 def test_a_damaged_file_is_named_and_holds_up_only_its_day(
-    store: Store, series: list[Series], archive: Archive
+    store: Store, series: list[Series], archive: FakeArchive
 ) -> None:
     retain(store)
     if not deletes(store):
@@ -294,7 +183,39 @@ def test_a_damaged_file_is_named_and_holds_up_only_its_day(
         store.samples.read(*ALL)
 
 
-def test_tenants_have_their_own_files_and_read_only_these(pool: Pool, archive: Archive) -> None:
+def test_a_check_names_each_damaged_file_and_forgetting_its_day_is_the_remedy(
+    store: Store, series: list[Series], archive: FakeArchive
+) -> None:
+    retain(store)
+    if not deletes(store):
+        pytest.skip("TimescaleDB still has the samples")
+    later = platform_of(store, FixedClock(NOW + DAY))
+    assert check_archive(later) == ArchiveCheck(days=3, damaged=())
+    assert store.archive.summary().verified_at == NOW + DAY
+    (archive.folder / archive.files()[1]).write_bytes(b"PAR1")
+    report = check_archive(later)
+    assert report.days == 3
+    (damaged,) = report.damaged
+    assert "2026-01-06.parquet cannot be used: it cannot be read as Parquet" in damaged
+    assert "`forewarn archive forget 2026-01-06` gives up its samples" in damaged
+    second = FIRST + DAY
+    assert forget_days(later, second, second) == 1
+    assert store.samples.read(*ALL).height == 14
+    assert check_archive(later).days == len(archive.files()) == 2
+    with pytest.raises(NotFoundError, match="no day from 2026-01-06"):
+        forget_days(later, second, second)
+    # a late sample of that day is archived like any other
+    store.samples.write(samples_of(series[0], [1.0], T0 + DAY))
+    retain(store)
+    assert check_archive(later).days == 3
+
+
+def test_without_an_archive_there_is_nothing_to_check(pool: Pool) -> None:
+    with pytest.raises(ConfigurationError, match="FOREWARN_ARCHIVE_URL"):
+        check_archive(platform_of(Store(pool, "no_archive"), FixedClock(NOW)))
+
+
+def test_tenants_have_their_own_files_and_read_only_these(pool: Pool, archive: FakeArchive) -> None:
     number = next(_NUMBERS)
     stores = [Store(pool, f"{name}{number}", archive) for name in ("Acme", "acme")]
     for value, one in enumerate(stores):
@@ -317,7 +238,7 @@ def test_tenants_have_their_own_files_and_read_only_these(pool: Pool, archive: A
 
 
 def test_samples_of_a_removed_series_are_not_read_from_the_archive(
-    store: Store, series: list[Series], archive: Archive
+    store: Store, series: list[Series], archive: FakeArchive
 ) -> None:
     retain(store)
     one, other = (made.series_id for made in series)
@@ -348,16 +269,16 @@ def test_a_series_that_is_deleted_is_read_again_when_it_comes_back(
 def test_samples_that_arrive_while_a_day_is_written_are_not_deleted_unwritten(
     store: Store, series: list[Series], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = Archive.put
+    put = FakeArchive.put
     extra = iter(range(1, 100))
 
-    def put_while_a_sample_arrives(self: Archive, name: str, data: bytes) -> None:
+    def put_while_a_sample_arrives(self: FakeArchive, name: str, data: bytes) -> None:
         put(self, name, data)
         n = next(extra)
         if n in arrives:
             store.samples.write(samples_of(series[0], [float(n)], T0 + timedelta(hours=3) + n * STEP))
 
-    monkeypatch.setattr(Archive, "put", put_while_a_sample_arrives)
+    monkeypatch.setattr(FakeArchive, "put", put_while_a_sample_arrives)
     arrives = {1, 2}
     retain(store)
     assert store.samples.read(*ALL).height == 22
@@ -373,7 +294,7 @@ def test_samples_that_arrive_while_a_day_is_written_are_not_deleted_unwritten(
 
 
 def test_a_database_that_lost_its_records_takes_the_files_in(
-    store: Store, series: list[Series], archive: Archive
+    store: Store, series: list[Series], archive: FakeArchive
 ) -> None:
     before = store.samples.read(*ALL)
     retain(store)
@@ -389,7 +310,7 @@ def test_a_database_that_lost_its_records_takes_the_files_in(
 
 
 def test_chunks_stay_until_the_archives_of_all_tenants_have_their_samples(
-    pool: Pool, archive: Archive, dsn: str
+    pool: Pool, archive: FakeArchive, dsn: str
 ) -> None:
     """The look that TimescaleDB's chunks need works on plain tables, too."""
     stores = [Store(pool, f"chunks{next(_NUMBERS)}", archive) for _ in range(2)]
@@ -400,13 +321,13 @@ def test_chunks_stay_until_the_archives_of_all_tenants_have_their_samples(
     session = Session(pool, "any")
     until = early + 10 * DAY
     assert archived_until(session, until) == early
-    days = ArchivedDayStore(Session(pool, stores[0].tenant))
-    Archiver(
-        stores[0]._session,
-        Store(pool, stores[0].tenant).samples,
-        days,
-        stores[0].retention._archiver._files,  # type: ignore[arg-type, union-attr]
-    ).move(until, NOW, delete=False)
+    mine = Session(pool, stores[0].tenant)
+    files = DayFiles(archive, stores[0].tenant)
+    Archiver(mine, SampleStore(mine), ArchivedDayStore(mine), files).move(until, NOW, delete=False)
+    assert archive.reads
+    archive.reads = 0
+    assert stores[0].samples.read(early, until).height == 1
+    assert archive.reads == 0, "the database still has what is archived"
     assert archived_until(session, until) == early + DAY
     stores[0].samples.write(samples_of(make_series(stores[0]), [1.0], early + STEP))
     assert archived_until(session, until) == early, "a late sample is not archived yet"
