@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import psycopg
 import pytest
 from any_float import FLOATS, many_examples
 from fakes.archive import ALL, DAY, END, NOW, FakeArchive, deletes, in_database, retain
@@ -14,6 +13,7 @@ from fakes.platform import platform_of
 from fakes.rows import STEP, T0, make_series, samples_of
 from hypothesis import given
 from hypothesis import strategies as st
+from servers.postgres import fresh_database
 
 from core.archive import ArchiveCheck
 from core.clock import FixedClock
@@ -27,11 +27,13 @@ from pipelines.operate.status_of_archive import archive as archive_status
 from pipelines.stores.archive_files import LocalArchive
 from pipelines.stores.archived_days import ArchivedDayStore
 from pipelines.stores.archiver import Archiver
-from pipelines.stores.chunks import archived_until
+from pipelines.stores.chunks import archived_until, drop_archived_chunks
 from pipelines.stores.day_files import DayFiles
+from pipelines.stores.migrate import migrate
 from pipelines.stores.samples import SampleStore
-from pipelines.stores.session import Pool, Session
+from pipelines.stores.session import Pool, Session, open_pool
 from pipelines.stores.store import Store
+from pipelines.stores.timescale import timescale_in_use
 
 FIRST = date(2026, 1, 5)
 _NUMBERS = count()
@@ -309,30 +311,56 @@ def test_a_database_that_lost_its_records_takes_the_files_in(
     assert f"tenant={store.tenant}/2026-01-05.parquet" not in archive.files()
 
 
+#: What TimescaleDB has and plain PostgreSQL does not: here, a chunk is a day.
+CHUNKS = """
+CREATE SCHEMA timescaledb_information;
+CREATE VIEW timescaledb_information.chunks AS
+    SELECT 'samples' AS hypertable_name, date_trunc('day', ts) + INTERVAL '1 day' AS range_end FROM samples;
+CREATE FUNCTION drop_chunks(relation regclass, older_than timestamptz) RETURNS SETOF text LANGUAGE sql AS
+    $$ DELETE FROM samples WHERE date_trunc('day', ts) + INTERVAL '1 day' <= older_than RETURNING ts::text $$;
+"""
+
+
 def test_chunks_stay_until_the_archives_of_all_tenants_have_their_samples(
-    pool: Pool, archive: FakeArchive, dsn: str
+    server_dsn: str, archive: FakeArchive
 ) -> None:
-    """The look that TimescaleDB's chunks need works on plain tables, too."""
-    stores = [Store(pool, f"chunks{next(_NUMBERS)}", archive) for _ in range(2)]
-    early = T0 - 3000 * DAY
-    for day, one in enumerate(stores):
-        one.samples.write(samples_of(make_series(one), [1.0], early + day * DAY))
-        one.samples.write(samples_of(make_series(one), [1.0], NOW))
-    session = Session(pool, "any")
-    until = early + 10 * DAY
-    assert archived_until(session, until) == early
-    mine = Session(pool, stores[0].tenant)
-    files = DayFiles(archive, stores[0].tenant)
-    Archiver(mine, SampleStore(mine), ArchivedDayStore(mine), files).move(until, NOW, delete=False)
-    assert archive.reads
-    archive.reads = 0
-    assert stores[0].samples.read(early, until).height == 1
-    assert archive.reads == 0, "the database still has what is archived"
-    assert archived_until(session, until) == early + DAY
-    stores[0].samples.write(samples_of(make_series(stores[0]), [1.0], early + STEP))
-    assert archived_until(session, until) == early, "a late sample is not archived yet"
-    with psycopg.connect(dsn) as connection:
-        connection.execute("DELETE FROM samples WHERE ts < %s", [until])
+    with fresh_database(server_dsn) as dsn, open_pool(dsn) as pool:
+        migrate(dsn)
+        with pool.connection() as connection:
+            if timescale_in_use(connection):
+                pytest.skip("this test makes chunks of its own")
+            connection.execute(CHUNKS)
+        stores = [Store(pool, f"chunks{next(_NUMBERS)}", archive) for _ in range(2)]
+        for day, one in enumerate(stores):
+            one.samples.write(samples_of(make_series(one), [1.0, 2.0], T0 + day * DAY))
+        before = [one.samples.read(*ALL) for one in stores]
+        sessions = [Session(pool, one.tenant) for one in stores]
+        until = T0 + 10 * DAY
+
+        def keep(number: int) -> None:
+            """As retention does on TimescaleDB."""
+            mine = sessions[number]
+            files = DayFiles(archive, mine.tenant)
+            Archiver(mine, SampleStore(mine), ArchivedDayStore(mine), files).move(until, NOW, delete=False)
+            drop_archived_chunks(mine, until)
+
+        keep(0)
+        assert archived_until(sessions[0], until) == T0 + DAY
+        assert [in_database(one).height for one in stores] == [0, 2], "the other tenant has none on that day"
+        late = samples_of(make_series(stores[0]), [3.0], T0 + timedelta(hours=5))
+        stores[0].samples.write(late)
+        keep(1)
+        assert archived_until(sessions[0], until) == T0, "a late sample is not archived yet"
+        assert [in_database(one).height for one in stores] == [1, 2]
+        archive.reads = 0
+        assert stores[1].samples.read(*ALL).equals(before[1])
+        assert archive.reads == 0, "the database still has what is archived"
+        keep(0)
+        assert [in_database(one).height for one in stores] == [0, 0]
+        assert archive.reads, "of late samples"
+        assert stores[0].samples.read(*ALL).equals(pl.concat([before[0], late]))
+        assert stores[1].samples.read(*ALL).equals(before[1])
+        assert archived_until(sessions[1], until) == until
 
 
 @given(
