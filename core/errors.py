@@ -13,7 +13,9 @@ ForewarnError
 ├── ModelUnavailableError       nothing that this release can read is registered under that alias yet
 ├── BusyError                   another process does the same job now
 ├── StorageError                a disk is full, or a folder cannot be written
+├── DamagedArchiveError         a file of the archive is missing, or is not what was written
 └── UnavailableError            a server that we depend on does not answer
+    ├── ArchiveUnavailableError the archive cannot be written or read now
     └── RetryLaterError         it asks for no further request before a time
 """
 
@@ -72,8 +74,16 @@ class StorageError(ForewarnError):
     """A disk is full, or a folder cannot be written; the text names it and the remedy."""
 
 
+class DamagedArchiveError(ForewarnError):
+    """A file of the archive is missing, or is not what was written; the text names it and the remedy."""
+
+
 class UnavailableError(ForewarnError):
     """A server that we depend on does not answer."""
+
+
+class ArchiveUnavailableError(UnavailableError):
+    """The archive cannot be written or read now; the text names the place and the reason."""
 
 
 class RetryLaterError(UnavailableError):

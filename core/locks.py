@@ -71,6 +71,7 @@ JOB_LOCKS = (
     "forecast",
     "predict",
     "diagnose",
+    "retention",
     RETRY_LOCK,
 )
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import polars as pl
 
 from core.alert_changes import AlertChange
+from core.archive import ArchiveRepository
 from core.batch import Batch
 from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
@@ -186,7 +187,11 @@ class SampleRepository(Protocol):
         ...
 
     def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
-        """The samples of [start, end), of all series or of those given: `core.frames.SAMPLES`."""
+        """The samples of [start, end), of all series or of those given, archived ones included: `core.frames.SAMPLES`.
+
+        Raises:
+            DamagedArchiveError: a file of the archive that has such samples is missing or damaged.
+        """
         ...
 
     def latest(self) -> pl.DataFrame:
@@ -194,7 +199,7 @@ class SampleRepository(Protocol):
         ...
 
     def span(self) -> tuple[datetime, datetime] | None:
-        """The times of the first and the last sample; null when there are none."""
+        """The times of the first and the last sample, without archived ones; null when there are none."""
         ...
 
     def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
@@ -379,6 +384,8 @@ class Store(Protocol):
     def transitions(self) -> TransitionRepository: ...
     @property
     def retention(self) -> RetentionPolicy: ...
+    @property
+    def archive(self) -> ArchiveRepository: ...
     @property
     def locks(self) -> LockRepository: ...
 

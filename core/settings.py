@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from core.archive import archive_place
 from core.errors import ConfigurationError
 from core.service_names import SERVICE_LABELS, ServiceRule
 
@@ -53,6 +54,14 @@ class Settings(BaseSettings):
     )
     retention_rollup_days: int = Field(365, ge=1)
     retention_all_days: int = Field(3 * 365, ge=1)
+    archive_url: str | None = Field(
+        None,
+        description="Folder or s3://bucket/prefix. Retention writes raw samples there as Parquet before it deletes"
+        " them; unset: it only deletes them. Credentials and region of S3 come from the variables of AWS.",
+    )
+    archive_endpoint_url: str | None = Field(
+        None, description="Another address of S3 for the archive, such as http://minio:9000."
+    )
 
     queues: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
@@ -226,6 +235,13 @@ class Settings(BaseSettings):
             return json.loads(given)
         except ValueError:
             raise ValueError('give one URL, or a JSON list such as ["URL", "URL"]') from None
+
+    @field_validator("archive_url")
+    @classmethod
+    def _known_place(cls, url: str | None) -> str | None:
+        if url is not None:
+            archive_place(url)
+        return url
 
     @field_validator("time_zone")
     @classmethod

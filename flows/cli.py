@@ -13,6 +13,7 @@ from rich.text import Text
 from core.errors import BusyError, ForewarnError, InputError, StorageError
 from core.settings import read_settings
 from flows.commands import (
+    archive,
     bench,
     capacity,
     consume,
@@ -74,6 +75,7 @@ app.command("serve")(serve.serve)
 app.add_typer(scheduling.app, name="flows")
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(archive.app, name="archive")
 app.command("status")(status.status)
 app.add_typer(bench.app, name="bench")
 app.add_typer(simulate.app, name="simulate")

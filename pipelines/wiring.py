@@ -15,6 +15,7 @@ from pipelines.common.storage_errors import storage_errors
 from pipelines.common.tenant_platform import Platform
 from pipelines.processes.threads import limit_threads
 from pipelines.sinks.configured import configured_sinks
+from pipelines.stores.archive_files import configured_archive
 from pipelines.stores.connecting import JOB_LIMITS, TimeLimits, check_answers
 from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.keys import KeyRing
@@ -50,7 +51,7 @@ class Tenancy:
 
     def platform(self, tenant: str) -> Platform:
         """Build the platform of one tenant. It gives no access to data of other tenants."""
-        store = Store(self.pool, tenant)
+        store = Store(self.pool, tenant, configured_archive(self.settings))
         opened = self._opened.get(tenant)
         if opened is None:
             registry = MlflowRegistry(self.settings, tenant)

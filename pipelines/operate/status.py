@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipelines.common.tenant_platform import Platform
+from pipelines.operate.status_of_archive import archive
 from pipelines.operate.status_of_budgets import budgets
 from pipelines.operate.status_of_data import (
     baselines,
@@ -41,6 +42,7 @@ class PlatformStatus:
 
 _CHECKS: dict[str, Callable[[Platform], Iterator[StatusPart]]] = {
     "samples": samples,
+    "archive": archive,
     "sources": sources,
     "budgets": budgets,
     "queues": queues,

@@ -1,4 +1,4 @@
-"""Retention: deletes raw samples first, later rollups, and last everything else."""
+"""Retention: archives and deletes raw samples first, later rollups, and last everything else."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from psycopg import sql
 
 from core.settings import Settings
+from pipelines.stores.archiver import Archiver
+from pipelines.stores.chunks import drop_archived_chunks, keep_raw_chunks
 from pipelines.stores.rollups import RollupStore
 from pipelines.stores.samples import SampleStore
 from pipelines.stores.session import Session
@@ -27,19 +29,25 @@ _BY_ALL = {
 class Retention:
     """The retention of one tenant's data (`core.retention.RetentionPolicy`)."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, archiver: Archiver | None = None) -> None:
+        """Args:
+        archiver: null: samples are deleted without being archived.
+        """
         self._session = session
+        self._archiver = archiver
 
     def apply(self, settings: Settings, now: datetime) -> Mapping[str, int]:
         """Delete what is older than the settings keep. Samples are summarised in rollups before that.
 
         Age counts from the newest sample when that is older than `now`. Otherwise, an imported old history would be
         deleted on the next day. Data are deleted by whole days (UTC), so that each rollup is complete. TimescaleDB
-        deletes samples and rollups itself, by chunks, with policies that count from the wall clock.
+        deletes samples and rollups itself, by chunks, with policies that count from the wall clock. With an archive, it
+        gets no such policy for samples: here, chunks are dropped of which the archive has everything.
 
         Returns:
             Table -> rows deleted; only tables from which rows were deleted.
         """
+        at = now
         samples = SampleStore(self._session)
         span = samples.span()
         if span is not None:
@@ -50,12 +58,15 @@ class Retention:
         everything = today - timedelta(days=settings.retention_all_days)
         if span is not None and span[0] < raw:
             RollupStore(self._session).refresh(span[0], raw)
+        with self._session.connection() as connection:
+            in_use = timescale_in_use(connection)
         gone: dict[str, int] = {}
+        if self._archiver is not None:
+            gone["samples"] = self._archive(self._archiver, raw, at, in_use=in_use)
         with self._session.atomically():
-            with self._session.connection() as connection:
-                in_use = timescale_in_use(connection)
             if not in_use:  # TimescaleDB's policies drop whole chunks at almost no cost
-                gone["samples"] = self._delete_of_series("samples", raw)
+                if self._archiver is None:
+                    gone["samples"] = self._delete_of_series("samples", raw)
                 gone["rollups_5m"] = self._delete_of_series("rollups_5m", rollup)
                 gone["rollups_1h"] = self._delete_of_series("rollups_1h", rollup)
             gone["series_ends"] = self._delete("series_ends", "ended_at", raw)
@@ -71,6 +82,19 @@ class Retention:
             for table, column in _BY_ALL.items():
                 gone[table] = self._delete(table, column, everything)
         return {table: count for table, count in gone.items() if count}
+
+    def _archive(self, archiver: Archiver, before: datetime, now: datetime, *, in_use: bool) -> int:
+        """Move samples to the archive; returns how many were deleted.
+
+        Args:
+            in_use: whether TimescaleDB drops them by chunks.
+        """
+        if in_use:
+            keep_raw_chunks(self._session)
+        deleted = archiver.move(before, now, delete=not in_use)
+        if in_use:
+            drop_archived_chunks(self._session, before)
+        return deleted
 
     def _delete_of_series(self, table: str, before: datetime) -> int:
         return self._session.execute(

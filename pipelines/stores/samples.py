@@ -136,10 +136,18 @@ class SampleStore:
         return pl.DataFrame(rows, schema=TIMES)
 
     def remove(self, series_id: int) -> int:
-        """Remove all samples and rollups of a series, which were read wrongly; returns how many samples."""
+        """Remove all samples and rollups of a series, which were read wrongly; returns how many samples.
+
+        Those in files of the archive are not read any more.
+        """
         ours = " WHERE series_id = (SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = %(id)s)"
         with self._session.connection() as connection:
             tables = ["samples"] if timescale_in_use(connection) else ["rollups_5m", "rollups_1h", "samples"]
+        self._session.execute(
+            "UPDATE archived_days SET removed = array_append(removed, %(id)s)"
+            " WHERE tenant = %(tenant)s AND %(id)s <> ALL(removed)",
+            {"id": series_id},
+        )
         # TimescaleDB computes its rollups again from the samples
         return [self._session.execute(f"DELETE FROM {table}{ours}", {"id": series_id}) for table in tables][
             -1

@@ -2,10 +2,16 @@
 
 from contextlib import AbstractContextManager
 
+from core.ports import SampleRepository
+from pipelines.stores.archive_files import ArchiveFiles
+from pipelines.stores.archived_days import ArchivedDayStore
+from pipelines.stores.archived_samples import ArchivedSamples
+from pipelines.stores.archiver import Archiver
 from pipelines.stores.baselines import BaselineStore
 from pipelines.stores.contradictions import ContradictionStore
 from pipelines.stores.counters import CounterStore, MetricTypeStore
 from pipelines.stores.cursors import CursorStore
+from pipelines.stores.day_files import DayFiles
 from pipelines.stores.dead_letters import DeadLetterStore
 from pipelines.stores.deliveries import DeliveryStore
 from pipelines.stores.diagnoses import DiagnosisStore, TransitionStore
@@ -26,6 +32,7 @@ from pipelines.stores.service_features import ServiceFeatureStore
 from pipelines.stores.session import Pool, Session
 from pipelines.stores.signals import SignalStore
 from pipelines.stores.source_states import SourceStateStore
+from pipelines.stores.tenant_archive import TenantArchive
 from pipelines.stores.traces import ServiceEdgeStore, SpanStore
 from pipelines.stores.watch_cycles import WatchCycleStore
 
@@ -36,16 +43,24 @@ class Store:
     Each attribute is one small repository. A call commits by itself, unless it runs inside `atomically()`.
     """
 
-    def __init__(self, pool: Pool, tenant: str) -> None:
+    def __init__(self, pool: Pool, tenant: str, archive: ArchiveFiles | None = None) -> None:
         """Args:
             pool: from `pipelines.stores.session.open_pool`, on a migrated database.
+            archive: where the retention writes samples before it deletes them; null: nowhere.
         Raises:
             InputError: `tenant` is not a valid name.
         """
         self.tenant = tenant
         self._session = session = Session(pool, tenant)
         self.series = SeriesStore(session)
-        self.samples = SampleStore(session)
+        samples, days = SampleStore(session), ArchivedDayStore(session)
+        files = None if archive is None else DayFiles(archive, tenant)
+        self.archive = TenantArchive(days, files)
+        self.samples: SampleRepository = samples
+        archiver = None
+        if files is not None:
+            self.samples = ArchivedSamples(session, samples, days, files)
+            archiver = Archiver(session, samples, days, files)
         self.rollups = RollupStore(session)
         self.series_ends = SeriesEndStore(session)
         self.counters = CounterStore(session)
@@ -74,7 +89,7 @@ class Store:
         self.feedback = FeedbackStore(session)
         self.diagnoses = DiagnosisStore(session)
         self.transitions = TransitionStore(session)
-        self.retention = Retention(session)
+        self.retention = Retention(session, archiver)
         self.locks = LockStore(session)
 
     def atomically(self) -> AbstractContextManager[None]:

@@ -43,13 +43,19 @@ def timescale_in_use(connection: Connection) -> bool:
 
 
 def set_retention_policies(connection: Connection, settings: Settings) -> None:
-    """Let the server drop chunks at the ages of `settings`. A second call changes nothing."""
+    """Let the server drop chunks at the ages of `settings`. A second call changes nothing.
+
+    With an archive, `pipelines.stores.chunks` drops those of samples: a policy would not wait for the archive.
+    """
     ages = {
         "samples": settings.retention_raw_days,
         "rollups_5m": settings.retention_rollup_days,
         "rollups_1h": settings.retention_rollup_days,
         "service_features": settings.retention_rollup_days,
     }
+    if settings.archive_url is not None:
+        del ages["samples"]
+        remove_policy_of_samples(connection)
     wanted = sql.SQL(
         "SELECT EXISTS (SELECT FROM timescaledb_information.jobs j"
         " LEFT JOIN timescaledb_information.continuous_aggregates c"
@@ -67,3 +73,8 @@ def set_retention_policies(connection: Connection, settings: Settings) -> None:
             connection.execute(
                 "SELECT add_retention_policy(%s::regclass, make_interval(days => %s))", [name, days]
             )
+
+
+def remove_policy_of_samples(connection: Connection) -> None:
+    """Let the server keep all samples, however old. A second call changes nothing."""
+    connection.execute("SELECT remove_retention_policy('samples', if_exists => true)")

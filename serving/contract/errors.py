@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from core.errors import (
+    ArchiveUnavailableError,
     AuthenticationError,
     BusyError,
+    DamagedArchiveError,
     ForewarnError,
     InputError,
     InsufficientDataError,
@@ -32,9 +34,13 @@ _STATUS: tuple[tuple[type[ForewarnError], HTTPStatus], ...] = (
     (InsufficientDataError, HTTPStatus.CONFLICT),
     (ModelUnavailableError, HTTPStatus.CONFLICT),
     (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (DamagedArchiveError, HTTPStatus.SERVICE_UNAVAILABLE),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
+_NO_ARCHIVE = (
+    "archived samples of that time cannot be read now; `forewarn archive check` tells the operator why"
+)
 #: A database that was restarted responds again after about this time.
 RETRY_AFTER_S = 5
 #: Text of the caller is cut after so many characters, so that an error stays one readable sentence.
@@ -62,7 +68,9 @@ def response_to(error: ForewarnError) -> Response:
     headers = {HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"}}.get(status, {})
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {"Retry-After": str(_wait_s(error))}
-    return error_response(status, str(error), headers)
+    # The texts of these have places of the operator's.
+    of_archive = isinstance(error, (ArchiveUnavailableError, DamagedArchiveError))
+    return error_response(status, _NO_ARCHIVE if of_archive else str(error), headers)
 
 
 def _wait_s(error: ForewarnError) -> int:

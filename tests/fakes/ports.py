@@ -7,6 +7,7 @@ from typing import NoReturn, TypeVar
 
 import polars as pl
 
+from core.archive import ArchiveRepository
 from core.contradictions import ContradictionRepository
 from core.counters import CounterRepository, MetricTypeRepository
 from core.cursors import CursorRepository
@@ -247,6 +248,10 @@ class FakeStore(Store):
     @property
     def retention(self) -> RetentionPolicy:
         unsupported(self, "retention")
+
+    @property
+    def archive(self) -> ArchiveRepository:
+        unsupported(self, "archive")
 
     @property
     def locks(self) -> LockRepository:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -109,6 +109,7 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "metric_types.sources": lambda: store.metric_types.sources(["latency"]),
         "contradictions.list": lambda: store.contradictions.list(T0),
         "limit_changes.past_limits": lambda: store.limit_changes.past_limits([filled.series.series_id]),
+        "archive.summary": store.archive.summary,
         "diagnoses.list": store.diagnoses.list,
         "transitions.list": store.transitions.list,
     }
@@ -156,6 +157,7 @@ WRITES = {
     "logs.hold_templates", "logs.save_templates", "logs.see_templates",
     "samples.remove", "counters.save", "counters.forget", "metric_types.declare", "metric_types.hold",
     "feedback.add", "diagnoses.add", "transitions.append", "retention.apply", "locks.hold",
+    "archive.check", "archive.forget",
 }  # fmt: skip
 
 
@@ -314,6 +316,7 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
     assert other.store.logs.is_repeated(7, T0)
     store.features.ensure_columns(["cpu_trend"])
     store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000))
+    store.archive.forget(date.min, date.max)
     assert _seen(other) == before
 
 

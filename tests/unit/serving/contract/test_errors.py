@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.errors import (
+    ArchiveUnavailableError,
     AuthenticationError,
     BusyError,
     ConfigurationError,
+    DamagedArchiveError,
     ForewarnError,
     InputError,
     InsufficientDataError,
@@ -33,6 +35,8 @@ SOON = datetime.now(UTC) + timedelta(hours=1)
         (UnavailableError("x"), 503, True),
         (BusyError("x"), 503, True),
         (RetryLaterError("x", SOON), 503, True),
+        (ArchiveUnavailableError("x"), 503, True),
+        (DamagedArchiveError("x"), 503, True),
     ],
 )
 def test_each_error_has_its_status_and_what_passes_has_retry_after(
@@ -41,6 +45,13 @@ def test_each_error_has_its_status_and_what_passes_has_retry_after(
     response = response_to(error)
     assert response.status_code == status
     assert ("Retry-After" in response.headers) == retry
+
+
+@pytest.mark.parametrize("kind", [ArchiveUnavailableError, DamagedArchiveError])
+def test_an_error_of_the_archive_does_not_tell_its_place(kind: type[ForewarnError]) -> None:
+    body = bytes(response_to(kind("s3://bucket/secret-prefix cannot be read")).body).decode()
+    assert "archived samples" in body
+    assert "secret-prefix" not in body
 
 
 def test_the_wait_is_the_one_that_the_server_behind_asks_for() -> None:
