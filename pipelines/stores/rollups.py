@@ -78,7 +78,8 @@ class RollupStore:
             " GROUP BY series_id, bucket ORDER BY series_id, bucket"
             " ON CONFLICT (series_id, ts) DO UPDATE SET (n, mean, min, max) ="
             " (excluded.n, excluded.mean, excluded.min, excluded.max)"
-            " WHERE (r.n, r.mean, r.min, r.max) IS DISTINCT FROM"
+            # A late sample whose neighbours were deleted is no summary of the bucket.
+            " WHERE excluded.n >= r.n AND (r.n, r.mean, r.min, r.max) IS DISTINCT FROM"
             " (excluded.n, excluded.mean, excluded.min, excluded.max)"
         ).format(table=_table(width))
         self._session.execute(query, {"width_s": width_s, "first": first, "last": last})

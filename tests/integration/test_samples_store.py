@@ -163,6 +163,17 @@ def test_retention_deletes_by_age_and_leaves_rollups(store: Store) -> None:
     assert store.retention.apply(settings, now) == {}
 
 
+def test_a_late_sample_does_not_replace_the_rollup_of_deleted_ones(store: Store) -> None:
+    series = make_series(store)
+    now = T0 + timedelta(days=60)
+    store.samples.write(samples_of(series, [1.0] * 12, T0))
+    store.samples.write(samples_of(series, [2.0], now))
+    store.retention.apply(Settings(_env_file=None), now)
+    store.samples.write(samples_of(series, [9.0], T0 + timedelta(minutes=2)))
+    store.retention.apply(Settings(_env_file=None), now)
+    assert store.rollups.read("1h", T0, now)["n"].item() >= 12
+
+
 def test_retention_counts_back_from_the_newest_sample_of_an_old_history(store: Store) -> None:
     store.samples.write(samples_of(make_series(store), [1.0] * 12))
     assert store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000)) == {}
