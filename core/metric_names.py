@@ -215,6 +215,9 @@ _RANK = {row.words: rank for rank, row in enumerate(TABLE)}
 #: The single words that tell a role: where the first one stands in a file's name, the name of the metric begins.
 ROLE_WORDS = frozenset(word for word, row in _BY_WORD.items() if row.role is not None and "_" not in word)
 
+#: What so many names tell is remembered: a fleet has few names, which are asked for again in each cycle.
+KNOWN_NAMES = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Guess:
@@ -269,6 +272,7 @@ def resource_of(name: str) -> Resource | None:
     return next((row.resource for row in _rows(name) if row.resource is not None), None)
 
 
+@lru_cache(maxsize=KNOWN_NAMES)
 def lower_is_worse(name: str) -> bool:
     """Whether too little of it is bad, as of free space or a success rate. Latencies and errors never are.
 
@@ -283,6 +287,7 @@ def lower_is_worse(name: str) -> bool:
     return _role(name) not in (Role.LATENCY, Role.ERRORS)
 
 
+@lru_cache(maxsize=KNOWN_NAMES)
 def is_used(name: str) -> bool:
     """Whether a metric tells what is used, of whatever is there.
 
@@ -359,7 +364,7 @@ def measured_at(name: str) -> MeasuredAt | None:
     return next((row.measured_at for row in _rows(name) if row.measured_at is not None), None)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=KNOWN_NAMES)
 def _rows(name: str) -> tuple[Meaning, ...]:
     """The rows of the table that a name has words of, in the order of the table.
 
