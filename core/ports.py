@@ -1,10 +1,10 @@
 """What the pipelines need from the outside world; `pipelines/wiring.py` chooses who provides it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import polars as pl
 
@@ -30,6 +30,8 @@ from core.source_states import SourceStateRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
 from core.training import Training
 from core.watch_cycles import WatchCycleRepository
+
+Result = TypeVar("Result")
 
 
 class MetricSource(Protocol):
@@ -391,4 +393,8 @@ class Store(Protocol):
 
     def atomically(self) -> AbstractContextManager[None]:
         """All that this thread writes inside is stored together, or not at all."""
+        ...
+
+    def atomically_retried(self, work: Callable[[], Result]) -> Result:
+        """Run `work` atomically, and again if the database aborted it to end a deadlock."""
         ...

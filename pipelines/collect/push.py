@@ -94,20 +94,23 @@ def store_request(
     platform: Platform, receiver: Receiver[Request], request: Request, describe: Describe
 ) -> tuple[IngestReport, pl.DataFrame]:
     """As `store_pushed`, with all rejected rows beside the report."""
+    return platform.store.atomically_retried(lambda: _store(platform, receiver, request, describe))
+
+
+def _store(
+    platform: Platform, receiver: Receiver[Request], request: Request, describe: Describe
+) -> tuple[IngestReport, pl.DataFrame]:
     store = platform.store
-    with store.atomically():
-        retyped = declare_types(
-            store, request.metric_types, Sender(name=receiver.name, at=platform.clock.now())
-        )
-        names = sorted(declaring_names(request.metrics))
-        batch = receiver.batch(request, store.metric_types.declared(names) if names else {})
-        stored = store.series.kinds_and_steps([series.series_id for series in batch.series])
-        if changed := [one for one in batch.series if _is_reread(one, stored.get(one.series_id))]:
-            retyped = pl.concat([retyped, reread(store, changed)])
-        batch = replace(batch, series=_with_steps(store, receiver, batch, stored))
-        report, refused = store_accepted(platform, receiver.name, describe(batch), retyped)
-        store.dead_letters.add(receiver.name, refused)
-        return report, refused
+    retyped = declare_types(store, request.metric_types, Sender(name=receiver.name, at=platform.clock.now()))
+    names = sorted(declaring_names(request.metrics))
+    batch = receiver.batch(request, store.metric_types.declared(names) if names else {})
+    stored = store.series.kinds_and_steps([series.series_id for series in batch.series])
+    if changed := [one for one in batch.series if _is_reread(one, stored.get(one.series_id))]:
+        retyped = pl.concat([retyped, reread(store, changed)])
+    batch = replace(batch, series=_with_steps(store, receiver, batch, stored))
+    report, refused = store_accepted(platform, receiver.name, describe(batch), retyped)
+    store.dead_letters.add(receiver.name, refused)
+    return report, refused
 
 
 def _is_reread(series: Series, stored: tuple[SeriesKind, int] | None) -> bool:

@@ -87,6 +87,8 @@ def _outage(error: psycopg.Error) -> str | None:
         return NO_ANSWER if "closed" in str(error) else None
     if state is None or state[:2] == "08" or state[:3] == "57P":
         return NO_ANSWER
+    if state == psycopg.errors.DeadlockDetected.sqlstate:
+        return "the database aborted this to end a deadlock; try it again"
     if state in _TOO_SLOW:
         return f"the database took too long: {error.diag.message_primary}"
     if state[:2] == "53" or state == psycopg.errors.ReadOnlySqlTransaction.sqlstate:
@@ -144,10 +146,13 @@ class Session:
         """Run `work` in a transaction, and again when the server aborted it to end a deadlock.
 
         TimescaleDB takes stronger and stronger locks while it compresses a chunk. A transaction that reads a chunk
-        and then writes to it can therefore wait for the compression while the compression waits for it.
+        and then writes to it can therefore wait for the compression while the compression waits for it. Inside another
+        transaction this helps only if that one has not read the chunk: it keeps its locks.
 
         Returns:
             What `work` returns.
+        Raises:
+            UnavailableError: the server aborted each try.
         """
         for _ in range(_DEADLOCK_TRIES - 1):
             try:
@@ -155,6 +160,9 @@ class Session:
                     return work()
             except psycopg.errors.DeadlockDetected:
                 continue
+            except UnavailableError as error:
+                if not isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
+                    raise
         with self.atomically():
             return work()
 

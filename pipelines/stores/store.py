@@ -1,8 +1,9 @@
 """The store: all data of one tenant behind one object."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from core.ports import SampleRepository
+from core.ports import Result, SampleRepository
 from pipelines.stores.archive_files import ArchiveFiles
 from pipelines.stores.archived_days import ArchivedDayStore
 from pipelines.stores.archived_samples import ArchivedSamples
@@ -95,3 +96,7 @@ class Store:
     def atomically(self) -> AbstractContextManager[None]:
         """All that this thread writes inside is stored together, or not at all."""
         return self._session.atomically()
+
+    def atomically_retried(self, work: Callable[[], Result]) -> Result:
+        """Run `work` atomically, and again if the database aborted it to end a deadlock."""
+        return self._session.atomically_retried(work)

@@ -1,6 +1,6 @@
 """A store in memory, with the repositories that ingesting uses."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -22,6 +22,7 @@ from core.limit_changes import LimitChange
 from core.ports import (
     EventRepository,
     IncidentRepository,
+    Result,
     SampleRepository,
     SeriesRepository,
     Store,
@@ -279,6 +280,9 @@ class MemoryStore:
     @contextmanager
     def atomically(self) -> Iterator[None]:
         yield
+
+    def atomically_retried(self, work: Callable[[], Result]) -> Result:
+        return work()
 
 
 def memory_platform(store: MemoryStore, clock: Clock, settings: Settings | None = None) -> Platform:

@@ -1,6 +1,6 @@
 """Ports that refuse every call. A fake inherits one of them and overrides what its test needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import NoReturn, TypeVar
@@ -28,6 +28,7 @@ from core.ports import (
     ForecastRepository,
     IncidentRepository,
     ModelRegistry,
+    Result,
     SampleRepository,
     SeriesRepository,
     SignalRepository,
@@ -259,3 +260,6 @@ class FakeStore(Store):
 
     def atomically(self) -> AbstractContextManager[None]:
         unsupported(self, "atomically")
+
+    def atomically_retried(self, work: Callable[[], Result]) -> Result:
+        unsupported(self, "atomically_retried")

@@ -24,7 +24,7 @@ _ANSWER_S = 5.0
 #: Several hosts are tried in turn.
 _CONNECT_S = 15.0
 #: A server that refuses a login closes the connection at once, and its reason may be lost on the way.
-_LOGINS = 5
+_LOGINS = 10
 #: NATS sends a message again that is not acknowledged within this time; storing takes less.
 _ACKNOWLEDGE_S = 600.0
 
