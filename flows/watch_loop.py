@@ -106,21 +106,25 @@ class WatchLoop:
             self._learn("nightly", nightly)
             self._learn("weekly", weekly)
         for _ in _counted(cycles):
-            self._cycle()
+            self._reported(self._cycle)
             if self.learns:
-                self._scheduled()
+                self._reported(self._scheduled)
             if cycles is None or cycles > 1:
                 self._wait()
             if self.ends():
                 return
 
-    def _cycle(self) -> None:
+    def _reported(self, work: Callable[[], None]) -> None:
+        """Do something; an error is reported, and the loop goes on."""
         started = self.now()
         try:
-            reports = watch(tenant=self.tenant, at=started)
+            work()
         except ForewarnError as error:
             self.listener.cycle_failed(started, error)
-            return
+
+    def _cycle(self) -> None:
+        started = self.now()
+        reports = watch(tenant=self.tenant, at=started)
         self.listener.cycle_done(self._found(started, reports))
 
     def _found(self, started: datetime, reports: Reports) -> Cycle:

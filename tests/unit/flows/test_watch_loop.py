@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import flows.watch_loop as watch_loop
-from core.domain import Severity, Signal, SignalKind
+from core.domain import ServiceEdges, Severity, Signal, SignalKind
 from core.errors import ForewarnError, UnavailableError
 from core.watch_cycles import WatchCycle
 from flows.main_job import Reports
@@ -119,6 +119,21 @@ def test_a_failed_cycle_is_reported_and_the_next_one_runs(world: World) -> None:
     loop_of(world).run(cycles=3)
     assert [str(error) for error in world.errors] == ["the database does not answer"]
     assert len(world.cycles) == 2
+
+
+def test_findings_that_cannot_be_read_are_reported_and_the_next_cycle_runs(world: World) -> None:
+    loop, tried = loop_of(world), []
+
+    def findings(since: datetime) -> tuple[list[Signal], ServiceEdges]:
+        tried.append(since)
+        if len(tried) == 1:
+            raise UnavailableError("the database does not answer")
+        return [], ()
+
+    loop.findings = findings
+    loop.run(cycles=2)
+    assert [str(error) for error in world.errors] == ["the database does not answer"]
+    assert len(world.cycles) == 1
 
 
 def finding(name: str, **changes: Any) -> Signal:
