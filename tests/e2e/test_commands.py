@@ -182,7 +182,7 @@ def test_without_a_prefect_server_deploy_starts_one_and_stops_it_at_the_end(
             return printed[1] if printed else None
 
         def planned() -> bool:
-            asked = {"flows": {"name": {"any_": ["watch"]}}}
+            asked = {"flows": {"name": {"any_": ["nightly"]}}}
             password = (tmp_path / "data" / "prefect" / "password").read_text()
             with httpx.Client(base_url=f"{address()}/api", auth=("forewarn", password)) as client:
                 token = client.get("/csrf-token", params={"client": "test"}).json()["token"]

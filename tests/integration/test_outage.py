@@ -200,6 +200,7 @@ def test_a_statement_a_lock_and_a_pause_that_take_too_long_are_one_sentence(serv
         (psycopg.InterfaceError("the connection is closed"), "does not answer"),
         (psycopg.errors.DiskFull(), "cannot store"),
         (psycopg.errors.TooManyConnections(), "cannot store"),
+        (psycopg.errors.DeadlockDetected(), "deadlock; try it again"),
     ],
 )
 def test_outages_are_one_sentence(error: Exception, sentence: str) -> None:
@@ -207,7 +208,7 @@ def test_outages_are_one_sentence(error: Exception, sentence: str) -> None:
         raise error
 
 
-@pytest.mark.parametrize("error", [psycopg.errors.DeadlockDetected(), psycopg.errors.UndefinedColumn()])
+@pytest.mark.parametrize("error", [psycopg.errors.DivisionByZero(), psycopg.errors.UndefinedColumn()])
 def test_faults_of_the_program_stay_what_they_are(error: Exception) -> None:
     with pytest.raises(type(error)), database_errors():
         raise error

@@ -1,11 +1,11 @@
 """remote_write into a real database: rates survive restarts and failures, and types that come late."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+import psycopg
 import pytest
 from fakes.platform import platform_of
 from fakes.remote_write import T0, compressed, metadata, time_series
@@ -13,6 +13,7 @@ from fakes.remote_write import T0, compressed, metadata, time_series
 from core.clock import FixedClock
 from core.domain import SeriesKind
 from core.errors import UnavailableError
+from core.ports import Result
 from pipelines.collect.ingest import IngestReport
 from pipelines.collect.push import store_remote_write
 from pipelines.common.tenant_platform import Platform
@@ -109,13 +110,40 @@ class FailsOnce(Store):
 
     failures = 1
 
-    @contextmanager
-    def atomically(self) -> Iterator[None]:
-        with super().atomically():
-            yield
+    def atomically_retried(self, work: Callable[[], Result]) -> Result:
+        def fails_once() -> Result:
+            done = work()
             if self.failures:
                 self.failures -= 1
                 raise UnavailableError("the database does not answer")
+            return done
+
+        return super().atomically_retried(fails_once)
+
+
+class EndsADeadlockOnce(Store):
+    """A store whose database aborts the first transaction to end a deadlock."""
+
+    tries = 0
+
+    def atomically_retried(self, work: Callable[[], Result]) -> Result:
+        def deadlocks_once() -> Result:
+            self.tries += 1
+            done = work()
+            if self.tries == 1:
+                raise psycopg.errors.DeadlockDetected
+            return done
+
+        return super().atomically_retried(deadlocks_once)
+
+
+def test_a_request_that_was_aborted_to_end_a_deadlock_is_stored_by_the_next_try(
+    pool: Pool, store: Store
+) -> None:
+    again = EndsADeadlockOnce(pool, store.tenant)
+    report = write(platform_of(again, NOW), time_series(HITS, [(0, 100.0), (15, 130.0)]))
+    assert (again.tries, report.inserted, report.rejected) == (2, 1, 0)
+    assert stored(store, "hits_total") == {15: 2.0}
 
 
 def test_a_count_that_was_not_confirmed_gives_the_right_rate_when_it_is_sent_again(
