@@ -3,20 +3,19 @@
 Each tenant has a thread, so that the cycle of a large tenant does not delay that of a small one.
 """
 
-import resource
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from threading import Event
 from typing import Protocol
 
+import psutil
+
 from flows.watch_loop import WatchLoop
 
-_KIB = 1024
 
-
-def peak_memory_bytes() -> int:
-    """The most memory that this process has had."""
-    return _KIB * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def memory_bytes() -> int:
+    """The memory of this process. The kernel's peak would not do: it counts what was before `exec`."""
+    return int(psutil.Process().memory_info().rss)
 
 
 class MakeLoop(Protocol):
@@ -28,7 +27,7 @@ class CycleWorker:
 
     Args:
         make_loops: each makes the loop of a tenant, given how it waits and what tells it to end.
-        memory_bytes: with more than this, it ends before the next cycle, so that a new process can go on.
+        limit_bytes: with more than this, it ends before the next cycle, so that a new process can go on.
         memory: what this process needs.
     """
 
@@ -36,12 +35,12 @@ class CycleWorker:
         self,
         make_loops: Sequence[MakeLoop],
         *,
-        memory_bytes: int,
-        memory: Callable[[], int] = peak_memory_bytes,
+        limit_bytes: int,
+        memory: Callable[[], int] = memory_bytes,
     ) -> None:
         self._stop = Event()
         self._is_told = False
-        self._memory_bytes = memory_bytes
+        self._limit_bytes = limit_bytes
         self._memory = memory
         self._loops = [make(sleep=self._stop.wait, ends=self._ends) for make in make_loops]
 
@@ -74,4 +73,4 @@ class CycleWorker:
         return self._stop.is_set()
 
     def _is_too_large(self) -> bool:
-        return self._memory() > self._memory_bytes
+        return self._memory() > self._limit_bytes

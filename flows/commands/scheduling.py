@@ -93,7 +93,7 @@ def cycles(
     Models and connections stay open between cycles. Each tenant has a thread, so that a large one does not delay a
     small one. Nightly and weekly work is left to others; `flows deploy` does it, and starts this command.
 
-    If the process ever needed more than FOREWARN_WORKER_MEMORY_MB, it starts anew before a cycle.
+    If the process needs more than FOREWARN_WORKER_MEMORY_MB, it starts anew before a cycle.
     """
     every = _settings(tenants)
     from flows.prefect_server import temporary_prefect_server
@@ -112,12 +112,12 @@ def cycles(
                 partial(make_loop, one, Screen(one.tenant if len(every) > 1 else ""), learns=False)
                 for one in every
             ],
-            memory_bytes=every[0].worker_memory_mb * MIB,
+            limit_bytes=every[0].worker_memory_mb * MIB,
         )
         _stop_at_signals(worker)
         if not worker.run(count) or count is not None:
             return
-    err.print(f"starts anew: it needed more than {every[0].worker_memory_mb} MiB (FOREWARN_WORKER_MEMORY_MB)")
+    err.print(f"starts anew: it needs more than {every[0].worker_memory_mb} MiB (FOREWARN_WORKER_MEMORY_MB)")
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this command again
 
 

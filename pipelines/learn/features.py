@@ -236,11 +236,13 @@ def frame_of_features(found: Sequence[ServiceFeatures]) -> pl.DataFrame:
 def _batches(found: Iterable[ServiceFeatures]) -> Iterator[list[ServiceFeatures]]:
     """Services that are written at once: in a watch cycle, each has one row."""
     batch: list[ServiceFeatures] = []
+    rows = 0
     for one in found:
         batch.append(one)
-        if sum(len(known.times) for known in batch) >= ROWS_PER_WRITE:
+        rows += len(one.times)
+        if rows >= ROWS_PER_WRITE:
             yield batch
-            batch = []
+            batch, rows = [], 0
     if batch:
         yield batch
 

@@ -31,7 +31,7 @@ def limit_threads() -> None:
     """
     if any(name in os.environ for name in THREADS):
         return
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # here: help does not wait for it
+    from threadpoolctl import threadpool_limits  # here: the command's help does not wait for it
 
     one_thread_in_a_process()
     threadpool_limits(limits=1)

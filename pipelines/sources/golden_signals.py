@@ -7,7 +7,7 @@ The recipes of known exporters come first, then requests by convention (traffic,
 or counter of requests), then metrics that nobody knows, as far as the series budget reaches.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.domain import Event, Series, ServiceEdges
@@ -91,7 +91,6 @@ class GoldenSignals:
         self._left_out: dict[str, str] = {}
         self._noted = False
         self._names: Sequence[str] = ()
-        self._natives: Sequence[str] = ()
         self._naming: Naming | None = None
 
     @classmethod
@@ -141,7 +140,7 @@ class GoldenSignals:
         of_exporters = [call for one in self._exporters for call in one.calls if call.metric in known]
         declared = {call.metric for call in of_exporters}
         others = (name for name in self._names if name not in declared)
-        of_clients = client_metrics(others, self._natives)
+        of_clients = client_metrics(others, _natives(self._names, known, pull))
         return read_calls([*of_exporters, *of_clients], self._naming, span)
 
     def events(self, span: ValueSpan, pull: Pull) -> list[Event]:
@@ -188,7 +187,7 @@ class GoldenSignals:
         others = [
             name for name in names if name not in read and not any(one.owns(name) for one in self._exporters)
         ]
-        self._natives = natives = [name for name in others if is_native(name, known, pull.types)]
+        natives = _natives(others, known, pull)
         counted = [name for name in others if is_of_requests(name)]
         counted += [name for name in natives if is_of_requests(f"{name}_bucket")]
         codes = _code_labels(counted, known, span)
@@ -214,6 +213,11 @@ class GoldenSignals:
         except RefusedQueryError as error:
             raise InputError(f"the hosts cannot be told from other targets: {error}") from error
         return hosts_of(sorted(found, key=lambda labels: "nodename" in labels))
+
+
+def _natives(metrics: Iterable[str], known: Container[str], pull: Pull) -> list[str]:
+    """Those of the metrics that are native histograms."""
+    return [name for name in metrics if is_native(name, known, pull.types)]
 
 
 def _code_labels(metrics: Iterable[str], known: set[str], span: MetricSpan) -> dict[str, str]:

@@ -159,7 +159,7 @@ class KnownSeries:
         if known is not None:
             return known
         found = KnownLabels(self._tenant, self._services, labelled, unit)
-        found.as_gauge  # noqa: B018  raises the error
+        found.series(counter=False)  # raises if it cannot be stored
         if key is not None:
             size = len(key) if isinstance(key, bytes) else sum(map(len, key))
             size += _HISTOGRAM_BYTES if has_histograms else 0

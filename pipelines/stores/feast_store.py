@@ -10,7 +10,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -52,15 +52,15 @@ class FeastFeatureStore:
         self._lock = threading.Lock()
 
     def materialize(self, start: datetime, end: datetime) -> int:
-        found = self._stored.read(start, end + timedelta(microseconds=1))
-        if self._redis_url and not found.is_empty():
+        services = self._stored.services(start, end)
+        if self._redis_url and services:
             # Feast's own `materialize` would write the features of all tenants.
-            newest = found.group_by("service_id", maintain_order=True).last()
+            newest = self._stored.latest(services, FEATURE_NAMES, end)
             frame = newest.with_columns(created=pl.col("ts")).to_pandas()
             # Feast prints its own progress; the pipeline shows ours
             with database_errors(), _quiet(), contextlib.redirect_stdout(io.StringIO()):
                 self._store().write_to_online_store(VIEW, df=frame)
-        return found["service_id"].n_unique()
+        return len(services)
 
     def training_frame(self, entities: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
         self._require_own(entities.get_column("service_id").to_list())

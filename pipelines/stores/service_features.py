@@ -96,6 +96,15 @@ class ServiceFeatureStore:
         rows = self._session.rows("SELECT max(ts) AS ts FROM service_features WHERE tenant = %(tenant)s", {})
         return utc_or_none(rows[0]["ts"])
 
+    def services(self, start: datetime, end: datetime) -> list[str]:
+        """The ids of the services with features from `start` to `end`, both included; sorted."""
+        rows = self._session.rows(
+            "SELECT DISTINCT service_id FROM service_features"
+            " WHERE tenant = %(tenant)s AND ts BETWEEN %(start)s AND %(end)s ORDER BY service_id",
+            {"start": start, "end": end},
+        )
+        return [row["service_id"] for row in rows]
+
     def latest(
         self, service_ids: Sequence[str], names: Sequence[str], until: datetime | None = None
     ) -> pl.DataFrame:

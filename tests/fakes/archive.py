@@ -4,8 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
-from fakes.rows import T0
+from fakes.rows import T0, make_series, samples_of
 
+from core.domain import Series
 from core.errors import ArchiveUnavailableError
 from core.settings import Settings
 from pipelines.stores.archive_files import LocalArchive
@@ -46,6 +47,16 @@ class FakeArchive(LocalArchive):
     def _check(self) -> None:
         if self.is_down:
             raise ArchiveUnavailableError("the archive is down")
+
+
+def three_old_days(store: Store) -> list[Series]:
+    """Two series with samples on each of three old days and now."""
+    two = [make_series(store, name) for name in ("a", "b")]
+    for n, one in enumerate(two):
+        for day in range(3):
+            store.samples.write(samples_of(one, [10.0 * n + day, -0.0, 5e-324], T0 + day * DAY))
+        store.samples.write(samples_of(one, [7.0], NOW))
+    return two
 
 
 def retain(store: Store) -> dict[str, int]:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from any_float import FLOATS, many_examples
-from fakes.archive import ALL, DAY, END, NOW, FakeArchive, deletes, in_database, retain
+from fakes.archive import ALL, DAY, END, NOW, FakeArchive, deletes, in_database, retain, three_old_days
 from fakes.platform import platform_of
 from fakes.rows import STEP, T0, make_series, samples_of
 from hypothesis import given
@@ -51,13 +51,7 @@ def store(pool: Pool, archive: FakeArchive) -> Store:
 
 @pytest.fixture
 def series(store: Store) -> list[Series]:
-    """Two series with samples on each of three old days and now."""
-    two = [make_series(store, name) for name in ("a", "b")]
-    for n, one in enumerate(two):
-        for day in range(3):
-            store.samples.write(samples_of(one, [10.0 * n + day, -0.0, 5e-324], T0 + day * DAY))
-        store.samples.write(samples_of(one, [7.0], NOW))
-    return two
+    return three_old_days(store)
 
 
 def test_what_is_archived_is_read_exactly_as_before(

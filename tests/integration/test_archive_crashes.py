@@ -6,8 +6,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from fakes.archive import ALL, DAY, NOW, FakeArchive, deletes, in_database, retain
-from fakes.rows import T0, make_series, samples_of
+from fakes.archive import ALL, DAY, FakeArchive, deletes, in_database, retain, three_old_days
+from fakes.rows import T0, samples_of
 
 from core.domain import Series
 from pipelines.stores.archived_days import ArchivedDayStore
@@ -30,13 +30,7 @@ def store(pool: Pool, archive: FakeArchive) -> Store:
 
 @pytest.fixture
 def series(store: Store) -> list[Series]:
-    """Two series with samples on each of three old days and now."""
-    two = [make_series(store, name) for name in ("a", "b")]
-    for n, one in enumerate(two):
-        for day in range(3):
-            store.samples.write(samples_of(one, [10.0 * n + day, -0.0, 5e-324], T0 + day * DAY))
-        store.samples.write(samples_of(one, [7.0], NOW))
-    return two
+    return three_old_days(store)
 
 
 class KilledError(BaseException):

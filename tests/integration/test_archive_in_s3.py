@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 import boto3
-import httpx
 import pytest
-from moto.server import ThreadedMotoServer
+from servers.aws import aws_server, empty_aws
 
 from core.errors import ArchiveUnavailableError
 from core.settings import Settings
@@ -16,21 +15,15 @@ NAME = "tenant=%41cme/2026-03-01.parquet"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    with aws_server() as url:
+        yield url
 
 
 @pytest.fixture
 def files(server: str, monkeypatch: pytest.MonkeyPatch) -> ArchiveFiles:
     """The archive in a bucket of its own."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
+    empty_aws(server, monkeypatch)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    httpx.post(f"{server}/moto-api/reset")
     boto3.client("s3", "us-east-1", endpoint_url=server).create_bucket(Bucket="metrics")
     return archive_at("s3://metrics/forewarn", server)
 

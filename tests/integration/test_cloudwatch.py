@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 from fakes.memory_store import MemoryStore, memory_platform
-from moto.server import ThreadedMotoServer
+from servers.aws import aws_server, empty_aws
 
 from core.clock import FixedClock
 from core.domain import SeriesKind, Severity
@@ -32,24 +32,17 @@ STEP = timedelta(minutes=5)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    with aws_server() as url:
+        yield url
 
 
 @pytest.fixture
 def aws(server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of an AWS without metrics."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    client = boto3.client(
+    empty_aws(server, monkeypatch)
+    return boto3.client(
         "cloudwatch", "eu-west-1", endpoint_url=server, config=Config(retries={"total_max_attempts": 1})
     )
-    httpx.post(f"{server}/moto-api/reset")
-    return client
 
 
 def put(aws: Any, name: str, values: dict[datetime, float], unit: str = "Count", **dimensions: str) -> None:

@@ -74,6 +74,7 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "forecasts.latest_all": lambda: store.forecasts.latest_all().rows(),
         "features.newest": store.features.newest,
         "features.read": lambda: store.features.read(T0, END).rows(),
+        "features.services": lambda: store.features.services(T0, END),
         "features.latest": lambda: store.features.latest(
             [f"{filled.store.tenant}/checkout"], ["cpu_trend"]
         ).rows(),
@@ -202,6 +203,7 @@ def test_each_tenant_sees_its_own_and_nothing_else(pair: tuple[Filled, Filled]) 
         assert [row[2] for row in seen["forecasts.latest_all"]] == [mine.value]
         assert mine.value in seen["features.read"][0]
         assert [row[2] for row in seen["features.latest"]] == [mine.value]
+        assert seen["features.services"] == [f"{mine.store.tenant}/checkout"]
         assert seen["signals.find"] == [mine.signal] == seen["deliveries.due"]
         assert [one.waiting for one in seen["deliveries.counts"]] == [1, 0, 0]
         assert seen["deliveries.sink_states"]["slack"].error == mine.store.tenant

@@ -1,8 +1,12 @@
 """A process that stays runs the cycles of several tenants: none waits for another, and too much memory ends it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import Any, cast
 
@@ -11,6 +15,8 @@ import pytest
 from core.errors import UnavailableError
 from flows.cycle_worker import CycleWorker
 from flows.watch_loop import WatchLoop
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass
@@ -43,7 +49,7 @@ def worker_of(
         made.append(Loop(**arguments, **options))
         return cast(WatchLoop, made[-1])
 
-    return CycleWorker([partial(make, one) for one in loops], memory_bytes=100, memory=memory), made
+    return CycleWorker([partial(make, one) for one in loops], limit_bytes=100, memory=memory), made
 
 
 def begun() -> Event:
@@ -86,3 +92,24 @@ def test_a_worker_that_is_told_to_stop_ends_after_its_cycle_and_is_not_replaced(
     worker.stop()
     assert worker.run() is False
     assert loop.cycles == 1
+
+
+AGAIN = """
+import os, sys
+from flows.cycle_worker import memory_bytes
+if len(sys.argv) == 1:
+    large = bytearray(300 * 2**20)
+    print(memory_bytes(), flush=True)
+    os.execv(sys.executable, [*sys.orig_argv, "again"])
+print(memory_bytes())
+"""
+
+
+def test_a_process_that_starts_anew_begins_with_little_memory(tmp_path: Path) -> None:
+    script = tmp_path / "again.py"
+    script.write_text(AGAIN)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before - after > 250 * 2**20
