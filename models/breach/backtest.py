@@ -214,7 +214,7 @@ def backtest_breaches(
         outlook = predict_breach(
             limited,
             SeriesPast.of(limited, then, BACKTEST_STEPS),
-            then.in_unit(errors.paths(yhat, PATHS, then.bounds, rng)),
+            errors.paths(yhat, PATHS, then.bounds, rng).from_ordinary(then.exponent),
             Present(
                 at=then.end,
                 level=float(past.values[newest]),

@@ -191,7 +191,7 @@ def plan_capacity(
     level, per_day = float(peaks[-1]), robust_growth(peaks)
     # A resource that was over in the last day may have been emptied since.
     newest = level if present is None else present.level
-    simulated = SimulatedPaths(values=paths, level=newest, at=at, step_s=DAY_S, bounds=past.bounds)
+    simulated = SimulatedPaths.of(paths, level=newest, at=at, step_s=DAY_S, bounds=past.bounds)
     breach = simulated.breach(crossed)
     if present is not None and present.breach.probability >= LIKELY:
         probability = max(breach.probability, present.breach.probability)

@@ -5,9 +5,12 @@ forecaster really makes. In the fill regime it goes on growing as in the last ho
 resets it. The rarer such growth is in the past of the series, the more paths follow the fill regime.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
+from math import inf
 
 import numpy as np
 
@@ -25,8 +28,9 @@ from models.breach.growth import (
 from models.breach.paths import SimulatedPaths, simulate_growth
 from models.breach.resets import Sawtooth, find_resets
 from models.forecast.history import prepare
+from models.forecast.paths import ForecastPaths
 from models.forecast.protocols import Bounds, History
-from models.series.magnitude import from_ordinary, scaled_number, to_ordinary
+from models.series.magnitude import from_ordinary, scaled_number
 from models.series.thresholds import breach_threshold_of, is_upward
 
 PATHS = 400
@@ -59,7 +63,7 @@ class BreachOutlook:
         impact: breach of the impact level, from which other series are affected. This level may lie beyond the
             threshold.
         at: the present, where `paths` start.
-        paths: (count, steps), for the fan of the plot.
+        paths: computes the simulated paths, (count, steps), for the fan of the plot.
         impact_since: when the series reached the impact level, or the first known moment if it was past this level
             from the beginning; null if it has not reached the level, or if nobody checked.
         over_since: the same for the threshold.
@@ -72,7 +76,7 @@ class BreachOutlook:
     level: float
     impact: Breach
     at: datetime
-    paths: FloatArray
+    paths: Callable[[], FloatArray]
     impact_since: datetime | None = None
     over_since: datetime | None = None
 
@@ -89,7 +93,7 @@ class BreachOutlook:
             else replace(self.sawtooth, drops=from_ordinary(self.sawtooth.drops, exponent)),
             level=scaled_number(self.level, exponent),
             impact=replace(self.impact, threshold=scaled_number(self.impact.threshold, exponent)),
-            paths=from_ordinary(self.paths, exponent),
+            paths=lambda: from_ordinary(self.paths(), exponent),
         )
 
     def mirrored(self) -> "BreachOutlook":
@@ -100,7 +104,7 @@ class BreachOutlook:
             growth=self.growth.mirrored(),
             level=0.0 - self.level,
             impact=replace(self.impact, threshold=0.0 - self.impact.threshold),
-            paths=0.0 - self.paths,
+            paths=lambda: 0.0 - self.paths(),
         )
 
 
@@ -149,7 +153,7 @@ class SeriesPast:
 def predict_breach(
     series: Series,
     past: SeriesPast,
-    usual_paths: FloatArray,
+    usual_paths: ForecastPaths,
     present: Present,
     *,
     rng: np.random.Generator,
@@ -160,8 +164,7 @@ def predict_breach(
     Args:
         series: with its threshold or limit.
         past: of this series.
-        usual_paths: (count, steps), simulated by the forecaster from the end of the history on, in the unit of the
-            series.
+        usual_paths: of the forecaster from the end of the history on, in the unit of the series.
         present: the value now and an hour ago, in the unit of the series.
         rng: source of all randomness.
         impact_level: value from which other series are affected; null = the threshold.
@@ -173,7 +176,7 @@ def predict_breach(
         return None
     # In the units of the history, in which nothing overflows.
     exponent = past.exponent
-    paths, now = to_ordinary(usual_paths, exponent), present.scaled(-exponent)
+    paths, now = usual_paths.to_ordinary(exponent), present.scaled(-exponent)
     levels = [threshold] if impact_level is None or impact_level == threshold else [threshold, impact_level]
     crossed = tuple(scaled_number(level, -exponent) for level in levels)
     if is_upward(series):
@@ -181,13 +184,13 @@ def predict_breach(
         return replace(found.scaled(exponent), level=present.level)
     # Negation is exact, so that a series for which low is bad gets exactly the prediction of its mirror image.
     mirrored = tuple(0.0 - level for level in crossed)
-    found = _predict_upward(past, 0.0 - paths, now.mirrored(), mirrored, rng, inert=is_inert(series))
+    found = _predict_upward(past, paths.mirrored(), now.mirrored(), mirrored, rng, inert=is_inert(series))
     return replace(found.mirrored().scaled(exponent), level=present.level)
 
 
 def _predict_upward(
     past: SeriesPast,
-    usual_paths: FloatArray,
+    usual_paths: ForecastPaths,
     present: Present,
     crossed: tuple[float, ...],
     rng: np.random.Generator,
@@ -199,36 +202,58 @@ def _predict_upward(
     Args:
         crossed: the threshold, and the impact level where it is another one.
     """
-    sawtooth, ahead = past.sawtooth, past.ahead
     # The share of the unfinished step that has passed. The history does not cover it, the present level does.
     step_fraction = float(np.clip((present.at - past.end).total_seconds() / past.step_s, 0.0, 1.0))
-    count, steps = usual_paths.shape
     growth = measure_growth(past.growth, present, step_fraction=step_fraction, inert=inert)
-    shifted = np.append(usual_paths[:, 1:], usual_paths[:, -1:], axis=1)
-    paths = interpolate(usual_paths, shifted, step_fraction)
-    filling = round(growth.weight * count) if growth.per_hour > 0 else 0
-    if filling:
-        resets = None if sawtooth is None else sawtooth.at_present(past.newest, present.level, step_fraction)
-        fills = present.level + simulate_growth(growth, (filling, steps), past.step_s, rng, resets)
-        usual_ahead = interpolate(ahead[:-1], ahead[1:], step_fraction)
-        paths[:filling] = fills + usual_ahead - interpolate(past.usual, float(ahead[0]), step_fraction)
+    filling = round(growth.weight * usual_paths.count) if growth.per_hour > 0 else 0
     simulated = SimulatedPaths(
-        values=paths, level=present.level, at=present.at, step_s=past.step_s, bounds=past.bounds
+        values=cache(
+            lambda: _courses(past, usual_paths.simulate(), present, growth, filling, step_fraction, rng)
+        ),
+        highest=inf if filling else usual_paths.highest,
+        steps=len(past.ahead) - 1,
+        level=present.level,
+        at=present.at,
+        step_s=past.step_s,
+        bounds=past.bounds,
     )
     breach = simulated.breach(crossed[0], horizons_s=BREACH_HORIZONS_S)
     impact = breach
     if len(crossed) > 1:
         impact = simulated.breach(crossed[1], horizons_s=BREACH_HORIZONS_S)
+    is_fill = filling > usual_paths.count // 4
     return BreachOutlook(
-        pattern=_pattern(present.level >= crossed[0], filling > count // 4, sawtooth, breach),
+        pattern=_pattern(present.level >= crossed[0], is_fill, past.sawtooth, breach),
         breach=breach,
         growth=growth,
-        sawtooth=sawtooth,
+        sawtooth=past.sawtooth,
         level=present.level,
         impact=impact,
         at=present.at,
-        paths=simulated.possible(),
+        paths=simulated.possible,
     )
+
+
+def _courses(
+    past: SeriesPast,
+    usual_paths: FloatArray,
+    present: Present,
+    growth: Growth,
+    filling: int,
+    step_fraction: float,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Paths from the present on, (count, steps): the first `filling` go on growing, the others follow the forecast."""
+    steps = usual_paths.shape[1]
+    shifted = np.append(usual_paths[:, 1:], usual_paths[:, -1:], axis=1)
+    paths = interpolate(usual_paths, shifted, step_fraction)
+    if filling:
+        ahead, sawtooth = past.ahead, past.sawtooth
+        resets = None if sawtooth is None else sawtooth.at_present(past.newest, present.level, step_fraction)
+        fills = present.level + simulate_growth(growth, (filling, steps), past.step_s, rng, resets)
+        usual_ahead = interpolate(ahead[:-1], ahead[1:], step_fraction)
+        paths[:filling] = fills + usual_ahead - interpolate(past.usual, float(ahead[0]), step_fraction)
+    return paths
 
 
 def is_inert(series: Series) -> bool:

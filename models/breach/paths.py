@@ -1,8 +1,9 @@
 """Simulates paths on which a series goes on growing, and counts how many of the paths cross a threshold."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
 
 import numpy as np
 
@@ -27,22 +28,41 @@ class SimulatedPaths:
     """Possible future courses of a series.
 
     Attributes:
-        values: (count, steps), in the unit of the series; they may leave the bounds.
+        values: computes them, (count, steps), in the unit of the series; they may leave the bounds.
+        highest: no path exceeds it; infinity = unknown.
+        steps: length of each path.
         bounds: smallest and largest possible values.
         level: value now, from which every path starts.
         at: the present; the first step ends `step_s` later.
         step_s: length of a step in seconds.
     """
 
-    values: FloatArray
+    values: Callable[[], FloatArray]
+    highest: float
+    steps: int
     level: float
     at: datetime
     step_s: int
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: Bounds
+
+    @classmethod
+    def of(
+        cls, values: FloatArray, *, level: float, at: datetime, step_s: int, bounds: Bounds | None = None
+    ) -> "SimulatedPaths":
+        """Paths that were computed already, (count, steps)."""
+        return cls(
+            values=lambda: values,
+            highest=inf,
+            steps=values.shape[1],
+            level=level,
+            at=at,
+            step_s=step_s,
+            bounds=bounds or Bounds(),
+        )
 
     def possible(self) -> FloatArray:
         """The values within the bounds, (count, steps)."""
-        return self.bounds.clip(self.values)
+        return self.bounds.clip(self.values())
 
     def breach(self, threshold: float, *, horizons_s: Sequence[int] = ()) -> Breach:
         """The share of the paths that cross the threshold from below, and when they cross it.
@@ -52,20 +72,30 @@ class SimulatedPaths:
             horizons_s: shorter horizons to report too, in seconds. A horizon within the first step counts as the
                 whole first step.
         """
+        horizon_s = self.steps * self.step_s
+        if self.level < threshold and self.highest < threshold:
+            # Most series are far from their threshold, and need no paths.
+            return Breach(
+                threshold=threshold,
+                probability=0.0,
+                horizon_s=horizon_s,
+                when=None,
+                probability_by_horizon_s=dict.fromkeys(horizons_s, 0.0),
+            )
         bounds = self.bounds
         if bounds.upper == threshold:
             # Nothing is left at 0. Paths that stop there would all cross at the end of a step.
             bounds = replace(bounds, upper=None)
-        paths = bounds.clip(self.values)
+        paths = bounds.clip(self.values())
         course = np.concatenate([np.full((len(paths), 1), self.level), paths], axis=1)
         over = course >= threshold
         crossed = np.maximum.accumulate(over, axis=1).mean(axis=0)
-        steps = {horizon: min(max(1, horizon // self.step_s), paths.shape[1]) for horizon in horizons_s}
+        steps = {horizon: min(max(1, horizon // self.step_s), self.steps) for horizon in horizons_s}
         crosses = over.any(axis=1)
         return Breach(
             threshold=threshold,
             probability=float(np.mean(crosses)),
-            horizon_s=paths.shape[1] * self.step_s,
+            horizon_s=horizon_s,
             when=self._when(course[crosses], over[crosses], threshold) if crosses.any() else None,
             probability_by_horizon_s={horizon: float(crossed[step]) for horizon, step in steps.items()},
         )

@@ -23,6 +23,7 @@ from models.forecast.entry import Entry
 from models.forecast.files import ForecastParts, from_files, to_files
 from models.forecast.intervals.conformal import LEVELS, ErrorModel
 from models.forecast.intervals.widths import variability
+from models.forecast.paths import ForecastPaths
 from models.forecast.protocols import FittedForecaster, History, StoredForecaster
 from models.forecast.recent import NOTHING, Recent, recent_of
 from models.series.magnitude import to_ordinary
@@ -143,14 +144,13 @@ class ForecasterBundle:
             errors=errors,
         )
 
-    def paths(self, prediction: Prediction, count: int = 500) -> FloatArray:
-        """Simulated paths around a prediction, (count, h); equal for the same bundle and moment."""
-        entry = self.entry(prediction.series_id)
-        seed = [self.parts.seed, prediction.series_id % 2**32, int(prediction.made_at.timestamp())]
-        rng = np.random.default_rng(seed)
-        history = entry.history
+    def paths(self, prediction: Prediction, count: int = 500) -> ForecastPaths:
+        """Simulated paths around a prediction; equal for the same bundle and moment."""
+        history = self.entry(prediction.series_id).history
         yhat = to_ordinary(prediction.yhat, history.exponent)
-        return history.in_unit(prediction.errors.paths(yhat, count, history.bounds, rng))
+        seed = [self.parts.seed, prediction.series_id % 2**32, int(prediction.made_at.timestamp())]
+        around = prediction.errors.paths(yhat, count, history.bounds, np.random.default_rng(seed))
+        return around.from_ordinary(history.exponent)
 
     def entry(self, series_id: int) -> Entry:
         """What the forecasts of one series need.

@@ -106,7 +106,7 @@ def plot_breach(
     for level, alpha in ((0.95, 0.35), (0.8, 0.6)):
         low, high = (scale.drawn(edge[level]) for edge in (prediction.lower, prediction.upper))
         axes.fill_between(ahead, low, high, color=BAND, alpha=alpha, label=f"{level:.0%}".replace("%", " %"))
-    fan = np.percentile(scale.drawn(outlook.paths), [10, 50, 90], axis=0)
+    fan = np.percentile(scale.drawn(outlook.paths()), [10, 50, 90], axis=0)
     path_days = _days([moment + (outlook.at - history.end) for moment in prediction.times()])
     axes.plot(path_days, fan[1], color=FAN, linewidth=1.5, label="simulated, P50")
     axes.fill_between(path_days, fan[0], fan[2], color=FAN, alpha=0.25, label="simulated, P10 to P90")

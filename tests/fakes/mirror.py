@@ -10,6 +10,7 @@ from core.domain import Breach, Direction, Series
 from models.breach.capacity import Capacity
 from models.breach.growth import Present
 from models.breach.outlook import BreachOutlook
+from models.forecast.paths import ForecastPaths
 from models.forecast.protocols import Bounds, History
 from models.series.thresholds import threshold_of
 
@@ -59,6 +60,16 @@ def mirrored_present(present: Present, about: float) -> Present:
     )
 
 
+def mirrored_paths(paths: ForecastPaths, about: float) -> ForecastPaths:
+    """The paths of `about - x`."""
+    return ForecastPaths(
+        count=paths.count,
+        lowest=about - paths.highest,
+        highest=about - paths.lowest,
+        simulate=lambda: about - paths.simulate(),
+    )
+
+
 def mirrored_outlook(outlook: BreachOutlook, about: float) -> BreachOutlook:
     """The outlook of `about - x`."""
     return replace(
@@ -67,7 +78,7 @@ def mirrored_outlook(outlook: BreachOutlook, about: float) -> BreachOutlook:
         impact=_mirrored_breach(outlook.impact, about),
         growth=outlook.growth.mirrored(),
         level=about - outlook.level,
-        paths=about - outlook.paths,
+        paths=lambda: about - outlook.paths(),
     )
 
 

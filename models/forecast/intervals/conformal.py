@@ -22,6 +22,7 @@ References:
 
 from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
@@ -33,6 +34,7 @@ from models.forecast.intervals.widths import (
     learn_widths,
     step_correlation,
 )
+from models.forecast.paths import ForecastPaths
 from models.forecast.protocols import Bounds
 
 #: Probabilities at which the quantiles of errors are stored.
@@ -95,20 +97,61 @@ class ErrorModel:
             low, high = low + min(below, 0.0) * width, high + max(above, 0.0) * width
         return bounds.clip(yhat + low), bounds.clip(yhat + high)
 
-    def paths(self, yhat: FloatArray, count: int, bounds: Bounds, rng: np.random.Generator) -> FloatArray:
-        """Simulated paths, (count, h): each step has the distribution of the intervals, neighbours are correlated."""
-        steps = len(yhat)
-        noise = rng.standard_normal((count, steps))
-        normal = np.empty_like(noise)
-        normal[:, 0] = noise[:, 0]
-        fresh = np.sqrt(1.0 - self.rho**2)
-        for step in range(1, steps):
-            normal[:, step] = self.rho * normal[:, step - 1] + fresh * noise[:, step]
-        rank = ndtr(normal)
-        errors = np.zeros_like(rank)
-        for one in self.memories:
-            errors += np.interp(rank, PROBABILITIES, one.quantiles) * one.widths.around(yhat)
-        return bounds.clip(yhat + errors / len(self.memories))
+    def paths(self, yhat: FloatArray, count: int, bounds: Bounds, rng: np.random.Generator) -> ForecastPaths:
+        """Simulated paths: each step has the distribution of the intervals, neighbours are correlated."""
+        # Errors beyond the outermost quantiles are not simulated.
+        low, high = self.interval(yhat, 1.0, bounds)
+        return ForecastPaths.within(low, high, count, lambda: self._simulated(yhat, count, bounds, rng))
+
+    def _simulated(
+        self, yhat: FloatArray, count: int, bounds: Bounds, rng: np.random.Generator
+    ) -> FloatArray:
+        rank = ndtr(_correlated(rng.standard_normal((count, len(yhat))), self.rho))
+        quantiles = np.stack([one.quantiles for one in self.memories])
+        widths = np.stack([one.widths.around(yhat) for one in self.memories])
+        return bounds.clip(_around(yhat, rank, quantiles, widths))
+
+
+@numba.njit(cache=True, nogil=True)
+def _correlated(noise: FloatArray, rho: float) -> FloatArray:
+    """Standard normal numbers, (count, h), of which neighbours in a row have the correlation `rho`; in place."""
+    fresh = np.sqrt(1.0 - rho**2)
+    for row in range(noise.shape[0]):
+        for step in range(1, noise.shape[1]):
+            noise[row, step] = rho * noise[row, step - 1] + fresh * noise[row, step]
+    return noise
+
+
+@numba.njit(cache=True, nogil=True)
+def _around(yhat: FloatArray, rank: FloatArray, quantiles: FloatArray, widths: FloatArray) -> FloatArray:
+    """The values with these ranks among the errors, each memory's quantile by `np.interp`, (count, h).
+
+    One search for each value serves all memories, which halves the time.
+
+    Args:
+        quantiles: (memories, `PROBABILITIES`).
+        widths: (memories, h).
+    """
+    out = np.empty_like(rank)
+    last = len(PROBABILITIES) - 1
+    slopes = (quantiles[:, 1:] - quantiles[:, :-1]) / (PROBABILITIES[1:] - PROBABILITIES[:-1])
+    for row in range(rank.shape[0]):
+        for step in range(rank.shape[1]):
+            at = rank[row, step]
+            place = -1
+            for probability in PROBABILITIES:
+                place += at >= probability
+            error = 0.0
+            for memory in range(len(quantiles)):
+                if place < 0:
+                    quantile = quantiles[memory, 0]
+                elif place == last or PROBABILITIES[place] == at:
+                    quantile = quantiles[memory, place]
+                else:
+                    quantile = slopes[memory, place] * (at - PROBABILITIES[place]) + quantiles[memory, place]
+                error += quantile * widths[memory, step]
+            out[row, step] = yhat[step] + error / len(quantiles)
+    return out
 
 
 def fit_errors(past: PastErrors, *, floor: float, season: int = 1) -> ErrorModel:

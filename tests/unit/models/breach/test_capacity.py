@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from fakes.mirror import mirrored_capacity, mirrored_history, mirrored_present, mirrored_series
+from fakes.paths import paths_of
 
 from core.arrays import FloatArray
 from core.domain import Role, Series
@@ -42,7 +43,7 @@ def plan(series: Series, values: FloatArray) -> Capacity:
     if MIRRORED:
         series, history = mirrored_series(series, ABOUT), mirrored_history(history, ABOUT)
         usual, present = ABOUT - usual, mirrored_present(present, ABOUT)
-    outlook = predict_breach(series, SeriesPast.of(series, history, 24), usual, present, rng=rng)
+    outlook = predict_breach(series, SeriesPast.of(series, history, 24), paths_of(usual), present, rng=rng)
     found = plan_capacity(series, history, at=NOW, seed=1, outlook=outlook)
     assert found is not None
     return mirrored_capacity(found, ABOUT) if MIRRORED else found

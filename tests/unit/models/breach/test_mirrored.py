@@ -14,6 +14,7 @@ from fakes.mirror import (
     times_of,
     with_same_id,
 )
+from fakes.paths import paths_of
 
 from core.arrays import FloatArray
 from core.domain import Band, ModelRef, Role, Series, SeriesKind, Signal
@@ -88,7 +89,7 @@ def both(seed: int) -> tuple[list[BreachOutlook], list[Capacity], list[Signal], 
             usual, present = about - usual, mirrored_present(present, about)
             assert not is_upward(series)
         past = SeriesPast.of(series, history, usual.shape[1])
-        outlook = predict_breach(series, past, usual, present, rng=np.random.default_rng(seed))
+        outlook = predict_breach(series, past, paths_of(usual), present, rng=np.random.default_rng(seed))
         plan = plan_capacity(series, history, at=NOW, seed=seed, outlook=outlook)
         assert outlook is not None
         assert plan is not None

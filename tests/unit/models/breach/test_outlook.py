@@ -3,13 +3,20 @@
 Each example also runs mirrored: as a series that is bad when it is low.
 """
 
+import math
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from fakes.mirror import mirrored_history, mirrored_outlook, mirrored_present, mirrored_series
+from fakes.mirror import (
+    mirrored_history,
+    mirrored_outlook,
+    mirrored_paths,
+    mirrored_present,
+    mirrored_series,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +64,7 @@ def outlook(
     *,
     an_hour_ago: float | None = None,
     impact_level: float | None = None,
+    always_simulated: bool = False,
 ) -> BreachOutlook:
     """The outlook of a series whose past is `values`, hourly."""
     history = History(
@@ -74,6 +82,8 @@ def outlook(
     )
     rng = np.random.default_rng(1)
     usual = errors.paths(seasonal_naive(values, (24,), 24), 400, Bounds(lower=0.0), rng)
+    if always_simulated:
+        usual = replace(usual, lowest=-math.inf, highest=math.inf)
     present = Present(
         at=history.end,
         level=float(values[-1]),
@@ -83,7 +93,7 @@ def outlook(
         found = predict_breach(
             mirrored_series(series, ABOUT),
             SeriesPast.of(mirrored_series(series, ABOUT), mirrored_history(history, ABOUT), 24),
-            ABOUT - usual,
+            mirrored_paths(usual, ABOUT),
             mirrored_present(present, ABOUT),
             rng=rng,
             impact_level=None if impact_level is None else ABOUT - impact_level,
@@ -121,6 +131,18 @@ def test_a_fill_on_top_of_a_sawtooth_breaches() -> None:
     values = 30 + 10 * (np.arange(480) % 12) / 12 + noise(480)
     values[-8:] += 7.0 * np.arange(1, 9)
     assert outlook(values).breach.probability > 0.5
+
+
+@pytest.mark.parametrize("level", [10.0, 60.0, 80.0, 95.0, 99.0, 101.0])
+def test_paths_that_cannot_reach_the_threshold_need_no_simulation(level: float) -> None:
+    values = level + 2.0 * np.sin(np.arange(480) / 24 * 2 * np.pi) + noise(480)
+    found, counted = (
+        outlook(values, always_simulated=simulated, impact_level=LIMIT + 1) for simulated in (False, True)
+    )
+    assert found.breach == counted.breach
+    assert found.impact == counted.impact
+    assert found.pattern is counted.pattern
+    assert np.array_equal(found.paths(), counted.paths())
 
 
 def test_growth_that_was_just_reset_does_not_breach() -> None:
@@ -214,7 +236,7 @@ def test_probability_never_falls_with_the_horizon_and_the_range_is_ordered(
 ) -> None:
     rng = np.random.default_rng(seed)
     paths = np.cumsum(rng.normal(drift, 2.0, (200, 24)), axis=1)
-    simulated = SimulatedPaths(values=paths, level=0.0, at=NOW, step_s=3_600)
+    simulated = SimulatedPaths.of(paths, level=0.0, at=NOW, step_s=3_600)
     breach = simulated.breach(distance, horizons_s=BREACH_HORIZONS_S)
     shares = list(breach.probability_by_horizon_s.values())
     assert shares == sorted(shares)

@@ -70,14 +70,14 @@ def test_any_float_is_forecast(values: Any, limit: float, newest: float) -> None
         assert edge.shape == (24,)
         assert np.isfinite(edge).all()
     assert (prediction.lower[0.95] <= prediction.upper[0.95]).all()
-    assert np.isfinite(bundle.paths(prediction, 20)).all()
+    assert np.isfinite(bundle.paths(prediction, 20).simulate()).all()
     try:
         _, outlook = BreachBundle(bundle).outlook(series.series_id, recent_of(recent)[series.series_id], now)
     except InsufficientDataError:
         return
     assert outlook is not None
     assert 0.0 <= outlook.breach.probability <= 1.0
-    assert np.isfinite(outlook.paths).all()
+    assert np.isfinite(outlook.paths()).all()
     assert np.isfinite([outlook.level, outlook.growth.per_hour, outlook.growth.weight]).all()
     history = bundle.present(bundle.entry(series.series_id), recent_of(recent)[series.series_id], now)
     plan = plan_capacity(series, history, at=now, seed=1, horizon_days=10, outlook=outlook)

@@ -250,7 +250,7 @@ def test_a_bundle_of_the_release_before_gives_the_forecasts_that_it_gave_then() 
             f"{key}/yhat": prediction.yhat,
             f"{key}/lower": prediction.lower[0.8],
             f"{key}/upper": prediction.upper[0.95],
-            f"{key}/paths": old.paths(prediction, 3),
+            f"{key}/paths": old.paths(prediction, 3).simulate(),
             f"{key}/before": old.forecast(
                 key, at=end.fromtimestamp(end.timestamp() - 30 * 3_600, end.tzinfo)
             ).yhat,
@@ -271,7 +271,7 @@ def test_a_bundle_of_the_release_before_is_saved_in_the_new_format_without_a_cha
         first, second = old.forecast(key), new.forecast(key)
         assert np.array_equal(first.yhat, second.yhat)
         assert np.array_equal(first.lower[0.95], second.lower[0.95])
-        assert np.array_equal(old.paths(first), new.paths(second))
+        assert np.array_equal(old.paths(first).simulate(), new.paths(second).simulate())
 
 
 def test_another_format_is_refused_with_the_command_that_helps() -> None:

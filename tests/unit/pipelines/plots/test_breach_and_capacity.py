@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.paths import paths_of
 
 from core.domain import Role, Series
 from models.breach.capacity import plan_capacity
@@ -125,7 +126,7 @@ def test_any_float_is_drawn(one: float, limit: float, unit: str) -> None:
     outlook = predict_breach(
         series,
         SeriesPast.of(series, history, 24),
-        np.full((8, 24), one),
+        paths_of(np.full((8, 24), one)),
         Present(at=NOW, level=one, level_an_hour_ago=40.0),
         rng=np.random.default_rng(1),
     )

@@ -1,15 +1,17 @@
 """Intervals hold what they promise, and are nested and ordered."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from core.arrays import FloatArray
 from models.forecast.choice.selection import Plan, select
-from models.forecast.intervals.conformal import LEVELS, ErrorModel, fit_errors, wide_errors
+from models.forecast.intervals.conformal import LEVELS, PROBABILITIES, ErrorModel, fit_errors, wide_errors
 from models.forecast.intervals.widths import PastErrors
 from models.forecast.pool.pool_forecaster import PoolForecaster
 from models.forecast.protocols import Bounds, History
@@ -65,7 +67,7 @@ def test_a_ratio_keeps_its_limits_in_intervals_and_paths() -> None:
     model = fitted(errors(24))
     bounds = Bounds(lower=0.0, upper=1.0)
     low, high = model.interval(np.full(24, 0.95), 0.95, bounds)
-    paths = model.paths(np.full(24, 0.95), 100, bounds, np.random.default_rng(1))
+    paths = model.paths(np.full(24, 0.95), 100, bounds, np.random.default_rng(1)).simulate()
     assert low.min() >= 0
     assert high.max() <= 1
     assert paths.min() >= 0
@@ -74,7 +76,7 @@ def test_a_ratio_keeps_its_limits_in_intervals_and_paths() -> None:
 
 def test_paths_have_the_widths_of_the_intervals_and_neighbours_move_together() -> None:
     model = fitted(errors(200))
-    paths = model.paths(np.zeros(24), 4_000, FREE, np.random.default_rng(1))
+    paths = model.paths(np.zeros(24), 4_000, FREE, np.random.default_rng(1)).simulate()
     low, high = model.interval(np.zeros(24), 0.8, FREE)
     inside = ((paths >= low) & (paths <= high)).mean()
     assert inside == pytest.approx(0.8, abs=0.03)
@@ -144,3 +146,22 @@ def test_a_handful_of_values_gets_wide_intervals() -> None:
     low, high = wide_errors(np.array([5.0, 5.0]), 24, 0.01).interval(np.full(24, 5.0), 0.95, FREE)
     assert (high - low)[0] > 0.5
     assert (high - low)[-1] > 4 * (high - low)[0]
+
+
+@given(rho=st.floats(0.0, 0.99), seed=st.integers(0, 100), level=st.floats(0.0, 1e6))
+def test_paths_are_interpolated_quantiles_within_their_range(rho: float, seed: int, level: float) -> None:
+    model = replace(fitted(errors(100)), rho=rho)
+    yhat: FloatArray = level + np.arange(24, dtype=np.float64)
+    bounds = Bounds(lower=0.0)
+    found = model.paths(yhat, 50, bounds, np.random.default_rng(seed))
+    normal = np.random.default_rng(seed).standard_normal((50, 24))
+    for step in range(1, 24):
+        normal[:, step] = rho * normal[:, step - 1] + np.sqrt(1.0 - rho**2) * normal[:, step]
+    total = sum(
+        np.interp(ndtr(normal), PROBABILITIES, one.quantiles) * one.widths.around(yhat)
+        for one in model.memories
+    )
+    paths = found.simulate()
+    assert np.array_equal(paths, bounds.clip(yhat + total / len(model.memories)))
+    assert found.lowest <= paths.min()
+    assert paths.max() <= found.highest
