@@ -1,7 +1,7 @@
 """The catalog of failure features, each with its name, expression and range."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -101,6 +101,10 @@ STAGES = tuple(
 )
 
 
+#: What is left in a running sum after shares of up to this size have left it is less than `DIGITS`.
+ORDINARY_SHARE = 4.0
+
+
 def service_features(
     wide: pl.DataFrame, names: Sequence[str] = FEATURE_NAMES, *, phases: Sequence[int] = range(RASTER)
 ) -> pl.DataFrame:
@@ -108,7 +112,7 @@ def service_features(
 
     For arguments and errors see `features_of_services`.
     """
-    return features_of_services([wide], names, phases=phases)[0]
+    return features_of_services([wide], names, phases=phases).drop("service")
 
 
 def features_of_services(
@@ -116,14 +120,18 @@ def features_of_services(
     names: Sequence[str] = FEATURE_NAMES,
     *,
     phases: Sequence[int] = range(RASTER),
-) -> list[pl.DataFrame]:
-    """`ts` and the named features of each service, one row for each row of its wide frame, in its order.
+    since: datetime | None = None,
+) -> pl.DataFrame:
+    """`service`, `ts` and the named features: one row for each row of each wide frame, in their order.
 
     Several services at once are faster: half of the time for one service is the overhead of Polars for each expression.
 
     Args:
         wides: frames with one row for each step, without gaps.
         phases: wanted steps of each half hour; 0 is the full and the half hour. Each phase takes the same time.
+        since: only rows from this moment on are wanted; null: all.
+    Returns:
+        `service` is the place of its frame among the wide ones, Int32.
     Raises:
         InputError: a name is not in the catalog.
         InvalidFrameError: a frame lacks a column that the features read.
@@ -132,32 +140,42 @@ def features_of_services(
     if unknown:
         raise InputError(f"no such feature: {', '.join(unknown)}")
     try:
-        steps = _one_below_the_other(wides).with_columns(_phase=phase_of(pl.col("ts")))
+        steps = _one_below_the_other(wides, since).with_columns(_phase=phase_of(pl.col("ts")))
         for columns in (*HIDDEN, STAGES[0]):
             steps = steps.with_columns(**columns)
         parts = [
-            _half_hourly(steps, phase).select("_service", "ts", *map(_rounded, names)) for phase in phases
+            _half_hourly(steps, phase)
+            .filter(pl.col("service").is_not_null() & (True if since is None else pl.col("ts") >= since))
+            .select("service", "ts", *map(_rounded, names))
+            for phase in phases
         ]
     except (pl.exceptions.ColumnNotFoundError, pl.exceptions.ShapeError) as error:
         raise InvalidFrameError(f"a wide frame lacks a column: {error}") from error
-    found = []
-    for service in range(len(wides)):
-        mine = pl.concat([part.filter(pl.col("_service") == service).drop("_service") for part in parts])
-        found.append(mine if len(phases) == 1 else mine.sort("ts"))
-    return found
+    return parts[0] if len(parts) == 1 else pl.concat(parts).sort("service", "ts")
 
 
-def _one_below_the_other(wides: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """One frame below the other, with the number as `_service`. Empty rows between two are as long as the look-back."""
+def _one_below_the_other(wides: Sequence[pl.DataFrame], since: datetime | None) -> pl.DataFrame:
+    """One frame below the other, with its number as `service`. Wanted rows do not look back into the frame above.
+
+    Empty rows are added between two frames where fewer rows than the look-back lie before the wanted ones, and after
+    values so large that running sums would not get rid of them.
+    """
     step = timedelta(seconds=DEFAULT_STEP_S)
-    gap = pl.int_range(-LOOKBACK_H * PER_H, 0, eager=True) * step
     stacked = []
     for number, wide in enumerate(wides):
-        if number > 0:
-            times = (wide.item(0, "ts") + gap).cast(TIME)
-            stacked.append(wide.clear(len(gap)).with_columns(ts=times, _service=pl.lit(None, pl.Int32)))
-        stacked.append(wide.with_columns(_service=pl.lit(number, pl.Int32)))
+        first = wide.item(0, "ts")
+        own = 0 if since is None or not _is_ordinary(wides[number - 1]) else (since - first) // step
+        gap = pl.int_range(min(0, own - LOOKBACK_H * PER_H), 0, eager=True) * step
+        if number > 0 and len(gap):
+            times = (first + gap).cast(TIME)
+            stacked.append(wide.clear(len(gap)).with_columns(ts=times, service=pl.lit(None, pl.Int32)))
+        stacked.append(wide.with_columns(service=pl.lit(number, pl.Int32)))
     return pl.concat(stacked)
+
+
+def _is_ordinary(wide: pl.DataFrame) -> bool:
+    shares = wide.select(pl.max_horizontal(pl.col(*SLOTS, *UPSTREAM).abs().max()))
+    return (shares.item() or 0.0) <= ORDINARY_SHARE
 
 
 def _half_hourly(steps: pl.DataFrame, phase: int) -> pl.DataFrame:

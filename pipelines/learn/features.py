@@ -37,7 +37,7 @@ SERVICES_PER_READ = 100
 #: would get freshly mapped memory.
 SERVICES_PER_JOB = 5
 #: The same for spans of a day or less.
-SERVICES_PER_SHORT_JOB = 20
+SERVICES_PER_SHORT_JOB = 50
 #: Rows that are written at once: each write takes as long as some hundred rows.
 ROWS_PER_WRITE = 2_000
 #: With fewer moments of services, starting the workers takes longer than they save: in each watch cycle there is one
@@ -102,9 +102,9 @@ def build_missing_features(
         compute=settings.compute,
     )
     rows, done = 0, 0
-    for batch in _batches(chain.from_iterable(results)):
+    for batch in _batches(results):
         rows += platform.store.features.write(frame_of_features(batch))
-        done += len(batch)
+        done += sum(len(one.service_ids) for one in batch)
         progress("features", done, len(services))
     return FeatureReport(start=span.begin, end=span.end, services=len(services), rows=rows)
 
@@ -207,35 +207,39 @@ def feature_jobs(grid: FleetGrid, wanted: Collection[str], span: GridSpan) -> It
 
 
 @dataclass(frozen=True)
-class ServiceFeatures:
-    """The result of a worker for one service.
+class ComputedFeatures:
+    """The result of a worker: features of some services.
 
     It holds arrays, because sending a frame with so many columns takes several times as long.
 
     Attributes:
-        times: microseconds since 1970, ascending.
-        values: (times, features), missing is NaN.
+        service_ids: of the job, also those without rows.
+        counts: how many rows each of them has.
+        times: microseconds since 1970, ascending for each service.
+        values: (rows, features), missing is NaN.
     """
 
-    service_id: str
+    service_ids: Sequence[str]
+    counts: IntArray
     times: IntArray
     values: FloatArray
 
 
-def frame_of_features(found: Sequence[ServiceFeatures]) -> pl.DataFrame:
-    """`service_id`, `ts` and a column for each feature, of some services."""
+def frame_of_features(found: Sequence[ComputedFeatures]) -> pl.DataFrame:
+    """`service_id`, `ts` and a column for each feature."""
     columns = map(column_of, np.concatenate([one.values for one in found]).T)
     features = (column.alias(name) for name, column in zip(FEATURE_NAMES, columns, strict=True))
-    services = np.repeat([one.service_id for one in found], [len(one.times) for one in found])
-    times = np.concatenate([one.times for one in found])
-    return pl.DataFrame(
-        [pl.Series("service_id", services.tolist()), pl.Series("ts", times).cast(TIME), *features]
+    names = list(chain.from_iterable(one.service_ids for one in found))
+    services = pl.Series(
+        "service_id", np.repeat(names, np.concatenate([one.counts for one in found])).tolist()
     )
+    times = np.concatenate([one.times for one in found])
+    return pl.DataFrame([services, pl.Series("ts", times).cast(TIME), *features])
 
 
-def _batches(found: Iterable[ServiceFeatures]) -> Iterator[list[ServiceFeatures]]:
-    """Services that are written at once: in a watch cycle, each has one row."""
-    batch: list[ServiceFeatures] = []
+def _batches(found: Iterable[ComputedFeatures]) -> Iterator[list[ComputedFeatures]]:
+    """What is written at once: in a watch cycle, each service has one row."""
+    batch: list[ComputedFeatures] = []
     rows = 0
     for one in found:
         batch.append(one)
@@ -247,22 +251,21 @@ def _batches(found: Iterable[ServiceFeatures]) -> Iterator[list[ServiceFeatures]
         yield batch
 
 
-def compute_features(job: FeatureJob) -> list[ServiceFeatures]:
+def compute_features(job: FeatureJob) -> ComputedFeatures:
     """Compute and check the features of each service at the half hours and at the newest moment; runs in a worker."""
     newest = job.span.end
-    keep = (pl.col("ts") >= job.span.begin) & (
-        (pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == newest)
-    )
     # Phase 0 are the half hours; the newest moment has its own phase within its half hour.
     own = int(newest.timestamp()) // DEFAULT_STEP_S % RASTER
     phases = sorted({own} if job.span.begin == newest else {0, own})
-    frames = features_of_services([wide for _, wide in job.wide], phases=phases)
-    found = []
-    for (identity, _), frame in zip(job.wide, frames, strict=True):
-        kept = frame.filter(keep)
-        times = kept.get_column("ts").to_physical().to_numpy()
-        found.append(ServiceFeatures(identity, times, checked_values(kept)))
-    return found
+    wides = [wide for _, wide in job.wide]
+    frame = features_of_services(wides, phases=phases, since=job.span.begin)
+    frame = frame.filter((pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == newest))
+    return ComputedFeatures(
+        service_ids=[identity for identity, _ in job.wide],
+        counts=np.bincount(frame.get_column("service").to_numpy(), minlength=len(wides)),
+        times=frame.get_column("ts").to_physical().to_numpy(),
+        values=checked_values(frame),
+    )
 
 
 def _callees(edges: ServiceEdges) -> dict[str, tuple[str, ...]]:

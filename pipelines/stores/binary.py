@@ -6,6 +6,7 @@ References:
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from psycopg.adapt import AdaptersMap, Dumper, Loader
 
 from core.arrays import FloatArray, IntArray
 from core.frames import Schema, frame_of
+from core.moments import microseconds
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
@@ -29,6 +31,9 @@ TIMESTAMPTZ_OID = 1184
 FLOAT8_ARRAY_OID = 1022
 INT8_ARRAY_OID = 1016
 TIMESTAMPTZ_ARRAY_OID = 1185
+
+#: A value of a column that is the same in all rows of a COPY.
+Constant = str | datetime | int | None
 
 _SAMPLE_ROW = np.dtype(
     [
@@ -64,30 +69,42 @@ def sample_rows(series_id: IntArray, ts_us: IntArray, value: FloatArray) -> byte
     return rows.tobytes()
 
 
-def feature_rows(keys: Sequence[str], ts_us: IntArray, values: FloatArray) -> bytes:
-    """COPY rows of (text for each of `keys`, timestamptz, double precision for each column), as `sample_rows`.
+def table_rows(constants: Sequence[Constant], integers: IntArray, values: FloatArray) -> bytes:
+    """COPY rows of some columns that are the same in all rows, then bigint, then double precision, as `sample_rows`.
 
     Args:
-        keys: the same in all rows.
-        ts_us: microseconds since 1970.
+        constants: text, a time, an integer that becomes `integer`, or null.
+        integers: (rows, columns); a timestamptz is a bigint, microseconds since `EPOCH_US`.
         values: (rows, columns); NaN means missing and becomes null.
     """
     count, columns = values.shape
-    texts = [one.encode() for one in keys]
-    start = (len(keys) + 1 + columns).to_bytes(2, "big") + b"".join(
-        len(text).to_bytes(4, "big") + text for text in texts
-    )
-    times, cells = np.empty(count, dtype=_INT_ELEMENT), np.empty((count, columns), dtype=_FLOAT_ELEMENT)
-    times["bytes"], times["value"] = 8, ts_us - EPOCH_US
+    fields = len(constants) + integers.shape[1] + columns
+    start = fields.to_bytes(2, "big") + b"".join(map(_field, constants))
+    whole, cells = np.empty(integers.shape, dtype=_INT_ELEMENT), np.empty(values.shape, dtype=_FLOAT_ELEMENT)
+    whole["bytes"], whole["value"] = 8, integers
     missing = np.isnan(values)
     cells["bytes"], cells["value"] = np.where(missing, -1, 8), values
-    head = np.concatenate([np.tile(_bytes(start), (count, 1)), _bytes(times).reshape(count, -1)], axis=1)
+    head = np.concatenate([np.tile(_bytes(start), (count, 1)), _bytes(whole).reshape(count, -1)], axis=1)
     # A missing value has a length of -1 and no bytes after it.
     kept = np.ones((count, columns, _FLOAT_ELEMENT.itemsize), dtype=bool)
     kept[missing, 4:] = False
     kept = np.concatenate([np.ones(head.shape, dtype=bool), kept.reshape(count, -1)], axis=1)
     rows = np.concatenate([head, _bytes(cells).reshape(count, -1)], axis=1)
     return bytes(rows[kept])
+
+
+def _field(value: Constant) -> bytes:
+    """A field with its length in front of it; null has a length of -1."""
+    match value:
+        case None:
+            return b"\xff\xff\xff\xff"
+        case str():
+            data = value.encode()
+        case datetime():
+            data = (microseconds(value) - EPOCH_US).to_bytes(8, "big", signed=True)
+        case int():
+            data = value.to_bytes(4, "big", signed=True)
+    return len(data).to_bytes(4, "big") + data
 
 
 def _bytes(data: Buffer | npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

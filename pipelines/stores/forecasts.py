@@ -2,11 +2,13 @@
 
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from core.domain import ModelRef
 from core.errors import InputError, UnknownSeriesError
-from core.frames import TIME, Schema, require_frame
+from core.frames import TIME, Schema, microseconds_of, require_frame
+from pipelines.stores.binary import COPY_HEADER, COPY_TRAILER, EPOCH_US, table_rows
 from pipelines.stores.session import Session
 
 FORECAST: Schema = {
@@ -26,6 +28,13 @@ STORED_FORECAST: Schema = {
     "model_version": pl.Int32,
     "run_id": pl.String,
 }
+#: Rows in one COPY message: a few megabytes.
+ROWS_PER_MESSAGE = 16_384
+_VALUES = ("yhat", "lo_80", "hi_80", "lo_95", "hi_95")
+_COPY = (
+    "COPY forecasts (tenant, made_at, model_name, model_version, run_id, series_id, ts,"
+    " yhat, lo_80, hi_80, lo_95, hi_95) FROM STDIN (FORMAT BINARY)"
+)
 
 
 class ForecastStore:
@@ -63,14 +72,16 @@ class ForecastStore:
                 "DELETE FROM forecasts WHERE tenant = %s AND made_at = %s AND series_id = ANY(%s::bigint[])",
                 [tenant, made_at, ids],
             )
-            columns = ", ".join(STORED_FORECAST)
-            statement = f"COPY forecasts (tenant, {columns}) FROM STDIN (FORMAT BINARY)"
-            with connection.cursor() as cursor, cursor.copy(statement) as copy:
-                copy.set_types(
-                    ["text", "int8", "timestamptz", *["float8"] * 5, "timestamptz", "text", "int4", "text"]
-                )
-                for row in frame.iter_rows():
-                    copy.write_row((tenant, *row, made_at, *reference))
+            with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+                copy.write(COPY_HEADER)
+                for part in frame.iter_slices(ROWS_PER_MESSAGE):
+                    keys = np.column_stack(
+                        [part["series_id"].to_numpy(), microseconds_of(part["ts"]) - EPOCH_US]
+                    )
+                    copy.write(
+                        table_rows((tenant, made_at, *reference), keys, part.select(_VALUES).to_numpy())
+                    )
+                copy.write(COPY_TRAILER)
         return len(ids)
 
     def latest(self, series_id: int) -> pl.DataFrame | None:

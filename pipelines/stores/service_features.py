@@ -10,7 +10,7 @@ from psycopg import sql
 
 from core.errors import InputError, InvalidFrameError
 from core.frames import TIME, Schema, microseconds_of, require_frame
-from pipelines.stores.binary import COPY_HEADER, COPY_TRAILER, feature_rows
+from pipelines.stores.binary import COPY_HEADER, COPY_TRAILER, EPOCH_US, table_rows
 from pipelines.stores.session import Session, utc_or_none
 
 _KEYS: Schema = {"service_id": pl.String, "ts": TIME}
@@ -79,9 +79,9 @@ class ServiceFeatureStore:
                 with cursor.copy(statement.format(columns)) as copy:
                     copy.write(COPY_HEADER)
                     for (service,), one in rows.partition_by("service_id", as_dict=True).items():
-                        times = microseconds_of(one["ts"])
+                        times = microseconds_of(one["ts"])[:, None] - EPOCH_US
                         values = one.select(names).to_numpy()
-                        copy.write(feature_rows((self._session.tenant, str(service)), times, values))
+                        copy.write(table_rows((self._session.tenant, str(service)), times, values))
                     copy.write(COPY_TRAILER)
             written = connection.execute(
                 sql.SQL(

@@ -42,7 +42,7 @@ def main() -> dict[str, float]:
 
     before, started = _cpu_s(), time.perf_counter()
     made = map_chunks(compute_features, jobs(), workers=WORKERS)
-    rows = sum(len(one.times) for part in made for one in part)
+    rows = sum(len(one.times) for one in made)
     wall_s, cpu_s = time.perf_counter() - started, _cpu_s() - before
     figures = {
         "seconds": wall_s,

@@ -18,10 +18,11 @@ from features.catalog import (
     features_of_services,
     service_features,
 )
+from features.feature import LOOKBACK_H
 from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
 from features.leakage import check_point_in_time, check_training_set
 from features.resources import FILLING
-from features.slots import dependencies, scale_of
+from features.slots import SLOTS, dependencies, scale_of
 from models.failure import incident_frame, label, reasons
 from models.words import feature as feature_texts
 from models.words.feature import describe_feature
@@ -60,9 +61,26 @@ def test_services_do_not_see_each_other_when_their_features_are_made_at_once(gri
     # One that is shorter than the others, and does not begin on a half hour.
     wides[1] = wides[1][-288 * 3 - 7 :]
     for phases in ((0,), (0, 5)):
-        made = features_of_services(wides, phases=phases)
+        made = features_of_services(wides, phases=phases).partition_by("service", include_key=False)
         for frame, wide in zip(made, wides, strict=True):
             assert_frame_equal(frame, service_features(wide, phases=phases), check_exact=True)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0**10])
+@pytest.mark.parametrize("lead_h", [LOOKBACK_H, LOOKBACK_H - 1, 3])
+def test_services_do_not_see_each_other_whatever_lies_before_the_wanted_rows(
+    grid: FleetGrid, lead_h: int, factor: float
+) -> None:
+    since = END - timedelta(hours=24)
+    wides = [
+        frame.filter(pl.col("ts") >= since - timedelta(hours=lead_h)) for _, frame in list(grid.wide())[:3]
+    ]
+    # What is far beyond its limits stays in running sums.
+    wides[0] = wides[0].with_columns(pl.col(*SLOTS) * factor)
+    made = features_of_services(wides, phases=(0, 5), since=since).partition_by("service", include_key=False)
+    for frame, wide in zip(made, wides, strict=True):
+        alone = service_features(wide, phases=(0, 5)).filter(pl.col("ts") >= since)
+        assert_frame_equal(frame, alone, check_exact=True)
 
 
 def test_a_value_out_of_range_is_named() -> None:
@@ -121,8 +139,6 @@ def test_one_moment_alone_has_the_features_it_has_in_its_history(
     fleet: SimulatedFleet, grid: FleetGrid
 ) -> None:
     """What serving computes from the last days is what training saw."""
-    from features.feature import LOOKBACK_H
-
     offline = {service: service_features(frame)[-1] for service, frame in grid.wide()}
     start = END - timedelta(hours=LOOKBACK_H)
     events = [event for event in fleet.events if event.at >= start - timedelta(hours=AGE_CAP_H)]
