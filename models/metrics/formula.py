@@ -3,6 +3,7 @@
 A formula is written as people write it: `clamp(1 - idle / all)`. It has numbers, terms, `+ - * /`, parentheses,
 `clamp(x)`, which limits x to [0, 1], `max(x, y)`, `now`, the time in seconds since 1970, and `window`, the seconds over
 which rates are computed. The y of `max` has no terms: `max(all, 20 / window)` is the rate of at least 20 requests.
+Something divided by nothing has no value.
 """
 
 import ast
@@ -51,7 +52,7 @@ def to_promql(tree: ast.expr, terms: Mapping[str, str]) -> str:
         terms: name -> PromQL of the term; `WINDOW`: its seconds, where the formula has it.
     Examples:
         >>> to_promql(parse_formula("clamp(1 - idle / all)"), {"idle": "sum(idle_total)", "all": "sum(all_total)"})
-        'clamp((1 - (sum(idle_total) / sum(all_total))), 0, 1)'
+        'clamp((1 - (sum(idle_total) / (sum(all_total) != 0))), 0, 1)'
     """
     match tree:
         case ast.Name(id=name):
@@ -65,12 +66,16 @@ def to_promql(tree: ast.expr, terms: Mapping[str, str]) -> str:
         case ast.Call(args=[argument, least]):
             return f"clamp_min({to_promql(argument, terms)}, {to_promql(least, terms)})"
         case ast.BinOp(left=left, op=op, right=right):
-            return f"({to_promql(left, terms)} {_OPERATORS[type(op)]} {to_promql(right, terms)})"
+            operand = to_promql(right, terms)
+            # What `max` limits from below, and the length of a window, are not 0.
+            if isinstance(op, ast.Div) and not (_is_scalar(right) or _has_least(right)):
+                operand = f"({operand} != 0)"
+            return f"({to_promql(left, terms)} {_OPERATORS[type(op)]} {operand})"
     raise TypeError(f"parse_formula accepts no {ast.dump(tree)}")
 
 
 def compute(tree: ast.expr, terms: Mapping[str, FloatArray]) -> FloatArray:
-    """The values of the formula, as Prometheus computes them: 0 / 0 is NaN, 1 / 0 is infinite.
+    """The values of the formula, as Prometheus computes `to_promql`; NaN where there is none.
 
     Args:
         terms: name -> values, all of one length; `NOW` and `WINDOW`, where the formula has them.
@@ -101,7 +106,7 @@ def _compute(tree: ast.expr, terms: Mapping[str, FloatArray]) -> FloatArray:
                 case ast.Mult():
                     return one * other
                 case _:
-                    return one / other
+                    return one / np.where(other == 0.0, np.nan, other)
     raise TypeError(f"parse_formula accepts no {ast.dump(tree)}")
 
 
@@ -120,6 +125,11 @@ def _operands(tree: ast.expr) -> Iterator[ast.expr]:
             yield from _operands(least)
         case _:
             yield tree
+
+
+def _has_least(tree: ast.expr) -> bool:
+    """Whether a part of a formula is a `max`."""
+    return isinstance(tree, ast.Call) and len(tree.args) == 2
 
 
 def _is_scalar(tree: ast.expr) -> bool:

@@ -51,7 +51,7 @@ def test_a_recipe_becomes_one_query_that_keeps_service_and_entity() -> None:
     (recipe,) = parse_exporter(GOOD, "demo.yaml").recipes
     assert query_of(recipe, 300, service_labels=("job", "instance")) == (
         'clamp((sum by (job, instance, cluster, namespace, volume) (demo_used{kind="data"})'
-        " / (max by (job, instance, cluster, namespace, volume) (demo_size) > 0.0)), 0, 1)"
+        " / ((max by (job, instance, cluster, namespace, volume) (demo_size) > 0.0) != 0)), 0, 1)"
     )
     assert recipe.kind is SeriesKind.RATIO
 
