@@ -20,6 +20,8 @@ from core.errors import InputError
 
 #: Stands for all services that have no budget of their own.
 OTHERS = "*"
+#: The bonus is at most so many times the base, because many findings at once must not make noise a finding.
+MOST_BONUS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ class AlertBudget:
         """
         return min(0.01, (1.0 - self.earned) * self.alarms_per_week / self.tests_per_week)
 
+    @property
+    def highest_alpha(self) -> float:
+        """No p-value above this is ever a finding."""
+        return (1.0 + MOST_BONUS) * self.base_alpha
+
     def decide(self, p_values: FloatArray, times_s: FloatArray) -> tuple[BoolArray, FloatArray]:
         """Decide one test after the other; a later test never changes an earlier decision.
 
@@ -80,8 +87,7 @@ def _decide(
     for i in range(p_values.size):
         bonus *= np.exp(-(times_s[i] - last_s) / memory_s)
         last_s = times_s[i]
-        # The bonus is bounded, because many findings at once must not make noise a finding.
-        threshold = base + min(bonus, 2.0 * base)
+        threshold = base + min(bonus, MOST_BONUS * base)
         thresholds[i] = threshold
         if p_values[i] <= threshold:
             found[i] = True

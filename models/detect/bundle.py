@@ -129,16 +129,38 @@ class DetectorBundle:
         Returns:
             One row for each sample: the columns of `scored_schema(self.names)`; null where not scorable.
         """
-        deploys = _deploys(events, {key: one.series for key, one in self.models.items()})
-        sharing: dict[str, dict[int, SeriesScores]] = {}
-        for grid in grids(samples, {key: one.series.step_s for key, one in self.models.items()}):
-            for key, scores in self._score_grid(grid, deploys):
-                sharing.setdefault(_budget_of(self.models[key], self.budgets), {})[key] = scores
-        if not sharing:
-            return pl.DataFrame(schema=scored_schema(self.names))
-        return pl.concat(
-            _decided(self.budgets[name], scored_frame(group, self.names)) for name, group in sharing.items()
-        )
+        return self.decided(self.undecided(samples, events))
+
+    def undecided(self, samples: pl.DataFrame, events: Sequence[Event] = ()) -> pl.DataFrame:
+        """The rows of `score`, of which none is an anomaly yet: of whole services, also of a part of the fleet."""
+        ids = samples["series_id"].unique().to_list()
+        series = {key: self.models[key].series for key in ids if key in self.models}
+        deploys = _deploys(events, series)
+        found: dict[int, SeriesScores] = {}
+        for grid in grids(samples, {key: one.step_s for key, one in series.items()}):
+            found |= self._score_grid(grid, deploys)
+        return scored_frame(found, self.names) if found else self.no_rows()
+
+    def no_rows(self) -> pl.DataFrame:
+        """The columns of `score` without a row."""
+        return pl.DataFrame(schema=scored_schema(self.names))
+
+    def decided(self, scored: pl.DataFrame) -> pl.DataFrame:
+        """The rows of `undecided` of the whole fleet, with anomalies: their budget decides over all series together."""
+        services = set(self.budgets) - {OTHERS}
+        own = {key: one.series.service for key, one in self.models.items() if one.series.service in services}
+        budget = pl.col("series_id").replace_strict(own, default=OTHERS, return_dtype=pl.String)
+        groups = scored.with_columns(budget=budget).partition_by("budget", include_key=False, as_dict=True)
+        parts = [_decided(self.budgets[str(name)], part) for (name,), part in groups.items()]
+        return pl.concat(parts) if parts else scored
+
+    def of_interest(self, scored: pl.DataFrame) -> pl.DataFrame:
+        """The rows of services that may have an anomaly. Without the other ones, `decided` finds the same anomalies."""
+        highest = max(one.highest_alpha for one in self.budgets.values())
+        possible = scored.filter(pl.col("p_value") / pl.col("weight") <= highest)["series_id"].unique()
+        services = {self.models[key].series.service for key in possible}
+        ids = [key for key, one in self.models.items() if one.series.service in services]
+        return scored.filter(pl.col("series_id").is_in(ids))
 
     def _score_grid(
         self, grid: Grid, deploys_s: Mapping[int, Sequence[int]]
@@ -295,8 +317,9 @@ def _decided(budget: AlertBudget, scored: pl.DataFrame) -> pl.DataFrame:
 
 def _deploys(events: Sequence[Event], series: Mapping[int, Series]) -> dict[int, list[int]]:
     """Series id -> epoch seconds of the deploys of its service."""
-    deploys = [event for event in events if event.kind is EventKind.DEPLOY]
-    return {
-        key: sorted(int(event.at.timestamp()) for event in deploys if event.service in (one.service, "*"))
-        for key, one in series.items()
-    }
+    by_service: dict[str, list[int]] = {}
+    for event in events:
+        if event.kind is EventKind.DEPLOY:
+            by_service.setdefault(event.service, []).append(int(event.at.timestamp()))
+    everywhere = by_service.pop("*", [])
+    return {key: sorted(by_service.get(one.service, []) + everywhere) for key, one in series.items()}

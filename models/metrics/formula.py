@@ -66,11 +66,11 @@ def to_promql(tree: ast.expr, terms: Mapping[str, str]) -> str:
         case ast.Call(args=[argument, least]):
             return f"clamp_min({to_promql(argument, terms)}, {to_promql(least, terms)})"
         case ast.BinOp(left=left, op=op, right=right):
-            operand = to_promql(right, terms)
+            second = to_promql(right, terms)
             # What `max` limits from below, and the length of a window, are not 0.
             if isinstance(op, ast.Div) and not (_is_scalar(right) or _has_least(right)):
-                operand = f"({operand} != 0)"
-            return f"({to_promql(left, terms)} {_OPERATORS[type(op)]} {operand})"
+                second = f"({second} != 0)"
+            return f"({to_promql(left, terms)} {_OPERATORS[type(op)]} {second})"
     raise TypeError(f"parse_formula accepts no {ast.dump(tree)}")
 
 
@@ -106,7 +106,8 @@ def _compute(tree: ast.expr, terms: Mapping[str, FloatArray]) -> FloatArray:
                 case ast.Mult():
                     return one * other
                 case _:
-                    return one / np.where(other == 0.0, np.nan, other)
+                    quotient: FloatArray = one / np.where(other == 0.0, np.nan, other)
+                    return quotient
     raise TypeError(f"parse_formula accepts no {ast.dump(tree)}")
 
 

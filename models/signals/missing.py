@@ -62,28 +62,28 @@ def missing_signals(
     ]
 
 
+def first_values(samples: pl.DataFrame) -> dict[int, datetime]:
+    """Series id -> the time of its first value."""
+    known = samples.filter(pl.col("value").is_not_null())
+    return dict(known.group_by("series_id").agg(pl.col("ts").min()).iter_rows())
+
+
 def ended_silences(
     known: Sequence[Signal],
     found: Sequence[Signal],
     bundle: DetectorBundle,
-    samples: pl.DataFrame,
+    first_seen: Mapping[int, datetime],
     ended: Mapping[int, datetime],
 ) -> list[Signal]:
     """Known silences, still open, that are over: each of their series has values or has ended, and no gap is found.
 
     Args:
+        first_seen: `first_values` of the samples that were read.
         ended: series id -> when its sender ended it.
 
     Without this a silence longer than what is read would stay open for ever: the value before it is out of sight.
     """
     going_on = {one.signal_id for one in found}
-    first_seen = {
-        int(key): moment
-        for key, moment in samples.filter(pl.col("value").is_not_null())
-        .group_by("series_id")
-        .agg(pl.col("ts").min())
-        .iter_rows()
-    }
     over = []
     for one in known:
         if one.kind is not SignalKind.MISSING or one.ended_at is not None or one.signal_id in going_on:

@@ -11,13 +11,14 @@ from models.detect.bundle import DetectorBundle
 from models.detect.episodes import stays_open_s
 from models.signals.anomaly import RESIZE_EXPLAINS, anomaly_signals
 from models.signals.ends import closed, no_longer_found
-from models.signals.missing import ended_silences, missing_signals
+from models.signals.missing import ended_silences
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import KIND
+from pipelines.watch.score_fleet import Window, score_fleet
 
 #: Samples before the window that are read too: levels and averages need them, and so does the start of an anomaly that
 #: has lasted for a while.
@@ -75,19 +76,17 @@ def detect(
     start = start or min(_last_end(platform) or end - FIRST_WINDOW, end)
     ref, learned = platform.models.get(KIND, DetectorBundle.from_files)
     bundle = learned.with_limits(platform.store.series.find())
-    progress("detect anomalies", 0, 2)
-    samples = platform.store.samples.read(start - CONTEXT, end)
     events = platform.store.events.between(start - CONTEXT - NEARBY, end)
-    scored = bundle.score(samples, events)
-    progress("detect anomalies", 1, 2)
+    ends = read_ends(platform.store, start - CONTEXT)
+    window = Window(context=start - CONTEXT, start=start, end=end)
+    scores = score_fleet(platform, bundle, ref, window, events=events, ends=ends, progress=progress)
+    scored, missing = scores.rows, scores.missing
     earlier = platform.store.events.between(start - RESIZE_EXPLAINS, start - CONTEXT - NEARBY)
     resizes = [event for event in earlier if event.kind is EventKind.CONFIG_CHANGE]
     # An episode of before `start` may have been open until then. A run that was killed after this step comes again for
     # the same time, and changes nothing.
     since = start - _stays_open(bundle) if start < end else start
     anomalies = anomaly_signals(bundle, scored, ref, since=since, until=end, events=[*resizes, *events])
-    ends = read_ends(platform.store, start - CONTEXT)
-    missing = missing_signals(bundle, samples, ref, start=start, end=end, ends=ends)
     known = platform.store.signals.find(since=start - 2 * CONTEXT)
     signals = [
         replace(
@@ -107,19 +106,18 @@ def detect(
         one for one in signals if one.signal_id in open_ids or one.ended_at is None or one.ended_at >= start
     ]
     ended = ended_series(platform.store, ends, end)
-    signals += ended_silences(begun, signals, bundle, samples, ended)
+    signals += ended_silences(begun, signals, bundle, scores.first_values, ended)
     signals = _with_ended(signals, begun, ended)
     if start < end:
         signals += no_longer_found(begun, signals, at=start)
     with platform.store.atomically():
         new, _ = platform.store.signals.upsert(signals)
         platform.store.cursors.set(SCORED_UNTIL, end.isoformat())
-    progress("detect anomalies", 2, 2)
     inside = scored.filter(pl.col("ts") >= start)
     return DetectReport(
         start=start,
         end=end,
-        points=inside.height,
+        points=scores.points,
         anomalies=int(inside["is_anomaly"].sum()),
         signals=len(signals),
         new=new,

@@ -12,6 +12,7 @@ import pytest
 from fakes.platform import platform_of
 from fakes.ports import NoRegistry
 from fakes.signals import make_signal
+from polars.testing import assert_frame_equal
 
 from core.clock import FixedClock
 from core.diagnosis import Feedback, FeedbackValue
@@ -23,14 +24,18 @@ from core.training import Training
 from models.detect.bundle import DetectorBundle
 from models.detect.series_model import SeriesModel
 from models.series.clock import LocalClock
+from models.signals.ends import NO_ENDS
 from pipelines.collect.ingest import ingest
+from pipelines.common.progress import silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.baseline import build_baselines, next_times_s
 from pipelines.learn.learning_window import read_window
 from pipelines.learn.train_detectors import train_detectors
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.stores.store import Store
+from pipelines.watch import score_fleet as score_fleet_module
 from pipelines.watch.detect import detect
+from pipelines.watch.score_fleet import FleetScores, Window, score_fleet
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -109,6 +114,29 @@ def test_an_hour_at_a_time_finds_the_same_troubles_as_all_at_once(platform: Plat
     detect(platform, start=END - DAY, end=END)
     after = platform.store.signals.find(kind=SignalKind.ANOMALY, limit=10_000)
     assert len(after) <= len(seen) + max(1, len(seen) // 10)
+
+
+def test_service_after_service_finds_the_same_as_the_fleet_at_once(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_detectors(platform, at=END - 2 * DAY)
+    ref, bundle = platform.models.get("detector", DetectorBundle.from_files)
+    window = Window(context=END - 2 * DAY, start=END - DAY, end=END)
+
+    def scores(at_once: int) -> FleetScores:
+        monkeypatch.setattr(score_fleet_module, "SERIES_AT_ONCE", at_once)
+        return score_fleet(platform, bundle, ref, window, events=[], ends=NO_ENDS, progress=silent)
+
+    whole, parts = scores(1_000), scores(1)
+    samples = platform.store.samples.read(window.context, window.end)
+    rows = bundle.score(samples)
+    for found in (whole, parts):
+        anomalies = found.rows.filter("is_anomaly").sort("series_id", "ts")
+        assert_frame_equal(anomalies, rows.filter("is_anomaly").sort("series_id", "ts"), check_exact=True)
+        assert found.points == rows.filter(pl.col("ts") >= window.start).height
+    assert not whole.rows.filter("is_anomaly").is_empty()
+    assert parts.missing == whole.missing
+    assert parts.first_values == whole.first_values
 
 
 CYCLE = timedelta(minutes=5)

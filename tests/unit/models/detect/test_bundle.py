@@ -16,7 +16,7 @@ from models.detect.catalog import DEFAULT_DETECTORS
 from models.detect.filters import SLO_IMPACT
 from models.detect.series_model import PointScore, scored_schema
 from models.signals.anomaly import anomaly_signals
-from models.signals.missing import ended_silences, missing_signals
+from models.signals.missing import ended_silences, first_values, missing_signals
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 STEP = timedelta(minutes=5)
@@ -145,10 +145,10 @@ def test_series_of_a_service_that_fall_silent_together_are_one_finding_until_all
     assert still.ended_at is None
     late = day_after.filter(pl.col("ts") >= end - timedelta(hours=1))  # what was before is out of sight
     assert missing_signals(bundle, late, None, start=end - timedelta(hours=1), end=end) == []
-    (ended,) = ended_silences([one], [], bundle, late, {})
+    (ended,) = ended_silences([one], [], bundle, first_values(late), {})
     assert (ended.signal_id, ended.ended_at) == (one.signal_id, end - timedelta(hours=1))
-    assert ended_silences([one], [], bundle, late.filter(half), {}) == []
-    assert ended_silences([one], [one], bundle, late, {}) == []
+    assert ended_silences([one], [], bundle, first_values(late.filter(half)), {}) == []
+    assert ended_silences([one], [one], bundle, first_values(late), {}) == []
 
 
 def test_files_bring_the_bundle_back(bundle: DetectorBundle, day_after: pl.DataFrame) -> None:
