@@ -1,5 +1,8 @@
 """Compares values of our own with those that a Prometheus computes."""
 
+from collections.abc import Mapping
+from math import isnan
+
 import numpy as np
 
 from core.arrays import FloatArray
@@ -7,6 +10,9 @@ from models.metrics.evaluate import Evaluator
 from models.metrics.promql import query_of
 from models.metrics.recipe import Recipe
 from pipelines.sources.prometheus_api import PrometheusApi
+
+#: The labels of a series.
+Key = tuple[tuple[str, str], ...]
 
 
 def compared_values(
@@ -26,8 +32,8 @@ def compared_values(
     ours = {
         key: dict(zip(times[present].tolist(), values[present].tolist(), strict=True))
         for key, values, present in zip(vector.keys, vector.values, vector.present, strict=True)
-        if present.any()
     }
+    ours, theirs = _known(ours), _known(theirs)
     assert ours.keys() == theirs.keys(), recipe.signal
     for key, values in theirs.items():
         assert ours[key].keys() == values.keys(), (recipe.signal, key)
@@ -37,3 +43,11 @@ def compared_values(
             err_msg=f"{recipe.signal} {key}",
         )  # fmt: skip
     return sum(map(len, theirs.values()))
+
+
+def _known(found: Mapping[Key, Mapping[float, float]]) -> dict[Key, dict[float, float]]:
+    """Without NaN: neither a pull nor a push stores it."""
+    kept = {
+        key: {at: value for at, value in values.items() if not isnan(value)} for key, values in found.items()
+    }
+    return {key: values for key, values in kept.items() if values}
