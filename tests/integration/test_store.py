@@ -69,6 +69,7 @@ def test_a_series_comes_back_as_it_was_and_takes_over_new_metadata(store: Store)
     make_series(store, "latency_seconds", role=Role.LATENCY)
     assert store.series.get(disk.series_id) == disk
     assert store.series.find(role=Role.CAPACITY) == [disk]
+    assert store.series.find()[0] is store.series.get(disk.series_id), "what has not changed is not made anew"
     assert [series.metric for series in store.series.find(service="checkout")] == [
         "disk_used_bytes",
         "latency_seconds",
