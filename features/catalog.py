@@ -101,8 +101,9 @@ STAGES = tuple(
 )
 
 
-#: What is left in a running sum after shares of up to this size have left it is less than `DIGITS`.
-ORDINARY_SHARE = 4.0
+#: What shares of up to this size leave in a running sum after they have left it is less than single precision, which
+#: models use.
+ORDINARY_SHARE = 64.0
 
 
 def service_features(
