@@ -84,12 +84,13 @@ class ForecasterBundle:
     def __init__(self, parts: ForecastParts) -> None:
         self.parts = parts
         self._medians = NewestBySeries[FloatArray]()
+        self._predictions = NewestBySeries[Prediction]()
         self._stored = NewestBySeries[Mapping[str, FittedForecaster]]()
 
     def with_entries(self, entries: Mapping[int, Entry]) -> "ForecasterBundle":
         """The bundle with other limits or histories of its series; it shares what was computed, which knows neither."""
         other = ForecasterBundle(replace(self.parts, entries=entries))
-        other._medians, other._stored = self._medians, self._stored
+        other._medians, other._predictions, other._stored = self._medians, self._predictions, self._stored
         return other
 
     @property
@@ -129,8 +130,18 @@ class ForecasterBundle:
         levels: Sequence[float] = LEVELS,
     ) -> Prediction:
         """Forecast one series from a history that `present` returned."""
+        steps = horizon_steps or self.parts.horizon_steps
+        # Within the hour the same forecast is requested again and again.
+        question = (steps, tuple(levels), history.bounds, history.exponent, hash(history.values.tobytes()))
+        return self._predictions.get(
+            series_id, question, lambda: self._predicted(series_id, history, steps, levels)
+        )
+
+    def _predicted(
+        self, series_id: int, history: History, horizon_steps: int, levels: Sequence[float]
+    ) -> Prediction:
         entry = self.entry(series_id)
-        yhat = self._median(series_id, entry, history, horizon_steps or self.parts.horizon_steps)
+        yhat = self._median(series_id, entry, history, horizon_steps)
         errors = self._errors(entry, history)
         intervals = {level: errors.interval(yhat, level, history.bounds) for level in levels}
         return Prediction(
@@ -188,7 +199,7 @@ class ForecasterBundle:
         return entry.choice.errors.at(variability(history.values, season), len(history) - len(entry.history))
 
     def _median(self, series_id: int, entry: Entry, history: History, horizon_steps: int) -> FloatArray:
-        # Within the hour the same forecast is requested again and again.
+        # The median takes a hundred times as long as the intervals, and serves all levels.
         question = (horizon_steps, hash(history.values.tobytes()))
         return self._medians.get(
             series_id, question, lambda: self._combined(series_id, entry, history, horizon_steps)
