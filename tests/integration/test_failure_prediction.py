@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from fakes.platform import platform_of
 from fakes.ports import NoRegistry
+from polars.testing import assert_frame_equal
 from pydantic import SecretStr
 from servers.queues import RedisBroker, broker
 
@@ -18,7 +19,7 @@ from core.frames import SAMPLES
 from core.settings import Settings
 from core.training import Training
 from features.catalog import FEATURE_NAMES, RESOURCE_BLIND
-from models.failure import FitPlan, fit_failure
+from models.failure import FitPlan, fit_failure, sampling
 from models.words.failure import expected_failure
 from pipelines.collect.ingest import ingest
 from pipelines.common.tenant_platform import Platform
@@ -193,7 +194,7 @@ def test_a_model_is_trained_on_what_feast_knew_and_finds_the_failing_disk(
 @pytest.fixture(scope="module")
 def read_again(platform: Platform) -> pl.DataFrame:
     """The training set, not as `trained` read it."""
-    return train_failure.training_set(platform, END)
+    return train_failure.training_set(platform, train_failure.moments_to_learn_from(platform, END))
 
 
 @pytest.mark.usefixtures("trained")
@@ -205,6 +206,21 @@ def test_the_same_training_set_gives_the_same_files(platform: Platform, read_aga
     plan = FitPlan(seed=settings.seed, budget_per_week=settings.alert_budget_per_week, shared=RESOURCE_BLIND)
     again, _ = fit_failure(read_again, FEATURE_NAMES, plan)
     assert again.to_files() == registry.files
+
+
+def test_of_a_large_fleet_some_services_and_moments_are_learned_from(
+    platform: Platform, read_again: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "LEAST_SERVICES", 2)
+    monkeypatch.setattr(sampling, "ENOUGH_FAILURES", 1)
+    monkeypatch.setattr(sampling, "MOST_MOMENTS", 1_000)
+    chosen = train_failure.moments_to_learn_from(platform, END)
+    assert 2 <= len(chosen.services) < chosen.of_services
+    assert chosen.share == len(chosen.services) / chosen.of_services
+    frame = train_failure.training_set(platform, chosen)
+    assert 500 < frame.height <= 1_000
+    wanted = frame.select("service_id", "ts")
+    assert_frame_equal(frame, wanted.join(read_again, on=["service_id", "ts"], maintain_order="left"))
 
 
 def test_a_leak_planted_in_the_store_stops_the_training(
