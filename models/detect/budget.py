@@ -22,6 +22,9 @@ from core.errors import InputError
 OTHERS = "*"
 #: The bonus is at most so many times the base, because many findings at once must not make noise a finding.
 MOST_BONUS = 2.0
+#: No finding of any budget has a larger p-value than the first number in quiet times, and than the second one ever.
+MOST_BASE_ALPHA = 0.01
+MOST_ALPHA = (1.0 + MOST_BONUS) * MOST_BASE_ALPHA
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class AlertBudget:
         Every false alarm earns `earned` of another one. With the factor, their geometric series stays within the
         allowance.
         """
-        return min(0.01, (1.0 - self.earned) * self.alarms_per_week / self.tests_per_week)
+        return min(MOST_BASE_ALPHA, (1.0 - self.earned) * self.alarms_per_week / self.tests_per_week)
 
     @property
     def highest_alpha(self) -> float:

@@ -56,6 +56,11 @@ class DetectorOptions:
     seed: int = 0
     time_zone: str = UTC_ZONE
 
+    def budgets(self, tests_per_week: Mapping[str, int]) -> dict[str, AlertBudget]:
+        """The alert budgets, given how many values a week each of them decides about."""
+        alarms = {OTHERS: self.alarms_per_week, **self.alarms_by_service}
+        return {key: AlertBudget(one, max(tests_per_week.get(key, 0), 1)) for key, one in alarms.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class DetectorBundle:
@@ -94,7 +99,6 @@ class DetectorBundle:
         known = {one.series_id: one for one in series}
         models: dict[int, SeriesModel] = {}
         skipped: dict[int, str] = {}
-        tests_per_week: Counter[str] = Counter()
         deploys = _deploys(events, known)
         for clock, members in clocks(series, events, options.time_zone).items():
             for grid in grids(samples, {one.series_id: one.step_s for one in members}):
@@ -111,14 +115,19 @@ class DetectorBundle:
                 fitted, missed = fit_grid(history, names, options.seed)
                 models |= fitted
                 skipped |= missed
-                for one in fitted.values():
-                    tests_per_week[_budget_of(one, options.alarms_by_service)] += WEEK_S // grid.step_s
         skipped |= {key: "no samples" for key in known if key not in models and key not in skipped}
-        budgets = {
-            service: AlertBudget(alarms, max(tests_per_week[service], 1))
-            for service, alarms in {OTHERS: options.alarms_per_week, **options.alarms_by_service}.items()
-        }
-        return cls(models, skipped, budgets, names)
+        return cls(models, skipped, options.budgets(tests_per_week(models, options)), names)
+
+    @classmethod
+    def merged(cls, parts: Iterable["DetectorBundle"], options: DetectorOptions) -> "DetectorBundle":
+        """The bundle of a fleet from those of its parts: whole services each, fitted with the same options."""
+        models: dict[int, SeriesModel] = {}
+        skipped: dict[int, str] = {}
+        for part in parts:
+            models |= part.models
+            skipped |= part.skipped
+        budgets = options.budgets(tests_per_week(models, options))
+        return cls(models, skipped, budgets, select_detectors(options.detectors))
 
     def score(self, samples: pl.DataFrame, events: Sequence[Event] = ()) -> pl.DataFrame:
         """Score samples that come after the learned history. Each value is scored before it changes the level.
@@ -151,7 +160,7 @@ class DetectorBundle:
         own = {key: one.series.service for key, one in self.models.items() if one.series.service in services}
         budget = pl.col("series_id").replace_strict(own, default=OTHERS, return_dtype=pl.String)
         groups = scored.with_columns(budget=budget).partition_by("budget", include_key=False, as_dict=True)
-        parts = [_decided(self.budgets[str(name)], part) for (name,), part in groups.items()]
+        parts = [with_anomalies(self.budgets[str(name)], part) for (name,), part in groups.items()]
         return pl.concat(parts) if parts else scored
 
     def of_interest(self, scored: pl.DataFrame) -> pl.DataFrame:
@@ -241,7 +250,7 @@ class DetectorBundle:
                 table_scores[name] = np.full(times_s.size, np.nan)
                 table_scores[name][new] = raw
         scores = model.scores(times_s, numbers, residual, table_scores)
-        alpha = self.budgets[_budget_of(model, self.budgets)].base_alpha
+        alpha = self.budgets[budget_of(model, self.budgets)].base_alpha
         return [model.point(scores, at, alpha) for at in range(new.start, times_s.size)]
 
     def _model(self, series_id: int) -> SeriesModel:
@@ -302,13 +311,25 @@ class DetectorBundle:
         return cls(*from_files(files))
 
 
-def _budget_of(model: SeriesModel, by_service: Mapping[str, object]) -> str:
+def tests_per_week(models: Mapping[int, SeriesModel], options: DetectorOptions) -> Counter[str]:
+    """Key of an alert budget -> how many values a week it decides about."""
+    tests: Counter[str] = Counter()
+    for one in models.values():
+        tests[budget_of(one, options.alarms_by_service)] += WEEK_S // one.series.step_s
+    return tests
+
+
+def budget_of(model: SeriesModel, by_service: Mapping[str, object]) -> str:
     """The key of the alert budget that holds for a series."""
     return model.series.service if model.series.service in by_service else OTHERS
 
 
-def _decided(budget: AlertBudget, scored: pl.DataFrame) -> pl.DataFrame:
-    """The same rows with `is_anomaly`. One budget decides over all its series together, in the order of time."""
+def with_anomalies(budget: AlertBudget, scored: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with `is_anomaly`. One budget decides over all its series together, in the order of time.
+
+    Args:
+        scored: `series_id`, `ts`, `p_value`, `weight`, `is_anomaly` and any other columns.
+    """
     ordered = scored.with_row_index("row").sort("ts", "series_id")
     weighted = (ordered["p_value"] / ordered["weight"]).to_numpy()
     found, _ = budget.decide(weighted, ordered["ts"].dt.epoch("s").to_numpy())

@@ -18,11 +18,14 @@ from models.series.proposed_thresholds import may_be_proposed, propose_threshold
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
-from pipelines.learn.learning_window import read_window
+from pipelines.learn.learning_window import learning_window
+from pipelines.processes.parallel import chunked
 from pipelines.stores.baselines import BASELINE_ROWS
 
 #: With less history the stored note warns that the band is wide.
 SHORT_DAYS = 14
+#: Series whose samples are read at once, so that memory does not grow with the fleet.
+SERIES_PER_READ = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,7 @@ def build_baselines(
     Raises:
         InsufficientDataError: there are no samples.
     """
-    window = read_window(platform, at=at)
+    window = learning_window(platform, at=at)
     known = {one.series_id: one for one in window.series}
     deploys = {
         key: [int(event.at.timestamp()) for event in window.events
@@ -67,16 +70,18 @@ def build_baselines(
     }  # fmt: skip
     frames, shifts, explained, done = [], 0, 0, 0
     proposed: dict[int, float | None] = {}
-    for clock, members in clocks(window.series, window.events, platform.settings.time_zone).items():
-        for grid in grids(window.samples, {one.series_id: one.step_s for one in members}):
-            progress("baselines", done, len(known))
-            excluded = exclusion_mask(grid, window.series, window.exclusions)
-            fitted = fit_baselines(grid, excluded=excluded, deploys_s=deploys, clock=clock)
-            frames.append(baseline_rows(fitted, known))
-            proposed.update(_proposed_thresholds(grid, known, excluded))
-            shifts += sum(map(len, fitted.shifts))
-            explained += sum(one.deploy_s is not None for row in fitted.shifts for one in row)
-            done += len(grid.series_ids)
+    for part in chunked(window.series, SERIES_PER_READ):
+        samples = platform.store.samples.read(window.start, window.end, [one.series_id for one in part])
+        for clock, members in clocks(part, window.events, platform.settings.time_zone).items():
+            for grid in grids(samples, {one.series_id: one.step_s for one in members}):
+                progress("baselines", done, len(known))
+                excluded = exclusion_mask(grid, part, window.exclusions)
+                fitted = fit_baselines(grid, excluded=excluded, deploys_s=deploys, clock=clock)
+                frames.append(baseline_rows(fitted, known))
+                proposed.update(_proposed_thresholds(grid, known, excluded))
+                shifts += sum(map(len, fitted.shifts))
+                explained += sum(one.deploy_s is not None for row in fitted.shifts for one in row)
+                done += len(grid.series_ids)
     progress("baselines", len(known), len(known))
     rows = pl.concat(frames) if frames else pl.DataFrame(schema=BASELINE_ROWS)
     with platform.store.atomically():

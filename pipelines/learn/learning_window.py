@@ -23,9 +23,10 @@ CALENDAR_AHEAD = timedelta(days=400)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningWindow:
-    """History up to `end`.
+    """The time up to `end` that models learn from.
 
     Attributes:
+        series: all of the tenant.
         exclusions: spans that no model may learn from.
         events: those of the window, and the holidays after it.
     """
@@ -33,13 +34,12 @@ class LearningWindow:
     start: datetime
     end: datetime
     series: tuple[Series, ...]
-    samples: pl.DataFrame
     exclusions: pl.DataFrame
     events: tuple[Event, ...]
 
 
-def read_window(platform: Platform, *, at: datetime | None = None) -> LearningWindow:
-    """Read the 30 days before `at`; null: before now, or before the end of the data if that is earlier.
+def learning_window(platform: Platform, *, at: datetime | None = None) -> LearningWindow:
+    """The 30 days before `at`; null: before now, or before the end of the data if that is earlier.
 
     Raises:
         InsufficientDataError: there are no samples at all.
@@ -53,7 +53,6 @@ def read_window(platform: Platform, *, at: datetime | None = None) -> LearningWi
         start=start,
         end=end,
         series=tuple(platform.store.series.find()),
-        samples=platform.store.samples.read(start, end),
         exclusions=read_exclusions(platform, start, end, known_at=at),
         events=(*platform.store.events.between(start, end), *holidays_to_come(platform, end)),
     )

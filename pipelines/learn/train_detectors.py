@@ -1,25 +1,50 @@
 """Train the detectors of the whole fleet and register them as one version."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 
-import numpy as np
 import polars as pl
 
+from core.domain import Event, Series
 from core.settings import Settings
 from core.training import Training
 from models.detect.budget import OTHERS
 from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.detect.catalog import select_detectors
+from models.detect.held_out import HeldOutPart, held_out_metrics, held_out_part
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
-from pipelines.learn.learning_window import LearningWindow, read_window
+from pipelines.learn.learning_window import LearningWindow, learning_window
 from pipelines.learn.report import TrainReport
+from pipelines.processes.parallel import map_chunks
 
 KIND = "detector"
 #: The calibration is checked on the last days, by a bundle that has not seen them.
 HELD_OUT = timedelta(days=3)
-CHECKED_P = 0.01
+#: Series of one job for a worker; more, where one service has more.
+SERIES_PER_JOB = 200
+#: Least number of series for which processes are started, because each needs seconds for its imports.
+WORTH_PROCESSES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorJob:
+    """Some whole services to learn, for a worker.
+
+    Attributes:
+        samples: of the learning window; exclusions: `core.frames.EXCLUSIONS`.
+        border: the days from here on are held out of a first fit; null: the window is too short for that.
+    """
+
+    samples: pl.DataFrame
+    series: Sequence[Series]
+    exclusions: pl.DataFrame
+    events: Sequence[Event]
+    options: DetectorOptions
+    border: datetime | None
 
 
 @one_at_a_time("train/detector")
@@ -32,19 +57,23 @@ def train_detectors(
         ConfigurationError: `FOREWARN_DETECTORS` names a detector that is not in the catalog.
         InsufficientDataError: there are no samples.
     """
-    options = detector_options(platform.settings)
-    window = read_window(platform, at=at)
-    progress("detectors", 0, 2)
-    metrics = held_out_metrics(window, options)
-    progress("detectors", 1, 2)
-    bundle = DetectorBundle.fit(
-        window.samples,
-        window.series,
-        window.exclusions,
-        window.events,
-        options,
-    )
-    progress("detectors", 2, 2)
+    settings = platform.settings
+    options = detector_options(settings)
+    window = learning_window(platform, at=at)
+    total = len(window.series)
+    progress("detectors", 0, total)
+    worth = settings.compute != "processes" or total >= WORTH_PROCESSES
+    parts: list[DetectorBundle] = []
+    held_out: list[HeldOutPart] = []
+    jobs = _jobs(platform, window, options)
+    for part, checked in map_chunks(
+        fit_detectors, jobs, workers=settings.workers if worth else 1, compute=settings.compute
+    ):
+        parts.append(part)
+        held_out += [] if checked is None else [checked]
+        progress("detectors", sum(len(one.models) + len(one.skipped) for one in parts), total)
+    bundle = DetectorBundle.merged(parts, options)
+    metrics = held_out_metrics(held_out, options)
     names = {one.series_id: one.name for one in window.series}
     ref = platform.registry.register(
         KIND,
@@ -52,7 +81,7 @@ def train_detectors(
         Training(
             window_start=window.start,
             window_end=window.end,
-            seed=platform.settings.seed,
+            seed=settings.seed,
             params={
                 "series": len(bundle.models),
                 "detectors": ",".join(bundle.names),
@@ -63,7 +92,7 @@ def train_detectors(
         ),
     )
     skipped = {names.get(key, str(key)): why for key, why in bundle.skipped.items()}
-    unknown = set(platform.settings.alert_budget_by_service) - {one.service for one in window.series}
+    unknown = set(settings.alert_budget_by_service) - {one.service for one in window.series}
     skipped |= dict.fromkeys(sorted(unknown), "it has an alert budget but no series")
     return TrainReport(model=ref, trained=len(bundle.models), skipped=skipped, metrics=metrics)
 
@@ -83,40 +112,45 @@ def detector_options(settings: Settings) -> DetectorOptions:
     )
 
 
-def held_out_metrics(window: LearningWindow, options: DetectorOptions) -> dict[str, float]:
-    """How well calibrated the p-values are on days that were not learned from.
+def _jobs(platform: Platform, window: LearningWindow, options: DetectorOptions) -> Iterator[DetectorJob]:
+    """Jobs of whole services, each read when a worker is free, so that memory does not grow with the fleet."""
+    border = window.end - HELD_OUT if window.end - window.start >= 2 * HELD_OUT else None
+    for series in _of_services(window.series):
+        yield DetectorJob(
+            samples=platform.store.samples.read(window.start, window.end, [one.series_id for one in series]),
+            series=series,
+            exclusions=window.exclusions,
+            events=window.events,
+            options=options,
+            border=border,
+        )
 
-    Returns:
-        `calibration_error`: |share of p < 0.01 minus 0.01|, the mean over series; `p01_share`: that share over all;
-        `anomaly_share`: share of values called anomalies. Empty where the history is too short to keep days back.
-    """
-    border = window.end - HELD_OUT
-    before = window.samples.filter(pl.col("ts") < border)
-    if before.is_empty() or window.end - window.start < 2 * HELD_OUT:
-        return {}
-    bundle = DetectorBundle.fit(
-        before,
-        window.series,
-        window.exclusions,
-        window.events,
-        options,
-    )
-    scored = bundle.score(window.samples.filter(pl.col("ts") >= border))
-    services = pl.DataFrame(
-        [(one.series_id, one.service) for one in window.series],
-        schema={"series_id": pl.Int64, "service": pl.String},
-        orient="row",
-    )
-    quiet = scored.join(services, on="series_id", how="left")
-    for service, begin, finish in window.exclusions.iter_rows():
-        inside = (pl.col("ts") >= begin) & (pl.col("ts") <= finish)
-        quiet = quiet.filter(~(inside & ((pl.col("service") == service) | (service == "*"))))
-    if quiet.is_empty():
-        return {}
-    rare = (pl.col("p_value") < CHECKED_P).mean()
-    shares = quiet.group_by("series_id").agg(rare.alias("share"))["share"].to_numpy()
-    return {
-        "calibration_error": float(np.mean(np.abs(shares - CHECKED_P))),
-        "p01_share": float(quiet.select(rare).item()),
-        "anomaly_share": float(quiet["is_anomaly"].mean() or 0.0),  # type: ignore[arg-type]
-    }
+
+def _of_services(series: Sequence[Series]) -> Iterator[list[Series]]:
+    found: list[Series] = []
+    for _, members in groupby(sorted(series, key=lambda one: one.service), key=lambda one: one.service):
+        found += members
+        if len(found) >= SERIES_PER_JOB:
+            yield found
+            found = []
+    if found:
+        yield found
+
+
+def fit_detectors(job: DetectorJob) -> tuple[DetectorBundle, HeldOutPart | None]:
+    """Learn some services, and check the calibration by a fit without the last days; runs in a worker."""
+    return _fitted(job, job.samples), _checked(job)
+
+
+def _checked(job: DetectorJob) -> HeldOutPart | None:
+    if job.border is None:
+        return None
+    before = job.samples.filter(pl.col("ts") < job.border)
+    if before.is_empty():
+        return None
+    after = job.samples.filter(pl.col("ts") >= job.border)
+    return held_out_part(_fitted(job, before), after, job.exclusions, job.options)
+
+
+def _fitted(job: DetectorJob, samples: pl.DataFrame) -> DetectorBundle:
+    return DetectorBundle.fit(samples, job.series, job.exclusions, job.events, job.options)

@@ -28,8 +28,10 @@ from models.signals.ends import NO_ENDS
 from pipelines.collect.ingest import ingest
 from pipelines.common.progress import silent
 from pipelines.common.tenant_platform import Platform
+from pipelines.learn import baseline as baseline_module
+from pipelines.learn import train_detectors as train_detectors_module
 from pipelines.learn.baseline import build_baselines, next_times_s
-from pipelines.learn.learning_window import read_window
+from pipelines.learn.learning_window import learning_window
 from pipelines.learn.train_detectors import train_detectors
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.stores.store import Store
@@ -103,6 +105,27 @@ def test_the_chain_finds_and_finds_the_same_again(
     assert first.new == first.signals
     again = detect(platform, start=END - 2 * DAY, end=END)
     assert (again.new, again.signals) == (0, first.signals)
+
+
+def test_a_fleet_is_learned_service_after_service_as_at_once(
+    platform: Platform, store: Store, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for at_once in (1_000, 1):
+        monkeypatch.setattr(train_detectors_module, "SERIES_PER_JOB", at_once)
+        monkeypatch.setattr(baseline_module, "SERIES_PER_READ", at_once)
+        report = train_detectors(platform, at=END - 2 * DAY)
+        build_baselines(platform, at=END - 2 * DAY)
+        current = store.baselines.current()
+        assert current is not None
+        found.append((report, DetectorBundle.from_files(registry.kept[-1][1]), current[1].sort("series_id")))
+    (one, first, baselines), (other, second, same_baselines) = found
+    assert first.budgets == second.budgets
+    assert other.metrics == pytest.approx(one.metrics, rel=1e-12)
+    samples = platform.store.samples.read(END - 2 * DAY, END)
+    order = ("series_id", "ts")
+    assert_frame_equal(second.score(samples).sort(order), first.score(samples).sort(order), check_exact=True)
+    assert_frame_equal(same_baselines, baselines, check_exact=True)
 
 
 def test_an_hour_at_a_time_finds_the_same_troubles_as_all_at_once(platform: Platform) -> None:
@@ -261,16 +284,15 @@ def test_a_confirmed_anomaly_is_left_out_of_what_is_learned_until_it_is_called_f
     assert mean() == pytest.approx(100 + 500 * 121 / 2880, abs=0.5)
     say(FeedbackValue.TRUE_POSITIVE, minutes=1)
     assert mean() == pytest.approx(100, abs=0.1)
-    before_that = read_window(empty, at=END - timedelta(minutes=30))
+    before_that = learning_window(empty, at=END - timedelta(minutes=30))
     assert before_that.exclusions.is_empty()
     say(FeedbackValue.FALSE_POSITIVE, minutes=2)
     assert mean() == pytest.approx(100 + 500 * 121 / 2880, abs=0.5)
 
 
 def test_maintenance_and_incidents_are_left_out_of_what_is_learned(platform: Platform) -> None:
-    window = read_window(platform, at=END - DAY)
-    assert not window.samples.is_empty()
-    assert window.samples.filter(pl.col("ts") >= END - DAY).is_empty()
+    window = learning_window(platform, at=END - DAY)
+    assert window.end == END - DAY
     assert window.exclusions.height > 0
     assert window.exclusions.filter(pl.col("end") < pl.col("start")).is_empty()
 
