@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
+import psycopg
 from psycopg import sql
 
 from core.errors import InputError, InvalidFrameError
 from core.frames import TIME, Schema, microseconds_of, require_frame
 from pipelines.stores.binary import COPY_HEADER, COPY_TRAILER, EPOCH_US, table_rows
-from pipelines.stores.session import Session, utc_or_none
+from pipelines.stores.session import Connection, Session, utc_or_none
 
 _KEYS: Schema = {"service_id": pl.String, "ts": TIME}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -66,30 +67,46 @@ class ServiceFeatureStore:
         rows = frame.select(*keys.columns, *names).unique(
             ["service_id", "ts"], keep="last", maintain_order=True
         )
-        columns = sql.SQL(", ").join(map(sql.Identifier, ["tenant", *rows.columns]))
-        updates = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in ["created", *names]]
         with self._session.atomically(), self._session.connection() as connection:
-            connection.execute(
-                "CREATE TEMP TABLE IF NOT EXISTS incoming_features (LIKE service_features INCLUDING DEFAULTS)"
-                " ON COMMIT DROP"
-            )
-            connection.execute("TRUNCATE incoming_features")
-            with connection.cursor() as cursor:
-                statement = sql.SQL("COPY incoming_features ({}) FROM STDIN (FORMAT BINARY)")
-                with cursor.copy(statement.format(columns)) as copy:
-                    copy.write(COPY_HEADER)
-                    for (service,), one in rows.partition_by("service_id", as_dict=True).items():
-                        times = microseconds_of(one["ts"])[:, None] - EPOCH_US
-                        values = one.select(names).to_numpy()
-                        copy.write(table_rows((self._session.tenant, str(service)), times, values))
-                    copy.write(COPY_TRAILER)
-            written = connection.execute(
-                sql.SQL(
-                    "INSERT INTO service_features (created, {columns}) SELECT now(), {columns} FROM incoming_features"
-                    " ON CONFLICT (tenant, service_id, ts) DO UPDATE SET {updates}"
-                ).format(columns=columns, updates=sql.SQL(", ").join(updates))
-            )
-            return written.rowcount
+            return self._insert(connection, rows) or self._merge(connection, rows)
+
+    def _insert(self, connection: Connection, rows: pl.DataFrame) -> int:
+        """COPY into the table, as for a moment that is new; returns 0, with nothing written, if a row is there."""
+        try:
+            with connection.transaction():
+                self._copy(connection, "service_features", rows)
+        except psycopg.errors.UniqueViolation:
+            return 0
+        return rows.height
+
+    def _merge(self, connection: Connection, rows: pl.DataFrame) -> int:
+        connection.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS incoming_features (LIKE service_features INCLUDING DEFAULTS)"
+            " ON COMMIT DROP"
+        )
+        connection.execute("TRUNCATE incoming_features")
+        self._copy(connection, "incoming_features", rows)
+        changed = ["created", *(name for name in rows.columns if name not in _KEYS)]
+        updates = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changed]
+        written = connection.execute(
+            sql.SQL(
+                "INSERT INTO service_features (created, {columns}) SELECT now(), {columns} FROM incoming_features"
+                " ON CONFLICT (tenant, service_id, ts) DO UPDATE SET {updates}"
+            ).format(columns=_columns_of(rows), updates=sql.SQL(", ").join(updates))
+        )
+        return written.rowcount
+
+    def _copy(self, connection: Connection, table: str, rows: pl.DataFrame) -> None:
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+            sql.Identifier(table), _columns_of(rows)
+        )
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.write(COPY_HEADER)
+            for (service,), one in rows.partition_by("service_id", as_dict=True).items():
+                times = microseconds_of(one["ts"])[:, None] - EPOCH_US
+                values = one.drop(_KEYS).to_numpy()
+                copy.write(table_rows((self._session.tenant, str(service)), times, values))
+            copy.write(COPY_TRAILER)
 
     def newest(self) -> datetime | None:
         """The time of the newest features; null when there are none."""
@@ -164,3 +181,8 @@ class ServiceFeatureStore:
             {},
         )
         return [row["attname"] for row in rows]
+
+
+def _columns_of(rows: pl.DataFrame) -> sql.Composed:
+    """The columns of the table in the order in which rows are copied."""
+    return sql.SQL(", ").join(map(sql.Identifier, ["tenant", *rows.columns]))
