@@ -12,6 +12,7 @@ ForewarnError
 ├── LeakageError                a training set holds something from its own future
 ├── ModelUnavailableError       nothing that this release can read is registered under that alias yet
 ├── BusyError                   another process does the same job now
+├── WorkerLostError             worker processes were killed again and again by the same work
 ├── StorageError                a disk is full, or a folder cannot be written
 ├── DamagedArchiveError         a file of the archive is missing, or is not what was written
 └── UnavailableError            a server that we depend on does not answer
@@ -68,6 +69,10 @@ class ModelUnavailableError(ForewarnError):
 
 class BusyError(ForewarnError):
     """Another process does the same job now; the text names it and since when."""
+
+
+class WorkerLostError(ForewarnError):
+    """Worker processes were killed again and again by the same work; the text names the remedy."""
 
 
 class StorageError(ForewarnError):

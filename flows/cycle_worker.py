@@ -3,19 +3,26 @@
 Each tenant has a thread, so that the cycle of a large tenant does not delay that of a small one.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from threading import Event
 from typing import Protocol
 
 import psutil
 
 from flows.watch_loop import WatchLoop
+from pipelines.processes.parallel import worker_pids
 
 
 def memory_bytes() -> int:
-    """The memory of this process. The kernel's peak would not do: it counts what was before `exec`."""
-    return int(psutil.Process().memory_info().rss)
+    """The memory of this process and its workers. The kernel's peak would not do: it counts what was before `exec`."""
+    total = 0
+    for pid in (os.getpid(), *worker_pids()):
+        with suppress(psutil.NoSuchProcess):
+            total += psutil.Process(pid).memory_info().rss
+    return total
 
 
 class MakeLoop(Protocol):

@@ -93,7 +93,7 @@ def cycles(
     Models and connections stay open between cycles. Each tenant has a thread, so that a large one does not delay a
     small one. Nightly and weekly work is left to others; `flows deploy` does it, and starts this command.
 
-    If the process needs more than FOREWARN_WORKER_MEMORY_MB, it starts anew before a cycle.
+    If the process and its workers need more than FOREWARN_WORKER_MEMORY_MB, they start anew before a cycle.
     """
     every = _settings(tenants)
     from flows.prefect_server import temporary_prefect_server
@@ -102,6 +102,7 @@ def cycles(
     with temporary_prefect_server(every[0]) as server:
         from flows.cycle_worker import CycleWorker
         from flows.prefect_logging import no_final_errors, only_warnings
+        from pipelines.processes.parallel import kept_workers
 
         if server is not None:
             server.wait_until_ready(READY)
@@ -115,7 +116,9 @@ def cycles(
             limit_bytes=every[0].worker_memory_mb * MIB,
         )
         _stop_at_signals(worker)
-        if not worker.run(count) or count is not None:
+        with kept_workers():
+            is_too_large = worker.run(count)
+        if not is_too_large or count is not None:
             return
     err.print(f"starts anew: it needs more than {every[0].worker_memory_mb} MiB (FOREWARN_WORKER_MEMORY_MB)")
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this command again

@@ -82,13 +82,14 @@ def _settings(url: str | None, since_d: float, tenant: str | None) -> Settings:
 def _watch(settings: Settings, cycles: int | None) -> None:
     from flows.prefect_logging import no_final_errors, only_warnings
     from flows.progress_listener import progress_to
+    from pipelines.processes.parallel import kept_workers
 
     no_final_errors()
     only_warnings()
 
     screen = Screen()
     loop = make_loop(settings, screen, sleep=time.sleep)
-    with progress_to(screen.progress):
+    with progress_to(screen.progress), kept_workers():
         loop.run(cycles)
 
 

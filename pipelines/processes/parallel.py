@@ -1,21 +1,17 @@
 """Spread chunks of work over processes of this machine, or over Dask or Ray through Prefect's task runners.
 
-Processes are spawned, never forked, because Prophet deadlocks in a fork.
+A worker that is killed loses nothing: its chunk is computed again.
 """
 
-import os
+import atexit
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from inspect import signature
 from itertools import chain, islice
-from multiprocessing import get_context
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
-from pipelines.processes.cluster import shared_runner
-from pipelines.processes.end_with_parent import end_with
-from pipelines.processes.threads import THREADS
+from pipelines.processes.cluster import keeps_clusters, kept_clusters, submitting
+from pipelines.processes.worker_pool import SharedPool, Turns
 
 Item = TypeVar("Item")
 Chunk = TypeVar("Chunk")
@@ -24,8 +20,9 @@ Result_co = TypeVar("Result_co", covariant=True)
 Compute = Literal["processes", "dask", "ray"]
 #: Submitted chunks per worker. Two keep every worker busy and few chunks in memory.
 AHEAD = 2
-#: Each worker process uses one thread, because threads of several processes would compete for the cores.
-ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", *THREADS), "1")
+
+_shared = SharedPool()
+atexit.register(_shared.close)
 
 
 def chunked(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
@@ -44,14 +41,17 @@ def map_chunks(
 ) -> Iterator[Result]:
     """Apply `function` to each chunk and yield the results in the order of the chunks.
 
-    Chunks are taken as workers become free, so that an iterator of any length keeps only a few in memory.
+    Chunks are taken as workers become free, so that an iterator of any length keeps only a few in memory. Threads that
+    call this at the same time share the workers and take turns.
 
     Args:
-        function: a function at the top level of a module, so that another process can import it.
+        function: a function at the top level of a module, so that another process can import it. It may run twice for
+            a chunk if a worker is killed, so it must change nothing.
         workers: 1 = run in this process, which is faster for small work and easier to debug.
         compute: where more than one worker runs.
     Raises:
         ConfigurationError: Dask or Ray is selected and not installed.
+        WorkerLostError: a chunk killed its worker again and again.
     """
     rest = iter(chunks)
     first = list(islice(rest, 2))
@@ -68,8 +68,25 @@ def map_chunks(
             yield pending.popleft().result()
 
 
+@contextmanager
+def kept_workers() -> Iterator[None]:
+    """Inside this block, workers stay for the next call, in any thread: to start them takes seconds of imports."""
+    with _shared.used(), kept_clusters():
+        yield
+
+
+def keeps_workers() -> bool:
+    """Whether a thread of this process is inside `kept_workers`."""
+    return keeps_clusters()
+
+
+def worker_pids() -> list[int]:
+    """The worker processes of this machine that run now; those of Dask and Ray are not among them."""
+    return _shared.pids()
+
+
 class _Pending(Protocol[Result_co]):
-    """A submitted chunk: a future of any executor."""
+    """A submitted chunk."""
 
     def result(self) -> Result_co: ...
 
@@ -78,31 +95,14 @@ class _Pending(Protocol[Result_co]):
 def _submitting(
     function: Callable[[Chunk], Result], workers: int, compute: Compute
 ) -> Iterator[Callable[[Chunk], _Pending[Result]]]:
-    """Start the workers, yield the function that submits a chunk, and stop the workers at the end."""
-    if compute == "processes":
-        # A worker waits for work for ever, also when this process was killed; so it asks to be killed as well.
-        executor = ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)
-        )
-        with _environment(ONE_THREAD), executor as pool:
-            yield lambda chunk: pool.submit(function, chunk)
+    """Yield the function that submits a chunk; workers that nobody uses after the block are stopped."""
+    if compute != "processes":
+        with submitting(function, workers, compute) as submit:
+            yield submit
         return
-    with shared_runner(compute, workers) as runner:
-        from prefect import task
-        from prefect.cache_policies import NO_CACHE
-
-        work: Any = task(name=getattr(function, "__name__", "chunk"), cache_policy=NO_CACHE)(function)
-        parameter = next(iter(signature(function).parameters))
-        yield lambda chunk: runner.submit(work, parameters={parameter: chunk})
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for the processes that start inside the block; variables that the user has set stay."""
-    added = [name for name in variables if name not in os.environ]
-    os.environ.update({name: variables[name] for name in added})
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
+    with _shared.used():
+        pool, turns = _shared.pool(workers), Turns()
+        try:
+            yield lambda chunk: pool.submit(turns, function, chunk)
+        finally:
+            pool.forget(turns)

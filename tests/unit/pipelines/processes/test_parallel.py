@@ -66,6 +66,8 @@ def test_clusters_give_what_processes_give(compute: Compute, tmp_path: Path) -> 
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["values"] == [[1, 2, 6, 24], [1, 2, 6, 24]], "two threads share the cluster"
     assert report["elsewhere"], "all chunks ran in the process that submitted them"
+    assert report["after_a_kill"] == list(range(8))
+    assert "was killed, 4 times" in report["kills_each"]
 
 
 #: In a process of its own, prepared as the commands do it: clusters leave threads, sockets and warnings behind.
@@ -74,15 +76,28 @@ import json, os
 from core.settings import Settings
 from flows.environment import prepare_prefect
 prepare_prefect(Settings(data_dir="{folder}"))
-from pipelines.processes.parallel import map_chunks
+from pathlib import Path
+from pipelines.processes.parallel import kept_workers, map_chunks
 from concurrent.futures import ThreadPoolExecutor
-from fakes.chunks import factorial_and_process
+from core.errors import WorkerLostError
+from fakes.chunks import factorial_and_process, killed_once, kills_its_worker
+folder = Path("{folder}")
 def spread(chunks):
     return list(map_chunks(factorial_and_process, chunks, workers=2, compute="{compute}"))
+def kill(function):
+    return list(map_chunks(function, [(folder, n) for n in range(8)], workers=2, compute="{compute}"))
 if __name__ == "__main__":
-    with ThreadPoolExecutor(2) as threads:
-        results = list(threads.map(spread, [[1, 2, 3, 4]] * 2))
+    with kept_workers():
+        with ThreadPoolExecutor(2) as threads:
+            results = list(threads.map(spread, [[1, 2, 3, 4]] * 2))
+        after_a_kill = kill(killed_once)
+        try:
+            kills_each = kill(kills_its_worker)
+        except WorkerLostError as error:
+            kills_each = str(error)
     print(json.dumps({{
+        "after_a_kill": after_a_kill,
+        "kills_each": kills_each,
         "values": [[value for value, _ in of_thread] for of_thread in results],
         "elsewhere": os.getpid() not in {{process for of_thread in results for _, process in of_thread}},
     }}))

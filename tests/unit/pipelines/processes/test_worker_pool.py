@@ -1,0 +1,136 @@
+"""Workers that are killed, kept, shared and stopped."""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from fakes.chunks import busy, factorial, killed_once, kills_its_worker, process, waits
+
+from core.errors import WorkerLostError
+from pipelines.processes import worker_pool
+from pipelines.processes.parallel import keeps_workers, kept_workers, map_chunks, worker_pids
+
+
+def test_the_chunk_of_a_killed_worker_is_computed_again(tmp_path: Path) -> None:
+    chunks = [(tmp_path, number) for number in range(8)]
+    assert list(map_chunks(killed_once, chunks, workers=2)) == list(range(8))
+    assert (tmp_path / "killed").exists()
+
+
+def test_a_chunk_that_kills_each_of_its_workers_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    with kept_workers():
+        results = map_chunks(kills_its_worker, [(tmp_path, number) for number in range(8)], workers=2)
+        assert [next(results) for _ in range(3)] == [0, 1, 2], "only the chunk that kills has no result"
+        with pytest.raises(
+            WorkerLostError, match=r"was killed by signal 9, 4 times; .* lower FOREWARN_WORKERS"
+        ):
+            next(results)
+        assert len(list(tmp_path.iterdir())) == 1 + worker_pool.REPEATS
+        assert list(map_chunks(factorial, [3, 4], workers=2)) == [6, 24], "the workers go on"
+
+
+def test_a_worker_that_is_killed_from_outside_while_others_wait_costs_nothing(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        spread = thread.submit(
+            lambda: list(map_chunks(waits, [(tmp_path, number) for number in range(6)], workers=2))
+        )
+        wait_for_files(tmp_path, 2)
+        victim = worker_pids()[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_for_files(tmp_path, 3)
+        (tmp_path / "go").touch()
+        assert [number for number, _ in spread.result()] == list(range(6))
+
+
+def test_workers_are_kept_inside_the_block_and_end_with_it() -> None:
+    with kept_workers():
+        assert keeps_workers()
+        before = set(map_chunks(process, range(8), workers=2))
+        after = set(map_chunks(process, range(8), workers=2))
+        kept = worker_pids()
+        assert before | after <= set(kept)
+        assert len(kept) == 2
+    assert worker_pids() == []
+    assert not keeps_workers()
+    assert not any(psutil.pid_exists(pid) for pid in kept)
+
+
+def test_without_the_block_workers_end_with_the_last_call_that_uses_them() -> None:
+    first = map_chunks(process, range(8), workers=2)
+    next(first)
+    list(map_chunks(process, range(8), workers=2))
+    assert len(worker_pids()) == 2
+    list(first)
+    assert worker_pids() == []
+
+
+def test_a_worker_without_work_ends_and_another_one_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_pool, "IDLE_S", 0.2)
+    with kept_workers():
+        before = set(map_chunks(process, range(4), workers=2))
+        deadline = time.monotonic() + 30
+        while worker_pids() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert worker_pids() == []
+        assert before.isdisjoint(map_chunks(process, range(4), workers=2))
+
+
+def test_a_caller_with_few_chunks_gets_its_turn_before_a_caller_with_many_is_done() -> None:
+    pool, large, small = worker_pool.WorkerPool(), worker_pool.Turns(), worker_pool.Turns()
+    many = [pool.submit(large, factorial, number) for number in range(50)]
+    few = [pool.submit(small, factorial, number) for number in range(3)]
+    order = [job.answer for _ in range(53) if (job := pool.take()) is not None]
+    assert [order.index(one) for one in few] == [1, 3, 5]
+    assert [one for one in order if one in many] == many, "each caller's own chunks keep their order"
+    pool.close()
+
+
+def test_the_chunks_of_a_caller_that_gave_up_are_not_computed(tmp_path: Path) -> None:
+    with kept_workers():
+        results = map_chunks(waits, [(tmp_path, number) for number in range(20)], workers=2)
+        with ThreadPoolExecutor(1) as thread:
+            first = thread.submit(next, results)
+            wait_for_files(tmp_path, 2)
+            (tmp_path / "go").touch()
+            assert first.result()[0] == 0
+        results.close()  # type: ignore[attr-defined]
+        assert list(map_chunks(factorial, [3, 4], workers=2)) == [6, 24]
+        assert len(list(tmp_path.glob("started *"))) <= 6
+
+
+def test_an_error_of_the_function_comes_with_the_traceback_of_the_worker() -> None:
+    with pytest.raises(ValueError, match="negative") as caught:
+        list(map_chunks(factorial, [1, -1, 2], workers=2))
+    assert "in factorial" in "".join(caught.value.__notes__)
+
+
+def test_an_error_that_cannot_be_sent_becomes_one_that_can() -> None:
+    with pytest.raises(RuntimeError, match="RetryLaterError: come back later"):
+        list(map_chunks(busy, [1, 2], workers=2))
+
+
+def test_workers_ignore_the_interrupt_that_a_terminal_sends_to_all_processes(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        spread = thread.submit(
+            lambda: list(map_chunks(waits, [(tmp_path, number) for number in range(2)], workers=2))
+        )
+        wait_for_files(tmp_path, 2)
+        pids = worker_pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGINT)
+        time.sleep(0.2)
+        (tmp_path / "go").touch()
+        assert [number for number, _ in spread.result()] == [0, 1]
+        assert len(list(tmp_path.glob("started *"))) == 2, "no chunk was computed twice"
+
+
+def wait_for_files(folder: Path, count: int) -> None:
+    """Wait until so many chunks have started."""
+    deadline = time.monotonic() + 30
+    while len(list(folder.glob("started *"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
