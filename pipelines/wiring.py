@@ -67,6 +67,7 @@ class Tenancy:
             features=opened.features,
             sinks=configured_sinks(self.settings, self.clock),
             clock=self.clock,
+            elsewhere=kept_platform,
         )
 
     def ping(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from core.domain import ModelRef
+from core.domain import ModelRef, Series
 from core.durations import HOUR
 from core.resizes import is_resize_of
 from models.breach.bundle import BreachBundle
@@ -15,21 +15,45 @@ from pipelines.common.tenant_platform import Platform
 RESIZED_WITHIN = timedelta(days=14)
 
 
-def load_forecasters(platform: Platform) -> tuple[ModelRef, BreachBundle]:
+def load_forecasters(
+    platform: Platform, stored: Sequence[Series] | None = None
+) -> tuple[ModelRef, BreachBundle]:
     """Load the champion, or the challenger while no model has been promoted, with the limits that are stored now.
 
+    Args:
+        stored: the series of the tenant, if they have been read.
     Raises:
         ModelUnavailableError: no forecaster has been trained yet.
     """
     model, bundle = platform.models.get_newest("forecaster", BreachBundle.from_files)
-    return model, bundle.with_limits(platform.store.series.find())
+    return model, bundle.with_limits(platform.store.series.find() if stored is None else stored)
+
+
+#: The newest version of each tenant in a worker process, as it was learned.
+_versions: dict[str, tuple[ModelRef, BreachBundle]] = {}
+
+
+def load_version(platform: Platform, model: ModelRef) -> BreachBundle | None:
+    """The bundle of a version, as it was learned; null if the newest version is another one.
+
+    A worker calls it for each chunk of a cycle. The registry is asked when the version changes.
+    """
+    kept = _versions.get(platform.tenant)
+    if kept is None or kept[0] != model:
+        # First, so that two versions are never in memory at once.
+        _versions.pop(platform.tenant, None)
+        kept = platform.models.get_newest("forecaster", BreachBundle.from_files)
+        _versions[platform.tenant] = kept
+    return kept[1] if kept[0] == model else None
 
 
 def in_present_sizes(platform: Platform, bundle: BreachBundle, now: datetime) -> BreachBundle:
-    """The bundle with histories as the present sizes of disks, volumes and pools would have given them.
+    """The bundle with histories as the present sizes of disks, volumes and pools would have given them."""
+    return bundle.with_resizes(measured_resizes(platform, bundle, now))
 
-    The resizes of the last two weeks count, each measured from the values beside it.
-    """
+
+def measured_resizes(platform: Platform, bundle: BreachBundle, now: datetime) -> dict[int, list[Resize]]:
+    """The resizes of the last two weeks by `series_id`, each measured from the values beside it."""
     near = timedelta(seconds=NEAR_S)
     series = [entry.series for entry in bundle.forecasters.entries.values()]
     found: dict[int, list[Resize]] = {}
@@ -43,7 +67,7 @@ def in_present_sizes(platform: Platform, bundle: BreachBundle, now: datetime) ->
             resize = measure_resize(one, event.at, samples)
             if resize is not None and all(known.at != resize.at for known in found.get(one.series_id, ())):
                 found.setdefault(one.series_id, []).append(resize)
-    return bundle.with_resizes(found)
+    return found
 
 
 def read_recent(

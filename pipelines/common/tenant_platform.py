@@ -1,6 +1,8 @@
 """The argument of every pipeline step: the ports that it may use, for one tenant. `pipelines/wiring.py` builds it."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from core.clock import Clock
 from core.ports import FeatureStore, ModelRegistry, SignalSink, Store
@@ -8,9 +10,21 @@ from core.settings import Settings
 from pipelines.common.open_models import OpenModels
 
 
+class OpenPlatform(Protocol):
+    """Opens the platform of a tenant, until the `with` block ends."""
+
+    def __call__(
+        self, settings: Settings, *, tenant: str, clock: Clock
+    ) -> AbstractContextManager["Platform"]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """Everything that a pipeline step may use, for one tenant."""
+    """Everything that a pipeline step may use, for one tenant.
+
+    Attributes:
+        elsewhere: opens the same platform in a worker process; null: only this process has it.
+    """
 
     settings: Settings
     tenant: str
@@ -20,3 +34,4 @@ class Platform:
     features: FeatureStore
     sinks: tuple[SignalSink, ...]
     clock: Clock
+    elsewhere: OpenPlatform | None = None

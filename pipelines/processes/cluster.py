@@ -171,7 +171,7 @@ class _OnCluster:
         try:
             answer = self._future.result()
         except _losses(self._kind) as error:
-            raise WorkerLostError(lost("was killed")) from error
+            raise WorkerLostError(lost()) from error
         return value_of(answer)
 
 

@@ -7,7 +7,7 @@ import atexit
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain, cycle, islice
 from typing import Literal, Protocol, TypeVar
 
 from pipelines.processes.cluster import keeps_clusters, kept_clusters, submitting
@@ -38,6 +38,7 @@ def map_chunks(
     *,
     workers: int,
     compute: Compute = "processes",
+    same_worker: bool = False,
 ) -> Iterator[Result]:
     """Apply `function` to each chunk and yield the results in the order of the chunks.
 
@@ -49,6 +50,8 @@ def map_chunks(
             a chunk if a worker is killed, so it must change nothing.
         workers: 1 = run in this process, which is faster for small work and easier to debug.
         compute: where more than one worker runs.
+        same_worker: a chunk goes to the worker that had the chunk with its number in the call before, and may have
+            kept what it needs for it. Dask and Ray choose by themselves.
     Raises:
         ConfigurationError: Dask or Ray is selected and not installed.
         WorkerLostError: a chunk killed its worker again and again.
@@ -58,7 +61,7 @@ def map_chunks(
     if workers <= 1 or len(first) < 2:
         yield from map(function, chain(first, rest))
         return
-    with _submitting(function, workers, compute) as submit:
+    with _submitting(function, workers, compute, same_worker) as submit:
         pending: deque[_Pending[Result]] = deque()
         for chunk in chain(first, rest):
             pending.append(submit(chunk))
@@ -93,7 +96,7 @@ class _Pending(Protocol[Result_co]):
 
 @contextmanager
 def _submitting(
-    function: Callable[[Chunk], Result], workers: int, compute: Compute
+    function: Callable[[Chunk], Result], workers: int, compute: Compute, same_worker: bool
 ) -> Iterator[Callable[[Chunk], _Pending[Result]]]:
     """Yield the function that submits a chunk; workers that nobody uses after the block are stopped."""
     if compute != "processes":
@@ -102,7 +105,8 @@ def _submitting(
         return
     with _shared.used():
         pool, turns = _shared.pool(workers), Turns()
+        slots = cycle(range(workers) if same_worker else (None,))
         try:
-            yield lambda chunk: pool.submit(turns, function, chunk)
+            yield lambda chunk: pool.submit(turns, function, chunk, slot=next(slots))
         finally:
             pool.forget(turns)

@@ -85,13 +85,16 @@ class _Worker:
         self._process.join()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Job:
+    """A chunk for a worker; `slot` is the only one that may have it, null: any."""
+
     message: bytes
     answer: Future[Any]
+    slot: int | None
 
 
-@dataclass
+@dataclass(eq=False)
 class Turns:
     """The chunks of one caller that wait for a worker."""
 
@@ -111,18 +114,24 @@ class WorkerPool:
         """Have at least so many workers; each starts with its first chunk."""
         with self._changed:
             while len(self._slots) < workers:
-                slot = _Slot(self)
+                slot = _Slot(self, len(self._slots))
                 self._slots.append(slot)
                 slot.start()
 
-    def submit(self, turns: Turns, function: Callable[[Any], object], chunk: object) -> Future[Any]:
-        """Let a worker compute `function(chunk)` when it is this caller's turn."""
-        job = _Job(message_of(function, chunk), Future())
+    def submit(
+        self, turns: Turns, function: Callable[[Any], object], chunk: object, *, slot: int | None = None
+    ) -> Future[Any]:
+        """Let a worker compute `function(chunk)` when it is this caller's turn.
+
+        Args:
+            slot: number of the worker, from 0; null: the first one that is free.
+        """
+        job = _Job(message_of(function, chunk), Future(), slot)
         with self._changed:
             if not turns.waiting:
                 self._turns.append(turns)
             turns.waiting.append(job)
-            self._changed.notify()
+            self._changed.notify_all()
         return job.answer
 
     def forget(self, turns: Turns) -> None:
@@ -132,17 +141,24 @@ class WorkerPool:
                 self._turns.remove(turns)
                 turns.waiting.clear()
 
-    def take(self) -> _Job | None:
-        """The next job; null: there was none for `IDLE_S`, or the pool is closed."""
+    def take(self, slot: int) -> _Job | None:
+        """The next job of a worker; null: there was none for `IDLE_S`, or the pool is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self.closed or self._turns, IDLE_S)
-            if self.closed or not self._turns:
+            self._changed.wait_for(lambda: self.closed or self._next(slot) is not None, IDLE_S)
+            found = self._next(slot)
+            if self.closed or found is None:
                 return None
-            turns = self._turns.popleft()
-            job = turns.waiting.popleft()
+            turns, job = found
+            turns.waiting.remove(job)
+            # Its next turn comes after those of all others.
+            self._turns.remove(turns)
             if turns.waiting:
                 self._turns.append(turns)
             return job
+
+    def _next(self, slot: int) -> tuple[Turns, _Job] | None:
+        jobs = ((turns, job) for turns in self._turns for job in turns.waiting if job.slot in (None, slot))
+        return next(jobs, None)
 
     def pids(self) -> list[int]:
         """The processes of the workers that run now."""
@@ -164,8 +180,8 @@ class WorkerPool:
 class _Slot:
     """The thread of one worker, which it starts, and starts again after its death."""
 
-    def __init__(self, pool: WorkerPool) -> None:
-        self._pool = pool
+    def __init__(self, pool: WorkerPool, number: int) -> None:
+        self._pool, self._number = pool, number
         self._thread = Thread(target=self._run, name="forewarn-worker", daemon=True)
         self._lock = Lock()
         self._worker: _Worker | None = None
@@ -180,7 +196,7 @@ class _Slot:
     def _run(self) -> None:
         _ignore_interrupts()
         while not self._pool.closed:
-            job = self._pool.take()
+            job = self._pool.take(self._number)
             if job is None:
                 self._drop()
             elif job.answer.set_running_or_notify_cancel():
@@ -225,7 +241,7 @@ class _Slot:
                 with self._lock:
                     self._busy = False
             self._worker = None
-        raise WorkerLostError(lost(_end(code)))
+        raise WorkerLostError(lost(code))
 
     def _running(self) -> _Worker:
         with self._lock:
@@ -241,12 +257,14 @@ class _Slot:
             worker.end()
 
 
-def lost(how: str) -> str:
-    """The sentence about workers that were killed by a chunk again and again."""
-    return (
-        f"each worker process that was given the same part of the work {how}, {1 + REPEATS} times; if the machine has "
-        "too little memory, lower FOREWARN_WORKERS or add memory"
+def lost(code: int | None = -signal.SIGKILL) -> str:
+    """The sentence about workers that all ended with this code when they computed the same part of the work."""
+    remedy = (
+        "usually the machine has too little memory: lower FOREWARN_WORKERS or add memory"
+        if code == -signal.SIGKILL
+        else "what they printed names the reason"
     )
+    return f"each of {1 + REPEATS} worker processes {_end(code)} at the same part of the work; {remedy}"
 
 
 def _end(code: int | None) -> str:

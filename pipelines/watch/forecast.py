@@ -4,23 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import polars as pl
+
 from core.domain import ModelRef, Signal, SignalKind
 from core.durations import DAY
-from core.errors import InsufficientDataError
-from models.forecast.bundle import Prediction, forecast_frame
 from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, urgency
 from models.signals.ends import closed
 from pipelines.common.current_time import current_time
-from pipelines.common.forecasters import in_present_sizes, load_forecasters, read_recent
+from pipelines.common.forecasters import load_forecasters, measured_resizes
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
-from pipelines.processes.parallel import chunked
-
-#: Series whose samples are read and forecast at once.
-CHUNK = 200
+from pipelines.watch.forecast_chunk import Fleet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,43 +52,37 @@ def forecast(
     Raises:
         ModelUnavailableError: no forecaster has been trained yet.
     """
-    model, bundle = load_forecasters(platform)
+    stored = platform.store.series.find()
+    model, learned = load_forecasters(platform, stored)
     now = current_time(platform, at)
-    bundle = in_present_sizes(platform, bundle, now)
+    resizes = measured_resizes(platform, learned, now)
+    fleet = Fleet(
+        platform=platform, model=model, bundle=learned.with_resizes(resizes), stored=stored, resizes=resizes
+    )
     open_signals = {
         signal.series_id: signal
         for signal in platform.store.signals.find(kind=SignalKind.BREACH, since=now)
         if signal.ended_at is None and signal.series_id is not None
     }
-    predictions: list[Prediction] = []
+    # An open signal that began later, before the clock went back, stays as it is.
+    begun = {key: one for key, one in open_signals.items() if one.started_at <= now}
+    forecasts: list[pl.DataFrame] = []
     outlooks: dict[int, SeriesOutlook] = {}
     skipped: dict[str, str] = {}
-    ids = sorted(bundle.forecasters.entries)
+    series = 0
     ended = ended_series(platform.store, read_ends(platform.store, now), now)
-    for part in chunked(ids, CHUNK):
-        recent = read_recent(platform, bundle, part, now)
-        for series_id in part:
-            series = bundle.forecasters.entries[series_id].series
-            if series_id in ended:
-                skipped[series.name] = f"its sender ended it at {ended[series_id]:%Y-%m-%d %H:%M} UTC"
-                continue
-            try:
-                prediction, outlook = bundle.outlook(series_id, recent[series_id], now)
-            except InsufficientDataError as error:
-                skipped[series.name] = str(error)
-                continue
-            predictions.append(prediction)
-            # An open signal that began later, before the clock went back, stays as it is.
-            known = open_signals.get(series_id)
-            if outlook is not None and (known is None or known.started_at <= now):
-                outlooks[series_id] = SeriesOutlook.of(series, outlook, prediction)
-        progress("forecasts", len(predictions), len(ids))
-    if predictions:
-        platform.store.forecasts.publish(forecast_frame(predictions), made_at=now, model=model)
-    edges = graph_of(platform, platform.store.series.find())
+    for part in fleet.forecast(now, ended):
+        series += part.series
+        forecasts.append(part.forecasts)
+        outlooks |= part.outlooks
+        skipped |= part.skipped
+        progress("forecasts", series, len(learned.forecasters.entries))
+    outlooks = {key: one for key, one in outlooks.items() if key in begun or key not in open_signals}
+    if series:
+        platform.store.forecasts.publish(pl.concat(forecasts), made_at=now, model=model)
+    edges = graph_of(platform, stored)
     events = platform.store.events.between(now - DAY, now + DAY)
-    context = BreachContext(now=now, cascades=bundle.cascades, edges=edges, events=events)
-    begun = {key: one for key, one in open_signals.items() if one.started_at <= now}
+    context = BreachContext(now=now, cascades=learned.cascades, edges=edges, events=events)
     signals = [*breach_signals(outlooks, begun, model, context), *closed(list(begun.values()), ended)]
     platform.store.signals.upsert(signals)
     still_open = [one for one in signals if one.ended_at is None]
@@ -99,7 +90,7 @@ def forecast(
     return ForecastReport(
         model=model,
         at=now,
-        series=len(predictions),
+        series=series,
         signals=tuple(passed),
         withdrawn=tuple(one for one in signals if one.ended_at is not None),
         watched=len(still_open) - len(passed),

@@ -67,7 +67,7 @@ def test_clusters_give_what_processes_give(compute: Compute, tmp_path: Path) -> 
     assert report["values"] == [[1, 2, 6, 24], [1, 2, 6, 24]], "two threads share the cluster"
     assert report["elsewhere"], "all chunks ran in the process that submitted them"
     assert report["after_a_kill"] == list(range(8))
-    assert "was killed, 4 times" in report["kills_each"]
+    assert "4 worker processes" in report["kills_each"]
 
 
 #: In a process of its own, prepared as the commands do it: clusters leave threads, sockets and warnings behind.

@@ -26,7 +26,8 @@ def test_a_chunk_that_kills_each_of_its_workers_is_an_error_with_a_remedy(tmp_pa
         results = map_chunks(kills_its_worker, [(tmp_path, number) for number in range(8)], workers=2)
         assert [next(results) for _ in range(3)] == [0, 1, 2], "only the chunk that kills has no result"
         with pytest.raises(
-            WorkerLostError, match=r"was killed by signal 9, 4 times; .* lower FOREWARN_WORKERS"
+            WorkerLostError,
+            match=r"each of 4 worker processes was killed by signal 9 .* lower FOREWARN_WORKERS",
         ):
             next(results)
         assert len(list(tmp_path.iterdir())) == 1 + worker_pool.REPEATS
@@ -59,6 +60,13 @@ def test_workers_are_kept_inside_the_block_and_end_with_it() -> None:
     assert not any(psutil.pid_exists(pid) for pid in kept)
 
 
+def test_a_chunk_goes_to_the_worker_that_had_it_before() -> None:
+    with kept_workers():
+        calls = [list(map_chunks(process, range(7), workers=2, same_worker=True)) for _ in range(3)]
+    assert calls[0] == calls[1] == calls[2]
+    assert len(set(calls[0])) == 2
+
+
 def test_without_the_block_workers_end_with_the_last_call_that_uses_them() -> None:
     first = map_chunks(process, range(8), workers=2)
     next(first)
@@ -83,7 +91,7 @@ def test_a_caller_with_few_chunks_gets_its_turn_before_a_caller_with_many_is_don
     pool, large, small = worker_pool.WorkerPool(), worker_pool.Turns(), worker_pool.Turns()
     many = [pool.submit(large, factorial, number) for number in range(50)]
     few = [pool.submit(small, factorial, number) for number in range(3)]
-    order = [job.answer for _ in range(53) if (job := pool.take()) is not None]
+    order = [job.answer for _ in range(53) if (job := pool.take(0)) is not None]
     assert [order.index(one) for one in few] == [1, 3, 5]
     assert [one for one in order if one in many] == many, "each caller's own chunks keep their order"
     pool.close()
