@@ -29,24 +29,6 @@ def load_forecasters(
     return model, bundle.with_limits(platform.store.series.find() if stored is None else stored)
 
 
-#: The newest version of each tenant in a worker process, as it was learned.
-_versions: dict[str, tuple[ModelRef, BreachBundle]] = {}
-
-
-def load_version(platform: Platform, model: ModelRef) -> BreachBundle | None:
-    """The bundle of a version, as it was learned; null if the newest version is another one.
-
-    A worker calls it for each chunk of a cycle. The registry is asked when the version changes.
-    """
-    kept = _versions.get(platform.tenant)
-    if kept is None or kept[0] != model:
-        # First, so that two versions are never in memory at once.
-        _versions.pop(platform.tenant, None)
-        kept = platform.models.get_newest("forecaster", BreachBundle.from_files)
-        _versions[platform.tenant] = kept
-    return kept[1] if kept[0] == model else None
-
-
 def in_present_sizes(platform: Platform, bundle: BreachBundle, now: datetime) -> BreachBundle:
     """The bundle with histories as the present sizes of disks, volumes and pools would have given them."""
     return bundle.with_resizes(measured_resizes(platform, bundle, now))

@@ -18,7 +18,7 @@ from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import KIND
-from pipelines.watch.score_fleet import Window, score_fleet
+from pipelines.watch.score_fleet import FleetScoring, Window
 
 #: Samples before the window that are read too: levels and averages need them, and so does the start of an anomaly that
 #: has lasted for a while.
@@ -75,11 +75,15 @@ def detect(
     # After the clock went back, the last run ended later than this one. What came since then is scored again.
     start = start or min(_last_end(platform) or end - FIRST_WINDOW, end)
     ref, learned = platform.models.get(KIND, DetectorBundle.from_files)
-    bundle = learned.with_limits(platform.store.series.find())
+    stored = platform.store.series.find()
+    bundle = learned.with_limits(stored)
     events = platform.store.events.between(start - CONTEXT - NEARBY, end)
     ends = read_ends(platform.store, start - CONTEXT)
     window = Window(context=start - CONTEXT, start=start, end=end)
-    scores = score_fleet(platform, bundle, ref, window, events=events, ends=ends, progress=progress)
+    scoring = FleetScoring(
+        platform=platform, model=ref, bundle=bundle, stored=stored, window=window, events=events, ends=ends
+    )
+    scores = scoring.scores(progress)
     scored, missing = scores.rows, scores.missing
     earlier = platform.store.events.between(start - RESIZE_EXPLAINS, start - CONTEXT - NEARBY)
     resizes = [event for event in earlier if event.kind is EventKind.CONFIG_CHANGE]

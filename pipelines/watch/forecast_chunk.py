@@ -7,32 +7,23 @@ cycle stores the forecasts and the signals.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import polars as pl
-from pydantic import SecretStr
 
-from core.archive import archive_place
-from core.clock import FixedClock
 from core.domain import ModelRef, Series
 from core.errors import InsufficientDataError
-from core.settings import Settings
 from models.breach.bundle import BreachBundle
 from models.forecast.bundle import Prediction, forecast_frame
 from models.forecast.resizes import Resize
 from models.signals.breach import SeriesOutlook
-from pipelines.common.forecasters import load_version, read_recent
-from pipelines.common.tenant_platform import OpenPlatform, Platform
-from pipelines.processes.parallel import chunked, keeps_workers, map_chunks
-from pipelines.processes.temporary_files import own_temporary_folder
+from pipelines.common.forecasters import read_recent
+from pipelines.common.tenant_platform import Platform
+from pipelines.processes.parallel import chunked, map_chunks
+from pipelines.watch.worker_platform import WorkerPlatform, load_version
 
 #: Series whose samples are read and forecast at once. The same everywhere: what is read for a series starts at the
 #: oldest history of its chunk.
 CHUNK = 200
-#: Least number of series for which workers are used; only those that stay for the next cycle are. One that starts for
-#: a single cycle needs longer for its imports and its models than it saves.
-WORTH_WORKERS = 2_000
-_SECRETS_OF_STORES = ("database_url", "mlflow_tracking_uri", "redis_url")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +63,12 @@ class ForecastJob:
     """A chunk for a worker.
 
     Attributes:
-        open: opens the platform there.
         model: the version that the cycle uses.
         stored: the series of the chunk as they are stored now.
         resizes: of the series of the chunk, by `series_id`.
     """
 
-    open: OpenPlatform
-    settings: Settings
-    tenant: str
+    worker: WorkerPlatform
     model: ModelRef
     stored: Sequence[Series]
     resizes: Mapping[int, Sequence[Resize]]
@@ -110,27 +98,28 @@ class Fleet:
             Chunk(series_ids=part, now=now, ended={key: ended[key] for key in part if key in ended})
             for part in chunked(ids, CHUNK)
         ]
-        settings, opens = self.platform.settings, self.platform.elsewhere
-        if opens is None or settings.workers == 1 or not _pays(settings, len(ids)):
+        worker = WorkerPlatform.of(self.platform, len(ids), now)
+        if worker is None:
             for chunk in chunks:
                 yield forecast_chunk(self.platform, self.bundle, chunk)
             return
-        jobs = self._jobs(opens, chunks)
+        settings = self.platform.settings
         # A worker keeps the forecasts of its series, which are the same until the next step of the hour.
         found = map_chunks(
-            forecast_job, jobs, workers=settings.workers, compute=settings.compute, same_worker=True
+            forecast_job,
+            self._jobs(worker, chunks),
+            workers=settings.workers,
+            compute=settings.compute,
+            same_worker=True,
         )
         for chunk, done in zip(chunks, found, strict=True):
             yield done or forecast_chunk(self.platform, self.bundle, chunk)
 
-    def _jobs(self, opens: OpenPlatform, chunks: Sequence[Chunk]) -> Iterator[ForecastJob]:
+    def _jobs(self, worker: WorkerPlatform, chunks: Sequence[Chunk]) -> Iterator[ForecastJob]:
         stored = {one.series_id: one for one in self.stored}
-        settings = _for_a_worker(self.platform.settings)
         for chunk in chunks:
             yield ForecastJob(
-                open=opens,
-                settings=settings,
-                tenant=self.platform.tenant,
+                worker=worker,
                 model=self.model,
                 stored=[stored[key] for key in chunk.series_ids if key in stored],
                 resizes={key: self.resizes[key] for key in chunk.series_ids if key in self.resizes},
@@ -164,29 +153,9 @@ def forecast_chunk(platform: Platform, bundle: BreachBundle, chunk: Chunk) -> Ch
 
 def forecast_job(job: ForecastJob) -> ChunkForecast | None:
     """Forecast a chunk in a worker; null if the newest version is another one by now."""
-    own_temporary_folder()
-    clock = FixedClock(job.chunk.now)
-    with job.open(job.settings, tenant=job.tenant, clock=clock) as platform:
-        bundle = load_version(platform, job.model)
+    with job.worker.opened() as platform:
+        bundle = load_version(platform, "forecaster", BreachBundle.from_files, job.model)
         if bundle is None:
             return None
         present = bundle.with_limits(job.stored).with_resizes(job.resizes)
         return forecast_chunk(platform, present, job.chunk)
-
-
-def _pays(settings: Settings, series: int) -> bool:
-    # A cluster that the settings name is used for a fleet of any size.
-    return settings.compute != "processes" or (keeps_workers() and series >= WORTH_WORKERS)
-
-
-def _for_a_worker(settings: Settings) -> Settings:
-    """The settings with absolute paths, for a worker in another folder, and without passwords that it does not need."""
-    changes: dict[str, object] = {"queues": ()}
-    for name, value in settings:
-        if isinstance(value, Path):
-            changes[name] = value.absolute()
-        elif isinstance(value, SecretStr) and name not in _SECRETS_OF_STORES:
-            changes[name] = None
-    if settings.archive_url is not None and (place := archive_place(settings.archive_url)).bucket is None:
-        changes["archive_url"] = str(Path(place.path).absolute())
-    return settings.model_copy(update=changes)

@@ -1,18 +1,21 @@
-"""Score a fleet some services after the other, so that memory does not grow with the fleet."""
+"""Score a fleet some services after the other, so that memory does not grow with it; of a large one in workers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
 import polars as pl
 
-from core.domain import Event, ModelRef, Signal
+from core.domain import Event, ModelRef, Series, Signal
 from models.detect.bundle import DetectorBundle
 from models.signals.ends import SeriesEnds
 from models.signals.missing import first_values, missing_signals
 from pipelines.common.progress import Progress
 from pipelines.common.tenant_platform import Platform
+from pipelines.learn.train_detectors import KIND
+from pipelines.processes.parallel import map_chunks
+from pipelines.watch.worker_platform import WorkerPlatform, load_version
 
 #: Series whose samples are read and scored at once; more, where one service has more.
 SERIES_AT_ONCE = 500
@@ -44,33 +47,137 @@ class Window:
     end: datetime
 
 
-def score_fleet(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartScores:
+    """What the samples of some services show, see `FleetScores`; `rows` are not decided yet."""
+
+    rows: pl.DataFrame
+    points: int
+    missing: Sequence[Signal]
+    first_values: Mapping[int, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreJob:
+    """Some services for a worker.
+
+    Attributes:
+        model: the version that the cycle uses.
+        stored: the series of the services as they are stored now.
+    """
+
+    worker: WorkerPlatform
+    model: ModelRef
+    window: Window
+    stored: Sequence[Series]
+    series_ids: Sequence[int]
+    events: Sequence[Event]
+    ends: SeriesEnds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetScoring:
+    """The series of a tenant that a cycle scores.
+
+    Attributes:
+        bundle: of the version `model`, with the limits of now.
+        stored: all series as they are stored now.
+    """
+
+    platform: Platform
+    model: ModelRef
+    bundle: DetectorBundle
+    stored: Sequence[Series]
+    window: Window
+    events: Sequence[Event]
+    ends: SeriesEnds
+
+    def scores(self, progress: Progress) -> FleetScores:
+        """Score all series of the bundle; the result is that of all of them at once."""
+        kept: list[pl.DataFrame] = []
+        missing: list[Signal] = []
+        first: dict[int, datetime] = {}
+        points = done = 0
+        progress("detect anomalies", 0, len(self.bundle.models))
+        services = list(_some_services(self.bundle))
+        for ids, part in zip(services, self._parts(services), strict=True):
+            points += part.points
+            kept.append(part.rows)
+            missing += part.missing
+            first |= part.first_values
+            done += len(ids)
+            progress("detect anomalies", done, len(self.bundle.models))
+        rows = self.bundle.decided(pl.concat([self.bundle.no_rows(), *kept]))
+        return FleetScores(rows=rows, points=points, missing=tuple(missing), first_values=first)
+
+    def _parts(self, services: Sequence[Sequence[int]]) -> Iterator[PartScores]:
+        worker = WorkerPlatform.of(self.platform, len(self.bundle.models), self.window.end)
+        if worker is None:
+            for ids in services:
+                yield self._part(ids)
+            return
+        settings = self.platform.settings
+        jobs = self._jobs(worker, services)
+        found = map_chunks(score_job, jobs, workers=settings.workers, compute=settings.compute)
+        for ids, done in zip(services, found, strict=True):
+            yield done or self._part(ids)
+
+    def _part(self, ids: Sequence[int]) -> PartScores:
+        return score_part(
+            self.platform, self.bundle, self.model, self.window, ids, events=self.events, ends=self.ends
+        )
+
+    def _jobs(self, worker: WorkerPlatform, services: Sequence[Sequence[int]]) -> Iterator[ScoreJob]:
+        stored = {one.series_id: one for one in self.stored}
+        times_ms = self.ends.times_ms
+        for ids in services:
+            yield ScoreJob(
+                worker=worker,
+                model=self.model,
+                window=self.window,
+                stored=[stored[key] for key in ids if key in stored],
+                series_ids=ids,
+                events=self.events,
+                ends=SeriesEnds({key: times_ms[key] for key in ids if key in times_ms}),
+            )
+
+
+def score_part(
     platform: Platform,
     bundle: DetectorBundle,
     model: ModelRef,
     window: Window,
+    series_ids: Sequence[int],
     *,
     events: Sequence[Event],
     ends: SeriesEnds,
-    progress: Progress,
-) -> FleetScores:
-    """Score all series of the bundle; the result is that of all of them at once."""
-    kept: list[pl.DataFrame] = []
-    missing: list[Signal] = []
-    first: dict[int, datetime] = {}
-    points = done = 0
-    progress("detect anomalies", 0, len(bundle.models))
-    for ids in _some_services(bundle):
-        samples = platform.store.samples.read(window.context, window.end, ids)
-        scored = bundle.undecided(samples, events)
-        points += scored.filter(pl.col("ts") >= window.start).height
-        kept.append(bundle.of_interest(scored))
-        missing += missing_signals(bundle, samples, model, start=window.start, end=window.end, ends=ends)
-        first |= first_values(samples)
-        done += len(ids)
-        progress("detect anomalies", done, len(bundle.models))
-    rows = bundle.decided(pl.concat([bundle.no_rows(), *kept]))
-    return FleetScores(rows=rows, points=points, missing=tuple(missing), first_values=first)
+) -> PartScores:
+    """Score the series of whole services. Only rows that the alert budget may decide about come back."""
+    samples = platform.store.samples.read(window.context, window.end, series_ids)
+    scored = bundle.undecided(samples, events)
+    return PartScores(
+        rows=bundle.of_interest(scored),
+        points=scored.filter(pl.col("ts") >= window.start).height,
+        missing=missing_signals(bundle, samples, model, start=window.start, end=window.end, ends=ends),
+        first_values=first_values(samples),
+    )
+
+
+def score_job(job: ScoreJob) -> PartScores | None:
+    """Score some services in a worker; null if the newest version is another one by now."""
+    with job.worker.opened() as platform:
+        bundle = load_version(platform, KIND, DetectorBundle.from_files, job.model)
+        if bundle is None:
+            return None
+        return score_part(
+            platform,
+            bundle.with_limits(job.stored),
+            job.model,
+            job.window,
+            job.series_ids,
+            events=job.events,
+            ends=job.ends,
+        )
 
 
 def _some_services(bundle: DetectorBundle) -> Iterator[list[int]]:

@@ -37,7 +37,7 @@ from pipelines.sources.simulated import SimulatedFleet
 from pipelines.stores.store import Store
 from pipelines.watch import score_fleet as score_fleet_module
 from pipelines.watch.detect import detect
-from pipelines.watch.score_fleet import FleetScores, Window, score_fleet
+from pipelines.watch.score_fleet import FleetScores, FleetScoring, Window
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -148,7 +148,10 @@ def test_service_after_service_finds_the_same_as_the_fleet_at_once(
 
     def scores(at_once: int) -> FleetScores:
         monkeypatch.setattr(score_fleet_module, "SERIES_AT_ONCE", at_once)
-        return score_fleet(platform, bundle, ref, window, events=[], ends=NO_ENDS, progress=silent)
+        scoring = FleetScoring(
+            platform=platform, model=ref, bundle=bundle, stored=[], window=window, events=[], ends=NO_ENDS
+        )
+        return scoring.scores(silent)
 
     whole, parts = scores(1_000), scores(1)
     samples = platform.store.samples.read(window.context, window.end)

@@ -19,7 +19,10 @@ from core.settings import Settings
 from pipelines.common.progress import Progress, silent
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn import train_forecasters as training
-from pipelines.watch import forecast_chunk
+from pipelines.learn.baseline import build_baselines
+from pipelines.learn.train_detectors import train_detectors
+from pipelines.watch import forecast_chunk, score_fleet, worker_platform
+from pipelines.watch.detect import detect
 from pipelines.watch.forecast import ForecastReport, forecast
 from pipelines.wiring import open_platform
 
@@ -75,10 +78,18 @@ def train(settings: Settings, progress: Progress = silent) -> ModelRef:
         return training.train_forecasters(platform, progress=progress).model
 
 
+def train_detector(settings: Settings) -> None:
+    """Learn what is normal before the disks fill, and promote the detector."""
+    with platform_at(settings, NOW - timedelta(hours=12)) as platform:
+        build_baselines(platform)
+        platform.registry.promote(train_detectors(platform).model)
+
+
 def cycle(settings: Settings, progress: Progress = silent) -> ForecastReport:
-    """Forecast all disks, with kept workers if the settings have several of them."""
-    forecast_chunk.CHUNK = forecast_chunk.WORTH_WORKERS = 2
+    """Score and forecast all disks, with kept workers if the settings have several of them."""
+    forecast_chunk.CHUNK = score_fleet.SERIES_AT_ONCE = worker_platform.WORTH_WORKERS = 2
     with platform_at(settings) as platform:
+        detect(platform, start=NOW - timedelta(hours=4), progress=progress)
         return forecast(platform, progress=progress)
 
 
@@ -93,13 +104,13 @@ def forget(dsn: str) -> None:
         connection.execute("TRUNCATE forecasts, signals CASCADE")
 
 
-def at_first_step(action: Callable[[], None]) -> Progress:
-    """A listener to the progress that does something at the first chunk that is done."""
-    steps: list[str] = []
+def in_each_step(action: Callable[[], None]) -> Progress:
+    """A listener to the progress that does something when the first part of a step is done."""
+    steps: set[str] = set()
 
     def progress(step: str, done: int, total: int) -> None:
-        if not steps and 0 < done < total:
-            steps.append(step)
+        if step not in steps and 0 < done < total:
+            steps.add(step)
             action()
 
     return progress
