@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     worker_memory_mb: int = Field(
         4_000,
         ge=100,
-        description="A process with watch cycles starts anew before a cycle, if it needs more MiB than this.",
+        description="A process with watch cycles starts anew before a cycle, if it or a worker needs more MiB.",
     )
     seed: int = Field(20260101, description="Seed of everything that is drawn.")
 

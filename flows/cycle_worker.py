@@ -17,12 +17,15 @@ from pipelines.processes.parallel import worker_pids
 
 
 def memory_bytes() -> int:
-    """The memory of this process and its workers. The kernel's peak would not do: it counts what was before `exec`."""
-    total = 0
+    """The memory of this process, or of its largest worker if that needs more.
+
+    The kernel's peak would not do: it counts what was before `exec`.
+    """
+    largest = 0
     for pid in (os.getpid(), *worker_pids()):
         with suppress(psutil.NoSuchProcess):
-            total += psutil.Process(pid).memory_info().rss
-    return total
+            largest = max(largest, psutil.Process(pid).memory_info().rss)
+    return largest
 
 
 class MakeLoop(Protocol):

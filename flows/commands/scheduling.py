@@ -93,7 +93,7 @@ def cycles(
     Models and connections stay open between cycles. Each tenant has a thread, so that a large one does not delay a
     small one. Nightly and weekly work is left to others; `flows deploy` does it, and starts this command.
 
-    If the process and its workers need more than FOREWARN_WORKER_MEMORY_MB, they start anew before a cycle.
+    If the process or a worker needs more than FOREWARN_WORKER_MEMORY_MB, all start anew before a cycle.
     """
     every = _settings(tenants)
     from flows.prefect_server import temporary_prefect_server
