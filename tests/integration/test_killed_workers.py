@@ -182,6 +182,7 @@ def wait_for(file: Path) -> None:
 #: A cycle and a training, each of which loses a worker; in a process of its own, as clusters leave threads and sockets.
 ON_A_CLUSTER = """
 import json, os, signal, sys
+from contextlib import suppress
 from pathlib import Path
 import psutil
 from servers.disks import cycle, in_each_step, settings_of, train
@@ -195,7 +196,10 @@ def workers():
         from distributed import Client
         with Client(os.environ["DASK_SCHEDULER_ADDRESS"], set_as_default=False) as client:
             return sorted(client.run(os.getpid, on_error="ignore").values())
-    titles = {one.pid: "".join(one.cmdline()) for one in psutil.Process().children(recursive=True)}
+    titles = {}
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            titles[one.pid] = "".join(one.cmdline())
     mine = [pid for pid, title in titles.items() if title.startswith("ray::")]
     return sorted(mine, key=lambda pid: "IDLE" in titles[pid])  # first those that compute something
 killed = []
