@@ -13,7 +13,7 @@ from typing import Protocol
 import psutil
 
 from flows.watch_loop import WatchLoop
-from pipelines.processes.parallel import worker_pids
+from pipelines.processes.worker_pool import worker_pids
 
 
 def memory_bytes() -> int:

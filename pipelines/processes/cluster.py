@@ -18,7 +18,7 @@ from typing import Any, Literal
 from core.errors import ConfigurationError, ForewarnError, WorkerLostError
 from pipelines.processes.private_prefect import private_server
 from pipelines.processes.worker import answer_to, message_of, value_of
-from pipelines.processes.worker_pool import lost
+from pipelines.processes.worker_pool import LOST
 
 #: The folder that holds this project's packages.
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,8 +171,11 @@ class _OnCluster:
         try:
             answer = self._future.result()
         except _losses(self._kind) as error:
-            raise WorkerLostError(lost()) from error
+            raise WorkerLostError(LOST) from error
         return value_of(answer)
+
+    def cancel(self) -> None:
+        """Prefect's futures cannot be cancelled: the cluster computes what it has."""
 
 
 def _losses(kind: Kind) -> tuple[type[Exception], ...]:

@@ -3,15 +3,14 @@
 A worker that is killed loses nothing: its chunk is computed again.
 """
 
-import atexit
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, cycle, islice
+from itertools import chain, count, islice
 from typing import Literal, Protocol, TypeVar
 
 from pipelines.processes.cluster import keeps_clusters, kept_clusters, submitting
-from pipelines.processes.worker_pool import SharedPool, Turns
+from pipelines.processes.worker_pool import SharedPool
 
 Item = TypeVar("Item")
 Chunk = TypeVar("Chunk")
@@ -22,7 +21,6 @@ Compute = Literal["processes", "dask", "ray"]
 AHEAD = 2
 
 _shared = SharedPool()
-atexit.register(_shared.close)
 
 
 def chunked(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
@@ -38,20 +36,18 @@ def map_chunks(
     *,
     workers: int,
     compute: Compute = "processes",
-    same_worker: bool = False,
 ) -> Iterator[Result]:
     """Apply `function` to each chunk and yield the results in the order of the chunks.
 
     Chunks are taken as workers become free, so that an iterator of any length keeps only a few in memory. Threads that
-    call this at the same time share the workers and take turns.
+    call this at the same time share the workers. On this machine, the chunk of the same number always goes to the same
+    worker, which may have kept something of it; Dask and Ray choose by themselves.
 
     Args:
         function: a function at the top level of a module, so that another process can import it. It may run twice for
             a chunk if a worker is killed, so it must change nothing.
         workers: 1 = run in this process, which is faster for small work and easier to debug.
         compute: where more than one worker runs.
-        same_worker: a chunk goes to the worker that had the chunk with its number in the call before, and may have
-            kept what it needs for it. Dask and Ray choose by themselves.
     Raises:
         ConfigurationError: Dask or Ray is selected and not installed.
         WorkerLostError: a chunk killed its worker again and again.
@@ -61,14 +57,18 @@ def map_chunks(
     if workers <= 1 or len(first) < 2:
         yield from map(function, chain(first, rest))
         return
-    with _submitting(function, workers, compute, same_worker) as submit:
+    with _submitting(function, workers, compute) as submit:
         pending: deque[_Pending[Result]] = deque()
-        for chunk in chain(first, rest):
-            pending.append(submit(chunk))
-            if len(pending) >= AHEAD * workers:
+        try:
+            for chunk in chain(first, rest):
+                pending.append(submit(chunk))
+                if len(pending) >= AHEAD * workers:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        finally:
+            for one in pending:
+                one.cancel()
 
 
 @contextmanager
@@ -83,30 +83,23 @@ def keeps_workers() -> bool:
     return keeps_clusters()
 
 
-def worker_pids() -> list[int]:
-    """The worker processes of this machine that run now; those of Dask and Ray are not among them."""
-    return _shared.pids()
-
-
 class _Pending(Protocol[Result_co]):
     """A submitted chunk."""
 
     def result(self) -> Result_co: ...
 
+    def cancel(self) -> None: ...
+
 
 @contextmanager
 def _submitting(
-    function: Callable[[Chunk], Result], workers: int, compute: Compute, same_worker: bool
+    function: Callable[[Chunk], Result], workers: int, compute: Compute
 ) -> Iterator[Callable[[Chunk], _Pending[Result]]]:
     """Yield the function that submits a chunk; workers that nobody uses after the block are stopped."""
     if compute != "processes":
         with submitting(function, workers, compute) as submit:
             yield submit
         return
+    numbers = count()
     with _shared.used():
-        pool, turns = _shared.pool(workers), Turns()
-        slots = cycle(range(workers) if same_worker else (None,))
-        try:
-            yield lambda chunk: pool.submit(turns, function, chunk, slot=next(slots))
-        finally:
-            pool.forget(turns)
+        yield lambda chunk: _shared.submit(next(numbers) % workers, function, chunk)

@@ -1,15 +1,12 @@
-"""What a worker process runs: one chunk of work after the other, until the process that started it closes the line.
+"""Work and its result as bytes, for workers of any kind.
 
-It imports only the standard library, so that the chunks decide what else is imported.
+It imports only the standard library, so that the work decides what else a worker imports.
 """
 
 import pickle
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any
-
-from pipelines.processes.end_with_parent import end_with
 
 
 def message_of(function: Callable[[Any], object], chunk: object) -> bytes:
@@ -32,17 +29,6 @@ def answer_to(message: bytes) -> bytes:
         return pickle.dumps((function(chunk), None), pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001 - whoever waits for the result gets it
         return pickle.dumps((None, _sendable(error)), pickle.HIGHEST_PROTOCOL)
-
-
-def work(line: Connection, parent: int) -> None:
-    """Answer messages until the line closes."""
-    # Elsewhere than on Linux, the closed line ends a worker whose parent was killed.
-    end_with(parent)
-    while True:
-        try:
-            line.send_bytes(answer_to(line.recv_bytes()))
-        except (EOFError, OSError):
-            return
 
 
 def _sendable(error: Exception) -> Exception:

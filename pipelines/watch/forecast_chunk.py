@@ -105,13 +105,8 @@ class Fleet:
             return
         settings = self.platform.settings
         # A worker keeps the forecasts of its series, which are the same until the next step of the hour.
-        found = map_chunks(
-            forecast_job,
-            self._jobs(worker, chunks),
-            workers=settings.workers,
-            compute=settings.compute,
-            same_worker=True,
-        )
+        jobs = self._jobs(worker, chunks)
+        found = map_chunks(forecast_job, jobs, workers=settings.workers, compute=settings.compute)
         for chunk, done in zip(chunks, found, strict=True):
             yield done or forecast_chunk(self.platform, self.bundle, chunk)
 

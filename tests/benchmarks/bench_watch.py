@@ -40,7 +40,8 @@ from models.forecast.bundle import ForecasterBundle
 from pipelines.collect.ingest import ingest
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn import baseline, features, train_detectors, train_failure, train_forecasters
-from pipelines.processes.parallel import kept_workers, worker_pids
+from pipelines.processes.parallel import kept_workers
+from pipelines.processes.worker_pool import worker_pids
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.watch.deliver import deliver
 from pipelines.watch.detect import detect

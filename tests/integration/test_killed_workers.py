@@ -30,7 +30,8 @@ from servers.postgres import embedded_server, fresh_database
 from core.domain import ModelRef
 from core.settings import Settings
 from models.breach.bundle import BreachBundle
-from pipelines.processes.parallel import kept_workers, worker_pids
+from pipelines.processes.parallel import kept_workers
+from pipelines.processes.worker_pool import worker_pids
 from pipelines.stores.migrate import migrate
 from pipelines.watch.worker_platform import load_version
 

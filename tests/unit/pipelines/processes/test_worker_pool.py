@@ -12,7 +12,8 @@ from fakes.chunks import busy, factorial, killed_once, kills_its_worker, process
 
 from core.errors import WorkerLostError
 from pipelines.processes import worker_pool
-from pipelines.processes.parallel import keeps_workers, kept_workers, map_chunks, worker_pids
+from pipelines.processes.parallel import keeps_workers, kept_workers, map_chunks
+from pipelines.processes.worker_pool import worker_pids
 
 
 def test_the_chunk_of_a_killed_worker_is_computed_again(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_a_chunk_that_kills_each_of_its_workers_is_an_error_with_a_remedy(tmp_pa
         assert [next(results) for _ in range(3)] == [0, 1, 2], "only the chunk that kills has no result"
         with pytest.raises(
             WorkerLostError,
-            match=r"each of 4 worker processes was killed by signal 9 .* lower FOREWARN_WORKERS",
+            match=r"each of 4 worker processes was killed .* lower FOREWARN_WORKERS",
         ):
             next(results)
         assert len(list(tmp_path.iterdir())) == 1 + worker_pool.REPEATS
@@ -42,9 +43,9 @@ def test_a_worker_that_is_killed_from_outside_while_others_wait_costs_nothing(tm
         wait_for_files(tmp_path, 2)
         victim = worker_pids()[0]
         os.kill(victim, signal.SIGKILL)
-        wait_for_files(tmp_path, 3)
         (tmp_path / "go").touch()
         assert [number for number, _ in spread.result()] == list(range(6))
+        assert len(list(tmp_path.glob("started *"))) == 7, "only what the killed one computed began twice"
 
 
 def test_workers_are_kept_inside_the_block_and_end_with_it() -> None:
@@ -60,9 +61,9 @@ def test_workers_are_kept_inside_the_block_and_end_with_it() -> None:
     assert not any(psutil.pid_exists(pid) for pid in kept)
 
 
-def test_a_chunk_goes_to_the_worker_that_had_it_before() -> None:
+def test_the_chunk_of_a_number_goes_to_the_worker_that_had_it_before() -> None:
     with kept_workers():
-        calls = [list(map_chunks(process, range(7), workers=2, same_worker=True)) for _ in range(3)]
+        calls = [list(map_chunks(process, range(7), workers=2)) for _ in range(3)]
     assert calls[0] == calls[1] == calls[2]
     assert len(set(calls[0])) == 2
 
@@ -76,25 +77,26 @@ def test_without_the_block_workers_end_with_the_last_call_that_uses_them() -> No
     assert worker_pids() == []
 
 
-def test_a_worker_without_work_ends_and_another_one_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_pool, "IDLE_S", 0.2)
+def test_a_caller_with_few_chunks_does_not_wait_for_all_of_a_caller_with_many(tmp_path: Path) -> None:
+    with kept_workers(), ThreadPoolExecutor(2) as threads:
+        many = threads.submit(
+            lambda: list(map_chunks(waits, [(tmp_path, number) for number in range(40)], workers=2))
+        )
+        wait_for_files(tmp_path, 2)
+        few = threads.submit(lambda: (list(map_chunks(factorial, [3, 4], workers=2)), time.monotonic()))
+        (tmp_path / "go").touch()
+        found, at = few.result()
+        assert found == [6, 24]
+        assert at < max(done for _, done in many.result())
+
+
+def test_workers_do_not_end_with_the_thread_that_first_used_them() -> None:
     with kept_workers():
-        before = set(map_chunks(process, range(4), workers=2))
-        deadline = time.monotonic() + 30
-        while worker_pids() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert worker_pids() == []
-        assert before.isdisjoint(map_chunks(process, range(4), workers=2))
-
-
-def test_a_caller_with_few_chunks_gets_its_turn_before_a_caller_with_many_is_done() -> None:
-    pool, large, small = worker_pool.WorkerPool(), worker_pool.Turns(), worker_pool.Turns()
-    many = [pool.submit(large, factorial, number) for number in range(50)]
-    few = [pool.submit(small, factorial, number) for number in range(3)]
-    order = [job.answer for _ in range(53) if (job := pool.take(0)) is not None]
-    assert [order.index(one) for one in few] == [1, 3, 5]
-    assert [one for one in order if one in many] == many, "each caller's own chunks keep their order"
-    pool.close()
+        found = []
+        for _ in range(2):
+            with ThreadPoolExecutor(1) as thread:
+                found.append(thread.submit(lambda: list(map_chunks(process, range(4), workers=2))).result())
+        assert found[0] == found[1]
 
 
 def test_the_chunks_of_a_caller_that_gave_up_are_not_computed(tmp_path: Path) -> None:
