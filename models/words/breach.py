@@ -111,7 +111,7 @@ def is_downward(signal: Signal) -> bool:
 
 def withdrawn_breach(series: Series, horizon_s: int) -> str:
     """One sentence about a predicted breach that is not expected any more."""
-    return f"Withdrawn: {what_happens(series)} is no longer expected within {format_duration(horizon_s)}"
+    return f"Withdrawn, no longer expected within {format_duration(horizon_s)}: {what_happens(series)}"
 
 
 def growth_reason(per_hour: float, span_s: int, usual_per_hour: float, unit: str) -> str:
