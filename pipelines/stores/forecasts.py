@@ -44,7 +44,7 @@ class ForecastStore:
         self._session = session
 
     def publish(self, frame: pl.DataFrame, *, made_at: datetime, model: ModelRef | None) -> int:
-        """Store the forecasts of some series, all or none. The same `made_at` again replaces them.
+        """Store the forecasts of some series, all or none, instead of those that were made before or at `made_at`.
 
         Args:
             frame: `FORECAST`; `yhat` is never null.
@@ -69,7 +69,7 @@ class ForecastStore:
             if known is None or known[0] != len(ids):
                 raise UnknownSeriesError(f"not all of the {len(ids)} series are registered for this tenant")
             connection.execute(
-                "DELETE FROM forecasts WHERE tenant = %s AND made_at = %s AND series_id = ANY(%s::bigint[])",
+                "DELETE FROM forecasts WHERE tenant = %s AND made_at <= %s AND series_id = ANY(%s::bigint[])",
                 [tenant, made_at, ids],
             )
             with connection.cursor() as cursor, cursor.copy(_COPY) as copy:

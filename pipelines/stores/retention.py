@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from psycopg import sql
 
 from core.settings import Settings
+from features.feature import RASTER_S
 from pipelines.stores.archiver import Archiver
 from pipelines.stores.chunks import drop_archived_chunks, keep_raw_chunks
 from pipelines.stores.rollups import RollupStore
@@ -24,6 +25,9 @@ _BY_ALL = {
     "service_edges": "seen_at",
     "limit_changes": "at",
 }
+#: Training reads features of 60 days, one each half hour. Those of the moments between are of use for the present only,
+#: and each watch cycle adds one for each service.
+FEATURES_KEPT, RASTER_AFTER = timedelta(days=90), timedelta(days=1)
 
 
 class Retention:
@@ -73,8 +77,10 @@ class Retention:
             gone["native_histograms"] = self._delete("native_histograms", "ts", raw)
             gone["watch_cycles"] = self._delete("watch_cycles", "at", raw)
             gone["intake_counts"] = self._delete("intake_counts", "at", raw)
-            gone["service_features"] = self._delete("service_features", "ts", rollup)
-            gone["forecasts"] = self._delete("forecasts", "made_at", rollup)
+            gone["service_features"] = self._delete("service_features", "ts", today - FEATURES_KEPT)
+            gone["service_features"] += self._delete_between_rasters(today - RASTER_AFTER)
+            # The newest one of each series; these series have no forecast any more.
+            gone["forecasts"] = self._delete("forecasts", "made_at", raw)
             # Computations remove them earlier, as long as golden signals are computed.
             for kept in ("pushed_size", "pushed_replica"):
                 gone[f"{kept}_samples"] = self._delete(f"{kept}_samples", "last", raw)
@@ -103,6 +109,14 @@ class Retention:
                 " AND series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s)"
             ).format(sql.Identifier(table)),
             {"before": before},
+        )
+
+    def _delete_between_rasters(self, before: datetime) -> int:
+        """Delete the features of moments that were predicted and are not learned from."""
+        return self._session.execute(
+            "DELETE FROM service_features WHERE tenant = %(tenant)s AND ts < %(before)s"
+            " AND extract(epoch FROM ts)::bigint %% %(raster_s)s <> 0",
+            {"before": before, "raster_s": RASTER_S},
         )
 
     def _delete(self, table: str, age: str, before: datetime) -> int:

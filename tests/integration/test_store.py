@@ -1,6 +1,6 @@
 """Every repository on a real server: what goes in comes back, and again changes nothing."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -35,6 +35,7 @@ from core.domain import (
 )
 from core.errors import InputError, NotFoundError, UnknownSeriesError
 from core.frames import TIME
+from core.settings import Settings
 from pipelines.stores.baselines import BASELINE_ROWS
 from pipelines.stores.keys import KeyRing
 from pipelines.stores.session import Pool
@@ -244,19 +245,45 @@ def forecast(series: Series, yhat: float) -> pl.DataFrame:
     )
 
 
-def test_the_newest_forecast_answers(store: Store) -> None:
+def test_the_newest_forecast_answers(store: Store, pool: Pool) -> None:
     one, two = make_series(store, "a"), make_series(store, "b")
     assert store.forecasts.latest(one.series_id) is None
     both = pl.concat([forecast(one, 1.0), forecast(two, 1.0)])
     assert store.forecasts.publish(both, made_at=T0, model=MODEL) == 2
     store.forecasts.publish(forecast(one, 2.0), made_at=T0 + STEP, model=None)
     store.forecasts.publish(forecast(one, 3.0), made_at=T0 + STEP, model=None)
+    store.forecasts.publish(forecast(one, 0.0), made_at=T0 - STEP, model=None)
     latest = store.forecasts.latest(one.series_id)
     assert latest is not None
     assert latest["yhat"].to_list() == [3.0, 3.0]
     everything = store.forecasts.latest_all().sort("series_id", "ts")
     assert everything.height == 4
+    store.forecasts.publish(forecast(one, 4.0), made_at=T0 + 2 * STEP, model=None)
+    with pool.connection() as connection:
+        rows = connection.execute(
+            "SELECT count(*) FROM forecasts WHERE tenant = %s", [store.tenant]
+        ).fetchone()
+    assert rows == (4,), "a cycle every five minutes would fill the disk with forecasts that nobody reads"
     assert set(everything.filter(pl.col("series_id") == two.series_id)["model_version"]) == {3}
+
+
+def test_features_between_the_half_hours_are_deleted_after_a_day(store: Store) -> None:
+    newest = datetime(2026, 3, 10, 9, 5, tzinfo=UTC)
+    kept = [
+        newest,
+        newest - timedelta(minutes=35),
+        newest - timedelta(days=1),
+        newest - timedelta(days=2, minutes=5),
+    ]
+    deleted = [newest - timedelta(days=2), newest - timedelta(days=91, minutes=5)]
+    rows = pl.DataFrame({"ts": kept + deleted}).with_columns(
+        pl.col("ts").cast(TIME), service_id=pl.lit(f"{store.tenant}/checkout"), cpu_trend=pl.lit(1.0)
+    )
+    store.features.write(rows)
+    gone = store.retention.apply(Settings(_env_file=None), newest)
+    assert gone == {"service_features": 2}
+    found = store.features.read(newest - timedelta(days=100), newest + STEP)["ts"].to_list()
+    assert sorted(found) == sorted(kept)
 
 
 def test_features_are_replaced_by_service_and_time_and_keep_the_others(store: Store) -> None:

@@ -1,0 +1,2 @@
+-- The release before stores forecasts anew, too.
+TRUNCATE forecasts;
