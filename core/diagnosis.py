@@ -6,7 +6,7 @@ reproduced.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -288,6 +288,17 @@ class DiagnosisRepository(Protocol):
         """Diagnoses, newest first."""
         ...
 
+    def of_signals(self, signal_ids: Collection[str], *, until: datetime) -> Sequence[DiagnosisRecord]:
+        """The diagnoses until a moment of the incidents that ever had one of these signals, newest first.
+
+        Of those of the same incident with the same signals, only the newest.
+        """
+        ...
+
+    def causes(self, subject_ids: Collection[str]) -> Mapping[str, CauseKind]:
+        """The kind of cause of hypotheses by their ids, and of the likeliest one of diagnoses; of those that exist."""
+        ...
+
 
 class TransitionRepository(Protocol):
     def append(self, transition: Transition) -> None:
@@ -296,4 +307,8 @@ class TransitionRepository(Protocol):
 
     def list(self, incident_id: str | None = None) -> list[Transition]:
         """The whole log, or that of one incident, in the order in which it was written."""
+        ...
+
+    def states(self, incident_ids: Collection[str]) -> Mapping[str, IncidentState]:
+        """The state of each of these incidents that has one."""
         ...

@@ -1,12 +1,12 @@
 """Diagnoses of incidents, and the log of each incident's state transitions."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 
-from core.diagnosis import DiagnosisRecord, IncidentState, Transition
+from core.diagnosis import CauseKind, DiagnosisRecord, IncidentState, Transition
 from core.errors import InputError
 from pipelines.stores.session import Session, utc
 
@@ -18,6 +18,7 @@ class DiagnosisStore:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._causes: dict[str, CauseKind | None] = {}
 
     def add(self, records: Iterable[DiagnosisRecord]) -> int:
         """Store diagnoses, each once and unchanged; returns how many are new.
@@ -55,6 +56,39 @@ class DiagnosisStore:
             {"incident_id": incident_id, "since": since, "limit": limit},
         )
         return [_DIAGNOSIS.validate_python(row["body"]) for row in rows]
+
+    def of_signals(self, signal_ids: Collection[str], *, until: datetime) -> Sequence[DiagnosisRecord]:
+        """The diagnoses until a moment of the incidents that ever had one of these signals, newest first.
+
+        Of those of the same incident with the same signals, only the newest: a watch cycle may add one every time.
+        """
+        rows = self._session.rows(
+            "SELECT body FROM (SELECT DISTINCT ON (incident_id, body -> 'signal_ids') made_at, diagnosis_id, body"
+            " FROM diagnoses WHERE tenant = %(tenant)s AND made_at <= %(until)s AND incident_id IN"
+            "  (SELECT incident_id FROM diagnoses"
+            "  WHERE tenant = %(tenant)s AND body -> 'signal_ids' ?| %(ids)s::text[])"
+            " ORDER BY incident_id, body -> 'signal_ids', made_at DESC, diagnosis_id) AS newest"
+            " ORDER BY made_at DESC, diagnosis_id",
+            {"ids": list(signal_ids), "until": until},
+        )
+        return [_DIAGNOSIS.validate_python(row["body"]) for row in rows]
+
+    def causes(self, subject_ids: Collection[str]) -> dict[str, CauseKind]:
+        """The kind of cause of hypotheses by their ids, and of the likeliest one of diagnoses; of those that exist.
+
+        All diagnoses are read when an id is new, and only then: stored diagnoses never change.
+        """
+        if unknown := set(subject_ids) - self._causes.keys():
+            self._causes |= dict.fromkeys(unknown)
+            for record in self.list():
+                top = record.diagnosis.top
+                found = {
+                    one.hypothesis.hypothesis_id: one.hypothesis.cause for one in record.diagnosis.ranked
+                }
+                if top is not None:
+                    found[record.diagnosis_id] = top.hypothesis.cause
+                self._causes |= {key: cause for key, cause in found.items() if key in unknown}
+        return {key: cause for key in subject_ids if (cause := self._causes[key]) is not None}
 
 
 class TransitionStore:
@@ -106,6 +140,15 @@ class TransitionStore:
             )
             for row in rows
         ]
+
+    def states(self, incident_ids: Collection[str]) -> dict[str, IncidentState]:
+        """The state of each of these incidents that has one."""
+        rows = self._session.rows(
+            "SELECT DISTINCT ON (incident_id) incident_id, after FROM transitions"
+            " WHERE tenant = %(tenant)s AND incident_id = ANY(%(ids)s::text[]) ORDER BY incident_id, id DESC",
+            {"ids": list(incident_ids)},
+        )
+        return {row["incident_id"]: IncidentState(row["after"]) for row in rows}
 
 
 def _require_tenant(item: DiagnosisRecord | Transition, session: Session) -> None:

@@ -25,7 +25,7 @@ from pipelines.common.tenant_platform import Platform
 
 #: Open signals are read from so long before now.
 LOOKBACK = timedelta(days=30)
-#: Earlier incidents and diagnoses count as precedents for as long as Forewarn keeps anything.
+#: Earlier incidents count as precedents for as long as Forewarn keeps anything.
 PRECEDENT_LOOKBACK = timedelta(days=3 * 365)
 #: The actor of the transitions that no person makes.
 SCORER = "scorer"
@@ -109,13 +109,6 @@ class _Snapshot:
         series = store.series.find()
         self._tenant = platform.tenant
         self._at = at
-        # The newest come first, so the first record of an incident is its last diagnosis.
-        self._records = [
-            record
-            for record in store.diagnoses.list(since=since - PRECEDENT_LOOKBACK)
-            if record.made_at <= at
-        ]
-        self._states = {transition.incident_id: transition.after for transition in store.transitions.list()}
         feedback = [one for one in store.feedback.list() if one.at <= at]
         newest_feedback = {one.subject_id: one for one in feedback}
         signals = [
@@ -127,12 +120,16 @@ class _Snapshot:
         self.incidents = [
             incident for incident in correlate(signals, graph) if any(map(self._is_open, incident.signals))
         ]
+        ids = {signal.signal_id for incident in self.incidents for signal in incident.signals}
+        # The newest come first, so the first record of an incident is its last diagnosis.
+        self._records = store.diagnoses.of_signals(ids, until=at)
+        self._states = store.transitions.states({record.incident_id for record in self._records})
         self._context = IncidentContext(
             events=store.events.between(since - SUSPECT_WINDOW, at + timedelta(microseconds=1)),
             incidents=store.incidents.between(at - PRECEDENT_LOOKBACK, at),
             edges=graph,
             roles={one.series_id: one.role for one in series},
-            feedback=_feedback_by_cause(self._records, newest_feedback),
+            feedback=_feedback_by_cause(store.diagnoses.causes(newest_feedback.keys()), newest_feedback),
         )
 
     def diagnose(self, incident: DetectedIncident) -> DiagnosisRecord:
@@ -226,18 +223,15 @@ def _is_rejected(newest_feedback: Mapping[str, Feedback], subject_id: str) -> bo
 
 
 def _feedback_by_cause(
-    records: Sequence[DiagnosisRecord], newest_feedback: Mapping[str, Feedback]
+    causes: Mapping[str, CauseKind], newest_feedback: Mapping[str, Feedback]
 ) -> dict[CauseKind, tuple[int, int]]:
     """How often people accepted and rejected each kind of cause.
 
     Feedback on a whole diagnosis counts for its likeliest hypothesis.
+
+    Args:
+        causes: of hypotheses and diagnoses, by their ids.
     """
-    causes: dict[str, CauseKind] = {}
-    for record in records:
-        for scored in record.diagnosis.ranked:
-            causes[scored.hypothesis.hypothesis_id] = scored.hypothesis.cause
-        if record.diagnosis.top is not None:
-            causes[record.diagnosis_id] = record.diagnosis.top.hypothesis.cause
     counts: dict[CauseKind, tuple[int, int]] = {}
     for subject_id, feedback in sorted(newest_feedback.items()):
         cause = causes.get(subject_id)

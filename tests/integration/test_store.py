@@ -304,12 +304,39 @@ def test_feedback_and_verdicts_are_kept_once(store: Store) -> None:
     assert store.diagnoses.list(since=T0 + STEP) == []
 
 
+def test_of_an_incident_the_newest_diagnosis_of_each_set_of_signals_is_read(store: Store) -> None:
+    def add(incident: str, minutes: int, *signals: str) -> DiagnosisRecord:
+        record = DiagnosisRecord(
+            tenant=store.tenant,
+            incident_id=incident,
+            service="checkout",
+            made_at=T0 + timedelta(minutes=minutes),
+            signal_ids=signals,
+            diagnosis=Diagnosis(
+                decision=PolicyDecision.ASK, reason=f"after {minutes} min", ranked=(), shown=()
+            ),
+        )
+        store.diagnoses.add([record])
+        return record
+
+    add("c1", 0, "s1")
+    one = add("c1", 5, "s1")
+    two = add("c1", 10, "s1", "s2")
+    later = add("c1", 15, "s3")
+    add("c2", 20, "s4")
+    assert store.diagnoses.of_signals({"s1"}, until=T0 + timedelta(hours=1)) == [later, two, one]
+    assert store.diagnoses.of_signals({"s2", "s9"}, until=T0 + timedelta(minutes=10)) == [two, one]
+    assert store.diagnoses.of_signals({"s9"}, until=T0 + timedelta(hours=1)) == []
+    assert store.diagnoses.causes([one.diagnosis_id, "unknown"]) == {}
+
+
 def test_the_log_of_transitions_cannot_be_rewritten(store: Store, pool: Pool) -> None:
     step = Transition(
         tenant=store.tenant, incident_id="c1", before=None, after=IncidentState.DETECTED, at=T0, by="forewarn"
     )
     store.transitions.append(step)
     assert store.transitions.list("c1") == [step]
+    assert store.transitions.states(["c1", "c2"]) == {"c1": IncidentState.DETECTED}
     for statement in ("UPDATE transitions SET by = 'x'", "DELETE FROM transitions", "TRUNCATE transitions"):
         with (
             pytest.raises(psycopg.errors.RaiseException, match="append-only"),

@@ -115,6 +115,9 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "limit_changes.past_limits": lambda: store.limit_changes.past_limits([filled.series.series_id]),
         "archive.summary": store.archive.summary,
         "diagnoses.list": store.diagnoses.list,
+        "diagnoses.of_signals": lambda: store.diagnoses.of_signals(filled.record.signal_ids, until=END),
+        "diagnoses.causes": lambda: store.diagnoses.causes([filled.record.diagnosis_id]),
+        "transitions.states": lambda: store.transitions.states([filled.record.incident_id]),
         "transitions.list": store.transitions.list,
     }
     return {name: read() for name, read in reads.items()}

@@ -1,6 +1,6 @@
 """Feedback in the current form, in the form of the previous release, and on subjects that do not exist."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,6 +67,12 @@ class OneSignal(SignalRepository):
 class OneDiagnosis(DiagnosisRepository):
     def add(self, records: Iterable[DiagnosisRecord]) -> int:
         unsupported(self, "add")
+
+    def of_signals(self, signal_ids: Collection[str], *, until: datetime) -> Sequence[DiagnosisRecord]:
+        unsupported(self, "of_signals")
+
+    def causes(self, subject_ids: Collection[str]) -> Mapping[str, CauseKind]:
+        unsupported(self, "causes")
 
     def list(self, **filters: object) -> list[DiagnosisRecord]:
         return [RECORD]

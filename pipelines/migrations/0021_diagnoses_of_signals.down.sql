@@ -1,0 +1,1 @@
+DROP INDEX diagnoses_of_signals;
