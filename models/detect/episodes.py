@@ -87,6 +87,17 @@ def find_episodes(
     return episodes
 
 
+def plain_start(deviation: FloatArray, first: int, last: int) -> int:
+    """The first value that is unusual by itself, if any value of the episode is far away; else the first one.
+
+    Small deviations before an incident may belong to the same episode, and are not when it began for people.
+    """
+    far = np.abs(deviation[first : last + 1])
+    if not np.nanmax(far) >= PLAIN_SIGMA:
+        return first
+    return first + int(np.flatnonzero(far >= USUAL_SIGMA)[0])
+
+
 def _trim_echo(deviation: FloatArray, first: int, last: int) -> int:
     """The last value that is unusual by itself, if any value of the episode is far away.
 

@@ -24,7 +24,7 @@ from core.domain import (
 )
 from core.resizes import is_resize_of
 from models.detect.bundle import DetectorBundle
-from models.detect.episodes import Episode, find_episodes
+from models.detect.episodes import Episode, find_episodes, plain_start
 from models.detect.filters import crosses
 from models.detect.series_model import COMBINED, SeriesModel, detector_results
 from models.series.maintenance import is_planned
@@ -180,21 +180,24 @@ class _SeriesEpisodes:
     def signal(self, episode: Episode) -> Signal:
         """The signal of one episode."""
         series = self.one.series
-        first, last = (self.scored.row(i, named=True) for i in (episode.first, episode.last))
-        peak, filters = self._peak(episode)
+        times = self.scored["ts"]
+        at, peak, filters = self._peak(episode)
+        began, last = times[min(self._plain_start(episode), at)], times[episode.last]
         value, expected, sigma = peak["value"], peak["expected"], peak["deviation_sigma"]
         surprises = {name: -np.log10(peak[name]) for name in self.bundle.names if peak[name] is not None}
         return Signal(
             signal_id=stable_id(
-                series.tenant, SignalKind.ANOMALY, str(series.series_id), first["ts"].isoformat()
+                series.tenant, SignalKind.ANOMALY, str(series.series_id), times[episode.first].isoformat()
             ),
             tenant=series.tenant,
             kind=SignalKind.ANOMALY,
             service=series.service,
-            started_at=first["ts"],
-            ended_at=None if episode.open else last["ts"],
+            started_at=began,
+            ended_at=None if episode.open else last,
             peak_at=peak["ts"],
-            summary=anomaly_summary(series, episode.shape, value, expected, sigma, self._lasted_s(episode)),
+            summary=anomaly_summary(
+                series, episode.shape, value, expected, sigma, (last - began).total_seconds()
+            ),
             severity=severity(filters, crossed=crosses(series, value, expected)),
             metric=series.metric,
             series_id=series.series_id,
@@ -212,15 +215,19 @@ class _SeriesEpisodes:
             model=self.model,
         )
 
-    def _peak(self, episode: Episode) -> tuple[dict[str, Any], tuple[FilterResult, ...]]:
-        """The row that stands for the episode, with its filters; one that passes all of them if there is one.
+    def _plain_start(self, episode: Episode) -> int:
+        return plain_start(self.scored["deviation_sigma"].to_numpy(), episode.first, episode.last)
+
+    def _peak(self, episode: Episode) -> tuple[int, dict[str, Any], tuple[FilterResult, ...]]:
+        """The row that stands for the episode: its index, the row and its filters. One that passes all of them if
+        there is one.
 
         The return to normal can be more surprising than the incident, because the expected level had begun to follow.
         """
         moments = (episode.peak, *_extremes(self.scored, episode))
-        rows = [self.scored.row(i, named=True) for i in moments]
-        filtered = [(row, self._filters(row, episode)) for row in rows]
-        return next((one for one in filtered if all(result.passed for result in one[1])), filtered[0])
+        rows = [(at, self.scored.row(at, named=True)) for at in moments]
+        filtered = [(at, row, self._filters(row, episode)) for at, row in rows]
+        return next((one for one in filtered if all(result.passed for result in one[2])), filtered[0])
 
     def _filters(self, row: Mapping[str, Any], episode: Episode) -> tuple[FilterResult, ...]:
         start = self.scored["ts"][episode.first]

@@ -175,9 +175,10 @@ def continue_known(found: Sequence[Signal], known: Sequence[Signal]) -> list[Sig
                 and one.started_at <= other_last + SAME_WITHIN
                 and other.started_at <= last + SAME_WITHIN
             ):
-                one = replace(
-                    one, signal_id=other.signal_id, started_at=min(one.started_at, other.started_at)
-                )
+                # What was suppressed before was not yet what people would call it.
+                is_new = other.suppressed_by is not None and one.suppressed_by is None
+                started_at = one.started_at if is_new else min(one.started_at, other.started_at)
+                one = replace(one, signal_id=other.signal_id, started_at=started_at)
                 break
         merged[one.signal_id] = one
     return list(merged.values())

@@ -1,8 +1,11 @@
 """New signals continue known ones."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 from fakes.signals import make_signal
 
-from core.domain import SignalKind
+from core.domain import FilterResult, SignalKind
 from pipelines.watch.detect import continue_known
 
 
@@ -25,3 +28,13 @@ def test_signals_of_other_series_services_and_times_stay_their_own() -> None:
     ]
     ids = [one.signal_id for one in continue_known(found, known)]
     assert ids == ["other series", "other time", "other service", "known"]
+
+
+def test_what_was_suppressed_before_does_not_move_the_start_of_a_finding() -> None:
+    failed = FilterResult(name="noticeable", passed=False, reason="inside the expected range")
+    known = replace(make_signal("known", series_id=1), filters=(failed,))
+    found = make_signal("found", series_id=1, minute=20)
+    (kept,) = continue_known([found], [known])
+    assert (kept.signal_id, kept.started_at) == ("known", found.started_at)
+    (again,) = continue_known([replace(found, started_at=found.started_at + timedelta(minutes=5))], [kept])
+    assert again.started_at == found.started_at
