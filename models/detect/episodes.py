@@ -26,13 +26,11 @@ class Episode:
 
     Attributes:
         first, last, peak: indices into the scored values; `last` belongs to the episode.
-        open: whether it may continue.
     """
 
     first: int
     last: int
     peak: int
-    open: bool
     shape: Shape
 
 
@@ -47,8 +45,6 @@ def find_episodes(
     anomalous: BoolArray,
     deviation: FloatArray,
     step_s: int,
-    *,
-    until_s: float | None = None,
 ) -> list[Episode]:
     """The episodes of one series, in the order of time.
 
@@ -58,9 +54,7 @@ def find_episodes(
         anomalous: where an episode starts, shape (n,).
         deviation: signed, in sigma, shape (n,).
         step_s: seconds between values.
-        until_s: the present, in epoch seconds; null: the time of the newest value.
     """
-    present_s = float(times_s[-1]) if until_s is None and times_s.size else until_s or 0.0
     episodes: list[Episode] = []
     n = times_s.size
     i = 0
@@ -76,26 +70,14 @@ def find_episodes(
             j += 1
         last = _trim_echo(deviation, first, last)
         peak = first + int(np.nanargmax(surprise[first : last + 1]))
-        still_open = bool(present_s - times_s[last] <= stays_open_s(step_s))
         shape = name_shape(
             times_s[first : last + 1],
             deviation[first : last + 1],
             deviation[max(0, first - (last - first + 1)) : first],
         )
-        episodes.append(Episode(first, last, peak, still_open, shape))
+        episodes.append(Episode(first, last, peak, shape))
         i = j
     return episodes
-
-
-def plain_start(deviation: FloatArray, first: int, last: int) -> int:
-    """The first value that is unusual by itself, if any value of the episode is far away; else the first one.
-
-    Small deviations before an incident may belong to the same episode, and are not when it began for people.
-    """
-    far = np.abs(deviation[first : last + 1])
-    if not np.nanmax(far) >= PLAIN_SIGMA:
-        return first
-    return first + int(np.flatnonzero(far >= USUAL_SIGMA)[0])
 
 
 def _trim_echo(deviation: FloatArray, first: int, last: int) -> int:

@@ -24,8 +24,8 @@ from core.domain import (
 )
 from core.resizes import is_resize_of
 from models.detect.bundle import DetectorBundle
-from models.detect.episodes import Episode, find_episodes, plain_start
-from models.detect.filters import crosses
+from models.detect.episodes import Episode, find_episodes, stays_open_s
+from models.detect.filters import crosses, noticeable
 from models.detect.series_model import COMBINED, SeriesModel, detector_results
 from models.series.maintenance import is_planned
 from models.words.anomaly import (
@@ -84,7 +84,6 @@ def anomaly_signals(
             anomalous,
             mine["deviation_sigma"].to_numpy(),
             one.series.step_s,
-            until_s=None if until is None else until.timestamp(),
         )
         found = _SeriesEpisodes(
             bundle=bundle,
@@ -93,6 +92,7 @@ def anomaly_signals(
             service=by_service[one.series.service],
             model=model,
             events=events,
+            present=mine["ts"][-1] if until is None else until,
         )
         signals += [
             found.signal(episode) for episode in episodes if times_s[episode.last] >= since.timestamp()
@@ -168,6 +168,7 @@ class _SeriesEpisodes:
         scored: rows of the series, as `DetectorBundle.score` returned them.
         service: rows of all series of its service.
         events: maintenance windows, deploys and resizes among them explain deviations.
+        present: by which it is decided whether an episode goes on.
     """
 
     bundle: DetectorBundle
@@ -176,13 +177,20 @@ class _SeriesEpisodes:
     service: pl.DataFrame
     model: ModelRef | None
     events: Sequence[Event]
+    present: datetime
 
     def signal(self, episode: Episode) -> Signal:
         """The signal of one episode."""
         series = self.one.series
         times = self.scored["ts"]
         at, peak, filters = self._peak(episode)
-        began, last = times[min(self._plain_start(episode), at)], times[episode.last]
+        first, last = (
+            self._noticeable(episode, at)
+            if all(one.passed for one in filters)
+            else (episode.first, episode.last)
+        )
+        began, ended = times[first], times[last]
+        is_open = self.present - ended <= timedelta(seconds=stays_open_s(series.step_s))
         value, expected, sigma = peak["value"], peak["expected"], peak["deviation_sigma"]
         surprises = {name: -np.log10(peak[name]) for name in self.bundle.names if peak[name] is not None}
         return Signal(
@@ -193,10 +201,10 @@ class _SeriesEpisodes:
             kind=SignalKind.ANOMALY,
             service=series.service,
             started_at=began,
-            ended_at=None if episode.open else last,
+            ended_at=None if is_open else ended,
             peak_at=peak["ts"],
             summary=anomaly_summary(
-                series, episode.shape, value, expected, sigma, (last - began).total_seconds()
+                series, episode.shape, value, expected, sigma, (ended - began).total_seconds()
             ),
             severity=severity(filters, crossed=crosses(series, value, expected)),
             metric=series.metric,
@@ -215,8 +223,27 @@ class _SeriesEpisodes:
             model=self.model,
         )
 
-    def _plain_start(self, episode: Episode) -> int:
-        return plain_start(self.scored["deviation_sigma"].to_numpy(), episode.first, episode.last)
+    def _noticeable(self, episode: Episode, at: int) -> tuple[int, int]:
+        """The first and the last value of the episode that somebody would notice; the one at `at` is such.
+
+        Small deviations before an incident, and after it, may belong to the same episode: a service that now needs a
+        little more memory than before has recovered.
+        """
+        first, last = episode.first, episode.last
+        while first < at and not self._is_noticeable(first):
+            first += 1
+        while last > at and not self._is_noticeable(last):
+            last -= 1
+        return first, last
+
+    def _is_noticeable(self, at: int) -> bool:
+        row = self.scored.row(at, named=True)
+        if row["value"] is None or row["expected"] is None:
+            return False
+        series = self.one.series
+        band = Band(expected=row["expected"], lower=row["lower"], upper=row["upper"])
+        past = crosses(series, row["value"], row["expected"])
+        return noticeable(series, row["value"], band, past=past).passed
 
     def _peak(self, episode: Episode) -> tuple[int, dict[str, Any], tuple[FilterResult, ...]]:
         """The row that stands for the episode: its index, the row and its filters. One that passes all of them if

@@ -91,6 +91,26 @@ def test_an_incident_becomes_one_signal_with_its_span(
     assert mine[0].factors[0].contribution > 0.9
 
 
+def test_a_finding_lasts_from_the_first_to_the_last_value_that_somebody_would_notice(
+    bundle: DetectorBundle, day_after: pl.DataFrame
+) -> None:
+    first = START + timedelta(days=DAYS, hours=30)
+    last = first + timedelta(hours=1)
+    mine = pl.col("series_id") == SERIES[0].series_id
+    near = pl.col("ts").is_between(first - timedelta(hours=2), last + timedelta(hours=2))
+    frame = day_after.with_columns(
+        pl.when(mine & near).then(pl.col("value") * 1.13).otherwise("value").alias("value")
+    )
+    scored = bundle.score(broken(frame, first, last, 330.0))
+    until = last + timedelta(hours=2)
+    found = anomaly_signals(bundle, scored.filter(pl.col("ts") <= until), None, since=START, until=until)
+    (one,) = (one for one in found if one.series_id == SERIES[0].series_id and one.suppressed_by is None)
+    assert (one.started_at, one.ended_at) == (first, last)
+    assert "for 1 h" in one.summary
+    odd = scored.filter(mine, pl.col("is_anomaly")).filter(~pl.col("ts").is_between(first, last))
+    assert not odd.is_empty(), "what nobody would notice is an anomaly, too"
+
+
 def test_a_model_first_learned_while_something_breaks_still_says_so() -> None:
     history = course(DAYS, 1)
     first = START + timedelta(days=DAYS, hours=-6)
