@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
 import psycopg
+from psycopg.rows import DictRow, TupleRow
 
 from core.arrays import IntArray
 from core.errors import InputError, UnknownSeriesError
@@ -39,6 +41,10 @@ from pipelines.stores.timescale import timescale_in_use
 COPY_CHUNK_ROWS = 16_384
 
 _CONFLICTS = {**SAMPLES, "stored": pl.Float64}
+#: The limits of the times that are looked for. From them TimescaleDB knows before it begins which chunks it needs; to
+#: look into each of them for each row would cost more with each chunk.
+_WITHIN = "p.ts BETWEEN %(from)s AND %(until)s"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SampleStore:
@@ -70,27 +76,29 @@ class SampleStore:
 
     def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
         """The samples of [start, end), of all series or of those given: `SAMPLES`, by series_id, ts."""
-        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
-            read_arrays(cursor)
-            # One row a series: the values travel as arrays, not as millions of rows.
-            cursor.execute(
-                "SELECT series_id, array_agg(ts), array_agg(value) FROM samples"
-                " WHERE series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s"
-                "  AND (%(ids)s::bigint[] IS NULL OR series_id = ANY(%(ids)s)))"
-                " AND ts >= %(start)s AND ts < %(end)s GROUP BY series_id",
-                {
-                    "tenant": self._session.tenant,
-                    "ids": None if series_ids is None else Int8Array(series_ids),
-                    "start": start,
-                    "end": end,
-                },
-            )
-            rows = cursor.fetchall()
-        return frame_of_arrays(rows, SAMPLES)
+
+        def arrays() -> list[TupleRow]:
+            with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+                read_arrays(cursor)
+                # One row a series: the values travel as arrays, not as millions of rows.
+                return cursor.execute(
+                    "SELECT series_id, array_agg(ts), array_agg(value) FROM samples"
+                    " WHERE series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s"
+                    "  AND (%(ids)s::bigint[] IS NULL OR series_id = ANY(%(ids)s)))"
+                    " AND ts >= %(start)s AND ts < %(end)s GROUP BY series_id",
+                    {
+                        "tenant": self._session.tenant,
+                        "ids": None if series_ids is None else Int8Array(series_ids),
+                        "start": start,
+                        "end": end,
+                    },
+                ).fetchall()
+
+        return frame_of_arrays(self._session.atomically_retried(arrays), SAMPLES)
 
     def latest(self) -> pl.DataFrame:
         """The newest sample of each series that has one: `SAMPLES`."""
-        rows = self._session.rows(
+        rows = self._rows(
             "SELECT s.series_id, l.ts, l.value FROM series s CROSS JOIN LATERAL ("
             " SELECT ts, value FROM samples WHERE series_id = s.series_id ORDER BY ts DESC LIMIT 1) l"
             " WHERE s.tenant = %(tenant)s ORDER BY s.series_id",
@@ -100,7 +108,7 @@ class SampleStore:
 
     def span(self) -> tuple[datetime, datetime] | None:
         """The times of the tenant's first and last sample; null when there are none."""
-        rows = self._session.rows(
+        rows = self._rows(
             "SELECT min(l.first) AS first, max(l.last) AS last FROM series s CROSS JOIN LATERAL ("
             " SELECT (SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts LIMIT 1) AS first,"
             " (SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts DESC LIMIT 1) AS last) l"
@@ -112,7 +120,7 @@ class SampleStore:
 
     def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
         """Series id -> the time of its newest sample, of those that have one."""
-        rows = self._session.rows(
+        rows = self._rows(
             "SELECT s.series_id, l.ts FROM series s CROSS JOIN LATERAL ("
             " SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts DESC LIMIT 1) l"
             " WHERE s.tenant = %(tenant)s AND s.series_id = ANY(%(ids)s::bigint[])",
@@ -124,13 +132,15 @@ class SampleStore:
         """Those rows of `times` (series_id, ts) that have a sample."""
         if times.is_empty():
             return pl.DataFrame(schema=TIMES)
-        rows = self._session.rows(
+        moments = microseconds_of(times["ts"])
+        rows = self._rows(
             "SELECT w.id AS series_id, w.ts FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) AS w (id, ts)"
             " JOIN series s ON s.series_id = w.id AND s.tenant = %(tenant)s"
-            " WHERE EXISTS (SELECT FROM samples WHERE series_id = w.id AND ts = w.ts)",
+            f" WHERE EXISTS (SELECT FROM samples p WHERE p.series_id = w.id AND p.ts = w.ts AND {_WITHIN})",
             {
                 "ids": Int8Array(times["series_id"].to_numpy()),
-                "times": TimeArray(microseconds_of(times["ts"])),
+                "times": TimeArray(moments),
+                **_within(moments.min(), moments.max()),
             },
         )
         return pl.DataFrame(rows, schema=TIMES)
@@ -140,7 +150,6 @@ class SampleStore:
 
         Those in files of the archive are not read any more.
         """
-        ours = " WHERE series_id = (SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = %(id)s)"
         with self._session.connection() as connection:
             tables = ["samples"] if timescale_in_use(connection) else ["rollups_5m", "rollups_1h", "samples"]
         self._session.execute(
@@ -148,10 +157,18 @@ class SampleStore:
             " WHERE tenant = %(tenant)s AND %(id)s <> ALL(removed)",
             {"id": series_id},
         )
-        # TimescaleDB computes its rollups again from the samples
-        return [self._session.execute(f"DELETE FROM {table}{ours}", {"id": series_id}) for table in tables][
-            -1
-        ]
+        known = "SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = %(id)s"
+        if not self._session.rows(known, {"id": series_id}):
+            return 0
+        # TimescaleDB computes its rollups again from the samples. With a plain id it deletes compressed samples as they
+        # are; with a subquery it would have to decompress those of all series.
+        return [
+            self._session.execute(f"DELETE FROM {table} WHERE series_id = %(id)s", {"id": series_id})
+            for table in tables
+        ][-1]
+
+    def _rows(self, query: str, parameters: dict[str, Any]) -> list[DictRow]:
+        return self._session.atomically_retried(lambda: self._session.rows(query, parameters))
 
     def _insert(self, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
         """Store what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""
@@ -222,11 +239,26 @@ def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _occupied(connection: Connection, ranges: _Ranges) -> list[int]:
     """Ids of the series that have a stored sample within their range: one index probe each."""
     rows = connection.execute(
-        "SELECT r.id FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS r (id, first, last)"
-        " WHERE EXISTS (SELECT FROM samples s WHERE s.series_id = r.id AND s.ts BETWEEN r.first AND r.last)",
-        [Int8Array(ranges.ids), TimeArray(ranges.first), TimeArray(ranges.last)],
+        "SELECT r.id FROM unnest(%(ids)s::bigint[], %(firsts)s::timestamptz[],"
+        " %(lasts)s::timestamptz[]) AS r (id, first, last)"
+        " WHERE EXISTS (SELECT FROM samples p WHERE p.series_id = r.id AND p.ts BETWEEN r.first AND r.last"
+        f" AND {_WITHIN})",
+        {
+            "ids": Int8Array(ranges.ids),
+            "firsts": TimeArray(ranges.first),
+            "lasts": TimeArray(ranges.last),
+            **_within(ranges.first.min(), ranges.last.max()),
+        },
     ).fetchall()
     return [row[0] for row in rows]
+
+
+def _within(first_us: int, last_us: int) -> dict[str, datetime]:
+    """The parameters of `_WITHIN`, from microseconds since 1970."""
+    return {
+        "from": _EPOCH + timedelta(microseconds=int(first_us)),
+        "until": _EPOCH + timedelta(microseconds=int(last_us)),
+    }
 
 
 def _copy_unless_taken(connection: Connection, frame: pl.DataFrame) -> bool:
@@ -262,8 +294,8 @@ def _merge(connection: Connection, frame: pl.DataFrame) -> tuple[int, pl.DataFra
     if inserted == frame.height:
         return inserted, pl.DataFrame(schema=_CONFLICTS)
     conflicts = connection.execute(
-        f"SELECT i.series_id, i.ts, i.value, s.value FROM {given}"
-        " JOIN samples s USING (series_id, ts) WHERE i.value <> s.value ORDER BY i.series_id, i.ts",
-        columns,
+        f"SELECT i.series_id, i.ts, i.value, p.value FROM {given}"
+        f" JOIN samples p USING (series_id, ts) WHERE i.value <> p.value AND {_WITHIN} ORDER BY i.series_id, i.ts",
+        {**columns, **_within(times.min(), times.max())},
     ).fetchall()
     return inserted, pl.DataFrame(conflicts, schema=_CONFLICTS, orient="row")
