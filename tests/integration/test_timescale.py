@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import psycopg
 import pytest
+from fakes.archive import FakeArchive
 from servers.postgres import fresh_database
 
 from core.domain import Series
@@ -246,3 +248,37 @@ def test_late_samples_are_summarised_before_their_chunk_may_be_dropped(pool: Poo
         store.samples.write(minutes(ids, midnight(day), 60))
     store.retention.apply(Settings(_env_file=None, retention_raw_days=40), midnight(0))
     assert store.rollups.read("1h", midnight(60), midnight(1))["n"].to_list() == [60]
+
+
+def test_archived_chunks_are_dropped_and_late_samples_of_them_archived_again(
+    pool: Pool, tmp_path: Path
+) -> None:
+    archive = FakeArchive(tmp_path / "archive")
+    store = Store(pool, "acme", archive)
+    ids = registered(store, 2)
+    whole = minutes(ids, midnight(30), 30 * 288 + 1, 5 * MINUTE)
+    store.samples.write(whole)
+    run_compression(pool)
+    settings = Settings(_env_file=None, retention_raw_days=10)
+
+    def retain_and_compare() -> None:
+        store.retention.apply(settings, midnight(0))
+        run_compression(pool)
+        assert store.samples.read(midnight(40), midnight(-1)).equals(whole)
+
+    def in_database() -> pl.DataFrame:
+        return Store(pool, "acme").samples.read(midnight(40), midnight(-1))
+
+    retain_and_compare()
+    assert len(archive.files()) == 20
+    left = in_database()
+    # 30 days of weeks: two end before the last ten days
+    assert left.equals(whole.filter(pl.col("ts") >= midnight(16)))
+    late = minutes(ids, midnight(29) + MINUTE, 3)
+    store.samples.write(late)
+    whole = pl.concat([whole, late]).sort("series_id", "ts")
+    retain_and_compare()
+    assert len(archive.files()) == 20
+    assert in_database().equals(left)
+    hours = store.rollups.read("1h", midnight(30), midnight(10))
+    assert (hours.height, hours["n"].min()) == (2 * 20 * 24, 12)
