@@ -41,9 +41,17 @@ from pipelines.stores.timescale import timescale_in_use
 COPY_CHUNK_ROWS = 16_384
 
 _CONFLICTS = {**SAMPLES, "stored": pl.Float64}
-#: The limits of the times that are looked for. From them TimescaleDB knows before it begins which chunks it needs; to
-#: look into each of them for each row would cost more with each chunk.
-_WITHIN = "p.ts BETWEEN %(from)s AND %(until)s"
+#: The stored samples of each series between the first and the last of its times. By LATERAL the server looks for them
+#: series by series: the planner knows little of what TimescaleDB has compressed, and would rather read that of all
+#: series. From the limits of all times it knows before it begins which chunks it needs.
+_RANGES = (
+    "unnest(%(near)s::bigint[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[]) AS r (id, first, last)"
+)
+_STORED = (
+    "SELECT p.series_id, p.ts, p.value FROM samples p WHERE p.series_id = r.id"
+    " AND p.ts BETWEEN r.first AND r.last AND p.ts BETWEEN %(from)s AND %(until)s"
+)
+_NEAR = f"{_RANGES} CROSS JOIN LATERAL ({_STORED} OFFSET 0) p"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -132,16 +140,13 @@ class SampleStore:
         """Those rows of `times` (series_id, ts) that have a sample."""
         if times.is_empty():
             return pl.DataFrame(schema=TIMES)
-        moments = microseconds_of(times["ts"])
+        times = times.sort("series_id", "ts")
+        ids, moments = times["series_id"].to_numpy(), microseconds_of(times["ts"])
         rows = self._rows(
-            "SELECT w.id AS series_id, w.ts FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) AS w (id, ts)"
-            " JOIN series s ON s.series_id = w.id AND s.tenant = %(tenant)s"
-            f" WHERE EXISTS (SELECT FROM samples p WHERE p.series_id = w.id AND p.ts = w.ts AND {_WITHIN})",
-            {
-                "ids": Int8Array(times["series_id"].to_numpy()),
-                "times": TimeArray(moments),
-                **_within(moments.min(), moments.max()),
-            },
+            f"SELECT w.series_id, w.ts FROM {_NEAR}"
+            " JOIN unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) AS w (series_id, ts) USING (series_id, ts)"
+            " JOIN series s ON s.series_id = w.series_id AND s.tenant = %(tenant)s",
+            {"ids": Int8Array(ids), "times": TimeArray(moments), **_Ranges.of(ids, moments).parameters()},
         )
         return pl.DataFrame(rows, schema=TIMES)
 
@@ -173,7 +178,8 @@ class SampleStore:
     def _insert(self, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
         """Store what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""
         with self._session.connection() as connection:
-            ranges = _Ranges.of(frame)
+            ids, times, _ = sample_arrays(frame)
+            ranges = _Ranges.of(ids, times)
             self._require_registered(connection, ranges.ids)
             if len(ranges.ids) == frame.height:
                 # One sample a series: to look for stored ones would cost as much as to insert.
@@ -209,14 +215,23 @@ class _Ranges:
     last: IntArray
 
     @classmethod
-    def of(cls, frame: pl.DataFrame) -> "_Ranges":
+    def of(cls, ids: IntArray, times: IntArray) -> "_Ranges":
         """Args:
-        frame: `SAMPLES`, by series_id, ts; at least one row.
+        times: in microseconds since 1970; sorted by id and time, at least one.
         """
-        ids, times, _ = sample_arrays(frame)
         first = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
         last = np.append(first[1:], len(ids)) - 1
         return cls(ids[first], times[first], times[last])
+
+    def parameters(self) -> dict[str, object]:
+        """What `_RANGES` and `_STORED` need."""
+        return {
+            "near": Int8Array(self.ids),
+            "firsts": TimeArray(self.first),
+            "lasts": TimeArray(self.last),
+            "from": _EPOCH + timedelta(microseconds=int(self.first.min())),
+            "until": _EPOCH + timedelta(microseconds=int(self.last.max())),
+        }
 
 
 def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -239,26 +254,9 @@ def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _occupied(connection: Connection, ranges: _Ranges) -> list[int]:
     """Ids of the series that have a stored sample within their range: one index probe each."""
     rows = connection.execute(
-        "SELECT r.id FROM unnest(%(ids)s::bigint[], %(firsts)s::timestamptz[],"
-        " %(lasts)s::timestamptz[]) AS r (id, first, last)"
-        " WHERE EXISTS (SELECT FROM samples p WHERE p.series_id = r.id AND p.ts BETWEEN r.first AND r.last"
-        f" AND {_WITHIN})",
-        {
-            "ids": Int8Array(ranges.ids),
-            "firsts": TimeArray(ranges.first),
-            "lasts": TimeArray(ranges.last),
-            **_within(ranges.first.min(), ranges.last.max()),
-        },
+        f"SELECT r.id FROM {_RANGES} CROSS JOIN LATERAL ({_STORED} LIMIT 1) p", ranges.parameters()
     ).fetchall()
     return [row[0] for row in rows]
-
-
-def _within(first_us: int, last_us: int) -> dict[str, datetime]:
-    """The parameters of `_WITHIN`, from microseconds since 1970."""
-    return {
-        "from": _EPOCH + timedelta(microseconds=int(first_us)),
-        "until": _EPOCH + timedelta(microseconds=int(last_us)),
-    }
 
 
 def _copy_unless_taken(connection: Connection, frame: pl.DataFrame) -> bool:
@@ -294,8 +292,8 @@ def _merge(connection: Connection, frame: pl.DataFrame) -> tuple[int, pl.DataFra
     if inserted == frame.height:
         return inserted, pl.DataFrame(schema=_CONFLICTS)
     conflicts = connection.execute(
-        f"SELECT i.series_id, i.ts, i.value, p.value FROM {given}"
-        f" JOIN samples p USING (series_id, ts) WHERE i.value <> p.value AND {_WITHIN} ORDER BY i.series_id, i.ts",
-        {**columns, **_within(times.min(), times.max())},
+        f"SELECT i.series_id, i.ts, i.value, p.value FROM {_NEAR} JOIN {given} USING (series_id, ts)"
+        " WHERE i.value <> p.value ORDER BY i.series_id, i.ts",
+        {**columns, **_Ranges.of(ids, times).parameters()},
     ).fetchall()
     return inserted, pl.DataFrame(conflicts, schema=_CONFLICTS, orient="row")
