@@ -1,8 +1,11 @@
 """Chunks on TimescaleDB: late samples reach compressed ones, and existing databases get smaller ones."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import polars as pl
@@ -282,3 +285,45 @@ def test_archived_chunks_are_dropped_and_late_samples_of_them_archived_again(
     assert in_database().equals(left)
     hours = store.rollups.read("1h", midnight(30), midnight(10))
     assert (hours.height, hours["n"].min()) == (2 * 20 * 24, 12)
+
+
+def test_late_samples_and_reads_while_chunks_are_compressed_and_joined(pool: Pool) -> None:
+    store = Store(pool, "acme")
+    ids = registered(store, 20)
+    half_days = [midnight(40) + n * timedelta(hours=12) for n in range(6)]
+    written = [minutes(ids, at, 720) for at in half_days]
+    over = Event()
+
+    def write_late(number: int) -> list[pl.DataFrame]:
+        frames: list[pl.DataFrame] = []
+        while not over.is_set():
+            n = len(frames)
+            at = half_days[n % 6] + timedelta(minutes=n % 700, seconds=number, microseconds=n)
+            frames.append(minutes(ids[5 * number :][:5], at, 1 + n % 3))
+            assert store.samples.write(frames[-1]).inserted == frames[-1].height
+        return frames
+
+    def read() -> None:
+        while not over.is_set():
+            store.samples.read(half_days[0], half_days[-1])
+            store.samples.latest()
+            store.rollups.refresh(half_days[0], half_days[-1])
+
+    with ThreadPoolExecutor(3) as threads:
+        writing = [threads.submit(write_late, number) for number in (1, 2)]
+        reading = threads.submit(read)
+        try:
+            for frame in written.copy():
+                store.samples.write(frame)
+                with suppress(psycopg.errors.DataException):  # it lost a deadlock, and runs again
+                    run_compression(pool)
+        finally:
+            over.set()
+        reading.result()
+        written += [frame for one in writing for frame in one.result()]
+    run_compression(pool)
+    whole = pl.concat(written).sort("series_id", "ts")
+    assert store.samples.read(midnight(50), midnight(0)).equals(whole)
+    assert all(is_whole for *_, is_whole in chunks(pool))
+    store.rollups.refresh(half_days[0], midnight(30))
+    assert store.rollups.read("1h", midnight(50), midnight(0))["n"].sum() == whole.height
