@@ -28,6 +28,9 @@ _BY_ALL = {
 #: Training reads features of 60 days, one each half hour. Those of the moments between are of use for the present only,
 #: and each watch cycle adds one for each service.
 FEATURES_KEPT, RASTER_AFTER = timedelta(days=90), timedelta(days=1)
+#: TimescaleDB drops a chunk at any hour, perhaps before the next run. What may be in it is summarised in this run; a
+#: day more leaves time for a run that fails.
+_DROPPED_SOON = timedelta(days=2)
 
 
 class Retention:
@@ -60,10 +63,12 @@ class Retention:
         raw = today - timedelta(days=settings.retention_raw_days)
         rollup = today - timedelta(days=settings.retention_rollup_days)
         everything = today - timedelta(days=settings.retention_all_days)
-        if span is not None and span[0] < raw:
-            RollupStore(self._session).refresh(span[0], raw)
         with self._session.connection() as connection:
             in_use = timescale_in_use(connection)
+        if span is not None and span[0] < raw:
+            RollupStore(self._session).refresh(span[0], raw, all_there=not in_use)
+        if in_use:
+            RollupStore(self._session).refresh(raw, raw + _DROPPED_SOON)
         gone: dict[str, int] = {}
         if self._archiver is not None:
             gone["samples"] = self._archive(self._archiver, raw, at, in_use=in_use)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 import polars as pl
@@ -9,7 +10,7 @@ from psycopg import sql
 
 from core.frames import TIME, Schema
 from pipelines.stores.binary import frame_of_arrays, read_arrays
-from pipelines.stores.session import Session, database_errors, utc
+from pipelines.stores.session import Session, again_after_deadlocks, database_errors
 from pipelines.stores.timescale import timescale_in_use
 
 Width = Literal["5m", "1h"]
@@ -30,6 +31,16 @@ _MEAN = (
     "  avg(CASE WHEN abs(value) > 1e-100::float8 THEN value * 2.409919865102884e-181::float8 ELSE 0 END),"
     "  -4.3322963970637727e127::float8), 4.3322963970637727e127::float8) END"
 )
+#: Begin and end of each chunk of samples that touches a time.
+_ALL_CHUNKS = (
+    "SELECT extract(epoch FROM c.range_start)::float8, extract(epoch FROM c.range_end)::float8"
+    " FROM timescaledb_information.chunks c WHERE c.hypertable_name = 'samples'"
+    " AND c.range_end > to_timestamp(%(first)s) AND c.range_start < to_timestamp(%(last)s)"
+)
+_WHOLE = (
+    " AND (SELECT count(*) FROM samples s WHERE s.ts >= c.range_start AND s.ts < c.range_end) >="
+    " (SELECT coalesce(sum(r.n), 0) FROM rollups_1h r WHERE r.ts >= c.range_start AND r.ts < c.range_end)"
+)
 _WIDTH_S: dict[Width, int] = {"5m": 300, "1h": 3600}
 
 
@@ -39,15 +50,22 @@ class RollupStore:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def refresh(self, start: datetime, end: datetime) -> None:
-        """Compute again each bucket that touches [start, end). Where samples were deleted, the rollups stay."""
+    def refresh(self, start: datetime, end: datetime, *, all_there: bool = True) -> None:
+        """Compute again each bucket that touches [start, end). Where samples were deleted, the rollups stay.
+
+        Args:
+            all_there: false: chunks of TimescaleDB may have been dropped in this time. A late sample makes such a chunk
+                anew, and is then all that it has.
+        """
         for width, width_s in _WIDTH_S.items():
             first = _floor(start, width_s)
             last = _floor(end, width_s) + width_s
             with self._session.connection() as connection:
                 in_use = timescale_in_use(connection)
             if in_use:
-                self._refresh_aggregate(width, first, last)
+                again_after_deadlocks(
+                    partial(self._refresh_aggregate, width, first, last, all_there=all_there)
+                )
             else:
                 self._refresh_table(width, width_s, first, last)
 
@@ -84,25 +102,36 @@ class RollupStore:
         ).format(table=_table(width))
         self._session.execute(query, {"width_s": width_s, "first": first, "last": last})
 
-    def _refresh_aggregate(self, width: Width, first: float, last: float) -> None:
-        """TimescaleDB refreshes a continuous aggregate outside of any transaction, and only where there are samples."""
+    def _refresh_aggregate(self, width: Width, first: float, last: float, *, all_there: bool) -> None:
+        """TimescaleDB refreshes a continuous aggregate outside of any transaction.
+
+        Only chunks are refreshed: what was dropped has rollups, and no samples any more. Chunks begin and end with an
+        hour, so that no bucket is cut.
+        """
+        chunks = f"{_ALL_CHUNKS}{'' if all_there else _WHOLE} ORDER BY c.range_start"
         with database_errors(), self._session.pool.connection() as connection:
-            row = connection.execute("SELECT min(ts) FROM samples").fetchone()
-            if row is None or row[0] is None:
-                return
-            # TimescaleDB drops whole chunks, never part of a bucket, so the oldest bucket is complete
-            first = max(first, _floor(utc(row[0]), _WIDTH_S[width]))
-            if first >= last:
-                return
+            rows = connection.execute(chunks, {"first": first, "last": last}).fetchall()
             connection.commit()
             connection.autocommit = True
             try:
-                connection.execute(
-                    "CALL refresh_continuous_aggregate(%s::regclass, to_timestamp(%s), to_timestamp(%s))",
-                    [f"rollups_{width}", first, last],
-                )
+                for range_start, range_end in _joined(rows):
+                    connection.execute(
+                        "CALL refresh_continuous_aggregate(%s::regclass, to_timestamp(%s), to_timestamp(%s))",
+                        [f"rollups_{width}", max(first, range_start), min(last, range_end)],
+                    )
             finally:
                 connection.autocommit = False
+
+
+def _joined(ranges: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Ranges, by their start; those that touch become one."""
+    joined: list[tuple[float, float]] = []
+    for start, end in ranges:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _table(width: Width) -> sql.Identifier:

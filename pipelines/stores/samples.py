@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
 import psycopg
+from psycopg.rows import DictRow, TupleRow
 
 from core.arrays import IntArray
 from core.errors import InputError, UnknownSeriesError
@@ -39,6 +41,18 @@ from pipelines.stores.timescale import timescale_in_use
 COPY_CHUNK_ROWS = 16_384
 
 _CONFLICTS = {**SAMPLES, "stored": pl.Float64}
+#: The stored samples of each series between the first and the last of its times. By LATERAL the server looks for them
+#: series by series: the planner knows little of what TimescaleDB has compressed, and would rather read that of all
+#: series. From the limits of all times it knows before it begins which chunks it needs.
+_RANGES = (
+    "unnest(%(near)s::bigint[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[]) AS r (id, first, last)"
+)
+_STORED = (
+    "SELECT p.series_id, p.ts, p.value FROM samples p WHERE p.series_id = r.id"
+    " AND p.ts BETWEEN r.first AND r.last AND p.ts BETWEEN %(from)s AND %(until)s"
+)
+_NEAR = f"{_RANGES} CROSS JOIN LATERAL ({_STORED} OFFSET 0) p"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SampleStore:
@@ -70,27 +84,29 @@ class SampleStore:
 
     def read(self, start: datetime, end: datetime, series_ids: Sequence[int] | None = None) -> pl.DataFrame:
         """The samples of [start, end), of all series or of those given: `SAMPLES`, by series_id, ts."""
-        with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
-            read_arrays(cursor)
-            # One row a series: the values travel as arrays, not as millions of rows.
-            cursor.execute(
-                "SELECT series_id, array_agg(ts), array_agg(value) FROM samples"
-                " WHERE series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s"
-                "  AND (%(ids)s::bigint[] IS NULL OR series_id = ANY(%(ids)s)))"
-                " AND ts >= %(start)s AND ts < %(end)s GROUP BY series_id",
-                {
-                    "tenant": self._session.tenant,
-                    "ids": None if series_ids is None else Int8Array(series_ids),
-                    "start": start,
-                    "end": end,
-                },
-            )
-            rows = cursor.fetchall()
-        return frame_of_arrays(rows, SAMPLES)
+
+        # Given to the samples themselves, ids are found by the index of what TimescaleDB has compressed.
+        chosen = "" if series_ids is None else " AND series_id = ANY(%(ids)s::bigint[])"
+        parameters: dict[str, object] = {"tenant": self._session.tenant, "start": start, "end": end}
+        if series_ids is not None:
+            parameters["ids"] = Int8Array(series_ids)
+
+        def arrays() -> list[TupleRow]:
+            with self._session.connection() as connection, connection.cursor(binary=True) as cursor:
+                read_arrays(cursor)
+                # One row a series: the values travel as arrays, not as millions of rows.
+                return cursor.execute(
+                    "SELECT series_id, array_agg(ts), array_agg(value) FROM samples"
+                    f" WHERE series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s{chosen}){chosen}"
+                    " AND ts >= %(start)s AND ts < %(end)s GROUP BY series_id",
+                    parameters,
+                ).fetchall()
+
+        return frame_of_arrays(self._session.atomically_retried(arrays), SAMPLES)
 
     def latest(self) -> pl.DataFrame:
         """The newest sample of each series that has one: `SAMPLES`."""
-        rows = self._session.rows(
+        rows = self._rows(
             "SELECT s.series_id, l.ts, l.value FROM series s CROSS JOIN LATERAL ("
             " SELECT ts, value FROM samples WHERE series_id = s.series_id ORDER BY ts DESC LIMIT 1) l"
             " WHERE s.tenant = %(tenant)s ORDER BY s.series_id",
@@ -100,7 +116,7 @@ class SampleStore:
 
     def span(self) -> tuple[datetime, datetime] | None:
         """The times of the tenant's first and last sample; null when there are none."""
-        rows = self._session.rows(
+        rows = self._rows(
             "SELECT min(l.first) AS first, max(l.last) AS last FROM series s CROSS JOIN LATERAL ("
             " SELECT (SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts LIMIT 1) AS first,"
             " (SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts DESC LIMIT 1) AS last) l"
@@ -112,7 +128,7 @@ class SampleStore:
 
     def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
         """Series id -> the time of its newest sample, of those that have one."""
-        rows = self._session.rows(
+        rows = self._rows(
             "SELECT s.series_id, l.ts FROM series s CROSS JOIN LATERAL ("
             " SELECT ts FROM samples WHERE series_id = s.series_id ORDER BY ts DESC LIMIT 1) l"
             " WHERE s.tenant = %(tenant)s AND s.series_id = ANY(%(ids)s::bigint[])",
@@ -124,14 +140,13 @@ class SampleStore:
         """Those rows of `times` (series_id, ts) that have a sample."""
         if times.is_empty():
             return pl.DataFrame(schema=TIMES)
-        rows = self._session.rows(
-            "SELECT w.id AS series_id, w.ts FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) AS w (id, ts)"
-            " JOIN series s ON s.series_id = w.id AND s.tenant = %(tenant)s"
-            " WHERE EXISTS (SELECT FROM samples WHERE series_id = w.id AND ts = w.ts)",
-            {
-                "ids": Int8Array(times["series_id"].to_numpy()),
-                "times": TimeArray(microseconds_of(times["ts"])),
-            },
+        times = times.sort("series_id", "ts")
+        ids, moments = times["series_id"].to_numpy(), microseconds_of(times["ts"])
+        rows = self._rows(
+            f"SELECT w.series_id, w.ts FROM {_NEAR}"
+            " JOIN unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) AS w (series_id, ts) USING (series_id, ts)"
+            " JOIN series s ON s.series_id = w.series_id AND s.tenant = %(tenant)s",
+            {"ids": Int8Array(ids), "times": TimeArray(moments), **_Ranges.of(ids, moments).parameters()},
         )
         return pl.DataFrame(rows, schema=TIMES)
 
@@ -140,7 +155,6 @@ class SampleStore:
 
         Those in files of the archive are not read any more.
         """
-        ours = " WHERE series_id = (SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = %(id)s)"
         with self._session.connection() as connection:
             tables = ["samples"] if timescale_in_use(connection) else ["rollups_5m", "rollups_1h", "samples"]
         self._session.execute(
@@ -148,15 +162,24 @@ class SampleStore:
             " WHERE tenant = %(tenant)s AND %(id)s <> ALL(removed)",
             {"id": series_id},
         )
-        # TimescaleDB computes its rollups again from the samples
-        return [self._session.execute(f"DELETE FROM {table}{ours}", {"id": series_id}) for table in tables][
-            -1
-        ]
+        known = "SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = %(id)s"
+        if not self._session.rows(known, {"id": series_id}):
+            return 0
+        # TimescaleDB computes its rollups again from the samples. With a plain id it deletes compressed samples as they
+        # are; with a subquery it would have to decompress those of all series.
+        return [
+            self._session.execute(f"DELETE FROM {table} WHERE series_id = %(id)s", {"id": series_id})
+            for table in tables
+        ][-1]
+
+    def _rows(self, query: str, parameters: dict[str, Any]) -> list[DictRow]:
+        return self._session.atomically_retried(lambda: self._session.rows(query, parameters))
 
     def _insert(self, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
         """Store what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""
         with self._session.connection() as connection:
-            ranges = _Ranges.of(frame)
+            ids, times, _ = sample_arrays(frame)
+            ranges = _Ranges.of(ids, times)
             self._require_registered(connection, ranges.ids)
             if len(ranges.ids) == frame.height:
                 # One sample a series: to look for stored ones would cost as much as to insert.
@@ -192,14 +215,23 @@ class _Ranges:
     last: IntArray
 
     @classmethod
-    def of(cls, frame: pl.DataFrame) -> "_Ranges":
+    def of(cls, ids: IntArray, times: IntArray) -> "_Ranges":
         """Args:
-        frame: `SAMPLES`, by series_id, ts; at least one row.
+        times: in microseconds since 1970; sorted by id and time, at least one.
         """
-        ids, times, _ = sample_arrays(frame)
         first = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
         last = np.append(first[1:], len(ids)) - 1
         return cls(ids[first], times[first], times[last])
+
+    def parameters(self) -> dict[str, object]:
+        """What `_RANGES` and `_STORED` need."""
+        return {
+            "near": Int8Array(self.ids),
+            "firsts": TimeArray(self.first),
+            "lasts": TimeArray(self.last),
+            "from": _EPOCH + timedelta(microseconds=int(self.first.min())),
+            "until": _EPOCH + timedelta(microseconds=int(self.last.max())),
+        }
 
 
 def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -222,9 +254,7 @@ def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _occupied(connection: Connection, ranges: _Ranges) -> list[int]:
     """Ids of the series that have a stored sample within their range: one index probe each."""
     rows = connection.execute(
-        "SELECT r.id FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS r (id, first, last)"
-        " WHERE EXISTS (SELECT FROM samples s WHERE s.series_id = r.id AND s.ts BETWEEN r.first AND r.last)",
-        [Int8Array(ranges.ids), TimeArray(ranges.first), TimeArray(ranges.last)],
+        f"SELECT r.id FROM {_RANGES} CROSS JOIN LATERAL ({_STORED} LIMIT 1) p", ranges.parameters()
     ).fetchall()
     return [row[0] for row in rows]
 
@@ -262,8 +292,8 @@ def _merge(connection: Connection, frame: pl.DataFrame) -> tuple[int, pl.DataFra
     if inserted == frame.height:
         return inserted, pl.DataFrame(schema=_CONFLICTS)
     conflicts = connection.execute(
-        f"SELECT i.series_id, i.ts, i.value, s.value FROM {given}"
-        " JOIN samples s USING (series_id, ts) WHERE i.value <> s.value ORDER BY i.series_id, i.ts",
-        columns,
+        f"SELECT i.series_id, i.ts, i.value, p.value FROM {_NEAR} JOIN {given} USING (series_id, ts)"
+        " WHERE i.value <> p.value ORDER BY i.series_id, i.ts",
+        {**columns, **_Ranges.of(ids, times).parameters()},
     ).fetchall()
     return inserted, pl.DataFrame(conflicts, schema=_CONFLICTS, orient="row")

@@ -108,6 +108,23 @@ def require_tenant(tenant: str) -> None:
         )
 
 
+def again_after_deadlocks(work: Callable[[], Result]) -> Result:
+    """Run `work`, which begins and ends its transactions, and again when the server aborted it to end a deadlock.
+
+    Raises:
+        UnavailableError: the server aborted each try.
+    """
+    for _ in range(_DEADLOCK_TRIES - 1):
+        try:
+            return work()
+        except psycopg.errors.DeadlockDetected:
+            continue
+        except UnavailableError as error:
+            if not isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
+                raise
+    return work()
+
+
 class Session:
     """Lends connections. Inside `atomically` a thread always gets the same connection, in one transaction."""
 
@@ -145,26 +162,22 @@ class Session:
     def atomically_retried(self, work: Callable[[], Result]) -> Result:
         """Run `work` in a transaction, and again when the server aborted it to end a deadlock.
 
-        TimescaleDB takes stronger and stronger locks while it compresses a chunk. A transaction that reads a chunk
-        and then writes to it can therefore wait for the compression while the compression waits for it. Inside another
-        transaction this helps only if that one has not read the chunk: it keeps its locks.
+        TimescaleDB takes stronger and stronger locks while it compresses a chunk and joins it to the one before. A
+        transaction that reads these chunks, or reads one and then writes to it, can therefore wait for the compression
+        while the compression waits for it. Inside another transaction this helps only if that one has not read the
+        chunk: it keeps its locks.
 
         Returns:
             What `work` returns.
         Raises:
             UnavailableError: the server aborted each try.
         """
-        for _ in range(_DEADLOCK_TRIES - 1):
-            try:
-                with self.atomically():
-                    return work()
-            except psycopg.errors.DeadlockDetected:
-                continue
-            except UnavailableError as error:
-                if not isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
-                    raise
-        with self.atomically():
-            return work()
+
+        def once() -> Result:
+            with self.atomically():
+                return work()
+
+        return again_after_deadlocks(once)
 
     def rows(self, query: Statement, parameters: dict[str, Any]) -> list[DictRow]:
         """All rows of a query; `tenant` is always among the parameters."""

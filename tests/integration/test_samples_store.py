@@ -179,6 +179,21 @@ def test_retention_counts_back_from_the_newest_sample_of_an_old_history(store: S
     assert store.retention.apply(Settings(_env_file=None), T0 + timedelta(days=5000)) == {}
 
 
+def test_a_read_that_is_aborted_to_end_a_deadlock_is_read_again(store: Store, dsn: str) -> None:
+    series = make_series(store)
+    store.samples.write(samples_of(series, [1.0]))
+    with psycopg.connect(dsn) as compression, ThreadPoolExecutor(1) as threads:
+        compression.execute("SET deadlock_timeout = '1min'")  # so that the reader is the one aborted
+        compression.execute("LOCK TABLE samples IN ACCESS EXCLUSIVE MODE")
+        reading = threads.submit(store.samples.latest)
+        while compression.execute(WAITING).fetchone() == (0,):
+            assert not reading.done()
+            sleep(0.01)
+        compression.execute("LOCK TABLE series IN ACCESS EXCLUSIVE MODE")  # which the reader has locked
+        compression.commit()
+        assert reading.result()["value"].to_list() == [1.0]
+
+
 def test_a_deadlock_with_the_compression_of_a_chunk_is_tried_again(
     store: Store, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
