@@ -117,7 +117,7 @@ class SeriesStore:
             "(%(service)s::text IS NULL OR service = %(service)s)"
             " AND (%(metric)s::text IS NULL OR metric = %(metric)s)"
             " AND (%(role)s::text IS NULL OR role = %(role)s)"
-            " ORDER BY service, metric, labels, series_id",
+            " ORDER BY service, metric, series.labels, series_id",
             {"service": service, "metric": metric, "role": role},
         )
 

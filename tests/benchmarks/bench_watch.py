@@ -7,8 +7,9 @@ The models are trained once, on 45 days of 20 simulated services with 8 series e
 copies: each copy has series, models and two days of samples of its own. `FOREWARN_BENCH_HOME` names a folder that keeps
 the trained fleet for the next run.
 
-Each size runs in a process of its own: two cycles that are not counted, then `CYCLES` cycles five minutes apart. The
-median is printed. Queries, rows and MiB are those of the process of the cycle, without its workers.
+Each size runs in a process of its own: two cycles that are not counted, then `CYCLES` cycles five minutes apart, of
+which the median is printed, and at last the cycle that completes an hour, in which each series has a new forecast.
+Queries, rows and MiB are those of the process of the cycle, without its workers.
 """
 
 import os
@@ -108,7 +109,11 @@ class Measured:
                 f" | {statistics.median(one.core_seconds for one in used):.2f}"
                 f" | {used[-1].queries:,} | {used[-1].rows:,} | |"
             )
-        yield f"| {series:,} | cycle | {statistics.median(total):.2f} | | | | {memory:,.0f} |"
+        core = statistics.median(
+            sum(one)
+            for one in zip(*([u.core_seconds for u in used] for used in self.steps.values()), strict=True)
+        )
+        yield f"| {series:,} | cycle | {statistics.median(total):.2f} | {core:.2f} | | | {memory:,.0f} |"
 
 
 def main(sizes: list[int]) -> None:
@@ -168,14 +173,21 @@ def watch(folder: Path, size: int) -> None:
             )
     with kept_workers():
         for number in range(UNCOUNTED + CYCLES):
-            clock = FixedClock(FIRST_CYCLE + number * EVERY)
-            for name, step in STEPS.items():
-                with kept_platform(settings(folder), tenant=tenant, clock=clock) as platform:
-                    used = measure(step, platform)
+            for name, used in cycle(folder, tenant, FIRST_CYCLE + number * EVERY):
                 if number >= UNCOUNTED:
                     measured.add(name, used)
-    for line in measured.lines(size):
-        print(line, flush=True)
+        for line in measured.lines(size):
+            print(line, flush=True)
+        hour = [used for _, used in cycle(folder, tenant, TRAINED_AT + timedelta(hours=1))]
+        seconds, core_s = sum(one.seconds for one in hour), sum(one.core_seconds for one in hour)
+        print(f"| {size:,} | cycle with new forecasts | {seconds:.2f} | {core_s:.2f} | | | |", flush=True)
+
+
+def cycle(folder: Path, tenant: str, at: datetime) -> Iterator[tuple[str, Used]]:
+    """Run a watch cycle; each step with what it took."""
+    for name, step in STEPS.items():
+        with kept_platform(settings(folder), tenant=tenant, clock=FixedClock(at)) as platform:
+            yield name, measure(step, platform)
 
 
 def measure(step: Callable[[Platform], Any], platform: Platform) -> Used:
