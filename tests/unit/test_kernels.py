@@ -19,6 +19,7 @@ from models.baseline.residuals import Pace
 from models.detect.detectors import holt_winters, random_cut_forest, stream
 from models.detect.detectors.isolation_forest import FittedIsolationForest, IsolationForest
 from models.failure.trees import Leaves
+from models.forecast.intervals.conformal import PROBABILITIES
 from models.series.magnitude import LIMIT, bounded
 
 pytestmark = pytest.mark.many_examples
@@ -293,6 +294,19 @@ def _(draw: st.DrawFn) -> Arguments:
     values = course(draw, 4, 60, gaps=False)
     width = draw(st.integers(2, values.size - 1))
     return values, width, values.size - width + 1
+
+
+@arguments_of("models.forecast.intervals.conformal._correlated")
+def _(draw: st.DrawFn) -> Arguments:
+    return np.resize(course(draw, 1), (3, 5)), draw(st.floats(0.0, 1.0))
+
+
+@arguments_of("models.forecast.intervals.conformal._around")
+def _(draw: st.DrawFn) -> Arguments:
+    rank = np.array(draw(st.lists(st.floats(0.0, 1.0) | st.sampled_from(list(PROBABILITIES)), min_size=1)))
+    quantiles = np.sort(np.resize(course(draw, 1, gaps=False), (2, len(PROBABILITIES))), axis=1)
+    yhat, widths = (np.resize(course(draw, 1, gaps=False), shape) for shape in (5, (2, 5)))
+    return yhat, np.resize(rank, (3, 5)), quantiles, np.abs(widths)
 
 
 @arguments_of("features.windows._trimmed_means")
