@@ -201,7 +201,8 @@ def workers():
     for one in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):  # it has just ended
             titles[one.pid] = "".join(one.cmdline())
-    mine = [pid for pid, title in titles.items() if title.startswith("ray::")]
+    # Not the agents of the node, which end with it.
+    mine = [pid for pid, title in titles.items() if title.startswith("ray::") and "Agent" not in title]
     return sorted(mine, key=lambda pid: "IDLE" in titles[pid])  # first those that compute something
 killed = []
 def kill():
