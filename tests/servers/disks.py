@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
@@ -73,8 +74,8 @@ def write_disks(platform: Platform) -> None:
 
 def train(settings: Settings, progress: Progress = silent) -> ModelRef:
     """Train the forecasters, with workers if the settings have several of them."""
-    training.CHUNK, training.WORTH_PROCESSES = 2, 0
-    with platform_at(settings) as platform:
+    small = patch.multiple(training, CHUNK=2, WORTH_PROCESSES=0)
+    with small, platform_at(settings) as platform:
         return training.train_forecasters(platform, progress=progress).model
 
 
@@ -87,8 +88,12 @@ def train_detector(settings: Settings) -> None:
 
 def cycle(settings: Settings, progress: Progress = silent) -> ForecastReport:
     """Score and forecast all disks, with kept workers if the settings have several of them."""
-    forecast_chunk.CHUNK = score_fleet.SERIES_AT_ONCE = worker_platform.WORTH_WORKERS = 2
-    with platform_at(settings) as platform:
+    with (
+        patch.object(forecast_chunk, "CHUNK", 2),
+        patch.object(score_fleet, "SERIES_AT_ONCE", 2),
+        patch.object(worker_platform, "WORTH_WORKERS", 2),
+        platform_at(settings) as platform,
+    ):
         detect(platform, start=NOW - timedelta(hours=4), progress=progress)
         return forecast(platform, progress=progress)
 
