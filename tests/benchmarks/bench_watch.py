@@ -7,9 +7,8 @@ The models are trained once, on 45 days of 20 simulated services with 8 series e
 copies: each copy has series, models and two days of samples of its own. `FOREWARN_BENCH_HOME` names a folder that keeps
 the trained fleet for the next run.
 
-Each size runs in a process of its own: two cycles that are not counted, then `CYCLES` cycles five minutes apart, of
-which the median is printed, and at last the cycle that completes an hour, in which each series has a new forecast.
-Queries, rows and MiB are those of the process of the cycle, without its workers.
+Each size runs in a process of its own: two cycles that are not counted, then `CYCLES` cycles five minutes apart. The
+median is printed. Queries, rows and MiB are those of the process of the cycle, without its workers.
 """
 
 import os
@@ -178,9 +177,6 @@ def watch(folder: Path, size: int) -> None:
                     measured.add(name, used)
         for line in measured.lines(size):
             print(line, flush=True)
-        hour = [used for _, used in cycle(folder, tenant, TRAINED_AT + timedelta(hours=1))]
-        seconds, core_s = sum(one.seconds for one in hour), sum(one.core_seconds for one in hour)
-        print(f"| {size:,} | cycle with new forecasts | {seconds:.2f} | {core_s:.2f} | | | |", flush=True)
 
 
 def cycle(folder: Path, tenant: str, at: datetime) -> Iterator[tuple[str, Used]]:
