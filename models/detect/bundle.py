@@ -168,7 +168,7 @@ class DetectorBundle:
         highest = max(one.highest_alpha for one in self.budgets.values())
         possible = scored.filter(pl.col("p_value") / pl.col("weight") <= highest)["series_id"].unique()
         services = {self.models[key].series.service for key in possible}
-        ids = [key for key, one in self.models.items() if one.series.service in services]
+        ids = [key for key in scored["series_id"].unique() if self.models[key].series.service in services]
         return scored.filter(pl.col("series_id").is_in(ids))
 
     def _score_grid(

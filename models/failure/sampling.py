@@ -1,7 +1,8 @@
 """Which services and moments of a large fleet the failure model learns from.
 
-What it learns is common to all services, and from some hundred failures on, more of them add little. The choice is
-random, so that rates and calibration are those of the fleet.
+What it learns is common to all services. The numbers bound the time of a training: it grows with the moments, and took
+79 core seconds for 20 services. What more failures would add was not measured. The choice is random, so that rates and
+calibration are those of the fleet.
 """
 
 from collections.abc import Mapping, Sequence
