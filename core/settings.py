@@ -47,6 +47,11 @@ class Settings(BaseSettings):
         ge=100,
         description="A process with watch cycles starts anew before a cycle, if it or a worker needs more MiB.",
     )
+    sample_memory_mb: int = Field(
+        256,
+        ge=0,
+        description="Memory for samples of the last days in a process with watch cycles; 0: none.",
+    )
     seed: int = Field(20260101, description="Seed of everything that is drawn.")
 
     retention_raw_days: int = Field(

@@ -21,27 +21,35 @@ from pipelines.stores.feast_store import FeastFeatureStore
 from pipelines.stores.keys import KeyRing
 from pipelines.stores.mlflow_registry import MlflowRegistry
 from pipelines.stores.ready import ready_dsn
+from pipelines.stores.recent_samples import RecentSamples
+from pipelines.stores.sample_memory import MemoryBudget
 from pipelines.stores.session import Pool, database_errors, open_pool
 from pipelines.stores.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What a tenant has open: its models, and its view of the feature store."""
+    """What a tenant has open: its models, its view of the feature store, and samples in memory."""
 
     registry: MlflowRegistry
     models: OpenModels
     features: FeastFeatureStore
+    recent: RecentSamples | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenancy:
-    """The platforms of all tenants over one connection pool, for a service with many tenants."""
+    """The platforms of all tenants over one connection pool, for a service with many tenants.
+
+    Attributes:
+        budget: memory for samples that were read; null: none is kept.
+    """
 
     settings: Settings
     clock: Clock
     dsn: str
     pool: Pool
+    budget: MemoryBudget | None = None
     _opened: dict[str, _Opened] = field(default_factory=dict)
 
     @property
@@ -51,23 +59,30 @@ class Tenancy:
 
     def platform(self, tenant: str) -> Platform:
         """Build the platform of one tenant. It gives no access to data of other tenants."""
-        store = Store(self.pool, tenant, configured_archive(self.settings))
         opened = self._opened.get(tenant)
         if opened is None:
-            registry = MlflowRegistry(self.settings, tenant)
-            features = FeastFeatureStore(self.settings, self.dsn, store.features, tenant)
             # Of two threads that come first, both use what one of them has opened.
-            opened = self._opened.setdefault(tenant, _Opened(registry, OpenModels(registry), features))
+            opened = self._opened.setdefault(tenant, self._open(tenant))
         return Platform(
             settings=self.settings,
             tenant=tenant,
-            store=store,
+            store=Store(self.pool, tenant, configured_archive(self.settings), opened.recent),
             registry=opened.registry,
             models=opened.models,
             features=opened.features,
             sinks=configured_sinks(self.settings, self.clock),
             clock=self.clock,
             elsewhere=kept_platform,
+        )
+
+    def _open(self, tenant: str) -> _Opened:
+        registry = MlflowRegistry(self.settings, tenant)
+        budget, raw_days = self.budget, self.settings.retention_raw_days
+        return _Opened(
+            registry=registry,
+            models=OpenModels(registry),
+            features=FeastFeatureStore(self.settings, self.dsn, Store(self.pool, tenant).features, tenant),
+            recent=None if budget is None else RecentSamples(budget, raw_days),
         )
 
     def ping(self) -> None:
@@ -88,10 +103,12 @@ def open_tenancy(
     connections: int = 8,
     always_open: int = 1,
     limits: TimeLimits = JOB_LIMITS,
+    keep_samples: bool = False,
 ) -> Iterator[Tenancy]:
     """Open the platforms of all tenants, until the `with` block ends.
 
     Args:
+        keep_samples: keep samples that were read in memory, for who reads the same ones every few minutes.
         connections: to the database, at most.
         always_open: how many of them stay open when they are not in use.
         limits: how long one statement may take.
@@ -108,7 +125,8 @@ def open_tenancy(
             dsn = ready_dsn(settings)
         pool = opened.enter_context(open_pool(dsn, max_size=connections, min_size=always_open, limits=limits))
         opened.enter_context(database_errors())
-        yield Tenancy(settings=settings, clock=clock or SystemClock(), dsn=dsn, pool=pool)
+        budget = MemoryBudget(settings.sample_memory_mb * 2**20) if keep_samples else None
+        yield Tenancy(settings=settings, clock=clock or SystemClock(), dsn=dsn, pool=pool, budget=budget)
 
 
 @contextmanager
@@ -140,7 +158,7 @@ class _Kept:
             if self._tenancy is None or self._tenancy.settings != settings:
                 self._drop()
                 with ExitStack() as opened:
-                    self._tenancy = opened.enter_context(open_tenancy(settings))
+                    self._tenancy = opened.enter_context(open_tenancy(settings, keep_samples=True))
                     self._close = opened.pop_all()
             return self._tenancy
 

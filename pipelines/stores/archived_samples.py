@@ -6,26 +6,27 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from core.errors import DamagedArchiveError
-from core.ports import WriteResult
 from pipelines.stores.archived_days import ArchivedDay, ArchivedDayStore
 from pipelines.stores.binary import Int8Array
 from pipelines.stores.day_files import DayFiles
+from pipelines.stores.forwarded_samples import ForwardedSamples
 from pipelines.stores.samples import SampleStore
 from pipelines.stores.session import Session
 
 
-class ArchivedSamples:
+class ArchivedSamples(ForwardedSamples):
     """The samples of one tenant, archived ones included (`core.ports.SampleRepository`).
 
     Whether a span has archived days is one look into a small table, so that a usual read does not touch the archive.
-    All but `read` is about the database alone.
+    All but `read` is about the database alone: what is written for an archived day is archived, too, by the next
+    retention, and `remove` hides what the archive has of a series.
     """
 
     def __init__(
         self, session: Session, samples: SampleStore, days: ArchivedDayStore, files: DayFiles
     ) -> None:
+        super().__init__(samples)
         self._session = session
-        self._samples = samples
         self._days = days
         self._files = files
 
@@ -37,7 +38,7 @@ class ArchivedSamples:
             ArchiveUnavailableError: the archive cannot be read now.
         """
         # The database first: samples that a retention archives meanwhile are then read twice, and never not at all.
-        stored = self._samples.read(start, end, series_ids)
+        stored = self._behind.read(start, end, series_ids)
         if start >= end:
             return stored
         last = end.astimezone(UTC) - timedelta(microseconds=1)
@@ -51,30 +52,6 @@ class ArchivedSamples:
             for day, frame in (content_of(one, self._days, self._files) for one in days)
         ]
         return first_of_each([*archived, stored])
-
-    def write(self, frame: pl.DataFrame) -> WriteResult:
-        """As `SampleStore.write`. What comes for an archived day is archived, too, by the next retention."""
-        return self._samples.write(frame)
-
-    def latest(self) -> pl.DataFrame:
-        """As `SampleStore.latest`."""
-        return self._samples.latest()
-
-    def span(self) -> tuple[datetime, datetime] | None:
-        """As `SampleStore.span`."""
-        return self._samples.span()
-
-    def newest_times(self, series_ids: Sequence[int]) -> dict[int, datetime]:
-        """As `SampleStore.newest_times`."""
-        return self._samples.newest_times(series_ids)
-
-    def stored_at(self, times: pl.DataFrame) -> pl.DataFrame:
-        """As `SampleStore.stored_at`."""
-        return self._samples.stored_at(times)
-
-    def remove(self, series_id: int) -> int:
-        """As `SampleStore.remove`, which hides those of the archive, too."""
-        return self._samples.remove(series_id)
 
     def _known(self, series_ids: Sequence[int] | None) -> set[int]:
         """Those of the ids that are series of this tenant; null: all of them."""

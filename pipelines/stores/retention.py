@@ -10,6 +10,7 @@ from features.feature import RASTER_S
 from pipelines.stores.archiver import Archiver
 from pipelines.stores.chunks import drop_archived_chunks, keep_raw_chunks
 from pipelines.stores.rollups import RollupStore
+from pipelines.stores.sample_writes import forget_notes
 from pipelines.stores.samples import SampleStore
 from pipelines.stores.session import Session
 from pipelines.stores.timescale import timescale_in_use
@@ -90,6 +91,7 @@ class Retention:
             for kept in ("pushed_size", "pushed_replica"):
                 gone[f"{kept}_samples"] = self._delete(f"{kept}_samples", "last", raw)
                 gone[f"{kept}_series"] = self._delete(f"{kept}_series", "last_seen", raw)
+            gone["sample_writes"] = forget_notes(self._session)
             for table, column in _BY_ALL.items():
                 gone[table] = self._delete(table, column, everything)
         return {table: count for table, count in gone.items() if count}

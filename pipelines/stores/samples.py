@@ -34,6 +34,7 @@ from pipelines.stores.binary import (
     read_arrays,
     sample_rows,
 )
+from pipelines.stores.sample_writes import ALL, note_write
 from pipelines.stores.session import Connection, Session, utc
 from pipelines.stores.timescale import timescale_in_use
 
@@ -78,7 +79,7 @@ class SampleStore:
             raise InputError("samples must have a series, a time and a finite value in every row")
         total = frame.height
         frame, clashes = _first_of_each(frame)
-        inserted, conflicts = self._session.atomically_retried(lambda: self._insert(frame))
+        inserted, conflicts = self._session.atomically_retried(lambda: self._insert_and_note(frame))
         clashes = stacked([clashes, conflicts])
         return WriteResult(inserted=inserted, duplicates=total - inserted - clashes.height, conflicts=clashes)
 
@@ -165,6 +166,7 @@ class SampleStore:
         known = "SELECT series_id FROM series WHERE tenant = %(tenant)s AND series_id = %(id)s"
         if not self._session.rows(known, {"id": series_id}):
             return 0
+        note_write(self._session, ALL)
         # TimescaleDB computes its rollups again from the samples. With a plain id it deletes compressed samples as they
         # are; with a subquery it would have to decompress those of all series.
         return [
@@ -174,6 +176,13 @@ class SampleStore:
 
     def _rows(self, query: str, parameters: dict[str, Any]) -> list[DictRow]:
         return self._session.atomically_retried(lambda: self._session.rows(query, parameters))
+
+    def _insert_and_note(self, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
+        inserted, conflicts = self._insert(frame)
+        if inserted:
+            oldest = int(microseconds_of(frame["ts"]).min())
+            note_write(self._session, _EPOCH + timedelta(microseconds=oldest))
+        return inserted, conflicts
 
     def _insert(self, frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
         """Store what is not stored yet; returns how many rows were, and the rows that contradict stored ones."""

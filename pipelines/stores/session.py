@@ -134,6 +134,11 @@ class Session:
         self.pool = pool
         self._bound = threading.local()
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is inside `atomically`."""
+        return getattr(self._bound, "connection", None) is not None
+
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """The connection of the running transaction, else a new one that commits at the end.

@@ -24,6 +24,7 @@ from pipelines.stores.limit_changes import LimitChangeStore
 from pipelines.stores.locks import LockStore
 from pipelines.stores.logs import LogStore
 from pipelines.stores.pushed import PushedStore
+from pipelines.stores.recent_samples import KeptSamples, RecentSamples
 from pipelines.stores.retention import Retention
 from pipelines.stores.rollups import RollupStore
 from pipelines.stores.samples import SampleStore
@@ -44,10 +45,17 @@ class Store:
     Each attribute is one small repository. A call commits by itself, unless it runs inside `atomically()`.
     """
 
-    def __init__(self, pool: Pool, tenant: str, archive: ArchiveFiles | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        tenant: str,
+        archive: ArchiveFiles | None = None,
+        recent: RecentSamples | None = None,
+    ) -> None:
         """Args:
             pool: from `pipelines.stores.session.open_pool`, on a migrated database.
             archive: where the retention writes samples before it deletes them; null: nowhere.
+            recent: samples of this tenant that the process keeps in memory; null: none.
         Raises:
             InputError: `tenant` is not a valid name.
         """
@@ -62,6 +70,8 @@ class Store:
         if files is not None:
             self.samples = ArchivedSamples(session, samples, days, files)
             archiver = Archiver(session, samples, days, files)
+        if recent is not None:
+            self.samples = KeptSamples(session, self.samples, recent)
         self.rollups = RollupStore(session)
         self.series_ends = SeriesEndStore(session)
         self.counters = CounterStore(session)
