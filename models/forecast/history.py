@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+import numba
 import numpy as np
 import polars as pl
 
-from core.arrays import FloatArray
+from core.arrays import FloatArray, IntArray
 from core.domain import Role, Series, SeriesKind
 from core.durations import DAY_S
 from core.errors import InsufficientDataError
@@ -127,37 +128,27 @@ def fill_gaps(values: FloatArray, season: int | None) -> FloatArray:
     line: FloatArray = np.interp(positions, positions[known], values[known])
     if season is None or len(values) < 2 * season:
         return line
-    filled = np.where(known, values, np.nan)
+    filled = np.where(known, values, line)
+    edges = np.flatnonzero(np.diff(np.concatenate(([True], known, [True])).astype(np.int8)))
+    firsts, lasts = edges[::2], edges[1::2]
     # A gap of up to an hour is a straight line; a longer one has the course of the seasons around it.
-    for first, last in _gaps(known):
-        if last - first <= max(1, season // 24):
-            filled[first:last] = line[first:last]
-            continue
-        shape = _same_phase(values, first, last, season)
-        here = np.isfinite(shape)
-        filled[first:last] = np.where(here, shape, line[first:last])
+    long = lasts - firsts > max(1, season // 24)
+    _fill(filled, values, firsts[long], lasts[long], season)
     return filled
 
 
-def _gaps(known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate(([True], known, [True])).astype(np.int8)))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def _same_phase(values: FloatArray, first: int, last: int, season: int) -> FloatArray:
-    """The mean of the values one season before and after each position of the gap; NaN where both are missing."""
-    total = np.zeros(last - first)
-    count = np.zeros(last - first)
-    for shift in (-season, season):
-        at = np.arange(first, last) + shift
-        inside = (at >= 0) & (at < len(values))
-        found = np.full(last - first, np.nan)
-        found[inside] = values[at[inside]]
-        there = np.isfinite(found)
-        total[there] += found[there]
-        count[there] += 1
-    mean: FloatArray = np.divide(total, count, out=np.full(last - first, np.nan), where=count > 0)
-    return mean
+@numba.njit(cache=True)
+def _fill(filled: FloatArray, values: FloatArray, firsts: IntArray, lasts: IntArray, season: int) -> None:
+    """Give each gap the mean of the values one season before and after it, where one of them is known."""
+    for gap in range(len(firsts)):
+        for at in range(firsts[gap], lasts[gap]):
+            total, count = 0.0, 0
+            for other in (at - season, at + season):
+                if 0 <= other < len(values) and np.isfinite(values[other]):
+                    total += values[other]
+                    count += 1
+            if count and np.isfinite(total):
+                filled[at] = total / count
 
 
 def prepare(history: History) -> FloatArray:

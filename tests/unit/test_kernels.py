@@ -282,7 +282,17 @@ def _(draw: st.DrawFn) -> Arguments:
 @arguments_of("models.forecast.pool.smoothing._run")
 def _(draw: st.DrawFn) -> Arguments:
     row = np.array([0.15, 0.3, 0.3, 0.95])
-    return course(draw, 1, gaps=False), row, draw(st.floats(-LIMIT, LIMIT)), *_seasons(draw)
+    least = draw(st.floats(0.0) | st.just(float("inf")))
+    return course(draw, 1, gaps=False), row, draw(st.floats(-LIMIT, LIMIT)), *_seasons(draw), least
+
+
+@arguments_of("models.forecast.history._fill")
+def _(draw: st.DrawFn) -> Arguments:
+    values = course(draw, 2)
+    places = draw(st.lists(st.integers(0, values.size), max_size=6, unique=True).map(sorted))
+    firsts, lasts = places[: len(places) // 2 * 2 : 2], places[1::2]
+    season = draw(st.integers(2, 30))
+    return values.copy(), values, np.array(firsts, dtype=np.int64), np.array(lasts, dtype=np.int64), season
 
 
 def _seasons(draw: st.DrawFn) -> Arguments:

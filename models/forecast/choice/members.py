@@ -33,7 +33,7 @@ def member_forecasts(
         found = paths(ready, horizon_steps, tuple(name for name in POOL if name in names))
     else:
         found = paths(ready, horizon_steps)
-        found = {**found, trees.name: trees.fit(history).path(found)}
+        found = {**found, trees.name: trees.fit_ready(history, ready).path(found)}
     for name in names:
         if name not in found:
             found[name] = find_forecaster(name).fit(history).predict(horizon_steps)

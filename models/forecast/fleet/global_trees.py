@@ -87,7 +87,10 @@ class GlobalTrees:
     name: str = "global_trees"
 
     def fit(self, history: History) -> FittedGlobalTrees:
-        ready = make_ready(history)
+        return self.fit_ready(history, make_ready(history))
+
+    def fit_ready(self, history: History, ready: Prepared) -> FittedGlobalTrees:
+        """As `fit`, of a history that has been prepared already."""
         require_two_seasons(ready)
         return FittedGlobalTrees(self.booster, history, ready)
 

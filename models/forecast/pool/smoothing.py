@@ -83,7 +83,7 @@ def double_seasonal(values: FloatArray, seasons: tuple[int, ...], horizon_steps:
     )
     grid = _GRID if long > short else _GRID[_GRID[:, 2] == _GRID[0, 2]]
     best = grid[_search(values, grid, start, day, week)]
-    _, level_, day, week, error = _run(values, best, start, day, week)
+    _, level_, day, week, error = _run(values, best, start, day, week, np.inf)
     ahead = np.arange(n, n + horizon_steps)
     fade = best[3] ** np.arange(1, horizon_steps + 1)
     path = level_ + day[ahead % short] + week[ahead % len(week)] + error * fade
@@ -116,7 +116,7 @@ def _search(values: FloatArray, grid: FloatArray, start: float, day: FloatArray,
     """Index of the row of `grid` with the smallest squared error after the first third."""
     best, chosen = np.inf, 0
     for row in range(len(grid)):
-        total = _run(values, grid[row], start, day, week)[0]
+        total = _run(values, grid[row], start, day, week, best)[0]
         if total < best:
             best, chosen = total, row
     return chosen
@@ -124,9 +124,12 @@ def _search(values: FloatArray, grid: FloatArray, start: float, day: FloatArray,
 
 @numba.njit(cache=True)
 def _run(
-    values: FloatArray, row: FloatArray, start: float, day: FloatArray, week: FloatArray
+    values: FloatArray, row: FloatArray, start: float, day: FloatArray, week: FloatArray, least: float
 ) -> tuple[float, float, FloatArray, FloatArray, float]:
-    """Squared error after the first third; level, seasons and last error after all values."""
+    """Squared error after the first third; level, seasons and last error after all values.
+
+    A run ends early where its squared error is more than `least`.
+    """
     n, short, long = len(values), len(day), len(week)
     alpha, gamma, omega, phi = row
     state, days, weeks, carry, total = start, day.copy(), week.copy(), 0.0, 0.0
@@ -141,4 +144,6 @@ def _run(
             weeks[j] += omega * error
         if t >= n // 3:
             total += error * error
+            if total > least:
+                break
     return total, state, days, weeks, carry
