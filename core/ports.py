@@ -1,6 +1,6 @@
 """What the pipelines need from the outside world; `pipelines/wiring.py` chooses who provides it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,9 +67,13 @@ class ModelRegistry(Protocol):
         """The version behind an alias, or null; cheap enough to ask every second."""
         ...
 
-    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+    def load(
+        self, kind: str, alias: str = "champion", names: Collection[str] = ()
+    ) -> tuple[ModelRef, Mapping[str, bytes]]:
         """The bundle behind an alias.
 
+        Args:
+            names: of the files that are wanted, those that there are; empty: all.
         Raises:
             ModelUnavailableError: nothing has that alias yet.
         """

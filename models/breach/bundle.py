@@ -15,9 +15,9 @@ from core.durations import HOUR
 from models.breach.backtest import find_breaches
 from models.breach.cascade import CascadeModel
 from models.breach.correction import BreachCorrection
+from models.breach.fleet import BREACHES, ForecastFleet, cascades_of, learned_of_breaches
 from models.breach.growth import Present
 from models.breach.outlook import BreachOutlook, BreachPattern, SeriesPast, predict_breach
-from models.forecast import files as forecast_files
 from models.forecast.bundle import ForecasterBundle, Prediction
 from models.forecast.entry import Entry
 from models.forecast.protocols import History
@@ -33,7 +33,6 @@ from models.series.thresholds import (
 
 #: The present level is the median of so many of the newest samples, so that one bad sample is no breach.
 NEWEST_SAMPLES = 3
-BREACHES = "breaches.json"
 
 
 class BreachBundle:
@@ -123,6 +122,16 @@ class BreachBundle:
             series.series_id, question, lambda: SeriesPast.of(series, history, horizon_steps)
         )
 
+    @property
+    def fleet(self) -> ForecastFleet:
+        """The series without their forecasters."""
+        return ForecastFleet(tuple(sorted(self.forecasters.entries)), self.cascades)
+
+    def part(self, series_ids: Iterable[int]) -> "BreachBundle":
+        """The bundle with the forecasters of these of its series alone."""
+        entries = self.forecasters.entries
+        return self._with_entries({key: entries[key] for key in series_ids}, self._resizes)
+
     def with_limits(self, stored: Iterable[Series]) -> "BreachBundle":
         """The bundle with the limits and SLO thresholds that are stored now: they are no part of what was learned.
 
@@ -178,16 +187,11 @@ class BreachBundle:
         Raises:
             ModelUnavailableError: the files have another format.
         """
-        forecasters = ForecasterBundle.from_files(files)
-        if BREACHES in files:
-            learned = json.loads(files[BREACHES])
-        else:
-            meta = json.loads(files[forecast_files.META])
-            learned = {"correction": meta.get("hindsight"), "cascades": meta.get("knock_ons")}
+        learned = learned_of_breaches(files)
         return cls(
-            forecasters,
+            ForecasterBundle.from_files(files),
             correction=BreachCorrection.from_json(learned["correction"]) if learned["correction"] else None,
-            cascades=CascadeModel.from_json(learned["cascades"]) if learned["cascades"] else None,
+            cascades=cascades_of(learned),
         )
 
 

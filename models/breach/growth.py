@@ -131,11 +131,12 @@ def usual_growth(values: FloatArray, usual: FloatArray, step_s: int) -> UsualGro
         if len(away) < 4 * span + 2:
             break
         past = ((away[span:] - away[:-span]) / span_h)[:-span]
-        middle = float(np.median(past))
-        spread = MAD_TO_SIGMA_PRINTED * float(np.median(np.abs(past - middle)))
-        low, high = np.percentile(past, [16, 84])
+        ordered = np.sort(past)
+        middle = _median(ordered)
+        spread = MAD_TO_SIGMA_PRINTED * _median(np.sort(np.abs(past - middle)))
+        low, high = _quantile(ordered, 0.16), _quantile(ordered, 0.84)
         middles.append(middle)
-        spreads.append(max(spread, LEAST_SPREAD * float(high - low) / 2, least))
+        spreads.append(max(spread, LEAST_SPREAD * (high - low) / 2, least))
     kept = SPANS_H[-1] * steps_an_hour + 1
     return UsualGrowth(
         # Copies, because these few values are kept and the others are not.
@@ -145,6 +146,21 @@ def usual_growth(values: FloatArray, usual: FloatArray, step_s: int) -> UsualGro
         spread=tuple(spreads),
         step_s=step_s,
     )
+
+
+def _median(ordered: FloatArray) -> float:
+    """As `np.median` of sorted values, which for a thousand values spends nine tenths of its time on preparations."""
+    half = len(ordered) // 2
+    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
+
+
+def _quantile(ordered: FloatArray, share: float) -> float:
+    """As `np.quantile` of sorted values, to the last bit."""
+    place = (len(ordered) - 1) * share
+    low = int(place)
+    below, above = float(ordered[low]), float(ordered[min(low + 1, len(ordered) - 1)])
+    way = place - low
+    return above - (above - below) * (1 - way) if way >= 0.5 else below + (above - below) * way
 
 
 def measure_growth(

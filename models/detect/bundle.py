@@ -25,13 +25,13 @@ from models.detect.budget import OTHERS, AlertBudget
 from models.detect.catalog import select_detectors
 from models.detect.files import from_files, to_files
 from models.detect.fit import GridHistory, fit_grid
+from models.detect.learned_fleet import LearnedFleet
 from models.detect.series_model import (
     SCORED,
     PointScore,
     SeriesModel,
     SeriesScores,
     scored_frame,
-    scored_schema,
 )
 from models.series.clock import UTC_ZONE, clocks
 from models.series.grid import Grid, exclusion_mask, grids
@@ -138,7 +138,7 @@ class DetectorBundle:
         Returns:
             One row for each sample: the columns of `scored_schema(self.names)`; null where not scorable.
         """
-        return self.decided(self.undecided(samples, events))
+        return self.fleet.decided(self.undecided(samples, events))
 
     def undecided(self, samples: pl.DataFrame, events: Sequence[Event] = ()) -> pl.DataFrame:
         """The rows of `score`, of which none is an anomaly yet: of whole services, also of a part of the fleet."""
@@ -148,28 +148,17 @@ class DetectorBundle:
         found: dict[int, SeriesScores] = {}
         for grid in grids(samples, {key: one.step_s for key, one in series.items()}):
             found |= self._score_grid(grid, deploys)
-        return scored_frame(found, self.names) if found else self.no_rows()
+        return scored_frame(found, self.names) if found else self.fleet.no_rows()
 
-    def no_rows(self) -> pl.DataFrame:
-        """The columns of `score` without a row."""
-        return pl.DataFrame(schema=scored_schema(self.names))
+    @property
+    def fleet(self) -> LearnedFleet:
+        """The series without their detectors."""
+        learned = {key: one.learned for key, one in self.models.items()}
+        return LearnedFleet(learned, self.budgets, self.names)
 
-    def decided(self, scored: pl.DataFrame) -> pl.DataFrame:
-        """The rows of `undecided` of the whole fleet, with anomalies: their budget decides over all series together."""
-        services = set(self.budgets) - {OTHERS}
-        own = {key: one.series.service for key, one in self.models.items() if one.series.service in services}
-        budget = pl.col("series_id").replace_strict(own, default=OTHERS, return_dtype=pl.String)
-        groups = scored.with_columns(budget=budget).partition_by("budget", include_key=False, as_dict=True)
-        parts = [with_anomalies(self.budgets[str(name)], part) for (name,), part in groups.items()]
-        return pl.concat(parts) if parts else scored
-
-    def of_interest(self, scored: pl.DataFrame) -> pl.DataFrame:
-        """The rows of services that may have an anomaly. Without the other ones, `decided` finds the same anomalies."""
-        highest = max(one.highest_alpha for one in self.budgets.values())
-        possible = scored.filter(pl.col("p_value") / pl.col("weight") <= highest)["series_id"].unique()
-        services = {self.models[key].series.service for key in possible}
-        ids = [key for key in scored["series_id"].unique() if self.models[key].series.service in services]
-        return scored.filter(pl.col("series_id").is_in(ids))
+    def part(self, series_ids: Iterable[int]) -> "DetectorBundle":
+        """The bundle with the models of these series alone."""
+        return replace(self, models={key: self.models[key] for key in series_ids if key in self.models})
 
     def _score_grid(
         self, grid: Grid, deploys_s: Mapping[int, Sequence[int]]
@@ -322,18 +311,6 @@ def tests_per_week(models: Mapping[int, SeriesModel], options: DetectorOptions) 
 def budget_of(model: SeriesModel, by_service: Mapping[str, object]) -> str:
     """The key of the alert budget that holds for a series."""
     return model.series.service if model.series.service in by_service else OTHERS
-
-
-def with_anomalies(budget: AlertBudget, scored: pl.DataFrame) -> pl.DataFrame:
-    """The same rows with `is_anomaly`. One budget decides over all its series together, in the order of time.
-
-    Args:
-        scored: `series_id`, `ts`, `p_value`, `weight`, `is_anomaly` and any other columns.
-    """
-    ordered = scored.with_row_index("row").sort("ts", "series_id")
-    weighted = (ordered["p_value"] / ordered["weight"]).to_numpy()
-    found, _ = budget.decide(weighted, ordered["ts"].dt.epoch("s").to_numpy())
-    return ordered.with_columns(is_anomaly=pl.Series(found)).sort("row").select(scored.columns)
 
 
 def _deploys(events: Sequence[Event], series: Mapping[int, Series]) -> dict[int, list[int]]:

@@ -14,18 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.bundles import require_format
+from core.domain import Series
 from core.errors import ModelUnavailableError
 from models.baseline.baselines import Baselines
 from models.detect.budget import AlertBudget
 from models.detect.calibration import LEVELS, Calibration
 from models.detect.catalog import detector_classes, make_detector
 from models.detect.files_format_3 import upgrade
+from models.detect.files_format_4 import upgrade_4
+from models.detect.learned_fleet import LearnedFleet
+from models.detect.learned_series import LearnedSeries
 from models.detect.protocols import Arrays, FittedDetector
 from models.detect.series_model import SeriesModel, ServiceTable
 from models.series.record import series_of
 
-#: 4 stores every detector in the same way; 3 is still read.
-FORMAT = 4
+#: 5 stores in `bundle.json` all that is known of a series without its detectors; 3 and 4 are still read.
+FORMAT = 5
+#: The file of `read_fleet`.
+META = "bundle.json"
+#: What `bundle.json` says of a series besides its record.
+_OF_MODEL = ("baselines", "row", "table", "column", "days", "randomness_z")
 
 Parts = tuple[dict[int, SeriesModel], dict[int, str], dict[str, AlertBudget], tuple[str, ...]]
 
@@ -56,7 +64,6 @@ def to_files(
             calibrations = [one.calibrations.get(detector) for one in rows]
             arrays[f"calibration/{detector}"] = np.stack([_packed(one) for one in calibrations])
         arrays["combined"] = np.stack([_packed(one.combined) for one in rows])
-        arrays["randomness_z"] = np.array([one.randomness_z for one in rows])
     meta = {
         "format": FORMAT,
         "detectors": list(names),
@@ -71,13 +78,15 @@ def to_files(
                 "row": one.row,
                 "table": table_at[id(one.table)],
                 "column": one.column,
+                "days": one.learned.days,
+                "randomness_z": one.randomness_z,
             }
             for one in rows
         ],
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return {"bundle.json": json.dumps(meta, sort_keys=True).encode(), "arrays.npz": buffer.getvalue()}
+    return {META: json.dumps(meta, sort_keys=True).encode(), "arrays.npz": buffer.getvalue()}
 
 
 def from_files(files: Mapping[str, bytes]) -> Parts:
@@ -88,11 +97,13 @@ def from_files(files: Mapping[str, bytes]) -> Parts:
     Raises:
         ModelUnavailableError: the files have another format, or hold a detector that is not in the catalog.
     """
-    meta = json.loads(files["bundle.json"])
+    meta = json.loads(files[META])
     with np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     if meta.get("format") == 3:
         meta, arrays = upgrade(meta, arrays)
+    if meta.get("format") == 4:
+        meta = upgrade_4(meta, arrays)
     require_format("detector", meta, FORMAT)
     names = tuple(meta["detectors"])
     _require_known(names)
@@ -105,8 +116,8 @@ def from_files(files: Mapping[str, bytes]) -> Parts:
     detectors = _unstacked(arrays, names, len(meta["series"]))
     models: dict[int, SeriesModel] = {}
     for at, entry in enumerate(meta["series"]):
-        group, row, table, column = (entry.pop(name) for name in ("baselines", "row", "table", "column"))
-        series = series_of(entry)
+        group, row, table, column = (entry[name] for name in ("baselines", "row", "table", "column"))
+        series = _series_of(entry)
         calibrations = {name: _unpacked(arrays[f"calibration/{name}"][at]) for name in names}
         combined = _unpacked(arrays["combined"][at])
         assert combined is not None  # noqa: S101 - every series that has a model has it
@@ -119,10 +130,32 @@ def from_files(files: Mapping[str, bytes]) -> Parts:
             column=column,
             calibrations={name: one for name, one in calibrations.items() if one is not None},
             combined=combined,
-            randomness_z=float(arrays["randomness_z"][at]),
+            randomness_z=entry["randomness_z"],
         )
     skipped = {int(key): why for key, why in meta["skipped"].items()}
-    return models, skipped, {key: AlertBudget(**one) for key, one in meta["budgets"].items()}, names
+    return models, skipped, _budgets(meta), names
+
+
+def read_fleet(files: Mapping[str, bytes]) -> LearnedFleet | None:
+    """The series and the alert budgets, from the file `META` alone; null: an older format has them in other files."""
+    meta = json.loads(files[META])
+    if meta.get("format") != FORMAT:
+        return None
+    series = {}
+    for entry in meta["series"]:
+        one = _series_of(entry)
+        series[one.series_id] = LearnedSeries(
+            series=one, days=entry["days"], randomness_z=entry["randomness_z"]
+        )
+    return LearnedFleet(series, _budgets(meta), tuple(meta["detectors"]))
+
+
+def _series_of(entry: Mapping[str, Any]) -> Series:
+    return series_of({name: value for name, value in entry.items() if name not in _OF_MODEL})
+
+
+def _budgets(meta: Mapping[str, Any]) -> dict[str, AlertBudget]:
+    return {key: AlertBudget(**one) for key, one in meta["budgets"].items()}
 
 
 def _require_known(names: Iterable[str]) -> None:

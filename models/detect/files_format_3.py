@@ -1,4 +1,4 @@
-"""Reads the files of the previous release, which stored each of its five detectors in a different way."""
+"""Reads the files of an older release, which stored each of its five detectors in a different way."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -9,7 +9,8 @@ import polars as pl
 
 from core.arrays import FloatArray
 from models.detect.budget import MOST_ALPHA
-from models.detect.bundle import DetectorBundle, DetectorOptions, budget_of, tests_per_week, with_anomalies
+from models.detect.bundle import DetectorBundle, DetectorOptions, budget_of, tests_per_week
+from models.detect.learned_fleet import with_anomalies
 
 #: P-values below this must be as frequent.
 CHECKED_P = 0.01

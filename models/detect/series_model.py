@@ -16,7 +16,7 @@ from models.baseline.baselines import Baselines
 from models.baseline.residuals import Residuals
 from models.detect.calibration import Calibration, score_of
 from models.detect.catalog import reads_of
-from models.detect.filters import clear_baseline, crosses, noticeable, predictable, slo_impact
+from models.detect.learned_series import LearnedSeries
 from models.detect.protocols import FittedDetector, FittedTimedDetector, Reads
 from models.series.grid import as_utc
 from models.series.magnitude import to_ordinary
@@ -127,17 +127,13 @@ class SeriesModel:
     combined: Calibration
     randomness_z: float
 
-    def filters(
-        self, value: float, band: Band, *, planned: bool = False, excuse: str = ""
-    ) -> tuple[FilterResult, ...]:
-        """The four filters for a value; `planned` and `excuse` as in `models.detect.filters.slo_impact`."""
-        expected = band.expected
-        past = crosses(self.series, value, expected)
-        return (
-            clear_baseline(float(self.baselines.days[self.row])),
-            predictable(self.randomness_z, past=past),
-            noticeable(self.series, value, band, past=past),
-            slo_impact(self.series, value, expected, planned=planned, excuse=excuse),
+    @property
+    def learned(self) -> LearnedSeries:
+        """What signals need to know of the series."""
+        return LearnedSeries(
+            series=self.series,
+            days=float(self.baselines.days[self.row]),
+            randomness_z=self.randomness_z,
         )
 
     def scores(
@@ -218,7 +214,7 @@ class SeriesModel:
             p_value=p_value,
             deviation_sigma=float(scores.residual[at]),
             is_anomaly=is_anomaly,
-            filters=self.filters(value, band) if is_anomaly else (),
+            filters=self.learned.filters(value, band) if is_anomaly else (),
             detectors=detector_results(
                 {name: float(one[at]) for name, one in scores.surprises.items()} | {COMBINED: surprise}
             ),

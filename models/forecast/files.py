@@ -60,19 +60,20 @@ def to_files(parts: ForecastParts) -> dict[str, bytes]:
     """The named files of a bundle, from which `from_files` builds equal parts."""
     ids = sorted(parts.entries)
     groups = [ids[first : first + PART] for first in range(0, len(ids), PART)]
-    files = head_files(parts, len(groups))
+    files = head_files(parts, ids)
     for number, group in enumerate(groups):
         files |= part_files(number, [parts.entries[key] for key in group])
     return files
 
 
-def head_files(common: ForecastParts, count: int) -> dict[str, bytes]:
-    """The files that all series share; the series are in `count` further parts."""
+def head_files(common: ForecastParts, series_ids: Sequence[int]) -> dict[str, bytes]:
+    """The files that all series share; the series are in further parts, in this order."""
     meta = {
         "format": FORMAT,
         "seed": common.seed,
         "horizon_steps": common.horizon_steps,
-        "parts": count,
+        "parts": -(-len(series_ids) // PART),
+        "series_ids": list(series_ids),
     }
     trees = {} if common.trees is None else {TREES: common.trees.to_bytes()}
     return {META: json.dumps(meta, sort_keys=True).encode(), **trees}

@@ -23,10 +23,11 @@ from core.domain import (
     stable_id,
 )
 from core.resizes import is_resize_of
-from models.detect.bundle import DetectorBundle
 from models.detect.episodes import Episode, find_episodes, stays_open_s
 from models.detect.filters import crosses, noticeable
-from models.detect.series_model import COMBINED, SeriesModel, detector_results
+from models.detect.learned_fleet import LearnedFleet
+from models.detect.learned_series import LearnedSeries
+from models.detect.series_model import COMBINED, detector_results
 from models.series.maintenance import is_planned
 from models.words.anomaly import (
     AFTER_A_DEPLOY,
@@ -52,7 +53,7 @@ MOST_FACTORS, LEAST_SHARE = 5, 0.05
 
 
 def anomaly_signals(
-    bundle: DetectorBundle,
+    fleet: LearnedFleet,
     scored: pl.DataFrame,
     model: ModelRef | None,
     *,
@@ -70,12 +71,10 @@ def anomaly_signals(
     signals: list[Signal] = []
     # Of a large fleet, few series have anomalies.
     anomalous_ids = scored.filter("is_anomaly")["series_id"].unique()
-    by_service = _rows_by_service(
-        bundle, scored, {bundle.models[key].series.service for key in anomalous_ids}
-    )
+    by_service = _rows_by_service(fleet, scored, {fleet.series[key].series.service for key in anomalous_ids})
     of_anomalous = scored.filter(pl.col("series_id").is_in(anomalous_ids.implode()))
     for (key,), mine in of_anomalous.group_by("series_id", maintain_order=True):
-        one = bundle.models[int(key)]
+        one = fleet.series[int(key)]
         anomalous = mine["is_anomaly"].to_numpy()
         times_s = mine["ts"].dt.epoch("s").to_numpy()
         episodes = find_episodes(
@@ -86,7 +85,7 @@ def anomaly_signals(
             one.series.step_s,
         )
         found = _SeriesEpisodes(
-            bundle=bundle,
+            fleet=fleet,
             one=one,
             scored=mine,
             service=by_service[one.series.service],
@@ -101,11 +100,11 @@ def anomaly_signals(
 
 
 def _rows_by_service(
-    bundle: DetectorBundle, scored: pl.DataFrame, services: Collection[str]
+    fleet: LearnedFleet, scored: pl.DataFrame, services: Collection[str]
 ) -> dict[str, pl.DataFrame]:
     """Service -> the rows of all its series, of these services."""
     service_of = {
-        key: one.series.service for key, one in bundle.models.items() if one.series.service in services
+        key: one.series.service for key, one in fleet.series.items() if one.series.service in services
     }
     rows = scored.with_columns(
         service=pl.col("series_id").replace_strict(service_of, default=None, return_dtype=pl.String)
@@ -114,7 +113,7 @@ def _rows_by_service(
     return {str(service): frame for (service,), frame in parts.items()}
 
 
-def factors_at(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> tuple[Factor, ...]:
+def factors_at(fleet: LearnedFleet, scored: pl.DataFrame, ts: datetime) -> tuple[Factor, ...]:
     """The metrics of a service that deviate at one moment, the strongest first.
 
     Args:
@@ -131,7 +130,7 @@ def factors_at(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> tu
         if share < LEAST_SHARE:
             break
         series, sigma = (
-            bundle.models[int(now["series_id"][int(at)])].series,
+            fleet.series[int(now["series_id"][int(at)])].series,
             float(now["deviation_sigma"][int(at)]),
         )
         value = float(now["value"][int(at)])
@@ -146,7 +145,7 @@ def factors_at(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> tu
     return tuple(factors)
 
 
-def traffic_sigma(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) -> float:
+def traffic_sigma(fleet: LearnedFleet, scored: pl.DataFrame, ts: datetime) -> float:
     """How far above its expected value the traffic of a service was at a moment, in sigma; 0 if it has none.
 
     Args:
@@ -154,7 +153,7 @@ def traffic_sigma(bundle: DetectorBundle, scored: pl.DataFrame, ts: datetime) ->
     """
     now = scored.filter(pl.col("ts") == ts).select("series_id", "deviation_sigma").rows()
     of_traffic = [
-        sigma for key, sigma in now if sigma is not None and bundle.models[key].series.role is Role.TRAFFIC
+        sigma for key, sigma in now if sigma is not None and fleet.series[key].series.role is Role.TRAFFIC
     ]
     return max(of_traffic, default=0.0)
 
@@ -164,15 +163,15 @@ class _SeriesEpisodes:
     """What the signals of one series are built from.
 
     Attributes:
-        one: model of the series.
+        one: the series.
         scored: rows of the series, as `DetectorBundle.score` returned them.
         service: rows of all series of its service.
         events: maintenance windows, deploys and resizes among them explain deviations.
         present: by which it is decided whether an episode goes on.
     """
 
-    bundle: DetectorBundle
-    one: SeriesModel
+    fleet: LearnedFleet
+    one: LearnedSeries
     scored: pl.DataFrame
     service: pl.DataFrame
     model: ModelRef | None
@@ -192,7 +191,7 @@ class _SeriesEpisodes:
         began, ended = times[first], times[last]
         is_open = self.present - ended <= timedelta(seconds=stays_open_s(series.step_s))
         value, expected, sigma = peak["value"], peak["expected"], peak["deviation_sigma"]
-        surprises = {name: -np.log10(peak[name]) for name in self.bundle.names if peak[name] is not None}
+        surprises = {name: -np.log10(peak[name]) for name in self.fleet.names if peak[name] is not None}
         return Signal(
             signal_id=stable_id(
                 series.tenant, SignalKind.ANOMALY, str(series.series_id), times[episode.first].isoformat()
@@ -218,7 +217,7 @@ class _SeriesEpisodes:
             score=peak["score"],
             p_value=peak["p_value"],
             filters=filters,
-            factors=factors_at(self.bundle, self.service, peak["ts"]),
+            factors=factors_at(self.fleet, self.service, peak["ts"]),
             detectors=detector_results({**surprises, COMBINED: peak["surprise"]}),
             model=self.model,
         )
@@ -275,7 +274,7 @@ class _SeriesEpisodes:
             return AFTER_A_DEPLOY
         if self._resized(start):
             return AFTER_A_RESIZE
-        traffic = traffic_sigma(self.bundle, self.service, at)
+        traffic = traffic_sigma(self.fleet, self.service, at)
         return busy_traffic(traffic) if traffic >= BUSY_SIGMA and series.role is not Role.TRAFFIC else ""
 
     def _resized(self, start: datetime) -> bool:

@@ -10,9 +10,9 @@ import polars as pl
 
 from core.arrays import FloatArray, IntArray
 from core.domain import Factor, ModelRef, Role, Shape, Signal, SignalKind, stable_id
-from models.detect.bundle import DetectorBundle
 from models.detect.filters import clear_baseline
-from models.detect.series_model import SeriesModel
+from models.detect.learned_fleet import LearnedFleet
+from models.detect.learned_series import LearnedSeries
 from models.series.grid import as_utc
 from models.signals.anomaly import severity
 from models.signals.ends import NO_ENDS, SeriesEnds
@@ -30,13 +30,13 @@ _NAMED_AT_MOST = 5
 class _Gap:
     """One series without values: from when it was due, to when it was back, null while it is not."""
 
-    model: SeriesModel
+    learned: LearnedSeries
     start: datetime
     back: datetime | None
 
 
 def missing_signals(
-    bundle: DetectorBundle,
+    fleet: LearnedFleet,
     samples: pl.DataFrame,
     model: ModelRef | None,
     *,
@@ -53,10 +53,10 @@ def missing_signals(
         Open while a series of it is gone; the factors name the series.
     """
     by_service: dict[str, list[_Gap]] = defaultdict(list)
-    for gap in _gaps(bundle, samples, (start, end), ends):
-        by_service[gap.model.series.service].append(gap)
+    for gap in _gaps(fleet, samples, (start, end), ends):
+        by_service[gap.learned.series.service].append(gap)
     return [
-        _signal(group, len(_series_of(bundle, service)), end, model)
+        _signal(group, len(fleet.of_service(service)), end, model)
         for service, gaps in sorted(by_service.items())
         for group in _together(gaps)
     ]
@@ -71,7 +71,7 @@ def first_values(samples: pl.DataFrame) -> dict[int, datetime]:
 def ended_silences(
     known: Sequence[Signal],
     found: Sequence[Signal],
-    bundle: DetectorBundle,
+    fleet: LearnedFleet,
     first_seen: Mapping[int, datetime],
     ended: Mapping[int, datetime],
 ) -> list[Signal]:
@@ -88,20 +88,16 @@ def ended_silences(
     for one in known:
         if one.kind is not SignalKind.MISSING or one.ended_at is not None or one.signal_id in going_on:
             continue
-        keys = [one.series_id] if one.series_id is not None else _series_of(bundle, one.service)
-        back = [ended.get(key, first_seen.get(key)) for key in keys if key in bundle.models]
+        keys = [one.series_id] if one.series_id is not None else fleet.of_service(one.service)
+        back = [ended.get(key, first_seen.get(key)) for key in keys if key in fleet.series]
         if back and None not in back:
             latest = max(moment for moment in back if moment is not None)
             over.append(replace(one, ended_at=max(latest, one.started_at)))
     return over
 
 
-def _series_of(bundle: DetectorBundle, service: str) -> list[int]:
-    return [key for key, one in bundle.models.items() if one.series.service == service]
-
-
 def _gaps(
-    bundle: DetectorBundle, samples: pl.DataFrame, window: tuple[datetime, datetime], ends: SeriesEnds
+    fleet: LearnedFleet, samples: pl.DataFrame, window: tuple[datetime, datetime], ends: SeriesEnds
 ) -> list[_Gap]:
     start, end = window
     gaps = []
@@ -109,23 +105,23 @@ def _gaps(
     ids, seconds = present["series_id"].to_numpy(), present["ts"].dt.epoch("s").to_numpy()
     is_newest = np.append(ids[1:] != ids[:-1], True)[: ids.size]
     following = np.where(is_newest, int(end.timestamp()), np.append(seconds[1:], 0)[: ids.size])
-    for at in np.flatnonzero(following - seconds > _longest_s(bundle, ids)).tolist():
-        one, last_s, back_s = bundle.models[int(ids[at])], int(seconds[at]), int(following[at])
+    for at in np.flatnonzero(following - seconds > _longest_s(fleet, ids)).tolist():
+        one, last_s, back_s = fleet.series[int(ids[at])], int(seconds[at]), int(following[at])
         back = as_utc(back_s)
         if back < start or ends.has_within(int(ids[at]), 1000 * last_s, 1000 * back_s + 999):
             continue
-        if not _without_requests(bundle, one, present, (last_s, back_s)):
+        if not _without_requests(fleet, one, present, (last_s, back_s)):
             due = as_utc(last_s) + timedelta(seconds=one.series.step_s)
             gaps.append(_Gap(one, due, None if is_newest[at] else back))
     return gaps
 
 
-def _longest_s(bundle: DetectorBundle, ids: IntArray) -> FloatArray:
+def _longest_s(fleet: LearnedFleet, ids: IntArray) -> FloatArray:
     """For each sample, the longest time to the next one that is no gap; infinite for a series without a model."""
     known, rows = np.unique(ids, return_inverse=True)
     longest = [
         max(MISSING_STEPS * one.series.step_s, MISSING_S)
-        if (one := bundle.models.get(key)) is not None
+        if (one := fleet.series.get(key)) is not None
         else np.inf
         for key in known.tolist()
     ]
@@ -133,16 +129,14 @@ def _longest_s(bundle: DetectorBundle, ids: IntArray) -> FloatArray:
 
 
 def _without_requests(
-    bundle: DetectorBundle, one: SeriesModel, present: pl.DataFrame, gap_s: tuple[int, int]
+    fleet: LearnedFleet, one: LearnedSeries, present: pl.DataFrame, gap_s: tuple[int, int]
 ) -> bool:
     """Whether a latency has no values because nobody sent a request: its service's traffic is there, and is 0."""
     if one.series.role is not Role.LATENCY:
         return False
     last_s, back_s = gap_s
     traffic = [
-        key
-        for key in _series_of(bundle, one.series.service)
-        if bundle.models[key].series.role is Role.TRAFFIC
+        key for key in fleet.of_service(one.series.service) if fleet.series[key].series.role is Role.TRAFFIC
     ]
     seconds = pl.col("ts").dt.epoch("s")
     inside = present.filter(pl.col("series_id").is_in(traffic), seconds > last_s, seconds < back_s)
@@ -151,7 +145,7 @@ def _without_requests(
 
 def _together(gaps: Sequence[_Gap]) -> list[list[_Gap]]:
     groups: list[list[_Gap]] = []
-    for gap in sorted(gaps, key=lambda gap: (gap.start, gap.model.series.name)):
+    for gap in sorted(gaps, key=lambda gap: (gap.start, gap.learned.series.name)):
         if groups and gap.start - groups[-1][0].start <= TOGETHER:
             groups[-1].append(gap)
         else:
@@ -162,11 +156,11 @@ def _together(gaps: Sequence[_Gap]) -> list[list[_Gap]]:
 def _signal(gaps: Sequence[_Gap], of: int, end: datetime, model: ModelRef | None) -> Signal:
     """The signal of one silence; a single series is named as such, several only by their service."""
     first = gaps[0]
-    series = first.model.series
+    series = first.learned.series
     alone = len(gaps) == 1
     back = None if any(gap.back is None for gap in gaps) else max(gap.back for gap in gaps if gap.back)
     lasted_s = ((back or end) - first.start).total_seconds()
-    filters = (clear_baseline(max(float(gap.model.baselines.days[gap.model.row]) for gap in gaps)),)
+    filters = (clear_baseline(max(gap.learned.days for gap in gaps)),)
     subject = str(series.series_id) if alone else series.service
     return Signal(
         signal_id=stable_id(series.tenant, SignalKind.MISSING, subject, first.start.isoformat()),
@@ -192,10 +186,10 @@ def _named(gaps: Sequence[_Gap]) -> tuple[Factor, ...]:
     share = 1.0 / len(gaps)
     return tuple(
         Factor(
-            name=gap.model.series.name,
+            name=gap.learned.series.name,
             value=None,
             contribution=share,
-            text=missing_series(gap.model.series, gap.start),
+            text=missing_series(gap.learned.series, gap.start),
         )
         for gap in gaps[:_NAMED_AT_MOST]
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from core.domain import ModelRef, Series
+from core.domain import Event, EventKind, ModelRef, Series
 from core.durations import HOUR
 from core.resizes import is_resize_of
 from models.breach.bundle import BreachBundle
@@ -11,6 +11,7 @@ from models.forecast.recent import NOTHING, Recent, recent_of
 from models.forecast.resizes import NEAR_S, Resize, measure_resize
 from pipelines.common.tenant_platform import Platform
 
+KIND = "forecaster"
 #: After this time a model has learned a new size from the values themselves.
 RESIZED_WITHIN = timedelta(days=14)
 
@@ -25,21 +26,33 @@ def load_forecasters(
     Raises:
         ModelUnavailableError: no forecaster has been trained yet.
     """
-    model, bundle = platform.models.get_newest("forecaster", BreachBundle.from_files)
+    model, bundle = platform.models.get_newest(KIND, BreachBundle.from_files)
     return model, bundle.with_limits(platform.store.series.find() if stored is None else stored)
 
 
 def in_present_sizes(platform: Platform, bundle: BreachBundle, now: datetime) -> BreachBundle:
     """The bundle with histories as the present sizes of disks, volumes and pools would have given them."""
-    return bundle.with_resizes(measured_resizes(platform, bundle, now))
+    return with_measured_resizes(platform, bundle, resize_events(platform, now), now)
 
 
-def measured_resizes(platform: Platform, bundle: BreachBundle, now: datetime) -> dict[int, list[Resize]]:
-    """The resizes of the last two weeks by `series_id`, each measured from the values beside it."""
+def resize_events(platform: Platform, now: datetime) -> list[Event]:
+    """What may have resized a series in the last two weeks."""
+    events = platform.store.events.between(now - RESIZED_WITHIN, now)
+    return [one for one in events if one.kind is EventKind.CONFIG_CHANGE and one.metric is not None]
+
+
+def with_measured_resizes(
+    platform: Platform, bundle: BreachBundle, events: Sequence[Event], now: datetime
+) -> BreachBundle:
+    """The bundle with histories in present sizes; each resize is measured from the values beside it.
+
+    Args:
+        events: from `resize_events`.
+    """
     near = timedelta(seconds=NEAR_S)
     series = [entry.series for entry in bundle.forecasters.entries.values()]
     found: dict[int, list[Resize]] = {}
-    for event in platform.store.events.between(now - RESIZED_WITHIN, now):
+    for event in events:
         mine = [one for one in series if is_resize_of(event, one)]
         if not mine:
             continue
@@ -49,7 +62,7 @@ def measured_resizes(platform: Platform, bundle: BreachBundle, now: datetime) ->
             resize = measure_resize(one, event.at, samples)
             if resize is not None and all(known.at != resize.at for known in found.get(one.series_id, ())):
                 found.setdefault(one.series_id, []).append(resize)
-    return found
+    return bundle.with_resizes(found)
 
 
 def read_recent(

@@ -21,33 +21,41 @@ class OpenModels:
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
         self._lock = threading.Lock()
-        self._open: dict[tuple[str, str], tuple[ModelRef, Any]] = {}
+        self._open: dict[tuple[str, str, tuple[str, ...]], tuple[ModelRef, Any]] = {}
 
     def get(
-        self, kind: str, read: Callable[[Mapping[str, bytes]], Model], alias: str = "champion"
+        self,
+        kind: str,
+        read: Callable[[Mapping[str, bytes]], Model],
+        alias: str = "champion",
+        names: tuple[str, ...] = (),
     ) -> tuple[ModelRef, Model]:
         """The version that an alias names. Versions are immutable, so all who use one share it.
 
         Args:
-            read: makes the model from its files; always the same function for a kind.
+            read: makes the model from its files; always the same function for a kind and for names.
+            names: of the files that `read` needs; empty: all.
         Raises:
             ModelUnavailableError: nothing has that alias yet, or the files have another format.
             UnavailableError: the registry does not answer.
         """
         with self._lock:
-            kept = self._open.get((kind, alias))
+            key = (kind, alias, names)
+            kept = self._open.get(key)
             if kept is not None and kept[0] == self._registry.resolve(kind, alias):
                 return kept
             # First, so that two versions are never in memory at once.
-            self._open.pop((kind, alias), None)
-            ref, files = self._registry.load(kind, alias)
+            self._open.pop(key, None)
+            ref, files = self._registry.load(kind, alias, names)
             opened = ref, read(files)
-            self._open[kind, alias] = opened
+            self._open[key] = opened
             return opened
 
-    def get_newest(self, kind: str, read: Callable[[Mapping[str, bytes]], Model]) -> tuple[ModelRef, Model]:
+    def get_newest(
+        self, kind: str, read: Callable[[Mapping[str, bytes]], Model], names: tuple[str, ...] = ()
+    ) -> tuple[ModelRef, Model]:
         """The champion, or the challenger while no version has been promoted; raises as `get` does."""
         try:
-            return self.get(kind, read)
+            return self.get(kind, read, names=names)
         except ModelUnavailableError:
-            return self.get(kind, read, "challenger")
+            return self.get(kind, read, "challenger", names)

@@ -14,20 +14,21 @@ class BundleOnDisk(Mapping[str, bytes]):
         folder: created here; the caller deletes it.
     Attributes:
         parts: how many parts were written.
-        count: how many entries were added.
+        series_ids: of the entries that were added.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self._folder = folder
         self._waiting: list[Entry] = []
-        self.parts, self.count = 0, 0
+        self.parts = 0
+        self.series_ids: list[int] = []
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add entries; a part is written as soon as it is full."""
-        before = len(self._waiting)
-        self._waiting += entries
-        self.count += len(self._waiting) - before
+        for entry in entries:
+            self._waiting.append(entry)
+            self.series_ids.append(entry.series.series_id)
         while len(self._waiting) >= PART:
             self._write(PART)
 

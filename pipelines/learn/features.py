@@ -1,15 +1,15 @@
 """Build the failure features from the samples, store them, and load the newest into the online store."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 import polars as pl
 
 from core.arrays import FloatArray, IntArray
-from core.domain import DEFAULT_STEP_S, Series, ServiceEdges
+from core.domain import DEFAULT_STEP_S, Event, Series, ServiceEdges
 from core.durations import DAY
 from core.errors import InsufficientDataError
 from core.frames import TIME
@@ -17,13 +17,14 @@ from core.metric_names import feature_slot
 from core.service_names import service_id
 from features.catalog import FEATURE_NAMES, checked_values, features_of_services
 from features.feature import LOOKBACK_H, RASTER, RASTER_S
-from features.grid import AGE_CAP_H, FleetGrid, fleet_grid
+from features.grid import AGE_CAP_H, fleet_grid
 from features.missing import column_of
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.processes.parallel import chunked, map_chunks
+from pipelines.processes.worker_platform import WorkerPlatform
 
 #: Features are stored at this cadence, because neighbouring moments of a slow precursor are almost the same.
 EVERY_S = RASTER_S
@@ -31,17 +32,15 @@ EVERY_S = RASTER_S
 HISTORY = timedelta(days=60)
 #: Each later run builds this last span again, because samples may arrive so late.
 LATE = timedelta(days=1)
-#: Services whose samples are read at once.
-SERVICES_PER_READ = 100
-#: Services of one job for a worker; more of them share the overhead of Polars. Results stay under 32 MB: larger ones
-#: would get freshly mapped memory.
+#: Services that are read and computed at once; more of them share the overhead of Polars. Results stay under 32 MB:
+#: larger ones would get freshly mapped memory.
 SERVICES_PER_JOB = 5
 #: The same for spans of a day or less.
 SERVICES_PER_SHORT_JOB = 50
 #: Rows that are written at once: each write takes as long as some hundred rows.
 ROWS_PER_WRITE = 2_000
-#: With fewer moments of services, starting the workers takes longer than they save: in each watch cycle there is one
-#: moment of each service.
+#: With fewer moments of services, starting workers takes longer than they save. In each watch cycle there is one moment
+#: of each service.
 WORTH_PROCESSES = 5_000
 #: Only features of this last span are loaded into the online store; older ones would exceed the TTL of the view.
 FRESH = timedelta(minutes=15)
@@ -91,18 +90,8 @@ def build_missing_features(
     span = _span(platform, start, end)
     series = [one for one in platform.store.series.find() if feature_slot(one.metric, one.role) is not None]
     services = sorted({one.service for one in series})
-    settings = platform.settings
-    # A cluster that the settings name is used even for a small fleet.
-    moments = len(services) * (1 + (span.end - span.begin) // timedelta(seconds=EVERY_S))
-    worth = settings.compute != "processes" or moments >= WORTH_PROCESSES
-    results = map_chunks(
-        compute_features,
-        _jobs(platform, series, services, span),
-        workers=settings.workers if worth else 1,
-        compute=settings.compute,
-    )
     rows, done = 0, 0
-    for batch in _batches(results):
+    for batch in _batches(_computed(platform, series, services, span)):
         rows += platform.store.features.write(frame_of_features(batch))
         done += sum(len(one.service_ids) for one in batch)
         progress("features", done, len(services))
@@ -167,48 +156,8 @@ def _span(platform: Platform, start: datetime | None, end: datetime | None) -> G
 
 
 @dataclass(frozen=True)
-class FeatureJob:
-    """The work of one worker: a few services.
-
-    Attributes:
-        wide: (service id, its samples as a wide frame).
-        span: only features of this span are kept.
-    """
-
-    wide: Sequence[tuple[str, pl.DataFrame]]
-    span: GridSpan
-
-
-def _jobs(
-    platform: Platform, series: Sequence[Series], services: Sequence[str], span: GridSpan
-) -> Iterator[FeatureJob]:
-    """Split the services into jobs. Samples are read for many services at once, with those of their dependencies."""
-    graph = _callees(graph_of(platform, series))
-    first = span.begin - timedelta(hours=LOOKBACK_H)
-    # The age of an event needs a longer lookback than the windows of samples.
-    since = span.begin - timedelta(hours=AGE_CAP_H)
-    after = span.end + timedelta(seconds=1)
-    events = [event for event in platform.store.events.between(since, after) if event.at <= span.end]
-    for chunk in chunked(services, SERVICES_PER_READ):
-        needed = set(chunk) | {name for service in chunk for name in graph.get(service, ())}
-        picked = [one for one in series if one.service in needed]
-        samples = platform.store.samples.read(first, after, [one.series_id for one in picked])
-        grid = fleet_grid(samples, picked, events, start=first, end=span.end, depends_on=graph)
-        wanted = {service_id(platform.tenant, service) for service in chunk}
-        yield from feature_jobs(grid, wanted, span)
-
-
-def feature_jobs(grid: FleetGrid, wanted: Collection[str], span: GridSpan) -> Iterator[FeatureJob]:
-    """Jobs for the wanted services (`<tenant>/<service>`) of a grid."""
-    wide = (one for one in grid.wide() if one[0] in wanted)
-    size = SERVICES_PER_JOB if span.end - span.begin > DAY else SERVICES_PER_SHORT_JOB
-    while frames := list(islice(wide, size)):
-        yield FeatureJob(frames, span)
-
-
-@dataclass(frozen=True)
 class ComputedFeatures:
-    """The result of a worker: features of some services.
+    """Features of some services.
 
     It holds arrays, because sending a frame with so many columns takes several times as long.
 
@@ -223,6 +172,78 @@ class ComputedFeatures:
     counts: IntArray
     times: IntArray
     values: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServicesJob:
+    """Some services whose samples are read at once.
+
+    Attributes:
+        series: of these services and of those that they call.
+        depends_on: service -> services that it calls.
+        events: of these services, not later than the span.
+        span: only features of this span are wanted.
+    """
+
+    services: Sequence[str]
+    series: Sequence[Series]
+    depends_on: Mapping[str, tuple[str, ...]]
+    events: Sequence[Event]
+    span: GridSpan
+
+
+def _computed(
+    platform: Platform, series: Sequence[Series], services: Sequence[str], span: GridSpan
+) -> Iterator[ComputedFeatures]:
+    """The features of all services; where it pays, workers read the samples and compute."""
+    moments = len(services) * (1 + (span.end - span.begin) // timedelta(seconds=EVERY_S))
+    worker = WorkerPlatform.of(platform, len(series), span.end, is_long=moments >= WORTH_PROCESSES)
+    jobs = _jobs(platform, series, services, span)
+    if worker is None:
+        return (compute_services(platform, job) for job in jobs)
+    settings = platform.settings
+    sent = ((worker, job) for job in jobs)
+    return map_chunks(services_job, sent, workers=settings.workers, compute=settings.compute)
+
+
+def _jobs(
+    platform: Platform, series: Sequence[Series], services: Sequence[str], span: GridSpan
+) -> Iterator[ServicesJob]:
+    graph = _callees(graph_of(platform, series))
+    # The age of an event needs a longer lookback than the windows of samples.
+    since, after = span.begin - timedelta(hours=AGE_CAP_H), span.end + timedelta(seconds=1)
+    events = [event for event in platform.store.events.between(since, after) if event.at <= span.end]
+    of_service: dict[str, list[Series]] = {}
+    for one in series:
+        of_service.setdefault(one.service, []).append(one)
+    at_once = SERVICES_PER_JOB if span.end - span.begin > DAY else SERVICES_PER_SHORT_JOB
+    for chunk in chunked(services, at_once):
+        calls = {service: graph[service] for service in chunk if service in graph}
+        needed = sorted({*chunk, *chain.from_iterable(calls.values())})
+        yield ServicesJob(
+            services=chunk,
+            series=[one for service in needed for one in of_service.get(service, ())],
+            depends_on=calls,
+            events=[event for event in events if event.service == "*" or event.service in chunk],
+            span=span,
+        )
+
+
+def compute_services(platform: Platform, job: ServicesJob) -> ComputedFeatures:
+    """Read the samples of some services, and compute their features."""
+    first, end = job.span.begin - timedelta(hours=LOOKBACK_H), job.span.end
+    ids = [one.series_id for one in job.series]
+    samples = platform.store.samples.read(first, end + timedelta(seconds=1), ids)
+    grid = fleet_grid(samples, job.series, job.events, start=first, end=end, depends_on=job.depends_on)
+    wanted = {service_id(platform.tenant, service) for service in job.services}
+    return compute_features([one for one in grid.wide() if one[0] in wanted], job.span)
+
+
+def services_job(job: tuple[WorkerPlatform, ServicesJob]) -> ComputedFeatures:
+    """`compute_services` in a worker."""
+    worker, part = job
+    with worker.opened() as platform:
+        return compute_services(platform, part)
 
 
 def frame_of_features(found: Sequence[ComputedFeatures]) -> pl.DataFrame:
@@ -251,18 +272,21 @@ def _batches(found: Iterable[ComputedFeatures]) -> Iterator[list[ComputedFeature
         yield batch
 
 
-def compute_features(job: FeatureJob) -> ComputedFeatures:
-    """Compute and check the features of each service at the half hours and at the newest moment; runs in a worker."""
-    newest = job.span.end
+def compute_features(wide: Sequence[tuple[str, pl.DataFrame]], span: GridSpan) -> ComputedFeatures:
+    """Compute and check the features of some services at the half hours of a span and at its end.
+
+    Args:
+        wide: service id -> its samples as a wide frame, see `FleetGrid.wide`; at least one.
+    """
+    newest = span.end
     # Phase 0 are the half hours; the newest moment has its own phase within its half hour.
     own = int(newest.timestamp()) // DEFAULT_STEP_S % RASTER
-    phases = sorted({own} if job.span.begin == newest else {0, own})
-    wides = [wide for _, wide in job.wide]
-    frame = features_of_services(wides, phases=phases, since=job.span.begin)
+    phases = sorted({own} if span.begin == newest else {0, own})
+    frame = features_of_services([one for _, one in wide], phases=phases, since=span.begin)
     frame = frame.filter((pl.col("ts").dt.epoch("s") % EVERY_S == 0) | (pl.col("ts") == newest))
     return ComputedFeatures(
-        service_ids=[identity for identity, _ in job.wide],
-        counts=np.bincount(frame.get_column("service").to_numpy(), minlength=len(wides)),
+        service_ids=[identity for identity, _ in wide],
+        counts=np.bincount(frame.get_column("service").to_numpy(), minlength=len(wide)),
         times=frame.get_column("ts").to_physical().to_numpy(),
         values=checked_values(frame),
     )

@@ -142,7 +142,8 @@ def train_forecasters(
             peaks=past.peaks,
         )
         entries.keep(
-            head_files(common, entries.parts) | breach_files(learn_correction(run.past_forecasts), cascades)
+            head_files(common, entries.series_ids)
+            | breach_files(learn_correction(run.past_forecasts), cascades)
         )
         training = Training(
             window_start=start,
@@ -157,7 +158,7 @@ def train_forecasters(
         model = platform.registry.register("forecaster", entries, training)
     return TrainReport(
         model=model,
-        trained=entries.count,
+        trained=len(entries.series_ids),
         skipped={series[series_id].name: reason for series_id, reason in run.skipped.items()},
         metrics=training.metrics,
     )
@@ -325,7 +326,7 @@ def _with_candidates(
                 ),
             )
 
-    run.fit(chunked(jobs(), CHUNK), into, "models that must earn their cost", chosen.count)
+    run.fit(chunked(jobs(), CHUNK), into, "models that must earn their cost", len(chosen.series_ids))
     return None if fleet is None else fleet.trees
 
 

@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.metadata import version
@@ -129,9 +129,13 @@ class MlflowRegistry:
                 raise
         return ModelRef(name=name, version=int(found.version), run_id=found.run_id or "")
 
-    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+    def load(
+        self, kind: str, alias: str = "champion", names: Collection[str] = ()
+    ) -> tuple[ModelRef, Mapping[str, bytes]]:
         """The bundle behind an alias.
 
+        Args:
+            names: of the files that are wanted, those that there are; empty: all.
         Raises:
             ModelUnavailableError: no version has that alias yet.
             UnavailableError: the tracking server does not answer.
@@ -147,9 +151,19 @@ class MlflowRegistry:
         with _translated_errors(), tempfile.TemporaryDirectory() as scratch:
             # creating the client also sets MLflow's tracking server
             source = self._client.get_model_version_download_uri(ref.name, str(ref.version))
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=scratch))
-            bundle = folder / "artifacts" / _BUNDLE_FOLDER
-            return ref, {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != KIND_FILE}
+            bundle = f"{source.rstrip('/')}/artifacts/{_BUNDLE_FOLDER}"
+            wanted = [f"{bundle}/{name}" for name in self._stored(bundle, names)] if names else [bundle]
+            for one in wanted:
+                mlflow.artifacts.download_artifacts(artifact_uri=one, dst_path=scratch)
+            found = [path for path in Path(scratch).rglob("*") if path.is_file() and path.name != KIND_FILE]
+            return ref, {path.name: path.read_bytes() for path in found}
+
+    def _stored(self, bundle: str, names: Collection[str]) -> list[str]:
+        """Those of the files that a bundle has."""
+        import mlflow
+
+        stored = {one.path.rsplit("/", 1)[-1] for one in mlflow.artifacts.list_artifacts(artifact_uri=bundle)}
+        return [name for name in names if name in stored]
 
     def metrics(self, ref: ModelRef) -> Mapping[str, float]:
         """The metrics of that version from its training.

@@ -1,16 +1,19 @@
 """Score new samples with the champion detector, and turn anomalies and missing series into signals."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import polars as pl
 
-from core.domain import EventKind, ModelRef, Signal, SignalKind
+from core.domain import Event, EventKind, ModelRef, Signal, SignalKind
 from models.detect.bundle import DetectorBundle
 from models.detect.episodes import stays_open_s
+from models.detect.files import META, read_fleet
+from models.detect.learned_fleet import LearnedFleet
 from models.signals.anomaly import RESIZE_EXPLAINS, anomaly_signals
-from models.signals.ends import closed, no_longer_found
+from models.signals.ends import SeriesEnds, closed, no_longer_found
 from models.signals.missing import ended_silences
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
@@ -18,7 +21,8 @@ from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import KIND
-from pipelines.watch.score_fleet import FleetScoring, Window
+from pipelines.processes.worker_platform import ModelChangedError, WorkerPlatform
+from pipelines.watch.score_fleet import FleetScores, FleetScoring, Window
 
 #: Samples before the window that are read too: levels and averages need them, and so does the start of an anomaly that
 #: has lasted for a while.
@@ -74,23 +78,17 @@ def detect(
     end = end or platform.clock.now()
     # After the clock went back, the last run ended later than this one. What came since then is scored again.
     start = start or min(_last_end(platform) or end - FIRST_WINDOW, end)
-    ref, learned = platform.models.get(KIND, DetectorBundle.from_files)
-    stored = platform.store.series.find()
-    bundle = learned.with_limits(stored)
     events = platform.store.events.between(start - CONTEXT - NEARBY, end)
     ends = read_ends(platform.store, start - CONTEXT)
     window = Window(context=start - CONTEXT, start=start, end=end)
-    scoring = FleetScoring(
-        platform=platform, model=ref, bundle=bundle, stored=stored, window=window, events=events, ends=ends
-    )
-    scores = scoring.scores(progress)
+    ref, fleet, scores = _scored(platform, window, events, ends, progress)
     scored, missing = scores.rows, scores.missing
     earlier = platform.store.events.between(start - RESIZE_EXPLAINS, start - CONTEXT - NEARBY)
     resizes = [event for event in earlier if event.kind is EventKind.CONFIG_CHANGE]
     # An episode of before `start` may have been open until then. A run that was killed after this step comes again for
     # the same time, and changes nothing.
-    since = start - _stays_open(bundle) if start < end else start
-    anomalies = anomaly_signals(bundle, scored, ref, since=since, until=end, events=[*resizes, *events])
+    since = start - _stays_open(fleet) if start < end else start
+    anomalies = anomaly_signals(fleet, scored, ref, since=since, until=end, events=[*resizes, *events])
     known = platform.store.signals.find(since=start - 2 * CONTEXT)
     signals = [
         replace(
@@ -110,7 +108,7 @@ def detect(
         one for one in signals if one.signal_id in open_ids or one.ended_at is None or one.ended_at >= start
     ]
     ended = ended_series(platform.store, ends, end)
-    signals += ended_silences(begun, signals, bundle, scores.first_values, ended)
+    signals += ended_silences(begun, signals, fleet, scores.first_values, ended)
     signals = _with_ended(signals, begun, ended)
     if start < end:
         signals += no_longer_found(begun, signals, at=start)
@@ -131,10 +129,44 @@ def detect(
     )
 
 
-def _stays_open(bundle: DetectorBundle) -> timedelta:
+def _scored(
+    platform: Platform, window: Window, events: Sequence[Event], ends: SeriesEnds, progress: Progress
+) -> tuple[ModelRef, LearnedFleet, FleetScores]:
+    """The newest version, its series with the limits of now, and their scores."""
+    stored = platform.store.series.find()
+    worker = WorkerPlatform.of(platform, len(stored), window.end)
+    while True:
+        ref, learned = _newest_fleet(platform, worker)
+        fleet = learned.with_limits(stored)
+        scoring = FleetScoring(
+            platform=platform,
+            model=ref,
+            fleet=fleet,
+            stored=stored,
+            window=window,
+            events=events,
+            ends=ends,
+            worker=worker,
+        )
+        # Nothing is stored before all is scored, so the promoted version can score all again.
+        with suppress(ModelChangedError):
+            return ref, fleet, scoring.scores(progress)
+
+
+def _newest_fleet(platform: Platform, worker: WorkerPlatform | None) -> tuple[ModelRef, LearnedFleet]:
+    """The fleet of the champion. Where workers score, this process does not need its detectors."""
+    if worker is not None:
+        ref, fleet = platform.models.get(KIND, read_fleet, names=(META,))
+        if fleet is not None:
+            return ref, fleet
+    ref, bundle = platform.models.get(KIND, DetectorBundle.from_files)
+    return ref, bundle.fleet
+
+
+def _stays_open(fleet: LearnedFleet) -> timedelta:
     """For how long an episode of any series may continue after its last value."""
     return timedelta(
-        seconds=max((stays_open_s(one.series.step_s) for one in bundle.models.values()), default=0)
+        seconds=max((stays_open_s(one.series.step_s) for one in fleet.series.values()), default=0)
     )
 
 

@@ -1,23 +1,28 @@
 """Forecast every series, predict breaches, and store the forecasts and the signals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
-from core.domain import ModelRef, Signal, SignalKind
+from core.domain import ModelRef, Series, Signal, SignalKind
 from core.durations import DAY
-from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, urgency
+from models.breach.bundle import BreachBundle
+from models.breach.fleet import BREACHES, ForecastFleet, read_fleet
+from models.forecast.files import META
+from models.signals.breach import BreachContext, breach_signals, urgency
 from models.signals.ends import closed
 from pipelines.common.current_time import current_time
-from pipelines.common.forecasters import load_forecasters, measured_resizes
+from pipelines.common.forecasters import KIND, resize_events
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent
 from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
-from pipelines.watch.forecast_chunk import Fleet
+from pipelines.processes.worker_platform import ModelChangedError, WorkerPlatform
+from pipelines.watch.forecast_chunk import ChunkForecast, FleetForecasting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +57,10 @@ def forecast(
     Raises:
         ModelUnavailableError: no forecaster has been trained yet.
     """
-    stored = platform.store.series.find()
-    model, learned = load_forecasters(platform, stored)
     now = current_time(platform, at)
-    resizes = measured_resizes(platform, learned, now)
-    fleet = Fleet(
-        platform=platform, model=model, bundle=learned.with_resizes(resizes), stored=stored, resizes=resizes
-    )
+    stored = platform.store.series.find()
+    ended = ended_series(platform.store, read_ends(platform.store, now), now)
+    model, fleet, chunks = _forecast(platform, stored, ended, now, progress)
     open_signals = {
         signal.series_id: signal
         for signal in platform.store.signals.find(kind=SignalKind.BREACH, since=now)
@@ -66,23 +68,16 @@ def forecast(
     }
     # An open signal that began later, before the clock went back, stays as it is.
     begun = {key: one for key, one in open_signals.items() if one.started_at <= now}
-    forecasts: list[pl.DataFrame] = []
-    outlooks: dict[int, SeriesOutlook] = {}
-    skipped: dict[str, str] = {}
-    series = 0
-    ended = ended_series(platform.store, read_ends(platform.store, now), now)
-    for part in fleet.forecast(now, ended):
-        series += part.series
-        forecasts.append(part.forecasts)
-        outlooks |= part.outlooks
-        skipped |= part.skipped
-        progress("forecasts", series, len(learned.forecasters.entries))
+    series = sum(one.series for one in chunks)
+    outlooks = {key: outlook for one in chunks for key, outlook in one.outlooks.items()}
     outlooks = {key: one for key, one in outlooks.items() if key in begun or key not in open_signals}
     if series:
-        platform.store.forecasts.publish(pl.concat(forecasts), made_at=now, model=model)
+        platform.store.forecasts.publish(
+            pl.concat([one.forecasts for one in chunks]), made_at=now, model=model
+        )
     edges = graph_of(platform, stored)
     events = platform.store.events.between(now - DAY, now + DAY)
-    context = BreachContext(now=now, cascades=learned.cascades, edges=edges, events=events)
+    context = BreachContext(now=now, cascades=fleet.cascades, edges=edges, events=events)
     signals = [*breach_signals(outlooks, begun, model, context), *closed(list(begun.values()), ended)]
     platform.store.signals.upsert(signals)
     still_open = [one for one in signals if one.ended_at is None]
@@ -94,5 +89,41 @@ def forecast(
         signals=tuple(passed),
         withdrawn=tuple(one for one in signals if one.ended_at is not None),
         watched=len(still_open) - len(passed),
-        skipped=skipped,
+        skipped={name: why for one in chunks for name, why in one.skipped.items()},
     )
+
+
+def _forecast(
+    platform: Platform,
+    stored: Sequence[Series],
+    ended: Mapping[int, datetime],
+    now: datetime,
+    progress: Progress,
+) -> tuple[ModelRef, ForecastFleet, list[ChunkForecast]]:
+    """The newest version, its fleet and the forecasts of all series."""
+    worker = WorkerPlatform.of(platform, len(stored), now)
+    resizes = resize_events(platform, now)
+    while True:
+        model, fleet = _newest_fleet(platform, worker)
+        forecasting = FleetForecasting(
+            platform=platform,
+            model=model,
+            fleet=fleet,
+            stored=stored,
+            resizes=resizes,
+            ended=ended,
+            worker=worker,
+        )
+        # Nothing is stored before all is forecast, so the promoted version can forecast all again.
+        with suppress(ModelChangedError):
+            return model, fleet, list(forecasting.chunks(now, progress))
+
+
+def _newest_fleet(platform: Platform, worker: WorkerPlatform | None) -> tuple[ModelRef, ForecastFleet]:
+    """The fleet of the newest version. Where workers forecast, this process does not need its forecasters."""
+    if worker is not None:
+        model, fleet = platform.models.get_newest(KIND, read_fleet, (META, BREACHES))
+        if fleet is not None:
+            return model, fleet
+    model, bundle = platform.models.get_newest(KIND, BreachBundle.from_files)
+    return model, bundle.fleet

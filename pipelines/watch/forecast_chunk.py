@@ -10,16 +10,18 @@ from datetime import datetime
 
 import polars as pl
 
-from core.domain import ModelRef, Series
+from core.domain import Event, ModelRef, Series
 from core.errors import InsufficientDataError
+from core.resizes import is_resize_of
 from models.breach.bundle import BreachBundle
+from models.breach.fleet import ForecastFleet
 from models.forecast.bundle import Prediction, forecast_frame
-from models.forecast.resizes import Resize
 from models.signals.breach import SeriesOutlook
-from pipelines.common.forecasters import read_recent
+from pipelines.common.forecasters import KIND, read_recent, with_measured_resizes
+from pipelines.common.progress import Progress
 from pipelines.common.tenant_platform import Platform
 from pipelines.processes.parallel import chunked, map_chunks
-from pipelines.watch.worker_platform import WorkerPlatform, load_version
+from pipelines.processes.worker_platform import ModelChangedError, WorkerPlatform, load_version
 
 #: Series whose samples are read and forecast at once. The same everywhere: what is read for a series starts at the
 #: oldest history of its chunk.
@@ -27,18 +29,24 @@ CHUNK = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chunk:
+class ForecastJob:
     """Series to forecast.
 
     Attributes:
+        model: the version that the cycle uses.
         series_ids: ascending; the bundle has a forecaster of each.
+        stored: these series as they are stored now.
         now: the present.
         ended: `series_id` -> when its sender ended it; such a series has no forecast.
+        resizes: see `pipelines.common.forecasters.resize_events`.
     """
 
+    model: ModelRef
     series_ids: Sequence[int]
+    stored: Sequence[Series]
     now: datetime
     ended: Mapping[int, datetime]
+    resizes: Sequence[Event]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,82 +67,79 @@ class ChunkForecast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForecastJob:
-    """A chunk for a worker.
-
-    Attributes:
-        model: the version that the cycle uses.
-        stored: the series of the chunk as they are stored now.
-        resizes: of the series of the chunk, by `series_id`.
-    """
-
-    worker: WorkerPlatform
-    model: ModelRef
-    stored: Sequence[Series]
-    resizes: Mapping[int, Sequence[Resize]]
-    chunk: Chunk
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
+class FleetForecasting:
     """The series of a tenant that a cycle forecasts.
 
     Attributes:
-        bundle: of the version `model`, with the limits and sizes of now.
+        fleet: of the version `model`.
         stored: all series as they are stored now.
-        resizes: by `series_id`.
+        resizes: see `pipelines.common.forecasters.resize_events`.
+        ended: `series_id` -> when its sender ended it.
+        worker: where chunks are forecast; null: in this process, which then has the forecasters.
     """
 
     platform: Platform
     model: ModelRef
-    bundle: BreachBundle
+    fleet: ForecastFleet
     stored: Sequence[Series]
-    resizes: Mapping[int, Sequence[Resize]]
+    resizes: Sequence[Event]
+    ended: Mapping[int, datetime]
+    worker: WorkerPlatform | None
 
-    def forecast(self, now: datetime, ended: Mapping[int, datetime]) -> Iterator[ChunkForecast]:
-        """Forecast all series, chunk by chunk in the order of their ids; with workers if that pays."""
-        ids = sorted(self.bundle.forecasters.entries)
-        chunks = [
-            Chunk(series_ids=part, now=now, ended={key: ended[key] for key in part if key in ended})
-            for part in chunked(ids, CHUNK)
-        ]
-        worker = WorkerPlatform.of(self.platform, len(ids), now)
-        if worker is None:
-            for chunk in chunks:
-                yield forecast_chunk(self.platform, self.bundle, chunk)
-            return
+    def chunks(self, now: datetime, progress: Progress) -> Iterator[ChunkForecast]:
+        """Forecast all series, chunk by chunk in the order of their ids.
+
+        Raises:
+            ModelChangedError: the newest version is another one by now.
+        """
+        done = 0
+        for found in self._forecast(now):
+            if found is None:
+                raise ModelChangedError
+            done += found.series
+            progress("forecasts", done, len(self.fleet.series_ids))
+            yield found
+
+    def _forecast(self, now: datetime) -> Iterator[ChunkForecast | None]:
+        if (worker := self.worker) is None:
+            ref, learned = self.platform.models.get_newest(KIND, BreachBundle.from_files)
+            if ref != self.model:
+                raise ModelChangedError
+            return (forecast_chunk(self.platform, learned, job) for job in self._jobs(now))
         settings = self.platform.settings
         # A worker keeps the forecasts of its series, which are the same until the next step of the hour.
-        jobs = self._jobs(worker, chunks)
-        found = map_chunks(forecast_job, jobs, workers=settings.workers, compute=settings.compute)
-        for chunk, done in zip(chunks, found, strict=True):
-            yield done or forecast_chunk(self.platform, self.bundle, chunk)
+        jobs = ((worker, job) for job in self._jobs(now))
+        return map_chunks(forecast_job, jobs, workers=settings.workers, compute=settings.compute)
 
-    def _jobs(self, worker: WorkerPlatform, chunks: Sequence[Chunk]) -> Iterator[ForecastJob]:
+    def _jobs(self, now: datetime) -> Iterator[ForecastJob]:
         stored = {one.series_id: one for one in self.stored}
-        for chunk in chunks:
+        for part in chunked(self.fleet.series_ids, CHUNK):
+            known = [stored[key] for key in part if key in stored]
             yield ForecastJob(
-                worker=worker,
                 model=self.model,
-                stored=[stored[key] for key in chunk.series_ids if key in stored],
-                resizes={key: self.resizes[key] for key in chunk.series_ids if key in self.resizes},
-                chunk=chunk,
+                series_ids=part,
+                stored=known,
+                now=now,
+                ended={key: self.ended[key] for key in part if key in self.ended},
+                resizes=[event for event in self.resizes if any(is_resize_of(event, one) for one in known)],
             )
 
 
-def forecast_chunk(platform: Platform, bundle: BreachBundle, chunk: Chunk) -> ChunkForecast:
+def forecast_chunk(platform: Platform, learned: BreachBundle, job: ForecastJob) -> ChunkForecast:
     """Forecast the series of a chunk from their newest samples, and predict their breaches."""
+    bundle = learned.part(job.series_ids).with_limits(job.stored)
+    bundle = with_measured_resizes(platform, bundle, job.resizes, job.now)
     predictions: list[Prediction] = []
     outlooks: dict[int, SeriesOutlook] = {}
     skipped: dict[str, str] = {}
-    recent = read_recent(platform, bundle, chunk.series_ids, chunk.now)
-    for series_id in chunk.series_ids:
+    recent = read_recent(platform, bundle, job.series_ids, job.now)
+    for series_id in job.series_ids:
         series = bundle.forecasters.entries[series_id].series
-        if series_id in chunk.ended:
-            skipped[series.name] = f"its sender ended it at {chunk.ended[series_id]:%Y-%m-%d %H:%M} UTC"
+        if series_id in job.ended:
+            skipped[series.name] = f"its sender ended it at {job.ended[series_id]:%Y-%m-%d %H:%M} UTC"
             continue
         try:
-            prediction, outlook = bundle.outlook(series_id, recent[series_id], chunk.now)
+            prediction, outlook = bundle.outlook(series_id, recent[series_id], job.now)
         except InsufficientDataError as error:
             skipped[series.name] = str(error)
             continue
@@ -146,11 +151,9 @@ def forecast_chunk(platform: Platform, bundle: BreachBundle, chunk: Chunk) -> Ch
     )
 
 
-def forecast_job(job: ForecastJob) -> ChunkForecast | None:
-    """Forecast a chunk in a worker; null if the newest version is another one by now."""
-    with job.worker.opened() as platform:
-        bundle = load_version(platform, "forecaster", BreachBundle.from_files, job.model)
-        if bundle is None:
-            return None
-        present = bundle.with_limits(job.stored).with_resizes(job.resizes)
-        return forecast_chunk(platform, present, job.chunk)
+def forecast_job(job: tuple[WorkerPlatform, ForecastJob]) -> ChunkForecast | None:
+    """`forecast_chunk` in a worker; null if the newest version is another one by now."""
+    worker, part = job
+    with worker.opened() as platform:
+        learned = load_version(platform, KIND, BreachBundle.from_files, part.model)
+        return None if learned is None else forecast_chunk(platform, learned, part)

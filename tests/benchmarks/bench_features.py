@@ -4,44 +4,46 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from core.service_names import service_id
 from features.catalog import FEATURE_NAMES
 from features.grid import fleet_grid
-from pipelines.learn.features import (
-    SERVICES_PER_READ,
-    FeatureJob,
-    GridSpan,
-    compute_features,
-    feature_jobs,
-)
-from pipelines.processes.parallel import map_chunks
+from pipelines.learn.features import SERVICES_PER_JOB, ComputedFeatures, GridSpan, compute_features
+from pipelines.processes.parallel import chunked, map_chunks
 from pipelines.sources.simulated import SimulatedFleet
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SERVICES, DAYS, WORKERS = 1_000, 45, 2
+#: Services that are simulated.
+SIMULATED = 100
+
+Job = tuple[Sequence[tuple[str, pl.DataFrame]], GridSpan]
+
+
+def compute(job: Job) -> ComputedFeatures:
+    return compute_features(*job)
 
 
 def main() -> dict[str, float]:
     """Prints the figures and returns them; one row a half hour, as the feature pipeline keeps them."""
     # Simulating takes longer than the features: the same services are taken again and again.
-    fleet = SimulatedFleet(services=SERVICES_PER_READ, days=DAYS, seed=0, end=END)
+    fleet = SimulatedFleet(services=SIMULATED, days=DAYS, seed=0, end=END)
     samples, series, events = fleet.samples.sort("series_id", "ts"), fleet.series, fleet.events
 
-    wanted = {service_id(fleet.tenant, one.service) for one in series}
-
-    def jobs() -> Iterator[FeatureJob]:
-        for _ in range(SERVICES // SERVICES_PER_READ):
+    def jobs() -> Iterator[Job]:
+        for _ in range(SERVICES // SIMULATED):
             grid = fleet_grid(samples, series, events, start=fleet.start, end=fleet.end)
-            yield from feature_jobs(grid, wanted, GridSpan(fleet.start, fleet.end))
+            for wide in chunked(grid.wide(), SERVICES_PER_JOB):
+                yield wide, GridSpan(fleet.start, fleet.end)
 
     before, started = _cpu_s(), time.perf_counter()
-    made = map_chunks(compute_features, jobs(), workers=WORKERS)
+    made = map_chunks(compute, jobs(), workers=WORKERS)
     rows = sum(len(one.times) for one in made)
     wall_s, cpu_s = time.perf_counter() - started, _cpu_s() - before
     figures = {
@@ -61,7 +63,7 @@ def main() -> dict[str, float]:
     print(f"| the same, core seconds of all processes | {cpu_s:.1f} |")
     print(f"| load of the machine over the last minute, this included | {figures['load']:.1f} |")
     print(
-        f"| peak memory of the first process, simulating {SERVICES_PER_READ} services included (GiB) |"
+        f"| peak memory of the first process, simulating {SIMULATED} services included (GiB) |"
         f" {figures['peak_gib']:.2f} |"
     )
     return figures

@@ -98,7 +98,7 @@ def judge(seed: int, services: int) -> list[Row]:
         _row(
             seed,
             name,
-            anomaly_signals(bundle, way, None, since=border, events=events),
+            anomaly_signals(bundle.fleet, way, None, since=border, events=events),
             fleet,
             series,
             incidents,

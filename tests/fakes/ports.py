@@ -1,6 +1,6 @@
 """Ports that refuse every call. A fake inherits one of them and overrides what its test needs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import NoReturn, TypeVar
@@ -59,7 +59,9 @@ class NoRegistry(ModelRegistry):
     def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
         unsupported(self, "resolve")
 
-    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+    def load(
+        self, kind: str, alias: str = "champion", names: Collection[str] = ()
+    ) -> tuple[ModelRef, Mapping[str, bytes]]:
         unsupported(self, "load")
 
     def metrics(self, ref: ModelRef) -> Mapping[str, float]:

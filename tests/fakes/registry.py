@@ -1,6 +1,6 @@
 """A registry in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from fakes.ports import NoRegistry
 
@@ -25,7 +25,9 @@ class KeptInMemory(NoRegistry):
     def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
         return None if self.files is None else self._ref(kind)
 
-    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+    def load(
+        self, kind: str, alias: str = "champion", names: Collection[str] = ()
+    ) -> tuple[ModelRef, Mapping[str, bytes]]:
         if self.files is None:
             raise ModelUnavailableError(f"no {kind} yet")
         return self._ref(kind), self.files

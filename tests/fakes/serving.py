@@ -1,6 +1,6 @@
 """The state of the service without a database, a registry or a trained model."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +37,9 @@ class FakeRegistry(NoRegistry):
             return None
         return ModelRef(name=f"{self.tenant}.{kind}", version=version, run_id=f"run-{version}")
 
-    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+    def load(
+        self, kind: str, alias: str = "champion", names: Collection[str] = ()
+    ) -> tuple[ModelRef, Mapping[str, bytes]]:
         self.loads += 1
         ref = self.resolve(kind)
         if ref is None:

@@ -1,6 +1,6 @@
 """The nightly chain of detection on a real database: baselines, training, scoring, and the same again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -59,7 +59,9 @@ class FakeRegistry(NoRegistry):
     def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
         return self.kept[-1][0] if self.kept else None
 
-    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+    def load(
+        self, kind: str, alias: str = "champion", names: Collection[str] = ()
+    ) -> tuple[ModelRef, Mapping[str, bytes]]:
         if not self.kept:
             raise ModelUnavailableError(f"no {kind}")
         return self.kept[-1]
@@ -149,7 +151,14 @@ def test_service_after_service_finds_the_same_as_the_fleet_at_once(
     def scores(at_once: int) -> FleetScores:
         monkeypatch.setattr(score_fleet_module, "SERIES_AT_ONCE", at_once)
         scoring = FleetScoring(
-            platform=platform, model=ref, bundle=bundle, stored=[], window=window, events=[], ends=NO_ENDS
+            platform=platform,
+            model=ref,
+            fleet=bundle.fleet,
+            stored=[],
+            window=window,
+            events=[],
+            ends=NO_ENDS,
+            worker=None,
         )
         return scoring.scores(silent)
 

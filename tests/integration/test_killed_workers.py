@@ -9,12 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from data_sets import ROOT
 from servers.disks import (
+    NOW,
     cycle,
     forget,
     found,
@@ -30,10 +33,12 @@ from servers.postgres import embedded_server, fresh_database
 from core.domain import ModelRef
 from core.settings import Settings
 from models.breach.bundle import BreachBundle
+from pipelines.learn.train_detectors import train_detectors
 from pipelines.processes.parallel import kept_workers
+from pipelines.processes.worker_platform import load_version
 from pipelines.processes.worker_pool import worker_pids
 from pipelines.stores.migrate import migrate
-from pipelines.watch.worker_platform import load_version
+from pipelines.stores.mlflow_registry import MlflowRegistry
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,48 @@ def test_a_worker_that_is_killed_in_a_training_changes_nothing(
     assert len(killed) == 2, "one in each step of the training"
 
 
-def test_a_chunk_of_another_version_is_computed_by_the_process_that_has_it(fleet: Fleet) -> None:
+def test_a_process_with_workers_does_not_read_their_models(fleet: Fleet) -> None:
+    load, read = MlflowRegistry.load, []
+
+    def recorded(registry: MlflowRegistry, kind: str, alias: str = "champion", names: Any = ()) -> Any:
+        read.append((kind, set(names)))
+        return load(registry, kind, alias, names)
+
+    forget(fleet.dsn)
+    with kept_workers(), patch.object(MlflowRegistry, "load", recorded):
+        cycle(fleet.workers)
+    fleets = {
+        ("detector", frozenset({"bundle.json"})),
+        ("forecaster", frozenset({"bundle.json", "breaches.json"})),
+    }
+    assert {(kind, frozenset(names)) for kind, names in read} >= fleets
+    assert all(names for _, names in read)
+
+
+def test_a_step_begins_again_when_a_new_worker_finds_another_version(fleet: Fleet) -> None:
+    with platform_at(fleet.alone, NOW - timedelta(hours=24)) as platform:
+        first, second = platform.registry.resolve("detector"), train_detectors(platform).model
+        assert first is not None
+        assert first != second
+        platform.registry.promote(second)
+    forget(fleet.dsn)
+    cycle(fleet.alone)
+    wanted = found(fleet.dsn)
+    forget(fleet.dsn)
+    with platform_at(fleet.alone) as platform:
+        platform.registry.promote(first)
+
+        def promote_and_kill() -> None:
+            platform.registry.promote(second)
+            os.kill(worker_pids()[0], signal.SIGKILL)
+
+        with kept_workers():
+            cycle(fleet.workers, in_each_step(promote_and_kill))
+        platform.registry.promote(first)
+    assert found(fleet.dsn) == wanted
+
+
+def test_a_worker_does_not_compute_with_another_version(fleet: Fleet) -> None:
     older = ModelRef(name=fleet.model.name, version=fleet.model.version - 1, run_id="older")
     with platform_at(fleet.alone) as platform:
         assert load_version(platform, "forecaster", BreachBundle.from_files, older) is None

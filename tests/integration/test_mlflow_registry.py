@@ -40,6 +40,13 @@ def test_a_registered_bundle_comes_back_byte_for_byte(settings: Settings) -> Non
     assert registry.load("detector", "challenger") == (ref, FILES)
 
 
+def test_some_files_of_a_bundle_come_without_the_others(settings: Settings) -> None:
+    registry = MlflowRegistry(settings, "acme_some")
+    ref = registry.register("detector", FILES, TRAINING)
+    some = registry.load("detector", "challenger", ("meta.json", "of a later release"))
+    assert some == (ref, {"meta.json": b"{}"})
+
+
 def test_a_new_version_is_challenger_until_it_is_promoted(settings: Settings) -> None:
     registry = MlflowRegistry(settings, "acme1")
     ref = registry.register("detector", FILES, TRAINING)

@@ -22,7 +22,8 @@ from pipelines.common.tenant_platform import Platform
 from pipelines.learn import train_forecasters as training
 from pipelines.learn.baseline import build_baselines
 from pipelines.learn.train_detectors import train_detectors
-from pipelines.watch import forecast_chunk, score_fleet, worker_platform
+from pipelines.processes import worker_platform
+from pipelines.watch import forecast_chunk, score_fleet
 from pipelines.watch.detect import detect
 from pipelines.watch.forecast import ForecastReport, forecast
 from pipelines.wiring import open_platform

@@ -1,5 +1,6 @@
 """The prediction for a series does not depend on the minute of the hour at which it is made, nor on the bad side."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,10 +13,11 @@ from fakes.mirror import mirrored_series, with_same_id
 from core.domain import Role, Series
 from core.frames import SAMPLES
 from models.breach.bundle import BreachBundle
+from models.breach.fleet import BREACHES, read_fleet
 from models.forecast.bundle import ForecasterBundle
 from models.forecast.choice.selection import Plan, select
 from models.forecast.entry import Entry
-from models.forecast.files import ForecastParts
+from models.forecast.files import META, ForecastParts
 from models.forecast.history import histories
 from models.forecast.recent import recent_of
 
@@ -66,6 +68,14 @@ def bundle(series: Series, samples: pl.DataFrame) -> BreachBundle:
     history = past[series.series_id]
     entry = Entry(series=series, history=history, choice=select(history, Plan(origins=6)))
     return BreachBundle(ForecasterBundle(ForecastParts(entries={series.series_id: entry})))
+
+
+def test_the_fleet_is_read_without_the_forecasters(bundle: BreachBundle) -> None:
+    files = bundle.to_files()
+    assert read_fleet({name: files[name] for name in (META, BREACHES)}) == bundle.fleet
+    meta = json.loads(files[META])
+    del meta["series_ids"]
+    assert read_fleet({META: json.dumps(meta).encode()}) is None, "a bundle of the release before"
 
 
 @pytest.mark.parametrize("minutes", MINUTES)

@@ -78,7 +78,9 @@ def test_an_incident_becomes_one_signal_with_its_span(
 ) -> None:
     first = START + timedelta(days=DAYS, hours=30)
     last = first + timedelta(hours=2)
-    found = anomaly_signals(bundle, bundle.score(broken(day_after, first, last, 330.0)), None, since=START)
+    found = anomaly_signals(
+        bundle.fleet, bundle.score(broken(day_after, first, last, 330.0)), None, since=START
+    )
     mine = [one for one in found if one.series_id == SERIES[0].series_id and one.suppressed_by is None]
     assert len(mine) == 1
     assert mine[0].started_at == first
@@ -103,7 +105,9 @@ def test_a_finding_lasts_from_the_first_to_the_last_value_that_somebody_would_no
     )
     scored = bundle.score(broken(frame, first, last, 330.0))
     until = last + timedelta(hours=2)
-    found = anomaly_signals(bundle, scored.filter(pl.col("ts") <= until), None, since=START, until=until)
+    found = anomaly_signals(
+        bundle.fleet, scored.filter(pl.col("ts") <= until), None, since=START, until=until
+    )
     (one,) = (one for one in found if one.series_id == SERIES[0].series_id and one.suppressed_by is None)
     assert (one.started_at, one.ended_at) == (first, last)
     assert "for 1 h" in one.summary
@@ -122,7 +126,9 @@ def test_a_model_first_learned_while_something_breaks_still_says_so() -> None:
     learned = DetectorBundle.fit(
         filling, SERIES, pl.DataFrame(schema=dict(EXCLUSIONS)), options=DetectorOptions(seed=3)
     )
-    found = anomaly_signals(learned, learned.score(filling), None, since=START + timedelta(days=DAYS - 1))
+    found = anomaly_signals(
+        learned.fleet, learned.score(filling), None, since=START + timedelta(days=DAYS - 1)
+    )
     told = [one for one in found if one.series_id == SERIES[0].series_id and one.suppressed_by is None]
     assert len(told) == 1
     assert told[0].started_at < first + timedelta(hours=1, minutes=30)
@@ -134,7 +140,7 @@ def test_what_improves_latency_is_stopped_by_the_slo_gate(
 ) -> None:
     first = START + timedelta(days=DAYS, hours=30)
     scored = bundle.score(broken(day_after, first, first + timedelta(hours=1), 5.0))
-    found = anomaly_signals(bundle, scored, None, since=START)
+    found = anomaly_signals(bundle.fleet, scored, None, since=START)
     mine = [one for one in found if one.series_id == SERIES[0].series_id]
     assert all(one.suppressed_by for one in mine)
     lowest = min(mine, key=lambda one: one.value or 0.0)
@@ -146,7 +152,7 @@ def test_a_silent_series_is_a_finding(bundle: DetectorBundle, day_after: pl.Data
     gone = day_after.filter(
         (pl.col("ts") < end - timedelta(hours=3)) | (pl.col("series_id") == SERIES[1].series_id)
     )
-    found = missing_signals(bundle, gone, None, start=end - timedelta(days=1), end=end)
+    found = missing_signals(bundle.fleet, gone, None, start=end - timedelta(days=1), end=end)
     assert [(one.series_id, one.ended_at) for one in found] == [(SERIES[0].series_id, None)]
 
 
@@ -156,19 +162,19 @@ def test_series_of_a_service_that_fall_silent_together_are_one_finding_until_all
     end = START + timedelta(days=DAYS + 2)
     quiet = end - timedelta(hours=3)
     gone = day_after.filter(pl.col("ts") < quiet)
-    (one,) = missing_signals(bundle, gone, None, start=end - timedelta(days=1), end=end)
+    (one,) = missing_signals(bundle.fleet, gone, None, start=end - timedelta(days=1), end=end)
     assert (one.series_id, one.metric, one.ended_at, one.started_at) == (None, None, None, quiet)
     assert {factor.name for factor in one.factors} == {series.name for series in SERIES}
     half = pl.col("series_id") == SERIES[0].series_id
     some = day_after.filter((pl.col("ts") < quiet) | (half & (pl.col("ts") >= end - timedelta(hours=1))))
-    (still,) = missing_signals(bundle, some, None, start=end - timedelta(days=1), end=end)
+    (still,) = missing_signals(bundle.fleet, some, None, start=end - timedelta(days=1), end=end)
     assert still.ended_at is None
     late = day_after.filter(pl.col("ts") >= end - timedelta(hours=1))  # what was before is out of sight
-    assert missing_signals(bundle, late, None, start=end - timedelta(hours=1), end=end) == []
-    (ended,) = ended_silences([one], [], bundle, first_values(late), {})
+    assert missing_signals(bundle.fleet, late, None, start=end - timedelta(hours=1), end=end) == []
+    (ended,) = ended_silences([one], [], bundle.fleet, first_values(late), {})
     assert (ended.signal_id, ended.ended_at) == (one.signal_id, end - timedelta(hours=1))
-    assert ended_silences([one], [], bundle, first_values(late.filter(half)), {}) == []
-    assert ended_silences([one], [one], bundle, first_values(late), {}) == []
+    assert ended_silences([one], [], bundle.fleet, first_values(late.filter(half)), {}) == []
+    assert ended_silences([one], [one], bundle.fleet, first_values(late), {}) == []
 
 
 def test_files_bring_the_bundle_back(bundle: DetectorBundle, day_after: pl.DataFrame) -> None:
@@ -326,5 +332,5 @@ def test_a_latency_without_requests_is_not_missing(
     quiet = day_after.filter(~(inside & of_latency)).with_columns(
         pl.when(inside).then(pl.lit(traffic)).otherwise("value").alias("value")
     )
-    signals = missing_signals(bundle, quiet, None, start=first, end=last + timedelta(hours=1))
+    signals = missing_signals(bundle.fleet, quiet, None, start=first, end=last + timedelta(hours=1))
     assert len(signals) == found

@@ -1,9 +1,12 @@
 """Any detector of the catalog can score a fleet, alone or with others, and is stored in the same way."""
 
-from collections.abc import Iterator
+import io
+import json
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import polars.testing
 import pytest
@@ -15,6 +18,7 @@ from core.frames import EXCLUSIONS
 from core.settings import Settings
 from models.detect.bundle import DetectorBundle, DetectorOptions
 from models.detect.catalog import DEFAULT_DETECTORS, detector_classes, select_detectors
+from models.detect.files import META, read_fleet
 from pipelines.learn.train_detectors import detector_options
 
 DAYS = 20
@@ -168,6 +172,33 @@ def test_a_bundle_of_the_release_before_scores_as_one_fitted_now() -> None:
     assert old.names == new.names
     assert old.budgets == new.budgets
     pl.testing.assert_frame_equal(old.score(after), new.score(after), rel_tol=1e-9)
+
+
+def as_format_4(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The same bundle as the release before stored it."""
+    meta = json.loads(files["bundle.json"])
+    with np.load(io.BytesIO(files["arrays.npz"])) as stored:
+        arrays = dict(stored)
+    arrays["randomness_z"] = np.array([one.pop("randomness_z") for one in meta["series"]])
+    for one in meta["series"]:
+        del one["days"]
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    old = json.dumps({**meta, "format": 4}).encode()
+    return {"bundle.json": old, "arrays.npz": buffer.getvalue()}
+
+
+def test_format_4_is_read() -> None:
+    files = fitted("zscore", "stream").to_files()
+    assert DetectorBundle.from_files(as_format_4(files)).to_files() == files
+
+
+def test_the_fleet_is_read_without_the_detectors() -> None:
+    bundle = fitted("zscore", "stream")
+    files = bundle.to_files()
+    # By their texts, because a series of few days has NaN, which equals nothing.
+    assert repr(read_fleet({META: files[META]})) == repr(bundle.fleet)
+    assert read_fleet(as_format_4(files)) is None, "there it is in the arrays"
 
 
 def test_another_format_is_refused_with_the_command_that_helps() -> None:

@@ -173,7 +173,7 @@ def test_a_resize_explains_the_step_of_its_series_unless_it_is_full(to: float) -
     other = resize_event(replace(USED, service="web2"), "size", 1.0, to, unit="", at=RESIZED)
     for events in ((event,), (other,)):
         scored = learned.score(samples.filter(pl.col("ts") >= TRAINED), events)
-        found = anomaly_signals(learned, scored, None, since=TRAINED, events=events)
+        found = anomaly_signals(learned.fleet, scored, None, since=TRAINED, events=events)
         open_ = [one for one in found if one.suppressed_by is None]
         explained = events == (event,) and to == 60.0
         assert bool(open_) != explained, [(one.summary, one.started_at, one.filters) for one in found]
@@ -181,5 +181,5 @@ def test_a_resize_explains_the_step_of_its_series_unless_it_is_full(to: float) -
             assert any("size was changed" in result.reason for one in found for result in one.filters)
             later = scored.filter(pl.col("ts") >= RESIZED + timedelta(hours=20))
             for known, alerts in (((event,), 0), ((), 1)):
-                lasting = anomaly_signals(learned, later, None, since=TRAINED, events=known)
+                lasting = anomaly_signals(learned.fleet, later, None, since=TRAINED, events=known)
                 assert len([one for one in lasting if one.suppressed_by is None]) == alerts

@@ -1,6 +1,6 @@
 """Models that stay open: read once for each version, and the registry decides which version that is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pytest
 from fakes.ports import NoRegistry
@@ -21,16 +21,31 @@ class Versions(NoRegistry):
         version = self.aliases.get(alias)
         return None if version is None else ModelRef(name=f"acme.{kind}", version=version, run_id="")
 
-    def load(self, kind: str, alias: str = "champion") -> tuple[ModelRef, Mapping[str, bytes]]:
+    def load(
+        self, kind: str, alias: str = "champion", names: Collection[str] = ()
+    ) -> tuple[ModelRef, Mapping[str, bytes]]:
         ref = self.resolve(kind, alias)
         if ref is None:
             raise ModelUnavailableError(f"no {alias} of kind {kind!r} is registered")
         self.loads += 1
-        return ref, {"version": str(ref.version).encode()}
+        return ref, {} if names and "version" not in names else {"version": str(ref.version).encode()}
 
 
 def read(files: Mapping[str, bytes]) -> list[bytes]:
     return [files["version"]]
+
+
+def test_a_part_of_a_version_is_kept_beside_the_whole() -> None:
+    registry = Versions(champion=1)
+    models = OpenModels(registry)
+
+    def size(files: Mapping[str, bytes]) -> int:
+        return len(files)
+
+    for _ in range(2):
+        assert models.get("detector", read)[1] == [b"1"]
+        assert models.get("detector", size, names=("other",))[1] == 0
+    assert registry.loads == 2
 
 
 def test_a_version_is_read_once_and_a_promoted_one_replaces_it() -> None:

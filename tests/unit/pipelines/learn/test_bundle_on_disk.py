@@ -31,7 +31,7 @@ def test_parts_are_full_and_in_order(
     kept = BundleOnDisk(tmp_path / "kept")
     for first, last in ((0, 1), (1, 1), (1, 8)):
         kept.add(entries[first:last])
-    assert (kept.parts, kept.count) == (2, 8)
+    assert (kept.parts, len(kept.series_ids)) == (2, 8)
     kept.close()
     assert kept.parts == 3
     assert [one.choice.reason for one in kept.entries()] == [one.choice.reason for one in entries]
@@ -53,4 +53,4 @@ def test_files_are_read_when_they_are_requested(entries: list[Entry], tmp_path: 
 def test_nothing_gives_no_part(tmp_path: Path) -> None:
     kept = BundleOnDisk(tmp_path / "kept")
     kept.close()
-    assert (kept.parts, kept.count, list(kept.entries())) == (0, 0, [])
+    assert (kept.parts, len(kept.series_ids), list(kept.entries())) == (0, 0, [])

@@ -56,7 +56,7 @@ def test_a_fleet_with_a_common_habit_gets_the_common_trees_in_the_second_pass(
     assert sum("global_trees" in one.choice.weights for one in found.values()) > MIN_SERIES / 2
     parts = ForecastParts(entries=found, trees=trees)
     bundle = ForecasterBundle(parts)
-    entries.keep(head_files(parts, entries.parts))
+    entries.keep(head_files(parts, entries.series_ids))
     again = ForecasterBundle.from_files(entries)
     key = next(iter(found))
     assert np.array_equal(bundle.forecast(key).yhat, again.forecast(key).yhat)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from core.settings import Settings
-from pipelines.watch.worker_platform import _for_a_worker
+from pipelines.processes.worker_platform import _for_a_worker
 
 
 def test_a_worker_gets_absolute_paths_and_only_the_passwords_of_the_stores(

@@ -1,4 +1,4 @@
-"""What a worker process needs to do a part of a cycle: the platform of the tenant, and the version of a model."""
+"""What a worker process needs to do a part of a step: the platform of the tenant, and the version of a model."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +19,11 @@ from pipelines.processes.temporary_files import own_temporary_folder
 
 Model = TypeVar("Model")
 
+
+class ModelChangedError(Exception):
+    """Another version was promoted during a step that needs one for the whole fleet; it begins again."""
+
+
 #: Least number of series for which a cycle uses workers; only those that stay for the next cycle are used. One that
 #: starts for a single cycle needs longer for its imports and its models than it saves.
 WORTH_WORKERS = 2_000
@@ -30,7 +35,7 @@ class WorkerPlatform:
     """Opens the platform of a tenant in a worker.
 
     Attributes:
-        now: the present of the cycle.
+        now: the present of the step.
     """
 
     open: OpenPlatform
@@ -39,11 +44,15 @@ class WorkerPlatform:
     now: datetime
 
     @classmethod
-    def of(cls, platform: Platform, series: int, now: datetime) -> Self | None:
-        """For a cycle over so many series; null: it does not pay, or only this process has the platform."""
+    def of(cls, platform: Platform, series: int, now: datetime, *, is_long: bool = False) -> Self | None:
+        """For a step over so many series; null: it does not pay, or only this process has the platform.
+
+        Args:
+            is_long: whether it pays even if workers start for this step alone.
+        """
         settings, opens = platform.settings, platform.elsewhere
         # A cluster that the settings name is used for a fleet of any size.
-        pays = settings.compute != "processes" or (keeps_workers() and series >= WORTH_WORKERS)
+        pays = settings.compute != "processes" or is_long or (keeps_workers() and series >= WORTH_WORKERS)
         if opens is None or settings.workers == 1 or not pays:
             return None
         return cls(open=opens, settings=_for_a_worker(settings), tenant=platform.tenant, now=now)
