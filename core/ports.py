@@ -1,6 +1,6 @@
 """What the pipelines need from the outside world; `pipelines/wiring.py` chooses who provides it."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,6 @@ from core.retention import RetentionPolicy
 from core.series_ends import NativeHistogramRepository, SeriesEndRepository
 from core.source_states import SourceStateRepository
 from core.traces import ServiceEdgeRepository, SpanRepository
-from core.training import Training
 from core.watch_cycles import WatchCycleRepository
 
 Result = TypeVar("Result")
@@ -48,50 +47,6 @@ class MetricSource(Protocol):
         Raises:
             InputError: the place does not exist or is not of this kind.
             UnavailableError: the server does not answer.
-        """
-        ...
-
-
-class ModelRegistry(Protocol):
-    """Versions of a tenant's models; a model is a bundle of named files, never a pickle."""
-
-    def register(self, kind: str, files: Mapping[str, bytes], training: Training) -> ModelRef:
-        """Store a bundle as the next version of the tenant's `kind` and give it the alias `challenger`.
-
-        Args:
-            files: read one by one, and not kept: they may lie on a disk that is cleared afterwards.
-        """
-        ...
-
-    def resolve(self, kind: str, alias: str = "champion") -> ModelRef | None:
-        """The version behind an alias, or null; cheap enough to ask every second."""
-        ...
-
-    def load(
-        self, kind: str, alias: str = "champion", names: Collection[str] = ()
-    ) -> tuple[ModelRef, Mapping[str, bytes]]:
-        """The bundle behind an alias.
-
-        Args:
-            names: of the files that are wanted, those that there are; empty: all.
-        Raises:
-            ModelUnavailableError: nothing has that alias yet.
-        """
-        ...
-
-    def metrics(self, ref: ModelRef) -> Mapping[str, float]:
-        """What was measured when that version was trained.
-
-        Raises:
-            ModelUnavailableError: this tenant has no such version.
-        """
-        ...
-
-    def promote(self, ref: ModelRef, alias: str = "champion") -> None:
-        """Point an alias at a version.
-
-        Raises:
-            ModelUnavailableError: this tenant has no such version.
         """
         ...
 

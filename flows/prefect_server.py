@@ -81,7 +81,12 @@ def temporary_prefect_server(settings: Settings) -> Iterator[ServerProcess | Non
     # Nobody reads the logs of a server that ends with the run; sending them would fail when it has ended.
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
     with start_prefect(settings, temporary=True) as server:
-        yield server
+        try:
+            yield server
+        finally:
+            # A process that starts anew gets the variables of this one, and would look for a server that has ended.
+            for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
+                os.environ.pop(name, None)
 
 
 def _password(settings: Settings) -> str:

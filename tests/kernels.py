@@ -10,7 +10,10 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core.registry import CPUDispatcher
+
+from models.series.magnitude import bounded
 
 PACKAGES = ("core", "features", "models", "pipelines", "serving", "flows")
 
@@ -55,3 +58,19 @@ def with_bounds_checks(kernel: Any) -> Any:
     copy.__module__ = plain.__module__
     options = {name: value for name, value in kernel.targetoptions.items() if name in ("fastmath", "nogil")}
     return numba.njit(boundscheck=True, **options)(copy)
+
+
+def bounded_copy(argument: Any, most: float) -> Any:
+    """An argument that the test may change, with numbers of a size that callers pass."""
+    if isinstance(argument, tuple) and hasattr(argument, "_fields"):
+        return type(argument)(*(bounded_copy(one, most) for one in argument))
+    if not isinstance(argument, np.ndarray):
+        return argument
+    return bounded(argument, most).copy() if argument.dtype == np.float64 else argument.copy()
+
+
+def arrays_of(result: Any) -> list[Any]:
+    """What a kernel returned, as arrays."""
+    if result is None:
+        return []
+    return [np.asarray(one) for one in (result if isinstance(result, tuple) else (result,))]

@@ -96,8 +96,6 @@ def cycles(
     If the process or a worker needs more than FOREWARN_WORKER_MEMORY_MB, all start anew before a cycle.
     """
     every = _settings(tenants)
-    # Without the address of the temporary server, which ends with this process.
-    variables = dict(os.environ)
     from flows.prefect_server import temporary_prefect_server
     from pipelines.processes.prefect_app import READY
 
@@ -123,7 +121,7 @@ def cycles(
         if not is_too_large or count is not None:
             return
     err.print(f"starts anew: it needs more than {every[0].worker_memory_mb} MiB (FOREWARN_WORKER_MEMORY_MB)")
-    os.execve(sys.executable, sys.orig_argv, variables)  # noqa: S606 - this command again
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this command again
 
 
 def _stop_at_signals(worker: "CycleWorker") -> None:

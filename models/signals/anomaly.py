@@ -225,15 +225,20 @@ class _SeriesEpisodes:
     def _noticeable(self, episode: Episode, at: int) -> tuple[int, int]:
         """The first and the last value of the episode that somebody would notice; the one at `at` is such.
 
-        Small deviations before an incident, and after it, may belong to the same episode: a service that now needs a
-        little more memory than before has recovered.
+        Other deviations before an incident, and after it, may belong to the same episode: a service that now needs a
+        little more memory than before has recovered, and answers with errors were quick before all became slow.
         """
+        is_high = self._is_high(at)
         first, last = episode.first, episode.last
-        while first < at and not self._is_noticeable(first):
+        while first < at and not (self._is_high(first) is is_high and self._is_noticeable(first)):
             first += 1
         while last > at and not self._is_noticeable(last):
             last -= 1
         return first, last
+
+    def _is_high(self, at: int) -> bool:
+        value, expected = self.scored["value"][at], self.scored["expected"][at]
+        return value is not None and expected is not None and bool(value > expected)
 
     def _is_noticeable(self, at: int) -> bool:
         row = self.scored.row(at, named=True)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from core.domain import ModelRef
 from core.errors import ModelUnavailableError
-from core.ports import ModelRegistry
+from core.model_registry import ModelRegistry
 
 Model = TypeVar("Model")
 

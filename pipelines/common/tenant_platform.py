@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.clock import Clock
-from core.ports import FeatureStore, ModelRegistry, SignalSink, Store
+from core.model_registry import ModelRegistry
+from core.ports import FeatureStore, SignalSink, Store
 from core.settings import Settings
 from pipelines.common.open_models import OpenModels
 

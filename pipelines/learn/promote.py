@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.domain import ModelRef
 from core.errors import NotFoundError
-from core.ports import ModelRegistry
+from core.model_registry import ModelRegistry
 from models.lifecycle.promotion import Criterion, PromotionDecision, decide
 from pipelines.common.one_at_a_time import one_at_a_time
 from pipelines.common.progress import Progress, silent

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from core.counts import CursorState
 from core.errors import InputError
 from core.formatting import format_duration
-from core.ports import ModelRegistry
+from core.model_registry import ModelRegistry
 from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.promote import CRITERIA, compare

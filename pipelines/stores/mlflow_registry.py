@@ -47,7 +47,10 @@ _REQUIREMENTS = ("numpy", "polars", "xgboost-cpu")
 
 
 class MlflowRegistry:
-    """One tenant's models in MLflow (`core.ports.ModelRegistry`). The first use imports MLflow, which takes seconds."""
+    """One tenant's models in MLflow (`core.model_registry.ModelRegistry`).
+
+    The first use imports MLflow, which takes seconds.
+    """
 
     def __init__(self, settings: Settings, tenant: str) -> None:
         self._settings = settings

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from core.domain import ModelRef
 from core.errors import ModelUnavailableError, UnavailableError
-from core.ports import ModelRegistry
+from core.model_registry import ModelRegistry
 from models.lifecycle.bundles import load_bundle
 from serving.state.jobs import FailurePredictor, FleetDetector, FleetForecaster, HoldsForecasters
 

@@ -9,7 +9,8 @@ from fakes.ports import NoFeatures, NoRegistry
 from core.clock import Clock, FixedClock
 from core.domain import Signal
 from core.errors import RetryLaterError, UnavailableError
-from core.ports import FeatureStore, ModelRegistry, SignalSink, Store
+from core.model_registry import ModelRegistry
+from core.ports import FeatureStore, SignalSink, Store
 from core.settings import Settings
 from pipelines.common.open_models import OpenModels
 from pipelines.common.tenant_platform import Platform

@@ -18,6 +18,7 @@ from core.intake import IntakeRepository
 from core.limit_changes import LimitChangeRepository
 from core.locks import HeldLock, LockOwner, LockRepository
 from core.logs import LogRepository
+from core.model_registry import ModelRegistry
 from core.outbox import DeliveryRepository
 from core.ports import (
     BaselineRepository,
@@ -27,7 +28,6 @@ from core.ports import (
     FeedbackRepository,
     ForecastRepository,
     IncidentRepository,
-    ModelRegistry,
     Result,
     SampleRepository,
     SeriesRepository,

@@ -19,7 +19,7 @@ REPLACED = (
 )  # fmt: skip
 #: Where a replaced word has to stay: the deprecated names of one release, and what older databases and bundles hold.
 STILL_KNOWN = (
-    "deprecated", "migrations/", "models/breach/bundle.py", "tests/", "flows/commands/", "serving/contract/requests.py",
+    "deprecated", "migrations/", "models/breach/fleet.py", "tests/", "flows/commands/", "serving/contract/requests.py",
 )  # fmt: skip
 MOST_COLUMNS = 120
 

@@ -12,7 +12,7 @@ import pytest
 from any_float import courses, many_examples
 from hypothesis import given
 from hypothesis import strategies as st
-from kernels import find_kernels, with_bounds_checks
+from kernels import arrays_of, bounded_copy, find_kernels, with_bounds_checks
 
 from features.grid import LARGEST_SHARE
 from models.baseline.residuals import Pace
@@ -389,22 +389,7 @@ def test_a_kernel_stays_within_its_arrays_for_every_float(name: str, data: st.Da
     given_ = data.draw(STRATEGIES[name])
     if "random_cut_forest" in name and short in PICKED:
         given_ = PICKED[short](*given_)
-    within = tuple(_bounded_copy(one, TIGHTER.get(short, LIMIT)) for one in given_)
+    within = tuple(bounded_copy(one, TIGHTER.get(short, LIMIT)) for one in given_)
     kernel(*given_)
-    for result in _arrays(kernel(*within)):
+    for result in arrays_of(kernel(*within)):
         assert not np.isinf(result).any()
-
-
-def _bounded_copy(argument: Any, most: float) -> Any:
-    """An argument that the test may change, with numbers of a size that callers pass."""
-    if isinstance(argument, tuple) and hasattr(argument, "_fields"):
-        return type(argument)(*(_bounded_copy(one, most) for one in argument))
-    if not isinstance(argument, np.ndarray):
-        return argument
-    return bounded(argument, most).copy() if argument.dtype == np.float64 else argument.copy()
-
-
-def _arrays(result: Any) -> list[Any]:
-    if result is None:
-        return []
-    return [np.asarray(one) for one in (result if isinstance(result, tuple) else (result,))]

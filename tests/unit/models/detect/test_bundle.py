@@ -115,6 +115,22 @@ def test_a_finding_lasts_from_the_first_to_the_last_value_that_somebody_would_no
     assert not odd.is_empty(), "what nobody would notice is an anomaly, too"
 
 
+def test_a_finding_does_not_begin_with_a_deviation_to_the_other_side(
+    bundle: DetectorBundle, day_after: pl.DataFrame
+) -> None:
+    first = START + timedelta(days=DAYS, hours=30)
+    last = first + timedelta(hours=1)
+    mine = pl.col("series_id") == SERIES[0].series_id
+    low = pl.col("ts").is_between(first - timedelta(minutes=30), first, closed="left")
+    high = pl.col("ts").is_between(first, last)
+    changed = pl.when(mine & low).then(pl.col("value") - 60).when(mine & high).then(pl.col("value") + 600)
+    scored = bundle.score(day_after.with_columns(changed.otherwise("value").alias("value")))
+    found = anomaly_signals(bundle.fleet, scored, None, since=START)
+    (one,) = (one for one in found if one.series_id == SERIES[0].series_id and one.suppressed_by is None)
+    assert one.started_at == first
+    assert scored.filter(mine, low)["is_anomaly"].any(), "it belongs to the episode"
+
+
 def test_a_model_first_learned_while_something_breaks_still_says_so() -> None:
     history = course(DAYS, 1)
     first = START + timedelta(days=DAYS, hours=-6)
