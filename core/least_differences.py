@@ -14,7 +14,7 @@ LEAST_DIFFERENCES: Mapping[str, float] = {
     "seconds": 0.005,
     "ms": 5.0,
     "microseconds": 5_000.0,
-    "bytes": 2.0**20,
+    "bytes": 2.0**24,
     "bytes/s": 10_000.0,
     "cores": 0.05,
     "connections": 2.0,

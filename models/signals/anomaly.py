@@ -24,7 +24,7 @@ from core.domain import (
 )
 from core.resizes import is_resize_of
 from models.detect.episodes import Episode, find_episodes, stays_open_s
-from models.detect.filters import crosses, noticeable
+from models.detect.filters import crosses, noticeable, slo_impact
 from models.detect.learned_fleet import LearnedFleet
 from models.detect.learned_series import LearnedSeries
 from models.detect.series_model import COMBINED, detector_results
@@ -226,28 +226,33 @@ class _SeriesEpisodes:
         """The first and the last value of the episode that somebody would notice; the one at `at` is such.
 
         Other deviations before an incident, and after it, may belong to the same episode: a service that now needs a
-        little more memory than before has recovered, and answers with errors were quick before all became slow.
+        little more memory than before has recovered, so has one that now answers faster, and answers with errors were
+        quick before all became slow.
         """
-        is_high = self._is_high(at)
+        side = self._noticeable_side(at)
         first, last = episode.first, episode.last
-        while first < at and not (self._is_high(first) is is_high and self._is_noticeable(first)):
+        while first < at and self._noticeable_side(first) != side:
             first += 1
-        while last > at and not self._is_noticeable(last):
+        while last > at and not (self._noticeable_side(last) == side or self._is_bad(last)):
             last -= 1
         return first, last
 
-    def _is_high(self, at: int) -> bool:
-        value, expected = self.scored["value"][at], self.scored["expected"][at]
-        return value is not None and expected is not None and bool(value > expected)
-
-    def _is_noticeable(self, at: int) -> bool:
+    def _noticeable_side(self, at: int) -> int:
+        """1 where a value is higher than expected, -1 where it is lower, 0 where nobody would notice."""
         row = self.scored.row(at, named=True)
-        if row["value"] is None or row["expected"] is None:
-            return False
-        series = self.one.series
-        band = Band(expected=row["expected"], lower=row["lower"], upper=row["upper"])
-        past = crosses(series, row["value"], row["expected"])
-        return noticeable(series, row["value"], band, past=past).passed
+        value, expected = row["value"], row["expected"]
+        if value is None or expected is None:
+            return 0
+        band = Band(expected=expected, lower=row["lower"], upper=row["upper"])
+        past = crosses(self.one.series, value, expected)
+        if not noticeable(self.one.series, value, band, past=past).passed:
+            return 0
+        return 1 if value > expected else -1
+
+    def _is_bad(self, at: int) -> bool:
+        """Whether somebody would notice the value, and on a side that is bad."""
+        value, expected = self.scored["value"][at], self.scored["expected"][at]
+        return self._noticeable_side(at) != 0 and slo_impact(self.one.series, value, expected).passed
 
     def _peak(self, episode: Episode) -> tuple[int, dict[str, Any], tuple[FilterResult, ...]]:
         """The row that stands for the episode: its index, the row and its filters. One that passes all of them if

@@ -9,7 +9,7 @@ the trained fleet for the next run.
 
 Each size runs in a process of its own: two cycles that are not counted, then `CYCLES` cycles five minutes apart. The
 median of those is printed, and beside it the cycle that completes an hour, in which each series has a new forecast.
-Queries, rows and MiB are those of the process of the cycle, without its workers.
+Queries, rows and MiB are those of the process of the cycle; the largest of its workers has a line of its own.
 """
 
 import os
@@ -115,6 +115,8 @@ class Measured:
         yield f"| {series:,} | cycle | {seconds:.2f} | {core_seconds:.2f} | | | {memory:,.0f} |"
         seconds, core_seconds = cycles[HOURLY]
         yield f"| {series:,} | cycle with new forecasts | {seconds:.2f} | {core_seconds:.2f} | | | |"
+        if workers := [psutil.Process(pid).memory_info().rss for pid in worker_pids()]:
+            yield f"| {series:,} | largest worker | | | | | {max(workers) / 2**20:,.0f} |"
 
     def _cycle(self, number: int) -> tuple[float, float]:
         """Seconds and core seconds of a counted cycle."""

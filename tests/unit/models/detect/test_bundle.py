@@ -131,6 +131,24 @@ def test_a_finding_does_not_begin_with_a_deviation_to_the_other_side(
     assert scored.filter(mine, low)["is_anomaly"].any(), "it belongs to the episode"
 
 
+@pytest.mark.parametrize(("series", "goes_on"), [(SERIES[0], False), (SERIES[1], True)])
+def test_a_finding_ends_when_only_what_is_good_is_unusual(
+    bundle: DetectorBundle, day_after: pl.DataFrame, series: Series, goes_on: bool
+) -> None:
+    """Latency that is lower than before is no incident, traffic that is lower is one."""
+    first = START + timedelta(days=DAYS, hours=30)
+    last = first + timedelta(hours=1)
+    mine = pl.col("series_id") == series.series_id
+    high = pl.col("ts").is_between(first, last)
+    low = pl.col("ts").is_between(last, last + timedelta(minutes=30), closed="right")
+    changed = pl.when(mine & high).then(pl.col("value") + 900).when(mine & low).then(pl.col("value") - 60)
+    scored = bundle.score(day_after.with_columns(changed.otherwise("value").alias("value")))
+    found = anomaly_signals(bundle.fleet, scored, None, since=START)
+    (one,) = (one for one in found if one.series_id == series.series_id and one.suppressed_by is None)
+    assert one.ended_at == (last + timedelta(minutes=30) if goes_on else last)
+    assert scored.filter(mine, low)["is_anomaly"].any(), "it belongs to the episode"
+
+
 def test_a_model_first_learned_while_something_breaks_still_says_so() -> None:
     history = course(DAYS, 1)
     first = START + timedelta(days=DAYS, hours=-6)
