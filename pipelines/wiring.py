@@ -125,7 +125,8 @@ def open_tenancy(
             dsn = ready_dsn(settings)
         pool = opened.enter_context(open_pool(dsn, max_size=connections, min_size=always_open, limits=limits))
         opened.enter_context(database_errors())
-        budget = MemoryBudget(settings.sample_memory_mb * 2**20) if keep_samples else None
+        keeps = keep_samples and settings.sample_memory_mb > 0
+        budget = MemoryBudget(settings.sample_memory_mb * 2**20) if keeps else None
         yield Tenancy(settings=settings, clock=clock or SystemClock(), dsn=dsn, pool=pool, budget=budget)
 
 

@@ -1,7 +1,7 @@
 """What a worker process needs to do a part of a step: the platform of the tenant, and the version of a model."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +18,18 @@ from pipelines.processes.parallel import keeps_workers
 from pipelines.processes.temporary_files import own_temporary_folder
 
 Model = TypeVar("Model")
+Result = TypeVar("Result")
 
 
 class ModelChangedError(Exception):
     """Another version was promoted during a step that needs one for the whole fleet; it begins again."""
+
+
+def until_unchanged(work: Callable[[], Result]) -> Result:
+    """Do the work of a step, again from the start if another version is promoted meanwhile; it must store nothing."""
+    while True:
+        with suppress(ModelChangedError):
+            return work()
 
 
 #: Least number of series for which a cycle uses workers; only those that stay for the next cycle are used. One that

@@ -135,10 +135,8 @@ class MlflowRegistry:
     def load(
         self, kind: str, alias: str = "champion", names: Collection[str] = ()
     ) -> tuple[ModelRef, Mapping[str, bytes]]:
-        """The bundle behind an alias.
+        """As `ModelRegistry.load`.
 
-        Args:
-            names: of the files that are wanted, those that there are; empty: all.
         Raises:
             ModelUnavailableError: no version has that alias yet.
             UnavailableError: the tracking server does not answer.

@@ -1,7 +1,6 @@
 """Score new samples with the champion detector, and turn anomalies and missing series into signals."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -21,7 +20,7 @@ from pipelines.common.scoring_cursor import SCORED_UNTIL
 from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import KIND
-from pipelines.processes.worker_platform import ModelChangedError, WorkerPlatform
+from pipelines.processes.worker_platform import WorkerPlatform, until_unchanged
 from pipelines.watch.score_fleet import FleetScores, FleetScoring, Window
 
 #: Samples before the window that are read too: levels and averages need them, and so does the start of an anomaly that
@@ -135,7 +134,8 @@ def _scored(
     """The newest version, its series with the limits of now, and their scores."""
     stored = platform.store.series.find()
     worker = WorkerPlatform.of(platform, len(stored), window.end)
-    while True:
+
+    def scored() -> tuple[ModelRef, LearnedFleet, FleetScores]:
         ref, learned = _newest_fleet(platform, worker)
         fleet = learned.with_limits(stored)
         scoring = FleetScoring(
@@ -148,9 +148,9 @@ def _scored(
             ends=ends,
             worker=worker,
         )
-        # Nothing is stored before all is scored, so the promoted version can score all again.
-        with suppress(ModelChangedError):
-            return ref, fleet, scoring.scores(progress)
+        return ref, fleet, scoring.scores(progress)
+
+    return until_unchanged(scored)
 
 
 def _newest_fleet(platform: Platform, worker: WorkerPlatform | None) -> tuple[ModelRef, LearnedFleet]:

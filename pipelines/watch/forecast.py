@@ -1,7 +1,6 @@
 """Forecast every series, predict breaches, and store the forecasts and the signals."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,7 +20,7 @@ from pipelines.common.progress import Progress, silent
 from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
-from pipelines.processes.worker_platform import ModelChangedError, WorkerPlatform
+from pipelines.processes.worker_platform import WorkerPlatform, until_unchanged
 from pipelines.watch.forecast_chunk import ChunkForecast, FleetForecasting
 
 
@@ -103,7 +102,8 @@ def _forecast(
     """The newest version, its fleet and the forecasts of all series."""
     worker = WorkerPlatform.of(platform, len(stored), now)
     resizes = resize_events(platform, now)
-    while True:
+
+    def forecast_all() -> tuple[ModelRef, ForecastFleet, list[ChunkForecast]]:
         model, fleet = _newest_fleet(platform, worker)
         forecasting = FleetForecasting(
             platform=platform,
@@ -114,9 +114,9 @@ def _forecast(
             ended=ended,
             worker=worker,
         )
-        # Nothing is stored before all is forecast, so the promoted version can forecast all again.
-        with suppress(ModelChangedError):
-            return model, fleet, list(forecasting.chunks(now, progress))
+        return model, fleet, list(forecasting.chunks(now, progress))
+
+    return until_unchanged(forecast_all)
 
 
 def _newest_fleet(platform: Platform, worker: WorkerPlatform | None) -> tuple[ModelRef, ForecastFleet]:
