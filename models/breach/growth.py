@@ -9,7 +9,7 @@ import numpy as np
 from core.arrays import FloatArray
 from core.durations import HOUR_S
 from models.series.magnitude import scaled_number, to_ordinary
-from models.series.robust import MAD_TO_SIGMA_PRINTED, least_spread
+from models.series.robust import MAD_TO_SIGMA_PRINTED, least_spread, middle_of, middle_of_sorted
 
 #: Growth is measured over these spans. Each span gets a weight by how much its growth stands out.
 SPANS_H = (1, 2, 3, 6, 12)
@@ -132,8 +132,8 @@ def usual_growth(values: FloatArray, usual: FloatArray, step_s: int) -> UsualGro
             break
         past = ((away[span:] - away[:-span]) / span_h)[:-span]
         ordered = np.sort(past)
-        middle = _median(ordered)
-        spread = MAD_TO_SIGMA_PRINTED * _median(np.sort(np.abs(past - middle)))
+        middle = float(middle_of_sorted(ordered))
+        spread = MAD_TO_SIGMA_PRINTED * float(middle_of(np.abs(past - middle)))
         low, high = _quantile(ordered, 0.16), _quantile(ordered, 0.84)
         middles.append(middle)
         spreads.append(max(spread, LEAST_SPREAD * (high - low) / 2, least))
@@ -146,12 +146,6 @@ def usual_growth(values: FloatArray, usual: FloatArray, step_s: int) -> UsualGro
         spread=tuple(spreads),
         step_s=step_s,
     )
-
-
-def _median(ordered: FloatArray) -> float:
-    """As `np.median` of sorted values, which for a thousand values spends nine tenths of its time on preparations."""
-    half = len(ordered) // 2
-    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
 
 
 def _quantile(ordered: FloatArray, share: float) -> float:

@@ -14,7 +14,7 @@ from math import inf
 
 import numpy as np
 
-from core.arrays import FloatArray
+from core.arrays import FloatArray, repeated
 from core.domain import Breach, Role, Series
 from core.durations import HOUR_S
 from models.breach.growth import (
@@ -31,6 +31,7 @@ from models.forecast.history import prepare
 from models.forecast.paths import ForecastPaths
 from models.forecast.protocols import Bounds, History
 from models.series.magnitude import from_ordinary, scaled_number
+from models.series.robust import middle_of
 from models.series.thresholds import breach_threshold_of, is_upward
 
 PATHS = 400
@@ -276,9 +277,9 @@ def _seasonal_medians(
 ) -> tuple[FloatArray, FloatArray]:
     """The median by phase of the season, for each past step and for the steps ahead; growth is measured against it."""
     if not history.usable_seasons:
-        middle = float(np.median(values))
+        middle = float(middle_of(values))
         return np.full(len(values), middle), np.full(horizon_steps, middle)
     n, season = len(values), history.usable_seasons[0]
     whole = n // season * season
-    by_phase = np.median(values[n - whole :].reshape(-1, season), axis=0)
-    return by_phase[(np.arange(n) - n) % season], np.resize(by_phase, horizon_steps)
+    by_phase = middle_of(values[n - whole :].reshape(-1, season))
+    return by_phase[(np.arange(n) - n) % season], repeated(by_phase, horizon_steps)

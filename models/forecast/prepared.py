@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.arrays import FloatArray
+from core.arrays import FloatArray, repeated
 from models.forecast.history import prepare
 from models.forecast.protocols import Bounds, Course, History
+from models.series.robust import middle_of
 
 #: Points of the shortest season on the coarse grid.
 POINTS = 24
@@ -43,13 +44,21 @@ class Prepared:
 
     def path(self, course: Course, horizon_steps: int) -> FloatArray:
         """The forecast of a course on the grid of the history, within the bounds."""
-        path = course(self.coarse, self.seasons, -(-horizon_steps // self.factor))
+        path = course(self.coarse, self.seasons, self.coarse_steps(horizon_steps))
+        return self.on_grid(path, horizon_steps)
+
+    def coarse_steps(self, horizon_steps: int) -> int:
+        """How many coarse steps cover the horizon."""
+        return -(-horizon_steps // self.factor)
+
+    def on_grid(self, path: FloatArray, horizon_steps: int) -> FloatArray:
+        """A forecast of coarse steps on the grid of the history, within the bounds."""
         if self.factor > 1:
             centres = np.arange(len(path)) * self.factor + (self.factor - 1) / 2.0
             # Starts at the middle of the last known coarse step, so that the first hour continues from it.
             places = np.concatenate(([-(self.factor + 1) / 2.0], centres))
             line = np.interp(np.arange(horizon_steps), places, np.concatenate((self.coarse[-1:], path)))
-            path = line + np.resize(self.shape, horizon_steps)
+            path = line + repeated(self.shape, horizon_steps)
         return self.bounds.clip(path[:horizon_steps])
 
 
@@ -91,4 +100,4 @@ def _shape(values: FloatArray, coarse: FloatArray, factor: int, season: int) -> 
     means = coarse[-count * season // factor :]
     centres = np.arange(len(means)) * factor + (factor - 1) / 2.0
     rest = fine - np.interp(np.arange(len(fine)), centres, means)
-    return np.asarray(np.median(rest.reshape(count, season), axis=0), dtype=np.float64)
+    return middle_of(rest.reshape(count, season))

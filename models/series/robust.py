@@ -43,6 +43,20 @@ def median(values: FloatArray) -> FloatArray:
     return quantile_of_sorted(*sorted_rows(values), 0.5)
 
 
+def middle_of(values: FloatArray) -> FloatArray:
+    """The median along the first axis of values without NaN, equal to `np.median`.
+
+    That function spends nine tenths of its time on preparations where there are a thousand values.
+    """
+    return middle_of_sorted(np.sort(values, axis=0))
+
+
+def middle_of_sorted(ordered: FloatArray) -> FloatArray:
+    """`middle_of` of values in ascending order."""
+    half = len(ordered) // 2
+    return np.asarray(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
+
+
 def mad_sigma(values: FloatArray, center: FloatArray | None = None) -> FloatArray:
     """Median absolute deviation along the last axis, scaled to a normal's standard deviation.
 

@@ -282,8 +282,7 @@ def _(draw: st.DrawFn) -> Arguments:
 @arguments_of("models.forecast.pool.smoothing._run")
 def _(draw: st.DrawFn) -> Arguments:
     row = np.array([0.15, 0.3, 0.3, 0.95])
-    least = draw(st.floats(0.0) | st.just(float("inf")))
-    return course(draw, 1, gaps=False), row, draw(st.floats(-LIMIT, LIMIT)), *_seasons(draw), least
+    return course(draw, 1, gaps=False), row, draw(st.floats(-LIMIT, LIMIT)), *_seasons(draw)
 
 
 @arguments_of("models.forecast.history._fill")
@@ -303,7 +302,7 @@ def _seasons(draw: st.DrawFn) -> Arguments:
 def _(draw: st.DrawFn) -> Arguments:
     values = course(draw, 4, 60, gaps=False)
     width = draw(st.integers(2, values.size - 1))
-    return values, width, values.size - width + 1
+    return values, draw(st.integers(1, width - 1)), width, values.size - width + 1
 
 
 @arguments_of("models.forecast.intervals.conformal._correlated")

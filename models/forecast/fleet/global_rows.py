@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.arrays import FloatArray
+from core.arrays import FloatArray, repeated
 from core.durations import DAY_S
 from core.errors import InsufficientDataError
 from models.forecast.pool.pool import POOL
 from models.forecast.prepared import Prepared
+from models.series.robust import middle_of
 
 #: The same phase so many seasons ago is a feature.
 SEASONS_AGO = (1, 2, 3, 4, 7, 8, 14)
@@ -59,7 +60,7 @@ def rows_of(ready: Prepared, pool_forecasts: Mapping[str, FloatArray], first_s: 
     season = ready.seasons[0] if ready.seasons else 1
     paths = np.stack([by_coarse(pool_forecasts[name], ready.factor) for name in POOL])
     steps = paths.shape[1]
-    middle = np.median(paths, axis=0)
+    middle = middle_of(paths)
     unit = _unit(past, season)
     ranked = np.sort(paths, axis=0) - middle
     ahead = np.arange(steps)
@@ -108,7 +109,7 @@ def _ago(past: FloatArray, season: int, count: int, steps: int) -> FloatArray:
     if len(past) < count * season:
         return np.full(steps, np.nan)
     first = len(past) - count * season
-    return np.resize(past[first : first + season], steps)
+    return repeated(past[first : first + season], steps)
 
 
 def _series_features(ready: Prepared, season: int, middle: FloatArray) -> list[float]:

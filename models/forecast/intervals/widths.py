@@ -18,7 +18,7 @@ from itertools import product
 
 import numpy as np
 
-from core.arrays import FloatArray
+from core.arrays import FloatArray, repeated
 
 #: Powers that are tried: 0 = the width does not follow, 1 = it follows in proportion.
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -118,7 +118,7 @@ class Widths:
         if steps > known:
             beyond = np.sqrt(np.arange(known + 1, steps + 1) / known)
             scale = np.concatenate([scale, self.scale[-1] * beyond])
-        return scale * np.resize(self.profile, steps) * relative_size(yhat, self.size) ** self.grows
+        return scale * repeated(self.profile, steps) * relative_size(yhat, self.size) ** self.grows
 
 
 def relative_size(yhat: FloatArray, size: float) -> FloatArray:

@@ -9,7 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,9 @@ from models.forecast.states import Arrays, state_text, text_state
 
 #: Prophet itself needs two rows; with fewer than ten its change points make no sense.
 MIN_ROWS = 10
+#: Steps that are predicted at once: a week of hours takes hardly longer than one hour. Always the same steps, because
+#: sums of floats depend on how many rows there are.
+BLOCK = 168
 
 
 @contextmanager
@@ -49,17 +52,23 @@ class FittedProphet:
     step_s: int
     bounds: Bounds
     deploys: tuple[datetime, ...] = ()
+    _blocks: dict[int, FloatArray] = field(default_factory=dict, compare=False, repr=False)
 
     def predict(self, horizon_steps: int) -> FloatArray:
-        times = [self.end + timedelta(seconds=self.step_s * step) for step in range(horizon_steps)]
-        # Prophet refuses a frame of one row, so a second row is added and its forecast dropped.
-        rows = times if len(times) > 1 else [*times, times[0] + timedelta(seconds=self.step_s)]
-        frame = pd.DataFrame({"ds": [moment.replace(tzinfo=None) for moment in rows]})
-        for index, at in enumerate(self.deploys):
-            frame[f"deploy_{index}"] = [float(moment >= at) for moment in rows]
-        with quiet():
-            yhat = self.model.predict(frame)["yhat"].to_numpy(dtype=np.float64)
-        return self.bounds.clip(yhat[:horizon_steps])
+        blocks = [self._block(number) for number in range(-(-horizon_steps // BLOCK))]
+        return self.bounds.clip(np.concatenate(blocks)[:horizon_steps])
+
+    def _block(self, number: int) -> FloatArray:
+        """The prediction of `BLOCK` steps; kept, because each hour asks for the same steps again."""
+        if number not in self._blocks:
+            steps = range(number * BLOCK, (number + 1) * BLOCK)
+            times = [self.end + timedelta(seconds=self.step_s * step) for step in steps]
+            frame = pd.DataFrame({"ds": [moment.replace(tzinfo=None) for moment in times]})
+            for index, at in enumerate(self.deploys):
+                frame[f"deploy_{index}"] = [float(moment >= at) for moment in times]
+            with quiet():
+                self._blocks[number] = self.model.predict(frame)["yhat"].to_numpy(dtype=np.float64)
+        return self._blocks[number]
 
     def to_json(self) -> str:
         """All of the state: Prophet's own JSON, and what this adapter adds."""

@@ -12,7 +12,14 @@ from models.forecast.protocols import History
 
 def paths(ready: Prepared, horizon_steps: int, names: Sequence[str] = tuple(POOL)) -> dict[str, FloatArray]:
     """Member of the pool -> its forecast on the grid of the history."""
-    return {name: ready.path(POOL[name], horizon_steps) for name in names}
+    # Several members share a scale, and to change it takes as long as most of them.
+    scaled = {scale: scale(ready.coarse) for scale in {POOL[name].scale for name in names}}
+    found: dict[str, FloatArray] = {}
+    for name in names:
+        member = POOL[name]
+        path = member.on(scaled[member.scale], ready.seasons, ready.coarse_steps(horizon_steps))
+        found[name] = ready.on_grid(path, horizon_steps)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

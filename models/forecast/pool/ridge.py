@@ -14,7 +14,8 @@ import numba
 import numpy as np
 from scipy.linalg.lapack import dposv
 
-from core.arrays import FloatArray
+from core.arrays import FloatArray, repeated
+from models.series.robust import middle_of
 
 #: Weight of the ridge, as a share of the mean square of a lag.
 PENALTY = 0.3
@@ -52,7 +53,7 @@ def mean_course(values: FloatArray, seasons: tuple[int, ...]) -> FloatArray:
     rest = np.bincount(place, values - course[phase], long)
     # Shrunk as if two more weeks had shown no pattern: three weeks alone are weak evidence of one.
     return np.asarray(
-        np.resize(course, long) + rest / (np.bincount(place, minlength=long) + 2.0), dtype=np.float64
+        repeated(course, long) + rest / (np.bincount(place, minlength=long) + 2.0), dtype=np.float64
     )
 
 
@@ -61,14 +62,13 @@ def median_course(values: FloatArray, seasons: tuple[int, ...]) -> FloatArray:
     n = len(values)
     short = seasons[0] if seasons else 1
     count = min(n // short, 14)
-    course = np.median(values[n - count * short :].reshape(count, short), axis=0)
+    course = middle_of(values[n - count * short :].reshape(count, short))
     if len(seasons) < 2 or n < 3 * seasons[-1]:
         return np.asarray(course, dtype=np.float64)
     long = seasons[-1]
     weeks = n // long
     rest = values - course[(np.arange(n) - n) % short]
-    habit = np.median(rest[n - weeks * long :].reshape(weeks, long), axis=0)
-    return np.asarray(np.resize(course, long) + habit, dtype=np.float64)
+    return repeated(course, long) + middle_of(rest[n - weeks * long :].reshape(weeks, long))
 
 
 def _on_rest(
@@ -78,7 +78,7 @@ def _on_rest(
     rest = values - course[(np.arange(n) - n) % len(course)]
     season = seasons[0] if seasons else 1
     lags = min(max(SHORT_LAGS * season, 8), n // 3)
-    return _ridge(rest, lags, horizon_steps, relative=False) + np.resize(course, horizon_steps)
+    return _ridge(rest, lags, horizon_steps, relative=False) + repeated(course, horizon_steps)
 
 
 def _ridge(values: FloatArray, lags: int, horizon_steps: int, *, relative: bool) -> FloatArray:
@@ -87,10 +87,10 @@ def _ridge(values: FloatArray, lags: int, horizon_steps: int, *, relative: bool)
     if lags < 1 or windows < 2 or float(np.ptp(values)) == 0.0:
         return np.full(horizon_steps, values[-1] if relative else float(np.mean(values)))
     # Centred first, because in products of large levels the differences would be lost to rounding.
-    middle = float(np.mean(values)) if relative else 0.0
-    products = _products(values - middle, lags + horizon_steps, windows)
-    past, ahead = products[:lags, :lags], products[:lags, lags:]
-    recent = values[-lags:] - middle
+    centre = float(np.mean(values)) if relative else 0.0
+    products = _products(values - centre, lags, lags + horizon_steps, windows)
+    past, ahead = products[:, :lags], products[:, lags:]
+    recent = values[-lags:] - centre
     if relative:
         last = lags - 1
         edge, corner = past[:, last].copy(), past[last, last]
@@ -101,26 +101,27 @@ def _ridge(values: FloatArray, lags: int, horizon_steps: int, *, relative: bool)
     if penalty <= 0:
         return np.full(horizon_steps, values[-1] if relative else 0.0)
     past = past + penalty * np.eye(lags)
-    # What `scipy.linalg.solve` calls: it also estimates the condition, which takes longer than the solution.
-    _, weights, failed = dposv(past, ahead)
+    # What `scipy.linalg.solve` calls: it also estimates the condition, which takes longer than the solution. It reads
+    # the upper triangle alone. The matrix is symmetric, so one solution for the newest lags serves all steps ahead.
+    _, weights, failed = dposv(past, recent)
     if failed:
         raise np.linalg.LinAlgError("the products of the lags are not positive definite")
-    return np.asarray(recent @ weights + (values[-1] if relative else 0.0), dtype=np.float64)
+    return np.asarray(weights @ ahead + (values[-1] if relative else 0.0), dtype=np.float64)
 
 
 @numba.njit(cache=True)
-def _products(values: FloatArray, width: int, windows: int) -> FloatArray:
-    """Sums over all windows of value i times value j, (width, width)."""
-    out = np.empty((width, width))
-    for j in range(width):
-        total = 0.0
-        for t in range(windows):
-            total += values[t] * values[t + j]
-        out[0, j] = total
-        out[j, 0] = total
-    for i in range(1, width):
+def _products(values: FloatArray, lags: int, width: int, windows: int) -> FloatArray:
+    """Sums over all windows of value i times value j where i <= j, (lags, width); 0 where i > j."""
+    out = np.zeros((lags, width))
+    # The loops over j have no sum of their own, so that they become vector instructions.
+    row = out[0]
+    for t in range(windows):
+        value = values[t]
+        for j in range(width):
+            row[j] += value * values[t + j]
+    for i in range(1, lags):
+        above, row = out[i - 1], out[i]
+        gone, new = values[i - 1], values[i - 1 + windows]
         for j in range(i, width):
-            moved = values[i - 1 + windows] * values[j - 1 + windows] - values[i - 1] * values[j - 1]
-            out[i, j] = out[i - 1, j - 1] + moved
-            out[j, i] = out[i, j]
+            row[j] = above[j - 1] + (new * values[j - 1 + windows] - gone * values[j - 1])
     return out

@@ -34,3 +34,14 @@ def test_a_holiday_to_come_goes_like_those_seen() -> None:
 
 def test_a_holiday_that_none_was_seen_before_is_a_usual_day() -> None:
     assert forecast_of_the_day((COMING,)) > 80
+
+
+def test_a_shorter_forecast_is_the_beginning_of_a_longer_one() -> None:
+    fitted = ProphetForecaster().fit(history(SEEN))
+    text = fitted.to_json()
+    long = fitted.predict(400)
+    assert long.size == 400
+    assert fitted.predict(30).tolist() == long[:30].tolist()
+    for steps in (1, 168, 169):
+        again = FittedProphet.from_json(text).predict(steps)
+        assert again.tolist() == long[:steps].tolist(), "whatever was asked before"
