@@ -85,11 +85,13 @@ def table_rows(constants: Sequence[Constant], integers: IntArray, values: FloatA
     missing = np.isnan(values)
     cells["bytes"], cells["value"] = np.where(missing, -1, 8), values
     head = np.concatenate([np.tile(_bytes(start), (count, 1)), _bytes(whole).reshape(count, -1)], axis=1)
+    rows = np.concatenate([head, _bytes(cells).reshape(count, -1)], axis=1)
+    if not missing.any():
+        return bytes(rows)
     # A missing value has a length of -1 and no bytes after it.
     kept = np.ones((count, columns, _FLOAT_ELEMENT.itemsize), dtype=bool)
     kept[missing, 4:] = False
     kept = np.concatenate([np.ones(head.shape, dtype=bool), kept.reshape(count, -1)], axis=1)
-    rows = np.concatenate([head, _bytes(cells).reshape(count, -1)], axis=1)
     return bytes(rows[kept])
 
 

@@ -1,7 +1,7 @@
 """Features by service and time, in the table that Feast reads."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -102,10 +102,14 @@ class ServiceFeatureStore:
         )
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
             copy.write(COPY_HEADER)
-            for (service,), one in rows.partition_by("service_id", as_dict=True).items():
-                times = microseconds_of(one["ts"])[:, None] - EPOCH_US
-                values = one.drop(_KEYS).to_numpy()
-                copy.write(table_rows((self._session.tenant, str(service)), times, values))
+            # Arrays, because a frame for each service would be thousands of columns for a few rows each.
+            times = microseconds_of(rows["ts"])[:, None] - EPOCH_US
+            values = rows.drop(_KEYS).to_numpy()
+            end = 0
+            for service, count in _runs(rows["service_id"]):
+                start, end = end, end + count
+                key = self._session.tenant, service
+                copy.write(table_rows(key, times[start:end], values[start:end]))
             copy.write(COPY_TRAILER)
 
     def newest(self) -> datetime | None:
@@ -181,6 +185,12 @@ class ServiceFeatureStore:
             {},
         )
         return [row["attname"] for row in rows]
+
+
+def _runs(names: pl.Series) -> Iterator[tuple[str, int]]:
+    """Each name, and in how many rows from there on it stays the same."""
+    runs = names.rle()
+    yield from zip(runs.struct.field("value").to_list(), runs.struct.field("len").to_list(), strict=True)
 
 
 def _columns_of(rows: pl.DataFrame) -> sql.Composed:

@@ -1,5 +1,6 @@
 """Forecasts and features on a real server: the newest answer, and the disk does not fill."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -47,6 +48,41 @@ def test_the_newest_forecast_answers(store: Store, pool: Pool) -> None:
         ).fetchone()
     assert rows == (4,), "a cycle every five minutes would fill the disk with forecasts that nobody reads"
     assert set(everything.filter(pl.col("series_id") == two.series_id)["model_version"]) == {3}
+
+
+def test_a_forecast_that_is_stored_already_is_not_written_again(store: Store, pool: Pool) -> None:
+    one, two = make_series(store, "a"), make_series(store, "b")
+
+    def publish(at: datetime, second: float, model: ModelRef = MODEL) -> dict[int, tuple[datetime, float]]:
+        both = pl.concat([forecast(two, second), forecast(one, 1.0)])
+        assert store.forecasts.publish(both, made_at=at, model=model) == 2
+        rows = store.forecasts.latest_all().group_by("series_id").agg(pl.col("made_at", "yhat").last()).rows()
+        return {key: (made_at, yhat) for key, made_at, yhat in rows}
+
+    def writes() -> list[tuple[object, ...]]:
+        with pool.connection() as connection:
+            return connection.execute(
+                "SELECT xmin::text, series_id, ts FROM forecasts ORDER BY 2, 3"
+            ).fetchall()
+
+    publish(T0, 1.0)
+    before = writes()
+    stored = publish(T0 + STEP, 1.0)
+    assert stored == {one.series_id: (T0, 1.0), two.series_id: (T0, 1.0)}, (
+        "the time is when it was first made"
+    )
+    assert writes() == before
+    assert publish(T0 + 2 * STEP, 2.0) == {one.series_id: (T0, 1.0), two.series_id: (T0 + 2 * STEP, 2.0)}
+    newer = replace(MODEL, version=4)
+    assert publish(T0 + 3 * STEP, 2.0, newer) == {
+        one.series_id: (T0 + 3 * STEP, 1.0),
+        two.series_id: (T0 + 3 * STEP, 2.0),
+    }, "each names the model that makes it now"
+    with pool.connection() as connection:
+        connection.execute("TRUNCATE forecasts")
+    assert publish(T0 + 4 * STEP, 2.0, newer)[one.series_id] == (T0 + 4 * STEP, 1.0), (
+        "what is gone comes back"
+    )
 
 
 def test_features_between_the_half_hours_are_deleted_after_a_day(store: Store) -> None:
