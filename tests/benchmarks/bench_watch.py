@@ -4,8 +4,8 @@
     python tests/benchmarks/bench_watch.py 160 50000      others
 
 The models are trained once, on 45 days of 20 simulated services with 8 series each (ten minutes). Larger fleets are
-copies: each copy has series, models and two days of samples of its own. `FOREWARN_BENCH_HOME` names a folder that keeps
-the trained fleet for the next run.
+copies: each copy has series, models and two days of samples of its own. Each cycle pulls the samples of its five
+minutes first. `FOREWARN_BENCH_HOME` names a folder that keeps the trained fleet for the next run.
 
 Each size runs in a process of its own: two cycles that are not counted, then `CYCLES` cycles five minutes apart. The
 median of those is printed, and beside it the cycle that completes an hour, in which each series has a new forecast.
@@ -19,19 +19,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import polars as pl
 import psutil
 import psycopg
 
+from core.batch import Batch
 from core.clock import FixedClock
 from core.domain import Series
+from core.frames import SAMPLES
 from core.settings import Settings
 from core.training import Training
 from models.breach.bundle import BreachBundle
@@ -63,6 +67,9 @@ HOURLY = 1
 #: So many days of samples a copy has.
 COPIED = timedelta(days=2)
 ORIGINAL = "original"
+#: The first cycle pulls samples from here on; a file has all that cycles pull.
+PULLED_FROM = FIRST_CYCLE - EVERY
+COMING = "coming.parquet"
 KINDS = ("detector", "forecaster", "failure")
 STEPS: Mapping[str, Callable[[Platform], Any]] = {
     "score": detect,
@@ -181,6 +188,8 @@ def tenant_of(size: int) -> str:
 def copy(folder: Path, size: int) -> None:
     """Make the fleet of `size` series, in a process of its own: this needs memory that the cycles do not need."""
     tenant = tenant_of(size)
+    if not (folder / COMING).exists():
+        fleet().samples.filter(pl.col("ts") >= PULLED_FROM).write_parquet(folder / COMING)
     with open_tenancy(settings(folder), clock=FixedClock(TRAINED_AT)) as tenancy:
         if tenant != ORIGINAL and not tenancy.platform(tenant).store.series.find():
             copy_fleet(tenancy, tenant, size)
@@ -188,25 +197,70 @@ def copy(folder: Path, size: int) -> None:
             connection.execute(
                 "DELETE FROM service_features WHERE tenant = %s AND ts > %s", [tenant, TRAINED_AT]
             )
+            connection.execute(
+                "DELETE FROM samples USING series WHERE samples.series_id = series.series_id AND tenant = %s"
+                " AND ts >= %s",
+                [tenant, PULLED_FROM],
+            )
 
 
 def watch(folder: Path, size: int) -> None:
     """Print what the cycles of a fleet of `size` series took."""
     tenant, measured = tenant_of(size), Measured()
+    coming = Coming.read(folder, tenant, size)
     with kept_workers():
         for number in range(UNCOUNTED + CYCLES):
             if number == UNCOUNTED:
                 forget_peak()  # the first cycle scores a whole day
-            for name, used in cycle(folder, tenant, FIRST_CYCLE + number * EVERY):
+            for name, used in cycle(folder, tenant, FIRST_CYCLE + number * EVERY, coming):
                 if number >= UNCOUNTED:
                     measured.add(name, used)
         for line in measured.lines(size):
             print(line, flush=True)
 
 
-def cycle(folder: Path, tenant: str, at: datetime) -> Iterator[tuple[str, Used]]:
+@dataclass(frozen=True)
+class Coming:
+    """The samples after those that were trained on, which cycles pull (`core.ports.MetricSource`).
+
+    Attributes:
+        samples: `core.frames.SAMPLES` of all cycles.
+        since, until: those of one cycle.
+    """
+
+    series: Sequence[Series]
+    samples: pl.DataFrame
+    since: datetime = PULLED_FROM
+    until: datetime = PULLED_FROM
+    name: str = "coming"
+
+    @classmethod
+    def read(cls, folder: Path, tenant: str, size: int) -> "Coming":
+        with kept_platform(settings(folder), tenant=ORIGINAL, clock=FixedClock(TRAINED_AT)) as platform:
+            chosen = copies(platform.store.series.find(), tenant, size)
+        ids = pl.DataFrame(
+            {"copy": list(chosen), "series_id": [one.series_id for one, _ in chosen.values()]},
+            schema={"copy": pl.Int64, "series_id": pl.Int64},
+        )
+        found = pl.read_parquet(folder / COMING).join(ids, on="series_id")
+        series = [copied(one, tenant, number) for one, number in chosen.values()]
+        return cls(
+            series, found.select(pl.col("copy").alias("series_id"), "ts", "value").select(list(SAMPLES))
+        )
+
+    def before(self, at: datetime) -> "Coming":
+        """What the cycle at that moment pulls."""
+        return replace(self, since=at - EVERY, until=at)
+
+    def batches(self, cursor: str | None) -> Iterator[Batch]:
+        new = self.samples.filter(pl.col("ts") >= self.since, pl.col("ts") < self.until)
+        yield Batch(series=self.series, samples=new, cursor=self.until.isoformat())
+
+
+def cycle(folder: Path, tenant: str, at: datetime, coming: Coming) -> Iterator[tuple[str, Used]]:
     """Run a watch cycle; each step with what it took."""
-    for name, step in STEPS.items():
+    new = coming.before(at)
+    for name, step in {"pull": lambda platform: ingest(platform, new), **STEPS}.items():
         with kept_platform(settings(folder), tenant=tenant, clock=FixedClock(at)) as platform:
             yield name, measure(step, platform)
 
@@ -252,20 +306,19 @@ def counted() -> Iterator[Counted]:
 def copy_fleet(tenancy: Tenancy, tenant: str, size: int) -> None:
     """Give a tenant so many series, with models and two days of samples."""
     original, target = tenancy.platform(ORIGINAL), tenancy.platform(tenant)
-    known = sorted(original.store.series.find(), key=lambda one: (one.service, one.series_id))
-    copies = {
-        copied(one, tenant, number).series_id: (one, number)
-        for number in range(-(-size // len(known)))
-        for one in known
-    }
-    chosen = dict(list(copies.items())[:size])
+    chosen = copies(original.store.series.find(), tenant, size)
     target.store.series.register(copied(one, tenant, number) for one, number in chosen.values())
     with tenancy.pool.connection() as connection:
         connection.execute(
             "INSERT INTO samples (series_id, ts, value) SELECT c.copy, s.ts, s.value"
             " FROM unnest(%s::bigint[], %s::bigint[]) AS c (copy, original)"
-            " JOIN samples s ON s.series_id = c.original WHERE s.ts >= %s",
-            [list(chosen), [one.series_id for one, _ in chosen.values()], TRAINED_AT - COPIED],
+            " JOIN samples s ON s.series_id = c.original WHERE s.ts >= %s AND s.ts < %s",
+            [
+                list(chosen),
+                [one.series_id for one, _ in chosen.values()],
+                TRAINED_AT - COPIED,
+                PULLED_FROM,
+            ],
         )
     bundles = {
         "detector": copied_detectors,
@@ -278,7 +331,22 @@ def copy_fleet(tenancy: Tenancy, tenant: str, size: int) -> None:
         target.registry.promote(target.registry.register(kind, copy(files, chosen, tenant), training))
 
 
+def copies(original: Sequence[Series], tenant: str, size: int) -> "Chosen":
+    """The id of each series of the fleet of `size` -> the series that it copies, and the number of the copy."""
+    known = sorted(original, key=lambda one: (one.service, one.series_id))
+    if tenant == ORIGINAL:
+        return {one.series_id: (one, 0) for one in known}
+    every = (
+        (copied(one, tenant, number).series_id, (one, number))
+        for number in range(-(-size // len(known)))
+        for one in known
+    )
+    return dict(islice(every, size))
+
+
 def copied(series: Series, tenant: str, number: int) -> Series:
+    if tenant == ORIGINAL:
+        return series
     return replace(series, tenant=tenant, service=f"{series.service}-{number:04}")
 
 
