@@ -91,6 +91,26 @@ def _trim_echo(deviation: FloatArray, first: int, last: int) -> int:
     return first + int(np.flatnonzero(far >= USUAL_SIGMA)[-1])
 
 
+def last_beginning(times_s: IntArray, surprise: FloatArray, deviation: FloatArray, step_s: int) -> int:
+    """Where the deviation of the last of these values of an episode began.
+
+    A quiet time that is longer than what came before it divides two deviations, although they are near to each other.
+
+    Args:
+        times_s, surprise, deviation, step_s: as in `find_episodes`, at least one value.
+    """
+    side = np.sign(deviation[-1])
+    # What averages remember of an earlier deviation is quiet, as in `_trim_echo`.
+    plain = abs(deviation[-1]) >= PLAIN_SIGMA
+    unusual = np.flatnonzero(side * deviation >= USUAL_SIGMA if plain else surprise >= GOES_ON)
+    times = times_s[unusual]
+    began = 0
+    for place in np.flatnonzero(np.diff(times) > step_s).tolist():
+        if times[place + 1] - times[place] - step_s > times[place] - times[began] + step_s:
+            began = place + 1
+    return int(unusual[began]) if unusual.size else 0
+
+
 def _is_plain(deviation: FloatArray) -> bool:
     """Whether all values are far away, on the same side."""
     return bool(np.all(deviation >= PLAIN_SIGMA) or np.all(deviation <= -PLAIN_SIGMA))
