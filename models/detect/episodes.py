@@ -68,47 +68,59 @@ def find_episodes(
             if anomalous[j] or surprise[j] >= GOES_ON:
                 last = j
             j += 1
-        last = _trim_echo(deviation, first, last)
-        peak = first + int(np.nanargmax(surprise[first : last + 1]))
-        shape = name_shape(
-            times_s[first : last + 1],
-            deviation[first : last + 1],
-            deviation[max(0, first - (last - first + 1)) : first],
+        unusual = first + np.flatnonzero(
+            _unusual(surprise[first : last + 1], anomalous[first : last + 1], deviation[first : last + 1])
         )
-        episodes.append(Episode(first, last, peak, shape))
+        for begins, ends in _divided(times_s, unusual, step_s):
+            # The value that began the episode belongs to it, also where only its averages deviate.
+            start = first if begins == unusual[0] else begins
+            if not anomalous[start : ends + 1].any():
+                continue
+            peak = start + int(np.nanargmax(surprise[start : ends + 1]))
+            shape = name_shape(
+                times_s[start : ends + 1],
+                deviation[start : ends + 1],
+                deviation[max(0, start - (ends - start + 1)) : start],
+            )
+            episodes.append(Episode(start, ends, peak, shape))
         i = j
     return episodes
 
 
-def _trim_echo(deviation: FloatArray, first: int, last: int) -> int:
-    """The last value that is unusual by itself, if any value of the episode is far away.
+def _unusual(surprise: FloatArray, anomalous: BoolArray, deviation: FloatArray) -> BoolArray:
+    """The values of an episode that are unusual by themselves, if any of them is far away.
 
     Averages stay high for a while after an incident has ended. This echo is no part of the episode.
     """
-    far = np.abs(deviation[first : last + 1])
-    if not np.nanmax(far) >= PLAIN_SIGMA:
-        return last
-    return first + int(np.flatnonzero(far >= USUAL_SIGMA)[-1])
+    far = np.abs(deviation)
+    if np.nanmax(far) >= PLAIN_SIGMA:
+        return np.asarray(far >= USUAL_SIGMA)
+    return np.asarray(anomalous | (surprise >= GOES_ON))
 
 
-def last_beginning(times_s: IntArray, surprise: FloatArray, deviation: FloatArray, step_s: int) -> int:
-    """Where the deviation of the last of these values of an episode began.
+def _divided(times_s: IntArray, unusual: IntArray, step_s: int) -> list[tuple[int, int]]:
+    """The first and the last row of each deviation among the unusual values of an episode.
 
-    A quiet time that is longer than what came before it divides two deviations, although they are near to each other.
+    A quiet time that is as long as what came before it divides two deviations: nobody would say of a busy minute, a
+    quarter of an hour ago, that it has lasted since. What comes a third time within `JOIN_S` flaps, and is one.
 
     Args:
-        times_s, surprise, deviation, step_s: as in `find_episodes`, at least one value.
+        unusual: rows, rising, at least one.
     """
-    side = np.sign(deviation[-1])
-    # What averages remember of an earlier deviation is quiet, as in `_trim_echo`.
-    plain = abs(deviation[-1]) >= PLAIN_SIGMA
-    unusual = np.flatnonzero(side * deviation >= USUAL_SIGMA if plain else surprise >= GOES_ON)
     times = times_s[unusual]
-    began = 0
-    for place in np.flatnonzero(np.diff(times) > step_s).tolist():
-        if times[place + 1] - times[place] - step_s > times[place] - times[began] + step_s:
-            began = place + 1
-    return int(unusual[began]) if unusual.size else 0
+    gaps = np.flatnonzero(np.diff(times) > step_s)
+    ends = np.append(gaps, len(unusual) - 1)
+    begins = np.append(0, gaps + 1)
+    parts = [(int(begins[0]), int(ends[0]))]
+    for begin, end in zip(begins[1:].tolist(), ends[1:].tolist(), strict=True):
+        before, last = parts[-1]
+        lasted_s = times[last] - times[before] + step_s
+        flaps = int(np.sum(times[begin] - times[ends[ends < begin]] <= JOIN_S)) > 1
+        if flaps or times[begin] - times[last] - step_s < lasted_s:
+            parts[-1] = before, end
+        else:
+            parts.append((begin, end))
+    return [(int(unusual[begin]), int(unusual[end])) for begin, end in parts]
 
 
 def _is_plain(deviation: FloatArray) -> bool:

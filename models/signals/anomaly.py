@@ -23,7 +23,7 @@ from core.domain import (
     stable_id,
 )
 from core.resizes import is_resize_of
-from models.detect.episodes import Episode, find_episodes, last_beginning, stays_open_s
+from models.detect.episodes import Episode, find_episodes, stays_open_s
 from models.detect.filters import crosses, noticeable, slo_impact
 from models.detect.learned_fleet import LearnedFleet
 from models.detect.learned_series import LearnedSeries
@@ -230,23 +230,12 @@ class _SeriesEpisodes:
         quick before all became slow.
         """
         side = self._noticeable_side(at)
-        first, last = self._begun(episode, at), episode.last
+        first, last = episode.first, episode.last
         while first < at and self._noticeable_side(first) != side:
             first += 1
         while last > at and not (self._noticeable_side(last) == side or self._is_bad(last)):
             last -= 1
         return first, last
-
-    def _begun(self, episode: Episode, at: int) -> int:
-        """Where the deviation at `at` began: nobody would say of a busy minute, a quarter of an hour ago, that it has
-        lasted since."""
-        until = self.scored[episode.first : at + 1]
-        return episode.first + last_beginning(
-            until["ts"].dt.epoch("s").to_numpy(),
-            until["surprise"].to_numpy(),
-            until["deviation_sigma"].to_numpy(),
-            self.one.series.step_s,
-        )
 
     def _noticeable_side(self, at: int) -> int:
         """1 where a value is higher than expected, -1 where it is lower, 0 where nobody would notice."""
