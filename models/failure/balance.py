@@ -67,8 +67,11 @@ def balancer(balance: Balance, seed: int = 0) -> Balancer:
         if positives < 2 or positives >= SMOTE_SHARE * (len(y) - positives):
             return x[:0], None
         # Neighbours need distances, so unknown values become the median, and features are scaled to the same spread.
-        middle = np.nan_to_num(np.nanmedian(x, axis=0))
-        scale = np.nan_to_num(np.nanstd(x, axis=0)) + 1e-9
+        # A feature that no row has stays out of it.
+        has = ~np.isnan(x).all(axis=0)
+        middle, scale = np.zeros_like(x[0]), np.full_like(x[0], 1e-9)
+        middle[has] = np.nanmedian(x[:, has], axis=0)
+        scale[has] += np.nanstd(x[:, has], axis=0)
         filled = (np.where(np.isnan(x), middle, x) - middle) / scale
         sampler = SMOTE(sampling_strategy=SMOTE_SHARE, k_neighbors=min(5, positives - 1), random_state=seed)
         more, _ = sampler.fit_resample(filled, y)

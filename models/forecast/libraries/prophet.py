@@ -34,12 +34,15 @@ def quiet() -> Iterator[None]:
     # The library sets the level of cmdstanpy's logger itself, so only `disabled` works.
     logging.getLogger("cmdstanpy").disabled = True
     logging.getLogger("prophet.plot").disabled = True
-    # If Prefect has set up logging, Prophet would log its choices for every series.
-    logging.getLogger("prophet").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning, module="prophet")
         warnings.filterwarnings("ignore", category=pd.errors.PerformanceWarning)
+        # The import sets the level of its logger, so it comes first.
+        import prophet  # noqa: F401
+
+        # If Prefect has set up logging, Prophet would log its choices for every series.
+        logging.getLogger("prophet").setLevel(logging.WARNING)
         yield
 
 

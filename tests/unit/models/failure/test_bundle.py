@@ -214,6 +214,18 @@ def test_smote_makes_rows_between_the_rare_ones() -> None:
     assert between[:, [0, 2]].all()
 
 
+def test_smote_leaves_a_feature_that_no_row_has_unknown_and_says_nothing() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 3)).astype(np.float32)
+    y = np.zeros(500)
+    y[:12] = 1
+    made, _ = balancer("smote", 0)(x, y)
+    x[:, 1] = np.nan
+    without, _ = balancer("smote", 0)(x, y)
+    assert without.shape == made.shape
+    assert np.isfinite(without[:, [0, 2]]).all()
+
+
 def test_folds_of_time_keep_their_distance() -> None:
     ts = np.arange(1000, dtype=np.float64)
     folds = time_folds(ts, 4, 50)

@@ -1,12 +1,16 @@
 """Prophet takes the calendar that it is given."""
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
 from models.forecast.libraries.prophet import FittedProphet, ProphetForecaster
 from models.forecast.protocols import History
 
+ROOT = Path(__file__).parents[5]
 START = datetime(2026, 4, 6, tzinfo=UTC)
 SEEN = (date(2026, 4, 15), date(2026, 4, 23))
 COMING = date(2026, 5, 5)  # a Tuesday
@@ -45,3 +49,20 @@ def test_a_shorter_forecast_is_the_beginning_of_a_longer_one() -> None:
     for steps in (1, 168, 169):
         again = FittedProphet.from_json(text).predict(steps)
         assert again.tolist() == long[:steps].tolist(), "whatever was asked before"
+
+
+def test_the_first_fit_of_a_process_logs_nothing() -> None:
+    code = (
+        "import logging; logging.basicConfig(level=logging.INFO)\n"
+        "from datetime import UTC, datetime\n"
+        "import numpy as np\n"
+        "from models.forecast.libraries.prophet import ProphetForecaster\n"
+        "from models.forecast.protocols import History\n"
+        "values = np.sin(np.arange(200) / 4)\n"
+        "start = datetime(2026, 4, 6, tzinfo=UTC)\n"
+        "ProphetForecaster().fit(History(values=values, start=start, step_s=3600, seasons=(24,))).predict(3)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout + done.stderr == ""
