@@ -31,6 +31,7 @@ from unittest.mock import patch
 import polars as pl
 import psutil
 import psycopg
+from psycopg import sql
 
 from core.batch import Batch
 from core.clock import FixedClock
@@ -62,8 +63,8 @@ CYCLES, UNCOUNTED = 4, 2
 TRAINED_AT = datetime(2026, 3, 1, tzinfo=UTC)
 FIRST_CYCLE = TRAINED_AT + timedelta(minutes=45)
 EVERY = timedelta(minutes=5)
-#: An hour is complete in this one of the counted cycles.
-HOURLY = 1
+#: An hour is complete in this one of the counted cycles: the one that pulls its last samples.
+HOURLY = 2
 #: So many days of samples a copy has.
 COPIED = timedelta(days=2)
 ORIGINAL = "original"
@@ -197,6 +198,10 @@ def copy(folder: Path, size: int) -> None:
             connection.execute(
                 "DELETE FROM service_features WHERE tenant = %s AND ts > %s", [tenant, TRAINED_AT]
             )
+            for table in ("forecasts", "signals", "diagnoses", "cursors"):
+                connection.execute(
+                    sql.SQL("DELETE FROM {} WHERE tenant = %s").format(sql.Identifier(table)), [tenant]
+                )
             connection.execute(
                 "DELETE FROM samples USING series WHERE samples.series_id = series.series_id AND tenant = %s"
                 " AND ts >= %s",
