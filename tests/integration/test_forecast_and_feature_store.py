@@ -85,6 +85,25 @@ def test_a_forecast_that_is_stored_already_is_not_written_again(store: Store, po
     )
 
 
+def test_the_newest_features_are_found_without_reading_all(store: Store, pool: Pool) -> None:
+    """A watch cycle asks both questions, and after some weeks the table has gigabytes."""
+    ts = [T0 + hour * timedelta(hours=1) for hour in range(200)]
+    ids = [f"{store.tenant}/service-{number:02}" for number in range(20)]
+    frame = pl.DataFrame({"service_id": ids}).join(pl.DataFrame({"ts": ts}), how="cross")
+    store.features.write(frame.with_columns(pl.col("ts").cast(TIME), cpu_trend=pl.lit(1.0)))
+    assert store.features.newest() == ts[-1]
+    assert store.features.services(ts[-1], ts[-1]) == ids
+    with pool.connection() as connection:
+        connection.execute("ANALYZE service_features")
+        for question in ("max(ts) FROM service_features WHERE tenant = %(tenant)s",
+                         "DISTINCT service_id FROM service_features WHERE tenant = %(tenant)s"
+                         " AND ts BETWEEN %(at)s AND %(at)s"):  # fmt: skip
+            rows = connection.execute(
+                f"EXPLAIN (ANALYZE, FORMAT JSON) SELECT {question}", {"tenant": store.tenant, "at": ts[-1]}
+            ).fetchall()
+            assert "Seq Scan" not in str(rows), rows
+
+
 def test_features_between_the_half_hours_are_deleted_after_a_day(store: Store) -> None:
     newest = datetime(2026, 3, 10, 9, 5, tzinfo=UTC)
     kept = [

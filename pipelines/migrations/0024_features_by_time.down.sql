@@ -1,0 +1,1 @@
+DROP INDEX IF EXISTS service_features_by_time;
