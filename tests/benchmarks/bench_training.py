@@ -86,6 +86,8 @@ def main(sizes: list[int]) -> None:
                 "FOREWARN_DATA_DIR": f"{folder}/data",
                 "FOREWARN_MLRUNS_DIR": f"{folder}/mlruns",
                 "FOREWARN_TENANT": TENANT,
+                # The first night of a longer history also deletes weeks at once, which later nights do not.
+                "FOREWARN_RETENTION_RAW_DAYS": str(2 * DAYS),
             }
             try:
                 for part in ("ingest", "learn"):
