@@ -116,11 +116,13 @@ def _jobs(platform: Platform, window: LearningWindow, options: DetectorOptions) 
     """Jobs of whole services, each read when a worker is free, so that memory does not grow with the fleet."""
     border = window.end - HELD_OUT if window.end - window.start >= 2 * HELD_OUT else None
     for series in _of_services(window.series):
+        # What happened to other services would make each job grow with the fleet.
+        services = {"*", *(one.service for one in series)}
         yield DetectorJob(
             samples=platform.store.samples.read(window.start, window.end, [one.series_id for one in series]),
             series=series,
-            exclusions=window.exclusions,
-            events=window.events,
+            exclusions=window.exclusions.filter(pl.col("service").is_in(services)),
+            events=[one for one in window.events if one.service in services],
             options=options,
             border=border,
         )
