@@ -7,7 +7,7 @@ import numpy as np
 from core.arrays import BoolArray, FloatArray, IntArray
 from core.domain import Shape
 
-#: Anomalous values that are closer than this belong to one episode.
+#: Anomalous values that are closer than this may belong to one episode; `_divided` decides.
 JOIN_S = 1800
 #: An episode continues while values are at least this surprising (-log10 p): one in a hundred.
 GOES_ON = 2.0

@@ -4,6 +4,7 @@ The intervals do not come from Prophet's sampling. They are conformal, as for ev
 `uncertainty_samples` is 0, which also saves two thirds of the time of a prediction.
 """
 
+import importlib
 import json
 import logging
 import warnings
@@ -39,8 +40,7 @@ def quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=FutureWarning, module="prophet")
         warnings.filterwarnings("ignore", category=pd.errors.PerformanceWarning)
         # The import sets the level of its logger, so it comes first.
-        import prophet  # noqa: F401
-
+        importlib.import_module("prophet")
         # If Prefect has set up logging, Prophet would log its choices for every series.
         logging.getLogger("prophet").setLevel(logging.WARNING)
         yield
