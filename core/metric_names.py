@@ -76,7 +76,8 @@ _MEMORY_EXHAUSTED, _CONNECTIONS_EXHAUSTED = "memory used up", "connections used 
 
 _BUDGETS = "error_budget latency_budget budget budgets"
 #: What of a budget, or of another rest, is gone: high is bad.
-_GONE = frozenset({"used", "consumed", "spent", "burn", "burned", "burnt", "burning", "usage", "utilization"})
+_BURNT = {"burn", "burned", "burnt", "burning"}
+_GONE = frozenset({"used", "busy", "usage", "utilization", "utilisation", "consumed", "spent", *_BURNT})
 
 #: Each word stands in one row. Where a name has words of several rows, the first row with the wanted fact counts.
 TABLE: tuple[Meaning, ...] = (

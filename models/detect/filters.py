@@ -6,6 +6,7 @@ from scipy.stats import rankdata
 from core.arrays import FloatArray
 from core.domain import Band, FilterResult, Role, Series
 from core.least_differences import least_difference
+from core.metric_names import is_used
 from models.series.robust import ROUNDING
 from models.series.thresholds import is_upward, threshold_of
 from models.words.filters import (
@@ -19,6 +20,7 @@ from models.words.filters import (
     side_reason,
     threshold_reason,
     traffic_reason,
+    used_share_reason,
 )
 
 CLEAR_BASELINE = "clear_baseline"
@@ -31,7 +33,8 @@ MIN_DAYS = 7.0
 LAG_HOURS = 12
 #: One-sided 5 % point of the normal distribution.
 CRITICAL_Z = -1.6449
-#: A deviation towards the threshold matters if it is at least this share of the way from the expected value.
+#: A deviation towards the threshold, or the end of a resource, matters if it is at least this share of the way from the
+#: expected value.
 SHARE_OF_THE_WAY = 0.25
 #: A larger share is shown as this one.
 MOST_SHARE = 1e6
@@ -87,6 +90,15 @@ def crosses(series: Series, value: float, expected: float) -> bool:
 
 def _bad_sign(series: Series, expected: float) -> float:
     return 1.0 if is_upward(series, expected) else -1.0
+
+
+def _is_used_share(series: Series) -> bool:
+    """Whether the values are how much of a resource is in use, such as of a processor, which ends at 1.
+
+    A third of a processor in place of a tenth is rare, and nobody waits for it.
+    """
+    is_saturation = series.unit == "ratio" and series.role in (Role.SATURATION, Role.CAPACITY)
+    return is_saturation and is_used(series.metric) and is_upward(series)
 
 
 def predictable(z: float, *, past: bool = False) -> FilterResult:
@@ -146,6 +158,11 @@ def slo_impact(
         return FilterResult(name=SLO_IMPACT, passed=passed, reason=reason)
     if excuse:
         return FilterResult(name=SLO_IMPACT, passed=False, reason=no_threshold_reason(excuse))
+    if _is_used_share(series) and expected < 1:
+        share = deviation / (1 - expected)
+        return FilterResult(
+            name=SLO_IMPACT, passed=share >= SHARE_OF_THE_WAY, reason=used_share_reason(share)
+        )
     if series.role is Role.TRAFFIC:
         passed = deviation < 0
         return FilterResult(name=SLO_IMPACT, passed=passed, reason=traffic_reason(less=passed))

@@ -66,6 +66,11 @@ def no_threshold_reason(excuse: str) -> str:
     return f"{excuse}; the series has no threshold"
 
 
+def used_share_reason(share: float) -> str:
+    """How near the used share of a resource came to all of it; `share` of the way from the expected value."""
+    return f"{share:.0%} of the way from the expected value to all of it"
+
+
 def traffic_reason(*, less: bool) -> str:
     """Which deviations of traffic matter."""
     if less:

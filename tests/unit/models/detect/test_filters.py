@@ -58,6 +58,30 @@ def test_only_what_users_could_notice_passes(
 
 
 @pytest.mark.parametrize(
+    ("metric", "role", "value", "expected", "passes"),
+    [
+        ("cpu_used_ratio", Role.SATURATION, 0.22, 0.08, False),
+        ("cpu_used_ratio", Role.SATURATION, 0.62, 0.08, True),
+        ("disk_busy_ratio", Role.SATURATION, 0.30, 0.10, False),
+        ("disk_busy_ratio", Role.SATURATION, 0.93, 0.80, True),
+        ("CPUUtilization", Role.SATURATION, 0.50, 0.40, False),
+        ("pool_used_ratio", Role.CAPACITY, 0.99, 0.80, True),
+        ("cpu_used_ratio", Role.SATURATION, 0.02, 0.50, False),  # less is used
+        ("cpu_used_ratio", Role.SATURATION, 1.40, 1.10, True),  # of more than there is
+        ("jvm_gc_time_ratio", Role.SATURATION, 0.20, 0.02, True),  # wasted, not used
+        ("cpu_throttled_ratio", Role.SATURATION, 0.20, 0.0, True),
+        ("http_request_error_ratio", Role.ERRORS, 0.03, 0.0, True),
+    ],
+)
+def test_a_resource_that_is_far_from_used_up_wakes_nobody(
+    metric: str, role: Role, value: float, expected: float, *, passes: bool
+) -> None:
+    series = Series(tenant="t", service="s", metric=metric, unit="ratio", role=role)
+    result = slo_impact(series, value, expected)
+    assert result.passed is passes, result.reason
+
+
+@pytest.mark.parametrize(
     ("unit", "role", "value", "band", "passes"),
     [
         ("seconds", Role.LATENCY, 0.00075, (0.00064, 0.00044, 0.00084), False),  # inside
