@@ -8,8 +8,11 @@ import polars as pl
 from core.domain import Series
 from models.detect.budget import OTHERS, AlertBudget
 from models.detect.learned_series import LearnedSeries
-from models.detect.series_model import scored_schema
+from models.detect.series_model import SCORED, scored_schema
 from models.series.thresholds import with_limits
+
+#: The columns of `LearnedFleet.candidates`.
+CANDIDATE = {name: SCORED[name] for name in ("series_id", "ts", "p_value", "weight", "is_anomaly")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,15 @@ class LearnedFleet:
         parts = [with_anomalies(self.budgets[str(name)], part) for (name,), part in groups.items()]
         return pl.concat(parts) if parts else scored
 
-    def of_interest(self, scored: pl.DataFrame) -> pl.DataFrame:
-        """The rows of services that may have an anomaly. Without the other ones, `decided` finds the same anomalies."""
+    def candidates(self, scored: pl.DataFrame) -> pl.DataFrame:
+        """What the alert budgets need of rows that may be anomalies; `decided` of these finds the same anomalies."""
         highest = max(one.highest_alpha for one in self.budgets.values())
-        possible = scored.filter(pl.col("p_value") / pl.col("weight") <= highest)["series_id"].unique()
-        services = {self.series[key].series.service for key in possible}
-        ids = [key for key in scored["series_id"].unique() if self.series[key].series.service in services]
-        return scored.filter(pl.col("series_id").is_in(ids))
+        return scored.filter(pl.col("p_value") / pl.col("weight") <= highest).select(list(CANDIDATE))
+
+    def same_services(self, series_ids: Iterable[int]) -> list[int]:
+        """The ids of all series of the services that these series belong to, ascending."""
+        services = {self.series[key].series.service for key in series_ids}
+        return sorted(key for key, one in self.series.items() if one.series.service in services)
 
     def with_limits(self, stored: Iterable[Series]) -> "LearnedFleet":
         """The fleet with the limits and SLO thresholds that are stored now, see `DetectorBundle.with_limits`."""
@@ -74,3 +79,10 @@ def with_anomalies(budget: AlertBudget, scored: pl.DataFrame) -> pl.DataFrame:
     weighted = (ordered["p_value"] / ordered["weight"]).to_numpy()
     found, _ = budget.decide(weighted, ordered["ts"].dt.epoch("s").to_numpy())
     return ordered.with_columns(is_anomaly=pl.Series(found)).sort("row").select(scored.columns)
+
+
+def marked(scored: pl.DataFrame, anomalies: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with `is_anomaly` where `anomalies`, with `series_id` and `ts`, has a row, and only there."""
+    found = anomalies.select("series_id", "ts", is_anomaly=True)
+    rows = scored.drop("is_anomaly").join(found, on=["series_id", "ts"], how="left", maintain_order="left")
+    return rows.with_columns(pl.col("is_anomaly").fill_null(value=False)).select(scored.columns)

@@ -26,7 +26,7 @@ class ModelChangedError(Exception):
 
 
 def until_unchanged(work: Callable[[], Result]) -> Result:
-    """Do the work of a step, again from the start if another version is promoted meanwhile; it must store nothing."""
+    """Do the work of a step; if another version is promoted meanwhile, do it again: that replaces what was stored."""
     while True:
         with suppress(ModelChangedError):
             return work()

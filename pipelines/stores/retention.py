@@ -10,6 +10,7 @@ from features.feature import RASTER_S
 from pipelines.stores.archiver import Archiver
 from pipelines.stores.chunks import drop_archived_chunks, keep_raw_chunks
 from pipelines.stores.rollups import RollupStore
+from pipelines.stores.sample_days import days_with_samples
 from pipelines.stores.sample_writes import forget_notes
 from pipelines.stores.samples import SampleStore
 from pipelines.stores.session import Session
@@ -73,10 +74,10 @@ class Retention:
         gone: dict[str, int] = {}
         if self._archiver is not None:
             gone["samples"] = self._archive(self._archiver, raw, at, in_use=in_use)
+        elif span is not None and not in_use:  # TimescaleDB's policies drop whole chunks at almost no cost
+            gone["samples"] = self._delete_samples(span[0], raw)
         with self._session.atomically():
-            if not in_use:  # TimescaleDB's policies drop whole chunks at almost no cost
-                if self._archiver is None:
-                    gone["samples"] = self._delete_of_series("samples", raw)
+            if not in_use:
                 gone["rollups_5m"] = self._delete_of_series("rollups_5m", rollup)
                 gone["rollups_1h"] = self._delete_of_series("rollups_1h", rollup)
             gone["series_ends"] = self._delete("series_ends", "ended_at", raw)
@@ -108,6 +109,12 @@ class Retention:
         if in_use:
             drop_archived_chunks(self._session, before)
         return deleted
+
+    def _delete_samples(self, oldest: datetime, before: datetime) -> int:
+        return sum(
+            self._delete_of_series("samples", end)
+            for _, end in days_with_samples(self._session, oldest, before)
+        )
 
     def _delete_of_series(self, table: str, before: datetime) -> int:
         return self._session.execute(

@@ -1,7 +1,7 @@
 """Rollups: samples summarised in buckets of 5 minutes and of one hour. They stay when raw samples are deleted."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
@@ -10,6 +10,7 @@ from psycopg import sql
 
 from core.frames import TIME, Schema
 from pipelines.stores.binary import frame_of_arrays, read_arrays
+from pipelines.stores.sample_days import days_with_samples
 from pipelines.stores.session import Session, again_after_deadlocks, database_errors
 from pipelines.stores.timescale import timescale_in_use
 
@@ -67,7 +68,9 @@ class RollupStore:
                     partial(self._refresh_aggregate, width, first, last, all_there=all_there)
                 )
             else:
-                self._refresh_table(width, width_s, first, last)
+                self._refresh_table(
+                    width, width_s, *(datetime.fromtimestamp(at, UTC) for at in (first, last))
+                )
 
     def read(
         self, width: Width, start: datetime, end: datetime, series_ids: Sequence[int] | None = None
@@ -86,13 +89,13 @@ class RollupStore:
             rows = cursor.execute(query, parameters).fetchall()
         return frame_of_arrays(rows, ROLLUP)
 
-    def _refresh_table(self, width: Width, width_s: int, first: float, last: float) -> None:
+    def _refresh_table(self, width: Width, width_s: int, first: datetime, last: datetime) -> None:
         query = sql.SQL(
             "INSERT INTO {table} AS r (series_id, ts, n, mean, min, max)"
             " SELECT series_id, date_bin(make_interval(secs => %(width_s)s), ts, 'epoch') AS bucket,"
             f" count(*), {_MEAN}, min(value), max(value) FROM samples"
             " WHERE series_id IN (SELECT series_id FROM series WHERE tenant = %(tenant)s)"
-            " AND ts >= to_timestamp(%(first)s) AND ts < to_timestamp(%(last)s)"
+            " AND ts >= %(first)s AND ts < %(last)s"
             " GROUP BY series_id, bucket ORDER BY series_id, bucket"
             " ON CONFLICT (series_id, ts) DO UPDATE SET (n, mean, min, max) ="
             " (excluded.n, excluded.mean, excluded.min, excluded.max)"
@@ -100,7 +103,8 @@ class RollupStore:
             " WHERE excluded.n >= r.n AND (r.n, r.mean, r.min, r.max) IS DISTINCT FROM"
             " (excluded.n, excluded.mean, excluded.min, excluded.max)"
         ).format(table=_table(width))
-        self._session.execute(query, {"width_s": width_s, "first": first, "last": last})
+        for start, end in days_with_samples(self._session, first, last):
+            self._session.execute(query, {"width_s": width_s, "first": start, "last": end})
 
     def _refresh_aggregate(self, width: Width, first: float, last: float, *, all_there: bool) -> None:
         """TimescaleDB refreshes a continuous aggregate outside of any transaction.

@@ -11,7 +11,7 @@ from models.detect.bundle import DetectorBundle
 from models.detect.episodes import stays_open_s
 from models.detect.files import META, read_fleet
 from models.detect.learned_fleet import LearnedFleet
-from models.signals.anomaly import RESIZE_EXPLAINS, anomaly_signals
+from models.signals.anomaly import RESIZE_EXPLAINS
 from models.signals.ends import SeriesEnds, closed, no_longer_found
 from models.signals.missing import ended_silences
 from pipelines.common.one_at_a_time import one_at_a_time
@@ -21,7 +21,8 @@ from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import KIND
 from pipelines.processes.worker_platform import WorkerPlatform, until_unchanged
-from pipelines.watch.score_fleet import FleetScores, FleetScoring, Window
+from pipelines.watch.score_fleet import FleetScores, FleetScoring
+from pipelines.watch.score_part import Window
 
 #: Samples before the window that are read too: levels and averages need them, and so does the start of an anomaly that
 #: has lasted for a while.
@@ -81,13 +82,6 @@ def detect(
     ends = read_ends(platform.store, start - CONTEXT)
     window = Window(context=start - CONTEXT, start=start, end=end)
     ref, fleet, scores = _scored(platform, window, events, ends, progress)
-    scored, missing = scores.rows, scores.missing
-    earlier = platform.store.events.between(start - RESIZE_EXPLAINS, start - CONTEXT - NEARBY)
-    resizes = [event for event in earlier if event.kind is EventKind.CONFIG_CHANGE]
-    # An episode of before `start` may have been open until then. A run that was killed after this step comes again for
-    # the same time, and changes nothing.
-    since = start - _stays_open(fleet) if start < end else start
-    anomalies = anomaly_signals(fleet, scored, ref, since=since, until=end, events=[*resizes, *events])
     known = platform.store.signals.find(since=start - 2 * CONTEXT)
     signals = [
         replace(
@@ -98,7 +92,7 @@ def detect(
                 (one.ended_at or end)
             ),
         )
-        for one in continue_known([*anomalies, *missing], known)
+        for one in continue_known([*scores.signals, *scores.missing], known)
     ]  # fmt: skip
     # The samples before `end` cannot show whether a silence that began later is over.
     begun = [one for one in known if one.started_at <= end]
@@ -114,16 +108,15 @@ def detect(
     with platform.store.atomically():
         new, _ = platform.store.signals.upsert(signals)
         platform.store.cursors.set(SCORED_UNTIL, end.isoformat())
-    inside = scored.filter(pl.col("ts") >= start)
     return DetectReport(
         start=start,
         end=end,
         points=scores.points,
-        anomalies=int(inside["is_anomaly"].sum()),
+        anomalies=scores.anomalies.filter(pl.col("ts") >= start).height,
         signals=len(signals),
         new=new,
         suppressed=sum(one.suppressed_by is not None for one in signals),
-        missing=len(missing),
+        missing=len(scores.missing),
         model=ref,
     )
 
@@ -134,6 +127,8 @@ def _scored(
     """The newest version, its series with the limits of now, and their scores."""
     stored = platform.store.series.find()
     worker = WorkerPlatform.of(platform, len(stored), window.end)
+    earlier = platform.store.events.between(window.start - RESIZE_EXPLAINS, window.context - NEARBY)
+    resizes = [event for event in earlier if event.kind is EventKind.CONFIG_CHANGE]
 
     def scored() -> tuple[ModelRef, LearnedFleet, FleetScores]:
         ref, learned = _newest_fleet(platform, worker)
@@ -144,7 +139,10 @@ def _scored(
             fleet=fleet,
             stored=stored,
             window=window,
-            events=events,
+            # An episode of before `start` may have been open until then. A run that was killed after this step comes
+            # again for the same time, and changes nothing.
+            since=window.start - _stays_open(fleet) if window.start < window.end else window.start,
+            events=[*resizes, *events],
             ends=ends,
             worker=worker,
         )

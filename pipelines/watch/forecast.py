@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import polars as pl
-
 from core.domain import ModelRef, Series, Signal, SignalKind
 from core.durations import DAY
 from models.breach.bundle import BreachBundle
 from models.breach.fleet import BREACHES, ForecastFleet, read_fleet
 from models.forecast.files import META
-from models.signals.breach import BreachContext, breach_signals, urgency
+from models.signals.breach import BreachContext, SeriesOutlook, breach_signals, urgency
 from models.signals.ends import closed
 from pipelines.common.current_time import current_time
 from pipelines.common.forecasters import KIND, resize_events
@@ -21,7 +19,7 @@ from pipelines.common.series_ends import ended_series, read_ends
 from pipelines.common.service_graph import graph_of
 from pipelines.common.tenant_platform import Platform
 from pipelines.processes.worker_platform import WorkerPlatform, until_unchanged
-from pipelines.watch.forecast_chunk import ChunkForecast, FleetForecasting
+from pipelines.watch.forecast_chunk import FleetForecasting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +57,8 @@ def forecast(
     now = current_time(platform, at)
     stored = platform.store.series.find()
     ended = ended_series(platform.store, read_ends(platform.store, now), now)
-    model, fleet, chunks = _forecast(platform, stored, ended, now, progress)
+    found = _forecast(platform, stored, ended, now, progress)
+    model, fleet = found.model, found.fleet
     open_signals = {
         signal.series_id: signal
         for signal in platform.store.signals.find(kind=SignalKind.BREACH, since=now)
@@ -67,13 +66,7 @@ def forecast(
     }
     # An open signal that began later, before the clock went back, stays as it is.
     begun = {key: one for key, one in open_signals.items() if one.started_at <= now}
-    series = sum(one.series for one in chunks)
-    outlooks = {key: outlook for one in chunks for key, outlook in one.outlooks.items()}
-    outlooks = {key: one for key, one in outlooks.items() if key in begun or key not in open_signals}
-    if series:
-        platform.store.forecasts.publish(
-            pl.concat([one.forecasts for one in chunks]), made_at=now, model=model
-        )
+    outlooks = {key: one for key, one in found.outlooks.items() if key in begun or key not in open_signals}
     edges = graph_of(platform, stored)
     events = platform.store.events.between(now - DAY, now + DAY)
     context = BreachContext(now=now, cascades=fleet.cascades, edges=edges, events=events)
@@ -84,12 +77,23 @@ def forecast(
     return ForecastReport(
         model=model,
         at=now,
-        series=series,
+        series=found.series,
         signals=tuple(passed),
         withdrawn=tuple(one for one in signals if one.ended_at is not None),
         watched=len(still_open) - len(passed),
-        skipped={name: why for one in chunks for name, why in one.skipped.items()},
+        skipped=found.skipped,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FleetForecast:
+    """What was predicted with the newest version; see `ChunkForecast`. The forecasts are stored already."""
+
+    model: ModelRef
+    fleet: ForecastFleet
+    series: int
+    outlooks: Mapping[int, SeriesOutlook]
+    skipped: Mapping[str, str]
 
 
 def _forecast(
@@ -98,12 +102,12 @@ def _forecast(
     ended: Mapping[int, datetime],
     now: datetime,
     progress: Progress,
-) -> tuple[ModelRef, ForecastFleet, list[ChunkForecast]]:
-    """The newest version, its fleet and the forecasts of all series."""
+) -> _FleetForecast:
+    """Forecast all series with the newest version, and store the forecasts."""
     worker = WorkerPlatform.of(platform, len(stored), now)
     resizes = resize_events(platform, now)
 
-    def forecast_all() -> tuple[ModelRef, ForecastFleet, list[ChunkForecast]]:
+    def forecast_all() -> _FleetForecast:
         model, fleet = _newest_fleet(platform, worker)
         forecasting = FleetForecasting(
             platform=platform,
@@ -114,7 +118,18 @@ def _forecast(
             ended=ended,
             worker=worker,
         )
-        return model, fleet, list(forecasting.chunks(now, progress))
+        series = 0
+        outlooks: dict[int, SeriesOutlook] = {}
+        skipped: dict[str, str] = {}
+        for chunk in forecasting.chunks(now, progress):
+            # At once, because the forecasts of a large fleet need much memory. Each stands for itself: those of a
+            # version that is replaced meanwhile are replaced, too.
+            if chunk.series:
+                platform.store.forecasts.publish(chunk.forecasts, made_at=now, model=model)
+            series += chunk.series
+            outlooks |= chunk.outlooks
+            skipped |= chunk.skipped
+        return _FleetForecast(model=model, fleet=fleet, series=series, outlooks=outlooks, skipped=skipped)
 
     return until_unchanged(forecast_all)
 

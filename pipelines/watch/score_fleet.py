@@ -1,22 +1,36 @@
 """Score a fleet some services after the other, so that memory does not grow with it; of a large one in workers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import TypeVar
+from uuid import uuid4
 
 import polars as pl
 
 from core.domain import Event, ModelRef, Series, Signal
 from models.detect.bundle import DetectorBundle
-from models.detect.learned_fleet import LearnedFleet
+from models.detect.learned_fleet import CANDIDATE, LearnedFleet
 from models.signals.ends import SeriesEnds
-from models.signals.missing import first_values, missing_signals
 from pipelines.common.progress import Progress
 from pipelines.common.tenant_platform import Platform
 from pipelines.learn.train_detectors import KIND
 from pipelines.processes.parallel import map_chunks
-from pipelines.processes.worker_platform import ModelChangedError, WorkerPlatform, load_version
+from pipelines.processes.worker_platform import ModelChangedError, WorkerPlatform
+from pipelines.watch.score_part import (
+    PartScores,
+    ScoreJob,
+    SignalsJob,
+    Window,
+    part_signals,
+    score_job,
+    score_part,
+    signals_job,
+)
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 #: Series whose samples are read and scored at once; more, where one service has more.
 SERIES_AT_ONCE = 500
@@ -27,52 +41,18 @@ class FleetScores:
     """What the samples of a fleet show.
 
     Attributes:
-        rows: see `DetectorBundle.score`, of all services that may have an anomaly.
         points: how many samples were scored from the start of the window on.
+        anomalies: `series_id` and `ts` of the values that are anomalies, in the whole window.
+        signals: about anomalies, see `anomaly_signals`.
         missing: signals about series without values.
         first_values: series id -> the time of its first value.
     """
 
-    rows: pl.DataFrame
     points: int
+    anomalies: pl.DataFrame
+    signals: tuple[Signal, ...]
     missing: tuple[Signal, ...]
     first_values: dict[int, datetime]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """The time that is scored: samples from `context` on are read, and those from `start` to `end` are new."""
-
-    context: datetime
-    start: datetime
-    end: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartScores:
-    """What the samples of some services show, see `FleetScores`; `rows` are not decided yet."""
-
-    rows: pl.DataFrame
-    points: int
-    missing: Sequence[Signal]
-    first_values: Mapping[int, datetime]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreJob:
-    """Some services to score.
-
-    Attributes:
-        model: the version that the cycle uses.
-        stored: the series of the services as they are stored now.
-    """
-
-    model: ModelRef
-    window: Window
-    stored: Sequence[Series]
-    series_ids: Sequence[int]
-    events: Sequence[Event]
-    ends: SeriesEnds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +62,8 @@ class FleetScoring:
     Attributes:
         fleet: of the version `model`, with the limits of now.
         stored: all series as they are stored now.
+        since: the signals are those of episodes that last beyond it.
+        events: deploys, resizes and maintenance of all services.
         worker: where parts are scored; null: in this process, which then has the detectors.
     """
 
@@ -90,6 +72,7 @@ class FleetScoring:
     fleet: LearnedFleet
     stored: Sequence[Series]
     window: Window
+    since: datetime
     events: Sequence[Event]
     ends: SeriesEnds
     worker: WorkerPlatform | None
@@ -100,70 +83,77 @@ class FleetScoring:
         Raises:
             ModelChangedError: the newest version is another one by now.
         """
-        kept: list[pl.DataFrame] = []
+        candidates = [pl.DataFrame(schema=CANDIDATE)]
         missing: list[Signal] = []
         first: dict[int, datetime] = {}
         points = done = 0
         progress("detect anomalies", 0, len(self.fleet.series))
-        services = list(_some_services(self.fleet))
-        for ids, part in zip(services, self._parts(services), strict=True):
-            if part is None:
-                raise ModelChangedError
+        jobs = list(self._jobs())
+        for job, part in zip(jobs, self._scored(jobs), strict=True):
             points += part.points
-            kept.append(part.rows)
+            candidates.append(part.candidates)
             missing += part.missing
             first |= part.first_values
-            done += len(ids)
+            done += len(job.series_ids)
             progress("detect anomalies", done, len(self.fleet.series))
-        rows = self.fleet.decided(pl.concat([self.fleet.no_rows(), *kept]))
-        return FleetScores(rows=rows, points=points, missing=tuple(missing), first_values=first)
+        anomalies = self.fleet.decided(pl.concat(candidates)).filter("is_anomaly").select("series_id", "ts")
+        found = [signal for part in self._signals(jobs, anomalies) for signal in part]
+        return FleetScores(
+            points=points,
+            anomalies=anomalies,
+            signals=tuple(sorted(found, key=lambda one: (one.started_at, one.signal_id))),
+            missing=tuple(missing),
+            first_values=first,
+        )
 
-    def _parts(self, services: Sequence[Sequence[int]]) -> Iterator[PartScores | None]:
-        if (worker := self.worker) is None:
-            ref, learned = self.platform.models.get(KIND, DetectorBundle.from_files)
-            if ref != self.model:
-                raise ModelChangedError
-            return (score_part(self.platform, learned, job) for job in self._jobs(services))
-        settings = self.platform.settings
-        jobs = ((worker, job) for job in self._jobs(services))
-        return map_chunks(score_job, jobs, workers=settings.workers, compute=settings.compute)
-
-    def _jobs(self, services: Sequence[Sequence[int]]) -> Iterator[ScoreJob]:
+    def _jobs(self) -> Iterator[ScoreJob]:
         stored = {one.series_id: one for one in self.stored}
         times_ms = self.ends.times_ms
-        for ids in services:
+        run = uuid4().hex
+        for number, ids in enumerate(_some_services(self.fleet)):
+            services = {self.fleet.series[key].series.service for key in ids} | {"*"}
             yield ScoreJob(
+                key=f"{run} {number}",
                 model=self.model,
                 window=self.window,
                 stored=[stored[key] for key in ids if key in stored],
                 series_ids=ids,
-                events=self.events,
+                events=[event for event in self.events if event.service in services],
                 ends=SeriesEnds({key: times_ms[key] for key in ids if key in times_ms}),
             )
 
+    def _scored(self, jobs: Sequence[ScoreJob]) -> Iterator[PartScores]:
+        if self.worker is None:
+            learned = self._learned()
+            return (score_part(self.platform, learned, job) for job in jobs)
+        return self._in_workers(score_job, ((self.worker, job) for job in jobs))
 
-def score_part(platform: Platform, learned: DetectorBundle, job: ScoreJob) -> PartScores:
-    """Score the series of whole services. Only rows that the alert budget may decide about come back."""
-    window = job.window
-    bundle = learned.part(job.series_ids).with_limits(job.stored)
-    samples = platform.store.samples.read(window.context, window.end, job.series_ids)
-    scored = bundle.undecided(samples, job.events)
-    return PartScores(
-        rows=bundle.fleet.of_interest(scored),
-        points=scored.filter(pl.col("ts") >= window.start).height,
-        missing=missing_signals(
-            bundle.fleet, samples, job.model, start=window.start, end=window.end, ends=job.ends
-        ),
-        first_values=first_values(samples),
-    )
+    def _signals(self, jobs: Sequence[ScoreJob], anomalies: pl.DataFrame) -> Iterator[list[Signal]]:
+        """The signals of each part that has anomalies."""
+        parts = (
+            SignalsJob(part=job, anomalies=mine, since=self.since)
+            if (mine := anomalies.filter(pl.col("series_id").is_in(job.series_ids))).height
+            else None
+            for job in jobs
+        )
+        if self.worker is None:
+            learned = self._learned()
+            return (part_signals(self.platform, learned, one) for one in parts if one is not None)
+        # Also those without anomalies, so that each part comes to the worker that has scored it.
+        return self._in_workers(signals_job, ((self.worker, one) for one in parts))
 
+    def _learned(self) -> DetectorBundle:
+        ref, learned = self.platform.models.get(KIND, DetectorBundle.from_files)
+        if ref != self.model:
+            raise ModelChangedError
+        return learned
 
-def score_job(job: tuple[WorkerPlatform, ScoreJob]) -> PartScores | None:
-    """`score_part` in a worker; null if the newest version is another one by now."""
-    worker, part = job
-    with worker.opened() as platform:
-        learned = load_version(platform, KIND, DetectorBundle.from_files, part.model)
-        return None if learned is None else score_part(platform, learned, part)
+    def _in_workers(self, function: Callable[[Job], Result | None], jobs: Iterable[Job]) -> Iterator[Result]:
+        settings = self.platform.settings
+        for found in map_chunks(function, jobs, workers=settings.workers, compute=settings.compute):
+            if found is None:
+                raise ModelChangedError
+            yield found
 
 
 def _some_services(fleet: LearnedFleet) -> Iterator[list[int]]:

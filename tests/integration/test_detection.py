@@ -24,6 +24,7 @@ from core.training import Training
 from models.detect.bundle import DetectorBundle
 from models.detect.series_model import SeriesModel
 from models.series.clock import LocalClock
+from models.signals.anomaly import anomaly_signals
 from models.signals.ends import NO_ENDS
 from pipelines.collect.ingest import ingest
 from pipelines.common.progress import silent
@@ -36,8 +37,10 @@ from pipelines.learn.train_detectors import train_detectors
 from pipelines.sources.simulated import SimulatedFleet
 from pipelines.stores.store import Store
 from pipelines.watch import score_fleet as score_fleet_module
+from pipelines.watch import score_part as score_part_module
 from pipelines.watch.detect import detect
-from pipelines.watch.score_fleet import FleetScores, FleetScoring, Window
+from pipelines.watch.score_fleet import FleetScores, FleetScoring
+from pipelines.watch.score_part import KEPT_BYTES, KeptRows, Window
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -141,9 +144,11 @@ def test_an_hour_at_a_time_finds_the_same_troubles_as_all_at_once(platform: Plat
     assert len(after) <= len(seen) + max(1, len(seen) // 10)
 
 
+@pytest.mark.parametrize("kept_bytes", [0, KEPT_BYTES], ids=["scored again", "kept"])
 def test_service_after_service_finds_the_same_as_the_fleet_at_once(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, kept_bytes: int
 ) -> None:
+    monkeypatch.setattr(score_part_module, "_kept", KeptRows(kept_bytes))
     train_detectors(platform, at=END - 2 * DAY)
     ref, bundle = platform.models.get("detector", DetectorBundle.from_files)
     window = Window(context=END - 2 * DAY, start=END - DAY, end=END)
@@ -156,6 +161,7 @@ def test_service_after_service_finds_the_same_as_the_fleet_at_once(
             fleet=bundle.fleet,
             stored=[],
             window=window,
+            since=window.start,
             events=[],
             ends=NO_ENDS,
             worker=None,
@@ -165,11 +171,13 @@ def test_service_after_service_finds_the_same_as_the_fleet_at_once(
     whole, parts = scores(1_000), scores(1)
     samples = platform.store.samples.read(window.context, window.end)
     rows = bundle.score(samples)
+    anomalies = rows.filter("is_anomaly").sort("series_id", "ts").select("series_id", "ts")
+    signals = anomaly_signals(bundle.fleet, rows, ref, since=window.start, until=window.end)
     for found in (whole, parts):
-        anomalies = found.rows.filter("is_anomaly").sort("series_id", "ts")
-        assert_frame_equal(anomalies, rows.filter("is_anomaly").sort("series_id", "ts"), check_exact=True)
+        assert_frame_equal(found.anomalies.sort("series_id", "ts"), anomalies)
+        assert list(found.signals) == signals
         assert found.points == rows.filter(pl.col("ts") >= window.start).height
-    assert not whole.rows.filter("is_anomaly").is_empty()
+    assert signals
     assert parts.missing == whole.missing
     assert parts.first_values == whole.first_values
 

@@ -163,6 +163,23 @@ def test_retention_deletes_by_age_and_leaves_rollups(store: Store) -> None:
     assert store.retention.apply(settings, now) == {}
 
 
+def test_a_history_of_weeks_with_gaps_is_summarised_and_deleted(store: Store) -> None:
+    """Each day has its own statement: none is left out, and each bucket is whole."""
+    series, now = make_series(store), T0 + timedelta(days=100)
+    starts = [T0 + timedelta(hours=hours) for hours in (0, 23, 24, 47, 300, 1000)]
+    for start in starts:
+        store.samples.write(samples_of(series, [float(n) for n in range(24)], start))
+    store.samples.write(samples_of(series, [2.0], now))
+    gone = store.retention.apply(Settings(_env_file=None), now)
+    written = 24 * 6 - 12  # the second and the third overlap by an hour
+    if "samples" in gone:
+        assert gone["samples"] == written
+    hours = store.rollups.read("1h", T0, now)
+    assert hours["n"].to_list() == [12] * (written // 12)
+    assert store.rollups.read("5m", T0, now).height == written
+    assert store.retention.apply(Settings(_env_file=None), now) == {}
+
+
 def test_a_late_sample_does_not_replace_the_rollup_of_deleted_ones(store: Store) -> None:
     series = make_series(store)
     now = T0 + timedelta(days=60)
