@@ -10,12 +10,12 @@ import sys
 from dataclasses import dataclass
 
 #: Core seconds of a watch cycle: fixed, and for each series.
-CYCLE_S, CYCLE_S_PER_SERIES = 0.04, 0.00443
+CYCLE_S, CYCLE_S_PER_SERIES = 0.45, 0.0052
 #: Core seconds that the cycle takes longer that completes an hour.
-HOURLY_S_PER_SERIES = 0.00712
+HOURLY_S_PER_SERIES = 0.0040
 #: MiB of the process with the cycles, which has workers; and of a worker, which has all models.
-PROCESS_MIB, PROCESS_MIB_PER_SERIES = 526.0, 0.1360
-WORKER_MIB, WORKER_MIB_PER_SERIES = 719.0, 0.0845
+PROCESS_MIB, PROCESS_MIB_PER_SERIES = 541.0, 0.0089
+WORKER_MIB, WORKER_MIB_PER_SERIES = 609.0, 0.1008
 #: Core seconds of weekly training; the failure model learns from some hundred services at most.
 DETECTORS_S_PER_SERIES, FORECASTERS_S_PER_SERIES, FAILURE_S = 0.12, 0.11, 1_200.0
 #: Bytes of a raw sample on TimescaleDB, on average over 30 days, of noisy floats at one a minute.
