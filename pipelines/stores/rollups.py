@@ -12,7 +12,7 @@ from core.frames import TIME, Schema
 from pipelines.stores.binary import frame_of_arrays, read_arrays
 from pipelines.stores.sample_days import days_with_samples
 from pipelines.stores.session import Session, again_after_deadlocks, database_errors
-from pipelines.stores.timescale import timescale_in_use
+from pipelines.stores.timescale import Connection, timescale_in_use
 
 Width = Literal["5m", "1h"]
 
@@ -41,6 +41,11 @@ _ALL_CHUNKS = (
 _WHOLE = (
     " AND (SELECT count(*) FROM samples s WHERE s.ts >= c.range_start AND s.ts < c.range_end) >="
     " (SELECT coalesce(sum(r.n), 0) FROM rollups_1h r WHERE r.ts >= c.range_start AND r.ts < c.range_end)"
+)
+#: Whether a range has more samples than its rollups count.
+_LACKS = (
+    "SELECT (SELECT count(*) FROM samples WHERE ts >= to_timestamp(%(start)s) AND ts < to_timestamp(%(end)s)) >"
+    " (SELECT coalesce(sum(n), 0) FROM {} WHERE ts >= to_timestamp(%(start)s) AND ts < to_timestamp(%(end)s))"
 )
 _WIDTH_S: dict[Width, int] = {"5m": 300, "1h": 3600}
 
@@ -119,12 +124,24 @@ class RollupStore:
             connection.autocommit = True
             try:
                 for range_start, range_end in _joined(rows):
-                    connection.execute(
-                        "CALL refresh_continuous_aggregate(%s::regclass, to_timestamp(%s), to_timestamp(%s))",
-                        [f"rollups_{width}", max(first, range_start), min(last, range_end)],
-                    )
+                    _refresh_range(connection, width, max(first, range_start), min(last, range_end))
             finally:
                 connection.autocommit = False
+
+
+def _refresh_range(connection: Connection, width: Width, start: float, end: float) -> None:
+    """Refresh the buckets of a range on TimescaleDB, and all of them by force if one lacks samples.
+
+    TimescaleDB 2.28 does not remember samples that are committed while another refresh moves its invalidation threshold
+    over them (`cache_inval_entry_write` reads it, and holds a lock that does not exclude the refresh).
+    """
+    call = "CALL refresh_continuous_aggregate(%s::regclass, to_timestamp(%s), to_timestamp(%s)"
+    arguments = [f"rollups_{width}", start, end]
+    connection.execute(f"{call})", arguments)
+    lacks = sql.SQL(_LACKS).format(_table(width))
+    row = connection.execute(lacks, {"start": start, "end": end}).fetchone()
+    if row is not None and row[0]:
+        connection.execute(f"{call}, force => true)", arguments)
 
 
 def _joined(ranges: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

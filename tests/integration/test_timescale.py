@@ -327,3 +327,18 @@ def test_late_samples_and_reads_while_chunks_are_compressed_and_joined(pool: Poo
     assert all(is_whole for *_, is_whole in chunks(pool))
     store.rollups.refresh(half_days[0], midnight(30))
     assert store.rollups.read("1h", midnight(50), midnight(0))["n"].sum() == whole.height
+
+
+def test_late_samples_that_the_server_does_not_remember_are_summarised(pool: Pool) -> None:
+    store = Store(pool, "acme")
+    ids = registered(store, 2)
+    day, next_day = midnight(40), midnight(39)
+    store.samples.write(minutes(ids, day, 1440))
+    store.rollups.refresh(day, next_day)
+    store.samples.write(minutes(ids, day + timedelta(seconds=30), 3))
+    with pool.connection() as connection:
+        # As after a refresh that moved its threshold over them while they were committed.
+        connection.execute("DELETE FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log")
+    store.rollups.refresh(day, next_day)
+    for width in ("5m", "1h"):
+        assert store.rollups.read(width, day, next_day)["n"].sum() == 2 * 1443
