@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from core.domain import Event, Series
-from core.resizes import resize_event
+from core.resizes import LIMIT, resize_event
 
 #: A limit that goes back and forth, as where two senders disagree, makes so many events of a series within a day.
 MOST_A_DAY = 3
@@ -27,7 +27,7 @@ class LimitChange:
 
     def event(self, at: datetime) -> Event:
         """The change as an event of the service, for people and for diagnoses."""
-        return resize_event(self.series, "limit", self.before, self.after, unit=self.series.unit, at=at)
+        return resize_event(self.series, LIMIT, self.before, self.after, unit=self.series.unit, at=at)
 
 
 #: Earlier limits of a series, oldest first, each with the time at which it ended.

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 #: A watch cycle begins every so many seconds.
 WATCH_EVERY_S = 300
+#: The newest scrapes are pulled half a minute after their time, so a cycle starts a little later.
+AFTER = timedelta(seconds=35)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,29 +3,13 @@
 Each tenant has a thread, so that the cycle of a large tenant does not delay that of a small one.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import suppress
 from threading import Event
 from typing import Protocol
 
-import psutil
-
 from flows.watch_loop import WatchLoop
-from pipelines.processes.worker_pool import worker_pids
-
-
-def memory_bytes() -> int:
-    """The memory of this process, or of its largest worker if that needs more.
-
-    The kernel's peak would not do: it counts what was before `exec`.
-    """
-    largest = 0
-    for pid in (os.getpid(), *worker_pids()):
-        with suppress(psutil.NoSuchProcess):
-            largest = max(largest, psutil.Process(pid).memory_info().rss)
-    return largest
+from pipelines.processes.memory import memory_bytes
 
 
 class MakeLoop(Protocol):

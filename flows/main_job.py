@@ -8,11 +8,10 @@ main_job  nightly, weekly and watch, once each
 """
 
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
-from prefect import Task, flow, get_run_logger
+from prefect import flow, get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from core.settings import read_settings
@@ -23,19 +22,6 @@ from models.words.watch_cycle import late_cycle
 
 #: Name of a step -> its report.
 Reports = dict[str, Any]
-
-#: The steps of a watch cycle, in their order.
-_WATCH_STEPS: Mapping[str, Task[..., Any]] = {
-    "pulled": tasks.pull_metrics,
-    "traces": tasks.summarise_spans,
-    "logs": tasks.summarise_log_lines,
-    "anomalies": tasks.detect_anomalies,
-    "replicas": tasks.compare_peers,
-    "forecasts": tasks.forecast_series,
-    "failure_risks": tasks.predict_failures,
-    "diagnoses": tasks.diagnose_incidents,
-    "deliveries": tasks.deliver_signals,
-}
 
 
 class RunArguments(TypedDict):
@@ -54,30 +40,16 @@ def _run_arguments(tenant: str | None, at: datetime | None) -> RunArguments:
 def nightly(tenant: str | None = None, at: datetime | None = None) -> Reports:
     """Compute features and the baselines of the last 30 days; then delete expired rows."""
     arguments = _run_arguments(tenant, at)
-    return {
-        "features": tasks.build_features(**arguments),
-        "online": tasks.materialize_features(**arguments),
-        "baselines": tasks.build_baselines(**arguments),
-        "expired": tasks.drop_expired(**arguments),
-    }
+    return {name: step(**arguments) for name, step in tasks.NIGHTLY.items()}
 
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]  # Prefect's own generic
 def weekly(tenant: str | None = None, at: datetime | None = None) -> Reports:
     """Train all kinds of models, evaluate past signals, and promote models that pass the promotion gate."""
     arguments = _run_arguments(tenant, at)
-    # The shortest training starts first: at the end, the two longest ones then use a core each.
-    running = {
-        "failure": tasks.fit_failure_model.submit(**arguments),
-        "detectors": tasks.fit_detectors.submit(**arguments),
-        "forecasters": tasks.fit_forecasters.submit(**arguments),
-    }
+    running = {name: step.submit(**arguments) for name, step in tasks.TRAINING.items()}
     reports: Reports = {name: future.result() for name, future in running.items()}
-    return {
-        **reports,
-        "evaluation": tasks.evaluate_models(**arguments),
-        "promotion": tasks.promote_models(**arguments),
-    }
+    return reports | {name: step(**arguments) for name, step in tasks.AFTER_TRAINING.items()}
 
 
 @flow
@@ -86,11 +58,11 @@ def watch(tenant: str | None = None, at: datetime | None = None) -> Reports:
     arguments = _run_arguments(tenant, at)
     reports: Reports = {}
     seconds: dict[str, float] = {}
-    for name, step in _WATCH_STEPS.items():
+    for name, step in tasks.WATCH.items():
         began = time.monotonic()
         reports[name] = step(**arguments)
         seconds[name] = time.monotonic() - began
-    cycle = tasks.keep_cycle(**arguments, step_seconds=seconds)
+    cycle = tasks.record_cycle(**arguments, step_seconds=seconds)
     if isinstance(cycle, WatchCycle) and cycle.is_late:
         get_run_logger().warning("%s", late_cycle(cycle))
     return {**reports, "cycle": cycle}

@@ -11,8 +11,8 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
-from core.watch_cycles import WATCH_EVERY_S
 from flows.main_job import Reports, main_job, nightly, watch, weekly
+from pipelines.steps import NIGHTLY_CRON, WATCH_CRON, WEEKLY_CRON
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,9 @@ class Schedule:
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 
 SCHEDULES = (
-    Schedule(nightly, "17 2 * * *", "compute features and baselines, delete expired rows"),
-    Schedule(weekly, "43 3 * * 0", "train, evaluate and promote models"),
-    Schedule(
-        watch,
-        f"*/{WATCH_EVERY_S // 60} * * * *",
-        "one watch cycle: detect, forecast, predict, diagnose, send alerts",
-    ),
+    Schedule(nightly, NIGHTLY_CRON, "compute features and baselines, delete expired rows"),
+    Schedule(weekly, WEEKLY_CRON, "train, evaluate and promote models"),
+    Schedule(watch, WATCH_CRON, "one watch cycle: detect, forecast, predict, diagnose, send alerts"),
     Schedule(main_job, None, "all of the above once, for the first run"),
 )
 

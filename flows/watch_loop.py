@@ -8,22 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from cronsim import CronSim
-
 from core.domain import ServiceEdges, Signal
 from core.errors import ForewarnError
-from core.watch_cycles import WatchCycle
+from core.watch_cycles import AFTER, WatchCycle
 from flows.main_job import Reports, nightly, watch, weekly
-from flows.schedules import SCHEDULES
-from flows.tasks import Skipped
 from models.causes.incidents import DetectedIncident, correlate
+from pipelines.steps import NIGHTLY_CRON, WATCH_CRON, WEEKLY_CRON, Skipped, next_time
 
 #: Without a model, training is tried again after this time.
 TRY_AGAIN = timedelta(hours=1)
-#: The newest scrapes are pulled half a minute after their time, so a cycle starts a little later.
-AFTER = timedelta(seconds=35)
 
-_CRON = {entry.flow.name: entry.cron for entry in SCHEDULES}
+_CRON = {"nightly": NIGHTLY_CRON, "weekly": WEEKLY_CRON}
 
 
 class WatchListener(Protocol):
@@ -150,7 +145,7 @@ class WatchLoop:
         return Cycle(
             at=started,
             seconds=(self.now() - started).total_seconds(),
-            next_at=_next("watch", self.now()) + AFTER,
+            next_at=next_time(WATCH_CRON, self.now()) + AFTER,
             pulled=None if pulled is None else pulled.inserted,
             began=tuple(sorted(began, key=lambda one: (-one.severity.rank, one.first.started_at))),
             grown=tuple(grown),
@@ -163,7 +158,7 @@ class WatchLoop:
     def _scheduled(self) -> None:
         """Run what has become due since its last run."""
         now = self.now()
-        due = {name for name, last in self._last_run.items() if _next(name, last) <= now}
+        due = {name for name, last in self._last_run.items() if next_time(_CRON[name], last) <= now}
         if not due and now - self._last_run["weekly"] >= TRY_AGAIN and not self.has_model():
             due = {"nightly", "weekly"}
         for name, flow in (("nightly", nightly), ("weekly", weekly)):
@@ -180,15 +175,7 @@ class WatchLoop:
 
     def _wait(self) -> None:
         now = self.now()
-        self.sleep(max(0.0, (_next("watch", now - AFTER) + AFTER - now).total_seconds()))
-
-
-def _next(name: str, after: datetime) -> datetime:
-    """The first scheduled time of a flow after that moment."""
-    cron = _CRON[name]
-    if cron is None:
-        raise ValueError(f"{name} has no schedule")
-    return next(CronSim(cron, after))
+        self.sleep(max(0.0, (next_time(WATCH_CRON, now - AFTER) + AFTER - now).total_seconds()))
 
 
 def _counted(cycles: int | None) -> Iterator[int]:

@@ -140,8 +140,8 @@ def _(value: SinkReport) -> str:
 
 def not_done(reports: Mapping[str, Any]) -> Iterator[str]:
     """The steps that were skipped and the models that were not promoted, with the reasons."""
-    from flows.tasks import Skipped
     from pipelines.learn.promote import PromotionReport
+    from pipelines.steps import Skipped
 
     for step, report in reports.items():
         if isinstance(report, Skipped):

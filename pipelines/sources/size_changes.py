@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from core.domain import Event
 from core.errors import InputError
 from core.metric_names import guess_metric
-from core.resizes import resize_event
+from core.resizes import SIZE, resize_event
 from models.metrics.evaluate import Evaluator
 from models.metrics.promql import grouping, selector
 from models.metrics.recipe import Recipe
@@ -83,4 +83,4 @@ def resizes(recipe: Recipe, naming: Naming, span: ValueSpan, pull: Pull) -> Iter
             if time in known:
                 after = known[time]
                 at = datetime.fromtimestamp(time // 1_000_000, UTC)
-                yield resize_event(series, "size", after / ratio, after, unit=unit, at=at)
+                yield resize_event(series, SIZE, after / ratio, after, unit=unit, at=at)

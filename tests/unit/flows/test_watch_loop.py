@@ -10,11 +10,11 @@ import pytest
 import flows.watch_loop as watch_loop
 from core.domain import ServiceEdges, Severity, Signal, SignalKind
 from core.errors import ForewarnError, UnavailableError
-from core.watch_cycles import WatchCycle
+from core.watch_cycles import AFTER, WatchCycle
 from flows.main_job import Reports
-from flows.tasks import Skipped
-from flows.watch_loop import AFTER, Cycle, WatchLoop
+from flows.watch_loop import Cycle, WatchLoop
 from models.words.watch_cycle import late_cycle
+from pipelines.steps import Skipped
 
 START = datetime(2026, 1, 3, 1, 2, tzinfo=UTC)  # a Saturday
 
