@@ -24,6 +24,7 @@ from flows.commands import (
     ingesting,
     keys,
     learning,
+    replay,
     scheduling,
     series,
     serve,
@@ -73,6 +74,7 @@ app.add_typer(signals.app, name="signals")
 app.command("feedback")(feedback.feedback)
 app.command("serve")(serve.serve)
 app.add_typer(scheduling.app, name="flows")
+app.add_typer(replay.app, name="replay")
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(archive.app, name="archive")

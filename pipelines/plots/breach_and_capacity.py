@@ -80,7 +80,7 @@ class _Scale:
         return scaled_number(drawn, self.exponent)
 
 
-def _days(moments: Sequence[datetime]) -> FloatArray:
+def days_of(moments: Sequence[datetime]) -> FloatArray:
     """Times in the unit of Matplotlib, days since 1970."""
     return np.array([moment.timestamp() / DAY_S for moment in moments])
 
@@ -97,8 +97,8 @@ def plot_breach(
     figure = figure_of()
     axes = figure.add_subplot()
     shown = min(len(history), SHOWN_DAYS * DAY_S // history.step_s)
-    past = _days([history.end - timedelta(seconds=history.step_s * back) for back in range(shown, 0, -1)])
-    ahead = _days(prediction.times())
+    past = days_of([history.end - timedelta(seconds=history.step_s * back) for back in range(shown, 0, -1)])
+    ahead = days_of(prediction.times())
     measured = history.in_unit(history.values[-shown:])
     scale = _Scale.of(measured, prediction.yhat)
     axes.plot(past, scale.drawn(measured), color=INK, linewidth=1.2, label="measured")
@@ -107,7 +107,7 @@ def plot_breach(
         low, high = (scale.drawn(edge[level]) for edge in (prediction.lower, prediction.upper))
         axes.fill_between(ahead, low, high, color=BAND, alpha=alpha, label=f"{level:.0%}".replace("%", " %"))
     fan = np.percentile(scale.drawn(outlook.paths()), [10, 50, 90], axis=0)
-    path_days = _days([moment + (outlook.at - history.end) for moment in prediction.times()])
+    path_days = days_of([moment + (outlook.at - history.end) for moment in prediction.times()])
     axes.plot(path_days, fan[1], color=FAN, linewidth=1.5, label="simulated, P50")
     axes.fill_between(path_days, fan[0], fan[2], color=FAN, alpha=0.25, label="simulated, P10 to P90")
     threshold = breach_threshold_of(series)
@@ -125,8 +125,8 @@ def plot_capacity(resource: Capacity, *, at: datetime) -> "Figure":
     """Plot the worst hour of each past day, its projection, the threshold and the time range in which it is reached."""
     figure = figure_of()
     axes = figure.add_subplot()
-    past = _days([at - timedelta(days=back) for back in reversed(range(len(resource.peaks)))])
-    days = _days([at + timedelta(days=day) for day in range(1, len(resource.fan) + 1)])
+    past = days_of([at - timedelta(days=back) for back in reversed(range(len(resource.peaks)))])
+    days = days_of([at + timedelta(days=day) for day in range(1, len(resource.fan) + 1)])
     scale = _Scale.of(resource.peaks)
     fan = scale.drawn(resource.fan)
     axes.plot(past, scale.drawn(resource.peaks), color=INK, linewidth=1.2, label="worst hour of the day")
@@ -143,7 +143,7 @@ def plot_capacity(resource: Capacity, *, at: datetime) -> "Figure":
 
 def _mark(axes: "Axes", series: Series, when: TimeRange, at: datetime) -> None:
     """Mark the time range on the x axis, and describe the breach in the title."""
-    early, middle, late = (float(day) for day in _days([when.p10, when.p50, when.p90]))
+    early, middle, late = (float(day) for day in days_of([when.p10, when.p50, when.p90]))
     axes.axvspan(early, late, ymax=0.04, color=LIMIT, alpha=0.6)
     axes.axvline(middle, color=LIMIT, linewidth=0.8, linestyle=":")
     happens = what_happens(series)
