@@ -131,7 +131,7 @@ def _scored(
     resizes = [event for event in earlier if event.kind is EventKind.CONFIG_CHANGE]
 
     def scored() -> tuple[ModelRef, LearnedFleet, FleetScores]:
-        ref, learned = _newest_fleet(platform, worker)
+        ref, learned, scorer = _newest(platform, worker)
         fleet = learned.with_limits(stored)
         scoring = FleetScoring(
             platform=platform,
@@ -144,21 +144,23 @@ def _scored(
             since=window.start - _stays_open(fleet) if window.start < window.end else window.start,
             events=[*resizes, *events],
             ends=ends,
-            worker=worker,
+            scorer=scorer,
         )
         return ref, fleet, scoring.scores(progress)
 
     return until_unchanged(scored)
 
 
-def _newest_fleet(platform: Platform, worker: WorkerPlatform | None) -> tuple[ModelRef, LearnedFleet]:
-    """The fleet of the champion. Where workers score, this process does not need its detectors."""
+def _newest(
+    platform: Platform, worker: WorkerPlatform | None
+) -> tuple[ModelRef, LearnedFleet, WorkerPlatform | DetectorBundle]:
+    """The champion, its fleet, and what scores: where workers do, this process does not need the detectors."""
     if worker is not None:
         ref, fleet = platform.models.get(KIND, read_fleet, names=(META,))
         if fleet is not None:
-            return ref, fleet
+            return ref, fleet, worker
     ref, bundle = platform.models.get(KIND, DetectorBundle.from_files)
-    return ref, bundle.fleet
+    return ref, bundle.fleet, bundle if worker is None else worker
 
 
 def _stays_open(fleet: LearnedFleet) -> timedelta:

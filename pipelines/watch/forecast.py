@@ -108,7 +108,7 @@ def _forecast(
     resizes = resize_events(platform, now)
 
     def forecast_all() -> _FleetForecast:
-        model, fleet = _newest_fleet(platform, worker)
+        model, fleet, forecaster = _newest(platform, worker)
         forecasting = FleetForecasting(
             platform=platform,
             model=model,
@@ -116,7 +116,7 @@ def _forecast(
             stored=stored,
             resizes=resizes,
             ended=ended,
-            worker=worker,
+            forecaster=forecaster,
         )
         series = 0
         outlooks: dict[int, SeriesOutlook] = {}
@@ -134,11 +134,13 @@ def _forecast(
     return until_unchanged(forecast_all)
 
 
-def _newest_fleet(platform: Platform, worker: WorkerPlatform | None) -> tuple[ModelRef, ForecastFleet]:
-    """The fleet of the newest version. Where workers forecast, this process does not need its forecasters."""
+def _newest(
+    platform: Platform, worker: WorkerPlatform | None
+) -> tuple[ModelRef, ForecastFleet, WorkerPlatform | BreachBundle]:
+    """The newest version, its fleet, and what forecasts: where workers do, this process needs no forecasters."""
     if worker is not None:
         model, fleet = platform.models.get_newest(KIND, read_fleet, (META, BREACHES))
         if fleet is not None:
-            return model, fleet
+            return model, fleet, worker
     model, bundle = platform.models.get_newest(KIND, BreachBundle.from_files)
-    return model, bundle.fleet
+    return model, bundle.fleet, bundle if worker is None else worker

@@ -75,7 +75,7 @@ class FleetForecasting:
         stored: all series as they are stored now.
         resizes: see `pipelines.common.forecasters.resize_events`.
         ended: `series_id` -> when its sender ended it.
-        worker: where chunks are forecast; null: in this process, which then has the forecasters.
+        forecaster: workers, or the forecasters of this version, with which this process forecasts.
     """
 
     platform: Platform
@@ -84,7 +84,7 @@ class FleetForecasting:
     stored: Sequence[Series]
     resizes: Sequence[Event]
     ended: Mapping[int, datetime]
-    worker: WorkerPlatform | None
+    forecaster: WorkerPlatform | BreachBundle
 
     def chunks(self, now: datetime, progress: Progress) -> Iterator[ChunkForecast]:
         """Forecast all series, chunk by chunk in the order of their ids.
@@ -101,14 +101,12 @@ class FleetForecasting:
             yield found
 
     def _forecast(self, now: datetime) -> Iterator[ChunkForecast | None]:
-        if (worker := self.worker) is None:
-            ref, learned = self.platform.models.get_newest(KIND, BreachBundle.from_files)
-            if ref != self.model:
-                raise ModelChangedError
-            return (forecast_chunk(self.platform, learned, job) for job in self._jobs(now))
+        forecaster = self.forecaster
+        if isinstance(forecaster, BreachBundle):
+            return (forecast_chunk(self.platform, forecaster, job) for job in self._jobs(now))
         settings = self.platform.settings
         # A worker keeps the forecasts of its series, which are the same until the next step of the hour.
-        jobs = ((worker, job) for job in self._jobs(now))
+        jobs = ((forecaster, job) for job in self._jobs(now))
         return map_chunks(forecast_job, jobs, workers=settings.workers, compute=settings.compute)
 
     def _jobs(self, now: datetime) -> Iterator[ForecastJob]:

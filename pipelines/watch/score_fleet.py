@@ -15,7 +15,6 @@ from models.detect.learned_fleet import CANDIDATE, LearnedFleet
 from models.signals.ends import SeriesEnds
 from pipelines.common.progress import Progress
 from pipelines.common.tenant_platform import Platform
-from pipelines.learn.train_detectors import KIND
 from pipelines.processes.parallel import map_chunks
 from pipelines.processes.worker_platform import ModelChangedError, WorkerPlatform
 from pipelines.watch.score_part import (
@@ -64,7 +63,7 @@ class FleetScoring:
         stored: all series as they are stored now.
         since: the signals are those of episodes that last beyond it.
         events: deploys, resizes and maintenance of all services.
-        worker: where parts are scored; null: in this process, which then has the detectors.
+        scorer: workers, or the detectors of this version, with which this process scores.
     """
 
     platform: Platform
@@ -75,7 +74,7 @@ class FleetScoring:
     since: datetime
     events: Sequence[Event]
     ends: SeriesEnds
-    worker: WorkerPlatform | None
+    scorer: WorkerPlatform | DetectorBundle
 
     def scores(self, progress: Progress) -> FleetScores:
         """Score all series of the fleet; the result is that of all of them at once.
@@ -123,10 +122,10 @@ class FleetScoring:
             )
 
     def _scored(self, jobs: Sequence[ScoreJob]) -> Iterator[PartScores]:
-        if self.worker is None:
-            learned = self._learned()
-            return (score_part(self.platform, learned, job) for job in jobs)
-        return self._in_workers(score_job, ((self.worker, job) for job in jobs))
+        scorer = self.scorer
+        if isinstance(scorer, DetectorBundle):
+            return (score_part(self.platform, scorer, job) for job in jobs)
+        return self._in_workers(score_job, ((scorer, job) for job in jobs))
 
     def _signals(self, jobs: Sequence[ScoreJob], anomalies: pl.DataFrame) -> Iterator[list[Signal]]:
         """The signals of each part that has anomalies."""
@@ -136,17 +135,11 @@ class FleetScoring:
             else None
             for job in jobs
         )
-        if self.worker is None:
-            learned = self._learned()
-            return (part_signals(self.platform, learned, one) for one in parts if one is not None)
+        scorer = self.scorer
+        if isinstance(scorer, DetectorBundle):
+            return (part_signals(self.platform, scorer, one) for one in parts if one is not None)
         # Also those without anomalies, so that each part comes to the worker that has scored it.
-        return self._in_workers(signals_job, ((self.worker, one) for one in parts))
-
-    def _learned(self) -> DetectorBundle:
-        ref, learned = self.platform.models.get(KIND, DetectorBundle.from_files)
-        if ref != self.model:
-            raise ModelChangedError
-        return learned
+        return self._in_workers(signals_job, ((scorer, one) for one in parts))
 
     def _in_workers(self, function: Callable[[Job], Result | None], jobs: Iterable[Job]) -> Iterator[Result]:
         settings = self.platform.settings

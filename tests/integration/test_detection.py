@@ -164,7 +164,7 @@ def test_service_after_service_finds_the_same_as_the_fleet_at_once(
             since=window.start,
             events=[],
             ends=NO_ENDS,
-            worker=None,
+            scorer=bundle,
         )
         return scoring.scores(silent)
 
