@@ -2,7 +2,7 @@
 
     python tests/cost_model.py 100000        so many series, a sample a minute each
 
-What a series needs was measured on two cores by `bench_watch.py`, `bench_nightly.py` and `bench_timescale.py`.
+What a series needs was measured on two cores by `bench_watch.py`, `bench_training.py` and `bench_timescale.py`.
 `docs/scale.md` compares it with the figures of fleets of several sizes.
 """
 
@@ -17,7 +17,7 @@ HOURLY_S_PER_SERIES = 0.0040
 PROCESS_MIB, PROCESS_MIB_PER_SERIES = 541.0, 0.0089
 WORKER_MIB, WORKER_MIB_PER_SERIES = 609.0, 0.1008
 #: Core seconds of weekly training; the failure model learns from some hundred services at most.
-DETECTORS_S_PER_SERIES, FORECASTERS_S_PER_SERIES, FAILURE_S = 0.12, 0.11, 1_200.0
+DETECTORS_S_PER_SERIES, FORECASTERS_S_PER_SERIES, FAILURE_S = 0.071, 0.078, 700.0
 #: Bytes of a raw sample on TimescaleDB, on average over 30 days, of noisy floats at one a minute.
 BYTES_PER_SAMPLE = 9.4
 #: Bytes of rollups and features for each series and day, which are kept longer; computed, not measured.

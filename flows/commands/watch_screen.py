@@ -117,11 +117,12 @@ class Screen:
         out.print(f"{self._time(cycle.at)} {pulled}{found}; {last}", style="dim")
 
     def _line(self, cycle: "Cycle", incident: "DetectedIncident", word: str, style: str) -> Text:
-        """The incident by its most severe finding, and how many more it has."""
+        """The incident by its most urgent finding, and how many more it has."""
+        from models.causes.incidents import most_urgent
         from models.words.incident import together_with
         from models.words.one_line import describe
 
-        lead = max(incident.signals, key=lambda one: one.severity.rank)
+        lead = most_urgent(incident.signals)
         others = [one for one in incident.signals if one is not lead]
         together = together_with(lead, others)
         text = describe(lead, cycle.at) + (f", {together}" if together else "")

@@ -106,14 +106,29 @@ def correlate(
     return [DetectedIncident(tuple(group), _origin(group, called)) for _, group in sorted(groups.items())]
 
 
-def fold(incident: DetectedIncident, anchor: Signal | None = None) -> Signal:
-    """The incident as one signal, which becomes the alert.
+def most_urgent(signals: Sequence[Signal]) -> Signal:
+    """The signal that matters most now.
 
-    It has the id of `anchor` (default: the first signal), so that an incident that grows stays one alert. It has the
-    highest severity and the earliest start of all signals, and ends when all have ended. Its last factor lists the
-    other signals.
+    One that lasts comes before one that has ended, then the more severe one, then the one whose breach or failure is
+    expected earliest, or came earliest; those without such a time come after them, the earliest first.
     """
-    lead = anchor or incident.first
+    return min(signals, key=_urgency)
+
+
+def _urgency(signal: Signal) -> tuple[bool, int, bool, datetime, str]:
+    prediction = signal.breach or signal.risk
+    when = None if prediction is None else prediction.when
+    time = signal.started_at if when is None else when.p50
+    return (signal.ended_at is not None, -signal.severity.rank, when is None, time, signal.signal_id)
+
+
+def fold(incident: DetectedIncident) -> Signal:
+    """The incident as one signal, which an alert is about: its most urgent signal.
+
+    Its severity is the highest that the incident has reached, and it ends when all signals have ended. Its last factor
+    lists the other signals.
+    """
+    lead = most_urgent(incident.signals)
     others = [signal for signal in incident.signals if signal.signal_id != lead.signal_id]
     if not others:
         return lead
@@ -125,7 +140,6 @@ def fold(incident: DetectedIncident, anchor: Signal | None = None) -> Signal:
     return replace(
         lead,
         severity=incident.severity,
-        started_at=incident.first.started_at,
         ended_at=None if None in ends else max(end for end in ends if end is not None),
         factors=(
             *lead.factors,

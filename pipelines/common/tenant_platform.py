@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.alerts import AlertSink
 from core.clock import Clock
 from core.model_registry import ModelRegistry
 from core.ports import FeatureStore, SignalSink, Store
@@ -33,6 +34,6 @@ class Platform:
     registry: ModelRegistry
     models: OpenModels
     features: FeatureStore
-    sinks: tuple[SignalSink, ...]
+    sinks: tuple[SignalSink | AlertSink, ...]
     clock: Clock
     elsewhere: OpenPlatform | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from core.alerts import Alert
 from core.clock import Clock
 from core.domain import Signal
 from models.lifecycle.replay_records import AlertMessage, SignalEnd
@@ -10,7 +11,7 @@ from pipelines.replay.journal import Journal
 
 
 class PeopleRecorder:
-    """Implements `pipelines.sinks.alerts.AlertSink`: one message for each incident that begins, escalates or ends."""
+    """Implements `core.alerts.AlertSink`: one message for each incident that begins, escalates or ends."""
 
     name = "people"
 
@@ -18,24 +19,24 @@ class PeopleRecorder:
         self._journal = journal
         self._clock = clock
 
-    def send(self, signals: Sequence[Signal]) -> None:
+    def send(self, alerts: Sequence[Alert]) -> None:
         now = self._clock.now()
         self._journal.add(
             AlertMessage(
                 at=now,
-                alert_id=one.signal_id,
-                kind=one.kind,
-                service=one.service,
-                metric=one.metric,
-                severity=one.severity,
-                started_at=one.started_at,
-                ended_at=one.ended_at,
-                text=describe(one, now),
+                alert_id=one.alert_id,
+                kind=one.about.kind,
+                service=one.about.service,
+                metric=one.about.metric,
+                severity=one.about.severity,
+                started_at=one.about.started_at,
+                ended_at=one.about.ended_at,
+                text=describe(one.about, now),
             )
-            for one in signals
+            for one in alerts
         )
 
-    def keep_alive(self, signals: Sequence[Signal]) -> None:
+    def keep_alive(self, alerts: Sequence[Alert]) -> None:
         """Does nothing: a reminder tells nothing new."""
 
 

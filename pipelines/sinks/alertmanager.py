@@ -1,8 +1,8 @@
 """Sends alerts to Alertmanager, with its v2 API.
 
 Alertmanager identifies an alert by its labels, so the labels must not change while an incident lasts. The exception is
-`severity`, because people route alerts by it: when a signal gets more severe, the same post ends the alerts with the
-lower severities.
+`severity`, because people route alerts by it: when an incident gets more severe, the same post ends the alert with the
+lower severity.
 
 References:
     https://prometheus.io/docs/alerting/latest/alerts_api/
@@ -10,8 +10,9 @@ References:
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from core.alerts import Alert
 from core.clock import Clock
 from core.domain import Severity, Signal, SignalKind
 from core.json_text import json_text
@@ -19,9 +20,6 @@ from models.words.one_line import describe
 from models.words.page import reasons
 from pipelines.sinks.alerts import Links, SinkSetup
 from pipelines.sinks.posting import Receiver
-
-#: Alertmanager ends an alert that is not sent again. Delivery runs at least daily; two hours are a margin.
-HOLD = timedelta(hours=26)
 
 #: Names of labels that Alertmanager accepts.
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -35,7 +33,7 @@ _ALERT_NAMES = {
 
 
 class AlertmanagerSink:
-    """Implements `AlertSink`. Posting the same alert twice updates it."""
+    """Implements `core.alerts.AlertSink`. Posting the same alert twice updates it."""
 
     name = "alertmanager"
 
@@ -50,51 +48,52 @@ class AlertmanagerSink:
         url = setup.settings.alertmanager_url
         return cls(url, setup.links, setup.clock) if url else None
 
-    def send(self, signals: Sequence[Signal]) -> None:
-        if not signals:
+    def send(self, alerts: Sequence[Alert]) -> None:
+        if not alerts:
             return
         now = self._clock.now()
-        alerts = [alert for signal in signals for alert in self._alerts(signal, now)]
-        self._receiver.post(json_text(alerts, indent=None).encode(), {"Content-Type": "application/json"})
+        posted = [one for alert in alerts for one in self._posted(alert, now)]
+        self._receiver.post(json_text(posted, indent=None).encode(), {"Content-Type": "application/json"})
 
-    def keep_alive(self, signals: Sequence[Signal]) -> None:
-        """Post the alerts again; Alertmanager ends them `HOLD` after the last post."""
-        self.send(signals)
+    def keep_alive(self, alerts: Sequence[Alert]) -> None:
+        """Post the alerts again, because Alertmanager ends each when it expires."""
+        self.send(alerts)
 
-    def _alerts(self, signal: Signal, now: datetime) -> list[dict[str, object]]:
-        lower = [severity for severity in Severity if severity.rank < signal.severity.rank]
-        # the end is the start, which is in the past even if Alertmanager's clock differs
-        ended = [self._alert(signal, severity, signal.started_at, now) for severity in lower]
-        return [self._alert(signal, signal.severity, signal.ended_at or now + HOLD, now), *ended]
+    def _posted(self, alert: Alert, now: datetime) -> list[dict[str, object]]:
+        about = alert.about
+        posted = [self._alert(alert, about.severity, about.ended_at or alert.expires_at, now)]
+        if alert.replaces is not None:
+            # the end is the start, which is in the past even if Alertmanager's clock differs
+            posted.append(self._alert(alert, alert.replaces, about.started_at, now))
+        return posted
 
-    def _alert(
-        self, signal: Signal, severity: Severity, ends_at: datetime, now: datetime
-    ) -> dict[str, object]:
+    def _alert(self, alert: Alert, severity: Severity, ends_at: datetime, now: datetime) -> dict[str, object]:
+        about = alert.about
         return {
-            "labels": labels(signal, severity),
+            "labels": labels(alert.identity, severity),
             "annotations": {
                 name: text
                 for name, text in (
-                    ("summary", describe(signal, now)),
-                    ("description", "\n".join(reasons(signal))),
-                    ("runbook_url", self._links.runbook(signal)),
+                    ("summary", describe(about, now)),
+                    ("description", "\n".join(reasons(about))),
+                    ("runbook_url", self._links.runbook(about)),
                 )
                 if text
             },
-            "startsAt": min(signal.started_at, ends_at).isoformat(),
+            "startsAt": min(about.started_at, ends_at).isoformat(),
             "endsAt": ends_at.isoformat(),
-            "generatorURL": self._links.signal(signal),
+            "generatorURL": self._links.signal(about),
         }
 
 
-def labels(signal: Signal, severity: Severity | None = None) -> dict[str, str]:
+def labels(identity: Signal, severity: Severity) -> dict[str, str]:
     """The labels that identify the alert. Those of the series let people route and silence one host or mount point."""
-    of_series = {name: value for name, value in signal.labels.items() if _LABEL.fullmatch(name) and value}
+    of_series = {name: value for name, value in identity.labels.items() if _LABEL.fullmatch(name) and value}
     named = {
-        "alertname": _ALERT_NAMES[signal.kind],
-        "tenant": signal.tenant,
-        "service": signal.service,
-        "severity": str(severity or signal.severity),
-        "signal_id": signal.signal_id,
+        "alertname": _ALERT_NAMES[identity.kind],
+        "tenant": identity.tenant,
+        "service": identity.service,
+        "severity": str(severity),
+        "signal_id": identity.signal_id,
     }
-    return of_series | named | ({"metric": signal.metric} if signal.metric else {})
+    return of_series | named | ({"metric": identity.metric} if identity.metric else {})

@@ -1,27 +1,11 @@
-"""What the sinks have in common: the port of sinks for people, links, and what a sink is built from."""
+"""What the sinks have in common: links, and what a sink is built from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 from urllib.parse import quote
 
 from core.clock import Clock
 from core.domain import Signal
-from core.ports import SignalSink
 from core.settings import Settings
-
-
-@runtime_checkable
-class AlertSink(SignalSink, Protocol):
-    """A sink that alerts people. It gets one signal for each incident, not one for each finding."""
-
-    def keep_alive(self, signals: Sequence[Signal]) -> None:
-        """Repeat these alerts to a receiver that ends an alert when it is not sent again.
-
-        Raises:
-            UnavailableError: the receiver is down or refuses the alerts.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from core.alerts import AlertSink
 from core.clock import Clock, SystemClock
 from core.ports import SignalSink
 from core.settings import Settings
@@ -12,7 +13,7 @@ from pipelines.sinks.slack import SlackSink
 from pipelines.sinks.webhook import WebhookSink
 
 #: Builds a sink; null where the settings do not name it.
-SinkBuilder = Callable[[SinkSetup], SignalSink | None]
+SinkBuilder = Callable[[SinkSetup], SignalSink | AlertSink | None]
 
 #: Name -> builder, in the order of delivery. To add a sink, write its file and add one line here.
 SINKS: dict[str, SinkBuilder] = {
@@ -23,7 +24,7 @@ SINKS: dict[str, SinkBuilder] = {
 }
 
 
-def configured_sinks(settings: Settings, clock: Clock | None = None) -> tuple[SignalSink, ...]:
+def configured_sinks(settings: Settings, clock: Clock | None = None) -> tuple[SignalSink | AlertSink, ...]:
     """One sink for each receiver that the settings name.
 
     Args:

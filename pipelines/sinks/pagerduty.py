@@ -1,4 +1,4 @@
-"""Sends alerts to PagerDuty, with its Events API v2. PagerDuty drops repeats by the id of the signal.
+"""Sends alerts to PagerDuty, with its Events API v2. PagerDuty drops repeats by the id of the alert.
 
 References:
     https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
@@ -9,8 +9,9 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
+from core.alerts import Alert
 from core.clock import Clock
-from core.domain import Severity, Signal
+from core.domain import Severity
 from core.json_text import json_text
 from models.words.one_line import describe
 from models.words.page import reasons
@@ -24,7 +25,7 @@ _MAX_SUMMARY = 1_024
 
 
 class PagerDutySink:
-    """Implements `AlertSink`. It posts one event in each request, as the API requires."""
+    """Implements `core.alerts.AlertSink`. It posts one event in each request, as the API requires."""
 
     name = "pagerduty"
 
@@ -40,21 +41,22 @@ class PagerDutySink:
         key = setup.settings.pagerduty_routing_key
         return cls(key, setup.links, setup.clock) if key else None
 
-    def send(self, signals: Sequence[Signal]) -> None:
+    def send(self, alerts: Sequence[Alert]) -> None:
         now = self._clock.now()
-        for signal in signals:
-            body = json_text(self._event(signal, now), indent=None).encode()
+        for alert in alerts:
+            body = json_text(self._event(alert, now), indent=None).encode()
             self._receiver.post(body, {"Content-Type": "application/json"})
 
-    def keep_alive(self, signals: Sequence[Signal]) -> None:
+    def keep_alive(self, alerts: Sequence[Alert]) -> None:
         """Does nothing: an incident in PagerDuty stays open until it is resolved."""
 
-    def _event(self, signal: Signal, now: datetime) -> dict[str, object]:
-        key = {"routing_key": self._routing_key.get_secret_value(), "dedup_key": signal.signal_id}
-        if signal.ended_at is not None:
+    def _event(self, alert: Alert, now: datetime) -> dict[str, object]:
+        about = alert.about
+        key = {"routing_key": self._routing_key.get_secret_value(), "dedup_key": alert.alert_id}
+        if about.ended_at is not None:
             return {**key, "event_action": "resolve"}
-        links = [{"href": self._links.signal(signal), "text": "look closer"}]
-        if runbook := self._links.runbook(signal):
+        links = [{"href": self._links.signal(about), "text": "look closer"}]
+        if runbook := self._links.runbook(about):
             links.append({"href": runbook, "text": "runbook"})
         return {
             **key,
@@ -62,13 +64,13 @@ class PagerDutySink:
             "client": "Forewarn",
             "links": links,
             "payload": {
-                "summary": describe(signal, now)[:_MAX_SUMMARY],
-                "source": signal.service,
-                "severity": _SEVERITY_NAMES[signal.severity],
-                "timestamp": signal.started_at.isoformat(),
-                "component": signal.metric or signal.service,
-                "group": signal.tenant,
-                "class": str(signal.kind),
-                "custom_details": {"reasons": reasons(signal), "signal_id": signal.signal_id},
+                "summary": describe(about, now)[:_MAX_SUMMARY],
+                "source": about.service,
+                "severity": _SEVERITY_NAMES[about.severity],
+                "timestamp": about.started_at.isoformat(),
+                "component": about.metric or about.service,
+                "group": about.tenant,
+                "class": str(about.kind),
+                "custom_details": {"reasons": reasons(about), "signal_id": about.signal_id},
             },
         }

@@ -9,8 +9,9 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
+from core.alerts import Alert
 from core.clock import Clock
-from core.domain import Severity, Signal
+from core.domain import Severity
 from core.json_text import json_text
 from models.words.one_line import describe
 from models.words.page import reasons
@@ -25,7 +26,7 @@ _MAX_TEXT = 2_900
 
 
 class SlackSink:
-    """Implements `AlertSink`. Slack cannot drop repeats, so each alert shows the id of its signal."""
+    """Implements `core.alerts.AlertSink`. Slack cannot drop repeats, so each alert shows its id."""
 
     name = "slack"
 
@@ -40,33 +41,34 @@ class SlackSink:
         url = setup.settings.slack_webhook_url
         return cls(url, setup.links, setup.clock) if url else None
 
-    def send(self, signals: Sequence[Signal]) -> None:
+    def send(self, alerts: Sequence[Alert]) -> None:
         now = self._clock.now()
-        for start in range(0, len(signals), _ALERTS_PER_MESSAGE):
-            body = self._message(signals[start : start + _ALERTS_PER_MESSAGE], now)
+        for start in range(0, len(alerts), _ALERTS_PER_MESSAGE):
+            body = self._message(alerts[start : start + _ALERTS_PER_MESSAGE], now)
             self._receiver.post(json_text(body, indent=None).encode(), {"Content-Type": "application/json"})
 
-    def keep_alive(self, signals: Sequence[Signal]) -> None:
+    def keep_alive(self, alerts: Sequence[Alert]) -> None:
         """Does nothing: a message stays in the channel."""
 
-    def _message(self, signals: Sequence[Signal], now: datetime) -> dict[str, object]:
+    def _message(self, alerts: Sequence[Alert], now: datetime) -> dict[str, object]:
         return {
-            "text": "\n".join(escape(describe(signal, now)) for signal in signals)[:_MAX_TEXT],
-            "blocks": [block for signal in signals for block in self._blocks(signal, now)],
+            "text": "\n".join(escape(describe(alert.about, now)) for alert in alerts)[:_MAX_TEXT],
+            "blocks": [block for alert in alerts for block in self._blocks(alert, now)],
         }
 
-    def _blocks(self, signal: Signal, now: datetime) -> list[dict[str, object]]:
-        sign = _SIGNS[signal.severity] if signal.ended_at is None else _ENDED
-        lines = [f"{sign} *{escape(describe(signal, now))}*"]
-        lines += [f"• {escape(reason)}" for reason in reasons(signal)]
-        links = [f"<{self._links.signal(signal)}|look closer>"]
-        if runbook := self._links.runbook(signal):
+    def _blocks(self, alert: Alert, now: datetime) -> list[dict[str, object]]:
+        about = alert.about
+        sign = _SIGNS[about.severity] if about.ended_at is None else _ENDED
+        lines = [f"{sign} *{escape(describe(about, now))}*"]
+        lines += [f"• {escape(reason)}" for reason in reasons(about)]
+        links = [f"<{self._links.signal(about)}|look closer>"]
+        if runbook := self._links.runbook(about):
             links.append(f"<{runbook}|runbook>")
         return [
             {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(lines)[:_MAX_TEXT]}},
             {
                 "type": "context",
-                "elements": [{"type": "mrkdwn", "text": " · ".join([*links, f"`{signal.signal_id}`"])}],
+                "elements": [{"type": "mrkdwn", "text": " · ".join([*links, f"`{alert.alert_id}`"])}],
             },
             {"type": "divider"},
         ]

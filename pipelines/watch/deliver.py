@@ -10,6 +10,7 @@ another: the end of an incident must not overtake its beginning.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from core.alerts import AlertSink
 from core.domain import ServiceEdges
 from core.errors import BusyError
 from core.locks import delivery_lock
@@ -77,7 +78,11 @@ def deliver(
 
 
 def _deliver_alone(
-    platform: Platform, sink: SignalSink, edges: ServiceEdges, lock_wait_s: float, progress: Progress
+    platform: Platform,
+    sink: SignalSink | AlertSink,
+    edges: ServiceEdges,
+    lock_wait_s: float,
+    progress: Progress,
 ) -> SinkReport:
     """Deliver to a sink while no other process does; if another one does for too long, leave it to that one."""
     locks, name = platform.store.locks, delivery_lock(sink.name)

@@ -2,20 +2,24 @@
 
 Machines (table, webhook) get every signal. People get one alert for an incident: a signal that joins an incident for
 which they have an alert is marked as delivered without a message, unless it is more severe than that alert.
+
+An alert expires at receivers that end alerts by themselves, if two cycles in a row do not send it again.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
 
+from core.alerts import Alert, AlertSink
 from core.domain import ServiceEdges, Severity, Signal
 from core.errors import UnavailableError
 from core.locks import HeldLock
 from core.outbox import DeliveryLane
 from core.ports import SignalSink
+from core.watch_cycles import WATCH_EVERY_S, WatchCycleRepository
 from models.causes.incidents import DetectedIncident, correlate, fold
 from pipelines.common.tenant_platform import Platform
-from pipelines.sinks.alerts import AlertSink
 from pipelines.sinks.posting import RejectedError
 from pipelines.watch.outbox import Outbox
 
@@ -25,6 +29,10 @@ _BATCH = 100
 _INCIDENT_LOOKBACK = timedelta(days=7)
 #: A signal that ended so long before its first delivery is history, such as an imported data set. It sends no alert.
 _HISTORY_AFTER = timedelta(days=1)
+#: An alert that was not sent again for so many cycle intervals expires.
+_EXPIRES_AFTER = 2
+#: The interval of cycles is looked for in so long before now.
+_CYCLES_LOOKBACK = timedelta(days=1)
 #: So many signals are read from the store at once.
 _PAGE = 10_000
 #: A receiver that rejects so many messages, and accepts none between them, has a fault of its own: the rest waits.
@@ -75,30 +83,33 @@ class _AlertHistory:
         known = (self.alert_ids.get(signal.signal_id) for signal in incident.signals)
         return list(dict.fromkeys(alert_id for alert_id in known if alert_id is not None))
 
-    def worst_severity(self, incident: DetectedIncident) -> int | None:
+    def worst_severity(self, incident: DetectedIncident) -> Severity | None:
         """The highest severity of these alerts; null when there are none.
 
         A signal may have become critical since its alert. That counts only if people received it as critical.
         """
         known = [signal for signal in incident.signals if signal.signal_id in self.alert_ids]
-        critical = Severity.CRITICAL.rank
         if not known:
             return None
         if any(signal.signal_id in self.critical for signal in known):
-            return critical
-        return min(_worst_severity(known), critical - 1)
+            return Severity.CRITICAL
+        return min(_worst_severity(known), Severity.WARNING, key=lambda one: one.rank)
 
 
 class SinkDelivery:
     """One run of deliveries to one sink, by the process that holds the lock of the sink."""
 
-    def __init__(self, platform: Platform, sink: SignalSink, graph: ServiceEdges, lock: HeldLock) -> None:
+    def __init__(
+        self, platform: Platform, sink: SignalSink | AlertSink, graph: ServiceEdges, lock: HeldLock
+    ) -> None:
         self._atomically = platform.store.atomically
         self._signals = platform.store.signals
         self._sink = sink
         self._graph = graph
         self._lock = lock
         self._now = platform.clock.now()
+        interval = cycle_interval(platform.store.watch_cycles, self._now)
+        self._expires_at = self._now + _EXPIRES_AFTER * interval
         self._outbox = Outbox(platform.store.deliveries, sink.name, self._now)
         self._sent_ids: set[str] = set()
         self._sent = 0
@@ -135,10 +146,10 @@ class SinkDelivery:
         due = self._outbox.due(lane)
         try:
             if isinstance(self._sink, AlertSink):
-                self._alert_people(lane, due)
+                self._alert_people(self._sink, lane, due)
             else:
                 for start in range(0, len(due), _BATCH):
-                    self._send_to_machine(lane, due[start : start + _BATCH])
+                    self._send_to_machine(self._sink, lane, due[start : start + _BATCH])
         except _ReceiverDownError as down:
             waiting = set(self._outbox.attempts(lane)) - self._rejected_ids
             left = [signal.signal_id for signal in due if signal.signal_id in waiting]
@@ -147,24 +158,27 @@ class SinkDelivery:
         self._rejected_ids.clear()
         return True
 
-    def _send_to_machine(self, lane: DeliveryLane, batch: Sequence[Signal]) -> None:
+    def _send_to_machine(self, sink: SignalSink, lane: DeliveryLane, batch: Sequence[Signal]) -> None:
         """Send a batch; if the receiver rejects it, send its halves, until only what it rejects is left out."""
         try:
-            self._send(lane, batch, batch, None)
+            self._post(lambda: sink.send(batch))
+            self._sent += len(batch)
+            # A new signal that has ended already was sent with its end.
+            self._mark(lane, batch, None, ended=lane is DeliveryLane.NEW)
         except RejectedError as error:
             if len(batch) == 1:
                 self._reject(lane, batch, error)
                 return
             middle = len(batch) // 2
-            self._send_to_machine(lane, batch[:middle])
-            self._send_to_machine(lane, batch[middle:])
+            self._send_to_machine(sink, lane, batch[:middle])
+            self._send_to_machine(sink, lane, batch[middle:])
 
-    def _alert_people(self, lane: DeliveryLane, due: Sequence[Signal]) -> None:
+    def _alert_people(self, sink: AlertSink, lane: DeliveryLane, due: Sequence[Signal]) -> None:
         if not due:
             return
         due_ids = {signal.signal_id for signal in due}
         incidents = correlate([*self._recent_signals(due), *due], self._graph)
-        history = _AlertHistory(self._outbox.alert_ids(), self._outbox.delivered_as_critical())
+        history = self._history()
         rejections = self._outbox.rejections(lane)
         all_news = [
             (incident, [signal for signal in incident.signals if signal.signal_id in due_ids])
@@ -174,10 +188,11 @@ class SinkDelivery:
         all_news.sort(key=lambda pair: max((rejections.get(one.signal_id, 0) for one in pair[1]), default=0))
         for incident, news in all_news:
             if news:
-                self._alert_incident(lane, incident, news, history)
+                self._alert_incident(sink, lane, incident, news, history)
 
     def _alert_incident(
         self,
+        sink: AlertSink,
         lane: DeliveryLane,
         incident: DetectedIncident,
         news: Sequence[Signal],
@@ -189,18 +204,21 @@ class SinkDelivery:
         if lane is DeliveryLane.NEW and not sent_alerts and self._is_history(incident, lane):
             self._mark(lane, news, None, ended=True)
             return
+        severity = history.worst_severity(incident)
         if lane is DeliveryLane.ENDED:
             # Every alert on the incident ends, but not before all of its signals have.
             needs_alert = all(signal.ended_at is not None for signal in incident.signals)
         else:
-            severity = history.worst_severity(incident)
-            needs_alert = severity is None or severity < _worst_severity(news)
+            needs_alert = severity is None or severity.rank < _worst_severity(news).rank
             alert_ids = alert_ids[:1]
         if not needs_alert:
             self._mark(lane, news, alert_ids[0], ended=False)
             return
+        # Only what was sent is replaced: a new alert has no predecessor, and one that ends has its own severity.
+        replaced = None if lane is DeliveryLane.ENDED else severity
+        alerts = [self._alert(incident, one, history, replaces=replaced) for one in alert_ids]
         try:
-            self._send(lane, news, [self._alert(incident, alert_id) for alert_id in alert_ids], alert_ids[0])
+            self._send_alerts(sink, lane, news, alerts)
         except RejectedError as error:
             self._reject(lane, news, error)
 
@@ -212,15 +230,15 @@ class SinkDelivery:
         """
         if not isinstance(self._sink, AlertSink):
             return True
-        alert_ids = self._outbox.alert_ids()
+        history = self._history()
         alerts = {}
         for incident in correlate(self._recent_signals(()), self._graph):
             if all(signal.ended_at is not None for signal in incident.signals):
                 continue
             for signal in incident.signals:
-                alert_id = alert_ids.get(signal.signal_id)
+                alert_id = history.alert_ids.get(signal.signal_id)
                 if alert_id is not None and alert_id not in self._sent_ids:
-                    alerts[alert_id] = self._alert(incident, alert_id)
+                    alerts[alert_id] = self._alert(incident, alert_id, history)
         open_alerts = list(alerts.values())
         try:
             for start in range(0, len(open_alerts), _BATCH):
@@ -229,13 +247,13 @@ class SinkDelivery:
             return False  # the outbox has stored the error; the next run reminds again
         return True
 
-    def _keep_alive(self, sink: AlertSink, alerts: Sequence[Signal]) -> None:
+    def _keep_alive(self, sink: AlertSink, alerts: Sequence[Alert]) -> None:
         """Remind of open alerts; if the receiver rejects them together, send halves, as for new signals."""
         try:
             self._post(lambda: sink.keep_alive(alerts))
         except RejectedError as error:
             if len(alerts) == 1:
-                self._outbox.error = f"reminder of {alerts[0].signal_id}: {error}"
+                self._outbox.error = f"reminder of {alerts[0].alert_id}: {error}"
                 self._count_rejection(error)
                 return
             middle = len(alerts) // 2
@@ -262,20 +280,39 @@ class SinkDelivery:
             if len(page) < _PAGE:
                 return found
 
-    def _alert(self, incident: DetectedIncident, alert_id: str) -> Signal:
-        """One message on a whole incident. An alert has the id of the first signal that it carried."""
-        carrier = next((signal for signal in incident.signals if signal.signal_id == alert_id), None)
-        return fold(incident, carrier or self._signals.get(alert_id))
+    def _history(self) -> _AlertHistory:
+        return _AlertHistory(self._outbox.alert_ids(), self._outbox.delivered_as_critical())
 
-    def _send(
-        self, lane: DeliveryLane, news: Sequence[Signal], messages: Sequence[Signal], alert_id: str | None
+    def _alert(
+        self,
+        incident: DetectedIncident,
+        alert_id: str,
+        history: _AlertHistory,
+        *,
+        replaces: Severity | None = None,
+    ) -> Alert:
+        """One message on a whole incident. Its identity is the first signal that it carried."""
+        carrier = next((signal for signal in incident.signals if signal.signal_id == alert_id), None)
+        about = fold(incident)
+        # Also of a signal that is less severe by now: the receiver has the alert under the severity of its message.
+        if history.worst_severity(incident) is Severity.CRITICAL:
+            about = replace(about, severity=Severity.CRITICAL)
+        return Alert(
+            identity=carrier or self._signals.get(alert_id),
+            about=about,
+            replaces=replaces,
+            expires_at=self._expires_at,
+        )
+
+    def _send_alerts(
+        self, sink: AlertSink, lane: DeliveryLane, news: Sequence[Signal], alerts: Sequence[Alert]
     ) -> None:
-        """Send `messages`, which carry `news`; for people, `alert_id` is the alert that carries them from now on."""
-        self._post(lambda: self._sink.send(messages))
-        self._sent += len(messages)
-        self._sent_ids.update(message.signal_id for message in messages)
-        ended = lane is DeliveryLane.NEW and (alert_id is None or messages[0].ended_at is not None)
-        self._mark(lane, news, alert_id, ended=ended)
+        """Send the alerts that carry `news`; the first one carries them from now on."""
+        self._post(lambda: sink.send(alerts))
+        self._sent += len(alerts)
+        self._sent_ids.update(alert.alert_id for alert in alerts)
+        ended = lane is DeliveryLane.NEW and alerts[0].about.ended_at is not None
+        self._mark(lane, news, alerts[0].alert_id, ended=ended)
 
     def _mark(self, lane: DeliveryLane, news: Sequence[Signal], alert_id: str | None, *, ended: bool) -> None:
         """Mark signals as delivered, and with `ended` their ends too. A kill must not come between the two."""
@@ -321,5 +358,16 @@ class SinkDelivery:
             raise _ReceiverDownError(down) from error
 
 
-def _worst_severity(signals: Sequence[Signal]) -> int:
-    return max(signal.severity.rank for signal in signals)
+def cycle_interval(cycles: WatchCycleRepository, now: datetime) -> timedelta:
+    """The time between cycles, at least five minutes: the shortest of a day, as outages and late cycles lengthen it.
+
+    Args:
+        now: when the cycle that runs began.
+    """
+    begun = [*(one.at for one in cycles.since(now - _CYCLES_LOOKBACK) if one.at < now), now]
+    usual = timedelta(seconds=WATCH_EVERY_S)
+    return max(usual, min((later - at for at, later in pairwise(begun)), default=usual))
+
+
+def _worst_severity(signals: Sequence[Signal]) -> Severity:
+    return max((signal.severity for signal in signals), key=lambda one: one.rank)

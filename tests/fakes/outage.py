@@ -12,6 +12,7 @@ from fakes.receiver import Receiver, Reply, Request
 from fakes.signals import make_signal
 from pydantic import SecretStr
 
+from core.alerts import AlertSink
 from core.clock import Clock
 from core.domain import Severity
 from core.ports import SignalSink
@@ -152,7 +153,7 @@ class Outage:
         self.receiver.clock = self.clock
         self.receiver.reply_to = self._reply
         links = Links("http://forewarn")
-        sinks: tuple[SignalSink, ...] = (
+        sinks: tuple[SignalSink | AlertSink, ...] = (
             WebhookSink(self.receiver.url + PATHS["webhook"], None, self.clock),
             AlertmanagerSink(self.receiver.url, links, self.clock),
             SlackSink(SecretStr(self.receiver.url + PATHS["slack"]), links, self.clock),

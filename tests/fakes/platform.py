@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from fakes.ports import NoFeatures, NoRegistry
 
+from core.alerts import Alert, AlertSink
 from core.clock import Clock, FixedClock
 from core.domain import Signal
 from core.errors import RetryLaterError, UnavailableError
@@ -14,16 +15,15 @@ from core.ports import FeatureStore, SignalSink, Store
 from core.settings import Settings
 from pipelines.common.open_models import OpenModels
 from pipelines.common.tenant_platform import Platform
-from pipelines.sinks.alerts import AlertSink
 from pipelines.sinks.posting import RejectedError
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-class FakeSink(SignalSink):
-    """A machine that keeps what it is sent, can be down, and refuses what it cannot take."""
+class FakeReceiver:
+    """Keeps what it is sent, can be down, and refuses what it cannot take."""
 
-    def __init__(self, name: str = "machine") -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
         self.got: list[Signal] = []
         self.is_down = False
@@ -34,7 +34,11 @@ class FakeSink(SignalSink):
     def name(self) -> str:
         return self._name
 
-    def send(self, signals: Sequence[Signal]) -> None:
+    @property
+    def ids(self) -> list[str]:
+        return [signal.signal_id for signal in self.got]
+
+    def take(self, signals: Sequence[Signal]) -> None:
         if self.is_down and self.busy_until is not None:
             raise RetryLaterError(f"{self.name} is busy", self.busy_until)
         if self.is_down:
@@ -43,22 +47,39 @@ class FakeSink(SignalSink):
             raise RejectedError(f"{self.name} refused what was sent")
         self.got.extend(signals)
 
-    @property
-    def ids(self) -> list[str]:
-        return [signal.signal_id for signal in self.got]
+
+class FakeSink(FakeReceiver, SignalSink):
+    """A machine."""
+
+    def __init__(self, name: str = "machine") -> None:
+        super().__init__(name)
+
+    def send(self, signals: Sequence[Signal]) -> None:
+        self.take(signals)
 
 
-class FakePager(FakeSink, AlertSink):
-    """A sink for people, who forget what they are not reminded of."""
+class FakePager(FakeReceiver, AlertSink):
+    """A sink for people, who forget what they are not reminded of.
+
+    Attributes:
+        got: what each alert is about, under the id of the alert.
+        alerts: as they were sent.
+        reminders: the ids of the alerts of which people were reminded.
+    """
 
     def __init__(self, name: str = "pager") -> None:
         super().__init__(name)
+        self.alerts: list[Alert] = []
         self.reminders: list[str] = []
 
-    def keep_alive(self, signals: Sequence[Signal]) -> None:
+    def send(self, alerts: Sequence[Alert]) -> None:
+        self.take([replace(alert.about, signal_id=alert.alert_id) for alert in alerts])
+        self.alerts.extend(alerts)
+
+    def keep_alive(self, alerts: Sequence[Alert]) -> None:
         if self.is_down:
             raise UnavailableError(f"{self.name} does not answer")
-        self.reminders.extend(signal.signal_id for signal in signals)
+        self.reminders.extend(alert.alert_id for alert in alerts)
 
 
 def platform_of(
@@ -68,7 +89,7 @@ def platform_of(
     settings: Settings | None = None,
     registry: ModelRegistry | None = None,
     features: FeatureStore | None = None,
-    sinks: Sequence[SignalSink] = (),
+    sinks: Sequence[SignalSink | AlertSink] = (),
 ) -> Platform:
     """A whole platform of a store; a registry or features that the test did not give fail at the first call."""
     return Platform(

@@ -13,6 +13,7 @@ from servers.alertmanager import PROGRAM, running_alertmanager
 
 from core.clock import FixedClock
 from core.domain import Breach, Severity, Signal, SignalKind, TimeRange
+from core.watch_cycles import WATCH_EVERY_S
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alertmanager import AlertmanagerSink
 from pipelines.sinks.alerts import Links
@@ -85,6 +86,16 @@ def test_a_raised_severity_replaces_the_lower_alert(platform: Platform, url: str
     deliver(platform)
     (alert,) = alerts(platform, url)
     assert (alert["labels"]["signal_id"], alert["labels"]["severity"]) == ("s1", "critical")
+
+
+def test_alerts_of_a_forewarn_that_has_stopped_end_two_cycles_later(platform: Platform, url: str) -> None:
+    stopped = datetime.now(UTC) - timedelta(seconds=2 * WATCH_EVERY_S - 3)
+    keep(platform, started_at=stopped)
+    clock = FixedClock(stopped)
+    sink = AlertmanagerSink(url, Links("http://forewarn"), clock)
+    deliver(replace(platform, clock=clock, sinks=(sink,)))
+    assert [alert["labels"]["signal_id"] for alert in alerts(platform, url)] == ["s1"]
+    _wait(lambda: alerts(platform, url) == [])
 
 
 def test_nothing_is_lost_while_alertmanager_is_not_there(store: Store) -> None:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from core.clock import FixedClock
 from core.domain import FilterResult, Severity, Signal
 from core.outbox import LONGEST_RETRY_S
+from core.watch_cycles import WatchCycle
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.alerts import Links
 from pipelines.sinks.pagerduty import PagerDutySink
@@ -233,6 +234,40 @@ def test_a_receiver_that_was_down_learns_later_that_a_signal_became_critical(
     machine.is_down = False
     deliver(advanced(platform, seconds=30))
     assert [signal.severity for signal in machine.got] == [Severity.WARNING, Severity.CRITICAL]
+
+
+def test_only_a_severity_that_was_sent_is_replaced(platform: Platform, pager: FakePager) -> None:
+    keep(platform, make_signal("s1"))
+    deliver(platform)
+    keep(platform, make_signal("s2", minute=5, severity=Severity.CRITICAL))
+    deliver(platform)
+    keep(platform, *(make_signal(name, ended_at=OVER) for name in ("s1", "s2")))
+    deliver(platform)
+    assert [alert.replaces for alert in pager.alerts] == [None, Severity.WARNING, None]
+    assert [alert.about.severity for alert in pager.alerts][1:] == [Severity.CRITICAL] * 2
+
+
+def test_an_alert_keeps_its_identity_and_is_about_what_matters_most(
+    platform: Platform, pager: FakePager
+) -> None:
+    keep(platform, make_signal("s1"))
+    deliver(platform)
+    keep(platform, make_signal("s2", minute=5, severity=Severity.CRITICAL, metric="disk"))
+    deliver(platform)
+    assert [(alert.identity.signal_id, alert.about.metric) for alert in pager.alerts] == [
+        ("s1", "latency"),
+        ("s1", "disk"),
+    ]
+
+
+def test_an_alert_expires_two_cycles_after_it_was_sent(platform: Platform, pager: FakePager) -> None:
+    hour = timedelta(hours=1)
+    for number in (1, 2):
+        cycle = WatchCycle(at=START - number * hour, step_seconds={"deliveries": 1.0})
+        platform.store.watch_cycles.add(cycle)
+    keep(platform, make_signal())
+    deliver(platform)
+    assert [alert.expires_at for alert in pager.alerts] == [START + 2 * hour]
 
 
 def test_an_alert_ends_under_its_own_id_when_the_whole_incident_has_ended(

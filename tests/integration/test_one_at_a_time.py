@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,6 +13,7 @@ from fakes.platform import FakePager, FakeSink, platform_of
 from fakes.signals import NOON, make_signal
 from servers.commands import ROOT
 
+from core.alerts import Alert
 from core.clock import FixedClock
 from core.domain import Signal
 from core.errors import BusyError, InsufficientDataError, NotFoundError, UnavailableError
@@ -42,7 +43,7 @@ with open_pool(sys.argv[1]) as pool, Store(pool, sys.argv[2]).locks.hold(sys.arg
 class SlowSink(FakeSink):
     """A machine that takes its time, so that two runs overlap."""
 
-    def send(self, signals: list[Signal]) -> None:  # type: ignore[override]
+    def send(self, signals: Sequence[Signal]) -> None:
         time.sleep(0.2)
         super().send(signals)
 
@@ -50,9 +51,9 @@ class SlowSink(FakeSink):
 class SlowPager(FakePager):
     """A pager that takes its time."""
 
-    def send(self, signals: list[Signal]) -> None:  # type: ignore[override]
+    def send(self, alerts: Sequence[Alert]) -> None:
         time.sleep(0.05)
-        super().send(signals)
+        super().send(alerts)
 
 
 @contextmanager

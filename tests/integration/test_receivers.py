@@ -9,6 +9,7 @@ from fakes.receiver import Receiver, Reply, Request
 from fakes.signals import NOON, make_signal
 from pydantic import SecretStr
 
+from core.alerts import AlertSink
 from core.clock import FixedClock
 from core.errors import RetryLaterError, UnavailableError
 from core.outbox import DeliveryLane
@@ -37,7 +38,7 @@ def receiver() -> Iterator[Receiver]:
 
 def platform_at(store: Store, receiver: Receiver, now: datetime) -> Platform:
     clock, links = FixedClock(now), Links("http://forewarn")
-    sinks: tuple[SignalSink, ...] = (
+    sinks: tuple[SignalSink | AlertSink, ...] = (
         WebhookSink(receiver.url + PATHS[0], None, clock),
         AlertmanagerSink(receiver.url, links, clock),
         SlackSink(SecretStr(receiver.url + PATHS[2]), links, clock),

@@ -1,11 +1,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain import Event, EventKind, Severity, Signal, SignalKind
-from models.causes.incidents import DetectedIncident, correlate, fold
+from core.domain import Breach, Event, EventKind, Severity, Signal, SignalKind, TimeRange
+from models.causes.incidents import DetectedIncident, correlate, fold, most_urgent
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 EDGES = [("web", "checkout"), ("checkout", "orders-db"), ("search", "index")]
@@ -105,7 +106,7 @@ def test_every_signal_is_in_exactly_one_trouble_whatever_the_order(
     assert sorted(members) == sorted(signal.signal_id for signal in signals)
 
 
-def test_a_folded_trouble_keeps_the_identity_of_its_anchor_and_the_worst_severity() -> None:
+def test_a_folded_trouble_is_about_its_most_urgent_signal_and_names_the_others() -> None:
     deploy = Event(tenant="t", service="web", kind=EventKind.DEPLOY, at=NOON, version="2")
     (trouble,) = correlate(
         [
@@ -114,12 +115,51 @@ def test_a_folded_trouble_keeps_the_identity_of_its_anchor_and_the_worst_severit
             *(signal("web", 2, metric=f"m{i}", signal_id=f"x{i}") for i in range(4)),
         ]
     )
-    alert = fold(trouble)
-    assert (alert.signal_id, alert.metric, alert.severity) == ("web-0", "latency", Severity.CRITICAL)
-    assert alert.factors[-1].text == "together with web errors, web m0, web m1 and 2 more"
-    assert alert.nearby_events == (deploy,)
-    other = fold(trouble, trouble.signals[1])
-    assert (other.signal_id, other.started_at) == ("web-1", NOON)
+    about = fold(trouble)
+    assert (about.signal_id, about.metric, about.severity) == ("web-1", "errors", Severity.CRITICAL)
+    assert about.started_at == NOON + timedelta(minutes=1)
+    assert about.factors[-1].text == "together with web latency, web m0, web m1 and 2 more"
+    assert about.nearby_events == (deploy,)
+
+
+def breach(minute: float, in_hours: float, severity: Severity = Severity.WARNING, **rest: Any) -> Signal:
+    at = NOON + timedelta(hours=in_hours)
+    when = TimeRange(p10=at, p50=at, p90=at)
+    expected = Breach(threshold=1.0, probability=0.9, horizon_s=86_400, when=when)
+    return signal(
+        "db",
+        minute,
+        signal_id=f"in {in_hours} h",
+        kind=SignalKind.BREACH,
+        severity=severity,
+        breach=expected,
+        **rest,
+    )
+
+
+@pytest.mark.parametrize(
+    ("signals", "first"),
+    [
+        # A full disk was hidden behind an anomaly that was five hours old.
+        ([signal("web", -300), breach(0, 4)], "in 4 h"),
+        ([breach(0, 9), breach(0, 4)], "in 4 h"),
+        ([breach(0, 4), breach(0, -1)], "in -1 h"),
+        ([breach(0, 4), signal("web", 0, severity=Severity.CRITICAL)], "web-0"),
+        ([breach(0, 4, Severity.CRITICAL, ended_at=NOON), signal("web", 5)], "web-5"),
+        ([signal("web", 5), signal("db", 0)], "db-0"),
+    ],
+    ids=["a time before none", "the sooner one", "what came before what will", "the more severe one",
+         "what lasts before what ended", "what began first"],
+)  # fmt: skip
+def test_what_matters_most_now_leads(signals: list[Signal], first: str) -> None:
+    assert most_urgent(signals).signal_id == most_urgent(signals[::-1]).signal_id == first
+
+
+def test_the_severity_of_a_folded_trouble_does_not_sink_when_its_worst_signal_ends() -> None:
+    over = signal("web", 1, severity=Severity.CRITICAL, ended_at=NOON + timedelta(minutes=9))
+    (trouble,) = correlate([signal("web", 0), over])
+    about = fold(trouble)
+    assert (about.signal_id, about.severity, about.ended_at) == ("web-0", Severity.CRITICAL, None)
 
 
 def test_a_folded_trouble_has_ended_when_all_of_it_has() -> None:

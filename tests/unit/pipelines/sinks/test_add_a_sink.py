@@ -38,8 +38,8 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_registered_sink_is_built_from_the_settings_and_receives_signals() -> None:
     settings = Settings(_env_file=None, runbook_url="http://runbooks")
     (tape,) = configured_sinks(settings, FixedClock(NOON))
-    tape.send([make_signal("s1"), make_signal("s2", service="cart")])
     assert isinstance(tape, PaperTape)
+    tape.send([make_signal("s1"), make_signal("s2", service="cart")])
     console = settings.service_url
     assert tape.lines == [f"checkout: {console}/#signal=s1", f"cart: {console}/#signal=s2"]
 

@@ -7,17 +7,18 @@ from datetime import timedelta
 
 import pytest
 from fakes.receiver import Receiver
-from fakes.signals import NOON, make_signal
+from fakes.signals import EXPIRES, NOON, make_alert, make_signal
 from pydantic import SecretStr, TypeAdapter
 
+from core.alerts import Alert, AlertSink
 from core.clock import FixedClock
 from core.domain import Event, EventKind, Factor, FilterResult, ModelRef, Series, Severity, Signal, SignalKind
 from core.errors import UnavailableError
 from core.ports import SignalSink
 from core.resizes import is_resize_of, resize_event
 from models.words.page import reasons
-from pipelines.sinks.alertmanager import HOLD, AlertmanagerSink, labels
-from pipelines.sinks.alerts import AlertSink, Links
+from pipelines.sinks.alertmanager import AlertmanagerSink, labels
+from pipelines.sinks.alerts import Links
 from pipelines.sinks.pagerduty import PagerDutySink
 from pipelines.sinks.posting import RejectedError
 from pipelines.sinks.slack import SlackSink
@@ -39,37 +40,48 @@ def webhook(url: str) -> SignalSink:
     return WebhookSink(f"{url}/{SECRET}", SecretStr(SECRET))
 
 
-def alertmanager(url: str) -> SignalSink:
+def alertmanager(url: str) -> AlertSink:
     return AlertmanagerSink(url, LINKS, CLOCK)
 
 
-def slack(url: str) -> SignalSink:
+def slack(url: str) -> AlertSink:
     return SlackSink(SecretStr(f"{url}/{SECRET}"), LINKS, CLOCK)
 
 
-def pagerduty(url: str) -> SignalSink:
+def pagerduty(url: str) -> AlertSink:
     return PagerDutySink(SecretStr(SECRET), LINKS, CLOCK, url=url)
+
+
+SinkTo = Callable[[str], SignalSink] | Callable[[str], AlertSink]
+
+
+def send(sink: SignalSink | AlertSink, *signals: Signal) -> None:
+    """Send signals: to people, each as an alert of its own."""
+    if isinstance(sink, AlertSink):
+        sink.send([Alert(identity=one, about=one, expires_at=EXPIRES) for one in signals])
+    else:
+        sink.send(signals)
 
 
 EVERY_SINK = pytest.mark.parametrize("sink_to", [webhook, alertmanager, slack, pagerduty])
 
 
 @EVERY_SINK
-def test_nothing_to_send_posts_nothing(receiver: Receiver, sink_to: Callable[[str], SignalSink]) -> None:
-    sink_to(receiver.url).send([])
+def test_nothing_to_send_posts_nothing(receiver: Receiver, sink_to: SinkTo) -> None:
+    send(sink_to(receiver.url))
     assert receiver.requests == []
 
 
 @EVERY_SINK
 def test_a_receiver_that_is_down_is_unavailable_and_no_secret_is_told(
-    receiver: Receiver, sink_to: Callable[[str], SignalSink], caplog: pytest.LogCaptureFixture
+    receiver: Receiver, sink_to: SinkTo, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     sink = sink_to(receiver.url)
-    sink.send([make_signal()])
+    send(sink, make_signal())
     receiver.down()
     with pytest.raises(UnavailableError, match=f"{sink.name} does not answer") as caught:
-        sink.send([make_signal()])
+        send(sink, make_signal())
     told = [caplog.text, str(caught.value), repr(caught.value), repr(sink), repr(vars(sink))]
     assert not any(SECRET in text for text in told)
 
@@ -79,19 +91,17 @@ def test_a_receiver_that_is_down_is_unavailable_and_no_secret_is_told(
     ("status", "error"), [(500, UnavailableError), (302, UnavailableError), (400, RejectedError)]
 )
 def test_a_no_of_the_receiver_is_an_error(
-    receiver: Receiver, sink_to: Callable[[str], SignalSink], status: int, error: type[Exception]
+    receiver: Receiver, sink_to: SinkTo, status: int, error: type[Exception]
 ) -> None:
     receiver.answers = [status]
     with pytest.raises(error, match=str(status)):
-        sink_to(receiver.url).send([make_signal()])
+        send(sink_to(receiver.url), make_signal())
 
 
 @EVERY_SINK
-def test_an_address_that_is_none_is_unavailable(
-    receiver: Receiver, sink_to: Callable[[str], SignalSink]
-) -> None:
+def test_an_address_that_is_none_is_unavailable(receiver: Receiver, sink_to: SinkTo) -> None:
     with pytest.raises(UnavailableError):
-        sink_to("nowhere:// x").send([make_signal()])
+        send(sink_to("nowhere:// x"), make_signal())
 
 
 def test_the_sinks_for_people_are_alert_sinks_and_the_others_are_not() -> None:
@@ -159,7 +169,7 @@ def test_an_alert_has_stable_labels_and_says_what_where_and_why(receiver: Receiv
     deploy = Event(tenant="t", service="checkout", kind=EventKind.DEPLOY, at=NOON, version="2.3.1")
     alertmanager(receiver.url).send(
         [
-            make_signal(
+            make_alert(
                 nearby_events=(deploy,),
                 value=3.0,
                 factors=(Factor(name="x", value=1, contribution=1, text="p99 up 8x"),),
@@ -168,8 +178,8 @@ def test_an_alert_has_stable_labels_and_says_what_where_and_why(receiver: Receiv
     )
     (request,) = receiver.requests
     assert request.path == "/api/v2/alerts"
-    fired, lower = request.json()
-    assert fired == {
+    (alert,) = request.json()
+    assert alert == {
         "labels": {
             "alertname": "ForewarnAnomaly",
             "tenant": "t",
@@ -184,16 +194,31 @@ def test_an_alert_has_stable_labels_and_says_what_where_and_why(receiver: Receiv
             "runbook_url": "https://runbooks/anomaly?service=checkout",
         },
         "startsAt": NOON.isoformat(),
-        "endsAt": (NOW + HOLD).isoformat(),
+        "endsAt": EXPIRES.isoformat(),
         "generatorURL": "http://forewarn/#signal=s1",
     }
-    assert lower["labels"]["severity"] == "info"
-    assert lower["endsAt"] == NOON.isoformat()
+
+
+def test_an_alert_that_got_more_severe_ends_the_one_that_was_sent_and_no_other(receiver: Receiver) -> None:
+    alertmanager(receiver.url).send([make_alert(severity=Severity.CRITICAL, replaces=Severity.INFO)])
+    posted = {one["labels"]["severity"]: one["endsAt"] for one in receiver.requests[0].json()}
+    assert posted == {"critical": EXPIRES.isoformat(), "info": NOON.isoformat()}
+
+
+def test_an_alert_keeps_its_labels_while_it_is_about_another_signal(receiver: Receiver) -> None:
+    first = make_signal("s1", labels={"host": "web1"})
+    disk = make_signal("s2", "db", 20, metric="disk_used_ratio", labels={"mount": "/var"}, value=0.99)
+    alertmanager(receiver.url).send([Alert(identity=first, about=disk, expires_at=EXPIRES)])
+    (alert,) = receiver.requests[0].json()
+    assert alert["labels"] == labels(first, Severity.WARNING)
+    assert alert["annotations"]["summary"].startswith("db")
+    assert alert["startsAt"] == disk.started_at.isoformat()
+    assert alert["generatorURL"] == "http://forewarn/#signal=s2"
 
 
 def test_an_alert_that_is_over_ends_when_the_trouble_did(receiver: Receiver) -> None:
     ended = NOON + timedelta(minutes=10)
-    alertmanager(receiver.url).send([make_signal(ended_at=ended, severity=Severity.INFO)])
+    alertmanager(receiver.url).send([make_alert(ended_at=ended, severity=Severity.CRITICAL)])
     (alert,) = receiver.requests[0].json()
     assert alert["endsAt"] == ended.isoformat()
 
@@ -202,11 +227,11 @@ def test_an_alert_that_is_over_ends_when_the_trouble_did(receiver: Receiver) -> 
 def test_labels_change_with_nothing_but_severity(kind: SignalKind) -> None:
     young = make_signal(kind=kind)
     old = make_signal(kind=kind, value=4.0, summary="worse", ended_at=NOW)
-    assert labels(young) == labels(old)
+    assert labels(young, Severity.WARNING) == labels(old, Severity.WARNING)
 
 
 def test_slack_is_told_in_blocks_and_cannot_be_made_to_shout(receiver: Receiver) -> None:
-    slack(receiver.url).send([make_signal(service="<!channel>&co")])
+    slack(receiver.url).send([make_alert(service="<!channel>&co")])
     message = receiver.requests[0].json()
     section, context, divider = message["blocks"]
     assert section["text"]["text"].startswith(":warning: *&lt;!channel&gt;&amp;co is slow*")
@@ -216,14 +241,14 @@ def test_slack_is_told_in_blocks_and_cannot_be_made_to_shout(receiver: Receiver)
 
 
 def test_slack_gets_no_more_blocks_at_once_than_it_takes(receiver: Receiver) -> None:
-    slack(receiver.url).send([make_signal(f"s{i}") for i in range(40)])
+    slack(receiver.url).send([make_alert(f"s{i}") for i in range(40)])
     sizes = [len(request.json()["blocks"]) for request in receiver.requests]
     assert sum(sizes) == 120
     assert max(sizes) <= 50
 
 
 def test_pagerduty_drops_repeats_by_the_signal_and_is_told_the_end(receiver: Receiver) -> None:
-    pagerduty(receiver.url).send([make_signal(severity=Severity.CRITICAL), make_signal(ended_at=NOW)])
+    pagerduty(receiver.url).send([make_alert(severity=Severity.CRITICAL), make_alert(ended_at=NOW)])
     trigger, resolve = (request.json() for request in receiver.requests)
     assert trigger["event_action"] == "trigger"
     assert trigger["payload"]["severity"] == "critical"
