@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipelines.replay.plan import ReplayPlan
     from pipelines.replay.report import ReplayReport
 
-app = typer.Typer(help="Run past cycles again: which alerts would people have received?")
+app = typer.Typer()
 
 _TIMES = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 _UNITS = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S}
@@ -57,7 +57,7 @@ def replay(
         float, typer.Option("--history-d", help="Days before the first cycle to learn from.", min=1.0)
     ] = 30.0,
     name: Annotated[
-        str | None, typer.Option(help="Name of the replay. Default: from its times.", show_default=False)
+        str | None, typer.Option(help="Name of the replay. Default: from its beginning.", show_default=False)
     ] = None,
     page: Annotated[
         Path | None, typer.Option(help="Write a page with plots into this file.", show_default=False)
@@ -65,10 +65,10 @@ def replay(
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the watch cycles of a past time again, on the data of each moment, and report the alerts.
+    """Run past watch cycles again, on what was known at each moment, and report the alerts of people.
 
     It trains its own models on the history before, and has its own database in FOREWARN_DATA_DIR/replays. It sends
-    nothing. When it is interrupted, the same command goes on where it ended. Other settings or rules make another
+    nothing. When it is interrupted, the same command goes on where it ended, and one with a later end goes on to it. Other settings or rules make another
     replay: give it another name, and `forewarn replay compare` shows both side by side.
     """
     if context.invoked_subcommand is not None:
@@ -88,7 +88,7 @@ def replay(
         raise InputError(f"--retrain is weekly or never, got {retrain!r}")
     every_s = seconds_of(every)
     plan = ReplayPlan(
-        name=name or f"{first:%Y%m%dT%H%M}-{last:%Y%m%dT%H%M}-{every}",
+        name=name or f"{first:%Y%m%dT%H%M}-every-{every}",
         tenant=settings.tenant,
         start=first,
         end=min(last, now),

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -132,24 +132,28 @@ class ReplayFolder:
         except ValidationError as error:
             raise InputError(f"{self.path / PLAN_FILE} is damaged: remove that replay") from error
 
-    def begin(self, plan: ReplayPlan) -> bool:
-        """Store the plan of a new replay; returns false where the same one has begun already.
+    def begin(self, plan: ReplayPlan) -> ReplayPlan:
+        """Store the plan of a new replay, or go on with one that has begun; returns the plan as it is from now on.
+
+        A replay may go on to a later end, and never ends earlier than it was planned.
 
         Raises:
             InputError: there is another replay of that name.
         """
-        if not (self.path / PLAN_FILE).exists():
-            self.path.mkdir(parents=True, exist_ok=True)
-            part = self.path / f"{PLAN_FILE}.part"
-            part.write_text(json_text(plan))
-            part.replace(self.path / PLAN_FILE)
-            return True
-        if self.plan != plan:
-            raise InputError(
-                f"replay {plan.name!r} has begun with another plan or other settings; choose another --name, or"
-                f" remove it with `forewarn replay remove {plan.name}`"
-            )
-        return False
+        if (self.path / PLAN_FILE).exists():
+            known = self.plan
+            if replace(known, end=plan.end) != plan:
+                raise InputError(
+                    f"replay {plan.name!r} has begun with another plan or other settings; choose another --name, or"
+                    f" remove it with `forewarn replay remove {plan.name}`"
+                )
+            if plan.end <= known.end:
+                return known
+        self.path.mkdir(parents=True, exist_ok=True)
+        part = self.path / f"{PLAN_FILE}.part"
+        part.write_text(json_text(plan))
+        part.replace(self.path / PLAN_FILE)
+        return plan
 
     def settings(self, live: Settings) -> Settings:
         """The settings of the replay: those of the live platform, on a database and models of its own."""

@@ -65,7 +65,7 @@ def replay(live: Platform, plan: ReplayPlan, *, progress: Progress = silent) -> 
         InputError: there is another replay of that name.
     """
     folder = ReplayFolder.of(live.settings, plan.name)
-    folder.begin(plan)
+    plan = folder.begin(plan)
     with open_tenancy(folder.settings(live.settings), keep_samples=True) as tenancy, kept_workers():
         run = _Run(
             tenancy=tenancy,

@@ -226,11 +226,12 @@ def _stretches(scaled: FloatArray, origins: tuple[int, ...], doubtful: FloatArra
     for row, window in enumerate(scaled):
         apart = np.abs(at - at[row]) >= scaled.shape[1]
         others = scaled[apart][np.isfinite(scaled[apart])]
-        if int(apart.sum()) < LEAST_OTHERS or not len(others):
+        mine = window[np.isfinite(window)]
+        # A window in which nothing is known tells nothing.
+        if int(apart.sum()) < LEAST_OTHERS or not len(others) or not len(mine):
             continue
         edges = np.quantile(others, np.concatenate([inner, outer]))
         low, high = np.minimum(edges[: len(LEVELS)], -tiny), np.maximum(edges[len(LEVELS) :], tiny)
-        mine = window[np.isfinite(window)]
         beyond.append(np.maximum(mine[:, None] / low, mine[:, None] / high))
     if len(beyond) < LEAST_TRIED:
         return tuple(1.0 for _ in LEVELS)

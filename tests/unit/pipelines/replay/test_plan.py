@@ -48,11 +48,17 @@ def test_a_plan_that_cannot_run_is_refused(changed: Mapping[str, Any], problem: 
 
 def test_the_same_plan_goes_on_and_another_one_needs_another_name(tmp_path: Path) -> None:
     folder = ReplayFolder(tmp_path / "march")
-    assert folder.begin(PLAN)
-    assert not folder.begin(PLAN)
-    assert folder.plan == PLAN
+    assert folder.begin(PLAN) == folder.begin(PLAN) == folder.plan == PLAN
     with pytest.raises(InputError, match="another plan or other settings"):
         folder.begin(replace(PLAN, settings={"alert_budget_per_week": "1.0"}))
+
+
+def test_a_replay_goes_on_to_a_later_end_and_not_back_to_an_earlier_one(tmp_path: Path) -> None:
+    folder = ReplayFolder(tmp_path / "march")
+    folder.begin(PLAN)
+    later = replace(PLAN, end=PLAN.end + timedelta(hours=1))
+    assert folder.begin(later) == later
+    assert folder.begin(PLAN) == folder.plan == later
 
 
 def test_stored_replays_are_listed_and_one_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -93,6 +93,18 @@ def test_missing_actuals_are_left_out() -> None:
         assert np.isfinite(memory.quantiles).all()
 
 
+@settings(max_examples=60)
+@given(seed=st.integers(0, 1_000), windows=st.integers(1, 30), known=st.floats(0.0, 1.0))
+def test_errors_of_any_windows_may_be_unknown(seed: int, windows: int, known: float) -> None:
+    rng = np.random.default_rng(seed)
+    made = errors(windows, seed=seed)
+    made[rng.random(windows) >= known] = np.nan  # whole windows, as in maintenance or before a series began
+    made[rng.random(made.shape) >= known] = np.nan
+    low, high = fitted(made).interval(np.zeros(24), 0.95, Bounds())
+    assert np.isfinite(low).all()
+    assert (low <= high).all()
+
+
 def test_intervals_learned_from_few_windows_are_wider() -> None:
     few = [fitted(errors(3, seed=seed)).interval(np.zeros(24), 0.95, FREE) for seed in range(100)]
     many = [fitted(errors(40, seed=seed)).interval(np.zeros(24), 0.95, FREE) for seed in range(100)]
