@@ -68,8 +68,10 @@ def replay(
     """Run past watch cycles again, on what was known at each moment, and report the alerts of people.
 
     It trains its own models on the history before, and has its own database in FOREWARN_DATA_DIR/replays. It sends
-    nothing. When it is interrupted, the same command goes on where it ended, and one with a later end goes on to it. Other settings or rules make another
-    replay: give it another name, and `forewarn replay compare` shows both side by side.
+    nothing.
+
+    When it is interrupted, the same command goes on where it ended, and a later --to goes on to that. Other settings or
+    rules need another --name; `forewarn replay compare` shows both side by side.
     """
     if context.invoked_subcommand is not None:
         return
