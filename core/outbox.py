@@ -122,6 +122,14 @@ class DeliveryRepository(Protocol):
         """Signal id -> the alert that carried it to that sink."""
         ...
 
+    def over(self, sink: str) -> set[str]:
+        """The alerts of which people at that sink were told that they are over."""
+        ...
+
+    def set_over(self, sink: str, alert_ids: Sequence[str], *, over: bool) -> None:
+        """Remember whether people were told last that these alerts are over, or that they are not."""
+        ...
+
     def counts(self, sinks: Sequence[str]) -> list[LaneCount]:
         """The lanes of these sinks and of all others that ever had a delivery, by sink and lane."""
         ...

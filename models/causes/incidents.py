@@ -125,8 +125,7 @@ def _urgency(signal: Signal) -> tuple[bool, int, bool, datetime, str]:
 def fold(incident: DetectedIncident) -> Signal:
     """The incident as one signal, which an alert is about: its most urgent signal.
 
-    Its severity is the highest that the incident has reached, and it ends when all signals have ended. Its last factor
-    lists the other signals.
+    It ends when all signals have ended. Its last factor lists the other signals.
     """
     lead = most_urgent(incident.signals)
     others = [signal for signal in incident.signals if signal.signal_id != lead.signal_id]
@@ -139,7 +138,6 @@ def fold(incident: DetectedIncident) -> Signal:
     }
     return replace(
         lead,
-        severity=incident.severity,
         ended_at=None if None in ends else max(end for end in ends if end is not None),
         factors=(
             *lead.factors,

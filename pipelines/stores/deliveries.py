@@ -181,6 +181,21 @@ class DeliveryStore:
         )
         return {row["signal_id"]: row["alert_id"] for row in rows}
 
+    def over(self, sink: str) -> set[str]:
+        """The alerts of which people at that sink were told that they are over."""
+        rows = self._session.rows(
+            f"SELECT signal_id FROM deliveries WHERE {_OF_LANE} AND is_over",
+            {"sink": sink, "lane": DeliveryLane.NEW},
+        )
+        return {row["signal_id"] for row in rows}
+
+    def set_over(self, sink: str, alert_ids: Sequence[str], *, over: bool) -> None:
+        """Remember whether people were told last that these alerts are over, or that they are not."""
+        self._session.execute(
+            f"UPDATE deliveries SET is_over = %(over)s WHERE {_OF_LANE} AND signal_id = ANY(%(ids)s)",
+            {"sink": sink, "lane": DeliveryLane.NEW, "ids": list(alert_ids), "over": over},
+        )
+
     def counts(self, sinks: Sequence[str]) -> list[LaneCount]:
         """The lanes of these sinks and of all others that ever had a delivery, by sink and lane."""
         missing = " UNION ALL ".join(

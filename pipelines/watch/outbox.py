@@ -68,6 +68,14 @@ class Outbox:
         """The ids of the signals that the sink received as critical."""
         return self._deliveries.received(self._sink, DeliveryLane.ESCALATED)
 
+    def over(self) -> Collection[str]:
+        """The alerts of which people were told that they are over."""
+        return self._deliveries.over(self._sink)
+
+    def set_over(self, alert_ids: Sequence[str], *, over: bool) -> None:
+        """Remember whether people were told last that these alerts are over."""
+        self._deliveries.set_over(self._sink, alert_ids, over=over)
+
     def mark_delivered(
         self, lane: DeliveryLane, signals: Sequence[Signal], alert_id: str | None = None
     ) -> None:

@@ -1,15 +1,15 @@
 """Deliver what is due to one sink.
 
 Machines (table, webhook) get every signal. People get one alert for an incident: a signal that joins an incident for
-which they have an alert is marked as delivered without a message, unless it is more severe than that alert.
+which they have an alert is marked as delivered without a message, unless it is more severe than that alert, or people
+were told that the alert is over.
 
 An alert expires at receivers that end alerts by themselves, if two cycles in a row do not send it again.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import timedelta
 
 from core.alerts import Alert, AlertSink
 from core.domain import ServiceEdges, Severity, Signal
@@ -17,21 +17,22 @@ from core.errors import UnavailableError
 from core.locks import HeldLock
 from core.outbox import DeliveryLane
 from core.ports import SignalSink
-from core.watch_cycles import WATCH_EVERY_S, WatchCycleRepository
 from models.causes.incidents import DetectedIncident, correlate, fold
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.posting import RejectedError
+from pipelines.watch.alert_history import AlertHistory, cycle_interval, worst_severity
 from pipelines.watch.outbox import Outbox
 
 #: Signals in one post to a machine; a signal is about 3 KB.
 _BATCH = 100
 #: Other signals of an incident are read from so long before now, or before the oldest signal that is due.
 _INCIDENT_LOOKBACK = timedelta(days=7)
-#: A signal that ended so long before its first delivery is history, such as an imported data set. It sends no alert.
+#: A signal that ended so long before its first delivery is history, such as an imported data set; so is one that had
+#: ended when the first cycle found it. It sends no alert.
 _HISTORY_AFTER = timedelta(days=1)
 #: An alert that was not sent again for so many cycle intervals expires.
 _EXPIRES_AFTER = 2
-#: The interval of cycles is looked for in so long before now.
+#: Cycles are looked for in so long before now.
 _CYCLES_LOOKBACK = timedelta(days=1)
 #: So many signals are read from the store at once.
 _PAGE = 10_000
@@ -66,36 +67,6 @@ class _ReceiverDownError(Exception):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
-class _AlertHistory:
-    """Which alerts people have received.
-
-    Attributes:
-        alert_ids: signal id -> the alert that carried it.
-        critical: ids of the signals that they received as critical.
-    """
-
-    alert_ids: Mapping[str, str]
-    critical: Collection[str]
-
-    def alerts_of(self, incident: DetectedIncident) -> list[str]:
-        """The alerts on an incident, those of its earliest signals first."""
-        known = (self.alert_ids.get(signal.signal_id) for signal in incident.signals)
-        return list(dict.fromkeys(alert_id for alert_id in known if alert_id is not None))
-
-    def worst_severity(self, incident: DetectedIncident) -> Severity | None:
-        """The highest severity of these alerts; null when there are none.
-
-        A signal may have become critical since its alert. That counts only if people received it as critical.
-        """
-        known = [signal for signal in incident.signals if signal.signal_id in self.alert_ids]
-        if not known:
-            return None
-        if any(signal.signal_id in self.critical for signal in known):
-            return Severity.CRITICAL
-        return min(_worst_severity(known), Severity.WARNING, key=lambda one: one.rank)
-
-
 class SinkDelivery:
     """One run of deliveries to one sink, by the process that holds the lock of the sink."""
 
@@ -108,8 +79,10 @@ class SinkDelivery:
         self._graph = graph
         self._lock = lock
         self._now = platform.clock.now()
-        interval = cycle_interval(platform.store.watch_cycles, self._now)
-        self._expires_at = self._now + _EXPIRES_AFTER * interval
+        cycles = platform.store.watch_cycles.since(self._now - _CYCLES_LOOKBACK)
+        before = [one.at for one in cycles if one.at < self._now]
+        self._is_first = not before
+        self._expires_at = self._now + _EXPIRES_AFTER * cycle_interval(before, self._now)
         self._outbox = Outbox(platform.store.deliveries, sink.name, self._now)
         self._sent_ids: set[str] = set()
         self._sent = 0
@@ -196,26 +169,31 @@ class SinkDelivery:
         lane: DeliveryLane,
         incident: DetectedIncident,
         news: Sequence[Signal],
-        history: _AlertHistory,
+        history: AlertHistory,
     ) -> None:
         """Send the alerts that the new signals of an incident need, or mark them as delivered without one."""
-        sent_alerts = history.alerts_of(incident)
+        sent_alerts, open_alerts = history.alerts_of(incident), history.open_alerts_of(incident)
         alert_ids = sent_alerts or [incident.first.signal_id]
         if lane is DeliveryLane.NEW and not sent_alerts and self._is_history(incident, lane):
             self._mark(lane, news, None, ended=True)
             return
         severity = history.worst_severity(incident)
+        carrier, replaced = alert_ids[0], None
         if lane is DeliveryLane.ENDED:
-            # Every alert on the incident ends, but not before all of its signals have.
-            needs_alert = all(signal.ended_at is not None for signal in incident.signals)
-        else:
-            needs_alert = severity is None or severity.rank < _worst_severity(news).rank
+            # Every alert on the incident ends, once, but not before all of its signals have.
+            needs_alert = bool(open_alerts) and all(one.ended_at is not None for one in incident.signals)
+            alert_ids = open_alerts
+        elif sent_alerts and not open_alerts:
+            needs_alert = any(signal.ended_at is None for signal in news)
             alert_ids = alert_ids[:1]
+        else:
+            needs_alert = severity is None or severity.rank < worst_severity(news).rank
+            alert_ids = (open_alerts or alert_ids)[:1]
+            # Only what was sent is replaced: a new alert has no predecessor.
+            replaced = severity
         if not needs_alert:
-            self._mark(lane, news, alert_ids[0], ended=False)
+            self._mark(lane, news, carrier, ended=False)
             return
-        # Only what was sent is replaced: a new alert has no predecessor, and one that ends has its own severity.
-        replaced = None if lane is DeliveryLane.ENDED else severity
         alerts = [self._alert(incident, one, history, replaces=replaced) for one in alert_ids]
         try:
             self._send_alerts(sink, lane, news, alerts)
@@ -237,7 +215,9 @@ class SinkDelivery:
                 continue
             for signal in incident.signals:
                 alert_id = history.alert_ids.get(signal.signal_id)
-                if alert_id is not None and alert_id not in self._sent_ids:
+                if alert_id is None or alert_id in history.over:
+                    continue
+                if alert_id not in self._sent_ids:
                     alerts[alert_id] = self._alert(incident, alert_id, history)
         open_alerts = list(alerts.values())
         try:
@@ -261,11 +241,15 @@ class SinkDelivery:
             self._keep_alive(sink, alerts[middle:])
 
     def _is_history(self, incident: DetectedIncident, lane: DeliveryLane) -> bool:
-        """Whether all signals ended long ago. A failed attempt means that the receiver was down; then alert anyway."""
+        """Whether all signals ended before anybody watched, or long ago.
+
+        A failed attempt means that the receiver was down; then alert anyway.
+        """
         attempts = self._outbox.attempts(lane)
+        watched_from = self._now if self._is_first else self._now - _HISTORY_AFTER
         return all(
             signal.ended_at is not None
-            and signal.ended_at < self._now - _HISTORY_AFTER
+            and signal.ended_at < watched_from
             and not attempts.get(signal.signal_id)
             for signal in incident.signals
         )
@@ -280,14 +264,15 @@ class SinkDelivery:
             if len(page) < _PAGE:
                 return found
 
-    def _history(self) -> _AlertHistory:
-        return _AlertHistory(self._outbox.alert_ids(), self._outbox.delivered_as_critical())
+    def _history(self) -> AlertHistory:
+        box = self._outbox
+        return AlertHistory(box.alert_ids(), box.delivered_as_critical(), box.over())
 
     def _alert(
         self,
         incident: DetectedIncident,
         alert_id: str,
-        history: _AlertHistory,
+        history: AlertHistory,
         *,
         replaces: Severity | None = None,
     ) -> Alert:
@@ -311,8 +296,10 @@ class SinkDelivery:
         self._post(lambda: sink.send(alerts))
         self._sent += len(alerts)
         self._sent_ids.update(alert.alert_id for alert in alerts)
-        ended = lane is DeliveryLane.NEW and alerts[0].about.ended_at is not None
-        self._mark(lane, news, alerts[0].alert_id, ended=ended)
+        over = alerts[0].about.ended_at is not None
+        with self._atomically():
+            self._mark(lane, news, alerts[0].alert_id, ended=lane is DeliveryLane.NEW and over)
+            self._outbox.set_over([alert.alert_id for alert in alerts], over=over)
 
     def _mark(self, lane: DeliveryLane, news: Sequence[Signal], alert_id: str | None, *, ended: bool) -> None:
         """Mark signals as delivered, and with `ended` their ends too. A kill must not come between the two."""
@@ -356,18 +343,3 @@ class SinkDelivery:
             )
             self._outbox.receiver_failed(down)
             raise _ReceiverDownError(down) from error
-
-
-def cycle_interval(cycles: WatchCycleRepository, now: datetime) -> timedelta:
-    """The time between cycles, at least five minutes: the shortest of a day, as outages and late cycles lengthen it.
-
-    Args:
-        now: when the cycle that runs began.
-    """
-    begun = [*(one.at for one in cycles.since(now - _CYCLES_LOOKBACK) if one.at < now), now]
-    usual = timedelta(seconds=WATCH_EVERY_S)
-    return max(usual, min((later - at for at, later in pairwise(begun)), default=usual))
-
-
-def _worst_severity(signals: Sequence[Signal]) -> Severity:
-    return max((signal.severity for signal in signals), key=lambda one: one.rank)

@@ -155,11 +155,11 @@ def test_what_matters_most_now_leads(signals: list[Signal], first: str) -> None:
     assert most_urgent(signals).signal_id == most_urgent(signals[::-1]).signal_id == first
 
 
-def test_the_severity_of_a_folded_trouble_does_not_sink_when_its_worst_signal_ends() -> None:
+def test_the_severity_of_a_folded_trouble_is_that_of_what_lasts() -> None:
     over = signal("web", 1, severity=Severity.CRITICAL, ended_at=NOON + timedelta(minutes=9))
     (trouble,) = correlate([signal("web", 0), over])
     about = fold(trouble)
-    assert (about.signal_id, about.severity, about.ended_at) == ("web-0", Severity.CRITICAL, None)
+    assert (about.signal_id, about.severity, about.ended_at) == ("web-0", Severity.WARNING, None)
 
 
 def test_a_folded_trouble_has_ended_when_all_of_it_has() -> None:
