@@ -21,8 +21,8 @@ from pipelines.stores.timescale import set_retention_policies, timescale_in_use,
 
 #: Held while migrating. Any number works, as long as no other program uses it on this database.
 ADVISORY_LOCK = 0x666F7265
-#: How often a migration that lost a deadlock is tried again.
-DEADLOCKS = 5
+#: How often a migration that met a background job of TimescaleDB is tried again.
+TRIES_AGAIN = 5
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -135,19 +135,23 @@ def _read(folder: str) -> list[_Migration]:
 
 
 def _change(connection: Connection, script: str, record: str, parameters: list[str]) -> None:
-    """Run a script, and record that it ran, in one transaction.
-
-    A deadlock with a background job of TimescaleDB is tried again.
-    """
-    for attempt in range(DEADLOCKS + 1):
+    """Run a script, and record that it ran, in one transaction; again if a background job of TimescaleDB met it."""
+    for attempt in range(TRIES_AGAIN + 1):
         try:
             with connection.transaction():
                 _run(connection, script)
                 connection.execute(sql.SQL(record), parameters)
             return
-        except psycopg.errors.DeadlockDetected:
-            if attempt == DEADLOCKS:
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.InternalError_) as error:
+            if attempt == TRIES_AGAIN or not _met_a_job(error):
                 raise
+
+
+def _met_a_job(error: psycopg.Error) -> bool:
+    """Whether it lost a deadlock, or dropped what a job that runs has just changed: "tuple concurrently deleted"."""
+    if isinstance(error, psycopg.errors.DeadlockDetected):
+        return True
+    return (error.diag.message_primary or "").startswith("tuple concurrently")
 
 
 def _run(connection: Connection, script: str) -> None:

@@ -196,7 +196,9 @@ def test_an_edited_migration_is_noticed(empty: str) -> None:
 
 def test_a_migration_that_fails_leaves_nothing_of_itself(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(empty)
-    broken = migrations._Migration(name="9999_broken", up="CREATE TABLE half (n int); SELECT 1/0", down="")
+    broken = migrations._Migration(
+        name="9999_broken", up="CREATE TABLE half (n int); SELECT 1/0", down=""
+    )
     wanted = migrations._wanted
     monkeypatch.setattr(migrations, "_wanted", lambda *args, **rest: [*wanted(*args, **rest), broken])
     with pytest.raises(psycopg.errors.DivisionByZero):
@@ -309,3 +311,33 @@ def test_compressed_samples_are_read_and_written_like_any_other(empty: str) -> N
         assert (again.inserted, again.duplicates, again.conflicts.height) == (1, 4999, 0)
         assert store.samples.read(start, start + timedelta(days=365)).equals(frame)
         assert store.samples.latest()["value"].to_list() == [4999.0]
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "is_tried_again"),
+    [
+        ("tuple concurrently deleted", "XX000", True),
+        ("tuple concurrently updated", "XX000", True),
+        ("deadlock detected", "40P01", True),
+        ("could not open relation with OID 7", "XX000", False),
+    ],
+)
+def test_a_migration_that_meets_a_job_of_the_database_is_tried_again(
+    empty: str, monkeypatch: pytest.MonkeyPatch, problem: str, code: str, is_tried_again: bool
+) -> None:
+    migrate(empty)
+    # A sequence does not go back with the transaction.
+    script = (
+        "DO $$ BEGIN IF nextval('tries') < 3 THEN"
+        f" RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = '{problem}'; END IF; END $$;"
+    )
+    added = migrations._Migration(name="9999_meets_a_job", up=script, down="SELECT 1;")
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute("CREATE SEQUENCE tries")
+        wanted = migrations._wanted(connection)
+    monkeypatch.setattr(migrations, "_wanted", lambda *_, **__: [*wanted, added])
+    if is_tried_again:
+        assert migrate(empty) == [added.name]
+    else:
+        with pytest.raises(psycopg.errors.InternalError_, match=problem):
+            migrate(empty)
