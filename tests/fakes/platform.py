@@ -13,6 +13,7 @@ from core.errors import RetryLaterError, UnavailableError
 from core.model_registry import ModelRegistry
 from core.ports import FeatureStore, SignalSink, Store
 from core.settings import Settings
+from core.watch_cycles import WatchCycle
 from pipelines.common.open_models import OpenModels
 from pipelines.common.tenant_platform import Platform
 from pipelines.sinks.posting import RejectedError
@@ -107,3 +108,13 @@ def platform_of(
 def advanced(platform: Platform, **by: float) -> Platform:
     """The same platform after some time: `advanced(platform, hours=1)`."""
     return replace(platform, clock=FixedClock(platform.clock.now() + timedelta(**by)))
+
+
+def keep(platform: Platform, *signals: Signal) -> None:
+    """Store signals as those of the tenant."""
+    platform.store.signals.upsert([replace(signal, tenant=platform.tenant) for signal in signals])
+
+
+def watched(platform: Platform, at: datetime) -> None:
+    """A watch cycle began then."""
+    platform.store.watch_cycles.add(WatchCycle(at=at, step_seconds={"deliveries": 1.0}))

@@ -196,9 +196,7 @@ def test_an_edited_migration_is_noticed(empty: str) -> None:
 
 def test_a_migration_that_fails_leaves_nothing_of_itself(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(empty)
-    broken = migrations._Migration(
-        name="9999_broken", up="CREATE TABLE half (n int); SELECT 1/0", down=""
-    )
+    broken = migrations._Migration(name="9999_broken", up="CREATE TABLE half (n int); SELECT 1/0", down="")
     wanted = migrations._wanted
     monkeypatch.setattr(migrations, "_wanted", lambda *args, **rest: [*wanted(*args, **rest), broken])
     with pytest.raises(psycopg.errors.DivisionByZero):
