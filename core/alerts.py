@@ -15,7 +15,8 @@ class Alert:
     Attributes:
         identity: the signal that began the alert. Its id, kind, service, metric and labels identify the alert at a
             receiver as long as it lasts.
-        about: the signal of the incident that matters most now, see `models.causes.incidents.fold`.
+        about: the signal of the incident that matters most now, or that began an alert which ends, see
+            `models.causes.incidents.fold`.
         replaces: the lower severity under which the receiver has the alert; null: it has none, or has the same.
         expires_at: when a receiver that ends alerts by itself should end this one, unless it is sent again.
     """

@@ -122,12 +122,17 @@ def _urgency(signal: Signal) -> tuple[bool, int, bool, datetime, str]:
     return (signal.ended_at is not None, -signal.severity.rank, when is None, time, signal.signal_id)
 
 
-def fold(incident: DetectedIncident) -> Signal:
+def fold(incident: DetectedIncident, began: Signal | None = None) -> Signal:
     """The incident as one signal, which an alert is about: its most urgent signal.
 
     It ends when all signals have ended. Its last factor lists the other signals.
+
+    Args:
+        began: the signal that began the alert. The end of the alert is about it, so that people know what is over.
     """
     lead = most_urgent(incident.signals)
+    if began is not None and lead.ended_at is not None:
+        lead = began
     others = [signal for signal in incident.signals if signal.signal_id != lead.signal_id]
     if not others:
         return lead

@@ -212,7 +212,9 @@ def replay_figures(facts: ReplayFacts) -> ReplayFigures:
     leads = [one.lead_s for one in outcomes if one.lead_s is not None]
     found = [one for one in outcomes if one.first_alert is not None]
     by_metric = _breaches(_of(facts.records, BreachPrediction), truth.breaches)
-    ends = [(one.at - one.ended_at).total_seconds() for one in _of(facts.records, SignalEnd)]
+    # What had ended before the first cycle could not be closed in time by any.
+    ended = [one for one in _of(facts.records, SignalEnd) if one.ended_at >= facts.start]
+    ends = [(one.at - one.ended_at).total_seconds() for one in ended]
     rules = len(truth.threshold_alerts)
     return ReplayFigures(
         truth=truth.source,

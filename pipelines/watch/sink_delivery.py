@@ -278,7 +278,7 @@ class SinkDelivery:
     ) -> Alert:
         """One message on a whole incident. Its identity is the first signal that it carried."""
         carrier = next((signal for signal in incident.signals if signal.signal_id == alert_id), None)
-        about = fold(incident)
+        about = fold(incident, carrier)
         # Also of a signal that is less severe by now: the receiver has the alert under the severity of its message.
         if history.worst_severity(incident) is Severity.CRITICAL:
             about = replace(about, severity=Severity.CRITICAL)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -167,6 +168,15 @@ def test_a_folded_trouble_has_ended_when_all_of_it_has() -> None:
     over = [signal("web", i, ended_at=end) for i, end in enumerate(ends)]
     assert fold(correlate(over)[0]).ended_at == ends[0]
     assert fold(correlate([*over, signal("web", 2)])[0]).ended_at is None
+
+
+def test_the_end_of_an_alert_is_about_the_signal_that_began_it() -> None:
+    first = signal("db", 0, ended_at=NOON + timedelta(minutes=40))
+    worse = signal("web", 5, severity=Severity.CRITICAL, ended_at=NOON + timedelta(minutes=50))
+    (trouble,) = correlate([first, worse], [("web", "db")])
+    assert (fold(trouble, first).signal_id, fold(trouble, first).ended_at) == ("db-0", worse.ended_at)
+    (lasting,) = correlate([first, replace(worse, ended_at=None)], [("web", "db")])
+    assert fold(lasting, first).signal_id == "web-5"
 
 
 def test_a_trouble_of_one_signal_folds_to_that_signal() -> None:

@@ -123,7 +123,8 @@ def test_a_signal_should_be_closed_within_two_cycles_of_its_end() -> None:
     ends = [
         SignalEnd(at=NOON + late * MINUTE, signal_id=str(late), ended_at=NOON) for late in (0, 10, 11, 60)
     ]
-    found = figures(*ends)
+    before = SignalEnd(at=START, signal_id="before", ended_at=START - HOUR)
+    found = figures(*ends, before)
     assert (found.closed_in_time, found.longest_to_close_s) == (0.5, 3_600.0)
 
 
