@@ -85,6 +85,7 @@ def _seen(filled: Filled) -> dict[str, Any]:
         "deliveries.due": lambda: store.deliveries.due("slack", DeliveryLane.NEW, END),
         "deliveries.attempts": lambda: store.deliveries.attempts("slack", DeliveryLane.NEW),
         "deliveries.alert_ids": lambda: store.deliveries.alert_ids("slack"),
+        "deliveries.over": lambda: store.deliveries.over("slack"),
         "deliveries.received": lambda: store.deliveries.received("slack", DeliveryLane.NEW),
         "deliveries.rejections": lambda: store.deliveries.rejections("slack", DeliveryLane.NEW),
         "deliveries.counts": lambda: store.deliveries.counts(["slack"]),
@@ -152,6 +153,7 @@ WRITES = {
     "series_ends.add", "native_histograms.replace",
     "baselines.publish", "forecasts.publish", "features.ensure_columns", "features.write",
     "signals.upsert", "deliveries.enqueue", "deliveries.skip", "deliveries.delivered", "deliveries.failed",
+    "deliveries.set_over",
     "deliveries.rejected", "deliveries.retry_given_up", "deliveries.release", "deliveries.sink_failed",
     "deliveries.sink_recovered",
     *(
@@ -289,6 +291,8 @@ def test_what_one_writes_changes_nothing_for_the_other(pair: tuple[Filled, Fille
         store.deliveries.release("slack")
         store.deliveries.delivered("slack", lane, ["s1"], alert_id="s1")
         store.deliveries.skip("slack", lane, ["s1"])
+    store.deliveries.set_over("slack", ["s1"], over=True)
+    assert store.deliveries.over("slack") == {"s1"}
     store.deliveries.sink_failed("slack", END, "down", END)
     store.deliveries.sink_recovered("slack")
     with store.locks.hold("job"), other.store.locks.hold("job"):
