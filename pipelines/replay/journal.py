@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from core.json_text import json_text
-from models.lifecycle.replay_records import CycleRecord, Record
+from models.lifecycle.replay_records import CycleRecord, LearningRecord, Record
 
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="type")])
 
@@ -31,9 +31,8 @@ class Journal:
         if not self._path.exists():
             return []
         with self._path.open() as file:
-            read = [_RECORD.validate_json(line) for line in file]
-        # Times differ between two runs of a cycle, so that its last record counts.
-        return list({_key(one): one for one in read}.values())
+            read = [(line, _RECORD.validate_json(line)) for line in file]
+        return list({_key(line, record): record for line, record in read}.values())
 
     def _cut_off_torn_line(self) -> None:
         if self._path.exists() and (content := self._path.read_bytes()) and not content.endswith(b"\n"):
@@ -41,12 +40,12 @@ class Journal:
                 file.truncate(content.rfind(b"\n") + 1)
 
 
-def _key(record: Record) -> tuple[object, ...]:
-    if isinstance(record, CycleRecord):
-        return (record.type, record.at)
-    values = (
-        getattr(record, name)
-        for name in ("alert_id", "signal_id", "service", "flow", "severity", "ended_at")
-        if hasattr(record, name)
-    )
-    return (record.type, record.at, *values)
+def _key(line: str, record: Record) -> object:
+    """What two records of the same thing share. A repeated cycle takes another time; the last one counts."""
+    match record:
+        case CycleRecord():
+            return record.at
+        case LearningRecord():
+            return record.at, record.flow
+        case _:
+            return line

@@ -24,14 +24,16 @@ FOLDER = Path(__file__).parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 #: Sections that combine several runs and contain notes by hand. Their benchmarks are run and printed, but not written.
-COMBINED = frozenset({"breach", "failure", "features", "many", "nightly", "peers", "training", "watch"})
+COMBINED = frozenset(
+    {"breach", "failure", "features", "many", "nightly", "peers", "replay", "training", "watch"}
+)
 
 INTRODUCTION = """# Benchmarks
 
 `make bench` measures everything and writes each section from the output of one run (`make bench ARGS="ingest serving"`
-for single sections). Eight sections combine several runs and contain notes by hand: `breach`, `failure`, `features`,
-`many`, `nightly`, `peers`, `training` and `watch`. For these, `make bench` prints the new figures and leaves the page
-unchanged.
+for single sections). Nine sections combine several runs and contain notes by hand: `breach`, `failure`, `features`,
+`many`, `nightly`, `peers`, `replay`, `training` and `watch`. For these, `make bench` prints the new figures and leaves
+the page unchanged.
 
 Ratios come from one run and hold on any machine. Absolute figures are those of the machine that the section names.
 Data sets are public and not part of the project; `FOREWARN_DATASETS` names their folder. No setting is tuned to a data
