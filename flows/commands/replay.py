@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+PageOption = Annotated[
+    Path | None, typer.Option("--page", help="Write a page with plots into this file.", show_default=False)
+]
 _TIMES = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 _UNITS = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S}
 #: So many messages are printed; JSON and the page have all.
@@ -59,9 +62,7 @@ def replay(
     name: Annotated[
         str | None, typer.Option(help="Name of the replay. Default: from its beginning.", show_default=False)
     ] = None,
-    page: Annotated[
-        Path | None, typer.Option(help="Write a page with plots into this file.", show_default=False)
-    ] = None,
+    page: PageOption = None,
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -113,9 +114,7 @@ def replay(
 @app.command("report")
 def report(
     name: Annotated[str, typer.Argument(help="Name of a replay.")],
-    page: Annotated[
-        Path | None, typer.Option(help="Write a page with plots into this file.", show_default=False)
-    ] = None,
+    page: PageOption = None,
     tenant: TenantOption = None,
     as_json: AsJson = False,
 ) -> None:

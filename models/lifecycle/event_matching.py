@@ -59,10 +59,14 @@ def match_events(signals: Sequence[Signal], incidents: Sequence[Incident]) -> Ev
     )
 
 
-def _is_about(signal: Signal, incident: Incident) -> bool:
+def is_in_time(at: datetime, incident: Incident) -> bool:
+    """Whether a signal or an alert of that time may be about the incident: as a warning of it, or during it."""
     latest = (incident.end or datetime.max.replace(tzinfo=UTC) - RECOVERY) + RECOVERY
-    earliest = incident.start - LONGEST_WARNING
-    return signal.service == incident.service and earliest <= signal.started_at <= latest
+    return incident.start - LONGEST_WARNING <= at <= latest
+
+
+def _is_about(signal: Signal, incident: Incident) -> bool:
+    return signal.service == incident.service and is_in_time(signal.started_at, incident)
 
 
 def _harmonic(precision: float | None, recall: float | None) -> float | None:

@@ -5,12 +5,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from statistics import median
 from typing import TypeVar
 
 from core.domain import Incident, ServiceEdges, Severity
-from models.lifecycle.event_matching import LONGEST_WARNING, RECOVERY
+from models.lifecycle.event_matching import is_in_time
 from models.lifecycle.replay_records import (
     AlertMessage,
     BreachPrediction,
@@ -268,12 +268,7 @@ def _neighbours(edges: ServiceEdges) -> set[tuple[str, str]]:
 def _is_about(alert: AlertMessage, incident: Incident, near: set[tuple[str, str]]) -> bool:
     """Whether an alert is about an incident of its service, or of one that calls it or is called by it."""
     is_near = alert.service == incident.service or (alert.service, incident.service) in near
-    return is_near and _is_in_time(alert.at, incident)
-
-
-def _is_in_time(at: datetime, incident: Incident) -> bool:
-    latest = (incident.end or datetime.max.replace(tzinfo=UTC) - RECOVERY) + RECOVERY
-    return incident.start - LONGEST_WARNING <= at <= latest
+    return is_near and is_in_time(alert.at, incident)
 
 
 def _outcome(
@@ -283,7 +278,7 @@ def _outcome(
     rules = [
         at
         for service, at in facts.truth.threshold_alerts
-        if service == incident.service and _is_in_time(at, incident)
+        if service == incident.service and is_in_time(at, incident)
     ]
     return IncidentOutcome(
         service=incident.service,

@@ -1,12 +1,13 @@
 """What happened in the time of a replay, from the recorded past: incidents, breaches and alerts of plain rules."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
-from core.arrays import FloatArray
+from core.arrays import BoolArray, FloatArray
 from core.domain import Incident, Series, Severity
 from core.limit_changes import PastLimits
 from core.ports import Store
@@ -14,13 +15,12 @@ from models.breach.backtest import SAME_BREACH_S, find_breaches
 from models.lifecycle.event_matching import LONGEST_WARNING
 from models.lifecycle.replay_figures import Truth
 from models.series.thresholds import breach_threshold_of, is_past, is_upward, thresholds_over_time
+from pipelines.learn.past_breaches import SMOOTH_OVER
 from pipelines.processes.parallel import chunked
 
 RECORDED, VIOLATIONS = "recorded incidents", "SLO violations"
 #: Series whose samples are read at once.
 _AT_ONCE = 200
-#: The level is the median of so many samples, as where breaches are learned from.
-_SMOOTH_OVER = 3
 
 
 def truth_of(past: Store, series: Sequence[Series], start: datetime, end: datetime) -> Truth:
@@ -42,9 +42,9 @@ def truth_of(past: Store, series: Sequence[Series], start: datetime, end: dateti
             mine = samples.filter(pl.col("series_id") == one.series_id, pl.col("value").is_finite()).sort(
                 "ts"
             )
-            if mine.is_empty():
+            found = _Crossings.of(one, limits.get(one.series_id, ()), mine)
+            if found is None:
                 continue
-            found = _Crossings(one, limits.get(one.series_id, ()), mine)
             if times := found.breaches():
                 breaches.setdefault(one.metric, {})[one.series_id] = times
             rules += [(one.service, at) for at in found.rule_alerts()]
@@ -61,31 +61,45 @@ def truth_of(past: Store, series: Sequence[Series], start: datetime, end: dateti
     )
 
 
+@dataclass(frozen=True, slots=True)
 class _Crossings:
-    """The crossings of the threshold of one series."""
+    """The crossings of the threshold of one series.
 
-    def __init__(self, series: Series, limits: PastLimits, samples: pl.DataFrame) -> None:
-        self._series = series
-        self._values = samples.get_column("value").to_numpy()
-        self._seconds = samples.get_column("ts").dt.epoch("us").to_numpy() / 1e6
-        threshold = thresholds_over_time(series, limits, self._seconds)
-        assert threshold is not None  # noqa: S101 - only series with a threshold come here
-        self._threshold = threshold
-        self._upward = is_upward(series)
+    Attributes:
+        seconds: epoch seconds of the values, ascending.
+        threshold: one for each value where it has changed.
+    """
+
+    series: Series
+    seconds: FloatArray
+    values: FloatArray
+    threshold: FloatArray | float
+
+    @classmethod
+    def of(cls, series: Series, limits: PastLimits, samples: pl.DataFrame) -> "_Crossings | None":
+        """Null for a series without samples or threshold."""
+        seconds = samples.get_column("ts").dt.epoch("us").to_numpy() / 1e6
+        threshold = thresholds_over_time(series, limits, seconds)
+        if samples.is_empty() or threshold is None:
+            return None
+        return cls(series, seconds, samples.get_column("value").to_numpy(), threshold)
+
+    def _is_past(self, values: FloatArray) -> BoolArray:
+        return is_past(values, self.threshold, upward=is_upward(self.series))
 
     def breaches(self) -> list[datetime]:
-        level = pl.Series(self._values).rolling_median(_SMOOTH_OVER, min_samples=1).to_numpy()
-        return _times(find_breaches(self._seconds, level, self._threshold, upward=self._upward))
+        level = pl.Series(self.values).rolling_median(SMOOTH_OVER, min_samples=1).to_numpy()
+        return _times(find_breaches(self.seconds, level, self.threshold, upward=is_upward(self.series)))
 
     def rule_alerts(self) -> list[datetime]:
         """When a rule that compares each value with the threshold begins to fire."""
-        past = is_past(self._values, self._threshold, upward=self._upward)
+        past = self._is_past(self.values)
         begins = np.flatnonzero(past & ~np.concatenate([[False], past[:-1]]))
-        return _times(self._seconds[begins])
+        return _times(self.seconds[begins])
 
     def violations(self) -> list[Incident]:
         """Each breach as an incident, which ends with the last value over the threshold before the next one."""
-        past = self._seconds[is_past(self._values, self._threshold, upward=self._upward)]
+        past = self.seconds[self._is_past(self.values)]
         found = []
         for begin in self.breaches():
             first = begin.timestamp()
@@ -96,9 +110,9 @@ class _Crossings:
                 last = float(at)
             found.append(
                 Incident(
-                    tenant=self._series.tenant,
-                    service=self._series.service,
-                    type=f"{self._series.metric} over its SLO",
+                    tenant=self.series.tenant,
+                    service=self.series.service,
+                    type=f"{self.series.metric} over its SLO",
                     severity=Severity.WARNING,
                     start=begin,
                     end=begin + timedelta(seconds=last - first),

@@ -209,15 +209,14 @@ class SinkDelivery:
         if not isinstance(self._sink, AlertSink):
             return True
         history = self._history()
+        known = {*history.over, *self._sent_ids}
         alerts = {}
         for incident in correlate(self._recent_signals(()), self._graph):
             if all(signal.ended_at is not None for signal in incident.signals):
                 continue
             for signal in incident.signals:
                 alert_id = history.alert_ids.get(signal.signal_id)
-                if alert_id is None or alert_id in history.over:
-                    continue
-                if alert_id not in self._sent_ids:
+                if alert_id is not None and alert_id not in known:
                     alerts[alert_id] = self._alert(incident, alert_id, history)
         open_alerts = list(alerts.values())
         try:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from fakes.platform import FakePager, FakeSink
 from servers.postgres import embedded_server, fresh_database, timescale_programs, timescale_server
 
 from pipelines.stores.migrate import migrate
@@ -53,3 +54,15 @@ def store(pool: Pool, request: pytest.FixtureRequest) -> Store:
 def _tenant_of(request: pytest.FixtureRequest) -> str:
     name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
     return name.strip("_")[:60]
+
+
+@pytest.fixture
+def machine() -> FakeSink:
+    """A receiver for programs."""
+    return FakeSink()
+
+
+@pytest.fixture
+def pager() -> FakePager:
+    """A receiver for people."""
+    return FakePager()

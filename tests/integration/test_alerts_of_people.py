@@ -17,16 +17,6 @@ OVER = NOON + timedelta(minutes=50)
 
 
 @pytest.fixture
-def machine() -> FakeSink:
-    return FakeSink()
-
-
-@pytest.fixture
-def pager() -> FakePager:
-    return FakePager()
-
-
-@pytest.fixture
 def platform(store: Store, machine: FakeSink, pager: FakePager) -> Platform:
     return platform_of(store, FixedClock(START), sinks=(machine, pager))
 
